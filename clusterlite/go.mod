@@ -1,0 +1,21 @@
+module github.com/clusterlite/clusterlite/clusterlite
+
+go 1.26
+
+require (
+	github.com/clusterlite/clusterlite/commands v0.0.0
+	github.com/clusterlite/clusterlite/events v0.0.0
+	github.com/clusterlite/clusterlite/projections v0.0.0
+	github.com/clusterlite/clusterlite/queryapi v0.0.0
+	github.com/clusterlite/clusterlite/service v0.0.0
+)
+
+replace github.com/clusterlite/clusterlite/events => ../events
+
+replace github.com/clusterlite/clusterlite/projections => ../projections
+
+replace github.com/clusterlite/clusterlite/service => ../service
+
+replace github.com/clusterlite/clusterlite/commands => ../commands
+
+replace github.com/clusterlite/clusterlite/queryapi => ../queryapi

@@ -1,0 +1,3 @@
+module github.com/clusterlite/clusterlite/e2e
+
+go 1.26

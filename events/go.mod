@@ -1,0 +1,3 @@
+module github.com/clusterlite/clusterlite/events
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/clusterlite/clusterlite/service
+
+go 1.26
