@@ -1,0 +1,53 @@
+package commands
+
+import (
+	"slices"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
+)
+
+// An Action is what a client wants done to an entity.
+type Action int
+
+// The actions.
+const (
+	Create Action = iota
+	Replace
+	Patch
+	Delete
+)
+
+// A Command is a wish of a client. It is valid by itself: the document is one, and it
+// fits its schema; whether the state allows it is up to [Decide].
+type Command struct {
+	Action     Action
+	Collection *collections.Collection
+	// ID is the entity's; for Create a new one.
+	ID string
+	// Document is the new document, for Create and Replace.
+	Document document.Document
+	// Patch is a merge patch (RFC 7396), for Patch.
+	Patch []byte
+	// Match is the client's If-Match.
+	Match Precondition
+	// MaxDocument is the most bytes that a document may have after a Patch; zero means
+	// any.
+	MaxDocument int
+}
+
+// A Precondition is what a client demands of the version that it changes. The zero
+// Precondition demands nothing.
+type Precondition struct {
+	// Set tells that the client demands something.
+	Set bool
+	// Any is If-Match: *, any version will do.
+	Any bool
+	// Versions are those that will do.
+	Versions []int64
+}
+
+// Holds reports whether a living entity of this version satisfies the client.
+func (p Precondition) Holds(version int64) bool {
+	return !p.Set || p.Any || slices.Contains(p.Versions, version)
+}

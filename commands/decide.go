@@ -1,0 +1,125 @@
+package commands
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
+)
+
+// State is what a decision reads.
+type State struct {
+	// Version is that of the living entity; zero if there is none.
+	Version int64
+	// CreatedAt is in events.TimeFormat.
+	CreatedAt string
+	// Document is the living entity's document; needed for a Patch alone.
+	Document document.Document
+}
+
+// A Stamp is what a decision must not make up itself.
+type Stamp struct {
+	// EventID is a new UUIDv7.
+	EventID string
+	Now     time.Time
+	// Source and TraceParent go into the event.
+	Source, TraceParent string
+}
+
+// A RefusalKind says why a command is refused.
+type RefusalKind int
+
+// The kinds of refusals.
+const (
+	// NotFound: there is no such living entity.
+	NotFound RefusalKind = iota
+	// VersionMismatch: the client's precondition does not hold.
+	VersionMismatch
+	// Taken: another living entity holds a unique value.
+	Taken
+	// Invalid: the document would break its schema.
+	Invalid
+	// TooLarge: the patched document would be larger than a document may be.
+	TooLarge
+)
+
+// A Refusal is a command's no. On another state the answer may be another, so it is
+// only given on a state that is known to be fresh.
+type Refusal struct {
+	Kind RefusalKind
+	// Version is the one that there is, for VersionMismatch.
+	Version int64
+	// Field is the unique field whose value is taken, and Holder the entity that has it.
+	Field, Holder string
+	// Violations say what is wrong with the document.
+	Violations []collections.Violation
+	// Detail explains it to a person.
+	Detail string
+}
+
+// Error says what the refusal is.
+func (r *Refusal) Error() string { return r.Detail }
+
+// Decide makes the event that a command asks for, or refuses. It is pure. Whether a
+// unique value is taken is not its business: the claims travel in the event, and
+// holders are looked up by the caller, or by the log.
+func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
+	e := events.Event{
+		ID: stamp.EventID, Source: stamp.Source, TraceParent: stamp.TraceParent,
+		Collection: c.Collection.Name(), EntityID: c.ID, Time: stamp.Now.UTC().Truncate(time.Millisecond),
+		Version: s.Version + 1,
+	}
+	if c.Action != Create {
+		if refusal := refuse(c, s); refusal != nil {
+			return events.Event{}, refusal
+		}
+	}
+	next := c.Document
+	switch c.Action {
+	case Create:
+		e.Kind = events.Created
+	case Delete:
+		e.Kind = events.Deleted
+		return e, nil
+	case Patch:
+		e.Kind = events.Updated
+		var refusal *Refusal
+		if next, refusal = patched(c, s); refusal != nil {
+			return events.Event{}, refusal
+		}
+	case Replace:
+		e.Kind = events.Updated
+	}
+	e.Document = next.Bytes()
+	e.Claims = c.Collection.Claims(next.Value())
+	return e, nil
+}
+
+// refuse decides what needs no document.
+func refuse(c Command, s State) *Refusal {
+	// RFC 9110, 13.1.1: a failed If-Match is 412 also where nothing is there. A client
+	// that names a version knows of the entity; 404 tells it more.
+	if s.Version == 0 {
+		return &Refusal{Kind: NotFound, Detail: fmt.Sprintf("there is no %s/%s", c.Collection.Name(), c.ID)}
+	}
+	if !c.Match.Holds(s.Version) {
+		return &Refusal{Kind: VersionMismatch, Version: s.Version, Detail: fmt.Sprintf("the entity has version %d, which If-Match does not name", s.Version)}
+	}
+	return nil
+}
+
+func patched(c Command, s State) (document.Document, *Refusal) {
+	next, err := document.Merge(s.Document, c.Patch)
+	if err != nil {
+		return next, &Refusal{Kind: Invalid, Detail: err.Error()}
+	}
+	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
+		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("the document would have %d bytes after the patch, more than the %d that are allowed", len(next.Bytes()), c.MaxDocument)}
+	}
+	if violations := c.Collection.Validate(next.Value()); len(violations) > 0 {
+		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "the document would break its schema after the patch"}
+	}
+	return next, nil
+}

@@ -1,0 +1,193 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// Errors of an executor, beside those of the log.
+var (
+	// ErrBehind: the write model did not reach the end of the log in time, so a refusal
+	// could not be made sure of. Nothing was done.
+	ErrBehind = errors.New("the write model is behind the log")
+	// ErrContended: others changed the entity again and again, and the command's time
+	// ran out. Nothing was done.
+	ErrContended = errors.New("the entity is changed by others too often")
+)
+
+// An Executor carries out commands. Safe for concurrent use.
+type Executor struct {
+	// Log takes the events.
+	Log *eventlog.Log
+	// Model is the write model, a running projection of Log.
+	Model *projections.Projection
+	// Source names this node in its events.
+	Source string
+	// Wait bounds a command, from its decision to its verdict.
+	Wait time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	queues queues
+}
+
+// A Result is a command that was carried out.
+type Result struct {
+	// Position is the position after its event.
+	Position events.Position
+	// Entity is what it left.
+	Entity events.Entity
+}
+
+// Execute decides a command, appends its event and waits for the verdict.
+//
+// It returns a [Refusal] made on fresh state; [eventlog.ErrUnreachable], [ErrBehind] or
+// [ErrContended] if nothing was done, and the command can be tried again;
+// [eventlog.ErrOutcomeUnknown] if nobody can tell. A lost race for an entity is decided
+// again on the new state.
+func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
+	if err := x.Model.Err(); err != nil {
+		return Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, x.Wait)
+	defer cancel()
+	if c.Action != Create {
+		// One at a time here: to race with ourselves would only fill the log with voids.
+		leave, err := x.queues.enter(ctx, c.Collection.Name()+"/"+c.ID)
+		if err != nil {
+			return Result{}, fmt.Errorf("%w: %w", ErrContended, err)
+		}
+		defer leave()
+	}
+	for fresh := false; ; {
+		event, before, refusal, err := x.decide(c)
+		if err != nil {
+			return Result{}, err
+		}
+		if refusal != nil {
+			if fresh {
+				return Result{}, refusal
+			}
+			// The model may only be behind, of a write through another command service.
+			if err := x.freshen(ctx); err != nil {
+				return Result{}, err
+			}
+			fresh = true
+			continue
+		}
+		judgement, err := x.append(ctx, event)
+		if err != nil {
+			return Result{}, err
+		}
+		switch v := judgement.Verdict; {
+		case v.Outcome == events.Admitted:
+			return Result{judgement.Position, before.Next(event)}, nil
+		case v.Reason == events.ReasonTaken:
+			return Result{}, takenBy(v.Field, v.Holder)
+		case v.Reason == events.ReasonConflict:
+			// The model has read our own event back, which is later than the command.
+			fresh = true
+		default:
+			return Result{}, fmt.Errorf("event %s is void: %s: %s", event.ID, v.Reason, v.Detail)
+		}
+		if ctx.Err() != nil {
+			return Result{}, ErrContended
+		}
+	}
+}
+
+// decide decides on the write model as it is, holders of unique values included.
+func (x *Executor) decide(c Command) (event events.Event, before events.Entity, refusal *Refusal, err error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return event, before, nil, fmt.Errorf("make an event's id: %w", err)
+	}
+	now := time.Now
+	if x.Now != nil {
+		now = x.Now
+	}
+	state, err := x.state(c)
+	if err != nil {
+		return event, before, nil, err
+	}
+	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: now(), Source: x.Source})
+	if refusal != nil {
+		return event, before, refusal, nil
+	}
+	for _, claim := range event.Claims {
+		holder, err := x.Model.Holder(event.Collection, claim)
+		if err != nil {
+			return event, before, nil, err
+		}
+		if holder != "" && holder != c.ID {
+			return event, before, takenBy(claimField(claim), holder), nil
+		}
+	}
+	return event, events.Entity{Version: state.Version, CreatedAt: state.CreatedAt}, nil, nil
+}
+
+func (x *Executor) state(c Command) (State, error) {
+	if c.Action == Create {
+		return State{}, nil // its id is new
+	}
+	e, found, _, err := x.Model.Entity(c.Collection.Name(), c.ID)
+	if err != nil || !found || e.Deleted {
+		return State{}, err
+	}
+	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
+	if c.Action == Patch {
+		if s.Document, err = document.Parse(e.Rendered); err != nil {
+			return State{}, fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err)
+		}
+	}
+	return s, nil
+}
+
+// freshen brings the write model to the end of the log as of now.
+func (x *Executor) freshen(ctx context.Context) error {
+	end, err := x.Log.End(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", eventlog.ErrUnreachable, err)
+		}
+		return err
+	}
+	if err := x.Model.WaitFor(ctx, end); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: at position %d of %d", ErrBehind, x.Model.Position(), end)
+		}
+		return err
+	}
+	return nil
+}
+
+// append appends the event and waits for its judgement.
+func (x *Executor) append(ctx context.Context, event events.Event) (projections.Judgement, error) {
+	judgement, forget := x.Model.Expect(event.ID)
+	defer forget()
+	_, err := x.Log.Append(ctx, event)
+	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
+		return projections.Judgement{}, err
+	}
+	// Also after an append that was not confirmed: the event may come by all the same,
+	// and then the outcome is known after all.
+	select {
+	case j := <-judgement:
+		return j, nil
+	case <-ctx.Done():
+		return projections.Judgement{}, fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, x.Wait)
+	}
+}
+
+func takenBy(field, holder string) *Refusal {
+	return &Refusal{Kind: Taken, Field: field, Holder: holder, Detail: fmt.Sprintf("the value of %s is taken by another entity", field)}
+}

@@ -1,0 +1,147 @@
+package events
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// The headers of a record, for ever. CloudEvents 1.0, Kafka protocol binding, binary
+// mode: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+const (
+	headerSpecVersion    = "ce_specversion"
+	headerID             = "ce_id"
+	headerSource         = "ce_source"
+	headerType           = "ce_type"
+	headerSubject        = "ce_subject"
+	headerTime           = "ce_time"
+	headerEntityVersion  = "ce_entityversion"
+	headerFormat         = "ce_format"
+	headerClaims         = "ce_claims"
+	headerIdempotencyKey = "ce_idempotencykey"
+	headerRequestHash    = "ce_requesthash"
+	headerTraceParent    = "traceparent"
+	headerContentType    = "content-type"
+
+	specVersion = "1.0"
+	contentJSON = "application/json"
+
+	// headerRepeated marks, between Unmarshal and ParseMessage, a record in which a
+	// header came twice. A Watermill message can't hold both, and a reader that took
+	// either would be guessing. The name can't come from a record: Unmarshal sets or
+	// clears it after all others.
+	headerRepeated = "clusterlite_repeated_header"
+)
+
+// written is the order in which headers are written, so that the same event always
+// gives the same bytes.
+var written = []string{
+	headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime,
+	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
+	headerRequestHash, headerTraceParent, headerContentType,
+}
+
+// NewMessage gives the Watermill message that stands for the event.
+func NewMessage(e Event) *message.Message {
+	m := message.NewMessage(e.ID, e.Document)
+	m.Metadata = message.Metadata{
+		headerSpecVersion:   specVersion,
+		headerID:            e.ID,
+		headerSource:        e.Source,
+		headerType:          e.Type(),
+		headerSubject:       e.EntityID,
+		headerTime:          FormatTime(e.Time),
+		headerEntityVersion: strconv.FormatInt(e.Version, 10),
+		headerFormat:        strconv.Itoa(Format),
+		headerClaims:        encodeClaims(e.Claims),
+		headerContentType:   contentJSON,
+	}
+	if e.IdempotencyKey != "" {
+		m.Metadata[headerIdempotencyKey] = e.IdempotencyKey
+		m.Metadata[headerRequestHash] = e.RequestHash
+	}
+	if e.TraceParent != "" {
+		m.Metadata[headerTraceParent] = e.TraceParent
+	}
+	return m
+}
+
+// NewBarrier gives a message that changes nothing but the position. Its append proves
+// that the broker which took it still leads the log.
+func NewBarrier(id, source string, at time.Time) *message.Message {
+	m := message.NewMessage(id, nil)
+	m.Metadata = message.Metadata{
+		headerSpecVersion: specVersion,
+		headerID:          id,
+		headerSource:      source,
+		headerType:        barrierType,
+		headerTime:        FormatTime(at),
+		headerFormat:      strconv.Itoa(Format),
+	}
+	return m
+}
+
+func encodeClaims(claims []string) string {
+	if len(claims) == 0 {
+		return "[]"
+	}
+	b, err := json.Marshal(claims)
+	if err != nil { // a []string can always be marshalled
+		panic(err)
+	}
+	return string(b)
+}
+
+// Codec turns Watermill messages into Kafka records and back. It is stateless and safe
+// for concurrent use.
+type Codec struct{}
+
+var _ kafka.MarshalerUnmarshaler = Codec{}
+
+// Marshal gives the Kafka record for a message made by [NewMessage] or [NewBarrier].
+// It never fails.
+func (Codec) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
+	headers := make([]sarama.RecordHeader, 0, len(m.Metadata))
+	for _, name := range written {
+		if value, ok := m.Metadata[name]; ok {
+			headers = append(headers, sarama.RecordHeader{Key: []byte(name), Value: []byte(value)})
+		}
+	}
+	record := &sarama.ProducerMessage{Topic: topic, Headers: headers}
+	if collection, _, err := parseType(m.Metadata[headerType]); err == nil {
+		record.Key = sarama.StringEncoder(collection + "/" + m.Metadata[headerSubject])
+	}
+	if m.Payload != nil {
+		record.Value = sarama.ByteEncoder(m.Payload)
+	}
+	return record, nil
+}
+
+// Unmarshal takes any Kafka record at all. It never fails, since Watermill's
+// subscriber would then end its consumer in silence: what is wrong with a record shows
+// in [ParseMessage].
+func (Codec) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, error) {
+	metadata := make(message.Metadata, len(record.Headers)+1)
+	repeated := ""
+	for _, h := range record.Headers {
+		if h == nil {
+			continue
+		}
+		name := string(h.Key)
+		if _, twice := metadata[name]; twice && repeated == "" {
+			repeated = name
+		}
+		metadata[name] = string(h.Value)
+	}
+	delete(metadata, headerRepeated)
+	if repeated != "" {
+		metadata[headerRepeated] = repeated
+	}
+	m := message.NewMessage(metadata[headerID], record.Value)
+	m.Metadata = metadata
+	return m, nil
+}

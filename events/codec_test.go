@@ -1,0 +1,313 @@
+package events_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// A golden file, once released, is never written again: it is a shape that lies in
+// somebody's log. The flag is for new ones.
+var update = flag.Bool("update", false, "write golden files that are missing")
+
+// goldenRecord is a Kafka record as a golden file shows it.
+type goldenRecord struct {
+	Key     string      `json:"key"`
+	Headers [][2]string `json:"headers"`
+	Value   *string     `json:"value"`
+}
+
+func full() events.Event {
+	return events.Event{
+		ID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", Source: "/clusterlite/command/cmd-1",
+		Collection: "users", EntityID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000", Kind: events.Updated, Version: 3,
+		Time:           time.Date(2026, 11, 22, 12, 0, 0, 123_000_000, time.UTC),
+		Claims:         []string{"email:AAAAAAAAAAAAAAAAAAAAAA", "phone:BBBBBBBBBBBBBBBBBBBBBB"},
+		IdempotencyKey: "order-66", RequestHash: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Document:    []byte(`{"name":"Jörg","email":"j@example.com"}`),
+	}
+}
+
+func samples() map[string]events.Event {
+	created := full()
+	created.Kind, created.Version, created.IdempotencyKey, created.RequestHash, created.TraceParent, created.Claims = events.Created, 1, "", "", "", nil
+	deleted := full()
+	deleted.Kind, deleted.Version, deleted.Claims, deleted.Document = events.Deleted, 4, nil, nil
+	return map[string]events.Event{"created": created, "updated": full(), "deleted": deleted}
+}
+
+func TestGoldenRecords(t *testing.T) {
+	for name, event := range samples() {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", "format-1", name+".json")
+			record, err := events.Codec{}.Marshal("t", events.NewMessage(event))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := show(t, record)
+			want, err := os.ReadFile(path)
+			if os.IsNotExist(err) && *update {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				want = got
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("what is written has changed (-stored +written):\n%s", diff)
+			}
+			var stored goldenRecord
+			if err := json.Unmarshal(want, &stored); err != nil {
+				t.Fatal(err)
+			}
+			read := parse(t, stored.consumer())
+			if diff := cmp.Diff(event, read.Event); diff != "" || read.Content != events.HasEvent {
+				t.Errorf("the stored record is read as %+v (%s)\n%s", read, read.Malformed, diff)
+			}
+		})
+	}
+}
+
+func show(t *testing.T, record *sarama.ProducerMessage) []byte {
+	t.Helper()
+	var g goldenRecord
+	if record.Key != nil {
+		key, err := record.Key.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Key = string(key)
+	}
+	for _, h := range record.Headers {
+		g.Headers = append(g.Headers, [2]string{string(h.Key), string(h.Value)})
+	}
+	if record.Value != nil {
+		value, err := record.Value.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := string(value)
+		g.Value = &s
+	}
+	b, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(b, '\n')
+}
+
+func (g goldenRecord) consumer() *sarama.ConsumerMessage {
+	m := &sarama.ConsumerMessage{Key: []byte(g.Key)}
+	for _, h := range g.Headers {
+		m.Headers = append(m.Headers, &sarama.RecordHeader{Key: []byte(h[0]), Value: []byte(h[1])})
+	}
+	if g.Value != nil {
+		m.Value = []byte(*g.Value)
+	}
+	return m
+}
+
+func parse(t *testing.T, record *sarama.ConsumerMessage) events.Record {
+	t.Helper()
+	m, err := events.Codec{}.Unmarshal(record)
+	if err != nil {
+		t.Fatalf("the unmarshaler failed, which ends a consumer: %v", err)
+	}
+	m.SetContext(context.Background())
+	return events.ParseMessage(m)
+}
+
+// wire is a good record, to be spoilt.
+func wire() goldenRecord {
+	value := `{"name":"Ada"}`
+	return goldenRecord{
+		Key: "users/0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000",
+		Headers: [][2]string{
+			{"ce_specversion", "1.0"}, {"ce_id", "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"}, {"ce_source", "/x"},
+			{"ce_type", "clusterlite.users.created"}, {"ce_subject", "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000"},
+			{"ce_time", "2026-11-22T12:00:00.000Z"}, {"ce_entityversion", "1"}, {"ce_format", "1"},
+			{"ce_claims", "[]"}, {"content-type", "application/json"},
+		},
+		Value: &value,
+	}
+}
+
+func (g goldenRecord) with(name, value string) goldenRecord {
+	headers := append([][2]string(nil), g.Headers...)
+	for i := range headers {
+		if headers[i][0] == name {
+			headers[i][1] = value
+			g.Headers = headers
+			return g
+		}
+	}
+	g.Headers = append(headers, [2]string{name, value})
+	return g
+}
+
+func (g goldenRecord) without(name string) goldenRecord {
+	var headers [][2]string
+	for _, h := range g.Headers {
+		if h[0] != name {
+			headers = append(headers, h)
+		}
+	}
+	g.Headers = headers
+	return g
+}
+
+func (g goldenRecord) twice(name, value string) goldenRecord {
+	g.Headers = append(append([][2]string(nil), g.Headers...), [2]string{name, value})
+	return g
+}
+
+func (g goldenRecord) holding(value string) goldenRecord {
+	g.Value = &value
+	return g
+}
+
+func (g goldenRecord) empty() goldenRecord {
+	g.Value = nil
+	return g
+}
+
+func TestMalformedRecords(t *testing.T) {
+	good := wire()
+	if r := parse(t, good.consumer()); r.Content != events.HasEvent {
+		t.Fatalf("the good record is %+v", r)
+	}
+	for name, bad := range map[string]goldenRecord{
+		"nothing at all":             {},
+		"no specversion":             good.without("ce_specversion"),
+		"another specversion":        good.with("ce_specversion", "0.3"),
+		"no id":                      good.without("ce_id"),
+		"id in upper case":           good.with("ce_id", "0193A1A0-7C1E-7D2B-9C55-0F6A2A1B3C4D"),
+		"no source":                  good.without("ce_source"),
+		"no type":                    good.without("ce_type"),
+		"foreign type":               good.with("ce_type", "com.example.created"),
+		"unknown verb":               good.with("ce_type", "clusterlite.users.renamed"),
+		"collection in upper case":   good.with("ce_type", "clusterlite.Users.created"),
+		"collection of SQLite":       good.with("ce_type", "clusterlite.sqlite_x.created"),
+		"collection too long":        good.with("ce_type", "clusterlite."+strings.Repeat("a", 64)+".created"),
+		"no subject":                 good.without("ce_subject"),
+		"subject not a UUID":         good.with("ce_subject", "42"),
+		"no time":                    good.without("ce_time"),
+		"time without milliseconds":  good.with("ce_time", "2026-11-22T12:00:00Z"),
+		"time with a zone":           good.with("ce_time", "2026-11-22T12:00:00.000+01:00"),
+		"no version":                 good.without("ce_entityversion"),
+		"version zero":               good.with("ce_entityversion", "0"),
+		"version with a zero before": good.with("ce_entityversion", "01"),
+		"negative version":           good.with("ce_entityversion", "-1"),
+		"huge version":               good.with("ce_entityversion", strings.Repeat("9", 30)),
+		"created with version 2":     good.with("ce_entityversion", "2"),
+		"updated with version 1":     good.with("ce_type", "clusterlite.users.updated"),
+		"no format":                  good.without("ce_format"),
+		"format not a number":        good.with("ce_format", "one"),
+		"format too long":            good.with("ce_format", "9999999999"),
+		"no claims":                  good.without("ce_claims"),
+		"claims not an array":        good.with("ce_claims", `{"a":1}`),
+		"claims null":                good.with("ce_claims", `null`),
+		"claim without hash":         good.with("ce_claims", `["email"]`),
+		"claim with a short hash":    good.with("ce_claims", `["email:abc"]`),
+		"claims not sorted":          good.with("ce_claims", `["b:AAAAAAAAAAAAAAAAAAAAAA","a:AAAAAAAAAAAAAAAAAAAAAA"]`),
+		"a claim twice":              good.with("ce_claims", `["a:AAAAAAAAAAAAAAAAAAAAAA","a:AAAAAAAAAAAAAAAAAAAAAA"]`),
+		"key without hash":           good.with("ce_idempotencykey", "k"),
+		"hash without key":           good.with("ce_requesthash", "h"),
+		"key with a space":           good.with("ce_idempotencykey", "a b").with("ce_requesthash", "h"),
+		"key too long":               good.with("ce_idempotencykey", strings.Repeat("k", 256)).with("ce_requesthash", "h"),
+		"a header twice":             good.twice("ce_type", "clusterlite.users.created"),
+		"no content type":            good.without("content-type"),
+		"another content type":       good.with("content-type", "text/plain"),
+		"no value":                   good.empty(),
+		"empty value":                good.holding(""),
+		"truncated value":            good.holding(`{"name":`),
+		"array":                      good.holding(`[]`),
+		"bad UTF-8":                  good.holding("{\"name\":\"\xff\"}"),
+		"a server's member":          good.holding(`{"id":"x"}`),
+		"a member twice":             good.holding(`{"a":1,"a":2}`),
+		"too deep":                   good.holding(strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65)),
+		"deleted with a value":       good.with("ce_type", "clusterlite.users.deleted").with("ce_entityversion", "2"),
+		"deleted with claims":        good.with("ce_type", "clusterlite.users.deleted").with("ce_entityversion", "2").with("ce_claims", `["a:AAAAAAAAAAAAAAAAAAAAAA"]`).empty(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := parse(t, bad.consumer())
+			if r.Content != events.Malformed || r.Malformed == "" || !reflect.DeepEqual(r.Event, events.Event{}) {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+}
+
+func TestNewerFormatStopsAReader(t *testing.T) {
+	for name, record := range map[string]goldenRecord{
+		"an event":   wire().with("ce_format", "2"),
+		"a barrier":  wire().with("ce_format", "2").with("ce_type", "clusterlite.barrier"),
+		"a new kind": wire().with("ce_format", "999999999").with("ce_type", "clusterlite.users.archived").without("ce_claims"),
+	} {
+		if r := parse(t, record.consumer()); r.Content != events.NewerFormat || r.Format < 2 {
+			t.Errorf("%s: got %+v", name, r)
+		}
+	}
+}
+
+func TestBarrier(t *testing.T) {
+	m := events.NewBarrier("0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", "/x", noon)
+	record, err := events.Codec{}.Marshal("t", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g goldenRecord
+	if err := json.Unmarshal(show(t, record), &g); err != nil {
+		t.Fatal(err)
+	}
+	if r := parse(t, g.consumer()); r.Content != events.Barrier {
+		t.Errorf("got %+v", r)
+	}
+	if record.Key != nil || record.Value != nil {
+		t.Error("a barrier has a key or a value")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, event := range samples() {
+		m := events.NewMessage(event)
+		f.Add(m.Metadata["ce_type"], m.Metadata["ce_claims"], m.Metadata["ce_time"], m.Metadata["ce_entityversion"], m.Metadata["ce_format"], m.Metadata["ce_subject"], []byte(event.Document))
+	}
+	f.Fuzz(func(t *testing.T, kind, claims, at, version, format, subject string, value []byte) {
+		g := wire().with("ce_type", kind).with("ce_claims", claims).with("ce_time", at).with("ce_entityversion", version).with("ce_format", format).with("ce_subject", subject).holding(string(value))
+		r := parse(t, g.consumer())
+		if (r.Content == events.Malformed) != (r.Malformed != "") {
+			t.Fatalf("got %+v", r)
+		}
+		if r.Content != events.HasEvent {
+			return
+		}
+		record, err := events.Codec{}.Marshal("t", events.NewMessage(r.Event))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again goldenRecord
+		if err := json.Unmarshal(show(t, record), &again); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(r.Event, parse(t, again.consumer()).Event); diff != "" {
+			t.Fatalf("written and read again it is another:\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,70 @@
+package collections
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Claims are the unique keys that a document would hold, sorted: for each unique field
+// that is there and not null, <field>:<hash>. The hash is the first 128 bits, in
+// base64url, of SHA-256 over collection, field and normalised value with a zero byte
+// between: small in an index, and no personal data in a header. How a value is hashed
+// is stored for ever.
+func (c *Collection) Claims(value map[string]any) []string {
+	var claims []string
+	for _, p := range c.properties {
+		if !p.Unique {
+			continue
+		}
+		if v, ok := normalise(value[p.Name], p.NoCase); ok {
+			claims = append(claims, p.Name+":"+hashClaim(c.name, p.Name, v))
+		}
+	}
+	slices.Sort(claims)
+	return claims
+}
+
+func hashClaim(collection, field, value string) string {
+	sum := sha256.Sum256([]byte(collection + "\x00" + field + "\x00" + value))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// normalise gives the text that stands for a value. Texts that look the same are the
+// same: Unicode's NFC, and for nocase its full case folding between two of them
+// (Unicode 3.13, D146). Integers that are equal are the same, however written.
+func normalise(value any, noCase bool) (string, bool) {
+	switch v := value.(type) {
+	case string:
+		v = norm.NFC.String(v)
+		if noCase {
+			v = norm.NFC.String(cases.Fold().String(v))
+		}
+		return v, true
+	case json.Number:
+		return normaliseInteger(string(v)), true
+	default:
+		return "", false
+	}
+}
+
+// normaliseInteger writes 1, 1.0 and 10e-1 alike. Numbers of more than a thousand
+// digits stay as they are written: to write them out could fill the memory.
+func normaliseInteger(s string) string {
+	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {
+		if n, err := strconv.Atoi(exponent); err != nil || n > 1000 || n < -1000 {
+			return strings.ToLower(s)
+		}
+	}
+	if r, ok := new(big.Rat).SetString(s); ok && r.IsInt() {
+		return r.Num().String()
+	}
+	return s
+}

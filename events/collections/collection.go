@@ -1,0 +1,42 @@
+// Package collections reads what kinds of resources there are: each is declared by a
+// JSON Schema (2020-12), with two keywords of ours, x-unique and x-index.
+package collections
+
+import (
+	"encoding/json"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// A Collection is one declared kind of resource. Immutable, safe for concurrent use.
+type Collection struct {
+	name       string
+	source     json.RawMessage
+	schema     *jsonschema.Schema
+	properties []Property
+}
+
+// A Property is a declared scalar property at the top of a collection's documents.
+type Property struct {
+	Name string
+	// Type is string, integer, number or boolean.
+	Type string
+	// Nullable tells that null is allowed too.
+	Nullable bool
+	// Format is the schema's format, such as email; or empty.
+	Format string
+	// Unique: no two living entities have the same value. NoCase: upper and lower case
+	// are the same.
+	Unique, NoCase bool
+	// Index: lists that filter or sort by it are fast.
+	Index bool
+}
+
+// Name is the collection's name, and its path.
+func (c *Collection) Name() string { return c.name }
+
+// Schema is the JSON Schema as it stands in the file.
+func (c *Collection) Schema() json.RawMessage { return c.source }
+
+// Properties are the declared scalar properties that can be a column, by name.
+func (c *Collection) Properties() []Property { return c.properties }

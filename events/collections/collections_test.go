@@ -1,0 +1,263 @@
+package collections_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
+)
+
+func folder(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func load(t testing.TB, name, schema string) *collections.Collection {
+	t.Helper()
+	set, err := collections.Load(folder(t, map[string]string{name + ".json": schema}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ok := set.Get(name)
+	if !ok {
+		t.Fatalf("no collection %s", name)
+	}
+	return c
+}
+
+func value(t testing.TB, body string) map[string]any {
+	t.Helper()
+	d, err := document.Parse([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Value()
+}
+
+const things = `{"title":"things","type":"object","required":["code"],"additionalProperties":false,"properties":{
+	"code":{"type":"string","minLength":2,"maxLength":3,"x-unique":true},
+	"alias":{"type":["string","null"],"x-unique":"nocase"},
+	"n":{"type":"integer","minimum":1,"maximum":1e9,"x-unique":true,"x-index":true},
+	"price":{"type":"number","exclusiveMinimum":0.5,"multipleOf":0.25},
+	"on":{"type":"boolean","x-index":true},
+	"size":{"enum":["s","m"]},
+	"site":{"type":"string","format":"uri"},
+	"tags":{"type":"array","items":{"type":"string"},"minItems":1,"maxItems":2,"uniqueItems":true},
+	"box":{"type":"object","properties":{"w":{"type":"integer"}},"required":["w"]}}}`
+
+func TestUsersIsThere(t *testing.T) {
+	set, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, ok := set.Get("users")
+	if !ok || len(set.All()) != 1 {
+		t.Fatalf("got %v", set.All())
+	}
+	want := []collections.Property{{Name: "email", Type: "string", Format: "email", Unique: true, NoCase: true}, {Name: "name", Type: "string"}}
+	if !reflect.DeepEqual(users.Properties(), want) {
+		t.Errorf("got %+v", users.Properties())
+	}
+}
+
+func TestProperties(t *testing.T) {
+	want := []collections.Property{
+		{Name: "alias", Type: "string", Nullable: true, Unique: true, NoCase: true},
+		{Name: "code", Type: "string", Unique: true},
+		{Name: "n", Type: "integer", Unique: true, Index: true},
+		{Name: "on", Type: "boolean", Index: true},
+		{Name: "price", Type: "number"},
+		{Name: "site", Type: "string", Format: "uri"},
+	}
+	if got := load(t, "things", things).Properties(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	c := load(t, "things", things)
+	for body, want := range map[string][]collections.Violation{
+		`{"code":"ab"}`:                       nil,
+		`{"code":"ab","alias":null,"n":1.0}`:  nil,
+		`{}`:                                  {{"/code", "is required"}},
+		`{"code":1}`:                          {{"/code", "must be a string"}},
+		`{"code":"a"}`:                        {{"/code", "must have at least 2 characters"}},
+		`{"code":"abcd"}`:                     {{"/code", "must have at most 3 characters"}},
+		`{"code":"ab","alias":1}`:             {{"/alias", "must be a string or null"}},
+		`{"code":"ab","n":0}`:                 {{"/n", "must be at least 1"}},
+		`{"code":"ab","n":1e400}`:             {{"/n", "must be at most 1000000000"}},
+		`{"code":"ab","n":1.5}`:               {{"/n", "must be an integer"}},
+		`{"code":"ab","price":0.5}`:           {{"/price", "must be greater than 0.5"}},
+		`{"code":"ab","price":0.6}`:           {{"/price", "must be a multiple of 0.25"}},
+		`{"code":"ab","on":"yes"}`:            {{"/on", "must be a boolean"}},
+		`{"code":"ab","size":"l"}`:            {{"/size", "must be one of s, m"}},
+		`{"code":"ab","site":"not a uri"}`:    {{"/site", "is not a valid uri"}},
+		`{"code":"ab","tags":[]}`:             {{"/tags", "must have at least 1 item"}},
+		`{"code":"ab","tags":["a","a"]}`:      {{"/tags", "has the same item at 0 and 1"}},
+		`{"code":"ab","tags":["a",2]}`:        {{"/tags/1", "must be a string"}},
+		`{"code":"ab","box":{}}`:              {{"/box/w", "is required"}},
+		`{"code":"ab","a/b":1,"z":2}`:         {{"/a~1b", "is not a known member"}, {"/z", "is not a known member"}},
+		`{"code":"a","n":"1","tags":["a",1]}`: {{"/code", "must have at least 2 characters"}, {"/n", "must be an integer"}, {"/tags/1", "must be a string"}},
+	} {
+		if got := c.Validate(value(t, body)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %v, want %v", body, got, want)
+		}
+	}
+}
+
+// The hashes lie in logs. They never change.
+func TestClaimsAreForEver(t *testing.T) {
+	users, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := users.Get("users")
+	got := c.Claims(value(t, `{"name":"x","email":"John@Example.com"}`))
+	if want := []string{"email:hW9ihVkglmVzFbQzL3gzgA"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	got = load(t, "things", things).Claims(value(t, `{"code":"Ab","alias":"STRASSE","n":7}`))
+	if want := []string{"alias:8J5p-g3OnKG7ucPTzr_5xw", "code:T906g8MfdHd31TQuMhjN-w", "n:kCxolNcjgf0rvjoViSZBpA"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	c := load(t, "things", things)
+	same := func(a, b string, want bool) {
+		t.Helper()
+		if got := reflect.DeepEqual(c.Claims(value(t, a)), c.Claims(value(t, b))); got != want {
+			t.Errorf("%s and %s: the same is %v, want %v", a, b, got, want)
+		}
+	}
+	same(`{"code":"ab"}`, `{"code":"AB"}`, false)
+	same(`{"alias":"straße"}`, `{"alias":"STRASSE"}`, true)
+	same(`{"alias":"ÅNGSTRÖM"}`, `{"alias":"a\u030angstro\u0308m"}`, true)
+	same(`{"code":"é"}`, `{"code":"e\u0301"}`, true)
+	same(`{"n":1}`, `{"n":1.0}`, true)
+	same(`{"n":100}`, `{"n":1e2}`, true)
+	same(`{"n":1}`, `{"n":2}`, false)
+	same(`{"n":1e999999999}`, `{"n":1e999999998}`, false)
+	same(`{"alias":null}`, `{}`, true)
+	if got := c.Claims(value(t, `{"alias":null,"price":1,"on":true}`)); got != nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestClaimsFollowValues(t *testing.T) {
+	c := load(t, "things", things)
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.StringN(0, 6, -1).Draw(t, "a"), rapid.StringN(0, 6, -1).Draw(t, "b")
+		one, other := c.Claims(map[string]any{"alias": a}), c.Claims(map[string]any{"alias": b})
+		if strings.EqualFold(a, b) && !reflect.DeepEqual(one, other) {
+			t.Fatalf("%q and %q differ in case alone, and their claims are %v and %v", a, b, one, other)
+		}
+		if !strings.HasPrefix(one[0], "alias:") {
+			t.Fatalf("got %v", one)
+		}
+	})
+}
+
+func TestLoadRefuses(t *testing.T) {
+	object := func(properties string) string {
+		return `{"title":"things","type":"object","properties":{` + properties + `}}`
+	}
+	for name, c := range map[string]struct{ file, schema, pointer, reason string }{
+		"not JSON":                {"things", `{`, "", "not valid JSON"},
+		"not an object":           {"things", `[]`, "", "a schema is a JSON object"},
+		"another title":           {"things", `{"title":"other","type":"object"}`, "/title", "must be the file's name"},
+		"no type":                 {"things", `{"title":"things"}`, "/type", `must be "object"`},
+		"upper case":              {"Things", object(``), "", "must be like"},
+		"reserved":                {"docs", `{"title":"docs","type":"object"}`, "", "reserved"},
+		"SQLite's":                {"sqlite_x", `{"title":"sqlite_x","type":"object"}`, "", "reserved"},
+		"a server's member":       {"things", object(`"id":{"type":"string"}`), "/properties/id", "is the server's"},
+		"an underscore":           {"things", object(`"_x":{"type":"string"}`), "/properties/_x", "reserved"},
+		"columns alike":           {"things", object(`"a":{"type":"string"},"A":{"type":"string"}`), "/properties/a", "differs"},
+		"unique, badly":           {"things", object(`"a":{"type":"string","x-unique":"yes"}`), "/properties/a", "x-unique must be"},
+		"nocase on a number":      {"things", object(`"a":{"type":"integer","x-unique":"nocase"}`), "/properties/a", "for strings"},
+		"unique on a fraction":    {"things", object(`"a":{"type":"number","x-unique":true}`), "/properties/a", "strings and integers"},
+		"unique on an array":      {"things", object(`"a":{"type":"array","x-unique":true}`), "/properties/a", "scalar"},
+		"index on two types":      {"things", object(`"a":{"type":["string","integer"],"x-index":true}`), "/properties/a", "scalar"},
+		"index, badly":            {"things", object(`"a":{"type":"string","x-index":1}`), "/properties/a", "x-index must be"},
+		"index on an odd name":    {"things", object(`"a b":{"type":"string","x-index":true}`), "/properties/a b", "letters"},
+		"misspelt":                {"things", object(`"a":{"type":"string","x-uniqe":true}`), "/properties/a/x-uniqe", "unknown keyword"},
+		"ours in the wrong place": {"things", object(`"a":{"type":"object","properties":{"b":{"x-unique":true}}}`), "/properties/a/properties/b/x-unique", "unknown keyword"},
+		"not a schema":            {"things", object(`"a":{"type":"text"}`), "/properties/a/type", ""},
+		"from outside":            {"things", object(`"a":{"$ref":"https://example.com/a.json"}`), "", "$defs"},
+		"from a file":             {"things", object(`"a":{"$ref":"file:///etc/passwd"}`), "", "$defs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := collections.Load(folder(t, map[string]string{c.file + ".json": c.schema}))
+			var wrong *collections.ErrFile
+			if !errors.As(err, &wrong) {
+				t.Fatalf("got %v", err)
+			}
+			if filepath.Base(wrong.File) != c.file+".json" || wrong.Pointer != c.pointer || !strings.Contains(wrong.Error(), c.reason) {
+				t.Errorf("got %v (pointer %q), want %q at %q", wrong, wrong.Pointer, c.reason, c.pointer)
+			}
+		})
+	}
+}
+
+func TestLoadTellsOfAllWrongFiles(t *testing.T) {
+	_, err := collections.Load(folder(t, map[string]string{"a.json": `{`, "b.json": `[]`, "c.txt": `not ours`}))
+	if err == nil || !strings.Contains(err.Error(), "a.json") || !strings.Contains(err.Error(), "b.json") || strings.Contains(err.Error(), "c.txt") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := collections.Load(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Error("a missing folder is no error")
+	}
+}
+
+func TestNamesFitTheLog(t *testing.T) {
+	set, err := collections.Load(folder(t, map[string]string{"things.json": things}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range set.All() {
+		if !events.ValidCollection(c.Name()) {
+			t.Errorf("%s can't be in the log", c.Name())
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(things))
+	f.Add([]byte(`{"title":"things","type":"object","properties":{"a":{"$ref":"#/properties/a"}}}`))
+	f.Fuzz(func(t *testing.T, schema []byte) {
+		set, err := collections.Load(folder(t, map[string]string{"things.json": string(schema)}))
+		if err != nil {
+			return
+		}
+		c, _ := set.Get("things")
+		c.Claims(map[string]any{"code": "x"})
+	})
+}
+
+func BenchmarkValidate(b *testing.B) {
+	set, err := collections.Load("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, _ := set.Get("users")
+	v := value(b, `{"name":"Ada Lovelace","email":"ada@example.com"}`)
+	for b.Loop() {
+		if c.Validate(v) != nil || len(c.Claims(v)) != 1 {
+			b.Fatal("invalid")
+		}
+	}
+}

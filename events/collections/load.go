@@ -1,0 +1,184 @@
+package collections
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+//go:embed users.json
+var users []byte
+
+// A Set is the collections that a process serves. Immutable, safe for concurrent use.
+type Set struct{ byName map[string]*Collection }
+
+// Get finds a collection by its name.
+func (s *Set) Get(name string) (*Collection, bool) {
+	c, ok := s.byName[name]
+	return c, ok
+}
+
+// All gives the collections by name.
+func (s *Set) All() []*Collection {
+	all := make([]*Collection, 0, len(s.byName))
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+		all = append(all, s.byName[name])
+	}
+	return all
+}
+
+// ErrFile is returned for a file that does not declare a collection.
+type ErrFile struct {
+	// File is the file's path, Pointer the place in it (RFC 6901; empty for the whole).
+	File, Pointer string
+	// Reason says what is wrong there.
+	Reason string
+}
+
+// Error names file, place and reason.
+func (e *ErrFile) Error() string {
+	if e.Pointer == "" {
+		return fmt.Sprintf("%s: %s", e.File, e.Reason)
+	}
+	return fmt.Sprintf("%s: at %s: %s", e.File, e.Pointer, e.Reason)
+}
+
+// Load gives users and the collections that the *.json files of a folder declare; an
+// empty dir is none. A users.json there takes the place of ours. The error joins an
+// [ErrFile] for each wrong file.
+func Load(dir string) (*Set, error) {
+	set := &Set{byName: map[string]*Collection{}}
+	var errs []error
+	if dir != "" {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, fmt.Errorf("read the folder of collections: %w", err)
+		}
+		for _, entry := range entries {
+			if entry.IsDir() || filepath.Ext(entry.Name()) != ".json" {
+				continue
+			}
+			c, err := loadFile(dir, entry)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			set.byName[c.name] = c
+		}
+	}
+	if _, replaced := set.byName["users"]; !replaced {
+		c, err := parse("users.json", users)
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			set.byName[c.name] = c
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return set, nil
+}
+
+func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
+	path := filepath.Join(dir, entry.Name())
+	source, err := os.ReadFile(path) //nolint:gosec // the folder is the operator's setting
+	if err != nil {
+		return nil, &ErrFile{File: path, Reason: err.Error()}
+	}
+	return parse(path, source)
+}
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// reserved are paths of the API that a collection can't have.
+var reserved = []string{"docs", "openapi", "clusterlite"}
+
+// parse makes a collection of a file's content.
+func parse(path string, source []byte) (*Collection, error) {
+	wrong := func(pointer, format string, args ...any) error {
+		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
+	}
+	name := strings.TrimSuffix(filepath.Base(path), ".json")
+	switch {
+	case !validName.MatchString(name):
+		return nil, wrong("", "a collection's name is the file's, and must be like [a-z][a-z0-9_]*, at most 63 long; %q is not", name)
+	case slices.Contains(reserved, name), strings.HasPrefix(name, "sqlite_"):
+		return nil, wrong("", "the name %q is reserved", name)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
+	if err != nil {
+		return nil, wrong("", "not valid JSON: %v", err)
+	}
+	root, ok := value.(map[string]any)
+	if !ok {
+		return nil, wrong("", "a schema is a JSON object")
+	}
+	if root["title"] != name {
+		return nil, wrong("/title", "must be the file's name, %q", name)
+	}
+	if root["type"] != "object" {
+		return nil, wrong("/type", `must be "object"`)
+	}
+	if pointer, keyword := unknownKeyword(value, ""); keyword != "" {
+		return nil, wrong(pointer, "unknown keyword %q: ours are x-unique and x-index, on properties at the top", keyword)
+	}
+	properties, pointer, reason := readProperties(root)
+	if reason != "" {
+		return nil, wrong(pointer, "%s", reason)
+	}
+	schema, err := compile(name, value)
+	if err != nil {
+		return nil, compileError(path, err)
+	}
+	compact := bytes.Buffer{}
+	if err := json.Compact(&compact, source); err != nil {
+		return nil, wrong("", "not valid JSON: %v", err)
+	}
+	return &Collection{name: name, source: compact.Bytes(), schema: schema, properties: properties}, nil
+}
+
+// noLoader refuses to fetch schemas from anywhere: what a collection is must lie in its
+// file.
+type noLoader struct{}
+
+func (noLoader) Load(url string) (any, error) {
+	return nil, fmt.Errorf("a schema may not refer to %s: put what it needs under $defs", url)
+}
+
+func compile(name string, value any) (*jsonschema.Schema, error) {
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.UseLoader(noLoader{})
+	c.AssertFormat()
+	url := "clusterlite:///" + name
+	if err := c.AddResource(url, value); err != nil {
+		return nil, err
+	}
+	return c.Compile(url)
+}
+
+// compileError finds the place in the file that the compiler complains about.
+func compileError(path string, err error) error {
+	var invalid *jsonschema.SchemaValidationError
+	var detail *jsonschema.ValidationError
+	if errors.As(err, &invalid) && errors.As(invalid.Err, &detail) {
+		leaf := detail
+		for len(leaf.Causes) > 0 {
+			leaf = leaf.Causes[0]
+		}
+		return &ErrFile{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
+	}
+	return &ErrFile{File: path, Reason: err.Error()}
+}

@@ -1,0 +1,156 @@
+package collections
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	keywordUnique = "x-unique"
+	keywordIndex  = "x-index"
+	noCase        = "nocase"
+)
+
+// validColumn is what a property's name must be to become a column.
+var validColumn = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+
+// serverMembers are the server's own, in every entity.
+var serverMembers = []string{"id", "version", "created_at", "updated_at"}
+
+// readProperties reads the declared properties at the top. A reason says what is wrong,
+// at pointer.
+func readProperties(root map[string]any) (properties []Property, pointer, reason string) {
+	declared, _ := root["properties"].(map[string]any) // of another type: the compiler says so
+	columns := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		pointer := "/properties/" + escape(name)
+		schema, ok := declared[name].(map[string]any)
+		if !ok {
+			continue // true or false
+		}
+		switch {
+		case slices.Contains(serverMembers, strings.ToLower(name)):
+			return nil, pointer, fmt.Sprintf("%q is the server's", name)
+		case strings.HasPrefix(name, "_"):
+			return nil, pointer, "names that start with _ are reserved"
+		}
+		p, scalar := scalarProperty(name, schema)
+		if reason := readKeywords(&p, schema, scalar && validColumn.MatchString(name)); reason != "" {
+			return nil, pointer, reason
+		}
+		if !scalar || !validColumn.MatchString(name) {
+			continue
+		}
+		if other, twice := columns[strings.ToLower(name)]; twice {
+			return nil, pointer, fmt.Sprintf("differs from %q in case alone, which columns can't", other)
+		}
+		columns[strings.ToLower(name)] = name
+		properties = append(properties, p)
+	}
+	return properties, "", ""
+}
+
+// scalarProperty reads the type of a property: a scalar, or a scalar and null.
+func scalarProperty(name string, schema map[string]any) (Property, bool) {
+	p := Property{Name: name}
+	p.Format, _ = schema["format"].(string)
+	switch t := schema["type"].(type) {
+	case string:
+		p.Type = t
+	case []any:
+		for _, one := range t {
+			switch s, _ := one.(string); {
+			case s == "null":
+				p.Nullable = true
+			case p.Type == "":
+				p.Type = s
+			default:
+				return p, false // of several types
+			}
+		}
+	}
+	return p, slices.Contains([]string{"string", "integer", "number", "boolean"}, p.Type)
+}
+
+// readKeywords reads x-unique and x-index. The answer says what is wrong with them.
+func readKeywords(p *Property, schema map[string]any, column bool) string {
+	unique, hasUnique := schema[keywordUnique]
+	index, hasIndex := schema[keywordIndex]
+	if (hasUnique || hasIndex) && !column {
+		return fmt.Sprintf("%s and %s are for scalar properties whose name is made of letters, digits and underscores", keywordUnique, keywordIndex)
+	}
+	if hasIndex {
+		on, ok := index.(bool)
+		if !ok {
+			return keywordIndex + " must be true or false"
+		}
+		p.Index = on
+	}
+	if !hasUnique || unique == false {
+		return ""
+	}
+	switch {
+	case unique != true && unique != noCase:
+		return keywordUnique + ` must be true, false or "` + noCase + `"`
+	case unique == noCase && p.Type != "string":
+		return keywordUnique + `: "` + noCase + `" is for strings`
+	case p.Type != "string" && p.Type != "integer":
+		return keywordUnique + " is for strings and integers"
+	}
+	p.Unique, p.NoCase = true, unique == noCase
+	return ""
+}
+
+// unknownKeyword finds a keyword that starts as ours do, and is none or in the wrong
+// place: a misspelt x-unique would enforce nothing.
+
+func unknownKeyword(value any, pointer string) (where, keyword string) {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			at := pointer + "/" + escape(key)
+			if strings.HasPrefix(key, "x-") && !(strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 && (key == keywordUnique || key == keywordIndex)) && !isName(pointer) {
+				return at, key
+			}
+			if key == "const" || key == "enum" || key == "default" || key == "examples" {
+				continue // values, not schemas
+			}
+			if where, keyword = unknownKeyword(v[key], at); keyword != "" {
+				return where, keyword
+			}
+		}
+	case []any:
+		for i, one := range v {
+			if where, keyword = unknownKeyword(one, fmt.Sprintf("%s/%d", pointer, i)); keyword != "" {
+				return where, keyword
+			}
+		}
+	}
+	return "", ""
+}
+
+// isName reports whether the keys of the object at pointer are names, not keywords.
+func isName(pointer string) bool {
+	for _, parent := range []string{"/properties", "/$defs", "/patternProperties", "/dependentSchemas", "/dependentRequired"} {
+		if strings.HasSuffix(pointer, parent) {
+			return true
+		}
+	}
+	return false
+}
+
+// escape writes a name for a JSON pointer (RFC 6901).
+func escape(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+func pointerTo(path []string) string {
+	var b strings.Builder
+	for _, name := range path {
+		b.WriteString("/" + escape(name))
+	}
+	return b.String()
+}

@@ -1,0 +1,147 @@
+package collections
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// A Violation is one thing that is wrong with a document.
+type Violation struct {
+	// Pointer is the place in the document (RFC 6901).
+	Pointer string
+	// Detail tells a person what is wrong there.
+	Detail string
+}
+
+// Validate holds a document, as document.Document.Value gives it, against the schema.
+// Nil means that it fits. Violations are sorted by place.
+func (c *Collection) Validate(value map[string]any) []Violation {
+	err := c.schema.Validate(value)
+	if err == nil {
+		return nil
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return []Violation{{Detail: "can't be validated: " + err.Error()}}
+	}
+	violations := leaves(invalid, nil)
+	slices.SortFunc(violations, func(a, b Violation) int {
+		return cmp.Or(strings.Compare(a.Pointer, b.Pointer), strings.Compare(a.Detail, b.Detail))
+	})
+	return slices.Compact(violations)
+}
+
+// leaves collects what is wrong at the bottom: what lies above only repeats it.
+func leaves(e *jsonschema.ValidationError, found []Violation) []Violation {
+	if len(e.Causes) > 0 {
+		for _, cause := range e.Causes {
+			found = leaves(cause, found)
+		}
+		return found
+	}
+	at := pointerTo(e.InstanceLocation)
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		for _, name := range k.Missing {
+			found = append(found, Violation{at + "/" + escape(name), "is required"})
+		}
+		return found
+	case *kind.AdditionalProperties:
+		for _, name := range k.Properties {
+			found = append(found, Violation{at + "/" + escape(name), "is not a known member"})
+		}
+		return found
+	}
+	return append(found, Violation{at, explain(e.ErrorKind)})
+}
+
+var english = message.NewPrinter(language.English)
+
+// explain words a violation so that the name of the member can stand before it.
+func explain(e jsonschema.ErrorKind) string {
+	switch k := e.(type) {
+	case *kind.Type:
+		want := slices.Clone(k.Want)
+		slices.SortFunc(want, func(a, b string) int { // null last: that is how one says it
+			return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b))
+		})
+		return "must be " + article(strings.Join(want, " or "))
+	case *kind.MinLength:
+		return fmt.Sprintf("must have at least %s", count(k.Want, "character"))
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %s", count(k.Want, "character"))
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %s", count(k.Want, "item"))
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %s", count(k.Want, "item"))
+	case *kind.UniqueItems:
+		return fmt.Sprintf("has the same item at %d and %d", k.Duplicates[0], k.Duplicates[1])
+	case *kind.Minimum:
+		return "must be at least " + number(k.Want)
+	case *kind.Maximum:
+		return "must be at most " + number(k.Want)
+	case *kind.ExclusiveMinimum:
+		return "must be greater than " + number(k.Want)
+	case *kind.ExclusiveMaximum:
+		return "must be less than " + number(k.Want)
+	case *kind.MultipleOf:
+		return "must be a multiple of " + number(k.Want)
+	case *kind.Format:
+		return "is not a valid " + k.Want
+	case *kind.Pattern:
+		return "must match " + k.Want
+	case *kind.Enum:
+		return "must be one of " + list(k.Want)
+	case *kind.Const:
+		return fmt.Sprintf("must be %v", k.Want)
+	case *kind.FalseSchema:
+		return "is not allowed"
+	default:
+		return e.LocalizedString(english)
+	}
+}
+
+func rank(kind string) int {
+	if kind == "null" {
+		return 1
+	}
+	return 0
+}
+
+func article(kind string) string {
+	if strings.ContainsRune("aeio", rune(kind[0])) {
+		return "an " + kind
+	}
+	return "a " + kind
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func number(r *big.Rat) string {
+	if r.IsInt() {
+		return r.Num().String()
+	}
+	return strings.TrimRight(r.FloatString(12), "0")
+}
+
+func list(values []any) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = fmt.Sprintf("%v", v)
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,48 @@
+package document
+
+import "strconv"
+
+// Render gives the entity as clients see it: the server's members, then the value's. id
+// and times are plain ASCII without quotes; value is a JSON object.
+func Render(id string, version int64, createdAt, updatedAt string, value []byte) []byte {
+	const fixed = len(`{"id":"","version":,"created_at":"","updated_at":"",`) + 20
+	b := make([]byte, 0, fixed+len(id)+len(createdAt)+len(updatedAt)+len(value))
+	b = append(b, `{"id":"`...)
+	b = append(b, id...)
+	b = append(b, `","version":`...)
+	b = strconv.AppendInt(b, version, 10)
+	b = append(b, `,"created_at":"`...)
+	b = append(b, createdAt...)
+	b = append(b, `","updated_at":"`...)
+	b = append(b, updatedAt...)
+	b = append(b, '"')
+	members := trimObject(value)
+	if len(members) > 0 {
+		b = append(b, ',')
+		b = append(b, members...)
+	}
+	return append(b, '}')
+}
+
+// trimObject gives what lies between an object's braces. A foreign writer's document
+// may have spaces around.
+func trimObject(value []byte) []byte {
+	space := func(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+	for len(value) > 0 && space(value[0]) {
+		value = value[1:]
+	}
+	for len(value) > 0 && space(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	if len(value) < 2 {
+		return nil
+	}
+	value = value[1 : len(value)-1]
+	for len(value) > 0 && space(value[0]) {
+		value = value[1:]
+	}
+	for len(value) > 0 && space(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	return value
+}

@@ -1,0 +1,169 @@
+package events
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Format is the log format that this code writes, and the highest that it can read.
+// A record that names a higher one stops the reader; see [ErrNewerFormat].
+const Format = 1
+
+// A Kind says what an event did to its entity.
+type Kind string
+
+// The kinds of events. The words are stored in the log for ever.
+const (
+	Created Kind = "created"
+	Updated Kind = "updated"
+	Deleted Kind = "deleted"
+)
+
+// An Event is a fact about one entity: it got this version and this document. It
+// carries its own preconditions (the version and the claims), by which [Admit] decides
+// whether it holds.
+type Event struct {
+	// ID names the event, a UUIDv7, new for each.
+	ID string
+	// Source says which node appended it, for example /clusterlite/command/cmd-1.
+	Source string
+	// Collection and EntityID name the entity. EntityID is a UUID in lower case.
+	Collection, EntityID string
+	Kind                 Kind
+	// Version is the version that the event creates: 1 for Created, else the one
+	// before it plus one.
+	Version int64
+	// Time is the writer's clock, in UTC, with millisecond precision.
+	Time time.Time
+	// Claims are the unique keys that the entity holds after this event, sorted.
+	// Empty for Deleted.
+	Claims []string
+	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then
+	// tells the request that it came with.
+	IdempotencyKey, RequestHash string
+	// TraceParent is a W3C trace context, or empty. It has no part in any decision.
+	TraceParent string
+	// Document is the whole document after the event, a JSON object without the
+	// server's own members. Nil for Deleted.
+	Document []byte
+}
+
+// Type is the event's CloudEvents type, for example clusterlite.users.created.
+func (e Event) Type() string {
+	return typePrefix + e.Collection + "." + string(e.Kind)
+}
+
+// Key is the key of the event's Kafka record: <collection>/<id>. It is there for
+// people and for Kafka's tools; no rule reads it.
+func (e Event) Key() string { return e.Collection + "/" + e.EntityID }
+
+// A Position is the number of records that a reader has taken from the log: at
+// position p, every offset below p has been applied. The end of the log is a position
+// too. The zero Position is the beginning.
+type Position int64
+
+// A Record is one record of the log as a reader sees it: an event, a barrier, or
+// something that is not understood.
+type Record struct {
+	// Offset is the broker's coordinate of the record.
+	Offset int64
+	// Timestamp is the broker's clock at the append.
+	Timestamp time.Time
+	// Content says which of the following fields are set.
+	Content Content
+	// Event is set if Content is HasEvent.
+	Event Event
+	// Format is the format that the record asks for if Content is NewerFormat.
+	Format int
+	// Malformed says what is wrong with the record if Content is Malformed.
+	Malformed string
+}
+
+// Position is the position after the record.
+func (r Record) Position() Position { return Position(r.Offset) + 1 }
+
+// Content is what a [Record] holds.
+type Content int
+
+// The contents of records.
+const (
+	// HasEvent is a well-formed event.
+	HasEvent Content = iota
+	// Barrier is a record that only moves the position.
+	Barrier
+	// Malformed is anything that no rule understands.
+	Malformed
+	// NewerFormat is a record that this version of ClusterLite can't read.
+	NewerFormat
+)
+
+const (
+	typePrefix  = "clusterlite."
+	barrierType = "clusterlite.barrier"
+)
+
+// maxCollectionName keeps a collection's name, with the names derived from it, far
+// below every limit of SQLite and of Kafka's headers.
+const maxCollectionName = 63
+
+var collectionName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// ValidCollection reports whether a collection of this name can be in the log: lower
+// case letters, digits and underscores, at most 63, not SQLite's own prefix. It is a
+// rule of storage and never changes.
+func ValidCollection(name string) bool {
+	return len(name) <= maxCollectionName && collectionName.MatchString(name) && !strings.HasPrefix(name, "sqlite_")
+}
+
+// parseType splits a CloudEvents type into collection and kind.
+func parseType(s string) (collection string, kind Kind, err error) {
+	rest, ours := strings.CutPrefix(s, typePrefix)
+	collection, verb, two := strings.Cut(rest, ".")
+	if !ours || !two || !ValidCollection(collection) {
+		return "", "", fmt.Errorf("unknown type %q", clip(s))
+	}
+	switch kind = Kind(verb); kind {
+	case Created, Updated, Deleted:
+		return collection, kind, nil
+	}
+	return "", "", fmt.Errorf("unknown type %q", clip(s))
+}
+
+// ValidID reports whether s can be the id of an entity or of an event: a UUID in its
+// canonical form, lower case. It is a rule of storage and never changes.
+func ValidID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// TimeFormat is how times are written in the log and in documents: RFC 3339, UTC,
+// milliseconds. All such texts are of one length, so they sort as the times do.
+const TimeFormat = "2006-01-02T15:04:05.000Z"
+
+// FormatTime writes t as [TimeFormat], in UTC, cut to milliseconds.
+func FormatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
+
+// clip shortens what a stranger wrote before it goes into a message.
+func clip(s string) string {
+	const most = 80
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

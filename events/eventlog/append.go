@@ -1,0 +1,195 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// MaxRecordBytes is the largest record that the log takes, headers included.
+const MaxRecordBytes = 8 << 20
+
+// Append writes events in order and returns the position after the last one, once all
+// in-sync replicas hold them. Other writers' records may lie between. It returns
+// [ErrUnreachable] if no broker leads the log, [ErrTooLarge] for an event that is too
+// large, both before anything was sent, and else [ErrOutcomeUnknown] if the broker, or
+// ctx, ends the wait before it is known. Events whose outcome is unknown may still be
+// appended for some seconds after the return.
+func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Position, error) {
+	messages := make([]*message.Message, len(batch))
+	for i, e := range batch {
+		messages[i] = events.NewMessage(e)
+	}
+	return l.publish(ctx, messages)
+}
+
+// AppendBarrier appends a record that only moves the position, and returns the position
+// after it. Its success proves that whoever took it still leads the log, so everything
+// acknowledged before the call lies before it. Errors as for [Log.Append].
+func (l *Log) AppendBarrier(ctx context.Context, source string) (events.Position, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return 0, fmt.Errorf("make a barrier's id: %w", err)
+	}
+	return l.publish(ctx, []*message.Message{events.NewBarrier(id.String(), source, time.Now())})
+}
+
+func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.Position, error) {
+	if len(messages) == 0 {
+		return 0, errors.New("append of no events")
+	}
+	if !l.Reachable() {
+		return 0, ErrUnreachable
+	}
+	p, err := l.connectPublisher()
+	if err != nil {
+		return 0, err
+	}
+	receipt := &receipt{left: len(messages), done: make(chan error, 1)}
+	for _, m := range messages {
+		m.SetContext(context.WithValue(context.Background(), receiptKey{}, receipt))
+	}
+	// Publish knows no context. It ends by itself, when the producer's retries do.
+	l.work.Go(func() { receipt.done <- p.Publish(l.config.Topic, messages...) })
+	select {
+	case err := <-receipt.done:
+		return receipt.position, appendError(err)
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
+	}
+}
+
+// appendError tells what is known of a failed append. After retries nobody knows what
+// the first attempt did, so only what is refused before it is sent counts as not done.
+func appendError(err error) error {
+	var unsendable sarama.ConfigurationError // how the producer names a message over its limit
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unsendable), errors.Is(err, sarama.ErrMessageSizeTooLarge), errors.Is(err, sarama.ErrMessageTooLarge):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+}
+
+// receipt carries what Watermill's publisher drops, the offset, from the producer to
+// the caller, by way of the messages' context.
+type receipt struct {
+	left     int // messages that Publish has not handed over yet
+	batch    []*sarama.ProducerMessage
+	position events.Position
+	done     chan error
+}
+
+type receiptKey struct{}
+
+// publisher is Watermill's publisher over a producer that acknowledges only what is
+// on all in-sync replicas.
+type publisher struct{ *kafka.Publisher }
+
+func (l *Log) connectPublisher() (*publisher, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	if l.publisher != nil {
+		return l.publisher, nil
+	}
+	p, err := kafka.NewPublisher(kafka.PublisherConfig{
+		Brokers:               l.config.Brokers,
+		Marshaler:             receiptMarshaler{},
+		OverwriteSaramaConfig: l.producerConfig(),
+		Tracer:                batchTracer{},
+	}, l.wm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	l.publisher = &publisher{p}
+	return l.publisher, nil
+}
+
+// producerConfig asks for what makes an acknowledged append durable. Sarama's defaults
+// (the leader alone, no idempotence) lose events when a leader dies.
+func (l *Log) producerConfig() *sarama.Config {
+	c := l.clientConfig()
+	c.Producer.RequiredAcks = sarama.WaitForAll
+	c.Producer.Idempotent = true
+	c.Net.MaxOpenRequests = 1
+	c.Producer.Return.Successes = true
+	c.Producer.MaxMessageBytes = MaxRecordBytes
+	// Patience for an election (Kafka's default session timeout is 9 s): a write waits
+	// as long as its client does. Beyond it the outcome is told as unknown.
+	c.Producer.Retry.Max = 60
+	c.Producer.Retry.Backoff = 100 * time.Millisecond
+	c.Producer.Timeout = 5 * time.Second
+	c.Net.ReadTimeout = 8 * time.Second
+	c.Net.WriteTimeout = 8 * time.Second
+	return c
+}
+
+// receiptMarshaler hands the message's receipt on to the producer.
+type receiptMarshaler struct{ events.Codec }
+
+func (m receiptMarshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
+	record, err := m.Codec.Marshal(topic, msg)
+	if err == nil {
+		record.Partition = partition
+		record.Metadata, _ = msg.Context().Value(receiptKey{}).(*receipt)
+	}
+	return record, err
+}
+
+// batchTracer is not a tracer: Watermill's hook for one is where a producer can be
+// wrapped.
+type batchTracer struct{ kafka.SaramaTracer }
+
+func (batchTracer) WrapSyncProducer(_ *sarama.Config, p sarama.SyncProducer) sarama.SyncProducer {
+	return batchProducer{p}
+}
+
+// batchProducer sends the messages of one Publish together. Watermill's publisher
+// waits for each message before it sends the next, a round trip and an fsync each.
+type batchProducer struct{ sarama.SyncProducer }
+
+// SendMessage keeps the message until the last of its Publish has come, sends all, and
+// notes the position on the receipt.
+func (p batchProducer) SendMessage(m *sarama.ProducerMessage) (int32, int64, error) {
+	r, ok := m.Metadata.(*receipt)
+	if !ok || r == nil {
+		return p.SyncProducer.SendMessage(m)
+	}
+	r.batch = append(r.batch, m)
+	if r.left--; r.left > 0 {
+		return partition, 0, nil
+	}
+	if err := p.send(r.batch); err != nil {
+		return 0, 0, err
+	}
+	for _, sent := range r.batch {
+		r.position = max(r.position, events.Position(sent.Offset)+1)
+	}
+	return m.Partition, m.Offset, nil
+}
+
+func (p batchProducer) send(batch []*sarama.ProducerMessage) error {
+	if len(batch) == 1 {
+		_, _, err := p.SyncProducer.SendMessage(batch[0])
+		return err
+	}
+	err := p.SyncProducer.SendMessages(batch)
+	var failed sarama.ProducerErrors
+	if errors.As(err, &failed) && len(failed) > 0 {
+		return failed[0].Err
+	}
+	return err
+}

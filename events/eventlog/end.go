@@ -1,0 +1,132 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// probeInterval is how often a broker that is away is asked whether it is back.
+const probeInterval = 250 * time.Millisecond
+
+// endAsker asks for the end of the log, one question for all that wait. A caller is
+// only ever served by a question that was asked after it came: an answer already under
+// way may be older than a write that the caller has seen acknowledged.
+type endAsker struct {
+	log  *Log
+	down atomic.Bool
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiting []chan<- endAnswer
+
+	client sarama.Client // used by run alone
+}
+
+type endAnswer struct {
+	end events.Position
+	err error
+}
+
+func newEndAsker(l *Log) *endAsker {
+	return &endAsker{log: l, wake: make(chan struct{}, 1)}
+}
+
+func (a *endAsker) ask(ctx context.Context) (events.Position, error) {
+	if a.down.Load() {
+		return 0, ErrUnreachable
+	}
+	answer := make(chan endAnswer, 1)
+	a.mu.Lock()
+	a.waiting = append(a.waiting, answer)
+	a.mu.Unlock()
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case got := <-answer:
+		return got.end, got.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-a.log.ctx.Done():
+		return 0, ErrClosed
+	}
+}
+
+// run asks until the log is closed. While the broker is away it probes, so that
+// callers can be refused at once and the first after its return finds it there.
+func (a *endAsker) run() {
+	defer a.disconnect()
+	probe := time.NewTimer(0)
+	probe.Stop()
+	defer probe.Stop()
+	for {
+		select {
+		case <-a.log.ctx.Done():
+			return
+		case <-a.wake:
+		case <-probe.C:
+		}
+		a.mu.Lock()
+		waiting := a.waiting
+		a.waiting = nil
+		a.mu.Unlock()
+
+		end, err := a.question()
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+			probe.Reset(probeInterval)
+		}
+		a.tell(err)
+		for _, w := range waiting {
+			w <- endAnswer{end, err}
+		}
+	}
+}
+
+// tell notes whether the broker answers, and logs when that changes.
+func (a *endAsker) tell(err error) {
+	if was := a.down.Swap(err != nil); was == (err != nil) {
+		return
+	}
+	if err != nil {
+		a.log.config.Logger.Warn("the broker is out of reach", "error", err)
+		return
+	}
+	a.log.config.Logger.Info("the broker is back")
+}
+
+func (a *endAsker) question() (events.Position, error) {
+	if a.client == nil {
+		client, err := sarama.NewClient(a.log.config.Brokers, a.log.askConfig())
+		if err != nil {
+			return 0, err
+		}
+		a.client = client
+	}
+	// The leader's high watermark. An acknowledged append lies below it, also right
+	// after an election: a new leader answers OFFSET_NOT_AVAILABLE until that holds
+	// (KIP-207).
+	end, err := a.client.GetOffset(a.log.config.Topic, partition, sarama.OffsetNewest)
+	if err != nil {
+		a.disconnect()
+		return 0, err
+	}
+	return events.Position(end), nil
+}
+
+// disconnect forgets the client. A new one starts from the bootstrap list, so it finds
+// a cluster whose brokers have all changed their addresses.
+func (a *endAsker) disconnect() {
+	if a.client != nil {
+		_ = a.client.Close() // nothing is lost with it
+		a.client = nil
+	}
+}

@@ -1,0 +1,145 @@
+// Package eventlog is the log: one Kafka topic of one partition, reached through
+// Watermill. It appends events, reads records from any position, and asks where the
+// log ends.
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// Errors of a log.
+var (
+	// ErrUnreachable: no broker that leads the log answers. Nothing was done.
+	ErrUnreachable = errors.New("the broker is out of reach")
+	// ErrOutcomeUnknown: the broker may or may not have appended the events.
+	ErrOutcomeUnknown = errors.New("the broker did not confirm the append, it may or may not have happened")
+	// ErrTooLarge: the event is larger than the topic takes. Nothing was done.
+	ErrTooLarge = errors.New("the event is larger than a record of the topic may be")
+	// ErrClosed: the log was closed.
+	ErrClosed = errors.New("the log is closed")
+)
+
+// Config says which log, and how to speak to it.
+type Config struct {
+	// Brokers is the bootstrap list, host:port each. At least one.
+	Brokers []string
+	// Topic is the topic's name.
+	Topic string
+	// ClientID is how the broker's own log and quotas name this process.
+	ClientID string
+	// Logger takes what an operator has to know. Nil discards it.
+	Logger *slog.Logger
+	// AskTimeout bounds one question to the broker. Zero means one second.
+	AskTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.AskTimeout == 0 {
+		c.AskTimeout = time.Second
+	}
+	return c
+}
+
+// A Log is a handle on the topic. It connects when it is first needed and again
+// whenever the connection is lost, so it can be opened while no broker runs. Safe for
+// concurrent use.
+type Log struct {
+	config Config
+	wm     watermill.LoggerAdapter
+	end    *endAsker
+
+	ctx  context.Context // done when the log is closed
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	mu        sync.Mutex
+	publisher *publisher
+}
+
+// Open gives a handle on the log. It doesn't wait for a broker: see [Log.Prepare].
+func Open(config Config) (*Log, error) {
+	config = config.withDefaults()
+	if len(config.Brokers) == 0 || config.Topic == "" {
+		return nil, errors.New("a log needs brokers and a topic")
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &Log{
+		config: config,
+		wm:     newWatermillLogger(config.Logger),
+		ctx:    ctx,
+		stop:   stop,
+	}
+	l.end = newEndAsker(l)
+	l.work.Go(l.end.run)
+	return l, nil
+}
+
+// Topic is the topic's name.
+func (l *Log) Topic() string { return l.config.Topic }
+
+// End asks the broker that leads the log for its end. Every event whose append was
+// acknowledged before the call lies before it. One question serves all callers that
+// came before it was asked. It returns [ErrUnreachable] at once while the broker is
+// known to be away, and ctx.Err() if ctx ends first.
+func (l *Log) End(ctx context.Context) (events.Position, error) { return l.end.ask(ctx) }
+
+// Reachable reports whether the broker answered the last question. It starts true.
+func (l *Log) Reachable() bool { return !l.end.down.Load() }
+
+// Close stops what the log does and waits for it. Subscriptions end with [ErrClosed].
+func (l *Log) Close() error {
+	l.stop()
+	l.mu.Lock()
+	p := l.publisher
+	l.publisher = nil
+	l.mu.Unlock()
+	l.work.Wait()
+	if p != nil {
+		if err := p.Close(); err != nil {
+			return fmt.Errorf("close the publisher: %w", err)
+		}
+	}
+	return nil
+}
+
+// sarama's package-wide logger is silent by default and stays so: what matters comes
+// back as errors.
+
+// clientConfig holds what all clients share. The newest protocol that sarama speaks
+// with every broker since Kafka 2.8: topic ids need 2.8, and Kafka 4 dropped what
+// older clients say.
+func (l *Log) clientConfig() *sarama.Config {
+	c := sarama.NewConfig()
+	c.ClientID = l.config.ClientID
+	c.Version = sarama.V2_8_0_0
+	c.Net.DialTimeout = l.config.AskTimeout
+	c.Metadata.Retry.Max = 1
+	c.Metadata.Retry.Backoff = 100 * time.Millisecond
+	// A leader that moved is found when it refuses; this finds one that is just gone.
+	c.Metadata.RefreshFrequency = 10 * time.Second
+	// Fewer topics to hear about, and none created by asking.
+	c.Metadata.Full = false
+	c.Metadata.AllowAutoTopicCreation = false
+	return c
+}
+
+// askConfig is for questions, which must fail fast.
+func (l *Log) askConfig() *sarama.Config {
+	c := l.clientConfig()
+	c.Net.ReadTimeout = l.config.AskTimeout
+	c.Net.WriteTimeout = l.config.AskTimeout
+	return c
+}

@@ -1,0 +1,231 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/IBM/sarama"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// partition is the one partition that the log has: its offsets are the total order.
+const partition = 0
+
+// Info describes the topic as it is now.
+type Info struct {
+	// ID is the broker's id of the topic, hexadecimal: a topic that was deleted and
+	// made again has another. Empty if the broker gives none.
+	ID string
+	// Start is the position of the oldest record that is still there.
+	Start events.Position
+	// End is the position after the newest.
+	End events.Position
+	// Replicas is the topic's replication factor.
+	Replicas int
+}
+
+// ErrTopicUnfit is returned for a topic that can't hold the log: it would lose events,
+// or their order. Its text says which setting, and the command that mends it.
+type ErrTopicUnfit struct {
+	Topic, Reason, Mend string
+}
+
+// Error gives the reason and the remedy.
+func (e *ErrTopicUnfit) Error() string {
+	return fmt.Sprintf("topic %s can't hold the log: %s. %s", e.Topic, e.Reason, e.Mend)
+}
+
+// Prepare makes the topic if it is missing, checks that it can hold the log, and
+// describes it. It returns an [ErrTopicUnfit] for a topic that can't, and an error that
+// wraps [ErrUnreachable] if the broker can't be asked.
+func (l *Log) Prepare(ctx context.Context) (Info, error) {
+	return withAdmin(ctx, l, func(client sarama.Client, admin sarama.ClusterAdmin) (Info, error) {
+		if err := l.createTopic(admin); err != nil {
+			return Info{}, err
+		}
+		if err := client.RefreshMetadata(l.config.Topic); err != nil {
+			return Info{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		info, err := l.describe(client, admin)
+		if err != nil {
+			return Info{}, err
+		}
+		return info, l.checkTopic(admin, info)
+	})
+}
+
+// Describe tells what the topic is now, without making or checking it. A topic that is
+// not there gives an error that wraps [sarama.ErrUnknownTopicOrPartition].
+func (l *Log) Describe(ctx context.Context) (Info, error) {
+	return withAdmin(ctx, l, l.describe)
+}
+
+// withAdmin runs f with clients of its own, since such calls are rare, and returns when
+// ctx ends even if the broker hangs.
+func withAdmin(ctx context.Context, l *Log, f func(sarama.Client, sarama.ClusterAdmin) (Info, error)) (Info, error) {
+	type answer struct {
+		info Info
+		err  error
+	}
+	done := make(chan answer, 1)
+	l.work.Go(func() {
+		info, err := func() (Info, error) {
+			config := l.clientConfig()
+			config.Metadata.Full = true // to find the controller
+			config.Net.ReadTimeout = 5 * l.config.AskTimeout
+			config.Net.WriteTimeout = 5 * l.config.AskTimeout
+			client, err := sarama.NewClient(l.config.Brokers, config)
+			if err != nil {
+				return Info{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+			}
+			admin, err := sarama.NewClusterAdminFromClient(client)
+			if err != nil {
+				return Info{}, errors.Join(fmt.Errorf("%w: %w", ErrUnreachable, err), client.Close())
+			}
+			defer func() { _ = admin.Close() }() // closes the client too
+			return f(client, admin)
+		}()
+		done <- answer{info, err}
+	})
+	select {
+	case a := <-done:
+		return a.info, a.err
+	case <-ctx.Done():
+		return Info{}, ctx.Err()
+	case <-l.ctx.Done():
+		return Info{}, ErrClosed
+	}
+}
+
+// forEver are the settings without which the log would lose events, as the broker
+// writes them.
+var forEver = []struct{ name, value string }{
+	{"cleanup.policy", "delete"},
+	{"retention.ms", "-1"},
+	{"retention.bytes", "-1"},
+}
+
+func (l *Log) createTopic(admin sarama.ClusterAdmin) error {
+	settings := map[string]*string{}
+	for _, s := range forEver {
+		settings[s.name] = &s.value
+	}
+	brokersClock, most := "LogAppendTime", strconv.Itoa(MaxRecordBytes)
+	settings["message.timestamp.type"] = &brokersClock
+	settings["max.message.bytes"] = &most
+	err := admin.CreateTopic(l.config.Topic, &sarama.TopicDetail{
+		NumPartitions:     1,
+		ReplicationFactor: -1, // the broker's default
+		ConfigEntries:     settings,
+	}, false)
+	switch {
+	case err == nil:
+		l.config.Logger.Info("made the topic", "topic", l.config.Topic)
+		return l.requireTwoReplicas(admin)
+	case errors.Is(err, sarama.ErrTopicAlreadyExists):
+		return nil
+	case errors.Is(err, sarama.ErrTopicAuthorizationFailed), errors.Is(err, sarama.ErrClusterAuthorizationFailed):
+		return nil // somebody else makes it; describe says so if nobody has
+	default:
+		return fmt.Errorf("make topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+	}
+}
+
+// requireTwoReplicas has an append wait for a second replica where there are three:
+// with one alone an acknowledged event dies with a machine, with three a dead machine
+// would stop all writes.
+func (l *Log) requireTwoReplicas(admin sarama.ClusterAdmin) error {
+	topics, err := admin.DescribeTopics([]string{l.config.Topic})
+	if err != nil {
+		return fmt.Errorf("describe topic %s: %w", l.config.Topic, err)
+	}
+	if len(topics) != 1 || len(topics[0].Partitions) != 1 || len(topics[0].Partitions[0].Replicas) < 3 {
+		return nil
+	}
+	two := "2"
+	err = admin.IncrementalAlterConfig(sarama.TopicResource, l.config.Topic, map[string]sarama.IncrementalAlterConfigsEntry{
+		"min.insync.replicas": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &two},
+	}, false)
+	if err != nil {
+		// Redpanda has no such setting, and always waits for a majority.
+		l.config.Logger.Warn("could not set min.insync.replicas=2", "topic", l.config.Topic, "error", err)
+	}
+	return nil
+}
+
+func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, error) {
+	topics, err := admin.DescribeTopics([]string{l.config.Topic})
+	if err != nil {
+		return Info{}, fmt.Errorf("describe topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+	}
+	if len(topics) != 1 {
+		return Info{}, fmt.Errorf("describe topic %s: %w: %d answers", l.config.Topic, ErrUnreachable, len(topics))
+	}
+	topic := topics[0]
+	if !errors.Is(topic.Err, sarama.ErrNoError) {
+		return Info{}, fmt.Errorf("describe topic %s: %w", l.config.Topic, topic.Err)
+	}
+	if n := len(topic.Partitions); n != 1 {
+		return Info{}, &ErrTopicUnfit{
+			Topic:  l.config.Topic,
+			Reason: fmt.Sprintf("it has %d partitions, and only one partition has a total order", n),
+			Mend:   fmt.Sprintf("Use another topic name, or, if nothing is in it, delete it and let ClusterLite make it: kafka-topics.sh --bootstrap-server %s --delete --topic %s", l.config.Brokers[0], l.config.Topic),
+		}
+	}
+	info := Info{Replicas: len(topic.Partitions[0].Replicas)}
+	if topic.Uuid != (sarama.Uuid{}) {
+		info.ID = hex.EncodeToString(topic.Uuid[:])
+	}
+	start, err := client.GetOffset(l.config.Topic, partition, sarama.OffsetOldest)
+	if err != nil {
+		return Info{}, fmt.Errorf("ask for the start of %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+	}
+	end, err := client.GetOffset(l.config.Topic, partition, sarama.OffsetNewest)
+	if err != nil {
+		return Info{}, fmt.Errorf("ask for the end of %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+	}
+	info.Start, info.End = events.Position(start), events.Position(end)
+	return info, nil
+}
+
+// checkTopic refuses settings that lose events. A broker that doesn't tell a setting
+// is trusted: some (Redpanda) don't have them all.
+func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
+	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: l.config.Topic})
+	if err != nil {
+		return fmt.Errorf("read the settings of topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+	}
+	settings := map[string]string{}
+	for _, e := range entries {
+		settings[e.Name] = e.Value
+	}
+	for _, want := range forEver {
+		if got, told := settings[want.name]; told && strings.TrimSpace(got) != want.value {
+			return l.unfit(want.name, got, want.value, "events would be lost")
+		}
+	}
+	if most, err := strconv.Atoi(settings["max.message.bytes"]); err == nil && most < MaxRecordBytes {
+		return l.unfit("max.message.bytes", strconv.Itoa(most), strconv.Itoa(MaxRecordBytes), "large documents would be refused")
+	}
+	if t, told := settings["message.timestamp.type"]; told && t != "LogAppendTime" {
+		l.config.Logger.Warn("the topic takes its writers' clocks for the idempotency window; better: message.timestamp.type=LogAppendTime", "topic", l.config.Topic)
+	}
+	if info.Replicas == 1 {
+		l.config.Logger.Info("the topic has one replica: a broker's disk that fails takes the log along", "topic", l.config.Topic)
+	}
+	return nil
+}
+
+func (l *Log) unfit(name, got, want, why string) error {
+	return &ErrTopicUnfit{
+		Topic:  l.config.Topic,
+		Reason: fmt.Sprintf("%s is %q, and %s unless it is %q", name, got, why, want),
+		Mend: fmt.Sprintf("Mend it with: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+			l.config.Brokers[0], l.config.Topic, name, want),
+	}
+}

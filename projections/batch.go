@@ -1,0 +1,340 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// keptVoids is how many void records are kept for operators to see; all are counted.
+const keptVoids = 10_000
+
+// A judged record is a record with its verdict.
+type judged struct {
+	record  events.Record
+	verdict events.Verdict
+	// rendered is the entity right after an admitted event that carries an idempotency
+	// key, for the answer to a retry. Later events of the batch may change the entity.
+	rendered []byte
+}
+
+// writer applies batches over the one connection that writes. One goroutine uses it.
+type writer struct {
+	conn       *sqlx.Conn
+	statements map[string]*sqlx.Stmt
+	known      map[string]bool // collections that have a table
+	digests    map[string]*collectionDigest
+	position   events.Position
+	logTime    time.Time
+	scratch    []byte
+	meta       map[string]string // what the file belongs to; changed by bind alone
+}
+
+// collectionDigest sums up a collection.
+type collectionDigest struct {
+	Living  int64
+	Digest  Digest
+	changed bool
+}
+
+func newWriter(ctx context.Context, db *database) (*writer, error) {
+	conn, err := db.writer.Connx(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open %s for writing: %w", db.path, err)
+	}
+	w := &writer{conn: conn}
+	if err := w.load(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the checkpoint of %s: %w", db.path, err), w.close())
+	}
+	return w, nil
+}
+
+// load reads what the writer keeps in memory between batches. It is also how the
+// writer forgets a batch that failed.
+func (w *writer) load(ctx context.Context) error {
+	var checkpoint struct {
+		Position int64 `db:"position"`
+		LogTime  int64 `db:"log_time"`
+	}
+	if err := w.conn.GetContext(ctx, &checkpoint, `SELECT position, log_time FROM _checkpoint`); err != nil {
+		return err
+	}
+	w.position, w.logTime = events.Position(checkpoint.Position), time.UnixMilli(checkpoint.LogTime)
+	names, err := tables(ctx, w.conn)
+	if err != nil {
+		return err
+	}
+	w.known, w.digests = map[string]bool{}, map[string]*collectionDigest{}
+	for _, name := range names {
+		w.known[name] = true
+	}
+	if w.meta == nil {
+		if err := w.loadMeta(ctx); err != nil {
+			return err
+		}
+	}
+	var rows []struct {
+		Collection string `db:"collection"`
+		Living     int64  `db:"living"`
+		Digest     []byte `db:"digest"`
+	}
+	if err := w.conn.SelectContext(ctx, &rows, `SELECT collection, living, digest FROM _digests`); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		w.digests[r.Collection] = &collectionDigest{Living: r.Living, Digest: digestOf(r.Digest)}
+	}
+	return nil
+}
+
+func (w *writer) close() error {
+	for _, s := range w.statements {
+		_ = s.Close() // the connection goes next
+	}
+	return w.conn.Close()
+}
+
+// apply takes a batch into the file in one transaction, rows and position together.
+// If a record stops the reader, what is before it is applied, and the error is an
+// [events.ErrNewerFormat]. Any other error leaves the file as it was.
+func (w *writer) apply(ctx context.Context, records []events.Record) (done []judged, err error) {
+	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		return nil, fmt.Errorf("begin a batch: %w", err)
+	}
+	done, stop, err := w.judge(ctx, records)
+	if err == nil {
+		if _, err = w.conn.ExecContext(ctx, `COMMIT`); err != nil {
+			err = fmt.Errorf("commit a batch: %w", err)
+		}
+	}
+	if err != nil {
+		// Both may fail too, on a disk that is gone; the first error says it.
+		_, _ = w.conn.ExecContext(ctx, `ROLLBACK`)
+		_ = w.load(ctx)
+		return nil, err
+	}
+	return done, stop
+}
+
+// judge admits the records and writes what they change. stop is the error of a record
+// that this version can't read; err is a failure to write.
+func (w *writer) judge(ctx context.Context, records []events.Record) (done []judged, stop, err error) {
+	o, err := loadOverlay(ctx, w.conn, w.known, w.logTime, records)
+	if err != nil {
+		return nil, nil, err
+	}
+	done = make([]judged, 0, len(records))
+	for _, r := range records {
+		v, err := o.Take(r)
+		if err != nil {
+			stop = err
+			break
+		}
+		j := judged{record: r, verdict: v}
+		if v.Outcome == events.Admitted && r.Event.IdempotencyKey != "" {
+			j.rendered = o.Entities[entityKey(r.Event)].Rendered
+		}
+		done = append(done, j)
+	}
+	if len(done) == 0 {
+		return nil, stop, nil
+	}
+	return done, stop, w.write(ctx, o, done)
+}
+
+func (w *writer) write(ctx context.Context, o *overlay, done []judged) error {
+	for _, step := range []func(context.Context, *overlay, []judged) error{
+		w.writeEntities, w.writeClaims, w.writeKeys, w.writeVoids, w.writeDigests, w.writeCheckpoint,
+	} {
+		if err := step(ctx, o, done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) exec(ctx context.Context, query string, args ...any) error {
+	s, ok := w.statements[query]
+	if !ok {
+		var err error
+		if s, err = w.conn.PreparexContext(ctx, query); err != nil {
+			return fmt.Errorf("prepare %s: %w", query, err)
+		}
+		if w.statements == nil {
+			w.statements = map[string]*sqlx.Stmt{}
+		}
+		w.statements[query] = s
+	}
+	if _, err := s.ExecContext(ctx, args...); err != nil {
+		return fmt.Errorf("%s: %w", query, err)
+	}
+	return nil
+}
+
+func entityKey(e events.Event) events.EntityKey {
+	return events.EntityKey{Collection: e.Collection, ID: e.EntityID}
+}
+
+// writeEntities writes each entity that changed once, in the order of the log: ids grow
+// with time, and so does the table.
+func (w *writer) writeEntities(ctx context.Context, o *overlay, done []judged) error {
+	written := make(map[events.EntityKey]bool, len(done))
+	for _, j := range done {
+		key := entityKey(j.record.Event)
+		if j.verdict.Outcome != events.Admitted || written[key] {
+			continue
+		}
+		written[key] = true
+		if err := w.writeEntity(ctx, o.entities[key], o.Entities[key]); err != nil {
+			return fmt.Errorf("write %s/%s: %w", key.Collection, key.ID, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) writeEntity(ctx context.Context, before, after events.Entity) error {
+	if err := w.meet(ctx, after.Collection); err != nil {
+		return err
+	}
+	claims := joinClaims(after.Claims)
+	w.digest(before, after, claims)
+	table := quote(after.Collection)
+	if !after.Deleted {
+		return w.exec(ctx, `INSERT OR REPLACE INTO `+table+` (id, version, created_at, updated_at, doc, _claims) VALUES (?, ?, ?, ?, ?, ?)`,
+			after.ID, after.Version, after.CreatedAt, after.UpdatedAt, string(after.Rendered), claims)
+	}
+	if before.Version > 0 {
+		if err := w.exec(ctx, `DELETE FROM `+table+` WHERE id = ?`, after.ID); err != nil {
+			return err
+		}
+	}
+	return w.exec(ctx, `INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
+		after.Collection, after.ID, after.Version, after.CreatedAt, after.UpdatedAt)
+}
+
+// meet makes the table of a collection that the log names for the first time.
+func (w *writer) meet(ctx context.Context, collection string) error {
+	if w.known[collection] {
+		return nil
+	}
+	if err := w.exec(ctx, createCollection(collection)); err != nil {
+		return err
+	}
+	w.known[collection] = true
+	return nil
+}
+
+func (w *writer) digest(before, after events.Entity, claims string) {
+	d := w.digests[after.Collection]
+	if d == nil {
+		d = &collectionDigest{}
+		w.digests[after.Collection] = d
+	}
+	d.changed = true
+	if before.Version > 0 {
+		d.Digest.subtract(rowDigest(before, joinClaims(before.Claims), &w.scratch))
+		d.Living--
+	}
+	d.Digest.add(rowDigest(after, claims, &w.scratch))
+	if !after.Deleted {
+		d.Living++
+	}
+}
+
+func (w *writer) writeClaims(ctx context.Context, o *overlay, _ []judged) error {
+	for key, holder := range o.Claims {
+		var err error
+		switch before := o.claims[key]; {
+		case before == holder:
+		case holder == "":
+			err = w.exec(ctx, `DELETE FROM _claims WHERE collection = ? AND claim = ?`, key.Collection, key.Claim)
+		default:
+			err = w.exec(ctx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, key.Collection, key.Claim, holder)
+		}
+		if err != nil {
+			return fmt.Errorf("write claims of %s: %w", key.Collection, err)
+		}
+	}
+	return nil
+}
+
+// writeKeys keeps the idempotency keys of admitted events with what a retry is
+// answered, and forgets those that have left the window.
+func (w *writer) writeKeys(ctx context.Context, o *overlay, done []judged) error {
+	for _, j := range done {
+		e := j.record.Event
+		if j.verdict.Outcome != events.Admitted || e.IdempotencyKey == "" {
+			continue
+		}
+		var doc sql.NullString
+		if e.Kind != events.Deleted {
+			doc = sql.NullString{String: string(j.rendered), Valid: true}
+		}
+		if err := w.exec(ctx, `INSERT OR REPLACE INTO _keys (key, position, at, request_hash, collection, id, version, kind, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.IdempotencyKey, int64(j.record.Position()), o.Keys[e.IdempotencyKey].At.UnixMilli(), e.RequestHash,
+			e.Collection, e.EntityID, e.Version, string(e.Kind), doc); err != nil {
+			return fmt.Errorf("write an idempotency key: %w", err)
+		}
+	}
+	if err := w.exec(ctx, `DELETE FROM _keys WHERE at <= ?`, o.Time.Add(-events.IdempotencyWindow).UnixMilli()); err != nil {
+		return fmt.Errorf("forget idempotency keys: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) writeVoids(ctx context.Context, _ *overlay, done []judged) error {
+	any := false
+	for _, j := range done {
+		if j.verdict.Outcome != events.Void {
+			continue
+		}
+		any = true
+		r, e := j.record, j.record.Event
+		kind := ""
+		if r.Content == events.HasEvent {
+			kind = e.Type()
+		}
+		if err := w.exec(ctx, `INSERT INTO _voids (offset, at, reason, detail, event_id, type, entity_id, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.Offset, r.Timestamp.UnixMilli(), string(j.verdict.Reason), j.verdict.Detail, e.ID, kind, e.EntityID, e.Source); err != nil {
+			return fmt.Errorf("keep a void record: %w", err)
+		}
+		if err := w.exec(ctx, `INSERT INTO _void_counts (reason, count) VALUES (?, 1) ON CONFLICT (reason) DO UPDATE SET count = count + 1`, string(j.verdict.Reason)); err != nil {
+			return fmt.Errorf("count a void record: %w", err)
+		}
+	}
+	if !any {
+		return nil
+	}
+	if err := w.exec(ctx, `DELETE FROM _voids WHERE offset <= (SELECT offset FROM _voids ORDER BY offset DESC LIMIT 1 OFFSET ?)`, keptVoids); err != nil {
+		return fmt.Errorf("forget old void records: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) writeDigests(ctx context.Context, _ *overlay, _ []judged) error {
+	for collection, d := range w.digests {
+		if !d.changed {
+			continue
+		}
+		if err := w.exec(ctx, `INSERT OR REPLACE INTO _digests (collection, living, digest) VALUES (?, ?, ?)`, collection, d.Living, d.Digest.bytes()); err != nil {
+			return fmt.Errorf("write the digest of %s: %w", collection, err)
+		}
+		d.changed = false
+	}
+	return nil
+}
+
+func (w *writer) writeCheckpoint(ctx context.Context, o *overlay, done []judged) error {
+	position := done[len(done)-1].record.Position()
+	if err := w.exec(ctx, `UPDATE _checkpoint SET position = ?, log_time = ?`, int64(position), o.Time.UnixMilli()); err != nil {
+		return fmt.Errorf("write the checkpoint: %w", err)
+	}
+	w.position, w.logTime = position, o.Time
+	return nil
+}

@@ -1,0 +1,56 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+)
+
+// The names in _meta.
+const (
+	metaTopic   = "topic"
+	metaTopicID = "topic_id"
+)
+
+// bind ties a new file to its topic, and refuses a file that is tied to another.
+func (w *writer) bind(ctx context.Context, topic, topicID string) error {
+	if err := w.sameTopic(topic, topicID); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{metaTopic: topic, metaTopicID: topicID} {
+		if value == "" || w.meta[name] == value {
+			continue
+		}
+		if _, err := w.conn.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
+			return fmt.Errorf("bind the file to topic %s: %w", topic, err)
+		}
+		w.meta[name] = value
+	}
+	return nil
+}
+
+// sameTopic returns an [ErrRefused] if the file belongs to another topic. A broker that
+// tells no topic id is believed.
+func (w *writer) sameTopic(topic, topicID string) error {
+	if was := w.meta[metaTopic]; was != "" && was != topic {
+		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, and the setting names %s", was, topic)}
+	}
+	if was := w.meta[metaTopicID]; was != "" && topicID != "" && was != topicID {
+		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from the topic %s with id %s, and the broker now has one with id %s", topic, was, topicID)}
+	}
+	return nil
+}
+
+func (w *writer) loadMeta(ctx context.Context) error {
+	var rows []struct {
+		Name  string `db:"name"`
+		Value string `db:"value"`
+	}
+	if err := w.conn.SelectContext(ctx, &rows, `SELECT name, value FROM _meta`); err != nil {
+		return err
+	}
+	w.meta = map[string]string{}
+	for _, r := range rows {
+		w.meta[r.Name] = r.Value
+	}
+	return nil
+}

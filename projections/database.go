@@ -1,0 +1,106 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/mattn/go-sqlite3" // the driver
+
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// FileName is the name of a projection's file in its node's data folder.
+const FileName = "projection.db"
+
+// database is the file: one connection that writes, several that read. In WAL mode
+// neither waits for the other.
+type database struct {
+	path   string
+	writer *sqlx.DB
+	reader *sqlx.DB
+}
+
+func openDatabase(ctx context.Context, path string, declared *collections.Set) (*database, error) {
+	db := &database{path: path}
+	var err error
+	if db.writer, err = connect(ctx, path, 1, url.Values{
+		"_journal_mode": {"WAL"},
+		// A commit need not reach the disk: after a power cut the file is some earlier
+		// state of itself, and the log has the rest.
+		"_synchronous": {"NORMAL"},
+		"_txlock":      {"immediate"},
+		"_cache_size":  {"-65536"},
+	}); err != nil {
+		return nil, err
+	}
+	if err := db.prepare(ctx, declared); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	if db.reader, err = connect(ctx, path, max(8, 2*runtime.NumCPU()), url.Values{
+		"_query_only": {"true"},
+		"_cache_size": {"-16384"},
+	}); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+// connect opens a pool. Settings belong in the DSN: a PRAGMA on the pool would reach
+// one of its connections.
+func connect(ctx context.Context, path string, connections int, settings url.Values) (*sqlx.DB, error) {
+	settings.Set("_busy_timeout", "10000")
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}
+	db, err := sqlx.ConnectContext(ctx, "sqlite3", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// prepare makes the tables that are missing and refuses a file of another version.
+func (db *database) prepare(ctx context.Context, declared *collections.Set) error {
+	tx, err := db.writer.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", db.path, err)
+	}
+	defer func() { _ = tx.Rollback() }() // no effect after Commit
+	var version int
+	if err := tx.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
+		return fmt.Errorf("open %s: %w", db.path, err)
+	}
+	if version != 0 && version != schemaVersion {
+		return &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the file %s has tables of version %d, and this version of ClusterLite makes version %d", db.path, version, schemaVersion)}
+	}
+	for _, statement := range append(serverTables[:len(serverTables):len(serverTables)], fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion)) {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("make the tables of %s: %w", db.path, err)
+		}
+	}
+	for _, c := range declared.All() {
+		if err := declare(ctx, tx, c); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func (db *database) close() error {
+	var errs []error
+	for _, pool := range []*sqlx.DB{db.reader, db.writer} { // the last to close tidies the WAL
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,73 @@
+package projections
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// A Lock is a process's claim to a data folder. Two processes that write one
+// projection would each believe the other's rows their own.
+type Lock struct{ file *flock.Flock }
+
+// ErrLocked is returned for a data folder that another process has.
+type ErrLocked struct {
+	Dir string
+	// Holder is what the other process wrote about itself, as far as it can be read.
+	Holder string
+}
+
+// Error says who holds the folder.
+func (e *ErrLocked) Error() string {
+	return fmt.Sprintf("the data folder %s is in use by %s: stop that process, or give this one a folder of its own", e.Dir, e.Holder)
+}
+
+type lockHolder struct {
+	PID   int       `json:"pid"`
+	Node  string    `json:"node"`
+	Since time.Time `json:"since"`
+}
+
+// LockDir makes the data folder if it is missing and claims it for the node. It
+// returns an [ErrLocked] if another process has it. The operating system gives the
+// claim back when the process ends, however it ends.
+func LockDir(dir, node string) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	file := flock.New(path)
+	locked, err := file.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if !locked {
+		return nil, &ErrLocked{Dir: dir, Holder: readHolder(path)}
+	}
+	note, err := json.Marshal(lockHolder{PID: os.Getpid(), Node: node, Since: time.Now().UTC()})
+	if err == nil {
+		err = os.WriteFile(path, append(note, '\n'), 0o600)
+	}
+	if err != nil {
+		_ = file.Unlock()
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	return &Lock{file}, nil
+}
+
+func readHolder(path string) string {
+	b, err := os.ReadFile(path) //nolint:gosec // the path is this node's own setting
+	var h lockHolder
+	if err != nil || json.Unmarshal(b, &h) != nil || h.PID == 0 {
+		return "another process"
+	}
+	return fmt.Sprintf("node %s, process %d, since %s", h.Node, h.PID, h.Since.Format(time.RFC3339))
+}
+
+// Release gives the folder back. The lock file stays: to remove it would race with the
+// next process.
+func (l *Lock) Release() error { return l.file.Unlock() }

@@ -1,0 +1,117 @@
+package projections
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// progress tells how far a projection is, and how far behind.
+type progress struct {
+	at atomic.Int64 // the position; read on every request
+
+	mu          sync.Mutex
+	end         events.Position // as last heard
+	heardEnd    bool            // since Run started
+	target      events.Position // the first end heard
+	caughtUp    bool            // with target
+	behindSince time.Time       // zero if not behind
+	records     int64           // applied since start
+	batches     int64
+	rate        float64 // records a second, while there is work; smoothed
+	lastBatch   time.Time
+}
+
+// Lag is how far a projection is behind the end of the log, as last heard.
+type Lag struct {
+	// Events is how many records are not applied yet.
+	Events int64 `json:"events"`
+	// Seconds is for how long there have been such.
+	Seconds float64 `json:"seconds"`
+}
+
+func (p *progress) position() events.Position { return events.Position(p.at.Load()) }
+
+// restore notes the position that the file was left at.
+func (p *progress) restore(position events.Position) {
+	p.at.Store(int64(position))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settle(time.Now())
+}
+
+// applied notes the position after a batch.
+func (p *progress) applied(position events.Position) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := int64(position) - p.at.Swap(int64(position))
+	p.records += taken
+	p.batches++
+	if span := now.Sub(p.lastBatch).Seconds(); span > 0 && span < 1 {
+		p.rate += (float64(taken)/span - p.rate) * min(1, span)
+	}
+	p.lastBatch = now
+	p.settle(now)
+}
+
+// heard notes the end of the log.
+func (p *progress) heard(end events.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.heardEnd {
+		// The first end, not the latest: under steady writes there is always a newer one.
+		p.heardEnd, p.target = true, end
+	}
+	p.end = end
+	p.settle(time.Now())
+}
+
+func (p *progress) settle(now time.Time) {
+	position := p.position()
+	p.end = max(p.end, position)
+	p.caughtUp = p.caughtUp || p.heardEnd && position >= p.target
+	switch {
+	case position >= p.end:
+		p.behindSince = time.Time{}
+	case p.behindSince.IsZero():
+		p.behindSince = now
+	}
+}
+
+func (p *progress) lag() (events.Position, Lag) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lag := Lag{Events: int64(p.end - p.position())}
+	if !p.behindSince.IsZero() {
+		lag.Seconds = time.Since(p.behindSince).Seconds()
+	}
+	return p.end, lag
+}
+
+func (p *progress) ready(maxLag time.Duration) error {
+	end, lag := p.lag()
+	p.mu.Lock()
+	caughtUp := p.caughtUp
+	p.mu.Unlock()
+	switch {
+	case !caughtUp:
+		return fmt.Errorf("catching up: at position %d of %d", p.position(), end)
+	case maxLag > 0 && lag.Seconds > maxLag.Seconds():
+		return fmt.Errorf("behind the log for %.1f s, more than %s: at position %d of %d", lag.Seconds, maxLag, p.position(), end)
+	}
+	return nil
+}
+
+// speed is how many records a second were applied lately, and the totals since start.
+func (p *progress) speed() (rate float64, records, batches int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.lastBatch) < time.Second {
+		rate = p.rate
+	}
+	return rate, p.records, p.batches
+}

@@ -1,0 +1,42 @@
+package projections
+
+import "fmt"
+
+// Reason names why a projection refuses to go on. The words are stable.
+type Reason string
+
+// The reasons.
+const (
+	// RefusedTopic: the file was built from another topic.
+	RefusedTopic Reason = "other-topic"
+	// RefusedAhead: the file has applied more records than the log holds.
+	RefusedAhead Reason = "ahead-of-log"
+	// RefusedGap: the next record to apply was deleted from the log.
+	RefusedGap Reason = "gap-in-log"
+	// RefusedSchema: the file has tables of another version.
+	RefusedSchema Reason = "other-schema"
+	// RefusedFormat: the next record needs a newer version of ClusterLite.
+	RefusedFormat Reason = "newer-format"
+)
+
+// remedy says what an operator does about each reason.
+var remedy = map[Reason]string{
+	RefusedTopic:  "If the topic was deleted and made again, its old events are gone: move this node's data folder away and start it again to build from what the topic holds now. If the setting names the wrong topic or cluster, correct it.",
+	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the data folder: it may hold the only copy. To go on with what the log holds, move it away and start again.",
+	RefusedGap:    "Start the node with a copy of another node's projection file that is further on, or put the missing records back. Retention of the topic must be unlimited.",
+	RefusedSchema: "Install the version that made the file, or move the node's data folder away and start again: the projection is rebuilt from the log.",
+	RefusedFormat: "Install a newer version of ClusterLite and start it on the same data folder.",
+}
+
+// ErrRefused is returned by a projection that can't go on without risking wrong
+// answers, and needs a person. It holds until the process is started anew.
+type ErrRefused struct {
+	Reason Reason
+	// Detail says what was found.
+	Detail string
+}
+
+// Error says what was found and what to do.
+func (e *ErrRefused) Error() string {
+	return fmt.Sprintf("%s: %s. %s", e.Reason, e.Detail, remedy[e.Reason])
+}

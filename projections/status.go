@@ -1,0 +1,63 @@
+package projections
+
+import (
+	"context"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// Status is what a node tells operators of its projection. The JSON names are part of
+// the admin interface.
+type Status struct {
+	Topic    string          `json:"topic"`
+	TopicID  string          `json:"topic_id"`
+	Position events.Position `json:"position"`
+	// End is the end of the log as last heard.
+	End events.Position `json:"end"`
+	Lag Lag             `json:"lag"`
+	// Digests stand for the rows of each collection at Position: two nodes at the same
+	// position have the same.
+	Digests map[string]string `json:"digests"`
+	// Entities is how many entities live in each collection.
+	Entities map[string]int64 `json:"entities"`
+	// Voids is how many records were void in all.
+	Voids int64 `json:"voids"`
+	// Rate is how many records a second were applied lately.
+	Rate float64 `json:"rate"`
+	// BrokerReachable tells whether the broker answered the last question.
+	BrokerReachable bool `json:"broker_reachable"`
+	// Stopped says why the projection stopped for good, if it did.
+	Stopped string `json:"stopped,omitempty"`
+	// Failing says what keeps it from applying the log just now, if anything does.
+	Failing string `json:"failing,omitempty"`
+}
+
+// Status tells how the projection is. Position and digests belong together.
+func (p *Projection) Status(ctx context.Context) (Status, error) {
+	counts, err := p.VoidCounts(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{
+		Topic:           p.options.Log.Topic(),
+		Digests:         map[string]string{},
+		Entities:        map[string]int64{},
+		Voids:           VoidSum(counts),
+		BrokerReachable: p.options.Log.Reachable(),
+	}
+	p.mu.Lock()
+	s.TopicID, s.Position = p.topicID, p.summaryAt
+	for name, d := range p.digests {
+		s.Digests[name], s.Entities[name] = d.Digest.String(), d.Living
+	}
+	if p.refused != nil {
+		s.Stopped = p.refused.Error()
+	}
+	if p.failing != nil {
+		s.Failing = p.failing.Error()
+	}
+	p.mu.Unlock()
+	s.End, s.Lag = p.progress.lag()
+	s.Rate, _, _ = p.progress.speed()
+	return s, nil
+}

@@ -1,0 +1,195 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+const (
+	// retryMin and retryMax are the pauses after a failure, growing between.
+	retryMin = 250 * time.Millisecond
+	retryMax = 5 * time.Second
+)
+
+// Run applies the log until ctx ends, and then returns nil with the last batch
+// committed. It waits for a broker that is away, and tries again what fails.
+//
+// It returns an [ErrRefused] if the file does not fit the log when it first sees it.
+// What makes it refuse later (the log was replaced or cut, a record needs a newer
+// version) stops the projection but not Run: reads go on, [Projection.Err] and
+// [Projection.Ready] tell. Run may be called once.
+func (p *Projection) Run(ctx context.Context) error {
+	if !p.running.CompareAndSwap(false, true) {
+		return errors.New("the projection is running already")
+	}
+	fitted := false
+	pause := retryMin
+	for ctx.Err() == nil {
+		err := p.fit(ctx)
+		if err == nil {
+			fitted = true
+			err = p.follow(ctx, func() { pause = retryMin })
+		}
+		var refused *ErrRefused
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &refused):
+			p.refuse(err)
+			if !fitted {
+				return err
+			}
+			p.options.Logger.Error("stopped applying the log", "error", err, "position", p.Position())
+			<-ctx.Done()
+			return nil
+		}
+		p.fail(err)
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, retryMax)
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// fit checks the file against the log. Only an [ErrRefused] is final.
+func (p *Projection) fit(ctx context.Context) error {
+	info, err := p.options.Log.Prepare(ctx)
+	var unfit *eventlog.ErrTopicUnfit
+	if errors.As(err, &unfit) {
+		return &ErrRefused{Reason: RefusedTopic, Detail: err.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.writer.bind(context.Background(), p.options.Log.Topic(), info.ID); err != nil {
+		return err
+	}
+	p.summarize()
+	return p.confirm(ctx, p.Position(), info)
+}
+
+// confirmations is how often the broker must say that the log lacks what was applied.
+// A deposed leader that has not noticed may say so once.
+const confirmations = 3
+
+// confirm returns an [ErrRefused] if the log does not go on from position, and goes on
+// not doing so. The position must have been read before the log was described: the
+// other way round, a record applied in between looks like one that the log lost.
+func (p *Projection) confirm(ctx context.Context, position events.Position, info eventlog.Info) error {
+	for i := 1; ; i++ {
+		refused := outside(position, info)
+		if refused == nil {
+			return nil
+		}
+		if i == confirmations {
+			return refused
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		position = p.Position()
+		var err error
+		if info, err = p.options.Log.Describe(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// outside tells what keeps a reader at a position from reading on. It returns a nil
+// error, not a nil *ErrRefused.
+func outside(position events.Position, info eventlog.Info) error {
+	switch {
+	case position > info.End:
+		return &ErrRefused{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, and the log ends at %d", position, info.End)}
+	case position < info.Start:
+		return &ErrRefused{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, and the log starts at %d", position, info.Start)}
+	}
+	return nil
+}
+
+// follow applies what the log brings, until something fails.
+func (p *Projection) follow(ctx context.Context, healthy func()) (err error) {
+	subscription, err := p.options.Log.Subscribe(p.Position())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, subscription.Close()) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		p.watch(ctx, cancel)
+	}()
+	defer func() { cancel(nil); <-watched }()
+
+	for {
+		records, err := subscription.Take(ctx, p.options.MaxBatch)
+		if err != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		// Without ctx: a batch that was begun is finished, and a context that can end
+		// costs the driver a goroutine for each statement.
+		done, err := p.writer.apply(context.Background(), records)
+		if len(done) > 0 {
+			p.publish(done)
+		}
+		if newer := (*events.ErrNewerFormat)(nil); errors.As(err, &newer) {
+			return &ErrRefused{Reason: RefusedFormat, Detail: newer.Error()}
+		}
+		if err != nil {
+			return err
+		}
+		p.fail(nil)
+		healthy()
+	}
+}
+
+// watch asks once a second where the log ends, for the lag, and from time to time
+// whether it is still the same log. It ends follow, by cancel, if something is wrong.
+func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	const describeEvery = 10
+	for i := 1; ; i++ {
+		end, err := p.options.Log.End(ctx)
+		if err == nil {
+			p.progress.heard(end)
+		}
+		if err == nil && (end < p.Position() || i%describeEvery == 0) {
+			if err := p.inspect(ctx); err != nil {
+				cancel(err)
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// inspect returns an [ErrRefused] if the log is no longer the one that was applied, and
+// nil if it is or can't be told.
+func (p *Projection) inspect(ctx context.Context) error {
+	position := p.Position()
+	info, err := p.options.Log.Describe(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // a broker that is away is no reason to stop
+	}
+	if err := p.writer.sameTopic(p.options.Log.Topic(), info.ID); err != nil {
+		return err
+	}
+	var refused *ErrRefused
+	if err := p.confirm(ctx, position, info); errors.As(err, &refused) {
+		return err
+	}
+	return nil
+}
