@@ -25,7 +25,7 @@ type overlay struct {
 }
 
 // loadOverlay reads what the records of a batch can ask for.
-func loadOverlay(ctx context.Context, q sqlx.ExtContext, known map[string]bool, logTime time.Time, records []events.Record) (*overlay, error) {
+func loadOverlay(ctx context.Context, q sqlx.QueryerContext, known map[string]bool, logTime time.Time, records []events.Record) (*overlay, error) {
 	ids, claims, keys := touched(records)
 	o := &overlay{Memory: events.NewMemory()}
 	o.Time = logTime
@@ -98,6 +98,10 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 		}
 		e.Claims = splitClaims(claims)
 		o.Entities[events.EntityKey{Collection: collection, ID: e.ID}] = e
+		for _, claim := range e.Claims {
+			// The batch may free it without naming it.
+			o.Claims[events.ClaimKey{Collection: collection, Claim: claim}] = e.ID
+		}
 	}
 	return rows.Err()
 }

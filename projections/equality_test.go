@@ -1,0 +1,180 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// clashing draws events that clash in all ways: few entities, few claims, few keys.
+func clashing(t *rapid.T) []events.Record {
+	n := rapid.IntRange(5, 60).Draw(t, "events")
+	log := make([]events.Record, n)
+	for i := range log {
+		log[i].Offset = int64(i)
+		log[i].Timestamp = time.UnixMilli(int64(rapid.IntRange(0, 50).Draw(t, "hour")) * 3600_000)
+		if rapid.IntRange(0, 9).Draw(t, "content") == 0 {
+			log[i].Content = rapid.SampledFrom([]events.Content{events.Barrier, events.Malformed}).Draw(t, "other")
+			continue
+		}
+		e := events.Event{
+			ID: fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", i), Source: "/test", Version: 1, Kind: rapid.SampledFrom([]events.Kind{events.Created, events.Updated, events.Deleted}).Draw(t, "kind"),
+			Collection: rapid.SampledFrom([]string{"users", "orders"}).Draw(t, "collection"),
+			EntityID:   fmt.Sprintf("0193a1a0-0000-7000-8000-00000000000%d", rapid.IntRange(0, 3).Draw(t, "entity")),
+		}
+		if e.Kind != events.Created {
+			e.Version = int64(rapid.IntRange(2, 5).Draw(t, "version"))
+		}
+		if e.Kind != events.Deleted {
+			e.Document = fmt.Appendf(nil, `{"name":"n%d"}`, i)
+			for c := range 3 {
+				if rapid.Bool().Draw(t, "claim") {
+					e.Claims = append(e.Claims, fmt.Sprintf("email:AAAAAAAAAAAAAAAAAAAAA%d", c))
+				}
+			}
+		}
+		if k := rapid.IntRange(0, 5).Draw(t, "key"); k < 2 {
+			e.IdempotencyKey, e.RequestHash = fmt.Sprintf("key-%d", k), "h"
+		}
+		log[i].Event = e
+	}
+	return log
+}
+
+// A file is a read model that is written without a broker.
+type file struct {
+	t  testing.TB
+	db *database
+	w  *writer
+}
+
+func newFile(t testing.TB) *file {
+	t.Helper()
+	f := &file{t: t}
+	set, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.db, err = openDatabase(t.Context(), filepath.Join(t.TempDir(), FileName), set); err != nil {
+		t.Fatal(err)
+	}
+	if f.w, err = newWriter(t.Context(), f.db); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(f.w.close(), f.db.close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (f *file) apply(batch ...events.Record) {
+	f.t.Helper()
+	if _, err := f.w.apply(f.t.Context(), batch); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// forget has the writer read back from the file all that it keeps in memory, as a
+// restart does.
+func (f *file) forget() {
+	f.t.Helper()
+	if err := f.w.load(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// dump reads all tables.
+func (f *file) dump() map[string][]string {
+	f.t.Helper()
+	var names []string
+	if err := f.db.reader.Select(&names, `SELECT name FROM sqlite_schema WHERE type = 'table'`); err != nil {
+		f.t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for _, name := range names {
+		rows, err := f.db.reader.Queryx(`SELECT * FROM ` + quote(name))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		all[name] = []string{}
+		for rows.Next() {
+			values, err := rows.SliceScan()
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			all[name] = append(all[name], fmt.Sprintf("%v", values))
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			f.t.Fatal(err)
+		}
+		slices.Sort(all[name])
+	}
+	return all
+}
+
+// Two read models at the same position hold the same rows, bit for bit, whoever built
+// them and when: one in a single batch, one record by record, one in batches of any
+// size with restarts between; and they hold what the rule in its simplest form says.
+func TestReadModelsAreEqual(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		log := clashing(rt)
+		whole, single, often := newFile(t), newFile(t), newFile(t)
+		whole.apply(log...)
+		for _, r := range log {
+			single.apply(r)
+		}
+		for rest := log; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(rt, "batch")
+			often.apply(rest[:n]...)
+			rest = rest[n:]
+			if rapid.Bool().Draw(rt, "restart") {
+				often.forget()
+			}
+		}
+		want := whole.dump()
+		for name, f := range map[string]*file{"record by record": single, "in batches": often} {
+			if got := f.dump(); !reflect.DeepEqual(got, want) {
+				rt.Fatalf("%s: %v\nin one batch: %v", name, got, want)
+			}
+		}
+		against(rt, want, log)
+	})
+}
+
+// against holds a dump against events.Memory.
+func against(t *rapid.T, got map[string][]string, log []events.Record) {
+	model := events.NewMemory()
+	for _, r := range log {
+		if _, err := model.Take(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	living, dead, held, keys := 0, 0, 0, 0
+	for _, use := range model.Keys {
+		if model.Time.Sub(use.At) < events.IdempotencyWindow {
+			keys++
+		}
+	}
+	for _, e := range model.Entities {
+		if e.Deleted {
+			dead++
+		} else {
+			living++
+			held += len(e.Claims)
+		}
+	}
+	if n := len(got["users"]) + len(got["orders"]); n != living || len(got["_tombstones"]) != dead || len(got["_claims"]) != held || len(got["_keys"]) != keys {
+		t.Fatalf("there are %d entities, %d tombstones, %d claims, %d keys; want %d, %d, %d, %d", n, len(got["_tombstones"]), len(got["_claims"]), len(got["_keys"]), living, dead, held, keys)
+	}
+}

@@ -1,0 +1,281 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"go.uber.org/goleak"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
+
+func deadline(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A rig is a broker, a log on it, and what nodes read it.
+type rig struct {
+	t      testing.TB
+	broker *embedded.Broker
+	dir    string
+	log    *eventlog.Log
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir()}
+	r.startBroker("127.0.0.1:0")
+	r.log = r.open("clusterlite.events")
+	if _, err := r.log.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) startBroker(addr string) {
+	r.t.Helper()
+	b, err := embedded.Start(r.dir, addr, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.broker = b
+	r.t.Cleanup(b.Close)
+}
+
+func (r *rig) open(topic string) *eventlog.Log {
+	r.t.Helper()
+	l, err := eventlog.Open(eventlog.Config{Brokers: []string{r.broker.Addr()}, Topic: topic, ClientID: "test"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func (r *rig) append(batch ...events.Event) events.Position {
+	r.t.Helper()
+	p, err := r.log.Append(deadline(r.t), batch...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
+// A node is a projection that runs.
+type node struct {
+	*projections.Projection
+	t    testing.TB
+	dir  string
+	stop context.CancelFunc
+	ran  chan error
+}
+
+func (r *rig) node(dir string, maxBatch int) *node {
+	r.t.Helper()
+	return r.nodeOn(r.log, dir, maxBatch)
+}
+
+func (r *rig) nodeOn(log *eventlog.Log, dir string, maxBatch int) *node {
+	r.t.Helper()
+	set, err := collections.Load("")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p, err := projections.Open(deadline(r.t), projections.Options{Dir: dir, Log: log, Collections: set, MaxBatch: maxBatch})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	n := &node{Projection: p, t: r.t, dir: dir, stop: stop, ran: make(chan error, 1)}
+	go func() { n.ran <- p.Run(ctx) }()
+	r.t.Cleanup(func() { n.close() })
+	return n
+}
+
+// close stops the node and gives what Run returned. Only the first call counts.
+func (n *node) close() error {
+	n.stop()
+	if n.ran == nil {
+		return nil
+	}
+	err := <-n.ran
+	n.ran = nil
+	if err := n.Close(); err != nil {
+		n.t.Error(err)
+	}
+	return err
+}
+
+func (n *node) at(p events.Position) *node {
+	n.t.Helper()
+	if err := n.WaitFor(deadline(n.t), p); err != nil {
+		n.t.Fatal(err)
+	}
+	return n
+}
+
+func user(id, name, claim string) events.Event {
+	e := events.Event{
+		ID: uuid.NewString(), Source: "/test", Collection: "users", EntityID: id, Kind: events.Created, Version: 1,
+		Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Document: fmt.Appendf(nil, `{"name":%q,"email":"e"}`, name),
+	}
+	if claim != "" {
+		e.Claims = []string{claim}
+	}
+	return e
+}
+
+func then(e events.Event, kind events.Kind, version int64) events.Event {
+	e.ID, e.Kind, e.Version = uuid.NewString(), kind, version
+	if kind == events.Deleted {
+		e.Document, e.Claims = nil, nil
+	}
+	return e
+}
+
+const claim = "email:AAAAAAAAAAAAAAAAAAAAAA"
+
+func TestEntitiesFollowTheLog(t *testing.T) {
+	r := newRig(t)
+	ada, bob := uuid.NewString(), uuid.NewString()
+	first := user(ada, "Ada", claim)
+	p := r.append(first, then(first, events.Updated, 2), user(bob, "Bob", claim), then(first, events.Deleted, 3), user(bob, "Bob", claim))
+	n := r.node(t.TempDir(), 0).at(p)
+
+	e, found, at, err := n.Entity("users", ada)
+	if err != nil || !found || !e.Deleted || e.Version != 3 || at != p {
+		t.Errorf("Ada is %+v, %v, %d, %v", e, found, at, err)
+	}
+	e, found, _, err = n.Entity("users", bob)
+	want := `{"id":"` + bob + `","version":1,"created_at":"2026-11-22T12:00:00.000Z","updated_at":"2026-11-22T12:00:00.000Z","name":"Bob","email":"e"}`
+	if err != nil || !found || e.Deleted || string(e.Rendered) != want {
+		t.Errorf("Bob is %+v, %v, %v", e, found, err)
+	}
+	if holder, err := n.Holder("users", claim); err != nil || holder != bob {
+		t.Errorf("the claim is held by %s, %v", holder, err)
+	}
+	if _, found, _, err := n.Entity("users", uuid.NewString()); found || err != nil {
+		t.Errorf("a stranger is there: %v, %v", found, err)
+	}
+	voids, err := n.Voids(deadline(t), 10)
+	if err != nil || len(voids) != 1 || voids[0].Offset != 2 || voids[0].Reason != "taken" || voids[0].EntityID != bob {
+		t.Errorf("voids are %+v, %v", voids, err)
+	}
+	status, err := n.Status(deadline(t))
+	if err != nil || status.Position != p || status.Voids != 1 || status.Entities["users"] != 1 || len(status.Digests["users"]) != 64 {
+		t.Errorf("status is %+v, %v", status, err)
+	}
+}
+
+func TestRestartGoesOnFromTheFile(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	p := r.append(user(uuid.NewString(), "Ada", ""))
+	if err := r.node(dir, 0).at(p).close(); err != nil {
+		t.Fatal(err)
+	}
+	p = r.append(user(uuid.NewString(), "Bob", ""))
+	n := r.node(dir, 0)
+	if n.Position() == 0 {
+		t.Error("it starts from the beginning")
+	}
+	if got := living(t, n.at(p)); got != 2 {
+		t.Errorf("%d entities", got)
+	}
+}
+
+func living(t testing.TB, n *node) int64 {
+	t.Helper()
+	s, err := n.Status(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Entities["users"]
+}
+
+func TestJudgementsReachThoseWhoWait(t *testing.T) {
+	r := newRig(t)
+	n := r.node(t.TempDir(), 0)
+	first, second := user(uuid.NewString(), "Ada", claim), user(uuid.NewString(), "Bob", claim)
+	one, forgetOne := n.Expect(first.ID)
+	two, forgetTwo := n.Expect(second.ID)
+	defer forgetOne()
+	defer forgetTwo()
+	r.append(first, second)
+	if j := receive(t, one); j.Verdict.Outcome != events.Admitted || j.Position != 1 {
+		t.Errorf("got %+v", j)
+	}
+	if j := receive(t, two); j.Verdict.Reason != events.ReasonTaken || j.Verdict.Holder != first.EntityID || j.Position != 2 {
+		t.Errorf("got %+v", j)
+	}
+}
+
+func receive[T any](t testing.TB, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-deadline(t).Done():
+		t.Fatal("nothing came")
+	}
+	return v
+}
+
+func TestWaitForEnds(t *testing.T) {
+	n := newRig(t).node(t.TempDir(), 0)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := n.WaitFor(ctx, 99); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func usersOnly(t testing.TB) *collections.Set {
+	t.Helper()
+	set, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func tamper(t testing.TB, dir, statement string) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(statement); err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func setPosition(t testing.TB, dir string, p int) {
+	t.Helper()
+	tamper(t, dir, fmt.Sprintf(`UPDATE _checkpoint SET position = %d`, p))
+}
+
+func setVersion(t testing.TB, dir string, v int) {
+	t.Helper()
+	tamper(t, dir, fmt.Sprintf(`PRAGMA user_version = %d`, v))
+}

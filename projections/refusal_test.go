@@ -1,0 +1,218 @@
+package projections_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+func (r *rig) kafka() *kgo.Client {
+	r.t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(r.broker.Addr()), kgo.DefaultProduceTopic("clusterlite.events"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(c.Close)
+	return c
+}
+
+func (r *rig) deleteTopic() {
+	r.t.Helper()
+	topic := kmsg.NewDeleteTopicsRequestTopic()
+	topic.Topic = kmsg.StringPtr("clusterlite.events")
+	request := kmsg.NewDeleteTopicsRequest()
+	request.TopicNames, request.Topics = []string{"clusterlite.events"}, []kmsg.DeleteTopicsRequestTopic{topic}
+	if _, err := request.RequestWith(deadline(r.t), r.kafka()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) deleteRecords(before int64) {
+	r.t.Helper()
+	partition := kmsg.NewDeleteRecordsRequestTopicPartition()
+	partition.Offset = before
+	topic := kmsg.NewDeleteRecordsRequestTopic()
+	topic.Topic, topic.Partitions = "clusterlite.events", []kmsg.DeleteRecordsRequestTopicPartition{partition}
+	request := kmsg.NewDeleteRecordsRequest()
+	request.Topics = []kmsg.DeleteRecordsRequestTopic{topic}
+	if _, err := request.RequestWith(deadline(r.t), r.kafka()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) produceFormat(format string) {
+	r.t.Helper()
+	err := r.kafka().ProduceSync(deadline(r.t), &kgo.Record{Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("clusterlite.users.archived")}, {Key: "ce_format", Value: []byte(format)},
+	}}).FirstErr()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// refusal waits until the node stops for good. At start Run returns the refusal, later
+// the projection tells it.
+func refusal(t testing.TB, n *node, want projections.Reason) {
+	t.Helper()
+	err := n.WaitFor(deadline(t), 1<<40)
+	var refused *projections.ErrRefused
+	if !errors.As(err, &refused) || refused.Reason != want {
+		t.Fatalf("got %v, want %s", err, want)
+	}
+	if !strings.HasPrefix(err.Error(), string(want)) || !strings.HasSuffix(err.Error(), ".") {
+		t.Errorf("the message is %q", err)
+	}
+	if !errors.Is(n.Err(), err) || n.Ready(time.Hour) == nil {
+		t.Errorf("err is %v, ready is %v", n.Err(), n.Ready(time.Hour))
+	}
+}
+
+func refusedAtStart(t testing.TB, n *node, want projections.Reason) {
+	t.Helper()
+	refusal(t, n, want)
+	var refused *projections.ErrRefused
+	if err := receive(t, n.ran); !errors.As(err, &refused) || refused.Reason != want {
+		t.Errorf("Run returned %v", err)
+	}
+	n.ran <- nil // for close
+}
+
+func TestATopicMadeAnewIsRefused(t *testing.T) {
+	t.Run("at start", func(t *testing.T) {
+		r := newRig(t)
+		dir := t.TempDir()
+		if err := r.node(dir, 0).at(r.append(user(uuid.NewString(), "Ada", ""))).close(); err != nil {
+			t.Fatal(err)
+		}
+		r.deleteTopic()
+		refusedAtStart(t, r.node(dir, 0), projections.RefusedTopic)
+	})
+	t.Run("while it runs", func(t *testing.T) {
+		r := newRig(t)
+		n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
+		r.deleteTopic()
+		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+		refusal(t, n, projections.RefusedTopic)
+		if err := n.close(); err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}
+
+func TestAnotherTopicIsRefused(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	if err := r.node(dir, 0).at(r.append(user(uuid.NewString(), "Ada", ""))).close(); err != nil {
+		t.Fatal(err)
+	}
+	refusedAtStart(t, r.nodeOn(r.open("other.events"), dir, 0), projections.RefusedTopic)
+}
+
+func TestDeletedRecordsAreRefused(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	if err := r.node(dir, 0).at(r.append(user(uuid.NewString(), "Ada", ""))).close(); err != nil {
+		t.Fatal(err)
+	}
+	r.append(user(uuid.NewString(), "Bob", ""), user(uuid.NewString(), "Eve", ""))
+	r.deleteRecords(2)
+	refusedAtStart(t, r.node(dir, 0), projections.RefusedGap)
+	refusedAtStart(t, r.node(t.TempDir(), 0), projections.RefusedGap)
+}
+
+func TestAShorterLogIsRefused(t *testing.T) {
+	r := newRig(t)
+	p := r.append(user(uuid.NewString(), "Ada", ""), user(uuid.NewString(), "Bob", ""))
+	dir := t.TempDir()
+	if err := r.node(dir, 0).at(p).close(); err != nil {
+		t.Fatal(err)
+	}
+	setPosition(t, dir, 9)
+	refusedAtStart(t, r.node(dir, 0), projections.RefusedAhead)
+}
+
+func TestANewerFormatStopsTheNode(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	p := r.append(user(uuid.NewString(), "Ada", ""))
+	r.produceFormat("2")
+	r.append(user(uuid.NewString(), "Bob", ""))
+	for range 2 { // and so it stays
+		n := r.node(dir, 0)
+		refusal(t, n, projections.RefusedFormat)
+		if n.Position() != p || living(t, n) != 1 {
+			t.Errorf("it is at %d", n.Position())
+		}
+		if !strings.Contains(n.Err().Error(), "format 2") {
+			t.Errorf("the message is %q", n.Err())
+		}
+		if err := n.close(); err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+	}
+}
+
+func TestAFileOfAnotherVersionIsRefused(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	if err := r.node(dir, 0).at(events.Position(0)).close(); err != nil {
+		t.Fatal(err)
+	}
+	setVersion(t, dir, 99)
+	_, err := projections.Open(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)})
+	var refused *projections.ErrRefused
+	if !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestALockedFolderIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := projections.LockDir(dir, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = projections.LockDir(dir, "two")
+	var locked *projections.ErrLocked
+	if !errors.As(err, &locked) || !strings.Contains(err.Error(), "node one, process") {
+		t.Errorf("got %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := projections.LockDir(dir, "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestABrokerOutageIsNoRefusal(t *testing.T) {
+	r := newRig(t)
+	n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
+	addr := r.broker.Addr()
+	r.broker.Close()
+	for r.log.Reachable() {
+		_, _ = r.log.End(deadline(t))
+	}
+	if n.Err() != nil || living(t, n) != 1 {
+		t.Errorf("err is %v", n.Err())
+	}
+	r.startBroker(addr)
+	for !r.log.Reachable() {
+		time.Sleep(10 * time.Millisecond) // polling
+	}
+	n.at(r.append(user(uuid.NewString(), "Bob", "")))
+}
