@@ -34,6 +34,10 @@ type Command struct {
 	// MaxDocument is the most bytes that a document may have after a Patch; zero means
 	// any.
 	MaxDocument int
+	// Stale tells that the client takes a refusal on a state that may be stale.
+	Stale bool
+	// TraceParent is the W3C trace context that the command came with, or empty.
+	TraceParent string
 }
 
 // A Precondition is what a client demands of the version that it changes. The zero

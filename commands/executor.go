@@ -68,7 +68,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		}
 		defer leave()
 	}
-	for fresh := false; ; {
+	for fresh := c.Stale; ; {
 		event, before, refusal, err := x.decide(c)
 		if err != nil {
 			return Result{}, err
@@ -119,7 +119,7 @@ func (x *Executor) decide(c Command) (event events.Event, before events.Entity, 
 	if err != nil {
 		return event, before, nil, err
 	}
-	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: now(), Source: x.Source})
+	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: now(), Source: x.Source, TraceParent: c.TraceParent})
 	if refusal != nil {
 		return event, before, refusal, nil
 	}
@@ -129,7 +129,7 @@ func (x *Executor) decide(c Command) (event events.Event, before events.Entity, 
 			return event, before, nil, err
 		}
 		if holder != "" && holder != c.ID {
-			return event, before, takenBy(claimField(claim), holder), nil
+			return event, before, takenBy(events.ClaimField(claim), holder), nil
 		}
 	}
 	return event, events.Entity{Version: state.Version, CreatedAt: state.CreatedAt}, nil, nil

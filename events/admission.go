@@ -147,13 +147,19 @@ func taken(s State, r Record) (Verdict, bool) {
 		if holder == "" || holder == r.Event.EntityID {
 			continue
 		}
-		field, _, _ := strings.Cut(claim, ":")
+		field := ClaimField(claim)
 		return Verdict{
 			Reason: ReasonTaken, Field: field, Holder: holder,
 			Detail: fmt.Sprintf("the value of %s is held by %s", field, holder),
 		}, true
 	}
 	return Verdict{}, false
+}
+
+// ClaimField is the field that a claim is about.
+func ClaimField(claim string) string {
+	field, _, _ := strings.Cut(claim, ":")
+	return field
 }
 
 // LogTime is the log time at a record: the later of the state's and its own timestamp.

@@ -106,12 +106,20 @@ func (p *progress) ready(maxLag time.Duration) error {
 	return nil
 }
 
-// speed is how many records a second were applied lately, and the totals since start.
-func (p *progress) speed() (rate float64, records, batches int64) {
+// Speed tells what a projection has done since it was opened.
+type Speed struct {
+	// Rate is how many records a second were applied lately; zero when idle.
+	Rate float64
+	// Records and Batches count what was applied, and in how many transactions.
+	Records, Batches int64
+}
+
+func (p *progress) speed() Speed {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s := Speed{Records: p.records, Batches: p.batches}
 	if time.Since(p.lastBatch) < time.Second {
-		rate = p.rate
+		s.Rate = p.rate
 	}
-	return rate, p.records, p.batches
+	return s
 }

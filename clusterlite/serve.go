@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// serve is the all-in-one process: both APIs on one port over one shared projection,
+// and a broker, reached by the same client code as any other.
+type serve struct {
+	settings.Node   `embed:""`
+	settings.Topic  `embed:""`
+	settings.Listen `embed:""`
+	settings.HTTP   `embed:""`
+	settings.Reads  `embed:""`
+	settings.Writes `embed:""`
+}
+
+// brokerDir is where, in the data folder, the embedded broker has its log.
+const brokerDir = "broker"
+
+func (s serve) run(ctx context.Context, stdout, stderr io.Writer) error {
+	if err := s.SetDefaults("all"); err != nil {
+		return err
+	}
+	return node.Run(ctx, node.Config{
+		Role: "all", Node: s.Node, Kafka: settings.Kafka{Topic: s.Topic}, HTTP: s.HTTP, Stderr: stderr,
+		Before: s.startBroker,
+		Mount: func(e *echo.Echo, n *node.Node) {
+			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)
+			web.Mount(e, api.Collection, reads.Collection(), writes.Collection())
+			web.Mount(e, api.Entity, reads.Entity(), writes.Entity())
+		},
+		Ready: func(n *node.Node) { greet(stdout, n) },
+	})
+}
+
+func (s serve) startBroker(_ context.Context, config *node.Config, logger *slog.Logger) (func() error, error) {
+	b, err := embedded.Start(filepath.Join(config.DataDir, brokerDir), s.KafkaListen, logger)
+	if err != nil {
+		return nil, err
+	}
+	config.Brokers = []string{b.Addr()}
+	return func() error { b.Close(); return nil }, nil
+}
+
+// greet tells a newcomer where everything is, and what to try.
+func greet(w io.Writer, n *node.Node) {
+	url := "http://" + reachable(n.API)
+	_, _ = fmt.Fprintf(w, `ClusterLite is ready.
+  API    %[1]s
+  admin  http://%[2]s/status
+  Kafka  %[3]s
+  data   %[4]s
+Try:
+  curl -i %[1]s/users -H 'Content-Type: application/json' -d '{"name":"John Doe","email":"john@example.com"}'
+  curl -i %[1]s/users
+  curl -i %[1]s/users/<id>
+`, url, n.Admin, n.Brokers[0], n.DataDir)
+}
+
+// reachable is an address that a client on this host can use.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,150 @@
+package commands
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// An API takes writes. Safe for concurrent use.
+type API struct {
+	Executor *Executor
+	// Collections are those that are served.
+	Collections *collections.Set
+	// MaxBody is the most bytes of a body, and of a document after a patch.
+	MaxBody int
+}
+
+// Collection gives the handlers of a collection's resource.
+func (a *API) Collection() web.Handlers {
+	return web.Handlers{http.MethodPost: a.create}
+}
+
+// Entity gives the handlers of an entity's resource.
+func (a *API) Entity() web.Handlers {
+	return web.Handlers{http.MethodPut: a.replace, http.MethodPatch: a.patch, http.MethodDelete: a.remove}
+}
+
+func (a *API) create(c echo.Context) error {
+	command, err := a.begin(c)
+	if err != nil {
+		return err
+	}
+	if command.Document, err = readDocument(c, command, ""); err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	command.Action, command.ID = Create, id.String()
+	result, err := a.execute(c, command)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Location", "/"+command.Collection.Name()+"/"+command.ID)
+	return write(c, http.StatusCreated, result)
+}
+
+func (a *API) replace(c echo.Context) error {
+	command, err := a.beginEntity(c, Replace)
+	if err != nil {
+		return err
+	}
+	if command.Document, err = readDocument(c, command, command.ID); err != nil {
+		return err
+	}
+	result, err := a.execute(c, command)
+	if err != nil {
+		return err
+	}
+	return write(c, http.StatusOK, result)
+}
+
+func (a *API) patch(c echo.Context) error {
+	command, err := a.beginEntity(c, Patch)
+	if err != nil {
+		return err
+	}
+	if command.Patch, err = readPatch(c, command.ID); err != nil {
+		return err
+	}
+	command.MaxDocument = a.MaxBody
+	result, err := a.execute(c, command)
+	if err != nil {
+		return err
+	}
+	return write(c, http.StatusOK, result)
+}
+
+func (a *API) remove(c echo.Context) error {
+	command, err := a.beginEntity(c, Delete)
+	if err != nil {
+		return err
+	}
+	if _, err := a.execute(c, command); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// begin reads what all writes have in common.
+func (a *API) begin(c echo.Context) (Command, error) {
+	api.SetPosition(c.Response().Header(), int64(a.Executor.Model.Position()))
+	collection, ok := a.Collections.Get(c.Param("collection"))
+	if !ok {
+		return Command{}, problem.UnknownCollection.New("No collection has the name that the path gives.")
+	}
+	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
+		return Command{}, err
+	}
+	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
+		return Command{}, err
+	}
+	if err := refuseHeaders(c.Request()); err != nil {
+		return Command{}, err
+	}
+	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Eventual)
+	return Command{Collection: collection, Stale: consistency == api.Eventual}, err
+}
+
+// beginEntity reads what writes to one entity have in common.
+func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
+	command, err := a.begin(c)
+	if err != nil {
+		return command, err
+	}
+	command.Action, command.ID = action, c.Param("id")
+	if !events.ValidID(command.ID) {
+		return command, problem.NotFound.New("There is no entity with this id.")
+	}
+	command.Match, err = readPrecondition(c.Request())
+	return command, err
+}
+
+func (a *API) execute(c echo.Context, command Command) (Result, error) {
+	command.TraceParent = traceParent(c.Request())
+	result, err := a.Executor.Execute(c.Request().Context(), command)
+	h := c.Response().Header()
+	if err != nil {
+		api.SetPosition(h, int64(a.Executor.Model.Position()))
+		return result, toProblem(err)
+	}
+	api.SetPosition(h, int64(result.Position))
+	return result, nil
+}
+
+func write(c echo.Context, status int, r Result) error {
+	h := c.Response().Header()
+	h.Set("ETag", api.ETag(r.Entity.Version))
+	h.Set("Content-Length", strconv.Itoa(len(r.Entity.Rendered)))
+	return c.Blob(status, api.JSON, r.Entity.Rendered)
+}

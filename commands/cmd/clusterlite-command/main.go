@@ -1,0 +1,59 @@
+// Command clusterlite-command takes writes: it validates them, appends events to the
+// log, and answers by the verdict that the log gives.
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+type grammar struct {
+	Serve struct {
+		settings.Node   `embed:""`
+		settings.Kafka  `embed:""`
+		settings.HTTP   `embed:""`
+		settings.Writes `embed:""`
+	} `cmd:"" default:"withargs" help:"Take writes (default)."`
+	Healthcheck struct {
+		settings.AdminAddr `embed:""`
+	} `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
+	Version settings.VersionFlag `name:"version" help:"Show the version."`
+}
+
+func main() { process.Main(run) }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var g grammar
+	command, err := settings.Program{
+		Name: "clusterlite-command", Help: "The command service of ClusterLite: takes POST, PUT, PATCH, DELETE.",
+		HTTPAddr: ":8081", AdminAddr: "127.0.0.1:9081", Version: process.Version(),
+	}.Parse(&g, args, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	if command.Command() == "healthcheck" {
+		return admin.CheckHealth(ctx, g.Healthcheck.Addr)
+	}
+	s := g.Serve
+	if err := s.SetDefaults("command"); err != nil {
+		return err
+	}
+	return node.Run(ctx, node.Config{
+		Role: "command", Node: s.Node, Kafka: s.Kafka, HTTP: s.HTTP, Stderr: stderr,
+		Mount: func(e *echo.Echo, n *node.Node) {
+			a := commands.New(n, s.Writes)
+			web.Mount(e, api.Collection, a.Collection())
+			web.Mount(e, api.Entity, a.Entity())
+		},
+	})
+}

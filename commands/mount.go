@@ -1,0 +1,18 @@
+package commands
+
+import (
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// New makes the API that takes writes on a node.
+func New(n *node.Node, writes settings.Writes) *API {
+	return &API{
+		Executor: &Executor{
+			Log: n.Log, Model: n.Model, Wait: writes.Wait,
+			Source: "/clusterlite/" + n.Role + "/" + n.NodeID,
+		},
+		Collections: n.Collections,
+		MaxBody:     int(n.MaxBody),
+	}
+}

@@ -1,0 +1,54 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// toProblem says an executor's error to a client.
+func toProblem(err error) error {
+	var refusal *Refusal
+	var stopped *projections.ErrRefused
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.problem()
+	case errors.Is(err, eventlog.ErrOutcomeUnknown):
+		return problem.OutcomeUnknown.Because(err, "The log did not confirm the write in time. Read the resource to see whether it happened.")
+	case errors.Is(err, eventlog.ErrTooLarge):
+		return problem.BodyTooLarge.Because(err, "The document is larger than an event may be.")
+	case errors.Is(err, eventlog.ErrUnreachable), errors.Is(err, eventlog.ErrClosed):
+		return problem.BrokerUnreachable.Because(err, "No broker that leads the log answers.")
+	case errors.Is(err, ErrBehind):
+		return problem.ReadModelBehind.Because(err, "The write would be refused, and whether rightly could not be made sure of in time.")
+	case errors.Is(err, ErrContended):
+		return problem.Overloaded.Because(err, "Others change the resource too often.")
+	case errors.As(err, &stopped):
+		return problem.NotReady.Because(err, "This node has stopped following the log. Another may take the write.")
+	case errors.Is(err, context.Canceled):
+		return problem.NotReady.Because(err, "The request was given up.")
+	default:
+		return err
+	}
+}
+
+func (r *Refusal) problem() *problem.Problem {
+	switch r.Kind {
+	case NotFound:
+		return problem.NotFound.New("There is no entity with this id.")
+	case VersionMismatch:
+		return problem.VersionMismatch.New(fmt.Sprintf("The entity has version %d, which If-Match does not name.", r.Version)).Set("ETag", api.ETag(r.Version))
+	case Taken:
+		return problem.UniqueTaken.New("Another entity has this value of " + r.Field + ".").
+			With(problem.FieldError{Pointer: "/" + r.Field, Detail: "is taken"})
+	case TooLarge:
+		return problem.BodyTooLarge.New("After the patch, " + r.Detail + ".")
+	default:
+		return invalid("The document would not be valid after the patch: "+r.Detail+".", r.Violations)
+	}
+}

@@ -1,0 +1,113 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// readDocument reads a body that is a whole document, and holds it against its schema.
+// The errors are problems.
+func readDocument(c echo.Context, command Command, id string) (document.Document, error) {
+	if _, err := web.ContentType(c.Request(), api.JSON); err != nil {
+		return document.Document{}, err
+	}
+	body, err := web.ReadBody(c.Request())
+	if err != nil {
+		return document.Document{}, err
+	}
+	d, err := parseBody(body, id)
+	if err != nil {
+		return d, err
+	}
+	if violations := command.Collection.Validate(d.Value()); len(violations) > 0 {
+		return d, invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
+	}
+	return d, nil
+}
+
+// readPatch reads a body that is a merge patch. The errors are problems.
+func readPatch(c echo.Context, id string) ([]byte, error) {
+	if _, err := web.ContentType(c.Request(), api.MergePatch, api.JSON); err != nil {
+		return nil, err
+	}
+	body, err := web.ReadBody(c.Request())
+	if err != nil {
+		return nil, err
+	}
+	d, err := parseBody(body, id)
+	return d.Bytes(), err
+}
+
+// parseBody parses a body and checks its id; an empty id is that of no path.
+func parseBody(body []byte, id string) (document.Document, error) {
+	d, err := document.Parse(body)
+	switch {
+	case errors.Is(err, document.ErrSyntax):
+		return d, problem.MalformedRequest.New("The body is " + err.Error() + ".")
+	case err != nil:
+		return d, problem.InvalidDocument.New("The body is " + err.Error() + ".")
+	}
+	if given, has := d.ID(); has && id != "" && given != id {
+		return d, problem.InvalidDocument.New("The body's id is not the one in the path.").
+			With(problem.FieldError{Pointer: "/id", Detail: "must be the id in the path, or left out"})
+	}
+	return d, nil
+}
+
+func invalid(detail string, violations []collections.Violation) *problem.Problem {
+	p := problem.InvalidDocument.New(detail)
+	for _, v := range violations {
+		p.Errors = append(p.Errors, problem.FieldError{Pointer: v.Pointer, Detail: v.Detail})
+	}
+	return p
+}
+
+// readPrecondition reads If-Match. A tag that is weak, or that no version has, can't
+// match (RFC 9110, 13.1.1). The error is a problem.
+func readPrecondition(r *http.Request) (Precondition, error) {
+	tags, anyTag, err := api.Tags(r, "If-Match")
+	if err != nil {
+		return Precondition{}, err
+	}
+	match := Precondition{Set: anyTag || len(tags) > 0, Any: anyTag}
+	for _, t := range tags {
+		v, err := strconv.ParseInt(t.Opaque, 10, 64)
+		if err == nil && !t.Weak && api.ETag(v) == `"`+t.Opaque+`"` {
+			match.Versions = append(match.Versions, v)
+		}
+	}
+	return match, nil
+}
+
+// refuseHeaders refuses what a client may rely on and this version does not do: to
+// ignore it would break a promise that the client believes it has.
+func refuseHeaders(r *http.Request) error {
+	for _, name := range []string{"If-None-Match", "If-Unmodified-Since", "Idempotency-Key"} {
+		if r.Header.Get(name) != "" {
+			return problem.MalformedRequest.New(fmt.Sprintf("%s is not supported on %s.", name, r.Method))
+		}
+	}
+	return nil
+}
+
+var validTraceParent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// traceParent hands a W3C trace context on to the event; a bad one is dropped, as its
+// standard says.
+func traceParent(r *http.Request) string {
+	if t := r.Header.Get("traceparent"); validTraceParent.MatchString(t) {
+		return t
+	}
+	return ""
+}

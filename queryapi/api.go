@@ -1,0 +1,70 @@
+package queryapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// An API answers reads. Safe for concurrent use.
+type API struct {
+	// Log is asked for its end.
+	Log *eventlog.Log
+	// Model is what is read, a running projection of Log.
+	Model *projections.Projection
+	// Collections are those that are served.
+	Collections *collections.Set
+	// Default is what a read gets that asks for nothing: api.Strong or api.Eventual.
+	Default api.Consistency
+	// Wait is the longest that a read waits for its position.
+	Wait time.Duration
+}
+
+// Collection gives the handlers of a collection's resource.
+func (a *API) Collection() web.Handlers {
+	return web.Handlers{http.MethodGet: a.list, http.MethodHead: a.list}
+}
+
+// Entity gives the handlers of an entity's resource.
+func (a *API) Entity() web.Handlers {
+	return web.Handlers{http.MethodGet: a.get, http.MethodHead: a.get}
+}
+
+// collection finds the collection that a path names.
+func (a *API) collection(c echo.Context) (*collections.Collection, error) {
+	name := c.Param("collection")
+	found, ok := a.Collections.Get(name)
+	if !ok {
+		return nil, problem.UnknownCollection.New("No collection has the name that the path gives.")
+	}
+	return found, nil
+}
+
+// begin does what all reads have in common: it makes the answer as fresh as was asked.
+func (a *API) begin(c echo.Context) (*collections.Collection, error) {
+	api.SetPosition(c.Response().Header(), int64(a.Model.Position()))
+	found, err := a.collection(c)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
+		return nil, err
+	}
+	given, err := a.freshen(c.Request())
+	if err != nil {
+		return nil, err
+	}
+	h := c.Response().Header()
+	h.Set(api.HeaderConsistency, string(given))
+	// A cache must ask again: else a client would not read what it wrote.
+	h.Set("Cache-Control", "no-cache")
+	return found, nil
+}

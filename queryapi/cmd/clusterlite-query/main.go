@@ -1,0 +1,59 @@
+// Command clusterlite-query answers reads from a SQLite file that it builds from the
+// log.
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+type grammar struct {
+	Serve struct {
+		settings.Node  `embed:""`
+		settings.Kafka `embed:""`
+		settings.HTTP  `embed:""`
+		settings.Reads `embed:""`
+	} `cmd:"" default:"withargs" help:"Answer reads (default)."`
+	Healthcheck struct {
+		settings.AdminAddr `embed:""`
+	} `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
+	Version settings.VersionFlag `name:"version" help:"Show the version."`
+}
+
+func main() { process.Main(run) }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var g grammar
+	command, err := settings.Program{
+		Name: "clusterlite-query", Help: "The query service of ClusterLite: answers GET and HEAD.",
+		HTTPAddr: ":8082", AdminAddr: "127.0.0.1:9082", Version: process.Version(),
+	}.Parse(&g, args, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	if command.Command() == "healthcheck" {
+		return admin.CheckHealth(ctx, g.Healthcheck.Addr)
+	}
+	s := g.Serve
+	if err := s.SetDefaults("query"); err != nil {
+		return err
+	}
+	return node.Run(ctx, node.Config{
+		Role: "query", Node: s.Node, Kafka: s.Kafka, HTTP: s.HTTP, Stderr: stderr,
+		Mount: func(e *echo.Echo, n *node.Node) {
+			a := queryapi.New(n, s.Reads)
+			web.Mount(e, api.Collection, a.Collection())
+			web.Mount(e, api.Entity, a.Entity())
+		},
+	})
+}

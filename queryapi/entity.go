@@ -1,0 +1,58 @@
+package queryapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// get answers GET and HEAD of one entity.
+func (a *API) get(c echo.Context) error {
+	collection, err := a.begin(c)
+	if err != nil {
+		return err
+	}
+	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
+		return err
+	}
+	id := c.Param("id")
+	if !events.ValidID(id) {
+		return noEntity()
+	}
+	e, found, at, err := a.Model.Entity(collection.Name(), id)
+	if err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	api.SetPosition(h, int64(at))
+	if !found || e.Deleted {
+		return noEntity()
+	}
+	etag := api.ETag(e.Version)
+	h.Set("ETag", etag)
+	if updated, err := time.Parse(events.TimeFormat, e.UpdatedAt); err == nil {
+		h.Set("Last-Modified", updated.Format(http.TimeFormat))
+	}
+	has, err := api.NoneMatch(c.Request(), etag)
+	if err != nil {
+		return err
+	}
+	if has {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return write(c, e.Rendered)
+}
+
+func noEntity() error { return problem.NotFound.New("There is no entity with this id.") }
+
+// write answers with JSON that is ready. net/http drops the body of a HEAD.
+func write(c echo.Context, body []byte) error {
+	c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
+	return c.Blob(http.StatusOK, api.JSON, body)
+}

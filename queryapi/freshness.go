@@ -1,0 +1,76 @@
+package queryapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// freshen waits until the model is as fresh as the request asks, and tells which
+// consistency that gives. The error is a problem.
+func (a *API) freshen(r *http.Request) (api.Consistency, error) {
+	asked, err := api.AskedConsistency(r, api.Strong, api.Eventual)
+	if err != nil {
+		return "", err
+	}
+	least, err := api.MinPosition(r)
+	if err != nil {
+		return "", err
+	}
+	want := asked
+	if asked == api.Unasked {
+		want = a.Default
+	}
+	if want == api.Eventual && least == 0 {
+		return api.Eventual, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.Wait)
+	defer cancel()
+	target, given := events.Position(least), want
+	if want == api.Strong {
+		end, err := a.Log.End(ctx)
+		switch {
+		case err == nil:
+			target = max(target, end)
+		case asked == api.Unasked:
+			// Better an older answer that says so than none: see docs/design.md.
+			given = api.Eventual
+		default:
+			return "", problem.BrokerUnreachable.Because(err, "The read asks for strong consistency, and the broker can't be asked where the log ends.")
+		}
+	}
+	if err := a.waitFor(ctx, target); err != nil {
+		return "", err
+	}
+	if err := a.Model.Err(); err != nil && given == api.Strong {
+		return "", stopped(err)
+	}
+	return given, nil
+}
+
+func (a *API) waitFor(ctx context.Context, target events.Position) error {
+	err := a.Model.WaitFor(ctx, target)
+	var refused *projections.ErrRefused
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return stopped(err)
+	case errors.Is(err, eventlog.ErrClosed):
+		return problem.NotReady.Because(err, "The node is stopping.")
+	default:
+		return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d, and the read needs %d.", a.Model.Position(), target))
+	}
+}
+
+// stopped is for a node whose projection goes no further until a person comes.
+func stopped(err error) error {
+	return problem.NotReady.Because(err, "This node has stopped following the log. Another may serve the read.")
+}

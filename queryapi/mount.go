@@ -1,0 +1,15 @@
+package queryapi
+
+import (
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// New makes the API that answers reads on a node.
+func New(n *node.Node, reads settings.Reads) *API {
+	return &API{
+		Log: n.Log, Model: n.Model, Collections: n.Collections,
+		Default: api.Consistency(reads.Consistency), Wait: reads.Wait,
+	}
+}

@@ -1,0 +1,122 @@
+// Package admin is the listener for operators: health, readiness, metrics, status. It
+// is not for clients, and nothing routes to it.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// A Source is what a process tells of itself. All are called concurrently.
+type Source struct {
+	// Ready says why the process is not ready; nil if it is.
+	Ready func() error
+	// Status gives what /status shows, as JSON.
+	Status func(context.Context) (any, error)
+	// Registry holds the metrics.
+	Registry *prometheus.Registry
+}
+
+// NewRegistry gives a registry with the process's own metrics.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Handler answers the admin requests.
+func Handler(s Source) http.Handler {
+	mux := http.NewServeMux()
+	get := func(path string, h http.Handler) {
+		mux.Handle("GET "+path, h)
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			write(w, problem.MethodNotAllowed.New("The methods are GET, HEAD.").Set("Allow", "GET, HEAD"))
+		})
+	}
+	get("/livez", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]bool{"live": true})
+	}))
+	get("/readyz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.Ready(); err != nil {
+			answer(w, http.StatusServiceUnavailable, readiness{Reason: err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, readiness{Ready: true})
+	}))
+	get("/metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}))
+	get("/status", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, err := s.Status(r.Context())
+		if err != nil {
+			write(w, problem.Internal.New(err.Error()))
+			return
+		}
+		answer(w, http.StatusOK, status)
+	}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, problem.NotFound.New("There is nothing at this path."))
+	})
+	return mux
+}
+
+type readiness struct {
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		write(w, problem.Internal.New(err.Error()))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n')) // the asker may be gone
+}
+
+func write(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true) }
+
+// healthTimeout is how long a health check waits for an answer.
+const healthTimeout = 2 * time.Second
+
+// CheckHealth asks the admin listener at addr whether its process is ready. The error
+// says what the process said. It is what a container's HEALTHCHECK runs.
+func CheckHealth(ctx context.Context, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("the admin address: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var said readiness
+	if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
+		return fmt.Errorf("%s: %w", response.Status, err)
+	}
+	if !said.Ready {
+		return errors.New("not ready: " + said.Reason)
+	}
+	return nil
+}

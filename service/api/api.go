@@ -1,0 +1,136 @@
+// Package api is what the services of the REST API agree on: resources and their
+// methods, header fields, entity tags, positions.
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// Header fields of ours.
+const (
+	// HeaderPosition tells the position that an answer holds for.
+	HeaderPosition = "Clusterlite-Position"
+	// HeaderMinPosition asks a read to wait for a position.
+	HeaderMinPosition = "Clusterlite-Min-Position"
+	// HeaderConsistency asks for a consistency, and tells which was given.
+	HeaderConsistency = "Clusterlite-Consistency"
+)
+
+// Media types.
+const (
+	JSON       = "application/json"
+	MergePatch = "application/merge-patch+json"
+)
+
+// The resources. All methods are named, whichever service has them.
+var (
+	Collection = web.Resource{Path: "/:collection", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}}
+	Entity     = web.Resource{Path: "/:collection/:id", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}}
+)
+
+// Consistency is how fresh a read is.
+type Consistency string
+
+// The consistencies.
+const (
+	// Unasked is what a client gets that says nothing.
+	Unasked      Consistency = ""
+	Strong       Consistency = "strong"
+	Eventual     Consistency = "eventual"
+	Linearizable Consistency = "linearizable"
+)
+
+// AskedConsistency reads what the client asks for. The error is a problem.
+func AskedConsistency(r *http.Request, offered ...Consistency) (Consistency, error) {
+	values := r.Header.Values(HeaderConsistency)
+	if len(values) == 0 {
+		return Unasked, nil
+	}
+	names := make([]string, len(offered))
+	for i, c := range offered {
+		if len(values) == 1 && values[0] == string(c) {
+			return c, nil
+		}
+		names[i] = string(c)
+	}
+	return Unasked, problem.MalformedRequest.New(HeaderConsistency + " must be one of " + strings.Join(names, ", ") + ".")
+}
+
+// MinPosition reads the position that the client asks a read to wait for; zero if none.
+// The error is a problem.
+func MinPosition(r *http.Request) (int64, error) {
+	values := r.Header.Values(HeaderMinPosition)
+	if len(values) == 0 {
+		return 0, nil
+	}
+	p, err := strconv.ParseInt(values[0], 10, 64)
+	if err != nil || p < 0 || len(values) > 1 {
+		return 0, problem.MalformedRequest.New(HeaderMinPosition + " must be a position, an integer from 0.")
+	}
+	return p, nil
+}
+
+// SetPosition tells the position that the answer holds for.
+func SetPosition(h http.Header, position int64) {
+	h.Set(HeaderPosition, strconv.FormatInt(position, 10))
+}
+
+// RefuseUnknownParameters refuses a query parameter that is not known, or is there
+// twice: a filter that is misspelt would else match everything. The error is a problem.
+func RefuseUnknownParameters(r *http.Request, known ...string) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return problem.MalformedRequest.New("The query string can't be read: " + err.Error() + ".")
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return problem.MalformedRequest.New("The query parameter " + strconv.Quote(clip(name)) + " is there more than once.")
+		}
+		if !contains(known, name) {
+			return problem.MalformedRequest.New(unknownParameter(name, known))
+		}
+	}
+	return nil
+}
+
+func contains(known []string, name string) bool {
+	for _, k := range known {
+		if k == name {
+			return true
+		}
+	}
+	return false
+}
+
+func unknownParameter(name string, known []string) string {
+	said := "There is no query parameter " + strconv.Quote(clip(name)) + " here."
+	nearest, distance := "", 1+len(name)/2
+	for _, k := range known {
+		if d := levenshtein.ComputeDistance(clip(name), k); d <= distance {
+			nearest, distance = k, d
+		}
+	}
+	if nearest != "" {
+		said += " Do you mean " + strconv.Quote(nearest) + "?"
+	}
+	return said
+}
+
+// clip shortens what a stranger wrote before it goes into a message.
+func clip(s string) string {
+	const most = 60
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

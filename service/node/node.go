@@ -1,0 +1,155 @@
+// Package node puts a process together: the data folder and its lock, the log, the
+// projection and its worker, the listeners. It starts them in the order in which they
+// lean on each other, and stops them in reverse.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/logging"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// Config says what node to run.
+type Config struct {
+	// Role is command, query or all.
+	Role string
+	settings.Node
+	settings.Kafka
+	settings.HTTP
+	// Stderr takes the log lines.
+	Stderr io.Writer
+	// Before, if not nil, is started once the data folder is ours and before all else,
+	// and stopped after all else. It may change the config.
+	Before func(context.Context, *Config, *slog.Logger) (stop func() error, err error)
+	// Mount registers the API's routes.
+	Mount func(*echo.Echo, *Node)
+	// Ready, if not nil, is called when the node is ready for the first time.
+	Ready func(*Node)
+}
+
+// A Node is a running process.
+type Node struct {
+	Config
+	Logger      *slog.Logger
+	Collections *collections.Set
+	Log         *eventlog.Log
+	Model       *projections.Projection
+	Registry    *prometheus.Registry
+	// API and Admin are where the listeners really are.
+	API, Admin net.Addr
+
+	group *process.Group
+}
+
+// Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node
+// can't start, if its projection refuses its file, or if a part fails.
+func Run(ctx context.Context, config Config) error {
+	n := &Node{Config: config, group: process.NewGroup(), Registry: admin.NewRegistry()}
+	n.Logger = logging.New(config.Stderr, config.LogFormat, config.LogLevel).With("node", config.NodeID)
+	err := n.start(ctx)
+	if err == nil {
+		err = n.group.Wait(ctx)
+	}
+	if ctx.Err() != nil {
+		n.Logger.Info("stopping")
+	}
+	err = errors.Join(err, n.group.Stop())
+	n.Logger.Info("stopped", "clean", err == nil)
+	return err
+}
+
+func (n *Node) start(ctx context.Context) (err error) {
+	if n.Collections, err = collections.Load(n.Config.Collections); err != nil {
+		return err
+	}
+	if err := n.lock(ctx); err != nil {
+		return err
+	}
+	if err := n.openModel(ctx); err != nil {
+		return err
+	}
+	return n.listen()
+}
+
+// lock claims the data folder; its release comes last of all.
+func (n *Node) lock(ctx context.Context) error {
+	lock, err := projections.LockDir(n.DataDir, n.NodeID)
+	if err != nil {
+		return err
+	}
+	n.group.Defer("the lock", lock.Release)
+	if n.Before == nil {
+		return nil
+	}
+	stop, err := n.Before(ctx, &n.Config, n.Logger)
+	if err != nil {
+		return err
+	}
+	n.group.Defer("the broker", stop)
+	return nil
+}
+
+func (n *Node) openModel(ctx context.Context) (err error) {
+	n.Log, err = eventlog.Open(eventlog.Config{
+		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Logger: n.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	n.group.Defer("the log", n.Log.Close)
+	n.Model, err = projections.Open(ctx, projections.Options{
+		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	n.group.Defer("the projection's file", n.Model.Close)
+	n.group.Go("the projection", n.Model.Run)
+	return nil
+}
+
+// listen opens both listeners before it serves on either, so that an address in use is
+// told before anything answers.
+func (n *Node) listen() error {
+	adminListener, err := web.Listen(n.AdminAddr)
+	if err != nil {
+		return fmt.Errorf("the admin listener: %w", err)
+	}
+	apiListener, err := web.Listen(n.HTTPAddr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("the API: %w", err), adminListener.Close())
+	}
+	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
+	registerMetrics(n.Registry, n.Model, n.Log)
+	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody)})
+	n.Mount(e, n)
+	adminHandler := admin.Handler(admin.Source{
+		Ready:    func() error { return n.Model.Ready(n.ReadyLag) },
+		Status:   n.status,
+		Registry: n.Registry,
+	})
+	n.group.Go("the admin listener", func(ctx context.Context) error { return web.Serve(ctx, adminListener, adminHandler, n.Logger) })
+	n.group.Go("the API", func(ctx context.Context) error { return web.Serve(ctx, apiListener, e, n.Logger) })
+	n.Logger.Info("listening", "api", n.API.String(), "admin", n.Admin.String(), "role", n.Role, "position", n.Model.Position(), "version", process.Version())
+	n.group.Go("the watch for readiness", func(stopping context.Context) error {
+		n.awaitReady(stopping)
+		<-stopping.Done()
+		return nil
+	})
+	return nil
+}

@@ -1,0 +1,37 @@
+package node
+
+import (
+	"context"
+	"time"
+)
+
+// awaitReady tells when the node is ready for the first time, and meanwhile, every few
+// seconds, how far it is.
+func (n *Node) awaitReady(ctx context.Context) {
+	const (
+		every = 20 * time.Millisecond
+		tell  = 3 * time.Second
+	)
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	next := time.Now().Add(tell)
+	for {
+		err := n.Model.Ready(n.ReadyLag)
+		if err == nil {
+			n.Logger.Info("ready", "position", n.Model.Position())
+			if n.Ready != nil {
+				n.Ready(n)
+			}
+			return
+		}
+		if now := time.Now(); now.After(next) {
+			next = now.Add(tell)
+			n.Logger.Info("not ready yet", "reason", err, "rate", n.Model.Speed().Rate)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

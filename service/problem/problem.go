@@ -1,0 +1,150 @@
+// Package problem is how errors reach clients: RFC 9457 problem details, with types
+// that never change.
+package problem
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// ContentType is that of a problem.
+const ContentType = "application/problem+json"
+
+// A FieldError says what is wrong with one member of a body.
+type FieldError struct {
+	// Pointer is the place in the body (RFC 6901).
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
+// A Problem is an error as a client sees it. It is an error too, so that handlers
+// return it.
+type Problem struct {
+	// Type is a URI, stable, for programs. Title belongs to it.
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	// Detail is about this one occurrence, for people.
+	Detail string `json:"detail,omitempty"`
+	// Instance is the request's id.
+	Instance string `json:"instance,omitempty"`
+	// Errors are the bad fields.
+	Errors []FieldError `json:"errors,omitempty"`
+
+	// RetryAfter is when to try again; zero for problems that stay.
+	RetryAfter time.Duration `json:"-"`
+	// Header holds more header fields of the answer, or is nil.
+	Header http.Header `json:"-"`
+	// Cause is what an operator should see; clients don't.
+	Cause error `json:"-"`
+}
+
+// Error is the problem in a line.
+func (p *Problem) Error() string {
+	if p.Cause != nil {
+		return p.Title + ": " + p.Cause.Error()
+	}
+	return p.Title + ": " + p.Detail
+}
+
+// Unwrap gives the cause.
+func (p *Problem) Unwrap() error { return p.Cause }
+
+// A Kind makes problems of one type.
+type Kind struct {
+	name, title string
+	status      int
+	retryAfter  time.Duration
+}
+
+// base is where the types live. It names them; nothing is fetched from there.
+const base = "https://clusterlite.dev/problems/"
+
+// The kinds of problems. Names and statuses are part of the API.
+var (
+	MalformedRequest     = Kind{"malformed-request", "The request can't be read", http.StatusBadRequest, 0}
+	NotFound             = Kind{"not-found", "There is no such resource", http.StatusNotFound, 0}
+	UnknownCollection    = Kind{"unknown-collection", "There is no such collection", http.StatusNotFound, 0}
+	MethodNotAllowed     = Kind{"method-not-allowed", "The resource does not have this method", http.StatusMethodNotAllowed, 0}
+	NotAcceptable        = Kind{"not-acceptable", "No representation is acceptable", http.StatusNotAcceptable, 0}
+	RequestTimeout       = Kind{"request-timeout", "The body came too slowly", http.StatusRequestTimeout, 0}
+	UniqueTaken          = Kind{"unique-taken", "A unique value is taken", http.StatusConflict, 0}
+	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this key is not done yet", http.StatusConflict, time.Second}
+	VersionMismatch      = Kind{"version-mismatch", "The resource has another version", http.StatusPreconditionFailed, 0}
+	BodyTooLarge         = Kind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge, 0}
+	UnsupportedMediaType = Kind{"unsupported-media-type", "The body is of another type", http.StatusUnsupportedMediaType, 0}
+	InvalidDocument      = Kind{"invalid-document", "The document is not valid", http.StatusUnprocessableEntity, 0}
+	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The key belongs to another request", http.StatusUnprocessableEntity, 0}
+	BrokerUnreachable    = Kind{"broker-unreachable", "The log is out of reach; nothing was done", http.StatusServiceUnavailable, time.Second}
+	ReadModelBehind      = Kind{"read-model-behind", "The read model has not caught up in time", http.StatusServiceUnavailable, time.Second}
+	OutcomeUnknown       = Kind{"outcome-unknown", "The write may or may not have happened", http.StatusServiceUnavailable, time.Second}
+	Overloaded           = Kind{"overloaded", "There is too much to do", http.StatusServiceUnavailable, time.Second}
+	NotReady             = Kind{"not-ready", "The node is not ready", http.StatusServiceUnavailable, time.Second}
+	Internal             = Kind{"internal", "Something is wrong with the server", http.StatusInternalServerError, 0}
+)
+
+// New makes a problem of the kind.
+func (k Kind) New(detail string) *Problem {
+	return &Problem{Type: base + k.name, Title: k.title, Status: k.status, Detail: detail, RetryAfter: k.retryAfter}
+}
+
+// Because makes a problem of the kind with a cause for operators.
+func (k Kind) Because(cause error, detail string) *Problem {
+	p := k.New(detail)
+	p.Cause = cause
+	return p
+}
+
+// With adds bad fields.
+func (p *Problem) With(fields ...FieldError) *Problem {
+	p.Errors = append(p.Errors, fields...)
+	return p
+}
+
+// Set adds a header field of the answer.
+func (p *Problem) Set(name, value string) *Problem {
+	if p.Header == nil {
+		p.Header = http.Header{}
+	}
+	p.Header.Set(name, value)
+	return p
+}
+
+// From gives the problem that an error is, or an [Internal] one with the error as its
+// cause.
+func From(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	return Internal.Because(err, "The error was logged under the request's id.")
+}
+
+// Write sends the problem as the answer. Body tells whether the method has one.
+func (p *Problem) Write(w http.ResponseWriter, instance string, body bool) error {
+	shown := *p
+	shown.Instance = instance
+	h := w.Header()
+	for name, values := range p.Header {
+		h[name] = values
+	}
+	h.Set("Content-Type", ContentType)
+	h.Set("Cache-Control", "no-store")
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(max(1, int(p.RetryAfter.Seconds()))))
+	}
+	b, err := json.Marshal(shown)
+	if err != nil {
+		return err
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(p.Status)
+	if !body {
+		return nil
+	}
+	_, err = w.Write(b)
+	return err
+}

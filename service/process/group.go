@@ -1,0 +1,73 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// A Group owns what a program has started: parts that run, and things to close. Parts
+// stop in the reverse order of their start, each only once those started after it have
+// stopped, since the later ones lean on the earlier. Use it from one goroutine.
+type Group struct {
+	parts  []part
+	failed chan error
+	once   sync.Once
+}
+
+type part struct {
+	name string
+	stop func() error
+}
+
+// NewGroup gives an empty group.
+func NewGroup() *Group { return &Group{failed: make(chan error, 1)} }
+
+// Go starts a part. Its context ends when it is its turn to stop. A part that returns
+// before that, with an error or without, stops the group.
+func (g *Group) Go(name string, run func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx)
+		if ctx.Err() == nil {
+			if err == nil {
+				err = errors.New("ended by itself")
+			}
+			g.fail(fmt.Errorf("%s: %w", name, err))
+			err = nil // it is told once
+		}
+		done <- err
+	}()
+	g.parts = append(g.parts, part{name, func() error { cancel(); return <-done }})
+}
+
+// Defer adds a thing to close.
+func (g *Group) Defer(name string, stop func() error) {
+	g.parts = append(g.parts, part{name, stop})
+}
+
+func (g *Group) fail(err error) { g.once.Do(func() { g.failed <- err }) }
+
+// Wait returns when ctx ends, with nil, or when a part fails, with its error.
+func (g *Group) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-g.failed:
+		return err
+	}
+}
+
+// Stop stops everything and returns what went wrong meanwhile.
+func (g *Group) Stop() error {
+	var errs []error
+	for i := len(g.parts) - 1; i >= 0; i-- {
+		if err := g.parts[i].stop(); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", g.parts[i].name, err))
+		}
+	}
+	g.parts = nil
+	return errors.Join(errs...)
+}

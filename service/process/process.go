@@ -1,0 +1,61 @@
+// Package process is how programs start and stop.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// A Run is a program: it returns when ctx ends, or when it is done.
+type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+
+// Main runs a program until it is done, or until SIGTERM or SIGINT asks it to stop; a
+// second signal ends it at once. It exits with 0 if all went well, 1 if it failed, 2 if
+// it was called wrongly.
+func Main(run Run) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect
+	os.Exit(exitStatus(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
+}
+
+func exitStatus(err error, stderr io.Writer) int {
+	var usage *settings.ErrUsage
+	switch {
+	case err == nil, errors.Is(err, settings.ErrHelp):
+		return 0
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintln(stderr, err)
+		return 2
+	default:
+		_, _ = fmt.Fprintln(stderr, "failed:", err)
+		return 1
+	}
+}
+
+// version is set when a release is built: -ldflags "-X …/process.version=v1.2.3".
+var version string
+
+// Version is the version of the program.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}

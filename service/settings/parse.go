@@ -1,0 +1,111 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// A Program is a command line.
+type Program struct {
+	// Name and Help are what --help says first.
+	Name, Help string
+	// HTTPAddr and AdminAddr are the defaults of its listeners.
+	HTTPAddr, AdminAddr string
+	// Version is what --version prints.
+	Version string
+}
+
+// ErrHelp is returned when the command line asked for help or the version, and has got
+// it.
+var ErrHelp = errors.New("help was shown")
+
+// ErrUsage is returned for a command line or an environment that can't be taken.
+type ErrUsage struct{ Err error }
+
+// Error says what can't be taken.
+func (e *ErrUsage) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *ErrUsage) Unwrap() error { return e.Err }
+
+// Parse reads flags and environment into the grammar, a pointer to a struct in kong's
+// terms, and returns the chosen command. The errors are [ErrHelp] and [ErrUsage].
+// Warnings about variables that no setting reads go to stderr.
+func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*kong.Context, error) {
+	exited := false
+	parser, err := kong.New(grammar,
+		kong.Name(p.Name), kong.Description(p.Help),
+		kong.Vars{"http_addr": p.HTTPAddr, "admin_addr": p.AdminAddr, "version": p.Name + " " + p.Version},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ShortUsageOnError(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("the command line of %s: %w", p.Name, err)
+	}
+	ctx, err := parser.Parse(args)
+	if exited {
+		return nil, ErrHelp
+	}
+	if err != nil {
+		return nil, &ErrUsage{fmt.Errorf("%s: %w. See %s --help", p.Name, err, p.Name)}
+	}
+	for _, name := range unknownVariables(parser, os.Environ()) {
+		_, _ = fmt.Fprintf(stderr, "%s: warning: no setting reads the variable %s\n", p.Name, name)
+	}
+	return ctx, nil
+}
+
+// unknownVariables finds what looks like a setting and is none: a misspelt name would
+// else be a default in silence.
+func unknownVariables(parser *kong.Kong, environment []string) []string {
+	known := map[string]bool{}
+	var visit func(*kong.Node)
+	visit = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			for _, e := range f.Envs {
+				known[e] = true
+			}
+		}
+		for _, child := range n.Children {
+			visit(child)
+		}
+	}
+	visit(parser.Model.Node)
+	var unknown []string
+	for _, e := range environment {
+		name, _, _ := strings.Cut(e, "=")
+		if strings.HasPrefix(name, "CLUSTERLITE_") && !known[name] && !ofOthers(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// ofOthers tells the variables that other processes of a node, its Compose file or its
+// tests read: one environment often serves all.
+func ofOthers(name string) bool {
+	if strings.HasPrefix(name, "CLUSTERLITE_E2E") || slices.Contains([]string{
+		"CLUSTERLITE_PORT", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",
+	}, name) {
+		return true
+	}
+	for _, group := range []any{Node{}, Topic{}, Kafka{}, HTTP{}, Reads{}, Writes{}} {
+		t := reflect.TypeOf(group)
+		for i := range t.NumField() {
+			if t.Field(i).Tag.Get("env") == name {
+				return true
+			}
+		}
+	}
+	return false
+}

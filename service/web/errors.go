@@ -1,0 +1,72 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/service/logging"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// errorHandler answers errors with problems. Here, and only here, a failure of the
+// server is logged.
+func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		ctx := c.Request().Context()
+		if c.Response().Committed {
+			logger.WarnContext(ctx, "the answer broke off", "error", err)
+			return
+		}
+		p := toProblem(err)
+		if p.Status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+			logger.ErrorContext(ctx, "request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+		}
+		if err := p.Write(c.Response(), logging.RequestID(ctx), c.Request().Method != http.MethodHead); err != nil {
+			logger.DebugContext(ctx, "the client is gone", "error", err)
+		}
+	}
+}
+
+func toProblem(err error) *problem.Problem {
+	var routing *echo.HTTPError
+	if errors.As(err, &routing) {
+		switch routing.Code {
+		case http.StatusNotFound:
+			return problem.NotFound.New("There is nothing at this path.")
+		case http.StatusMethodNotAllowed:
+			return problem.MethodNotAllowed.New("")
+		}
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes.", large.Limit))
+	}
+	return problem.From(err)
+}
+
+func notFound(echo.Context) error { return problem.NotFound.New("There is nothing at this path.") }
+
+// recoverPanics turns a panic into an error with its stack: one request fails, not all.
+func recoverPanics() echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			defer func() {
+				r := recover()
+				if r == nil {
+					return
+				}
+				if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+					panic(r)
+				}
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}()
+			return next(c)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// maxHeaderBytes bounds a request's header; beyond it the answer is 431.
+	maxHeaderBytes = 64 << 10
+	// headerTimeout is how long a client may take for its header.
+	headerTimeout = 10 * time.Second
+	// idleTimeout is how long a connection without a request is kept.
+	idleTimeout = 2 * time.Minute
+	// drainTimeout is how long requests in flight may take once the process is to stop.
+	drainTimeout = 15 * time.Second
+)
+
+// Options say how a server behaves.
+type Options struct {
+	Logger *slog.Logger
+	// Registry takes the request metrics.
+	Registry *prometheus.Registry
+	// CORSOrigins are the origins whose scripts may call the API; * is any.
+	CORSOrigins []string
+	// MaxBody is the largest body, in bytes.
+	MaxBody int64
+}
+
+// New makes an echo server with everything but routes. Handlers return errors; one that
+// is a *problem.Problem is answered as such, any other as 500.
+func New(o Options) *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = errorHandler(o.Logger)
+	e.Pre(
+		requestID(),
+		observe(o.Logger, o.Registry),
+		recoverPanics(),
+		cors(o.CORSOrigins),
+	)
+	e.Use(limitBody(o.MaxBody))
+	e.RouteNotFound("/*", notFound)
+	return e
+}
+
+// Listen binds the address. It is apart from Serve so that a port that is in use is
+// known before anything else is started.
+func Listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// Serve answers requests until ctx ends. Then it takes no more, and returns once those
+// in flight are answered, or after 15 seconds.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := s.Shutdown(drain); err != nil {
+		// What still hangs is cut off, else its goroutine would outlive what it uses.
+		return errors.Join(fmt.Errorf("requests did not end within %s: %w", drainTimeout, err), s.Close())
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
