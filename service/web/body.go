@@ -25,14 +25,28 @@ func limitBody(most int64) echo.MiddlewareFunc {
 			if r.Body == nil || r.Body == http.NoBody {
 				return next(c)
 			}
+			slow := &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
 			if r.ContentLength > most {
-				return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes; this one has %d.", most, r.ContentLength)).Set("Connection", "close")
+				drain(slow)
+				return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes; this one has %d.", most, r.ContentLength))
 			}
-			r.Body = http.MaxBytesReader(c.Response(), &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}, most)
-			return next(c)
+			r.Body = http.MaxBytesReader(nil, slow, most)
+			err := next(c)
+			var large *http.MaxBytesError
+			if errors.As(err, &large) {
+				drain(slow)
+			}
+			return err
 		}
 	}
 }
+
+// drained is the most that is read of a body that is refused.
+const drained = 8 << 20
+
+// drain reads on, within bounds. A client, or a proxy, that is still sending when the
+// connection is closed sees a reset in place of the answer.
+func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, drained) }
 
 // slowBody ends a body that brings nothing for too long.
 type slowBody struct {

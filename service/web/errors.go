@@ -50,8 +50,6 @@ func toProblem(err error) *problem.Problem {
 	return problem.From(err)
 }
 
-func notFound(echo.Context) error { return problem.NotFound.New("There is nothing at this path.") }
-
 // recoverPanics turns a panic into an error with its stack: one request fails, not all.
 func recoverPanics() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {

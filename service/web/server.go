@@ -48,7 +48,6 @@ func New(o Options) *echo.Echo {
 		cors(o.CORSOrigins),
 	)
 	e.Use(limitBody(o.MaxBody))
-	e.RouteNotFound("/*", notFound)
 	return e
 }
 

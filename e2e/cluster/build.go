@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Root is the repository's folder.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return dir
+		}
+	}
+	t.Fatal("no go.work above the working folder")
+	return ""
+}
+
+var build = struct {
+	sync.Once
+	dir string
+	out []byte
+	err error
+}{}
+
+// Binary builds the programs, once, with the race detector if CLUSTERLITE_E2E_RACE is
+// set, and gives the path of one.
+func Binary(t testing.TB, name string) string {
+	t.Helper()
+	root := Root(t)
+	build.Do(func() {
+		if build.dir, build.err = os.MkdirTemp("", "clusterlite-e2e-"); build.err != nil {
+			return
+		}
+		args := []string{"build", "-o", build.dir + "/"}
+		if os.Getenv("CLUSTERLITE_E2E_RACE") != "" {
+			args = append(args, "-race")
+		}
+		cmd := exec.Command("go", append(args, "./clusterlite", "./commands/cmd/clusterlite-command", "./queryapi/cmd/clusterlite-query")...)
+		cmd.Dir = root
+		build.out, build.err = cmd.CombinedOutput()
+	})
+	if build.err != nil {
+		t.Fatalf("build: %v\n%s", build.err, build.out)
+	}
+	return filepath.Join(build.dir, name)
+}
+
+// Cleanup removes what Binary built. Call it once, after all tests.
+func Cleanup() {
+	if build.dir != "" {
+		_ = os.RemoveAll(build.dir) // a temporary folder
+	}
+}

@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A Cluster is a running ClusterLite, of whatever make.
+type Cluster struct {
+	// URL is where clients go.
+	URL string
+	// Server is the all-in-one process, if there is one.
+	Server *Process
+	// Commands and Queries are the services behind Nginx, if there are any.
+	Commands, Queries []*Process
+	// Kafka is the broker's cluster, if it is a real one.
+	Kafka *Kafka
+	// Brokers is the bootstrap list.
+	Brokers string
+
+	t testing.TB
+}
+
+// Serve starts one process with an embedded broker.
+func Serve(t testing.TB) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	c.serve()
+	c.URL = c.Server.URL
+	return c
+}
+
+func (c *Cluster) serve() {
+	c.t.Helper()
+	api, admin, broker := address(c.t), address(c.t), address(c.t)
+	c.Brokers = broker
+	c.Server = newProcess(c.t, "clusterlite", Binary(c.t, "clusterlite"), map[string]string{
+		"CLUSTERLITE_NODE_ID": "all-1", "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
+		"CLUSTERLITE_KAFKA_LISTEN": broker, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
+	}, "serve")
+	c.Server.URL, c.Server.Admin = "http://"+api, "http://"+admin
+	c.Server.Start()
+	c.Server.AwaitReady()
+}
+
+// Embedded starts two command and three query services behind Nginx, on the broker of
+// an all-in-one process.
+func Embedded(t testing.TB) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	c.serve()
+	c.services(2, 3)
+	return c
+}
+
+// OnKafka starts two command and three query services behind Nginx, on three brokers of
+// Apache Kafka.
+func OnKafka(t testing.TB) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, Kafka: startKafka(t, 3)}
+	c.Brokers = c.Kafka.Bootstrap
+	c.services(2, 3)
+	return c
+}
+
+func (c *Cluster) services(commands, queries int) {
+	c.t.Helper()
+	for i := range commands {
+		c.Commands = append(c.Commands, c.service("command", i+1))
+	}
+	for i := range queries {
+		c.Queries = append(c.Queries, c.service("query", i+1))
+	}
+	for _, p := range append(c.Commands[:commands:commands], c.Queries...) {
+		p.Start()
+	}
+	for _, p := range append(c.Commands[:commands:commands], c.Queries...) {
+		p.AwaitReady()
+	}
+	c.URL = startNginx(c.t, c.Queries, c.Commands)
+}
+
+func (c *Cluster) service(role string, i int) *Process {
+	c.t.Helper()
+	api, admin := address(c.t), address(c.t)
+	name := fmt.Sprintf("%s-%d", role, i)
+	p := newProcess(c.t, name, Binary(c.t, "clusterlite-"+role), map[string]string{
+		"CLUSTERLITE_NODE_ID": name, "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
+		"CLUSTERLITE_KAFKA_BROKERS": c.Brokers, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
+		"CLUSTERLITE_LOG_FORMAT": "json",
+	})
+	p.URL, p.Admin = "http://"+api, "http://"+admin
+	return p
+}
+
+// Processes are all services of the cluster.
+func (c *Cluster) Processes() []*Process {
+	var all []*Process
+	if c.Server != nil {
+		all = append(all, c.Server)
+	}
+	return append(append(all, c.Commands...), c.Queries...)
+}
+
+// WriteURLs are the APIs that take writes directly, ReadURLs those that answer reads.
+func (c *Cluster) WriteURLs() []string { return urls(c.Server, c.Commands) }
+
+// ReadURLs are the APIs that answer reads directly.
+func (c *Cluster) ReadURLs() []string { return urls(c.Server, c.Queries) }
+
+func urls(server *Process, services []*Process) []string {
+	if len(services) == 0 {
+		return []string{server.URL}
+	}
+	var all []string
+	for _, p := range services {
+		all = append(all, p.URL)
+	}
+	return all
+}
+
+func host(url string) string { return strings.TrimPrefix(url, "http://") }

@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Kafka is a cluster of Apache Kafka on this host.
+type Kafka struct {
+	// Bootstrap lists the brokers, Ports are theirs.
+	Bootstrap string
+	Ports     []int
+
+	t                 testing.TB
+	script, libs, dir string
+}
+
+// startKafka starts n brokers with the script that CLUSTERLITE_KAFKA_SH names and the
+// jars in CLUSTERLITE_KAFKA_LIBS (default /opt/kafka/libs).
+func startKafka(t testing.TB, n int) *Kafka {
+	t.Helper()
+	k := &Kafka{t: t, script: os.Getenv("CLUSTERLITE_KAFKA_SH"), libs: os.Getenv("CLUSTERLITE_KAFKA_LIBS"), dir: t.TempDir()}
+	if k.libs == "" {
+		k.libs = "/opt/kafka/libs"
+	}
+	if k.script == "" {
+		t.Fatal("this test needs Apache Kafka: CLUSTERLITE_KAFKA_SH must name a script that starts brokers, see e2e/README.md")
+	}
+	base := consecutivePorts(t, n)
+	for i := range n {
+		k.Ports = append(k.Ports, base+i)
+	}
+	t.Cleanup(k.stop)
+	// Its output goes to a file: the brokers that it leaves behind hold on to it.
+	out, err := os.Create(filepath.Join(k.dir, "start.out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	cmd := exec.Command("bash", k.script, "start", k.libs, k.dir, strconv.Itoa(n), strconv.Itoa(base))
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		b, _ := os.ReadFile(out.Name())
+		t.Fatalf("start Kafka: %v\n%s", err, b)
+	}
+	var list []string
+	for _, p := range k.Ports {
+		list = append(list, fmt.Sprintf("127.0.0.1:%d", p))
+	}
+	k.Bootstrap = strings.Join(list, ",")
+	return k
+}
+
+// consecutivePorts finds a place for n brokers and, a thousand above, their controllers.
+func consecutivePorts(t testing.TB, n int) int {
+	t.Helper()
+next:
+	for range 100 {
+		base := 20000 + rand.IntN(8000)
+		for i := range n {
+			for _, port := range []int{base + i, base + 1000 + i} {
+				l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+				if err != nil {
+					continue next
+				}
+				_ = l.Close()
+			}
+		}
+		return base
+	}
+	t.Fatal("no room for Kafka's ports")
+	return 0
+}
+
+func (k *Kafka) pid(i int) int {
+	b, err := os.ReadFile(filepath.Join(k.dir, fmt.Sprintf("%d.pid", i)))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// Kill ends broker i, from 1, at once, and waits until it is gone.
+func (k *Kafka) Kill(i int) {
+	k.t.Helper()
+	pid := k.pid(i)
+	if pid == 0 {
+		return
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
+	for end := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			k.t.Errorf("broker %d does not die", i)
+			return
+		}
+	}
+}
+
+// Start starts broker i again after Kill, and waits until it serves.
+func (k *Kafka) Start(i int) {
+	k.t.Helper()
+	out, err := os.Create(filepath.Join(k.dir, "start-one.out"))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	cmd := exec.Command("bash", k.script, "start-one", k.libs, k.dir, strconv.Itoa(i))
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		k.t.Fatalf("start broker %d: %v", i, err)
+	}
+}
+
+func (k *Kafka) stop() {
+	for i := range k.Ports {
+		k.Kill(i + 1)
+	}
+}

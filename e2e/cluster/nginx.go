@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startNginx runs the shipped nginx.conf with its site lines replaced, and gives its
+// URL.
+func startNginx(t testing.TB, queries, commands []*Process) string {
+	t.Helper()
+	binary, err := exec.LookPath("nginx")
+	if err != nil {
+		t.Fatal("this test needs nginx: apt-get install nginx")
+	}
+	dir := t.TempDir()
+	listen := address(t)
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte(siteConf(t, dir, listen, queries, commands)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(binary, "-t", "-p", dir, "-c", path).CombinedOutput(); err != nil {
+		t.Fatalf("nginx -t: %v\n%s", err, out)
+	}
+	p := newProcess(t, "nginx", binary, nil, "-p", dir, "-c", path, "-g", "daemon off; master_process off;")
+	p.Start()
+	for end := time.Now().Add(readyWithin); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", listen)
+		if err == nil {
+			_ = c.Close()
+			return "http://" + listen
+		}
+		if time.Now().After(end) || p.Exited() {
+			t.Fatalf("nginx does not listen: %v", err)
+		}
+	}
+}
+
+func siteConf(t testing.TB, dir, listen string, queries, commands []*Process) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(Root(t), "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := string(b)
+	for pattern, with := range map[string]string{
+		`user nginx;`:                         ``,
+		`pid [^;]*;`:                          `pid ` + dir + `/pid;`,
+		`error_log [^;]*;`:                    `error_log stderr warn;`,
+		`access_log [^;]*;`:                   `access_log ` + dir + `/access.log json; client_body_temp_path ` + dir + `; proxy_temp_path ` + dir + `; fastcgi_temp_path ` + dir + `; uwsgi_temp_path ` + dir + `; scgi_temp_path ` + dir + `;`,
+		`resolver [^;]*;`:                     ``,
+		`listen 80;`:                          `listen ` + listen + `;`,
+		`server query:8082 resolve([^;]*);`:   servers(queries),
+		`server command:8081 resolve([^;]*);`: servers(commands),
+	} {
+		line := regexp.MustCompile(`(?m)^(\s*)` + pattern + ` # \(site\)$`)
+		if len(line.FindAllString(conf, -1)) != 1 {
+			t.Fatalf("nginx.conf does not have exactly one site line like %s", pattern)
+		}
+		conf = line.ReplaceAllString(conf, "${1}"+with)
+	}
+	if strings.Contains(conf, "; # (site)") {
+		t.Fatal("nginx.conf has a site line that this test does not know")
+	}
+	return conf
+}
+
+func servers(services []*Process) string {
+	var lines []string
+	for _, p := range services {
+		lines = append(lines, "server "+host(p.URL)+"${2};")
+	}
+	return strings.Join(lines, " ")
+}

@@ -1,0 +1,241 @@
+// Package cluster starts ClusterLite as its users do: as processes, with a real Nginx
+// and a real Kafka, and kills them.
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// readyWithin is how long a process may take to be ready. Generous: a busy machine is
+// no failure.
+const readyWithin = 90 * time.Second
+
+// A Process is one of the programs, running or not.
+type Process struct {
+	Name string
+	// URL is its API, Admin its admin listener; empty if it has none.
+	URL, Admin string
+
+	t      testing.TB
+	binary string
+	args   []string
+	env    []string
+	output string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{} // closed when cmd has ended
+}
+
+func newProcess(t testing.TB, name, binary string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	p := &Process{Name: name, t: t, binary: binary, args: args, output: filepath.Join(t.TempDir(), name+".log")}
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "CLUSTERLITE_") {
+			p.env = append(p.env, e)
+		}
+	}
+	for name, value := range env {
+		p.env = append(p.env, name+"="+value)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("the end of what %s wrote:\n%s", name, p.tail())
+		}
+	})
+	return p
+}
+
+func (p *Process) tail() string {
+	b, err := os.ReadFile(p.output)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-6000):])
+}
+
+// Output is all that the process has written so far.
+func (p *Process) Output() string {
+	b, err := os.ReadFile(p.output)
+	if err != nil {
+		p.t.Error(err)
+	}
+	return string(b)
+}
+
+// Start starts the process, and adds to the output of its earlier runs.
+func (p *Process) Start() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }() // the process has its own handle
+	p.cmd = exec.Command(p.binary, p.args...)
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, out, out
+	// It must not outlive this test, however the test ends.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatalf("start %s: %v", p.Name, err)
+	}
+	p.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		_ = cmd.Wait() // how it ended shows in ExitCode
+		close(done)
+	}(p.cmd, p.done)
+}
+
+// Signal sends a signal to the process, if it runs.
+func (p *Process) Signal(s os.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd != nil {
+		_ = p.cmd.Process.Signal(s) // it may just have ended
+	}
+}
+
+// Kill ends the process at once (SIGKILL) and waits until it is gone.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGKILL)
+	p.wait(time.Minute)
+}
+
+// Stop asks the process to stop (SIGTERM) and gives its exit code.
+func (p *Process) Stop() int {
+	p.t.Helper()
+	p.Signal(syscall.SIGTERM)
+	if !p.wait(30 * time.Second) {
+		p.t.Fatalf("%s did not stop", p.Name)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *Process) wait(atMost time.Duration) bool {
+	p.mu.Lock()
+	done := p.done
+	p.mu.Unlock()
+	if done == nil {
+		return true
+	}
+	select {
+	case <-done:
+		return true
+	case <-time.After(atMost):
+		return false
+	}
+}
+
+// Exited reports whether the process has ended.
+func (p *Process) Exited() bool { return p.wait(0) }
+
+// AwaitReady waits until the process says that it is ready.
+func (p *Process) AwaitReady() {
+	p.t.Helper()
+	var said string
+	for end := time.Now().Add(readyWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if p.Exited() {
+			p.t.Fatalf("%s ended before it was ready", p.Name)
+		}
+		if said = p.readyz(); said == "" {
+			return
+		}
+	}
+	p.t.Fatalf("%s is not ready after %s: %s", p.Name, readyWithin, said)
+}
+
+func (p *Process) readyz() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/readyz", nil)
+	if err != nil {
+		return err.Error()
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusOK {
+		return ""
+	}
+	b, _ := io.ReadAll(response.Body)
+	return string(b)
+}
+
+// Status is what /status says, as far as tests look at it.
+type Status struct {
+	Position int64             `json:"position"`
+	End      int64             `json:"end"`
+	Voids    int64             `json:"voids"`
+	Digests  map[string]string `json:"digests"`
+	Entities map[string]int64  `json:"entities"`
+}
+
+// Status asks the process for its status.
+func (p *Process) Status() Status {
+	p.t.Helper()
+	response, err := http.Get(p.Admin + "/status")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var s Status
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}
+
+var (
+	portMu   sync.Mutex
+	portUsed = map[int]bool{}
+)
+
+// freePort finds a port that is free and was not given out before.
+func freePort(t testing.TB) int {
+	t.Helper()
+	portMu.Lock()
+	defer portMu.Unlock()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if !portUsed[port] {
+			portUsed[port] = true
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
+
+// DataDir is the process's data folder.
+func (p *Process) DataDir() string {
+	for _, e := range p.env {
+		if dir, ok := strings.CutPrefix(e, "CLUSTERLITE_DATA_DIR="); ok {
+			return dir
+		}
+	}
+	return ""
+}

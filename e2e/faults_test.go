@@ -1,0 +1,236 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}
+
+// foreignRecords has another client write into the topic what nobody understands. (In
+// the demo, an event that failed to apply was lost with all after it, or blocked them.)
+func foreignRecords(t *testing.T, c *cluster.Cluster) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.DefaultProduceTopic("clusterlite.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	equalRows(t, c)
+	node := c.Processes()[len(c.Processes())-1]
+	before := node.Status()
+	records := []*kgo.Record{
+		{},
+		{Value: []byte("hello")},
+		{Key: []byte("users/x"), Value: []byte(`{"name":"Eve"}`), Headers: []kgo.RecordHeader{{Key: "ce_type", Value: []byte("clusterlite.users.created")}}},
+		{Value: []byte{0xff, 0x00}, Headers: []kgo.RecordHeader{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("com.example.other")}}},
+	}
+	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	suite.Target{URL: c.URL}.Create(t, "after the foreign ones")
+	equalRows(t, c)
+	after := node.Status()
+	if after.Voids != before.Voids+4 || after.Position != before.Position+5 || after.Entities["users"] != before.Entities["users"]+1 {
+		t.Errorf("it was %+v and is %+v", before, after)
+	}
+}
+
+// A load is clients that write, and remember what was acknowledged.
+type load struct {
+	t       *testing.T
+	url     string
+	mu      sync.Mutex
+	acked   map[string]string // path → the last body that was acknowledged; "" once deleted
+	unsure  map[string]bool   // paths of which a write's outcome is unknown
+	writes  int
+	refused map[string]int // kinds of answers that are not a success
+	stop    chan struct{}
+	clients sync.WaitGroup
+}
+
+func startLoad(t *testing.T, url string) *load {
+	l := &load{t: t, url: url, acked: map[string]string{}, unsure: map[string]bool{}, refused: map[string]int{}, stop: make(chan struct{})}
+	for i := range 8 {
+		l.clients.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-l.stop:
+					return
+				default:
+					l.life(fmt.Sprintf("%d.%d", i, n), n%3 == 0)
+				}
+			}
+		})
+	}
+	return l
+}
+
+// life creates an entity, changes it and perhaps deletes it.
+func (l *load) life(name string, deletes bool) {
+	r, ok := l.send("POST", "/users", suite.UserBody(name, suite.Email()), 201)
+	if !ok {
+		return
+	}
+	path := r.Header.Get("Location")
+	l.note(path, string(r.Body))
+	if r, ok = l.send("PATCH", path, `{"name":"changed"}`, 200); !ok {
+		return
+	}
+	l.note(path, string(r.Body))
+	if deletes {
+		if _, ok = l.send("DELETE", path, "", 204); ok {
+			l.note(path, "")
+		}
+	}
+}
+
+func (l *load) note(path, body string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acked[path] = body
+	l.writes++
+}
+
+// send sends a write. Only what honestly says that it can't be done now is forgiven.
+func (l *load) send(method, path, body string, want int) (suite.Response, bool) {
+	r, err := suite.Send(method, l.url+path, body)
+	if err == nil && r.Status == want {
+		return r, true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil { // the connection broke: a kill of what we talk to
+		l.unsure[path] = true
+		l.refused["broken connection"]++
+		return r, false
+	}
+	var p suite.Problem
+	_ = json.Unmarshal(r.Body, &p) // of another form: its kind is empty
+	kind := p.Type[strings.LastIndex(p.Type, "/")+1:]
+	l.refused[kind]++
+	switch kind {
+	case "outcome-unknown":
+		l.unsure[path] = true
+	case "broker-unreachable", "read-model-behind", "not-ready":
+	default:
+		l.t.Errorf("%s %s: %d %s", method, path, r.Status, r.Body)
+	}
+	return r, false
+}
+
+// progress waits until more writes have been acknowledged.
+func (l *load) progress(n int) {
+	l.t.Helper()
+	count := func() int { l.mu.Lock(); defer l.mu.Unlock(); return l.writes }
+	from := count()
+	eventually(l.t, "writes are acknowledged", func() bool { return count() >= from+n })
+}
+
+// end stops the clients and checks that each node has what was acknowledged.
+func (l *load) end(c *cluster.Cluster) {
+	l.t.Helper()
+	close(l.stop)
+	l.clients.Wait()
+	for _, url := range c.ReadURLs() {
+		for path, want := range l.acked {
+			if l.unsure[path] {
+				continue
+			}
+			r := suite.Target{URL: url}.Do(l.t, "GET", path, "", "Clusterlite-Consistency: strong")
+			if want == "" && r.Status != 404 || want != "" && string(r.Body) != want {
+				l.t.Errorf("%s%s: %d %s, but acknowledged was %q", url, path, r.Status, r.Body, want)
+			}
+		}
+	}
+	equalRows(l.t, c)
+	l.t.Logf("%d writes acknowledged, %d entities, outcome unknown for %d, refused %v", l.writes, len(l.acked), len(l.unsure), l.refused)
+}
+
+// killUnderLoad kills a process at any instant, more than once, and starts it again.
+func killUnderLoad(t *testing.T, c *cluster.Cluster, victim *cluster.Process) {
+	l := startLoad(t, c.URL)
+	for range 3 {
+		l.progress(50)
+		victim.Kill()
+		victim.Start()
+		victim.AwaitReady()
+	}
+	l.progress(50)
+	l.end(c)
+}
+
+// stopUnderLoad stops a process as an operator does: it ends cleanly, whatever it does.
+func stopUnderLoad(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
+	l := startLoad(t, c.URL)
+	l.progress(50)
+	if code := p.Stop(); code != 0 {
+		t.Errorf("%s ended with %d", p.Name, code)
+	}
+	p.Start()
+	p.AwaitReady()
+	l.progress(50)
+	l.end(c)
+}
+
+// killLeader kills the broker that leads the log, and starts it again.
+func killLeader(t *testing.T, c *cluster.Cluster) {
+	l := startLoad(t, c.URL)
+	for range 2 {
+		l.progress(50)
+		leader := leaderOf(t, c)
+		t.Logf("kill broker %d", leader)
+		c.Kafka.Kill(leader)
+		l.progress(50)
+		c.Kafka.Start(leader)
+	}
+	l.progress(50)
+	l.end(c)
+}
+
+func leaderOf(t *testing.T, c *cluster.Cluster) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.ConsumeTopics("clusterlite.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for ctx.Err() == nil {
+		if leader, _, err := client.PartitionLeader("clusterlite.events", 0); err == nil && leader > 0 {
+			return int(leader)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("nobody leads the log")
+	return 0
+}
+
+// secondProcess starts the program on a folder that is in use.
+func secondProcess(t *testing.T, c *cluster.Cluster) {
+	cmd := exec.Command(cluster.Binary(t, "clusterlite"), "serve", "--data-dir", c.Server.DataDir(), "--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0")
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "in use by node all-1, process") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -1,0 +1,106 @@
+package suite
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+func consistency(t *testing.T, target Target) {
+	t.Run("a client reads what it wrote", func(t *testing.T) {
+		var clients sync.WaitGroup
+		for range 8 {
+			clients.Go(func() {
+				for range 25 {
+					readsOwnWrites(t, target)
+				}
+			})
+		}
+		clients.Wait()
+	})
+	t.Run("every answer tells its position, and it never goes back", func(t *testing.T) {
+		e := target.Create(t, "Ada")
+		last := int64(0)
+		for _, r := range []Response{
+			target.Do(t, "PUT", "/users/"+e.ID, UserBody("A", e.Email)),
+			target.Do(t, "GET", "/users/"+e.ID, ""),
+			target.Do(t, "GET", "/users?limit=1", ""),
+			target.Do(t, "GET", absent, ""),
+			target.Do(t, "PATCH", "/users/"+e.ID, `{"name":"B"}`),
+			target.Do(t, "POST", "/users", UserBody("B", e.Email)),
+			target.Do(t, "DELETE", "/users/"+e.ID, ""),
+			target.Do(t, "GET", "/users/"+e.ID, ""),
+		} {
+			p := r.Position(t)
+			if p < last {
+				t.Errorf("position %d after %d", p, last)
+			}
+			last = p
+		}
+	})
+	t.Run("reads tell the consistency that they give", func(t *testing.T) {
+		e := target.Create(t, "Ada")
+		for asked, given := range map[string]string{"": "strong", "strong": "strong", "eventual": "eventual"} {
+			for _, path := range []string{"/users/" + e.ID, "/users?limit=1"} {
+				r := target.Do(t, "GET", path, "", "Clusterlite-Consistency: "+asked, "Clusterlite-Min-Position: 1")
+				if r.Header.Get("Clusterlite-Consistency") != given {
+					t.Errorf("%q gives %q", asked, r.Header.Get("Clusterlite-Consistency"))
+				}
+			}
+		}
+		target.Do(t, "GET", "/users/"+e.ID, "", "Clusterlite-Consistency: perfect").Problem(t, 400, "malformed-request")
+		target.Do(t, "DELETE", "/users/"+e.ID, "", "Clusterlite-Consistency: perfect").Problem(t, 400, "malformed-request")
+	})
+	t.Run("a read waits for its position", func(t *testing.T) {
+		for range 20 {
+			r := target.Do(t, "POST", "/users", UserBody("Ada", Email())).Want(t, 201)
+			at := fmt.Sprintf("Clusterlite-Min-Position: %d", r.Position(t))
+			got := target.Do(t, "GET", r.Header.Get("Location"), "", "Clusterlite-Consistency: eventual", at).Want(t, 200)
+			if got.Position(t) < r.Position(t) {
+				t.Errorf("position %d", got.Position(t))
+			}
+		}
+	})
+	t.Run("but not for ever", func(t *testing.T) {
+		start := time.Now()
+		r := target.Do(t, "GET", absent, "", "Clusterlite-Min-Position: 999999999999")
+		r.Problem(t, 503, "read-model-behind")
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+	t.Run("bad positions", func(t *testing.T) {
+		for _, p := range []string{"-1", "x", "1.5", "0x10", "99999999999999999999", "1,2"} {
+			target.Do(t, "GET", absent, "", "Clusterlite-Min-Position: "+p).Problem(t, 400, "malformed-request")
+		}
+	})
+}
+
+// readsOwnWrites follows one entity through its life and reads it after each step.
+func readsOwnWrites(t *testing.T, target Target) {
+	r, err := Send("POST", target.URL+"/users", UserBody("1", Email()))
+	if err != nil || r.Status != 201 {
+		t.Errorf("create: %d, %v, %s", r.Status, err, r.Body)
+		return
+	}
+	url := target.URL + r.Header.Get("Location")
+	read := func(status int, body []byte) {
+		got, err := Send("GET", url, "")
+		if err != nil || got.Status != status || body != nil && string(got.Body) != string(body) {
+			t.Errorf("read %d, %v: %s, want %d: %s", got.Status, err, got.Body, status, body)
+		}
+		if c := got.Header.Get("Clusterlite-Consistency"); c != "strong" {
+			t.Errorf("consistency %q", c)
+		}
+	}
+	read(200, r.Body)
+	if r, err = Send("PATCH", url, `{"name":"2"}`); err != nil || r.Status != 200 {
+		t.Errorf("patch: %d, %v, %s", r.Status, err, r.Body)
+	}
+	read(200, r.Body)
+	if r, err = Send("DELETE", url, ""); err != nil || r.Status != 204 {
+		t.Errorf("delete: %d, %v, %s", r.Status, err, r.Body)
+	}
+	read(404, nil)
+}

@@ -1,0 +1,114 @@
+package suite
+
+import (
+	"fmt"
+	"regexp"
+	"sync"
+	"testing"
+)
+
+var next = regexp.MustCompile(`^<(/[^>]*)>; rel="next"$`)
+
+// Next is the path of the next page; empty on the last.
+func (r Response) Next(t testing.TB) string {
+	t.Helper()
+	link := r.Header.Get("Link")
+	if link == "" {
+		return ""
+	}
+	m := next.FindStringSubmatch(link)
+	if m == nil {
+		t.Fatalf("Link is %q", link)
+	}
+	return m[1]
+}
+
+// All reads a whole list, page by page.
+func (target Target) All(t testing.TB, limit int, headers ...string) []Entity {
+	t.Helper()
+	var all []Entity
+	for path := fmt.Sprintf("/users?limit=%d", limit); path != ""; {
+		r := target.Do(t, "GET", path, "", headers...).Want(t, 200)
+		page := r.List(t)
+		if path = r.Next(t); path != "" && len(page) != limit {
+			t.Fatalf("a page of %d with more to come", len(page))
+		}
+		all = append(all, page...)
+	}
+	return all
+}
+
+func lists(t *testing.T, target Target) {
+	var mine []Entity
+	for range 7 {
+		mine = append(mine, target.Create(t, "Ada"))
+	}
+	t.Run("pages have everything once, in order of creation", func(t *testing.T) {
+		for _, limit := range []int{10_000, 3} {
+			seen, last := map[string]int{}, ""
+			for _, e := range target.All(t, limit) {
+				seen[e.ID]++
+				if e.ID <= last {
+					t.Fatalf("%s after %s", e.ID, last)
+				}
+				last = e.ID
+			}
+			for _, e := range mine {
+				if seen[e.ID] != 1 {
+					t.Errorf("limit %d: %s is there %d times", limit, e.ID, seen[e.ID])
+				}
+			}
+		}
+	})
+	t.Run("an entity that stays is seen once whatever is written", func(t *testing.T) {
+		stop := make(chan struct{})
+		var writer sync.WaitGroup
+		writer.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r, err := Send("POST", target.URL+"/users", UserBody("Eve", Email()))
+				if err != nil || r.Status != 201 {
+					t.Errorf("create: %d, %v", r.Status, err)
+					return
+				}
+				if _, err := Send("DELETE", target.URL+r.Header.Get("Location"), ""); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		seen := map[string]int{}
+		for _, e := range target.All(t, 5) {
+			seen[e.ID]++
+		}
+		close(stop)
+		writer.Wait()
+		for _, e := range mine {
+			if seen[e.ID] != 1 {
+				t.Errorf("%s is there %d times", e.ID, seen[e.ID])
+			}
+		}
+	})
+	t.Run("the default is a hundred", func(t *testing.T) {
+		if n := len(target.Do(t, "GET", "/users", "").Want(t, 200).List(t)); n > 100 {
+			t.Errorf("%d entities", n)
+		}
+	})
+	t.Run("bad parameters", func(t *testing.T) {
+		for _, query := range []string{
+			"limit=0", "limit=-1", "limit=10001", "limit=abc", "limit=", "limit=1.5", "limit=1&limit=2", "limit=99999999999999999999",
+			"after=", "after=x", "after=%00", "after=aWQ6eA", "after=" + mine[0].ID, "Limit=1", "name=Ada", "sort=name", "fields=id", "limt=1", "x=%zz", "a;b=c",
+		} {
+			target.Do(t, "GET", "/users?"+query, "").Problem(t, 400, "malformed-request")
+		}
+		if p := target.Do(t, "GET", "/users?limt=1", "").Problem(t, 400, "malformed-request"); !regexp.MustCompile(`"limit"`).MatchString(p.Detail) {
+			t.Errorf("the detail is %q: no nearest name", p.Detail)
+		}
+		for _, request := range [][2]string{{"GET", "/users/" + mine[0].ID}, {"POST", "/users"}, {"DELETE", "/users/" + mine[0].ID}} {
+			target.Do(t, request[0], request[1]+"?limit=1", "").Problem(t, 400, "malformed-request")
+		}
+	})
+}

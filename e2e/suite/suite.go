@@ -1,0 +1,23 @@
+// Package suite tests a store over HTTP, as its clients see it. It can't tell whether
+// it talks to one process or to a cluster, and must not need to.
+package suite
+
+import "testing"
+
+// Run tests the store.
+func Run(t *testing.T, target Target) {
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, Target)
+	}{
+		{"Entities", entities},
+		{"Preconditions", preconditions},
+		{"Lists", lists},
+		{"Consistency", consistency},
+		{"BadInput", badInput},
+		{"CORS", cors},
+		{"Races", races},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, target) })
+	}
+}
