@@ -26,6 +26,9 @@ type API struct {
 	Default api.Consistency
 	// Wait is the longest that a read waits for its position.
 	Wait time.Duration
+	// MaxLag is how long the model may have been behind before reads stop waiting for
+	// it.
+	MaxLag time.Duration
 }
 
 // Collection gives the handlers of a collection's resource.

@@ -56,6 +56,13 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 }
 
 func (a *API) waitFor(ctx context.Context, target events.Position) error {
+	if a.Model.Position() >= target {
+		return nil
+	}
+	// A node that is far behind would only make the client wait before it says so.
+	if err := a.Model.Ready(a.MaxLag); err != nil {
+		return problem.NotReady.Because(err, "This node is not ready. Another may serve the read.")
+	}
 	err := a.Model.WaitFor(ctx, target)
 	var refused *projections.ErrRefused
 	switch {

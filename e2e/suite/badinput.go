@@ -100,13 +100,13 @@ func badInput(t *testing.T, target Target) {
 		}
 	})
 	t.Run("paths", func(t *testing.T) {
-		for _, collection := range []string{"nothing", "Users", "sqlite_schema", "_claims", "users;", "users'--", "%00"} {
+		for _, collection := range []string{"nothing", "Users", "sqlite_schema", "_claims", "users;", "users'--"} {
 			target.Do(t, "GET", "/"+collection, "").Problem(t, 404, "unknown-collection")
 			target.Do(t, "GET", "/"+collection+"/"+e.ID, "").Problem(t, 404, "unknown-collection")
 			target.Do(t, "POST", "/"+collection, UserBody("Ada", Email())).Problem(t, 404, "unknown-collection")
 			target.Do(t, "DELETE", "/"+collection+"/"+e.ID, "").Problem(t, 404, "unknown-collection")
 		}
-		for _, id := range []string{"1", strings.ToUpper(e.ID), e.ID + "x", e.ID + "%20", "%00", "..%2f..%2fetc", "x'%20OR%201=1", strings.Repeat("a", 2000), "null"} {
+		for _, id := range []string{"1", strings.ToUpper(e.ID), e.ID + "x", e.ID + "%20", "x'%20OR%201=1", strings.Repeat("a", 2000), "null"} {
 			for _, method := range []string{"GET", "PUT", "PATCH", "DELETE"} {
 				body := UserBody("Ada", Email())
 				if method == "GET" || method == "DELETE" {
@@ -114,6 +114,15 @@ func badInput(t *testing.T, target Target) {
 				}
 				target.Do(t, method, "/users/"+id, body).Problem(t, 404, "not-found")
 			}
+		}
+		// A proxy may refuse what it takes for an attack before a service sees it.
+		for _, path := range []string{"/%00", "/users/%00", "/users/" + e.ID + "%00", "/users/..%2f..%2fetc", "/users/../../etc"} {
+			r := target.Do(t, "GET", path, "")
+			if r.Status == 400 {
+				r.Problem(t, 400, "malformed-request")
+				continue
+			}
+			r.Want(t, 404)
 		}
 		for _, path := range []string{"/users/", path + "/", path + "/x", "//users"} {
 			target.Do(t, "GET", path, "").Want(t, 404)

@@ -1,0 +1,33 @@
+# The command service: takes writes. One static binary on nothing.
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+# The modules' files first: as long as they stay, the downloads are a cached layer.
+COPY events/go.mod events/go.sum events/
+COPY projections/go.mod projections/go.sum projections/
+COPY service/go.mod service/go.sum service/
+COPY commands/go.mod commands/go.sum commands/
+RUN cd commands && GOWORK=off go mod download
+COPY events events
+COPY projections projections
+COPY service service
+COPY commands commands
+ARG VERSION=dev
+# SQLite is C: linked statically, with Go's own resolver, so that no C library is missed.
+RUN cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
+      -tags netgo,osusergo,sqlite_omit_load_extension \
+      -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
+      -o /out/clusterlite-command ./cmd/clusterlite-command \
+ && mkdir -p /out/data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/clusterlite-command /clusterlite-command
+COPY --from=build --chown=65532:65532 /out/data /data
+USER 65532:65532
+ENV CLUSTERLITE_DATA_DIR=/data SQLITE_TMPDIR=/data
+# A container that is restarted finds its file here again; one that is made anew builds
+# its file from the log.
+VOLUME /data
+EXPOSE 8081
+HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=3 CMD ["/clusterlite-command", "healthcheck"]
+ENTRYPOINT ["/clusterlite-command"]

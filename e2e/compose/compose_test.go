@@ -1,0 +1,258 @@
+// Package compose_test runs the shipped Compose file as it is.
+package compose_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// A project is a Compose project of its own, so that it meets no other.
+type project struct {
+	t    testing.TB
+	name string
+	port int
+}
+
+func (p *project) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = cluster.Root(p.t)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("CLUSTERLITE_PORT=%d", p.port))
+	return cmd
+}
+
+func (p *project) run(name string, args ...string) string {
+	p.t.Helper()
+	var stderr bytes.Buffer
+	cmd := p.command(name, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		p.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (p *project) compose(args ...string) string {
+	p.t.Helper()
+	return p.run("docker", append([]string{"compose", "-p", p.name}, args...)...)
+}
+
+// containers are the ids of a service's running containers.
+func (p *project) containers(service string) []string {
+	p.t.Helper()
+	return strings.Fields(p.compose("ps", "-q", "--status", "running", service))
+}
+
+func up(t *testing.T) *project {
+	t.Helper()
+	if os.Getenv("CLUSTERLITE_E2E_COMPOSE") == "" {
+		t.Skip("CLUSTERLITE_E2E_COMPOSE is not set: it needs a Docker engine with Compose v2")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := &project{t: t, name: fmt.Sprintf("clusterlite-e2e-%d", os.Getpid()), port: port}
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--tail", "30").CombinedOutput()
+			t.Logf("%s", out)
+		}
+		out, err := p.command("docker", "compose", "-p", p.name, "down", "-v", "--timeout", "20").CombinedOutput()
+		if err != nil {
+			t.Errorf("down: %v\n%s", err, out)
+		}
+	})
+	start := time.Now()
+	p.compose("up", "--build", "-d", "--wait", "--wait-timeout", "240", "--scale", "query=5")
+	t.Logf("built and up in %s", time.Since(start).Round(time.Second))
+	return p
+}
+
+func TestCompose(t *testing.T) {
+	p := up(t)
+	url := fmt.Sprintf("http://127.0.0.1:%d", p.port)
+	if n := len(p.containers("query")); n != 5 {
+		t.Fatalf("%d query containers", n)
+	}
+	clients := startClients(t, url)
+	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
+	t.Run("containers come", func(t *testing.T) {
+		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
+		clients.progress(200)
+	})
+	t.Run("containers are killed", func(t *testing.T) {
+		for _, id := range p.containers("query")[:2] {
+			p.run("docker", "kill", id)
+			clients.progress(200)
+		}
+	})
+	t.Run("a restart keeps the file", func(t *testing.T) { keepsFile(t, p) })
+	t.Run("containers go", func(t *testing.T) {
+		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=3")
+		clients.progress(200)
+	})
+	clients.end()
+}
+
+// keepsFile restarts a query container: it must go on from its own file.
+func keepsFile(t *testing.T, p *project) {
+	id := p.containers("query")[0]
+	p.run("docker", "restart", id)
+	var positions []int64
+	for line := range strings.SplitSeq(p.logs(id), "\n") {
+		var l struct {
+			Msg      string
+			Position int64
+		}
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "listening" {
+			positions = append(positions, l.Position)
+		}
+	}
+	if len(positions) != 2 || positions[0] != 0 || positions[1] == 0 {
+		t.Errorf("it started at the positions %v", positions)
+	}
+}
+
+// logs waits until the container has said twice that it listens, and gives all it said.
+func (p *project) logs(id string) string {
+	p.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		out, err := exec.Command("docker", "logs", id).CombinedOutput()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if bytes.Count(out, []byte(`"msg":"listening"`)) >= 2 || time.Now().After(end) {
+			return string(out)
+		}
+	}
+}
+
+// clients create entities and read them at once. They see no error, whatever happens to
+// the query containers.
+type clients struct {
+	t      *testing.T
+	rounds atomic.Int64
+	stop   chan struct{}
+	wg     sync.WaitGroup
+}
+
+func startClients(t *testing.T, url string) *clients {
+	c := &clients{t: t, stop: make(chan struct{})}
+	for range 4 {
+		c.wg.Go(func() {
+			for {
+				select {
+				case <-c.stop:
+					return
+				default:
+					c.round(url)
+				}
+			}
+		})
+	}
+	return c
+}
+
+func (c *clients) round(url string) {
+	r, err := suite.Send("POST", url+"/users", suite.UserBody("Ada", suite.Email()))
+	if err != nil || r.Status != 201 {
+		c.t.Errorf("create: %d, %v: %s", r.Status, err, r.Body)
+		return
+	}
+	got, err := suite.Send("GET", url+r.Header.Get("Location"), "")
+	if err != nil || got.Status != 200 || !bytes.Equal(got.Body, r.Body) || got.Header.Get("Clusterlite-Consistency") != "strong" {
+		c.t.Errorf("read: %d %s, %v: %s", got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
+	}
+	c.rounds.Add(1)
+}
+
+// progress waits for more rounds.
+func (c *clients) progress(n int64) {
+	c.t.Helper()
+	from := c.rounds.Load()
+	for end := time.Now().Add(time.Minute); c.rounds.Load() < from+n; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatal("the clients get no further")
+		}
+	}
+}
+
+func (c *clients) end() {
+	close(c.stop)
+	c.wg.Wait()
+	c.t.Logf("%d rounds of create and read", c.rounds.Load())
+}
+
+// config is what Compose makes of the files.
+type config struct {
+	Services map[string]struct {
+		Image         string
+		Command       []string
+		ContainerName string `json:"container_name"`
+		Environment   map[string]string
+		Ports         []any
+		Volumes       []struct{ Type, Source string }
+	}
+}
+
+func read(t *testing.T, files ...string) (c config) {
+	t.Helper()
+	if _, err := exec.LookPath("docker"); err != nil || os.Getenv("CLUSTERLITE_E2E_COMPOSE") == "" {
+		t.Skip("CLUSTERLITE_E2E_COMPOSE is not set: it needs Compose v2")
+	}
+	args := []string{"compose"}
+	for _, f := range files {
+		args = append(args, "-f", f)
+	}
+	p := &project{t: t, port: 80}
+	if err := json.Unmarshal([]byte(p.run("docker", append(args, "config", "--format", "json")...)), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Nothing stands in the way of --scale, and nothing but Nginx is reachable.
+func TestFilesScale(t *testing.T) {
+	c := read(t, "docker-compose.yml")
+	for name, s := range c.Services {
+		if s.ContainerName != "" {
+			t.Errorf("%s has a container name", name)
+		}
+		if (len(s.Ports) > 0) != (name == "nginx") {
+			t.Errorf("%s publishes %v", name, s.Ports)
+		}
+		if slices.Contains([]string{"query", "command"}, name) && len(s.Volumes) > 0 {
+			t.Errorf("%s shares %v", name, s.Volumes)
+		}
+	}
+}
+
+func TestRedpandaOverride(t *testing.T) {
+	kafka := read(t, "docker-compose.yml", "docker-compose.redpanda.yml").Services["kafka"]
+	if !strings.HasPrefix(kafka.Image, "redpandadata/redpanda:") || len(kafka.Environment) > 0 || len(kafka.Command) < 3 || kafka.Command[1] != "start" {
+		t.Errorf("got %+v", kafka)
+	}
+	for _, v := range kafka.Volumes {
+		if v.Source != "redpanda-data" {
+			t.Errorf("it uses %+v", v)
+		}
+	}
+}
