@@ -196,13 +196,15 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 // checkTopic refuses settings that lose events. A broker that doesn't tell a setting
 // is trusted: some (Redpanda) don't have them all.
 func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
-	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: l.config.Topic})
+	described, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: l.config.Topic}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
 		return fmt.Errorf("read the settings of topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 	settings := map[string]string{}
-	for _, e := range entries {
-		settings[e.Name] = e.Value
+	for _, topic := range described {
+		for _, e := range topic.Configs {
+			settings[e.Name] = e.Value
+		}
 	}
 	for _, want := range forEver {
 		if got, told := settings[want.name]; told && strings.TrimSpace(got) != want.value {

@@ -1,0 +1,34 @@
+# The few targets that a contributor needs. `make serve` and `make test` need Go, a C
+# compiler and make; the others say what else.
+
+MODULES := events projections service commands queryapi clusterlite e2e
+PACKAGES := $(MODULES:%=./%/...)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help serve test lint fuzz e2e compose
+
+help: ## show this
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+serve: ## run the whole of ClusterLite in one process, data in ./clusterlite-data
+	go run ./clusterlite serve
+
+test: ## all tests that need nothing else: units, properties, the suite on one process
+	go test -race -count=1 $(PACKAGES)
+
+lint: ## gofmt, vet, staticcheck, and each module on its own, which enforces the imports
+	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt:"; gofmt -l $(MODULES); exit 1; }
+	go vet $(PACKAGES)
+	go run $(STATICCHECK) $(PACKAGES)
+	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
+
+fuzz: ## each fuzz target for ten seconds
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -d' ' -f2); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$p || exit 1; done; done
+
+e2e: ## services behind nginx, on the embedded broker and on Apache Kafka: see e2e/README.md
+	CLUSTERLITE_E2E=embedded,kafka go test -race -count=1 -timeout 20m -v -run 'Cluster' ./e2e
+
+compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
+	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 20m -v ./e2e/compose
