@@ -37,7 +37,7 @@ type lockHolder struct {
 // claim back when the process ends, however it ends.
 func LockDir(dir, node string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
+		return nil, fmt.Errorf("make the data folder %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, "lock")
 	file := flock.New(path)

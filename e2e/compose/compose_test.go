@@ -72,8 +72,7 @@ func up(t *testing.T) *project {
 	p := &project{t: t, name: fmt.Sprintf("clusterlite-e2e-%d", os.Getpid()), port: port}
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--tail", "30").CombinedOutput()
-			t.Logf("%s", out)
+			p.logFailure()
 		}
 		out, err := p.command("docker", "compose", "-p", p.name, "down", "-v", "--timeout", "20").CombinedOutput()
 		if err != nil {
@@ -84,6 +83,22 @@ func up(t *testing.T) *project {
 	p.compose("up", "--build", "-d", "--wait", "--wait-timeout", "240", "--scale", "query=5")
 	t.Logf("built and up in %s", time.Since(start).Round(time.Second))
 	return p
+}
+
+// logFailure shows what nginx had to say, its 503s first of all, and the end of the
+// services' lines.
+func (p *project) logFailure() {
+	out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--no-color", "--no-log-prefix", "nginx").CombinedOutput()
+	shown := 0
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimPrefix(line, "\x1b[2K")
+		if said := !strings.HasPrefix(line, "{"); (said || strings.Contains(line, `"status":503`)) && shown < 60 {
+			p.t.Log(strings.TrimSpace(line))
+			shown++
+		}
+	}
+	out, _ = p.command("docker", "compose", "-p", p.name, "logs", "--tail", "30", "command", "query").CombinedOutput()
+	p.t.Logf("%s", out)
 }
 
 func TestCompose(t *testing.T) {
@@ -179,7 +194,7 @@ func (c *clients) round(url string) {
 	}
 	got, err := suite.Send("GET", url+r.Header.Get("Location"), "")
 	if err != nil || got.Status != 200 || !bytes.Equal(got.Body, r.Body) || got.Header.Get("Clusterlite-Consistency") != "strong" {
-		c.t.Errorf("read: %d %s, %v: %s", got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
+		c.t.Errorf("%s: read: %d %s, %v: %s", time.Now().Format(time.TimeOnly), got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
 	}
 	c.rounds.Add(1)
 }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"healthcheck", "--help"}, {"--version"}} {
+		var out bytes.Buffer
+		if err := run(t.Context(), args, &out, io.Discard); !errors.Is(err, settings.ErrHelp) || !strings.Contains(out.String(), "clusterlite") {
+			t.Errorf("%v: %v\n%s", args, err, out.String())
+		}
+	}
+}
+
+func TestCalledWrongly(t *testing.T) {
+	for _, args := range [][]string{{}, {"dance"}, {"serve", "--max-body=9GiB"}, {"serve", "extra"}} {
+		var usage *settings.ErrUsage
+		if err := run(t.Context(), args, io.Discard, io.Discard); !errors.As(err, &usage) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+// greeting passes on what is written, and tells when the node has greeted.
+type greeting struct {
+	bytes.Buffer
+	done chan struct{}
+}
+
+func (g *greeting) Write(b []byte) (int, error) {
+	defer close(g.done)
+	return g.Buffer.Write(b)
+}
+
+func serveArgs(dir string) []string {
+	return []string{"serve", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--kafka-listen=127.0.0.1:0", "--data-dir=" + dir}
+}
+
+func TestServeGreetsAndStops(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 { // the second time from the file
+		ctx, stop := context.WithCancel(t.Context())
+		out := &greeting{done: make(chan struct{})}
+		ran := make(chan error, 1)
+		go func() { ran <- run(ctx, serveArgs(dir), out, io.Discard) }()
+		select {
+		case <-out.done:
+		case err := <-ran:
+			t.Fatalf("it ended: %v", err)
+		case <-time.After(time.Minute):
+			t.Fatal("it does not get ready")
+		}
+		said := out.String()
+		if strings.Count(said, "\n  curl ") != 3 || !strings.Contains(said, dir) {
+			t.Errorf("it says:\n%s", said)
+		}
+		_, rest, _ := strings.Cut(said, "http://")
+		address, _, _ := strings.Cut(rest, "\n")
+		r, err := http.Get("http://" + address + "/users")
+		if err != nil || r.StatusCode != 200 {
+			t.Errorf("the address that it names does not serve: %v", err)
+		} else {
+			_ = r.Body.Close()
+		}
+		http.DefaultClient.CloseIdleConnections()
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestServeSaysWhatIsWrong(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for flag, said := range map[string]string{
+		"--http-addr=" + l.Addr().String():    l.Addr().String(),
+		"--admin-addr=" + l.Addr().String():   l.Addr().String(),
+		"--kafka-listen=" + l.Addr().String(): l.Addr().String(),
+		"--data-dir=/dev/null/x":              "/dev/null/x",
+		"--collections=/no/such/folder":       "/no/such/folder",
+	} {
+		if err := run(t.Context(), append(serveArgs(t.TempDir()), flag), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), said) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	if err := run(t.Context(), []string{"healthcheck", "--admin-addr=127.0.0.1:1"}, io.Discard, io.Discard); err == nil {
+		t.Error("nothing is healthy")
+	}
+}

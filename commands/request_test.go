@@ -1,0 +1,99 @@
+package commands
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+const pathID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
+
+// FuzzRequest decodes what strangers send: a body and an If-Match.
+func FuzzRequest(f *testing.F) {
+	for _, body := range []string{`{"name":"A","email":"a@b.c"}`, `{"id":"x"}`, `[]`, `{`, "{\"a\":\"\xff\"}", `{"a":1,"a":2}`, `{"id":7,"a":{"b":[1e400]}}`} {
+		f.Add([]byte(body), `"1", W/"2"`)
+	}
+	f.Add([]byte(`{}`), "*")
+	f.Add([]byte(`{}`), `"`)
+	f.Fuzz(func(t *testing.T, body []byte, match string) {
+		d, err := parseBody(body, pathID)
+		if err != nil {
+			mustBeProblem(t, err, http.StatusBadRequest, http.StatusUnprocessableEntity)
+		} else {
+			checkParsed(t, d)
+		}
+		p, err := readPrecondition(&http.Request{Header: http.Header{"If-Match": {match}}})
+		if err != nil {
+			mustBeProblem(t, err, http.StatusBadRequest)
+		} else if match != "" && !p.Set {
+			t.Errorf("If-Match %q demands nothing", match)
+		}
+	})
+}
+
+func mustBeProblem(t *testing.T, err error, statuses ...int) {
+	t.Helper()
+	var p *problem.Problem
+	if !errors.As(err, &p) || !slices.Contains(statuses, p.Status) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func checkParsed(t *testing.T, d document.Document) {
+	t.Helper()
+	if err := document.Check(d.Bytes()); err != nil {
+		t.Errorf("what is stored would be void: %v: %s", err, d.Bytes())
+	}
+	if !json.Valid(d.Bytes()) || bytes.ContainsAny(d.Bytes(), "\n\r") {
+		t.Errorf("stored as %s", d.Bytes())
+	}
+	again, err := parseBody(d.Bytes(), pathID)
+	if err != nil || !bytes.Equal(again.Bytes(), d.Bytes()) {
+		t.Errorf("%s parses as %s, %v", d.Bytes(), again.Bytes(), err)
+	}
+}
+
+func TestPreconditions(t *testing.T) {
+	for header, want := range map[string]Precondition{
+		`"3"`:            {Set: true, Versions: []int64{3}},
+		`"3", "4","5"`:   {Set: true, Versions: []int64{3, 4, 5}},
+		`*`:              {Set: true, Any: true},
+		`W/"3"`:          {Set: true}, // weak: never equal (RFC 9110, 13.1.1)
+		`"03"`:           {Set: true},
+		`"+3"`:           {Set: true},
+		`"abc"`:          {Set: true},
+		`"3", "x", W/""`: {Set: true, Versions: []int64{3}},
+	} {
+		got, err := readPrecondition(&http.Request{Header: http.Header{"If-Match": {header}}})
+		if err != nil || got.Set != want.Set || got.Any != want.Any || !slices.Equal(got.Versions, want.Versions) {
+			t.Errorf("%s: got %+v, %v", header, got, err)
+		}
+	}
+	for _, header := range []string{"3", `"3`, `"3" "4"`, ",", "x", `*, "3"`} {
+		_, err := readPrecondition(&http.Request{Header: http.Header{"If-Match": {header}}})
+		mustBeProblem(t, err, http.StatusBadRequest)
+	}
+	if got, err := readPrecondition(&http.Request{Header: http.Header{}}); err != nil || got.Set {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	for body, status := range map[string]int{
+		``: 400, `{`: 400, `{} {}`: 400, `nul`: 400, `{"a":1,"a":2}`: 400, "{\"a\":\"\xff\"}": 400,
+		`[]`: 422, `null`: 422, `"x"`: 422, `{"id":"other"}`: 422, `{"id":null}`: 422,
+	} {
+		_, err := parseBody([]byte(body), pathID)
+		mustBeProblem(t, err, status)
+	}
+	d, err := parseBody([]byte(`{ "id":"`+pathID+`", "version":9, "created_at":0, "updated_at":[], "a" : 1.0 }`), pathID)
+	if err != nil || string(d.Bytes()) != `{"a":1.0}` {
+		t.Errorf("got %s, %v", d.Bytes(), err)
+	}
+}

@@ -1,0 +1,170 @@
+package queryapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
+
+// A node is a query service, with a handle on its log to write to.
+type node struct {
+	http.Handler
+	t      *testing.T
+	broker *servicetest.Broker
+	log    *eventlog.Log
+	model  *servicetest.Model
+}
+
+func newNode(t *testing.T) node {
+	t.Helper()
+	b := servicetest.StartBroker(t)
+	set, log := servicetest.Collections(t), b.OpenLog()
+	model := servicetest.OpenModel(t, log, set).Follow()
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
+	e := servicetest.Echo(web.Options{})
+	web.Mount(e, api.Collection, a.Collection())
+	web.Mount(e, api.Entity, a.Entity())
+	return node{e, t, b, log, model}
+}
+
+// created appends an entity's first event as a command service would.
+func (n node) created(i int) (id string, at events.Position) {
+	n.t.Helper()
+	id = uuid.Must(uuid.NewV7()).String()
+	at, err := n.log.Append(servicetest.Context(n.t), events.Event{
+		ID: uuid.Must(uuid.NewV7()).String(), Source: "/test", Collection: "users", EntityID: id, Kind: events.Created, Version: 1,
+		Time: time.Date(2026, 11, 24, 12, 0, i, 0, time.UTC), Document: fmt.Appendf(nil, `{"name":"N%d","email":"u%d@example.com"}`, i, i),
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return id, at
+}
+
+func (n node) get(path string, status int, headers ...string) *http.Response {
+	n.t.Helper()
+	r := servicetest.Do(n, "GET", path, "", headers...)
+	if r.StatusCode != status {
+		n.t.Fatalf("GET %s %v: %d, want %d: %s", path, headers, r.StatusCode, status, servicetest.Body(n.t, r))
+	}
+	return r
+}
+
+func TestAReadSeesWhatWasWrittenBefore(t *testing.T) {
+	n := newNode(t)
+	for i := range 20 {
+		id, at := n.created(i)
+		r := n.get("/users/"+id, 200)
+		if got := r.Header.Get(api.HeaderPosition); got != fmt.Sprint(int64(at)) || r.Header.Get(api.HeaderConsistency) != "strong" || r.Header.Get("ETag") != `"1"` {
+			t.Errorf("got %v", r.Header)
+		}
+	}
+}
+
+func TestWithoutTheBroker(t *testing.T) {
+	n := newNode(t)
+	id, at := n.created(1)
+	n.get("/users/"+id, 200)
+	n.broker.Close()
+	for _, s := range []struct {
+		headers     []string
+		status      int
+		consistency string
+	}{
+		{nil, 200, "eventual"},
+		{[]string{"Clusterlite-Consistency: eventual"}, 200, "eventual"},
+		{[]string{"Clusterlite-Consistency: strong"}, 503, ""},
+		{[]string{fmt.Sprintf("Clusterlite-Min-Position: %d", at)}, 200, "eventual"},
+		{[]string{"Clusterlite-Consistency: eventual", "Clusterlite-Min-Position: 1"}, 200, "eventual"},
+	} {
+		for _, path := range []string{"/users/" + id, "/users"} {
+			r := n.get(path, s.status, s.headers...)
+			if got := r.Header.Get(api.HeaderConsistency); got != s.consistency {
+				t.Errorf("%s %v: consistency %q, want %q", path, s.headers, got, s.consistency)
+			}
+			if body := servicetest.Body(t, r); s.status == 503 && (!strings.Contains(body, "/broker-unreachable") || r.Header.Get("Retry-After") == "") {
+				t.Errorf("%s: %v, %s", path, r.Header, body)
+			}
+		}
+	}
+	n.broker.Restart()
+	for ctx := servicetest.Context(t); ; {
+		if r := n.get("/users/"+id, 200); r.Header.Get(api.HeaderConsistency) == "strong" {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("reads are not strong again")
+		}
+	}
+}
+
+func TestANodeThatIsBehind(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	set, log := servicetest.Collections(t), b.OpenLog()
+	model := servicetest.OpenModel(t, log, set) // never follows
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
+	e := servicetest.Echo(web.Options{})
+	web.Mount(e, api.Entity, a.Entity())
+	n := node{e, t, b, log, model}
+	id, at := n.created(1)
+	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: eventual", fmt.Sprintf("Clusterlite-Min-Position: %d", at)}} {
+		r := n.get("/users/"+id, 503, headers...)
+		if body := servicetest.Body(t, r); !strings.Contains(body, "/not-ready") && !strings.Contains(body, "/read-model-behind") {
+			t.Errorf("%v: %s", headers, body)
+		}
+	}
+	n.get("/users/"+id, 404, "Clusterlite-Consistency: eventual")
+}
+
+func TestRevalidation(t *testing.T) {
+	n := newNode(t)
+	id, _ := n.created(1)
+	for tag, status := range map[string]int{`"1"`: 304, `W/"1"`: 304, `"0", "1"`: 304, `*`: 304, `"2"`: 200, `"x"`: 200} {
+		r := n.get("/users/"+id, status, "If-None-Match: "+tag)
+		body := servicetest.Body(t, r)
+		if r.Header.Get("ETag") != `"1"` || r.Header.Get("Last-Modified") != "Tue, 24 Nov 2026 12:00:01 GMT" || (body == "") != (status == 304) {
+			t.Errorf("%s: %v, %q", tag, r.Header, body)
+		}
+	}
+	n.get("/users/"+id, 400, "If-None-Match: 1")
+}
+
+// FuzzListParameters decodes what strangers send in a query string.
+func FuzzListParameters(f *testing.F) {
+	for _, q := range []string{"limit=1", "after=aWQ6", "limit=1&limit=2", "%zz", "a;b", "after=" + strings.Repeat("A", 500)} {
+		f.Add(q)
+	}
+	set := servicetest.Collections(f)
+	b := servicetest.StartBroker(f)
+	log := b.OpenLog()
+	model := servicetest.OpenModel(f, log, set)
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Eventual, Wait: time.Second, MaxLag: time.Minute}
+	e := servicetest.Echo(web.Options{})
+	web.Mount(e, api.Collection, a.Collection())
+	f.Fuzz(func(t *testing.T, query string) {
+		r, err := http.NewRequest("GET", "http://x/users", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.RawQuery = query
+		if status := servicetest.Serve(e, r).StatusCode; status != 200 && status != 400 {
+			t.Errorf("%q: %d", query, status)
+		}
+	})
+}

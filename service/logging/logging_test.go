@@ -1,0 +1,27 @@
+package logging_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/service/logging"
+)
+
+func TestLinesCarryTheRequestID(t *testing.T) {
+	for format, want := range map[string]string{"text": "request_id=r-1", "json": `"request_id":"r-1"`} {
+		var out strings.Builder
+		l := logging.New(&out, format, "info").With("node", "n-1").WithGroup("g")
+		ctx := logging.WithRequestID(context.Background(), "r-1")
+		l.InfoContext(ctx, "x")
+		l.DebugContext(ctx, "hidden")
+		l.InfoContext(context.Background(), "without")
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[0], want) || strings.Contains(lines[1], "r-1") || !strings.Contains(lines[1], "n-1") {
+			t.Errorf("%s: %v", format, lines)
+		}
+	}
+	if logging.RequestID(context.Background()) != "" {
+		t.Error("an id from nowhere")
+	}
+}

@@ -1,0 +1,76 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+func TestAGroupStopsInReverse(t *testing.T) {
+	var stopped []string
+	g := NewGroup()
+	g.Defer("file", func() error { stopped = append(stopped, "file"); return nil })
+	g.Go("worker", func(ctx context.Context) error {
+		<-ctx.Done()
+		stopped = append(stopped, "worker")
+		return nil
+	})
+	g.Go("server", func(ctx context.Context) error {
+		<-ctx.Done()
+		stopped = append(stopped, "server")
+		return errors.New("requests hang")
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := g.Stop(); err == nil || !strings.Contains(err.Error(), "server: requests hang") {
+		t.Errorf("got %v", err)
+	}
+	if !slices.Equal(stopped, []string{"server", "worker", "file"}) {
+		t.Errorf("stopped %v", stopped)
+	}
+	if err := g.Stop(); err != nil {
+		t.Errorf("stopped twice: %v", err)
+	}
+}
+
+func TestAPartThatFailsEndsTheGroup(t *testing.T) {
+	broken := errors.New("broken")
+	for _, result := range []error{broken, nil} {
+		g := NewGroup()
+		g.Go("part", func(context.Context) error { return result })
+		err := g.Wait(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), "part: ") || result != nil && !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+		if err := g.Stop(); err != nil {
+			t.Errorf("told twice: %v", err)
+		}
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, s := range []struct {
+		err    error
+		status int
+	}{
+		{nil, 0},
+		{settings.ErrHelp, 0},
+		{&settings.ErrUsage{Err: errors.New("no such flag")}, 2},
+		{fmt.Errorf("x: %w", &settings.ErrUsage{Err: errors.New("no such flag")}), 2},
+		{errors.New("broken"), 1},
+	} {
+		var stderr bytes.Buffer
+		if got := exitStatus(s.err, &stderr); got != s.status || (stderr.Len() > 0) != (s.status > 0) {
+			t.Errorf("%v: %d, %q", s.err, got, stderr.String())
+		}
+	}
+}

@@ -1,0 +1,194 @@
+// Package servicetest gives tests of services what a node has: a real broker, the log,
+// and projections that follow it.
+package servicetest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// Context ends with the test, or after a time in which everything has long happened.
+func Context(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A Broker is an embedded broker that can be stopped and started again.
+type Broker struct {
+	t    testing.TB
+	dir  string
+	addr string
+	*embedded.Broker
+}
+
+// StartBroker starts a broker in a folder of the test.
+func StartBroker(t testing.TB) *Broker {
+	t.Helper()
+	b := &Broker{t: t, dir: t.TempDir(), addr: "127.0.0.1:0"}
+	b.Restart()
+	b.addr = b.Addr()
+	t.Cleanup(b.Close)
+	return b
+}
+
+// Restart starts the broker again after Close, on the same address.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	broker, err := embedded.Start(b.dir, b.addr, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Broker = broker
+}
+
+// Close stops the broker. It may be called more than once.
+func (b *Broker) Close() {
+	if b.Broker != nil {
+		b.Broker.Close()
+		b.Broker = nil
+	}
+}
+
+// OpenLog opens the log on the broker.
+func (b *Broker) OpenLog() *eventlog.Log {
+	b.t.Helper()
+	l, err := eventlog.Open(eventlog.Config{Brokers: []string{b.addr}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: 2 * time.Second})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// A Model is a projection and its worker.
+type Model struct {
+	*projections.Projection
+	t    testing.TB
+	stop context.CancelFunc // nil while the worker doesn't run
+	ran  chan error
+}
+
+// OpenModel opens a projection of the log that does not follow it yet.
+func OpenModel(t testing.TB, log *eventlog.Log, set *collections.Set) *Model {
+	t.Helper()
+	if _, err := log.Prepare(Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := projections.Open(Context(t), projections.Options{Dir: t.TempDir(), Log: log, Collections: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Model{Projection: p, t: t, ran: make(chan error, 1)}
+	t.Cleanup(func() {
+		m.Stop()
+		_ = p.Close()
+	})
+	return m
+}
+
+// Follow starts the worker, until the test ends or Stop, and waits until it has caught
+// up.
+func (m *Model) Follow() *Model {
+	m.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	go func() { m.ran <- m.Run(ctx) }()
+	for end := Context(m.t); m.Ready(time.Minute) != nil; time.Sleep(time.Millisecond) {
+		if end.Err() != nil {
+			m.t.Fatalf("the projection has not caught up: %v", m.Ready(time.Minute))
+		}
+	}
+	return m
+}
+
+// Stop stops the worker if it runs.
+func (m *Model) Stop() {
+	m.t.Helper()
+	if m.stop == nil {
+		return
+	}
+	m.stop()
+	m.stop = nil
+	if err := <-m.ran; err != nil {
+		m.t.Errorf("the projection: %v", err)
+	}
+}
+
+// Collections loads the collections that are built in.
+func Collections(t testing.TB) *collections.Set {
+	t.Helper()
+	set, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// Echo is a server as processes have it, for the options left out with their defaults.
+func Echo(options web.Options) *echo.Echo {
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Registry == nil {
+		options.Registry = prometheus.NewRegistry()
+	}
+	if options.CORSOrigins == nil {
+		options.CORSOrigins = []string{"*"}
+	}
+	if options.MaxBody == 0 {
+		options.MaxBody = 1 << 20
+	}
+	return web.New(options)
+}
+
+// Do sends a request to a handler. Headers are "Name: value"; a body is JSON unless they
+// say otherwise.
+func Do(h http.Handler, method, path, body string, headers ...string) *http.Response {
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, path, in)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Set(name, value)
+	}
+	return Serve(h, r)
+}
+
+// Serve hands a request to a handler and gives its answer.
+func Serve(h http.Handler, r *http.Request) *http.Response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// Body reads what is left of an answer.
+func Body(t testing.TB, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
