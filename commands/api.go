@@ -38,7 +38,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if command.Document, err = readDocument(c, command, ""); err != nil {
+	if err := readDocument(c, &command); err != nil {
 		return err
 	}
 	id, err := uuid.NewV7()
@@ -50,7 +50,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set("Location", "/"+command.Collection.Name()+"/"+command.ID)
+	c.Response().Header().Set("Location", "/"+command.Collection.Name()+"/"+result.Entity.ID)
 	return write(c, http.StatusCreated, result)
 }
 
@@ -59,7 +59,7 @@ func (a *API) replace(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if command.Document, err = readDocument(c, command, command.ID); err != nil {
+	if err := readDocument(c, &command); err != nil {
 		return err
 	}
 	result, err := a.execute(c, command)
@@ -74,7 +74,7 @@ func (a *API) patch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if command.Patch, err = readPatch(c, command.ID); err != nil {
+	if err := readPatch(c, &command); err != nil {
 		return err
 	}
 	command.MaxDocument = a.MaxBody
@@ -90,7 +90,7 @@ func (a *API) remove(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.execute(c, command); err != nil {
+	if _, err := a.execute(c, keyed(c, command, nil)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -112,8 +112,12 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if err := refuseHeaders(c.Request()); err != nil {
 		return Command{}, err
 	}
+	key, err := readIdempotencyKey(c.Request())
+	if err != nil {
+		return Command{}, err
+	}
 	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Eventual)
-	return Command{Collection: collection, Stale: consistency == api.Eventual}, err
+	return Command{Collection: collection, IdempotencyKey: key, Stale: consistency == api.Eventual}, err
 }
 
 // beginEntity reads what writes to one entity have in common.

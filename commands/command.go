@@ -34,6 +34,9 @@ type Command struct {
 	// MaxDocument is the most bytes that a document may have after a Patch; zero means
 	// any.
 	MaxDocument int
+	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
+	// the request; see [HashRequest].
+	IdempotencyKey, RequestHash string
 	// Stale tells that the client takes a refusal on a state that may be stale.
 	Stale bool
 	// TraceParent is the W3C trace context that the command came with, or empty.

@@ -43,6 +43,8 @@ const (
 	Invalid
 	// TooLarge: the patched document would be larger than a document may be.
 	TooLarge
+	// KeyReused: the idempotency key came with another request.
+	KeyReused
 )
 
 // A Refusal is a command's no. On another state the answer may be another, so it is
@@ -69,7 +71,7 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
 	e := events.Event{
 		ID: stamp.EventID, Source: stamp.Source, TraceParent: stamp.TraceParent,
 		Collection: c.Collection.Name(), EntityID: c.ID, Time: stamp.Now.UTC().Truncate(time.Millisecond),
-		Version: s.Version + 1,
+		Version: s.Version + 1, IdempotencyKey: c.IdempotencyKey, RequestHash: c.RequestHash,
 	}
 	if c.Action != Create {
 		if refusal := refuse(c, s); refusal != nil {

@@ -22,6 +22,9 @@ var (
 	// ErrContended: others changed the entity again and again, and the command's time
 	// ran out. Nothing was done.
 	ErrContended = errors.New("the entity is changed by others too often")
+	// ErrInFlight: the first request with the idempotency key is not done yet. This one
+	// did nothing.
+	ErrInFlight = errors.New("the first request with this idempotency key is not done yet")
 )
 
 // An Executor carries out commands. Safe for concurrent use.
@@ -38,6 +41,7 @@ type Executor struct {
 	Now func() time.Time
 
 	queues queues
+	keys   keysInFlight
 }
 
 // A Result is a command that was carried out.
@@ -46,6 +50,8 @@ type Result struct {
 	Position events.Position
 	// Entity is what it left.
 	Entity events.Entity
+	// Replayed tells that an earlier command with the same idempotency key did it.
+	Replayed bool
 }
 
 // Execute decides a command, appends its event and waits for the verdict.
@@ -60,6 +66,13 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
+	if c.IdempotencyKey != "" {
+		done, ok := x.keys.begin(c.IdempotencyKey)
+		if !ok {
+			return Result{}, ErrInFlight
+		}
+		defer done()
+	}
 	if c.Action != Create {
 		// One at a time here: to race with ourselves would only fill the log with voids.
 		leave, err := x.queues.enter(ctx, c.Collection.Name()+"/"+c.ID)
@@ -69,6 +82,9 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		defer leave()
 	}
 	for fresh := c.Stale; ; {
+		if r, done, err := x.replay(c); done || err != nil {
+			return r, err
+		}
 		event, before, refusal, err := x.decide(c)
 		if err != nil {
 			return Result{}, err
@@ -90,10 +106,10 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		}
 		switch v := judgement.Verdict; {
 		case v.Outcome == events.Admitted:
-			return Result{judgement.Position, before.Next(event)}, nil
+			return Result{Position: judgement.Position, Entity: before.Next(event)}, nil
 		case v.Reason == events.ReasonTaken:
 			return Result{}, takenBy(v.Field, v.Holder)
-		case v.Reason == events.ReasonConflict:
+		case v.Reason == events.ReasonConflict, v.Reason == events.ReasonDuplicate:
 			// The model has read our own event back, which is later than the command.
 			fresh = true
 		default:

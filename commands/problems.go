@@ -26,6 +26,8 @@ func toProblem(err error) error {
 		return problem.BrokerUnreachable.Because(err, "No broker that leads the log answers.")
 	case errors.Is(err, ErrBehind):
 		return problem.ReadModelBehind.Because(err, "The write would be refused, and whether rightly could not be made sure of in time.")
+	case errors.Is(err, ErrInFlight):
+		return problem.IdempotencyInFlight.Because(err, "Try again: the answer will be that of the first request.")
 	case errors.Is(err, ErrContended):
 		return problem.Overloaded.Because(err, "Others change the resource too often.")
 	case errors.As(err, &stopped):
@@ -46,6 +48,8 @@ func (r *Refusal) problem() *problem.Problem {
 	case Taken:
 		return problem.UniqueTaken.New("Another entity has this value of " + r.Field + ".").
 			With(problem.FieldError{Pointer: "/" + r.Field, Detail: "is taken"})
+	case KeyReused:
+		return problem.IdempotencyKeyReused.New("The Idempotency-Key came before, with another method, path or body.")
 	case TooLarge:
 		return problem.BodyTooLarge.New("After the patch, " + r.Detail + ".")
 	default:

@@ -16,37 +16,47 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
-// readDocument reads a body that is a whole document, and holds it against its schema.
-// The errors are problems.
-func readDocument(c echo.Context, command Command, id string) (document.Document, error) {
+// readDocument reads a whole document from the body, for Create and Replace. The error
+// is a problem.
+func readDocument(c echo.Context, command *Command) error {
 	if _, err := web.ContentType(c.Request(), api.JSON); err != nil {
-		return document.Document{}, err
+		return err
 	}
 	body, err := web.ReadBody(c.Request())
 	if err != nil {
-		return document.Document{}, err
+		return err
 	}
-	d, err := parseBody(body, id)
-	if err != nil {
-		return d, err
+	if command.Document, err = parseBody(body, command.ID); err != nil {
+		return err
 	}
-	if violations := command.Collection.Validate(d.Value()); len(violations) > 0 {
-		return d, invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
+	if violations := command.Collection.Validate(command.Document.Value()); len(violations) > 0 {
+		return invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
 	}
-	return d, nil
+	*command = keyed(c, *command, body)
+	return nil
 }
 
-// readPatch reads a body that is a merge patch. The errors are problems.
-func readPatch(c echo.Context, id string) ([]byte, error) {
+// readPatch reads a merge patch from the body. The error is a problem.
+func readPatch(c echo.Context, command *Command) error {
 	if _, err := web.ContentType(c.Request(), api.MergePatch, api.JSON); err != nil {
-		return nil, err
+		return err
 	}
 	body, err := web.ReadBody(c.Request())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d, err := parseBody(body, id)
-	return d.Bytes(), err
+	d, err := parseBody(body, command.ID)
+	command.Patch = d.Bytes()
+	*command = keyed(c, *command, body)
+	return err
+}
+
+// keyed notes the request's hash if the client sent a key.
+func keyed(c echo.Context, command Command, body []byte) Command {
+	if command.IdempotencyKey != "" {
+		command.RequestHash = HashRequest(c.Request().Method, c.Request().URL.Path, body)
+	}
+	return command
 }
 
 // parseBody parses a body and checks its id; an empty id is that of no path.
@@ -93,7 +103,7 @@ func readPrecondition(r *http.Request) (Precondition, error) {
 // refuseHeaders refuses what a client may rely on and this version does not do: to
 // ignore it would break a promise that the client believes it has.
 func refuseHeaders(r *http.Request) error {
-	for _, name := range []string{"If-None-Match", "If-Unmodified-Since", "Idempotency-Key"} {
+	for _, name := range []string{"If-None-Match", "If-Unmodified-Since"} {
 		if r.Header.Get(name) != "" {
 			return problem.MalformedRequest.New(fmt.Sprintf("%s is not supported on %s.", name, r.Method))
 		}

@@ -84,6 +84,22 @@ func TestPreconditions(t *testing.T) {
 	}
 }
 
+// The hash is in the log for ever.
+func TestHashRequest(t *testing.T) {
+	const want = "tKQTneIwtlRl9FdcrCKSTw"
+	if got := HashRequest("POST", "/users", []byte(`{"name":"Ada"}`)); got != want {
+		t.Errorf("got %s", got)
+	}
+	seen := map[string]bool{want: true}
+	for _, r := range [][3]string{{"PUT", "/users", `{"name":"Ada"}`}, {"POST", "/user", `s{"name":"Ada"}`}, {"POST", "/users", ""}, {"POST", "/users", `{"name":"Ada"} `}} {
+		h := HashRequest(r[0], r[1], []byte(r[2]))
+		if seen[h] {
+			t.Errorf("%v is the same", r)
+		}
+		seen[h] = true
+	}
+}
+
 func TestBodies(t *testing.T) {
 	for body, status := range map[string]int{
 		``: 400, `{`: 400, `{} {}`: 400, `nul`: 400, `{"a":1,"a":2}`: 400, "{\"a\":\"\xff\"}": 400,

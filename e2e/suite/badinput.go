@@ -160,7 +160,7 @@ func badInput(t *testing.T, target Target) {
 	})
 	t.Run("promises that are not kept are refused", func(t *testing.T) {
 		target.Do(t, "PUT", path, UserBody("Eve", Email()), "If-None-Match: *").Problem(t, 400, "malformed-request")
-		target.Do(t, "POST", "/users", UserBody("Eve", Email()), "Idempotency-Key: k").Problem(t, 400, "malformed-request")
+		target.Do(t, "PUT", path, UserBody("Eve", Email()), "If-Unmodified-Since: Tue, 24 Nov 2026 12:00:00 GMT").Problem(t, 400, "malformed-request")
 	})
 	t.Run("none of it changed anything", func(t *testing.T) {
 		after := target.Do(t, "GET", path, "").Want(t, 200)

@@ -12,6 +12,7 @@ func Run(t *testing.T, target Target) {
 	}{
 		{"Entities", entities},
 		{"Preconditions", preconditions},
+		{"Idempotency", idempotency},
 		{"Lists", lists},
 		{"Consistency", consistency},
 		{"BadInput", badInput},

@@ -1,0 +1,87 @@
+package commands
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"sync"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// HashRequest tells requests apart that come with one idempotency key: the first 128
+// bits of SHA-256 over method, path and body, a zero byte between, in base64url. It is
+// stored in the log for ever.
+func HashRequest(method, path string, body []byte) string {
+	h := sha256.New()
+	h.Write([]byte(method + "\x00" + path + "\x00"))
+	h.Write(body)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+const maxIdempotencyKey = 255
+
+// readIdempotencyKey reads the client's key; empty if there is none. The error is a
+// problem.
+func readIdempotencyKey(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	bad := problem.MalformedRequest.New("Idempotency-Key must be 1 to 255 visible ASCII characters.")
+	key := values[0]
+	if len(values) > 1 || key == "" || len(key) > maxIdempotencyKey {
+		return "", bad
+	}
+	for i := range len(key) {
+		if key[i] < '!' || key[i] > '~' {
+			return "", bad
+		}
+	}
+	return key, nil
+}
+
+// replay finds what an earlier command with the same key did. A refusal is not an
+// outcome: it changed nothing, and is decided anew.
+func (x *Executor) replay(c Command) (r Result, done bool, err error) {
+	if c.IdempotencyKey == "" {
+		return r, false, nil
+	}
+	use, used, err := x.Model.KeyUse(c.IdempotencyKey)
+	if err != nil || !used {
+		return r, false, err
+	}
+	if use.RequestHash != c.RequestHash {
+		return r, false, &Refusal{Kind: KeyReused, Detail: "the idempotency key came with another request"}
+	}
+	return Result{
+		Position: use.Position,
+		Entity:   events.Entity{Collection: use.Collection, ID: use.ID, Version: use.Version, Deleted: use.Kind == events.Deleted, Rendered: use.Rendered},
+		Replayed: true,
+	}, true, nil
+}
+
+// keysInFlight are the idempotency keys of the commands that are being executed. What
+// is in flight elsewhere is found out by the log: the second event is void.
+type keysInFlight struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+func (k *keysInFlight) begin(key string) (done func(), ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys[key] {
+		return nil, false
+	}
+	if k.keys == nil {
+		k.keys = map[string]bool{}
+	}
+	k.keys[key] = true
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.keys, key)
+	}, true
+}
