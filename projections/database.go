@@ -23,7 +23,13 @@ type database struct {
 	path   string
 	writer *sqlx.DB
 	reader *sqlx.DB
+	// export is for reads that last: they must not take the connections of the others.
+	export *sqlx.DB
 }
+
+// exports is how many reads that last there can be at a time. Each keeps the WAL from
+// being cut while it runs.
+const exports = 4
 
 func openDatabase(ctx context.Context, path string, declared *collections.Set) (*database, error) {
 	db := &database{path: path}
@@ -45,6 +51,9 @@ func openDatabase(ctx context.Context, path string, declared *collections.Set) (
 		"_query_only": {"true"},
 		"_cache_size": {"-16384"},
 	}); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	if db.export, err = connect(ctx, path, exports, url.Values{"_query_only": {"true"}, "_cache_size": {"-2048"}}); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
@@ -97,7 +106,7 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set) erro
 
 func (db *database) close() error {
 	var errs []error
-	for _, pool := range []*sqlx.DB{db.reader, db.writer} { // the last to close tidies the WAL
+	for _, pool := range []*sqlx.DB{db.export, db.reader, db.writer} { // the last to close tidies the WAL
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}

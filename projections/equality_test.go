@@ -59,11 +59,17 @@ type file struct {
 
 func newFile(t testing.TB) *file {
 	t.Helper()
-	f := &file{t: t}
 	set, err := collections.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newFileOf(t, set)
+}
+
+func newFileOf(t testing.TB, set *collections.Set) *file {
+	t.Helper()
+	f := &file{t: t}
+	var err error
 	if f.db, err = openDatabase(t.Context(), filepath.Join(t.TempDir(), FileName), set); err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,8 @@ type Projection struct {
 	verdicts verdicts
 	progress progress
 	running  atomic.Bool
+	// exporting holds a token for each long snapshot.
+	exporting chan struct{}
 
 	mu        sync.Mutex
 	digests   map[string]Summary
@@ -76,7 +78,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Projection{options: options, db: db, reads: reads{db: db}}
+	p := &Projection{options: options, db: db, reads: reads{db: db}, exporting: make(chan struct{}, exports)}
 	if p.writer, err = newWriter(ctx, db); err != nil {
 		return nil, errors.Join(err, db.close())
 	}

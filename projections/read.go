@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 
@@ -16,6 +17,7 @@ import (
 type reads struct {
 	db         *database
 	statements sync.Map // query text → *sqlx.Stmt
+	kept       atomic.Int64
 }
 
 func (r *reads) prepare(query string) (*sqlx.Stmt, error) {
@@ -31,6 +33,33 @@ func (r *reads) prepare(query string) (*sqlx.Stmt, error) {
 		return other.(*sqlx.Stmt), nil
 	}
 	return s, nil
+}
+
+// keptStatements bounds the statements that lists leave behind: filters and sorts can be
+// combined without end.
+const keptStatements = 256
+
+// prepareFor gives a statement within a transaction of the reader pool, kept for the
+// next one if there is room. done must be called.
+func (r *reads) prepareFor(ctx context.Context, tx *sqlx.Tx, query string) (s *sqlx.Stmt, done func(), err error) {
+	_, kept := r.statements.Load(query)
+	if !kept && r.kept.Add(1) > keptStatements {
+		r.kept.Add(-1)
+		return prepareOnce(ctx, tx, query)
+	}
+	if s, err = r.prepare(query); err != nil {
+		return nil, nil, err
+	}
+	s = tx.StmtxContext(ctx, s)
+	return s, func() { _ = s.Close() }, nil
+}
+
+// prepareOnce gives a statement for this transaction alone.
+func prepareOnce(ctx context.Context, tx *sqlx.Tx, query string) (s *sqlx.Stmt, done func(), err error) {
+	if s, err = tx.PreparexContext(ctx, query); err != nil {
+		return nil, nil, fmt.Errorf("prepare %s: %w", query, err)
+	}
+	return s, func() { _ = s.Close() }, nil
 }
 
 func (r *reads) close() error {
@@ -135,58 +164,6 @@ func (p *Projection) KeyUse(key string) (use KeyUse, used bool, err error) {
 		return use, false, fmt.Errorf("read an idempotency key: %w", err)
 	}
 	return use, true, nil
-}
-
-// A Page asks for entities of a collection in the order of their ids.
-type Page struct {
-	// After is the id that the page starts after; empty for the first page.
-	After string
-	// Limit is the most entities to give.
-	Limit int
-}
-
-// A Listing is a page's answer.
-type Listing struct {
-	// At is the position that the answer holds for.
-	At events.Position
-	// Rendered are the entities as clients see them.
-	Rendered [][]byte
-	// More tells that there are entities after the last; Last is that one's id.
-	More bool
-	Last string
-}
-
-// List reads a page of a declared collection from one snapshot. It stops, with
-// ctx.Err(), when ctx ends.
-func (p *Projection) List(ctx context.Context, collection string, page Page) (l Listing, err error) {
-	tx, err := p.db.reader.BeginTxx(ctx, nil)
-	if err != nil {
-		return l, fmt.Errorf("list %s: %w", collection, err)
-	}
-	defer func() { _ = tx.Rollback() }() // it only read
-	if err := tx.GetContext(ctx, &l.At, `SELECT position FROM _checkpoint`); err != nil {
-		return l, fmt.Errorf("list %s: %w", collection, err)
-	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, doc FROM `+quote(collection)+` WHERE id > ? ORDER BY id LIMIT ?`, page.After, page.Limit+1)
-	if err != nil {
-		return l, fmt.Errorf("list %s: %w", collection, err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if len(l.Rendered) == page.Limit {
-			l.More = true
-			break
-		}
-		var doc []byte
-		if err := rows.Scan(&l.Last, &doc); err != nil {
-			return l, fmt.Errorf("list %s: %w", collection, err)
-		}
-		l.Rendered = append(l.Rendered, doc)
-	}
-	if err := rows.Err(); err != nil {
-		return l, fmt.Errorf("list %s: %w", collection, err)
-	}
-	return l, nil
 }
 
 // A VoidRecord is a record that admission refused.

@@ -2,6 +2,7 @@ package queryapi
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -16,6 +17,8 @@ import (
 
 // An API answers reads. Safe for concurrent use.
 type API struct {
+	words sync.Map // collection's name → *vocabulary
+
 	// Log is asked for its end.
 	Log *eventlog.Log
 	// Model is what is read, a running projection of Log.
@@ -43,6 +46,7 @@ func (a *API) Entity() web.Handlers {
 
 // collection finds the collection that a path names.
 func (a *API) collection(c echo.Context) (*collections.Collection, error) {
+	api.SetPosition(c.Response().Header(), int64(a.Model.Position()))
 	name := c.Param("collection")
 	found, ok := a.Collections.Get(name)
 	if !ok {
@@ -51,23 +55,24 @@ func (a *API) collection(c echo.Context) (*collections.Collection, error) {
 	return found, nil
 }
 
-// begin does what all reads have in common: it makes the answer as fresh as was asked.
-func (a *API) begin(c echo.Context) (*collections.Collection, error) {
-	api.SetPosition(c.Response().Header(), int64(a.Model.Position()))
-	found, err := a.collection(c)
-	if err != nil {
-		return nil, err
+// vocabulary gives what the lists of a collection can be asked.
+func (a *API) vocabulary(c *collections.Collection) *vocabulary {
+	if v, ok := a.words.Load(c.Name()); ok {
+		return v.(*vocabulary)
 	}
-	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
-		return nil, err
-	}
+	v, _ := a.words.LoadOrStore(c.Name(), newVocabulary(c))
+	return v.(*vocabulary)
+}
+
+// makeFresh makes the answer as fresh as the client asked, and says so in its header.
+func (a *API) makeFresh(c echo.Context) error {
 	given, err := a.freshen(c.Request())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h := c.Response().Header()
 	h.Set(api.HeaderConsistency, string(given))
 	// A cache must ask again: else a client would not read what it wrote.
 	h.Set("Cache-Control", "no-cache")
-	return found, nil
+	return nil
 }

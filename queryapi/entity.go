@@ -10,15 +10,22 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
 )
 
 // get answers GET and HEAD of one entity.
 func (a *API) get(c echo.Context) error {
-	collection, err := a.begin(c)
+	collection, err := a.collection(c)
 	if err != nil {
 		return err
 	}
+	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
+		return err
+	}
 	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
+		return err
+	}
+	if err := a.makeFresh(c); err != nil {
 		return err
 	}
 	id := c.Param("id")

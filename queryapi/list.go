@@ -1,96 +1,123 @@
 package queryapi
 
 import (
-	"encoding/base64"
-	"fmt"
-	"net/url"
+	"context"
+	"errors"
+	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
 )
 
-const (
-	defaultLimit = 100
-	maxLimit     = 10_000
-)
-
-// list answers GET and HEAD of a collection: a page in the order of ids, which is that
-// of creation.
+// list answers GET and HEAD of a collection: a page as a JSON array, or all that match
+// as lines of JSON.
 func (a *API) list(c echo.Context) error {
-	collection, err := a.begin(c)
+	collection, err := a.collection(c)
 	if err != nil {
 		return err
 	}
-	if err := api.RefuseUnknownParameters(c.Request(), "limit", "after"); err != nil {
-		return err
-	}
-	page, err := parsePage(c.QueryParams())
+	media, err := web.Accepts(c.Request(), api.JSON, api.NDJSON)
 	if err != nil {
 		return err
 	}
-	listing, err := a.Model.List(c.Request().Context(), collection.Name(), page)
+	words := a.vocabulary(collection)
+	if err := api.RefuseUnknownParameters(c.Request(), words.parameters...); err != nil {
+		return err
+	}
+	asked, err := words.parse(c.QueryParams())
 	if err != nil {
 		return err
 	}
+	if err := a.makeFresh(c); err != nil {
+		return err
+	}
+	c.Response().Header().Add("Vary", "Accept")
+	if media == api.NDJSON {
+		return a.stream(c, collection, asked)
+	}
+	return a.page(c, collection, asked)
+}
+
+func (a *API) page(c echo.Context, collection *collections.Collection, asked listRequest) error {
+	if asked.Limit == 0 {
+		asked.Limit = defaultLimit
+	}
+	ctx := c.Request().Context()
+	s, err := a.Model.Snapshot(ctx)
+	if err != nil {
+		return gone(ctx, err)
+	}
+	defer func() { _ = s.Close() }() // it only read
+	done, err := head(c, s, collection, asked, "")
+	if done || err != nil {
+		return gone(ctx, err)
+	}
+	body := []byte{'['}
+	next, err := s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
+		if len(body) > 1 {
+			body = append(body, ',')
+		}
+		var err error
+		body, err = appendFields(body, rendered, asked.Fields)
+		return err
+	})
+	if err != nil {
+		return gone(ctx, err)
+	}
+	if next != nil {
+		query := c.QueryParams()
+		query.Set("limit", strconv.Itoa(asked.Limit))
+		query.Set("after", encodeCursor(asked.Sort, *next))
+		c.Response().Header().Set("Link", "</"+collection.Name()+"?"+query.Encode()+`>; rel="next"`)
+	}
+	return write(c, append(body, ']'))
+}
+
+// head sets what lists have in common in their header. done tells that nothing has
+// moved since the client last asked, and that it was told so.
+func head(c echo.Context, s *projections.Snapshot, collection *collections.Collection, asked listRequest, variant string) (done bool, err error) {
 	h := c.Response().Header()
-	api.SetPosition(h, int64(listing.At))
-	if listing.More {
-		next := url.Values{"limit": {strconv.Itoa(page.Limit)}, "after": {encodeCursor(listing.Last)}}
-		h.Set("Link", "</"+collection.Name()+"?"+next.Encode()+`>; rel="next"`)
-	}
-	return write(c, array(listing.Rendered))
-}
-
-func parsePage(query url.Values) (projections.Page, error) {
-	page := projections.Page{Limit: defaultLimit}
-	if query.Has("limit") {
-		limit, err := strconv.Atoi(query.Get("limit"))
-		if err != nil || limit < 1 || limit > maxLimit {
-			return page, problem.MalformedRequest.New(fmt.Sprintf("limit must be an integer from 1 to %d.", maxLimit))
+	api.SetPosition(h, int64(s.At))
+	// Weak: the same entities, not promised to be the same bytes in all versions.
+	etag := `W/"p` + strconv.FormatInt(int64(s.At), 10) + variant + `"`
+	h.Set("ETag", etag)
+	if asked.Count {
+		n, err := s.Count(c.Request().Context(), collection.Name(), asked.Query)
+		if err != nil {
+			return false, err
 		}
-		page.Limit = limit
+		h.Set("Total-Count", strconv.FormatInt(n, 10))
 	}
-	if query.Has("after") {
-		id, ok := decodeCursor(query.Get("after"))
-		if !ok {
-			return page, problem.MalformedRequest.New("after must be a cursor from a Link of this list.")
-		}
-		page.After = id
+	has, err := api.NoneMatch(c.Request(), etag)
+	if err != nil || !has {
+		return false, err
 	}
-	return page, nil
+	return true, c.NoContent(http.StatusNotModified)
 }
 
-// cursorPrefix is the form that a cursor has; another one will have another.
-const cursorPrefix = "id:"
-
-func encodeCursor(id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorPrefix + id))
+func appendFields(body, rendered []byte, fields []string) ([]byte, error) {
+	if len(fields) == 0 {
+		return append(body, rendered...), nil
+	}
+	return document.AppendSelected(body, rendered, fields)
 }
 
-func decodeCursor(cursor string) (id string, ok bool) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	id, prefixed := strings.CutPrefix(string(b), cursorPrefix)
-	return id, err == nil && prefixed && events.ValidID(id)
-}
-
-// array joins rendered entities; of none it is [], never null.
-func array(rendered [][]byte) []byte {
-	size := 2
-	for _, r := range rendered {
-		size += len(r) + 1
+// gone makes of an error what it is if the client has given up.
+func gone(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return problem.NotReady.Because(ctx.Err(), "The request was given up.")
+	case errors.Is(err, projections.ErrBusy):
+		return problem.Overloaded.Because(err, "As many exports are running as there can be.")
 	}
-	b := append(make([]byte, 0, size), '[')
-	for i, r := range rendered {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, r...)
-	}
-	return append(b, ']')
+	return err
 }

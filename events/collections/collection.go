@@ -14,6 +14,8 @@ type Collection struct {
 	source     json.RawMessage
 	schema     *jsonschema.Schema
 	properties []Property
+	members    []string
+	open       bool
 }
 
 // A Property is a declared scalar property at the top of a collection's documents.
@@ -37,6 +39,10 @@ func (c *Collection) Name() string { return c.name }
 
 // Schema is the JSON Schema as it stands in the file.
 func (c *Collection) Schema() json.RawMessage { return c.source }
+
+// Members are all declared members at the top, by name, whatever their type. open tells
+// that a document may have others.
+func (c *Collection) Members() (names []string, open bool) { return c.members, c.open }
 
 // Properties are the declared scalar properties that can be a column, by name.
 func (c *Collection) Properties() []Property { return c.properties }

@@ -146,7 +146,11 @@ func parse(path string, source []byte) (*Collection, error) {
 	if err := json.Compact(&compact, source); err != nil {
 		return nil, wrong("", "not valid JSON: %v", err)
 	}
-	return &Collection{name: name, source: compact.Bytes(), schema: schema, properties: properties}, nil
+	declared, _ := root["properties"].(map[string]any)
+	return &Collection{
+		name: name, source: compact.Bytes(), schema: schema, properties: properties,
+		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false,
+	}, nil
 }
 
 // noLoader refuses to fetch schemas from anywhere: what a collection is must lie in its

@@ -4,6 +4,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,7 @@ const (
 const (
 	JSON       = "application/json"
 	MergePatch = "application/merge-patch+json"
+	NDJSON     = "application/x-ndjson"
 )
 
 // The resources. All methods are named, whichever service has them.
@@ -94,37 +96,36 @@ func RefuseUnknownParameters(r *http.Request, known ...string) error {
 	}
 	for name, values := range query {
 		if len(values) > 1 {
-			return problem.MalformedRequest.New("The query parameter " + strconv.Quote(clip(name)) + " is there more than once.")
+			return problem.MalformedRequest.New("The query parameter " + Quote(name) + " is there more than once.")
 		}
-		if !contains(known, name) {
+		if !slices.Contains(known, name) {
 			return problem.MalformedRequest.New(unknownParameter(name, known))
 		}
 	}
 	return nil
 }
 
-func contains(known []string, name string) bool {
-	for _, k := range known {
-		if k == name {
-			return true
-		}
-	}
-	return false
+func unknownParameter(name string, known []string) string {
+	return "There is no query parameter " + Quote(name) + " here." + Nearest(name, known)
 }
 
-func unknownParameter(name string, known []string) string {
-	said := "There is no query parameter " + strconv.Quote(clip(name)) + " here."
+// Nearest gives a sentence with the name that is most like one that is not known, with
+// a space before it; empty if none is like it.
+func Nearest(name string, known []string) string {
 	nearest, distance := "", 1+len(name)/2
 	for _, k := range known {
 		if d := levenshtein.ComputeDistance(clip(name), k); d <= distance {
 			nearest, distance = k, d
 		}
 	}
-	if nearest != "" {
-		said += " Do you mean " + strconv.Quote(nearest) + "?"
+	if nearest == "" {
+		return ""
 	}
-	return said
+	return " Do you mean " + strconv.Quote(nearest) + "?"
 }
+
+// Quote quotes what a stranger wrote for a message, shortened.
+func Quote(s string) string { return strconv.Quote(clip(s)) }
 
 // clip shortens what a stranger wrote before it goes into a message.
 func clip(s string) string {

@@ -1,0 +1,463 @@
+package projections
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+const productsSchema = `{"title":"products","type":"object","properties":{
+	"name":{"type":"string","x-index":true},"price":{"type":"number","x-index":true},"stock":{"type":"integer"},
+	"sold":{"type":"boolean"},"code":{"type":["string","null"],"x-unique":true},"tags":{"type":"array"}}}`
+
+func products(t testing.TB) (*collections.Set, *collections.Collection) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "products.json"), []byte(productsSchema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := collections.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ok := set.Get("products")
+	if !ok {
+		t.Fatal("no products")
+	}
+	return set, c
+}
+
+// A product of the model: nil is a member that it lacks.
+type product struct {
+	id     string
+	values map[string]any
+}
+
+func column(t testing.TB, c *collections.Collection, name string) Column {
+	t.Helper()
+	for _, col := range Columns(c) {
+		if col.Name() == name {
+			return col
+		}
+	}
+	t.Fatalf("no column %s", name)
+	return Column{}
+}
+
+// compareValues orders as the store promises: a missing one first, texts by bytes.
+func compareValues(a, b any) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	switch a := a.(type) {
+	case string:
+		return strings.Compare(a, b.(string))
+	case bool:
+		return cmp.Compare(number(a), number(b))
+	default:
+		return cmp.Compare(number(a), number(b))
+	}
+}
+
+func number(v any) float64 {
+	switch v := v.(type) {
+	case int64:
+		return float64(v)
+	case float64:
+		return v
+	case bool:
+		if v {
+			return 1
+		}
+	}
+	return 0
+}
+
+func (p product) meets(f Filter) bool {
+	v := p.values[f.Column.Name()]
+	if f.Op == NotEqual {
+		return compareValues(v, f.Values[0]) != 0
+	}
+	if v == nil {
+		return false
+	}
+	switch f.Op {
+	case Prefix:
+		return strings.HasPrefix(v.(string), f.Values[0].(string))
+	case In:
+		return slices.ContainsFunc(f.Values, func(w any) bool { return compareValues(v, w) == 0 })
+	}
+	c := compareValues(v, f.Values[0])
+	return map[Op]bool{Equal: c == 0, Greater: c > 0, GreaterOrEqual: c >= 0, Less: c < 0, LessOrEqual: c <= 0}[f.Op]
+}
+
+var drawValue = map[string]func(*rapid.T) any{
+	"name":  func(t *rapid.T) any { return rapid.SampledFrom([]string{"", "a", "ab", "b", "B", "ä", "\U0010ffff", "a\U0010ffff", "%", "'"}).Draw(t, "name") },
+	"code":  func(t *rapid.T) any { return rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "code") },
+	"price": func(t *rapid.T) any { return rapid.SampledFrom([]float64{-1, 0, 0.1, 1, 2.5, 1e300}).Draw(t, "price") },
+	"stock": func(t *rapid.T) any { return rapid.SampledFrom([]int64{-5, 0, 1, 2, 1 << 60}).Draw(t, "stock") },
+	"sold":  func(t *rapid.T) any { return rapid.Bool().Draw(t, "sold") },
+}
+
+func drawProducts(t *rapid.T) []product {
+	all := make([]product, rapid.IntRange(0, 25).Draw(t, "products"))
+	for i := range all {
+		all[i] = product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{}}
+		for _, name := range []string{"name", "price", "stock", "sold", "code"} {
+			if rapid.IntRange(0, 3).Draw(t, "has") > 0 {
+				all[i].values[name] = drawValue[name](t)
+			}
+		}
+	}
+	return all
+}
+
+func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) Query {
+	var q Query
+	names := []string{"name", "price", "stock", "sold", "code"}
+	for range rapid.IntRange(0, 3).Draw(t, "filters") {
+		f := Filter{Column: column(tb, c, rapid.SampledFrom(names).Draw(t, "filter")), Op: Op(rapid.IntRange(0, int(In)).Draw(t, "op"))}
+		if f.Op == Prefix && f.Column.Kind() != Text {
+			f.Op = Equal
+		}
+		f.Values = []any{drawValue[f.Column.Name()](t)}
+		if f.Op == In {
+			for range rapid.IntRange(0, 2).Draw(t, "more") {
+				f.Values = append(f.Values, drawValue[f.Column.Name()](t))
+			}
+		}
+		q.Filters = append(q.Filters, f)
+	}
+	for _, name := range rapid.Permutation(append(names, "id")).Draw(t, "sort")[:rapid.IntRange(0, 3).Draw(t, "keys")] {
+		q.Sort = append(q.Sort, SortKey{column(tb, c, name), rapid.Bool().Draw(t, "descending")})
+	}
+	return q
+}
+
+func expected(all []product, q Query) []string {
+	var found []product
+	for _, p := range all {
+		if !slices.ContainsFunc(q.Filters, func(f Filter) bool { return !p.meets(f) }) {
+			found = append(found, p)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b product) int {
+		for _, k := range q.keys() {
+			c := compareValues(a.values[k.Column.Name()], b.values[k.Column.Name()])
+			if k.Column.Name() == "id" {
+				c = strings.Compare(a.id, b.id)
+			}
+			if k.Descending {
+				c = -c
+			}
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	ids := []string{}
+	for _, p := range found {
+		ids = append(ids, p.id)
+	}
+	return ids
+}
+
+func idOf(t testing.TB, rendered []byte) string {
+	t.Helper()
+	var e struct{ ID string }
+	if err := json.Unmarshal(rendered, &e); err != nil {
+		t.Fatal(err)
+	}
+	return e.ID
+}
+
+// onFile gives a projection over a file that is written without a broker.
+func onFile(f *file) *Projection {
+	return &Projection{db: f.db, writer: f.w, reads: reads{db: f.db}, exporting: make(chan struct{}, exports)}
+}
+
+func (f *file) applyAll(t testing.TB, batch ...events.Event) {
+	t.Helper()
+	records := make([]events.Record, len(batch))
+	for i, e := range batch {
+		e.Source, e.ID = "/test", "0193a1a0-0000-7000-9000-000000000000"
+		records[i] = events.Record{Offset: int64(f.w.position) + int64(i), Timestamp: time.UnixMilli(1), Event: e}
+	}
+	done, err := f.w.apply(context.Background(), records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range done {
+		if j.verdict.Outcome != events.Admitted {
+			t.Fatalf("%+v", j.verdict)
+		}
+	}
+}
+
+func created(t testing.TB, p product) events.Event {
+	t.Helper()
+	b, err := json.Marshal(p.values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events.Event{Collection: "products", EntityID: p.id, Kind: events.Created, Version: 1, Document: b}
+}
+
+func newProducts(t testing.TB) (*file, *collections.Collection) {
+	t.Helper()
+	set, c := products(t)
+	return newFileOf(t, set), c
+}
+
+// Filters, sorts and pages against a plain model, in pages of all sizes.
+func TestListsAgainstAModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f, c := newProducts(t)
+		p := onFile(f)
+		defer func() { _ = p.reads.close() }()
+		all := drawProducts(rt)
+		for _, one := range all {
+			f.applyAll(t, created(t, one))
+		}
+		for range 5 {
+			q := drawQuery(rt, t, c)
+			want := expected(all, q)
+			s, err := p.Snapshot(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			q.Limit = rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(rt, "limit")
+			got := []string{}
+			for pages := 0; ; pages++ {
+				next, err := s.List(t.Context(), "products", q, func(b []byte) error { got = append(got, idOf(t, b)); return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if next == nil {
+					break
+				}
+				q.After = next
+				if pages > len(all) {
+					rt.Fatal("the pages have no end")
+				}
+			}
+			if !slices.Equal(got, want) {
+				rt.Fatalf("got %v, want %v", got, want)
+			}
+			if n, err := s.Count(t.Context(), "products", q); err != nil || int(n) != len(want) {
+				rt.Fatalf("counted %d, %v, want %d", n, err, len(want))
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// Under writes between the pages, an entity that does not change is seen exactly once.
+func TestPagesUnderWrites(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f, c := newProducts(t)
+		p := onFile(f)
+		defer func() { _ = p.reads.close() }()
+		versions := map[string]int64{}
+		all := drawProducts(rt)
+		for _, one := range all {
+			f.applyAll(t, created(t, one))
+			versions[one.id] = 1
+		}
+		q := drawQuery(rt, t, c)
+		q.Limit = rapid.IntRange(1, 3).Draw(rt, "limit")
+		want, seen, changed := expected(all, q), map[string]int{}, map[string]bool{}
+		for n := 0; ; n++ {
+			s, err := p.Snapshot(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := s.List(t.Context(), "products", q, func(b []byte) error { seen[idOf(t, b)]++; return nil })
+			if err = errors.Join(err, s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if next == nil || n > 200 {
+				break
+			}
+			q.After = next
+			switch other := (product{fmt.Sprintf("0193a1a0-0000-7000-a000-%012x", n), map[string]any{"name": drawValue["name"](rt), "price": drawValue["price"](rt)}}); rapid.IntRange(0, 2).Draw(rt, "write") {
+			case 0:
+				f.applyAll(t, created(t, other))
+			case 1:
+				one := rapid.SampledFrom(all).Draw(rt, "changed")
+				if versions[one.id] == 0 {
+					continue
+				}
+				versions[one.id]++
+				changed[one.id] = true
+				e := created(t, product{one.id, other.values})
+				e.Kind, e.Version = events.Updated, versions[one.id]
+				f.applyAll(t, e)
+			case 2:
+				one := rapid.SampledFrom(all).Draw(rt, "deleted")
+				if versions[one.id] == 0 {
+					continue
+				}
+				f.applyAll(t, events.Event{Collection: "products", EntityID: one.id, Kind: events.Deleted, Version: versions[one.id] + 1})
+				versions[one.id], changed[one.id] = 0, true
+			}
+		}
+		for _, id := range want {
+			if !changed[id] && seen[id] != 1 {
+				rt.Fatalf("%s was seen %d times", id, seen[id])
+			}
+		}
+	})
+}
+
+// Filters and sorts by declared indexes use them, and need no sorting, on every page.
+func TestListsUseTheirIndexes(t *testing.T) {
+	f, c := newProducts(t)
+	col := func(name string) Column { return column(t, c, name) }
+	id := "0193a1a0-0000-7000-8000-000000000000"
+	for name, q := range map[string]Query{
+		"by id":                   {},
+		"by id, a later page":     {After: &Place{ID: id}},
+		"equal":                   {Filters: []Filter{{col("name"), Equal, []any{"a"}}}},
+		"equal, a later page":     {Filters: []Filter{{col("name"), Equal, []any{"a"}}}, After: &Place{ID: id}},
+		"in":                      {Filters: []Filter{{col("code"), In, []any{"a", "b"}}}},
+		"prefix, by it":           {Filters: []Filter{{col("name"), Prefix, []any{"a"}}}, Sort: []SortKey{{col("name"), false}}},
+		"range, by it":            {Filters: []Filter{{col("price"), GreaterOrEqual, []any{1.0}}, {col("price"), Less, []any{2.0}}}, Sort: []SortKey{{col("price"), true}}},
+		"sorted":                  {Sort: []SortKey{{col("price"), false}}},
+		"sorted, a later page":    {Sort: []SortKey{{col("price"), false}}, After: &Place{Keys: []any{1.0}, ID: id}},
+		"descending":              {Sort: []SortKey{{col("price"), true}}},
+		"descending, later":       {Sort: []SortKey{{col("price"), true}}, After: &Place{Keys: []any{1.0}, ID: id}},
+		"after a missing value":   {Sort: []SortKey{{col("price"), false}}, After: &Place{Keys: []any{nil}, ID: id}},
+		"descending, missing one": {Sort: []SortKey{{col("price"), true}}, After: &Place{Keys: []any{nil}, ID: id}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q.Limit = 10
+			for _, part := range q.selects("products") {
+				plan := explain(t, f, part)
+				if !strings.Contains(plan, "INDEX") && !strings.Contains(plan, "PRIMARY KEY") && plan != "SCAN products" {
+					t.Errorf("%s\n%s", part.text, plan)
+				}
+				if name != "by id" && strings.HasPrefix(plan, "SCAN") && !strings.Contains(plan, "USING INDEX") || strings.Contains(plan, "TEMP B-TREE") && name != "in" {
+					t.Errorf("%s\n%s", part.text, plan)
+				}
+			}
+		})
+	}
+}
+
+func explain(t testing.TB, f *file, s statement) string {
+	t.Helper()
+	rows, err := f.db.reader.Query("EXPLAIN QUERY PLAN "+s.text+" LIMIT 10", s.args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var plan []string
+	for rows.Next() {
+		var a, b, c int
+		var detail string
+		if err := rows.Scan(&a, &b, &c, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	return strings.Join(plan, "; ")
+}
+
+// What a request brings is an argument, never text.
+func TestNoValueReachesSQL(t *testing.T) {
+	_, c := newProducts(t)
+	const evil = `x' OR 1=1 --`
+	q := Query{Sort: []SortKey{{column(t, c, "name"), false}}, After: &Place{Keys: []any{evil}, ID: evil}}
+	for op := Equal; op <= In; op++ {
+		q.Filters = append(q.Filters, Filter{column(t, c, "name"), op, []any{evil}})
+	}
+	for _, s := range append(q.selects("products"), q.count("products")) {
+		if strings.Contains(s.text, "OR 1") || strings.Contains(s.text, "'") {
+			t.Errorf("%s", s.text)
+		}
+	}
+}
+
+func TestExportsAreBounded(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFile(f)
+	var open []*Snapshot
+	for range exports {
+		s, err := p.LongSnapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, s)
+	}
+	if _, err := p.LongSnapshot(t.Context()); !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+	for _, s := range open {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := p.LongSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.At
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
+	n := 0
+	if _, err := s.List(t.Context(), "products", Query{}, func([]byte) error { n++; return nil }); err != nil || n != 0 || s.At != before {
+		t.Errorf("the snapshot saw %d, %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkListPage(b *testing.B) {
+	f, c := newProducts(b)
+	p := onFile(f)
+	defer func() { _ = p.reads.close() }()
+	for i := range 20_000 {
+		f.applyAll(b, created(b, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"name": fmt.Sprint("n", i%100), "price": float64(i % 1000)}}))
+	}
+	for name, q := range map[string]Query{
+		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []SortKey{{column(b, c, "price"), true}}},
+		"filter": {Limit: 100, Filters: []Filter{{column(b, c, "name"), Equal, []any{"n5"}}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s, err := p.Snapshot(context.Background())
+				if err != nil {
+					b.Fatal(err)
+				}
+				var buf bytes.Buffer
+				if _, err := s.List(context.Background(), "products", q, func(d []byte) error { buf.Write(d); return nil }); err != nil {
+					b.Fatal(err)
+				}
+				_ = s.Close()
+			}
+		})
+	}
+}

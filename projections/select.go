@@ -1,0 +1,166 @@
+package projections
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// A statement is SQL with its arguments. The text is made of column names that were
+// declared, and of constants; all that a request brings is an argument.
+type statement struct {
+	text string
+	args []any
+}
+
+// conditions turns filters into an SQL condition.
+func conditions(filters []Filter) statement {
+	var s statement
+	for _, f := range filters {
+		if s.text != "" {
+			s.text += " AND "
+		}
+		c := condition(f)
+		s.text += c.text
+		s.args = append(s.args, c.args...)
+	}
+	return s
+}
+
+func condition(f Filter) statement {
+	column := quote(f.Column.name)
+	switch f.Op {
+	case Prefix:
+		prefix := f.Values[0].(string)
+		low := statement{column + ` >= ?`, []any{prefix}}
+		if high, bounded := afterPrefix(prefix); bounded {
+			low.text, low.args = low.text+` AND `+column+` < ?`, append(low.args, high)
+		}
+		return low
+	case In:
+		// One argument whatever their number, so that few texts are prepared.
+		return statement{column + ` IN (SELECT value FROM json_each(?))`, []any{jsonArray(f.Values)}}
+	}
+	operator := map[Op]string{Equal: "=", NotEqual: "IS NOT", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}[f.Op]
+	return statement{column + " " + operator + ` ?`, []any{f.Values[0]}}
+}
+
+// afterPrefix gives the first text after all that start with the prefix, in the order
+// of bytes.
+func afterPrefix(prefix string) (string, bool) {
+	b := []byte(prefix)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] < 0xff {
+			b[i]++
+			return string(b[:i+1]), true
+		}
+	}
+	return "", false // of the empty prefix
+}
+
+// jsonArray writes values for json_each, which makes 1 and 0 of true and false as the
+// columns do.
+func jsonArray(values []any) string {
+	b, err := json.Marshal(values)
+	if err != nil { // scalars can be marshalled
+		panic(err)
+	}
+	return string(b)
+}
+
+// selects gives the statements whose answers, one after the other, are the list: with a
+// place to start after, a list is several ranges. Each is a run of keys that are equal
+// to the place's and one that is beyond it, which an index serves; one OR of them all
+// it would not.
+func (q Query) selects(collection string) []statement {
+	keys := q.keys()
+	filter := conditions(q.Filters)
+	columns := "id, doc"
+	for _, k := range keys[:len(keys)-1] {
+		columns += ", " + quote(k.Column.name)
+	}
+	var all []statement
+	for _, r := range q.ranges(keys) {
+		s := statement{text: "SELECT " + columns + " FROM " + quote(collection), args: append(filter.args[:len(filter.args):len(filter.args)], r.args...)}
+		if where := join(" AND ", filter.text, r.text); where != "" {
+			s.text += " WHERE " + where
+		}
+		s.text += " ORDER BY " + order(keys[r.fixed:])
+		all = append(all, s)
+	}
+	return all
+}
+
+func join(separator string, parts ...string) string {
+	var there []string
+	for _, p := range parts {
+		if p != "" {
+			there = append(there, p)
+		}
+	}
+	return strings.Join(there, separator)
+}
+
+func order(keys []SortKey) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = quote(k.Column.name)
+		if k.Descending {
+			names[i] += " DESC"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// A keyRange is a part of a list in which the first keys are fixed.
+type keyRange struct {
+	statement
+	fixed int
+}
+
+// ranges splits what lies after the place, in the order of the list.
+func (q Query) ranges(keys []SortKey) []keyRange {
+	if q.After == nil {
+		return []keyRange{{}}
+	}
+	values := append(q.After.Keys[:len(q.After.Keys):len(q.After.Keys)], q.After.ID)
+	var all []keyRange
+	for i := len(keys) - 1; i >= 0; i-- {
+		var same statement
+		for j, k := range keys[:i] {
+			same.text = join(" AND ", same.text, quote(k.Column.name)+" IS ?")
+			same.args = append(same.args, values[j])
+		}
+		for _, beyond := range beyond(keys[i], values[i]) {
+			all = append(all, keyRange{statement{join(" AND ", same.text, beyond.text), append(same.args[:i:i], beyond.args...)}, i})
+		}
+	}
+	return all
+}
+
+// beyond gives the ranges of one key after a value. NULL comes before all values.
+func beyond(k SortKey, value any) []statement {
+	column := quote(k.Column.name)
+	switch {
+	case !k.Descending && value == nil:
+		return []statement{{text: column + " IS NOT NULL"}}
+	case !k.Descending:
+		return []statement{{column + " > ?", []any{value}}}
+	case value == nil:
+		return nil
+	case k.Column.nullable:
+		return []statement{{column + " < ?", []any{value}}, {text: column + " IS NULL"}}
+	default:
+		return []statement{{column + " < ?", []any{value}}}
+	}
+}
+
+// count is the statement that counts what the filters let through.
+func (q Query) count(collection string) statement {
+	filter := conditions(q.Filters)
+	if filter.text == "" {
+		// The digests are kept with the rows, so this costs nothing.
+		return statement{`SELECT coalesce((SELECT living FROM _digests WHERE collection = ?), 0)`, []any{collection}}
+	}
+	return statement{fmt.Sprintf(`SELECT count(*) FROM %s WHERE %s`, quote(collection), filter.text), filter.args}
+}

@@ -1,0 +1,277 @@
+package queryapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 10_000
+	// maxFilters and maxSortKeys bound the work of one list, and the SQL for it.
+	maxFilters  = 16
+	maxSortKeys = 8
+	// maxIn is the most values of one in.
+	maxIn = 1000
+)
+
+// operators are the words for the operators of filters; a bare name means equal.
+var operators = []struct {
+	word string
+	op   projections.Op
+}{
+	{"gt", projections.Greater}, {"gte", projections.GreaterOrEqual}, {"lt", projections.Less}, {"lte", projections.LessOrEqual},
+	{"ne", projections.NotEqual}, {"prefix", projections.Prefix}, {"in", projections.In},
+}
+
+// A vocabulary is what the lists of one collection can be asked. Made once, immutable.
+type vocabulary struct {
+	columns map[string]projections.Column
+	// filters are the parameters that filter, by their whole name.
+	filters map[string]projections.Filter
+	// parameters are all the names of parameters; members all that an entity can have
+	// as far as it is declared.
+	parameters, members []string
+	open                bool // other members can be there
+}
+
+func newVocabulary(c *collections.Collection) *vocabulary {
+	v := &vocabulary{
+		columns: map[string]projections.Column{}, filters: map[string]projections.Filter{},
+		parameters: []string{"limit", "after", "sort", "fields", "count"},
+	}
+	for _, column := range projections.Columns(c) {
+		v.columns[column.Name()] = column
+		v.addFilter(column.Name(), column, projections.Equal)
+		for _, o := range operators {
+			if o.op != projections.Prefix || column.Kind() == projections.Text {
+				v.addFilter(column.Name()+"["+o.word+"]", column, o.op)
+			}
+		}
+	}
+	v.members, v.open = c.Members()
+	v.members = append([]string{"id", "version", "created_at", "updated_at"}, v.members...)
+	return v
+}
+
+// addFilter adds a parameter that filters, unless it would hide one of ours.
+func (v *vocabulary) addFilter(name string, column projections.Column, op projections.Op) {
+	if slices.Contains(v.parameters[:5], name) {
+		return // a member called limit is filtered by limit[in]
+	}
+	v.filters[name] = projections.Filter{Column: column, Op: op}
+	v.parameters = append(v.parameters, name)
+}
+
+// A listRequest is what a client asks of a list.
+type listRequest struct {
+	projections.Query
+	// Fields are the members to give; empty means all.
+	Fields []string
+	// Count asks for Total-Count.
+	Count bool
+}
+
+// parse reads the query string, which RefuseUnknownParameters has let through. A limit
+// of zero is one that was not given. The error is a problem.
+func (v *vocabulary) parse(values url.Values) (r listRequest, err error) {
+	for _, name := range sortedNames(values) {
+		value := values.Get(name)
+		switch name {
+		case "limit":
+			r.Limit, err = parseLimit(value)
+		case "sort":
+			r.Sort, err = v.parseSort(value)
+		case "fields":
+			r.Fields, err = v.parseFields(value)
+		case "count":
+			r.Count, err = parseBool("count", value)
+		case "after":
+		default:
+			err = v.parseFilter(&r.Query, name, value)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	if values.Has("after") { // it depends on the sort
+		r.After, err = decodeCursor(values.Get("after"), r.Sort)
+	}
+	return r, err
+}
+
+// sortedNames makes one SQL text of the same filters in whatever order.
+func sortedNames(values url.Values) []string {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func malformed(format string, args ...any) error {
+	return problem.MalformedRequest.New(fmt.Sprintf(format, args...))
+}
+
+func parseLimit(value string) (int, error) {
+	limit, err := strconv.Atoi(value)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, malformed("limit must be an integer from 1 to %d.", maxLimit)
+	}
+	return limit, nil
+}
+
+func parseBool(name, value string) (bool, error) {
+	switch value {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, malformed("%s must be true or false.", name)
+}
+
+func (v *vocabulary) parseSort(value string) ([]projections.SortKey, error) {
+	names := strings.Split(value, ",")
+	if len(names) > maxSortKeys {
+		return nil, malformed("sort can have %d keys.", maxSortKeys)
+	}
+	var keys []projections.SortKey
+	for _, name := range names {
+		name, descending := strings.CutPrefix(name, "-")
+		column, ok := v.columns[name]
+		if !ok {
+			return nil, malformed("sort: there is no member %s to sort by.%s", api.Quote(name), api.Nearest(name, v.columnNames()))
+		}
+		if slices.ContainsFunc(keys, func(k projections.SortKey) bool { return k.Column == column }) {
+			return nil, malformed("sort names %s twice.", name)
+		}
+		keys = append(keys, projections.SortKey{Column: column, Descending: descending})
+	}
+	return keys, nil
+}
+
+func (v *vocabulary) columnNames() []string {
+	names := make([]string, 0, len(v.columns))
+	for name := range v.columns {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (v *vocabulary) parseFields(value string) ([]string, error) {
+	fields := strings.Split(value, ",")
+	for i, name := range fields {
+		if name == "" || !v.open && !slices.Contains(v.members, name) {
+			return nil, malformed("fields: there is no member %s.%s", api.Quote(name), api.Nearest(name, v.members))
+		}
+		if slices.Contains(fields[:i], name) {
+			return nil, malformed("fields names %s twice.", api.Quote(name))
+		}
+	}
+	return fields, nil
+}
+
+func (v *vocabulary) parseFilter(q *projections.Query, name, value string) error {
+	if len(q.Filters) == maxFilters {
+		return malformed("A list can have %d filters.", maxFilters)
+	}
+	f := v.filters[name]
+	texts := []string{value}
+	if f.Op == projections.In {
+		if texts = splitIn(value); len(texts) > maxIn {
+			return malformed("%s can have %d values.", name, maxIn)
+		}
+	}
+	for _, text := range texts {
+		parsed, err := parseValue(f.Column.Kind(), text)
+		if err != nil {
+			return malformed("%s must be %s.", name, err)
+		}
+		f.Values = append(f.Values, parsed)
+	}
+	q.Filters = append(q.Filters, f)
+	return nil
+}
+
+// splitIn splits at commas. A backslash takes the next character as it is.
+func splitIn(value string) []string {
+	var parts []string
+	var part strings.Builder
+	escaped := false
+	for i := range len(value) {
+		switch c := value[i]; {
+		case !escaped && c == '\\':
+			escaped = true
+			continue
+		case !escaped && c == ',':
+			parts = append(parts, part.String())
+			part.Reset()
+		default:
+			part.WriteByte(c)
+		}
+		escaped = false
+	}
+	return append(parts, part.String())
+}
+
+// parseValue reads a value of a column. The error says what it must be.
+func parseValue(kind projections.Kind, text string) (any, error) {
+	switch kind {
+	case projections.Integer:
+		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return i, nil
+		}
+		if f, ok := parseNumber(text); ok && f == math.Trunc(f) {
+			return f, nil // 1e3, or beyond the range
+		}
+		return nil, errors.New("an integer")
+	case projections.Number:
+		if f, ok := parseNumber(text); ok {
+			return f, nil
+		}
+		return nil, errors.New("a number")
+	case projections.Boolean:
+		if b, err := parseBool("", text); err == nil {
+			return b, nil
+		}
+		return nil, errors.New("true or false")
+	case projections.Time:
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil || t.Nanosecond()%1e6 != 0 || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
+			return nil, errors.New("a time as RFC 3339 has it, with milliseconds at most, such as 2026-11-24T12:00:00Z")
+		}
+		return events.FormatTime(t), nil
+	default:
+		if !utf8.ValidString(text) {
+			return nil, errors.New("valid UTF-8")
+		}
+		return text, nil
+	}
+}
+
+// parseNumber reads a number as JSON has it.
+func parseNumber(text string) (float64, bool) {
+	var n json.Number
+	if err := json.Unmarshal([]byte(text), &n); err != nil || text[0] == '"' || n == "" {
+		return 0, false
+	}
+	f, err := n.Float64()
+	return f, err == nil
+}
