@@ -21,22 +21,30 @@ type API struct {
 	Collections *collections.Set
 	// MaxBody is the most bytes of a body, and of a document after a patch.
 	MaxBody int
+	// SpoolDir is where the results of imports may be kept for slow clients.
+	SpoolDir string
 }
 
-// Collection gives the handlers of a collection's resource.
-func (a *API) Collection() web.Handlers {
-	return web.Handlers{http.MethodPost: a.create}
-}
-
-// Entity gives the handlers of an entity's resource.
-func (a *API) Entity() web.Handlers {
-	return web.Handlers{http.MethodPut: a.replace, http.MethodPatch: a.patch, http.MethodDelete: a.remove}
+// Service gives the handlers.
+func (a *API) Service() api.Service {
+	return api.Service{
+		api.Collection.Path: {http.MethodPost: a.create},
+		api.Entity.Path:     {http.MethodPut: a.replace, http.MethodPatch: a.patch, http.MethodDelete: a.remove},
+	}
 }
 
 func (a *API) create(c echo.Context) error {
 	command, err := a.begin(c)
 	if err != nil {
 		return err
+	}
+	media, err := web.ContentType(c.Request(), api.JSON, api.NDJSON)
+	if err != nil {
+		return err
+	}
+	if media == api.NDJSON {
+		command.Action = Create
+		return a.importLines(c, command)
 	}
 	if err := readDocument(c, &command); err != nil {
 		return err

@@ -10,12 +10,13 @@ import (
 
 // A Collection is one declared kind of resource. Immutable, safe for concurrent use.
 type Collection struct {
-	name       string
-	source     json.RawMessage
-	schema     *jsonschema.Schema
-	properties []Property
-	members    []string
-	open       bool
+	name        string
+	description string
+	source      json.RawMessage
+	schema      *jsonschema.Schema
+	properties  []Property
+	members     []string
+	open        bool
 }
 
 // A Property is a declared scalar property at the top of a collection's documents.
@@ -36,6 +37,9 @@ type Property struct {
 
 // Name is the collection's name, and its path.
 func (c *Collection) Name() string { return c.name }
+
+// Description says for people what the collection is; empty if the schema doesn't.
+func (c *Collection) Description() string { return c.description }
 
 // Schema is the JSON Schema as it stands in the file.
 func (c *Collection) Schema() json.RawMessage { return c.source }

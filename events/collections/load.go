@@ -147,8 +147,9 @@ func parse(path string, source []byte) (*Collection, error) {
 		return nil, wrong("", "not valid JSON: %v", err)
 	}
 	declared, _ := root["properties"].(map[string]any)
+	description, _ := root["description"].(string)
 	return &Collection{
-		name: name, source: compact.Bytes(), schema: schema, properties: properties,
+		name: name, description: description, source: compact.Bytes(), schema: schema, properties: properties,
 		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false,
 	}, nil
 }

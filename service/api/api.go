@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/service/problem"
 	"github.com/clusterlite/clusterlite/service/web"
@@ -22,6 +23,9 @@ const (
 	HeaderMinPosition = "Clusterlite-Min-Position"
 	// HeaderConsistency asks for a consistency, and tells which was given.
 	HeaderConsistency = "Clusterlite-Consistency"
+	// HeaderHalfDuplex is set by a proxy that sends no more of a request once the answer
+	// to it has begun. An import is then answered after its last line.
+	HeaderHalfDuplex = "Clusterlite-Half-Duplex"
 )
 
 // Media types.
@@ -33,9 +37,31 @@ const (
 
 // The resources. All methods are named, whichever service has them.
 var (
+	Root        = web.Resource{Path: "/", Methods: readOnly}
+	Description = web.Resource{Path: "/openapi.json", Methods: readOnly}
+	// Documentation is a page for people, and DocumentationFiles what it needs.
+	Documentation      = web.Resource{Path: "/docs", Methods: readOnly}
+	DocumentationFiles = web.Resource{Path: "/docs/*", Methods: readOnly}
+
 	Collection = web.Resource{Path: "/:collection", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}}
 	Entity     = web.Resource{Path: "/:collection/:id", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}}
 )
+
+var readOnly = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+
+// A Service is what one service has of the API: handlers by the path of their resource.
+type Service map[string]web.Handlers
+
+// Mount registers all resources, with what the services of this process have of them.
+func Mount(e *echo.Echo, services ...Service) {
+	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, Collection, Entity} {
+		var handlers []web.Handlers
+		for _, s := range services {
+			handlers = append(handlers, s[r.Path])
+		}
+		web.Mount(e, r, handlers...)
+	}
+}
 
 // Consistency is how fresh a read is.
 type Consistency string

@@ -60,6 +60,9 @@ type Kind struct {
 	retryAfter  time.Duration
 }
 
+// Name is the last part of the kind's type.
+func (k Kind) Name() string { return k.name }
+
 // base is where the types live. It names them; nothing is fetched from there.
 const base = "https://clusterlite.dev/problems/"
 

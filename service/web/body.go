@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,6 +26,11 @@ func limitBody(most int64) echo.MiddlewareFunc {
 			if r.Body == nil || r.Body == http.NoBody {
 				return next(c)
 			}
+			if streams(r) {
+				// Its handler bounds each line.
+				r.Body = &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
+				return next(c)
+			}
 			slow := &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
 			if r.ContentLength > most {
 				drain(slow)
@@ -39,6 +45,12 @@ func limitBody(most int64) echo.MiddlewareFunc {
 			return err
 		}
 	}
+}
+
+// streams tells whether a body is one of lines, which may be of any length in all.
+func streams(r *http.Request) bool {
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(media), "application/x-ndjson")
 }
 
 // drained is the most that is read of a body that is refused.

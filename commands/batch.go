@@ -1,0 +1,136 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// An Outcome is what became of one command of a batch.
+type Outcome struct {
+	Result
+	// Err is nil, or one of the errors of [Executor.Execute].
+	Err error
+}
+
+// ExecuteBatch executes commands that all are Create, each on its own: one that is
+// refused fails alone. Their events are appended together, in order, so a batch costs
+// about what one command does. Safe for concurrent use.
+func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
+	b := execution{x: x, commands: batch, outcomes: make([]Outcome, len(batch)), events: make([]events.Event, len(batch)), before: make([]events.Entity, len(batch))}
+	if err := x.Model.Err(); err != nil {
+		b.failAll(b.all(), err)
+		return b.outcomes
+	}
+	ctx, cancel := context.WithTimeout(ctx, x.Wait)
+	defer cancel()
+	doubtful, appendable := b.decide(b.all())
+	if len(doubtful) > 0 {
+		// Refused, perhaps on a state that is behind. Asked once for all of them.
+		if err := x.freshen(ctx); err != nil {
+			b.failAll(doubtful, err)
+		} else {
+			_, more := b.decide(doubtful)
+			appendable = append(appendable, more...)
+		}
+	}
+	b.append(ctx, appendable)
+	return b.outcomes
+}
+
+// An execution is a batch that is being executed.
+type execution struct {
+	x        *Executor
+	commands []Command
+	outcomes []Outcome
+	events   []events.Event
+	before   []events.Entity
+}
+
+func (b *execution) all() []int {
+	all := make([]int, len(b.commands))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+func (b *execution) failAll(which []int, err error) {
+	for _, i := range which {
+		b.outcomes[i].Err = err
+	}
+}
+
+// decide decides commands on the state as it is. It gives those that were refused, and
+// those that have an event to append.
+func (b *execution) decide(which []int) (refused, appendable []int) {
+	for _, i := range which {
+		o := &b.outcomes[i]
+		r, done, err := b.x.replay(b.commands[i])
+		if done || err != nil {
+			o.Result, o.Err = r, err
+			continue
+		}
+		event, before, refusal, err := b.x.decide(b.commands[i])
+		switch {
+		case err != nil:
+			o.Err = err
+		case refusal != nil:
+			o.Err = refusal
+			refused = append(refused, i)
+		default:
+			o.Err = nil
+			b.events[i], b.before[i] = event, before
+			appendable = append(appendable, i)
+		}
+	}
+	return refused, appendable
+}
+
+// append appends the events and waits for their verdicts.
+func (b *execution) append(ctx context.Context, which []int) {
+	if len(which) == 0 {
+		return
+	}
+	judgements := make([]<-chan projections.Judgement, len(which))
+	batch := make([]events.Event, len(which))
+	for n, i := range which {
+		judgement, forget := b.x.Model.Expect(b.events[i].ID)
+		defer forget()
+		judgements[n], batch[n] = judgement, b.events[i]
+	}
+	_, err := b.x.Log.Append(ctx, batch...)
+	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
+		b.failAll(which, err)
+		return
+	}
+	for n, i := range which {
+		select {
+		case j := <-judgements[n]:
+			b.judge(i, j)
+		case <-ctx.Done():
+			b.outcomes[i].Err = fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, b.x.Wait)
+		}
+	}
+}
+
+func (b *execution) judge(i int, j projections.Judgement) {
+	o := &b.outcomes[i]
+	switch v := j.Verdict; {
+	case v.Outcome == events.Admitted:
+		o.Result = Result{Position: j.Position, Entity: b.before[i].Next(b.events[i])}
+	case v.Reason == events.ReasonTaken:
+		o.Err = takenBy(v.Field, v.Holder)
+	case v.Reason == events.ReasonDuplicate:
+		r, done, err := b.x.replay(b.commands[i])
+		if o.Result, o.Err = r, err; !done && err == nil {
+			o.Err = fmt.Errorf("event %s is void: %s: %s", b.events[i].ID, v.Reason, v.Detail)
+		}
+	default:
+		o.Err = fmt.Errorf("event %s is void: %s: %s", b.events[i].ID, v.Reason, v.Detail)
+	}
+}

@@ -1,0 +1,249 @@
+package commands
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// An import is many creates in one request: a line an entity, a line a result. Lines are
+// read, executed in batches and answered at the same time, in constant memory.
+//
+// One batch is executed at a time, and none after the client is gone: what was
+// acknowledged is done, and at most a batch after it.
+func (a *API) importLines(c echo.Context, command Command) error {
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	defer cancel()
+	in := &importer{a: a, command: command, path: c.Request().URL.Path}
+	results := newSpool(a.SpoolDir)
+	defer results.discard()
+
+	batches := make(chan []importLine, 1) // one is read while one is executed
+	read := make(chan error, 1)
+	go func() {
+		defer close(batches)
+		read <- in.read(ctx, newLineReader(c.Request().Body, a.MaxBody), batches)
+	}()
+
+	// A proxy such as nginx sends no more of a request once its answer has begun.
+	halfDuplex := c.Request().Header.Get(api.HeaderHalfDuplex) != ""
+	var out *web.Stream
+	answered := make(chan error, 1)
+	answer := func() {
+		out = web.BeginStream(c, api.NDJSON)
+		go func() {
+			err := answerFrom(out, results)
+			if err != nil {
+				cancel() // nobody hears what more is done
+			}
+			answered <- err
+		}()
+	}
+	if !halfDuplex {
+		// The error: this connection, as in tests, can't or needn't.
+		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
+		answer()
+	}
+	err := in.execute(ctx, batches, results)
+	results.end()
+	cancel() // the reader goes no further if the execution did not
+	for range batches {
+		// What it had read is not executed.
+	}
+	readErr := <-read
+	if errors.Is(readErr, context.Canceled) {
+		readErr = nil // that was us
+	}
+	if halfDuplex {
+		answer()
+	}
+	out.End(errors.Join(err, readErr, <-answered))
+	return nil
+}
+
+// answerFrom sends the results as they come.
+func answerFrom(out *web.Stream, results *spool) error {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := results.Read(buffer)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(buffer[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// An importLine is a line of an import: a command, or why there is none.
+type importLine struct {
+	number  int64
+	command Command
+	err     error
+}
+
+type importer struct {
+	a       *API
+	command Command // what all lines have in common
+	path    string
+}
+
+const (
+	// batchLines and batchBytes bound a batch. More lines gain little; the bytes stay
+	// far below what the broker takes at once.
+	batchLines = 500
+	batchBytes = 1 << 20
+)
+
+// read reads batches until the end of the body: what has arrived, never waiting for
+// more. The error is that of the body.
+func (in *importer) read(ctx context.Context, lines *lineReader, batches chan<- []importLine) error {
+	for {
+		var batch []importLine
+		bytes := 0
+		for len(batch) < batchLines && bytes < batchBytes && (len(batch) == 0 || lines.ready()) {
+			text, err := lines.next()
+			if errors.Is(err, io.EOF) {
+				return in.send(ctx, batches, batch)
+			}
+			if err != nil && !errors.Is(err, errLongLine) {
+				// What broke off is not executed, what came whole before it is.
+				return errors.Join(in.send(ctx, batches, batch), err)
+			}
+			if len(text) == 0 && err == nil {
+				continue // an empty line is no entity
+			}
+			bytes += len(text)
+			batch = append(batch, in.parse(lines.number, text, err))
+		}
+		if err := in.send(ctx, batches, batch); err != nil {
+			return err
+		}
+	}
+}
+
+func (in *importer) send(ctx context.Context, batches chan<- []importLine, batch []importLine) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	select {
+	case batches <- batch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// parse makes a command of a line.
+func (in *importer) parse(number int64, text []byte, err error) importLine {
+	l := importLine{number: number, command: in.command}
+	if err != nil {
+		l.err = problem.BodyTooLarge.New(fmt.Sprintf("A line may have %d bytes.", in.a.MaxBody))
+		return l
+	}
+	if l.command.Document, l.err = parseBody(text, ""); l.err != nil {
+		return l
+	}
+	if violations := l.command.Collection.Validate(l.command.Document.Value()); len(violations) > 0 {
+		l.err = invalid("The document breaks the schema of "+l.command.Collection.Name()+".", violations)
+		return l
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		l.err = err
+		return l
+	}
+	l.command.ID = id.String()
+	if key := in.command.IdempotencyKey; key != "" {
+		l.command.IdempotencyKey = lineKey(key, number)
+		l.command.RequestHash = HashRequest(http.MethodPost, in.path, text)
+	}
+	return l
+}
+
+// lineKey gives each line of an import a key of its own, so that a retry of the whole
+// import repeats the outcome of each line that was done. It is stored in the log.
+func lineKey(key string, number int64) string {
+	sum := sha256.Sum256([]byte(key + "\x00" + strconv.FormatInt(number, 10)))
+	return "import:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// execute executes the batches, one after the other. It ends early if nothing more can
+// be done now, or if ctx ends; the lines after have no result then.
+func (in *importer) execute(ctx context.Context, batches <-chan []importLine, results *spool) error {
+	for batch := range batches {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		unavailable, err := in.executeBatch(ctx, batch, results)
+		if unavailable || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *importer) executeBatch(ctx context.Context, batch []importLine, results *spool) (unavailable bool, err error) {
+	var commands []Command
+	for _, l := range batch {
+		if l.err == nil {
+			commands = append(commands, l.command)
+		}
+	}
+	// Without the client's context: what was begun gets its verdict, and its result.
+	outcomes := in.a.Executor.ExecuteBatch(context.WithoutCancel(ctx), commands)
+	out := json.NewEncoder(results)
+	out.SetEscapeHTML(false)
+	for _, l := range batch {
+		r := lineResult{Line: l.number}
+		if l.err != nil {
+			r.fail(l.err)
+		} else {
+			o := outcomes[0]
+			outcomes = outcomes[1:]
+			if o.Err != nil {
+				r.fail(toProblem(o.Err))
+			} else {
+				r.Status, r.ID, r.Version = http.StatusCreated, o.Entity.ID, o.Entity.Version
+			}
+		}
+		unavailable = unavailable || r.Status >= http.StatusInternalServerError
+		if err := out.Encode(r); err != nil {
+			return unavailable, err
+		}
+	}
+	return unavailable, nil
+}
+
+// A lineResult is what became of a line: an id, or a problem.
+type lineResult struct {
+	Line    int64                `json:"line"`
+	Status  int                  `json:"status"`
+	ID      string               `json:"id,omitempty"`
+	Version int64                `json:"version,omitempty"`
+	Type    string               `json:"type,omitempty"`
+	Title   string               `json:"title,omitempty"`
+	Detail  string               `json:"detail,omitempty"`
+	Errors  []problem.FieldError `json:"errors,omitempty"`
+}
+
+func (r *lineResult) fail(err error) {
+	p := problem.From(err)
+	r.Status, r.Type, r.Title, r.Detail, r.Errors = p.Status, p.Type, p.Title, p.Detail, p.Errors
+}

@@ -1,0 +1,58 @@
+package commands
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// errLongLine is returned for a line that is longer than a line may be. The reader
+// stands after it.
+var errLongLine = errors.New("the line is too long")
+
+// lineReader reads lines. A line that its reader broke off in is none.
+type lineReader struct {
+	in     *bufio.Reader
+	most   int
+	number int64 // of the line that was read last, from 1
+}
+
+func newLineReader(r io.Reader, most int) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), most: most}
+}
+
+// ready tells whether a whole line has arrived, so that next does not wait.
+func (l *lineReader) ready() bool {
+	b, err := l.in.Peek(l.in.Buffered())
+	return err == nil && bytes.IndexByte(b, '\n') >= 0
+}
+
+// next gives the next line without its end and without spaces around. The error is
+// errLongLine, io.EOF after the last line, or the reader's.
+func (l *lineReader) next() ([]byte, error) {
+	l.number++
+	var line []byte
+	long := false
+	for {
+		part, err := l.in.ReadSlice('\n')
+		if long = long || len(line)+len(part) > l.most+2; !long { // 2 for the line's end
+			line = append(line, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			// The last line may have no end.
+			if len(line) == 0 && !long {
+				return nil, io.EOF
+			}
+		case err != nil:
+			return nil, err
+		}
+		if line = bytes.TrimSpace(line); long || len(line) > l.most {
+			return nil, errLongLine
+		}
+		return line, nil
+	}
+}
