@@ -16,7 +16,6 @@ import (
 	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/web"
 )
 
 // serve is the all-in-one process: both APIs on one port over one shared projection,
@@ -42,8 +41,7 @@ func (s serve) run(ctx context.Context, stdout, stderr io.Writer) error {
 		Before: s.startBroker,
 		Mount: func(e *echo.Echo, n *node.Node) {
 			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)
-			web.Mount(e, api.Collection, reads.Collection(), writes.Collection())
-			web.Mount(e, api.Entity, reads.Entity(), writes.Entity())
+			api.Mount(e, reads.Service(), writes.Service())
 		},
 		Ready: func(n *node.Node) { greet(stdout, n) },
 	})

@@ -111,7 +111,9 @@ func (p product) meets(f Filter) bool {
 }
 
 var drawValue = map[string]func(*rapid.T) any{
-	"name":  func(t *rapid.T) any { return rapid.SampledFrom([]string{"", "a", "ab", "b", "B", "ä", "\U0010ffff", "a\U0010ffff", "%", "'"}).Draw(t, "name") },
+	"name": func(t *rapid.T) any {
+		return rapid.SampledFrom([]string{"", "a", "ab", "b", "B", "ä", "\U0010ffff", "a\U0010ffff", "%", "'"}).Draw(t, "name")
+	},
 	"code":  func(t *rapid.T) any { return rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "code") },
 	"price": func(t *rapid.T) any { return rapid.SampledFrom([]float64{-1, 0, 0.1, 1, 2.5, 1e300}).Draw(t, "price") },
 	"stock": func(t *rapid.T) any { return rapid.SampledFrom([]int64{-5, 0, 1, 2, 1 << 60}).Draw(t, "stock") },

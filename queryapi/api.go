@@ -17,7 +17,6 @@ import (
 
 // An API answers reads. Safe for concurrent use.
 type API struct {
-	words sync.Map // collection's name → *vocabulary
 
 	// Log is asked for its end.
 	Log *eventlog.Log
@@ -32,16 +31,26 @@ type API struct {
 	// MaxLag is how long the model may have been behind before reads stop waiting for
 	// it.
 	MaxLag time.Duration
+
+	words        sync.Map // collection's name → *vocabulary
+	describeOnce sync.Once
+	description  []byte
+	describeErr  error
 }
 
-// Collection gives the handlers of a collection's resource.
-func (a *API) Collection() web.Handlers {
-	return web.Handlers{http.MethodGet: a.list, http.MethodHead: a.list}
-}
-
-// Entity gives the handlers of an entity's resource.
-func (a *API) Entity() web.Handlers {
-	return web.Handlers{http.MethodGet: a.get, http.MethodHead: a.get}
+// Service gives the handlers.
+func (a *API) Service() api.Service {
+	read := func(h echo.HandlerFunc) web.Handlers {
+		return web.Handlers{http.MethodGet: h, http.MethodHead: h}
+	}
+	return api.Service{
+		api.Root.Path:               read(a.root),
+		api.Description.Path:        read(a.describe),
+		api.Documentation.Path:      read(documentation),
+		api.DocumentationFiles.Path: read(documentation),
+		api.Collection.Path:         read(a.list),
+		api.Entity.Path:             read(a.get),
+	}
 }
 
 // collection finds the collection that a path names.

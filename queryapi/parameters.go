@@ -29,15 +29,6 @@ const (
 	maxIn = 1000
 )
 
-// operators are the words for the operators of filters; a bare name means equal.
-var operators = []struct {
-	word string
-	op   projections.Op
-}{
-	{"gt", projections.Greater}, {"gte", projections.GreaterOrEqual}, {"lt", projections.Less}, {"lte", projections.LessOrEqual},
-	{"ne", projections.NotEqual}, {"prefix", projections.Prefix}, {"in", projections.In},
-}
-
 // A vocabulary is what the lists of one collection can be asked. Made once, immutable.
 type vocabulary struct {
 	columns map[string]projections.Column
@@ -52,15 +43,12 @@ type vocabulary struct {
 func newVocabulary(c *collections.Collection) *vocabulary {
 	v := &vocabulary{
 		columns: map[string]projections.Column{}, filters: map[string]projections.Filter{},
-		parameters: []string{"limit", "after", "sort", "fields", "count"},
+		parameters: slices.Clone(api.ListParameters),
 	}
 	for _, column := range projections.Columns(c) {
 		v.columns[column.Name()] = column
-		v.addFilter(column.Name(), column, projections.Equal)
-		for _, o := range operators {
-			if o.op != projections.Prefix || column.Kind() == projections.Text {
-				v.addFilter(column.Name()+"["+o.word+"]", column, o.op)
-			}
+		for _, o := range api.Operators(column.Kind()) {
+			v.addFilter(api.FilterName(column.Name(), o), column, o.Op)
 		}
 	}
 	v.members, v.open = c.Members()
@@ -68,10 +56,9 @@ func newVocabulary(c *collections.Collection) *vocabulary {
 	return v
 }
 
-// addFilter adds a parameter that filters, unless it would hide one of ours.
 func (v *vocabulary) addFilter(name string, column projections.Column, op projections.Op) {
-	if slices.Contains(v.parameters[:5], name) {
-		return // a member called limit is filtered by limit[in]
+	if slices.Contains(api.ListParameters, name) {
+		return // it would hide one of ours; a member called limit is filtered by limit[in]
 	}
 	v.filters[name] = projections.Filter{Column: column, Op: op}
 	v.parameters = append(v.parameters, name)

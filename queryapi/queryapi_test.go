@@ -38,8 +38,7 @@ func newNode(t *testing.T) node {
 	model := servicetest.OpenModel(t, log, set).Follow()
 	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
-	web.Mount(e, api.Collection, a.Collection())
-	web.Mount(e, api.Entity, a.Entity())
+	api.Mount(e, a.Service())
 	return node{e, t, b, log, model}
 }
 
@@ -120,7 +119,7 @@ func TestANodeThatIsBehind(t *testing.T) {
 	model := servicetest.OpenModel(t, log, set) // never follows
 	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
-	web.Mount(e, api.Entity, a.Entity())
+	api.Mount(e, a.Service())
 	n := node{e, t, b, log, model}
 	id, at := n.created(1)
 	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: eventual", fmt.Sprintf("Clusterlite-Min-Position: %d", at)}} {
@@ -156,7 +155,7 @@ func FuzzListParameters(f *testing.F) {
 	model := servicetest.OpenModel(f, log, set)
 	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Eventual, Wait: time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
-	web.Mount(e, api.Collection, a.Collection())
+	api.Mount(e, a.Service())
 	f.Fuzz(func(t *testing.T, query string) {
 		r, err := http.NewRequest("GET", "http://x/users", nil)
 		if err != nil {

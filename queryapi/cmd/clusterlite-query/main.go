@@ -14,7 +14,6 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/web"
 )
 
 type grammar struct {
@@ -51,9 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return node.Run(ctx, node.Config{
 		Role: "query", Node: s.Node, Kafka: s.Kafka, HTTP: s.HTTP, Stderr: stderr,
 		Mount: func(e *echo.Echo, n *node.Node) {
-			a := queryapi.New(n, s.Reads)
-			web.Mount(e, api.Collection, a.Collection())
-			web.Mount(e, api.Entity, a.Entity())
+			api.Mount(e, queryapi.New(n, s.Reads).Service())
 		},
 	})
 }
