@@ -39,6 +39,7 @@ func (c *Cluster) serve() {
 	c.Server = newProcess(c.t, "clusterlite", Binary(c.t, "clusterlite"), map[string]string{
 		"CLUSTERLITE_NODE_ID": "all-1", "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
 		"CLUSTERLITE_KAFKA_LISTEN": broker, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
+		"CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
 	}, "serve")
 	c.Server.URL, c.Server.Admin = "http://"+api, "http://"+admin
 	c.Server.Start()
@@ -89,7 +90,7 @@ func (c *Cluster) service(role string, i int) *Process {
 	p := newProcess(c.t, name, Binary(c.t, "clusterlite-"+role), map[string]string{
 		"CLUSTERLITE_NODE_ID": name, "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
 		"CLUSTERLITE_KAFKA_BROKERS": c.Brokers, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
-		"CLUSTERLITE_LOG_FORMAT": "json",
+		"CLUSTERLITE_LOG_FORMAT": "json", "CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
 	})
 	p.URL, p.Admin = "http://"+api, "http://"+admin
 	return p

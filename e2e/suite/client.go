@@ -58,9 +58,17 @@ type Entity struct {
 
 // Send sends a request. Headers are "Name: value". The error is that of the transport.
 func Send(method, url, body string, headers ...string) (Response, error) {
-	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	r, err := newRequest(method, url, body, headers...)
 	if err != nil {
 		return Response{}, err
+	}
+	return send(r)
+}
+
+func newRequest(method, url, body string, headers ...string) (*http.Request, error) {
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	if body == "" {
 		r.Body, r.ContentLength = http.NoBody, 0
@@ -75,6 +83,10 @@ func Send(method, url, body string, headers ...string) (Response, error) {
 		}
 		r.Header.Set(name, value)
 	}
+	return r, nil
+}
+
+func send(r *http.Request) (Response, error) {
 	answer, err := httpClient.Do(r)
 	if err != nil {
 		return Response{}, err
@@ -87,10 +99,15 @@ func Send(method, url, body string, headers ...string) (Response, error) {
 // Do sends a request and fails the test if no answer comes.
 func (target Target) Do(t testing.TB, method, path, body string, headers ...string) Response {
 	t.Helper()
-	r, err := Send(method, target.URL+path, body, headers...)
+	request, err := newRequest(method, target.URL+path, body, headers...)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, clip(path), err)
 	}
+	r, err := send(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, clip(path), err)
+	}
+	target.conforms(t, request, r)
 	if r.Status == http.StatusInternalServerError {
 		t.Errorf("%s %s: a 500: %s", method, clip(path), r.Body)
 	}

@@ -100,7 +100,7 @@ func lists(t *testing.T, target Target) {
 	t.Run("bad parameters", func(t *testing.T) {
 		for _, query := range []string{
 			"limit=0", "limit=-1", "limit=10001", "limit=abc", "limit=", "limit=1.5", "limit=1&limit=2", "limit=99999999999999999999",
-			"after=", "after=x", "after=%00", "after=aWQ6eA", "after=" + mine[0].ID, "Limit=1", "name=Ada", "sort=name", "fields=id", "limt=1", "x=%zz", "a;b=c",
+			"after=", "after=x", "after=%00", "after=aWQ6eA", "after=" + mine[0].ID, "Limit=1", "limt=1", "x=%zz", "a;b=c",
 		} {
 			target.Do(t, "GET", "/users?"+query, "").Problem(t, 400, "malformed-request")
 		}
