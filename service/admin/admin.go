@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +28,12 @@ type Source struct {
 	Status func(context.Context) (any, error)
 	// Registry holds the metrics.
 	Registry *prometheus.Registry
+	// Resources are more that the process has, by path.
+	Resources map[string]Methods
 }
+
+// Methods are the handlers of one path, by method. GET answers HEAD too.
+type Methods map[string]http.HandlerFunc
 
 // NewRegistry gives a registry with the process's own metrics.
 func NewRegistry() *prometheus.Registry {
@@ -38,35 +45,54 @@ func NewRegistry() *prometheus.Registry {
 // Handler answers the admin requests.
 func Handler(s Source) http.Handler {
 	mux := http.NewServeMux()
-	get := func(path string, h http.Handler) {
-		mux.Handle("GET "+path, h)
+	mount := func(path string, methods Methods) {
+		allow := methods.allow()
+		for method, h := range methods {
+			mux.HandleFunc(method+" "+path, h)
+		}
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			write(w, problem.MethodNotAllowed.New("The methods are GET, HEAD.").Set("Allow", "GET, HEAD"))
+			Refuse(w, problem.MethodNotAllowed.New("The methods are "+allow+".").Set("Allow", allow))
 		})
 	}
-	get("/livez", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]bool{"live": true})
-	}))
-	get("/readyz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	mount("/livez", Methods{"GET": func(w http.ResponseWriter, _ *http.Request) {
+		Answer(w, http.StatusOK, map[string]bool{"live": true})
+	}})
+	mount("/readyz", Methods{"GET": func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.Ready(); err != nil {
-			answer(w, http.StatusServiceUnavailable, readiness{Reason: err.Error()})
+			Answer(w, http.StatusServiceUnavailable, readiness{Reason: err.Error()})
 			return
 		}
-		answer(w, http.StatusOK, readiness{Ready: true})
-	}))
-	get("/metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}))
-	get("/status", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Answer(w, http.StatusOK, readiness{Ready: true})
+	}})
+	mount("/metrics", Methods{"GET": promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}).ServeHTTP})
+	mount("/status", Methods{"GET": func(w http.ResponseWriter, r *http.Request) {
 		status, err := s.Status(r.Context())
 		if err != nil {
-			write(w, problem.Internal.New(err.Error()))
+			Refuse(w, problem.Internal.New(err.Error()))
 			return
 		}
-		answer(w, http.StatusOK, status)
-	}))
+		Answer(w, http.StatusOK, status)
+	}})
+	for path, methods := range s.Resources {
+		mount(path, methods)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		write(w, problem.NotFound.New("There is nothing at this path."))
+		Refuse(w, problem.NotFound.New("There is nothing at this path."))
 	})
 	return mux
+}
+
+// allow lists the methods as the header field Allow has it.
+func (m Methods) allow() string {
+	var names []string
+	for method := range m {
+		names = append(names, method)
+		if method == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 type readiness struct {
@@ -74,10 +100,11 @@ type readiness struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+// Answer answers an admin request with JSON.
+func Answer(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		write(w, problem.Internal.New(err.Error()))
+		Refuse(w, problem.Internal.New(err.Error()))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -85,7 +112,8 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(append(b, '\n')) // the asker may be gone
 }
 
-func write(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true) }
+// Refuse answers an admin request with a problem.
+func Refuse(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true) }
 
 // healthTimeout is how long a health check waits for an answer.
 const healthTimeout = 2 * time.Second
