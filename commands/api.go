@@ -124,8 +124,8 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if err != nil {
 		return Command{}, err
 	}
-	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Eventual)
-	return Command{Collection: collection, IdempotencyKey: key, Stale: consistency == api.Eventual}, err
+	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Linearizable, api.Eventual)
+	return Command{Collection: collection, IdempotencyKey: key, Consistency: consistency}, err
 }
 
 // beginEntity reads what writes to one entity have in common.

@@ -8,6 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
 )
 
 // An Outcome is what became of one command of a batch.
@@ -19,7 +20,8 @@ type Outcome struct {
 
 // ExecuteBatch executes commands that all are Create, each on its own: one that is
 // refused fails alone. Their events are appended together, in order, so a batch costs
-// about what one command does. Safe for concurrent use.
+// about what one command does. The commands ask for the same consistency. Safe for
+// concurrent use.
 func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
 	b := execution{x: x, commands: batch, outcomes: make([]Outcome, len(batch)), events: make([]events.Event, len(batch)), before: make([]events.Entity, len(batch))}
 	if err := x.Model.Err(); err != nil {
@@ -29,9 +31,9 @@ func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome 
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
 	doubtful, appendable := b.decide(b.all())
-	if len(doubtful) > 0 {
+	if len(doubtful) > 0 && batch[0].Consistency != api.Eventual {
 		// Refused, perhaps on a state that is behind. Asked once for all of them.
-		if err := x.freshen(ctx); err != nil {
+		if err := x.freshen(ctx, batch[0].Consistency); err != nil {
 			b.failAll(doubtful, err)
 		} else {
 			_, more := b.decide(doubtful)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/service/api"
 )
 
 // An Action is what a client wants done to an entity.
@@ -37,8 +38,10 @@ type Command struct {
 	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
 	// the request; see [HashRequest].
 	IdempotencyKey, RequestHash string
-	// Stale tells that the client takes a refusal on a state that may be stale.
-	Stale bool
+	// Consistency is how a refusal is made sure of: [api.Eventual] takes one on a state
+	// that may be behind, [api.Linearizable] wants proof that the state is not, and all
+	// else has the log asked for its end.
+	Consistency api.Consistency
 	// TraceParent is the W3C trace context that the command came with, or empty.
 	TraceParent string
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
 )
 
 // Errors of an executor, beside those of the log.
@@ -81,7 +82,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		}
 		defer leave()
 	}
-	for fresh := c.Stale; ; {
+	for fresh := c.Consistency == api.Eventual; ; {
 		if r, done, err := x.replay(c); done || err != nil {
 			return r, err
 		}
@@ -94,7 +95,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 				return Result{}, refusal
 			}
 			// The model may only be behind, of a write through another command service.
-			if err := x.freshen(ctx); err != nil {
+			if err := x.freshen(ctx, c.Consistency); err != nil {
 				return Result{}, err
 			}
 			fresh = true
@@ -168,9 +169,14 @@ func (x *Executor) state(c Command) (State, error) {
 	return s, nil
 }
 
-// freshen brings the write model to the end of the log as of now.
-func (x *Executor) freshen(ctx context.Context) error {
-	end, err := x.Log.End(ctx)
+// freshen brings the write model to the end of the log as of now: as the broker tells
+// it, or, for a client that wants proof, as an append shows it.
+func (x *Executor) freshen(ctx context.Context, consistency api.Consistency) error {
+	ask := x.Log.End
+	if consistency == api.Linearizable {
+		ask = x.Log.Barrier
+	}
+	end, err := ask(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", eventlog.ErrUnreachable, err)

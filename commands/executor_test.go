@@ -14,6 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -106,13 +107,45 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 		t.Errorf("got %v, want ErrBehind", err)
 	}
 	stale := change(t, commands.Patch, c.ID, "B")
-	stale.Stale = true
+	stale.Consistency = api.Eventual
 	if _, err := x.Execute(servicetest.Context(t), stale); !refusedAs(err, commands.NotFound) {
 		t.Errorf("a client that takes a stale refusal got %v", err)
+	}
+	// A barrier is appended for a client that wants proof, and it is no proof that the
+	// model is there.
+	sure := change(t, commands.Patch, c.ID, "B")
+	sure.Consistency = api.Linearizable
+	if _, err := x.Execute(servicetest.Context(t), sure); !errors.Is(err, commands.ErrBehind) {
+		t.Errorf("got %v, want ErrBehind", err)
 	}
 	// And what it appends, it never hears of again: that is unknown, not failed.
 	if _, err := x.Execute(servicetest.Context(t), create(t, "b@example.com")); !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 		t.Errorf("got %v, want ErrOutcomeUnknown", err)
+	}
+}
+
+// A client that wants proof has a barrier appended before it is refused, and only then.
+func TestRefusalsThatAreProved(t *testing.T) {
+	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
+	c := create(t, "ada@example.com")
+	c.Consistency = api.Linearizable
+	if r := must(t, s, c); r.Position != 1 {
+		t.Errorf("a write that holds is at position %d", r.Position)
+	}
+	for i, consistency := range []api.Consistency{api.Linearizable, api.Strong, api.Unasked, api.Eventual} {
+		refused := change(t, commands.Patch, id, "B")
+		refused.Consistency = consistency
+		if _, err := s.Execute(servicetest.Context(t), refused); !refusedAs(err, commands.NotFound) {
+			t.Errorf("%q: got %v", consistency, err)
+		}
+		taken := create(t, "ada@example.com")
+		taken.Consistency = consistency
+		if o := s.ExecuteBatch(servicetest.Context(t), []commands.Command{taken}); !refusedAs(o[0].Err, commands.Taken) {
+			t.Errorf("%q: a batch got %v", consistency, o[0].Err)
+		}
+		if end, err := s.Log.End(servicetest.Context(t)); err != nil || end != 3 {
+			t.Errorf("%q (%d): the log ends at %d, %v", consistency, i, end, err)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ func New(n *node.Node, writes settings.Writes) *API {
 	return &API{
 		Executor: &Executor{
 			Log: n.Log, Model: n.Model, Wait: writes.Wait,
-			Source: "/clusterlite/" + n.Role + "/" + n.NodeID,
+			Source: n.Source(),
 		},
 		Collections: n.Collections,
 		MaxBody:     int(n.MaxBody),

@@ -16,7 +16,7 @@ import (
 // freshen waits until the model is as fresh as the request asks, and tells which
 // consistency that gives. The error is a problem.
 func (a *API) freshen(r *http.Request) (api.Consistency, error) {
-	asked, err := api.AskedConsistency(r, api.Strong, api.Eventual)
+	asked, err := api.AskedConsistency(r, api.Strong, api.Linearizable, api.Eventual)
 	if err != nil {
 		return "", err
 	}
@@ -34,25 +34,43 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.Wait)
 	defer cancel()
 	target, given := events.Position(least), want
-	if want == api.Strong {
-		end, err := a.Log.End(ctx)
-		switch {
-		case err == nil:
-			target = max(target, end)
-		case asked == api.Unasked:
-			// Better an older answer that says so than none: see docs/design.md.
-			given = api.Eventual
-		default:
-			return "", problem.BrokerUnreachable.Because(err, "The read asks for strong consistency, and the broker can't be asked where the log ends.")
-		}
+	end, err := a.end(ctx, want)
+	switch {
+	case err == nil:
+		target = max(target, end)
+	case asked == api.Unasked:
+		// Better an older answer that says so than none: see docs/design.md.
+		given = api.Eventual
+	default:
+		return "", err
 	}
 	if err := a.waitFor(ctx, target); err != nil {
 		return "", err
 	}
-	if err := a.Model.Err(); err != nil && given == api.Strong {
+	if err := a.Model.Err(); err != nil && given != api.Eventual {
 		return "", stopped(err)
 	}
 	return given, nil
+}
+
+// end gives the position that a consistency needs. The error is a problem.
+func (a *API) end(ctx context.Context, want api.Consistency) (events.Position, error) {
+	switch want {
+	case api.Strong:
+		end, err := a.Log.End(ctx)
+		if err != nil {
+			return 0, problem.BrokerUnreachable.Because(err, "The read asks for strong consistency, and the broker can't be asked where the log ends.")
+		}
+		return end, nil
+	case api.Linearizable:
+		end, err := a.Log.Barrier(ctx)
+		if err != nil {
+			return 0, problem.BrokerUnreachable.Because(err, "The read asks to be linearizable, and no broker has proved in time that it leads the log.")
+		}
+		return end, nil
+	default:
+		return 0, nil
+	}
 }
 
 func (a *API) waitFor(ctx context.Context, target events.Position) error {

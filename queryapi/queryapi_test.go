@@ -3,7 +3,9 @@ package queryapi_test
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +78,38 @@ func TestAReadSeesWhatWasWrittenBefore(t *testing.T) {
 	}
 }
 
+// Reads that are linearizable share barriers, and see what was written before.
+func TestLinearizableReads(t *testing.T) {
+	n := newNode(t)
+	const clients, each = 32, 10
+	var wait sync.WaitGroup
+	for i := range clients {
+		wait.Go(func() {
+			for k := range each {
+				id, at := n.created(i*each + k)
+				r := n.get("/users/"+id, 200, "Clusterlite-Consistency: linearizable")
+				if got := r.Header.Get(api.HeaderConsistency); got != "linearizable" {
+					t.Errorf("consistency %q", got)
+				}
+				if p, err := strconv.ParseInt(r.Header.Get(api.HeaderPosition), 10, 64); err != nil || events.Position(p) <= at {
+					t.Errorf("position %d, %v after an append that gave %d: no barrier lies between", p, err, at)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	end, err := n.log.End(servicetest.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if barriers := int64(end) - clients*each; barriers == 0 || barriers > clients*each/2 {
+		t.Errorf("%d barriers for %d reads", barriers, clients*each)
+	}
+	if voids, err := n.model.VoidCounts(servicetest.Context(t)); err != nil || len(voids) > 0 {
+		t.Errorf("voids: %v, %v", voids, err)
+	}
+}
+
 func TestWithoutTheBroker(t *testing.T) {
 	n := newNode(t)
 	id, at := n.created(1)
@@ -89,6 +123,7 @@ func TestWithoutTheBroker(t *testing.T) {
 		{nil, 200, "eventual"},
 		{[]string{"Clusterlite-Consistency: eventual"}, 200, "eventual"},
 		{[]string{"Clusterlite-Consistency: strong"}, 503, ""},
+		{[]string{"Clusterlite-Consistency: linearizable"}, 503, ""},
 		{[]string{fmt.Sprintf("Clusterlite-Min-Position: %d", at)}, 200, "eventual"},
 		{[]string{"Clusterlite-Consistency: eventual", "Clusterlite-Min-Position: 1"}, 200, "eventual"},
 	} {
@@ -122,7 +157,7 @@ func TestANodeThatIsBehind(t *testing.T) {
 	api.Mount(e, a.Service())
 	n := node{e, t, b, log, model}
 	id, at := n.created(1)
-	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: eventual", fmt.Sprintf("Clusterlite-Min-Position: %d", at)}} {
+	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: linearizable"}, {"Clusterlite-Consistency: eventual", fmt.Sprintf("Clusterlite-Min-Position: %d", at)}} {
 		r := n.get("/users/"+id, 503, headers...)
 		if body := servicetest.Body(t, r); !strings.Contains(body, "/not-ready") && !strings.Contains(body, "/read-model-behind") {
 			t.Errorf("%v: %s", headers, body)

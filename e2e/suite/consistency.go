@@ -41,7 +41,7 @@ func consistency(t *testing.T, target Target) {
 	})
 	t.Run("reads tell the consistency that they give", func(t *testing.T) {
 		e := target.Create(t, "Ada")
-		for asked, given := range map[string]string{"": "strong", "strong": "strong", "eventual": "eventual"} {
+		for asked, given := range map[string]string{"": "strong", "strong": "strong", "linearizable": "linearizable", "eventual": "eventual"} {
 			for _, path := range []string{"/users/" + e.ID, "/users?limit=1"} {
 				r := target.Do(t, "GET", path, "", "Clusterlite-Consistency: "+asked, "Clusterlite-Min-Position: 1")
 				if r.Header.Get("Clusterlite-Consistency") != given {
@@ -51,6 +51,17 @@ func consistency(t *testing.T, target Target) {
 		}
 		target.Do(t, "GET", "/users/"+e.ID, "", "Clusterlite-Consistency: perfect").Problem(t, 400, "malformed-request")
 		target.Do(t, "DELETE", "/users/"+e.ID, "", "Clusterlite-Consistency: perfect").Problem(t, 400, "malformed-request")
+	})
+	t.Run("linearizable costs a barrier, strong none", func(t *testing.T) {
+		e := target.Create(t, "Ada")
+		at := func(consistency string) int64 {
+			return target.Do(t, "GET", "/users/"+e.ID, "", "Clusterlite-Consistency: "+consistency).Want(t, 200).Position(t)
+		}
+		before := at("strong")
+		if proved := at("linearizable"); proved <= before {
+			t.Errorf("position %d after %d", proved, before)
+		}
+		target.Do(t, "DELETE", absent, "", "Clusterlite-Consistency: linearizable").Problem(t, 404, "not-found")
 	})
 	t.Run("a read waits for its position", func(t *testing.T) {
 		for range 20 {

@@ -9,7 +9,6 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -24,27 +23,12 @@ const MaxRecordBytes = 8 << 20
 // ctx, ends the wait before it is known. Events whose outcome is unknown may still be
 // appended for some seconds after the return.
 func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Position, error) {
+	if len(batch) == 0 {
+		return 0, errors.New("append of no events")
+	}
 	messages := make([]*message.Message, len(batch))
 	for i, e := range batch {
 		messages[i] = events.NewMessage(e)
-	}
-	return l.publish(ctx, messages)
-}
-
-// AppendBarrier appends a record that only moves the position, and returns the position
-// after it. Its success proves that whoever took it still leads the log, so everything
-// acknowledged before the call lies before it. Errors as for [Log.Append].
-func (l *Log) AppendBarrier(ctx context.Context, source string) (events.Position, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return 0, fmt.Errorf("make a barrier's id: %w", err)
-	}
-	return l.publish(ctx, []*message.Message{events.NewBarrier(id.String(), source, time.Now())})
-}
-
-func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.Position, error) {
-	if len(messages) == 0 {
-		return 0, errors.New("append of no events")
 	}
 	if !l.Reachable() {
 		return 0, ErrUnreachable
@@ -53,14 +37,11 @@ func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.
 	if err != nil {
 		return 0, err
 	}
-	receipt := &receipt{left: len(messages), done: make(chan error, 1)}
-	for _, m := range messages {
-		m.SetContext(context.WithValue(context.Background(), receiptKey{}, receipt))
-	}
+	receipt, done := newReceipt(messages), make(chan error, 1)
 	// Publish knows no context. It ends by itself, when the producer's retries do.
-	l.work.Go(func() { receipt.done <- p.Publish(l.config.Topic, messages...) })
+	l.work.Go(func() { done <- p.Publish(l.config.Topic, messages...) })
 	select {
-	case err := <-receipt.done:
+	case err := <-done:
 		return receipt.position, appendError(err)
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
@@ -87,10 +68,19 @@ type receipt struct {
 	left     int // messages that Publish has not handed over yet
 	batch    []*sarama.ProducerMessage
 	position events.Position
-	done     chan error
 }
 
 type receiptKey struct{}
+
+// newReceipt gives the receipt for one Publish of the messages. Its position is there
+// once Publish has returned nil.
+func newReceipt(messages []*message.Message) *receipt {
+	r := &receipt{left: len(messages)}
+	for _, m := range messages {
+		m.SetContext(context.WithValue(context.Background(), receiptKey{}, r))
+	}
+	return r
+}
 
 // publisher is Watermill's publisher over a producer that acknowledges only what is
 // on all in-sync replicas.
@@ -105,17 +95,23 @@ func (l *Log) connectPublisher() (*publisher, error) {
 	if l.publisher != nil {
 		return l.publisher, nil
 	}
+	var err error
+	l.publisher, err = l.newPublisher(l.producerConfig())
+	return l.publisher, err
+}
+
+// newPublisher connects a publisher.
+func (l *Log) newPublisher(config *sarama.Config) (*publisher, error) {
 	p, err := kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers:               l.config.Brokers,
 		Marshaler:             receiptMarshaler{},
-		OverwriteSaramaConfig: l.producerConfig(),
+		OverwriteSaramaConfig: config,
 		Tracer:                batchTracer{},
 	}, l.wm)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	l.publisher = &publisher{p}
-	return l.publisher, nil
+	return &publisher{p}, nil
 }
 
 // producerConfig asks for what makes an acknowledged append durable. Sarama's defaults

@@ -3,7 +3,6 @@ package eventlog
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,49 +14,22 @@ import (
 // probeInterval is how often a broker that is away is asked whether it is back.
 const probeInterval = 250 * time.Millisecond
 
-// endAsker asks for the end of the log, one question for all that wait. A caller is
-// only ever served by a question that was asked after it came: an answer already under
-// way may be older than a write that the caller has seen acknowledged.
+// endAsker asks for the end of the log, one question for all that wait.
 type endAsker struct {
-	log  *Log
+	log *Log
+	callers
 	down atomic.Bool
-	wake chan struct{}
-
-	mu      sync.Mutex
-	waiting []chan<- endAnswer
 
 	client sarama.Client // used by run alone
 }
 
-type endAnswer struct {
-	end events.Position
-	err error
-}
-
-func newEndAsker(l *Log) *endAsker {
-	return &endAsker{log: l, wake: make(chan struct{}, 1)}
-}
+func newEndAsker(l *Log) *endAsker { return &endAsker{log: l, callers: newCallers()} }
 
 func (a *endAsker) ask(ctx context.Context) (events.Position, error) {
 	if a.down.Load() {
 		return 0, ErrUnreachable
 	}
-	answer := make(chan endAnswer, 1)
-	a.mu.Lock()
-	a.waiting = append(a.waiting, answer)
-	a.mu.Unlock()
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-	select {
-	case got := <-answer:
-		return got.end, got.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-a.log.ctx.Done():
-		return 0, ErrClosed
-	}
+	return a.wait(ctx, a.log.ctx.Done())
 }
 
 // run asks until the log is closed. While the broker is away it probes, so that
@@ -71,23 +43,17 @@ func (a *endAsker) run() {
 		select {
 		case <-a.log.ctx.Done():
 			return
-		case <-a.wake:
+		case <-a.called:
 		case <-probe.C:
 		}
-		a.mu.Lock()
-		waiting := a.waiting
-		a.waiting = nil
-		a.mu.Unlock()
-
+		answerAll := a.take()
 		end, err := a.question()
 		if err != nil {
 			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 			probe.Reset(probeInterval)
 		}
 		a.tell(err)
-		for _, w := range waiting {
-			w <- endAnswer{end, err}
-		}
+		answerAll(end, err)
 	}
 }
 

@@ -37,9 +37,13 @@ type Config struct {
 	Topic string
 	// ClientID is how the broker's own log and quotas name this process.
 	ClientID string
+	// Source names this process in the records that the log appends of its own:
+	// barriers. For example /clusterlite/query/query-1.
+	Source string
 	// Logger takes what an operator has to know. Nil discards it.
 	Logger *slog.Logger
-	// AskTimeout bounds one question to the broker. Zero means one second.
+	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
+	// Zero means one second.
 	AskTimeout time.Duration
 }
 
@@ -57,9 +61,10 @@ func (c Config) withDefaults() Config {
 // whenever the connection is lost, so it can be opened while no broker runs. Safe for
 // concurrent use.
 type Log struct {
-	config Config
-	wm     watermill.LoggerAdapter
-	end    *endAsker
+	config   Config
+	wm       watermill.LoggerAdapter
+	end      *endAsker
+	barriers *barriers
 
 	ctx  context.Context // done when the log is closed
 	stop context.CancelFunc
@@ -82,8 +87,9 @@ func Open(config Config) (*Log, error) {
 		ctx:    ctx,
 		stop:   stop,
 	}
-	l.end = newEndAsker(l)
+	l.end, l.barriers = newEndAsker(l), newBarriers(l)
 	l.work.Go(l.end.run)
+	l.work.Go(l.barriers.run)
 	return l, nil
 }
 
@@ -95,6 +101,26 @@ func (l *Log) Topic() string { return l.config.Topic }
 // came before it was asked. It returns [ErrUnreachable] at once while the broker is
 // known to be away, and ctx.Err() if ctx ends first.
 func (l *Log) End(ctx context.Context) (events.Position, error) { return l.end.ask(ctx) }
+
+// Barrier appends a record that only moves the position, and returns the position after
+// it. Its success proves that whoever took it still leads the log, so every event whose
+// append was acknowledged before the call lies before it, also where [Log.End] is asked
+// of a leader that was deposed and doesn't know it. One barrier serves all callers that
+// came before it was sent. It returns [ErrUnreachable] if the append was not confirmed
+// in twice Config.AskTimeout, at once while the broker is known to be away, and ctx.Err() if ctx
+// ends first. A barrier that was not confirmed does no harm if it is appended after all.
+func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
+	if !l.Reachable() {
+		return 0, ErrUnreachable
+	}
+	return l.barriers.wait(ctx, l.ctx.Done())
+}
+
+// Barriers tells how many barriers were appended since the log was opened, and how many
+// were not confirmed.
+func (l *Log) Barriers() (appended, failed int64) {
+	return l.barriers.appended.Load(), l.barriers.failed.Load()
+}
 
 // Reachable reports whether the broker answered the last question. It starts true.
 func (l *Log) Reachable() bool { return !l.end.down.Load() }

@@ -117,7 +117,7 @@ func TestAppendAndRead(t *testing.T) {
 	if p, err := l.Append(ctx, written[1:]...); err != nil || p != 10 {
 		t.Fatalf("got %d, %v", p, err)
 	}
-	if p, err := l.AppendBarrier(ctx, "/test"); err != nil || p != 11 {
+	if p, err := l.Barrier(ctx); err != nil || p != 11 {
 		t.Fatalf("got %d, %v", p, err)
 	}
 	if end, err := l.End(ctx); err != nil || end != 11 {
@@ -387,6 +387,9 @@ func TestAfterClose(t *testing.T) {
 	}
 	if _, err := l.End(deadline(t)); !errors.Is(err, eventlog.ErrClosed) {
 		t.Errorf("end: %v", err)
+	}
+	if _, err := l.Barrier(deadline(t)); !errors.Is(err, eventlog.ErrClosed) {
+		t.Errorf("barrier: %v", err)
 	}
 	if _, err := l.Describe(deadline(t)); !errors.Is(err, eventlog.ErrClosed) {
 		t.Errorf("describe: %v", err)

@@ -35,7 +35,7 @@ func parameters() openapi3.ParametersMap {
 		"limit":          parameter(openapi3.NewQueryParameter("limit"), "The most entities of a page, 100 unless told. With application/x-ndjson, of the stream; all unless told.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000)),
 		"after":          parameter(openapi3.NewQueryParameter("after"), "The cursor from a Link of this list, with the same sort.", openapi3.NewStringSchema()),
 		"count":          parameter(openapi3.NewQueryParameter("count"), "Asks for Total-Count.", openapi3.NewBoolSchema()),
-		"consistency":    parameter(openapi3.NewHeaderParameter(api.HeaderConsistency), "How fresh the answer is to be: strong, eventual.", openapi3.NewStringSchema()),
+		"consistency":    parameter(openapi3.NewHeaderParameter(api.HeaderConsistency), "Of a read, how fresh the answer is to be; of a write, how a refusal is made sure of: strong, linearizable, eventual.", openapi3.NewStringSchema()),
 		"minPosition":    parameter(openapi3.NewHeaderParameter(api.HeaderMinPosition), "Waits until the node has applied this position.", openapi3.NewIntegerSchema().WithMin(0)),
 		"ifMatch":        parameter(openapi3.NewHeaderParameter("If-Match"), `The versions on which the write may happen, as "3".`, openapi3.NewStringSchema()),
 		"ifNoneMatch":    parameter(openapi3.NewHeaderParameter("If-None-Match"), "The tags that the client has: 304 if one is current.", openapi3.NewStringSchema()),

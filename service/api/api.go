@@ -69,10 +69,14 @@ type Consistency string
 // The consistencies.
 const (
 	// Unasked is what a client gets that says nothing.
-	Unasked      Consistency = ""
-	Strong       Consistency = "strong"
-	Eventual     Consistency = "eventual"
+	Unasked Consistency = ""
+	// Strong sees all that was acknowledged before, as far as the broker that leads the
+	// log knows it.
+	Strong Consistency = "strong"
+	// Linearizable has that broker prove that it does.
 	Linearizable Consistency = "linearizable"
+	// Eventual is what the node has.
+	Eventual Consistency = "eventual"
 )
 
 // AskedConsistency reads what the client asks for. The error is a problem.

@@ -59,6 +59,9 @@ func TestHeaders(t *testing.T) {
 	if c, err := AskedConsistency(request(HeaderConsistency, "eventual"), Strong, Eventual); c != Eventual || err != nil {
 		t.Errorf("got %q, %v", c, err)
 	}
+	if c, err := AskedConsistency(request(HeaderConsistency, "linearizable"), Strong, Linearizable); c != Linearizable || err != nil {
+		t.Errorf("got %q, %v", c, err)
+	}
 	for _, values := range [][]string{{"Strong"}, {""}, {"strong", "strong"}, {"linearizable"}} {
 		if _, err := AskedConsistency(request(HeaderConsistency, values...), Strong, Eventual); err == nil {
 			t.Errorf("%v is taken", values)

@@ -56,6 +56,9 @@ type Node struct {
 	group *process.Group
 }
 
+// Source names the node in the records that it appends.
+func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeID }
+
 // Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node
 // can't start, if its projection refuses its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
@@ -106,7 +109,7 @@ func (n *Node) lock(ctx context.Context) error {
 
 func (n *Node) openModel(ctx context.Context) (err error) {
 	n.Log, err = eventlog.Open(eventlog.Config{
-		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Logger: n.Logger,
+		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
 	})
 	if err != nil {
 		return err

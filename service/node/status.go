@@ -41,6 +41,8 @@ func registerMetrics(r *prometheus.Registry, model *projections.Projection, log 
 	counter("clusterlite_applied_records_total", "Records applied since start.", func() float64 { return float64(model.Speed().Records) })
 	counter("clusterlite_applied_batches_total", "Transactions that applied them.", func() float64 { return float64(model.Speed().Batches) })
 	gauge("clusterlite_broker_reachable", "1 while the broker answers.", func() float64 { return bit(log.Reachable()) })
+	counter("clusterlite_barriers_total", "Barriers appended, each for all requests that waited for one.", func() float64 { appended, _ := log.Barriers(); return float64(appended) })
+	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := log.Barriers(); return float64(failed) })
 	gauge("clusterlite_projection_stopped", "1 once the projection has stopped for good.", func() float64 { return bit(model.Err() != nil) })
 }
 

@@ -1,0 +1,143 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// barrierPause is between the tries to append one barrier.
+const barrierPause = 100 * time.Millisecond
+
+// barrierPatience bounds what one barrier may take, elections and new connections
+// included. Those that came while it was under way wait for the next one.
+func (c Config) barrierPatience() time.Duration { return 2 * c.AskTimeout }
+
+// barriers appends barriers, one for all that wait. It has a publisher of its own: a
+// write is worth a minute of patience, and what waits behind it in one connection waits
+// as long; a barrier that was not confirmed is dropped, and does no harm if it comes by
+// later or twice.
+type barriers struct {
+	log *Log
+	callers
+	appended, failed atomic.Int64
+
+	publisher *publisher // used by run alone; nil while not connected
+}
+
+func newBarriers(l *Log) *barriers { return &barriers{log: l, callers: newCallers()} }
+
+// run appends a barrier for whoever calls until the log is closed.
+func (b *barriers) run() {
+	defer func() {
+		if b.publisher != nil {
+			_ = b.publisher.Close() // nothing is lost with it
+		}
+	}()
+	for {
+		select {
+		case <-b.log.ctx.Done():
+			return
+		case <-b.called:
+		}
+		answerAll := b.take()
+		p, err := b.append()
+		if err != nil {
+			b.failed.Add(1)
+		} else {
+			b.appended.Add(1)
+		}
+		answerAll(p, err)
+	}
+}
+
+func (b *barriers) append() (events.Position, error) {
+	patience := b.log.config.barrierPatience()
+	ctx, cancel := context.WithTimeout(b.log.ctx, patience)
+	defer cancel()
+	for {
+		if !b.log.Reachable() {
+			return 0, ErrUnreachable
+		}
+		p, err := b.try(ctx)
+		if err == nil {
+			return p, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: a barrier was not confirmed within %s: %w", ErrUnreachable, patience, err)
+		case <-time.After(barrierPause):
+		}
+	}
+}
+
+// try appends one barrier. A publisher that fails is given up, and the next try starts
+// from the bootstrap list. When ctx ends the try is left to itself: it ends when its
+// connection's deadlines do, and closes what it has.
+func (b *barriers) try(ctx context.Context) (events.Position, error) {
+	type outcome struct {
+		publisher *publisher
+		position  events.Position
+		err       error
+	}
+	done := make(chan outcome)
+	p := b.publisher
+	b.publisher = nil
+	b.log.work.Go(func() {
+		var o outcome
+		if o.publisher = p; p == nil {
+			o.publisher, o.err = b.log.newPublisher(b.log.barrierConfig())
+		}
+		if o.err == nil {
+			o.position, o.err = b.publish(o.publisher)
+		}
+		select {
+		case done <- o:
+		case <-ctx.Done():
+			if o.publisher != nil {
+				_ = o.publisher.Close() // nothing is lost with it
+			}
+		}
+	})
+	select {
+	case o := <-done:
+		if o.err != nil && o.publisher != nil {
+			_ = o.publisher.Close()
+			o.publisher = nil
+		}
+		b.publisher = o.publisher
+		return o.position, o.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (b *barriers) publish(p *publisher) (events.Position, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return 0, fmt.Errorf("make a barrier's id: %w", err)
+	}
+	m := events.NewBarrier(id.String(), b.log.config.Source, time.Now())
+	r := newReceipt([]*message.Message{m})
+	err = p.Publish(b.log.config.Topic, m)
+	return r.position, err
+}
+
+// barrierConfig is for appends that prove something only if they are confirmed soon.
+func (l *Log) barrierConfig() *sarama.Config {
+	c := l.clientConfig()
+	c.Producer.RequiredAcks = sarama.WaitForAll
+	c.Producer.Return.Successes = true
+	c.Producer.Retry.Max = 0 // a new connection finds a new leader sooner
+	c.Producer.Timeout = l.config.barrierPatience()
+	c.Net.ReadTimeout = l.config.barrierPatience()
+	c.Net.WriteTimeout = l.config.barrierPatience()
+	return c
+}
