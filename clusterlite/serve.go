@@ -32,18 +32,18 @@ type serve struct {
 // brokerDir is where, in the data folder, the embedded broker has its log.
 const brokerDir = "broker"
 
-func (s serve) run(ctx context.Context, stdout, stderr io.Writer) error {
+func (s serve) Run(ctx context.Context, out streams) error {
 	if err := s.SetDefaults("all"); err != nil {
 		return err
 	}
 	return node.Run(ctx, node.Config{
-		Role: "all", Node: s.Node, Kafka: settings.Kafka{Topic: s.Topic}, HTTP: s.HTTP, Stderr: stderr,
+		Role: "all", Node: s.Node, Kafka: settings.Kafka{Topic: s.Topic}, HTTP: s.HTTP, Stderr: out.stderr,
 		Before: s.startBroker,
 		Mount: func(e *echo.Echo, n *node.Node) {
 			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)
 			api.Mount(e, reads.Service(), writes.Service())
 		},
-		Ready: func(n *node.Node) { greet(stdout, n) },
+		Ready: func(n *node.Node) { greet(out.stdout, n) },
 	})
 }
 

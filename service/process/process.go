@@ -17,6 +17,10 @@ import (
 // A Run is a program: it returns when ctx ends, or when it is done.
 type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
+// ErrTold is returned by a program that failed, or found what it was to find, and has
+// said so itself.
+var ErrTold = errors.New("the program has told what is wrong")
+
 // Main runs a program until it is done, or until SIGTERM or SIGINT asks it to stop; a
 // second signal ends it at once. It exits with 0 if all went well, 1 if it failed, 2 if
 // it was called wrongly.
@@ -34,6 +38,11 @@ func exitStatus(err error, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintln(stderr, err)
 		return 2
+	case errors.Is(err, ErrTold):
+		return 1
+	case errors.Is(err, context.Canceled):
+		_, _ = fmt.Fprintln(stderr, "stopped before it was done")
+		return 1
 	default:
 		_, _ = fmt.Fprintln(stderr, "failed:", err)
 		return 1

@@ -61,15 +61,18 @@ func TestExitStatus(t *testing.T) {
 	for _, s := range []struct {
 		err    error
 		status int
+		says   string
 	}{
-		{nil, 0},
-		{settings.ErrHelp, 0},
-		{&settings.ErrUsage{Err: errors.New("no such flag")}, 2},
-		{fmt.Errorf("x: %w", &settings.ErrUsage{Err: errors.New("no such flag")}), 2},
-		{errors.New("broken"), 1},
+		{nil, 0, ""},
+		{settings.ErrHelp, 0, ""},
+		{&settings.ErrUsage{Err: errors.New("no such flag")}, 2, "no such flag\n"},
+		{fmt.Errorf("x: %w", &settings.ErrUsage{Err: errors.New("no such flag")}), 2, "x: no such flag\n"},
+		{errors.New("broken"), 1, "failed: broken\n"},
+		{fmt.Errorf("copy: %w", context.Canceled), 1, "stopped before it was done\n"},
+		{ErrTold, 1, ""},
 	} {
 		var stderr bytes.Buffer
-		if got := exitStatus(s.err, &stderr); got != s.status || (stderr.Len() > 0) != (s.status > 0) {
+		if got := exitStatus(s.err, &stderr); got != s.status || stderr.String() != s.says {
 			t.Errorf("%v: %d, %q", s.err, got, stderr.String())
 		}
 	}

@@ -1,0 +1,58 @@
+package progress
+
+import (
+	"io"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+const (
+	// redraw is how often a bar is drawn.
+	redraw = 150 * time.Millisecond
+	// barWidth is that of the bar alone, in characters.
+	barWidth = 40
+)
+
+// showBar draws a bar until the task ends, and leaves it there.
+func (t *Task) showBar(w io.Writer) {
+	container := mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(redraw))
+	figures := func(s decor.Statistics) string {
+		if s.Aborted {
+			return t.outcome()
+		}
+		return t.figures()
+	}
+	bar := container.New(0, filler(), // of no total: it never ends by itself
+		mpb.BarWidth(barWidth),
+		mpb.PrependDecorators(decor.Name(t.what+" ")),
+		mpb.AppendDecorators(decor.Any(figures)),
+	)
+	for goesOn := true; goesOn; {
+		goesOn = t.sampleFor(redraw)
+		bar.SetTotal(t.total.Load(), false)
+		bar.SetCurrent(t.done.Load())
+	}
+	bar.Abort(false)
+	container.Wait()
+}
+
+// filler is a bar, or a spinner as long as the total is not known.
+func filler() mpb.BarFillerBuilder {
+	return builder(func() mpb.BarFiller {
+		bar := mpb.BarStyle().Build()
+		spinner := mpb.SpinnerStyle().PositionLeft().Build()
+		return mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			if s.Total <= 0 {
+				return spinner.Fill(w, s)
+			}
+			return bar.Fill(w, s)
+		})
+	})
+}
+
+type builder func() mpb.BarFiller
+
+// Build makes a filler.
+func (b builder) Build() mpb.BarFiller { return b() }

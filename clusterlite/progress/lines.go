@@ -1,0 +1,52 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// showLines writes a line now and then, and a last one at the end.
+func (t *Task) showLines(w io.Writer) {
+	for {
+		// The error: who can't be told doesn't stop the task.
+		_, _ = fmt.Fprintf(w, "%s: %s\n", t.what, t.figures())
+		if !t.sampleFor(interval) {
+			break
+		}
+	}
+	_, _ = fmt.Fprintf(w, "%s: %s\n", t.what, t.outcome())
+}
+
+// figures are how far the task is: done, total, rate, time left.
+func (t *Task) figures() string {
+	text := t.amount()
+	r := t.rate.perSecond()
+	if r <= 0 {
+		return text
+	}
+	text += ", " + quantity(int64(r), t.unit) + "/s"
+	if left := t.total.Load() - t.done.Load(); left > 0 {
+		text += ", " + duration(float64(left)/r) + " left"
+	}
+	return text
+}
+
+// outcome is what has been done in the end, and how fast.
+func (t *Task) outcome() string {
+	took := time.Since(t.start).Seconds()
+	return fmt.Sprintf("%s in %s, %s/s", t.amount(), duration(took), quantity(int64(float64(t.done.Load())/took), t.unit))
+}
+
+// amount is what is done of what there is.
+func (t *Task) amount() string {
+	done, total := t.done.Load(), t.total.Load()
+	text := quantity(done, t.unit)
+	if total > 0 {
+		text += " of " + quantity(total, t.unit)
+	}
+	if t.unit != Bytes {
+		text += " " + t.unit
+	}
+	return text
+}

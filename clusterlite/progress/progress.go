@@ -1,0 +1,99 @@
+// Package progress tells people how far a long task is: on a terminal by a bar, with the
+// rate and the time left, else by a plain line every few seconds. A task that is over
+// within a second says nothing.
+package progress
+
+import (
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/term"
+)
+
+const (
+	// quiet is how long a task says nothing.
+	quiet = time.Second
+	// interval is between two lines where there is no terminal.
+	interval = 5 * time.Second
+	// sampling is how often the rate is measured.
+	sampling = 500 * time.Millisecond
+)
+
+// Bytes is the unit of a task that counts bytes; they are written as KiB, MiB and so on.
+const Bytes = "bytes"
+
+// A Task is a task that takes long. Safe for concurrent use.
+type Task struct {
+	what, unit  string
+	done, total atomic.Int64
+	start       time.Time
+	rate        rate
+	stop        chan struct{}
+	once        sync.Once
+	shown       sync.WaitGroup
+}
+
+// Start begins to tell how far a task is; what names it, and unit is what it counts, in
+// the plural, or [Bytes]. A total of zero is not known (yet). Progress goes to w, for
+// programs the standard error output: the standard output is for results. The caller
+// must call Done.
+func Start(w io.Writer, what string, total int64, unit string) *Task {
+	return start(w, what, total, unit, isTerminal(w))
+}
+
+func start(w io.Writer, what string, total int64, unit string, terminal bool) *Task {
+	t := &Task{what: what, unit: unit, start: time.Now(), stop: make(chan struct{})}
+	t.total.Store(total)
+	show := t.showLines
+	if terminal {
+		show = t.showBar
+	}
+	t.shown.Go(func() {
+		if t.sampleFor(quiet) {
+			show(w)
+		}
+	})
+	return t
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// Set tells how much is done, from the beginning of the task.
+func (t *Task) Set(done int64) { t.done.Store(done) }
+
+// Total tells how much there is in all. It may grow.
+func (t *Task) Total(n int64) { t.total.Store(n) }
+
+// Done ends the task, whether it was finished or not, and returns once the last of it is
+// shown. It may be called more than once.
+func (t *Task) Done() {
+	t.once.Do(func() { close(t.stop) })
+	t.shown.Wait()
+}
+
+// sampleFor measures the rate for a time. It returns false as soon as the task ends.
+func (t *Task) sampleFor(d time.Duration) (goesOn bool) {
+	over := time.NewTimer(d)
+	defer over.Stop()
+	again := time.NewTicker(sampling)
+	defer again.Stop()
+	for {
+		select {
+		case <-t.stop:
+			return false
+		case <-over.C:
+			t.sample()
+			return true
+		case <-again.C:
+			t.sample()
+		}
+	}
+}
+
+func (t *Task) sample() { t.rate.add(time.Now(), t.done.Load()) }

@@ -1,0 +1,40 @@
+package progress
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// quantity writes a number for people: 1,234,567, or 1.2 MiB.
+func quantity(n int64, unit string) string {
+	if unit == Bytes {
+		return bytesText(n)
+	}
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func bytesText(n int64) string {
+	if n < 1<<10 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	size, unit := float64(n)/(1<<10), 0
+	for ; size >= 1<<10 && unit < len("KMGTPE")-1; unit++ {
+		size /= 1 << 10
+	}
+	return fmt.Sprintf("%.1f %ciB", size, "KMGTPE"[unit])
+}
+
+// duration writes seconds as 9s, 2m10s or 1h5m: in whole seconds, above an hour in
+// minutes. Nobody waits a year for a task; what would take longer is shown as that.
+func duration(seconds float64) string {
+	d := time.Duration(min(seconds, 365*24*3600) * float64(time.Second)).Round(time.Second)
+	if d < time.Hour {
+		return d.String()
+	}
+	return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+}

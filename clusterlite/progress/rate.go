@@ -1,0 +1,42 @@
+package progress
+
+import (
+	"sync"
+	"time"
+)
+
+// window is how far back a rate looks: long enough to be steady, short enough to follow
+// a task that gets slower.
+const window = 15 * time.Second
+
+// A rate is how fast something goes. Safe for concurrent use; the zero value is ready.
+type rate struct {
+	mu      sync.Mutex
+	samples []sample // the oldest first
+}
+
+type sample struct {
+	at   time.Time
+	done int64
+}
+
+// add adds a measurement and drops those that have grown too old.
+func (r *rate) add(at time.Time, done int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.samples = append(r.samples, sample{at, done})
+	for len(r.samples) > 2 && at.Sub(r.samples[1].at) >= window {
+		r.samples = r.samples[1:]
+	}
+}
+
+// perSecond is zero as long as nothing is known.
+func (r *rate) perSecond() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.samples) < 2 {
+		return 0
+	}
+	first, last := r.samples[0], r.samples[len(r.samples)-1]
+	return max(0, float64(last.done-first.done)/last.at.Sub(first.at).Seconds())
+}

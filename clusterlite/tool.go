@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Every subcommand of the operator's tool is a struct in a file of its own, a line of
+// grammar, and keeps to this:
+//
+//   - It embeds output, gives an example in Help, and has
+//     Run(ctx context.Context, out streams) error.
+//   - Its result goes to out.stdout by print, and nothing else does; progress and warnings
+//     go to out.stderr.
+//   - It returns nil if all is well; process.ErrTold if its result has said what is
+//     wrong; a *settings.ErrUsage if it was called wrongly; else what failed. It returns
+//     soon after ctx ends, with ctx's error, and leaves everything as it was or whole.
+
+// streams are what a subcommand reads and writes.
+type streams struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// output is how a subcommand writes its result.
+type output struct {
+	Output string `name:"output" enum:"text,json" default:"text" help:"How the result is written: text, for people, or json, for programs (default ${default})."`
+}
+
+// A result is what a subcommand has found out or done. As JSON it is its fields.
+type result interface {
+	// Text writes it for people. The error is that of the writer.
+	Text(w io.Writer) error
+}
+
+// print writes the result to the standard output.
+func (o output) print(out streams, r result) error {
+	write := r.Text
+	if o.Output == "json" {
+		e := json.NewEncoder(out.stdout)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		write = func(io.Writer) error { return e.Encode(r) }
+	}
+	if err := write(out.stdout); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
