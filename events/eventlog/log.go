@@ -65,6 +65,8 @@ type Log struct {
 	wm       watermill.LoggerAdapter
 	end      *endAsker
 	barriers *barriers
+	// announcer tells the broker how far this process is.
+	announcer announcer
 
 	ctx  context.Context // done when the log is closed
 	stop context.CancelFunc
@@ -133,6 +135,7 @@ func (l *Log) Close() error {
 	l.publisher = nil
 	l.mu.Unlock()
 	l.work.Wait()
+	l.announcer.close()
 	if p != nil {
 		if err := p.Close(); err != nil {
 			return fmt.Errorf("close the publisher: %w", err)

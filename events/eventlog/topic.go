@@ -67,38 +67,38 @@ func (l *Log) Describe(ctx context.Context) (Info, error) {
 
 // withAdmin runs f with clients of its own, since such calls are rare, and returns when
 // ctx ends even if the broker hangs.
-func withAdmin(ctx context.Context, l *Log, f func(sarama.Client, sarama.ClusterAdmin) (Info, error)) (Info, error) {
+func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.ClusterAdmin) (T, error)) (none T, _ error) {
 	type answer struct {
-		info Info
-		err  error
+		value T
+		err   error
 	}
 	done := make(chan answer, 1)
 	l.work.Go(func() {
-		info, err := func() (Info, error) {
+		value, err := func() (none T, _ error) {
 			config := l.clientConfig()
 			config.Metadata.Full = true // to find the controller
 			config.Net.ReadTimeout = 5 * l.config.AskTimeout
 			config.Net.WriteTimeout = 5 * l.config.AskTimeout
 			client, err := sarama.NewClient(l.config.Brokers, config)
 			if err != nil {
-				return Info{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+				return none, fmt.Errorf("%w: %w", ErrUnreachable, err)
 			}
 			admin, err := sarama.NewClusterAdminFromClient(client)
 			if err != nil {
-				return Info{}, errors.Join(fmt.Errorf("%w: %w", ErrUnreachable, err), client.Close())
+				return none, errors.Join(fmt.Errorf("%w: %w", ErrUnreachable, err), client.Close())
 			}
 			defer func() { _ = admin.Close() }() // closes the client too
 			return f(client, admin)
 		}()
-		done <- answer{info, err}
+		done <- answer{value, err}
 	})
 	select {
 	case a := <-done:
-		return a.info, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		return Info{}, ctx.Err()
+		return none, ctx.Err()
 	case <-l.ctx.Done():
-		return Info{}, ErrClosed
+		return none, ErrClosed
 	}
 }
 
