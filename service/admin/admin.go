@@ -22,6 +22,8 @@ import (
 
 // A Source is what a process tells of itself. All are called concurrently.
 type Source struct {
+	// Node is the process's name.
+	Node string
 	// Ready says why the process is not ready; nil if it is.
 	Ready func() error
 	// Status gives what /status shows, as JSON.
@@ -79,7 +81,22 @@ func Handler(s Source) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		Refuse(w, problem.NotFound.New("There is nothing at this path."))
 	})
-	return mux
+	return addressed(s.Node, mux)
+}
+
+// HeaderNode names the node that a request to an admin listener is meant for.
+const HeaderNode = "Clusterlite-Node"
+
+// addressed refuses what is meant for another node: addresses change hands, above all
+// those on loopback, and an order must not reach whoever has one now.
+func addressed(node string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if meant := r.Header.Get(HeaderNode); meant != "" && meant != node {
+			Refuse(w, problem.Misdirected.New("This is node "+node+"."))
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // allow lists the methods as the header field Allow has it.

@@ -14,6 +14,7 @@ import (
 func TestAdmin(t *testing.T) {
 	var notReady error
 	h := admin.Handler(admin.Source{
+		Node:     "query-1",
 		Ready:    func() error { return notReady },
 		Status:   func(context.Context) (any, error) { return map[string]int{"position": 7}, nil },
 		Registry: admin.NewRegistry(),
@@ -44,6 +45,12 @@ func TestAdmin(t *testing.T) {
 	}
 	if r := servicetest.Do(h, "POST", "/livez", ""); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
 		t.Errorf("got %d", r.StatusCode)
+	}
+	for node, status := range map[string]int{"": 200, "query-1": 200, "query-2": 421} {
+		r := servicetest.Do(h, "GET", "/livez", "", admin.HeaderNode+": "+node)
+		if body := servicetest.Body(t, r); r.StatusCode != status || status == 421 && !strings.Contains(body, "query-1") {
+			t.Errorf("for node %q: %d %s", node, r.StatusCode, body)
+		}
 	}
 	s.Close()
 	for _, gone := range []string{addr, "nonsense"} {

@@ -54,6 +54,7 @@ type Node struct {
 	API, Admin net.Addr
 
 	group *process.Group
+	cause error // why the node stops, if nobody asked it to
 }
 
 // Source names the node in the records that it appends.
@@ -68,6 +69,7 @@ func Run(ctx context.Context, config Config) error {
 	if err == nil {
 		err = n.group.Wait(ctx)
 	}
+	n.cause = err
 	if ctx.Err() != nil {
 		n.Logger.Info("stopping")
 	}
@@ -122,6 +124,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 		return err
 	}
 	n.group.Defer("the projection's file", n.Model.Close)
+	n.group.Defer("the announcement", n.farewell)
 	n.group.Go("the projection", n.Model.Run)
 	return nil
 }
@@ -142,6 +145,7 @@ func (n *Node) listen() error {
 	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody)})
 	n.Mount(e, n)
 	adminHandler := admin.Handler(admin.Source{
+		Node:     n.NodeID,
 		Ready:    func() error { return n.Model.Ready(n.ReadyLag) },
 		Status:   n.status,
 		Registry: n.Registry,
@@ -149,6 +153,7 @@ func (n *Node) listen() error {
 	n.group.Go("the admin listener", func(ctx context.Context) error { return web.Serve(ctx, adminListener, adminHandler, n.Logger) })
 	n.group.Go("the API", func(ctx context.Context) error { return web.Serve(ctx, apiListener, e, n.Logger) })
 	n.Logger.Info("listening", "api", n.API.String(), "admin", n.Admin.String(), "role", n.Role, "position", n.Model.Position(), "version", process.Version())
+	n.group.Go("the announcements", n.announce)
 	n.group.Go("the watch for readiness", func(stopping context.Context) error {
 		n.awaitReady(stopping)
 		<-stopping.Done()

@@ -78,6 +78,7 @@ var (
 	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this key is not done yet", http.StatusConflict, time.Second}
 	VersionMismatch      = Kind{"version-mismatch", "The resource has another version", http.StatusPreconditionFailed, 0}
 	BodyTooLarge         = Kind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge, 0}
+	Misdirected          = Kind{"misdirected", "The request is meant for another node", http.StatusMisdirectedRequest, 0}
 	UnsupportedMediaType = Kind{"unsupported-media-type", "The body is of another type", http.StatusUnsupportedMediaType, 0}
 	InvalidDocument      = Kind{"invalid-document", "The document is not valid", http.StatusUnprocessableEntity, 0}
 	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The key belongs to another request", http.StatusUnprocessableEntity, 0}

@@ -25,6 +25,9 @@ type Node struct {
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"Not ready once behind the log for longer, e.g. 30s (default ${default})."`
 	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"How log lines are written: text or json (default ${default})."`
 	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error (default ${default})."`
+
+	// AdminAdvertise is empty unless it is set.
+	AdminAdvertise string `name:"admin-advertise" env:"CLUSTERLITE_ADMIN_ADVERTISE" placeholder:"HOST:PORT" help:"Where the operator's tool reaches the admin listener. Default: where it is bound, or the host's name if that is every address."`
 }
 
 // Kafka says where the log is.
@@ -91,6 +94,11 @@ func (n *Node) Validate() error {
 	}
 	if err := checkAddr("http-addr", n.HTTPAddr); err != nil {
 		return err
+	}
+	if n.AdminAdvertise != "" {
+		if err := checkAddr("admin-advertise", n.AdminAdvertise); err != nil {
+			return err
+		}
 	}
 	return checkAddr("admin-addr", n.AdminAddr)
 }

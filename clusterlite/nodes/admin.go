@@ -1,0 +1,96 @@
+package nodes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// connectTimeout is how long a node may take to accept a connection.
+const connectTimeout = 2 * time.Second
+
+// client keeps no connection: the tool asks rarely, and a node that stops should not
+// wait for it.
+var client = &http.Client{Transport: &http.Transport{
+	DialContext:       (&net.Dialer{Timeout: connectTimeout}).DialContext,
+	DisableKeepAlives: true,
+}}
+
+// ErrUnreachable is returned for a node whose admin listener does not answer.
+type ErrUnreachable struct {
+	Node, Admin string
+	Err         error
+}
+
+// Error says which node, where it was looked for, and what happened.
+func (e *ErrUnreachable) Error() string {
+	return fmt.Sprintf("node %s can't be reached at %s: %v", e.Node, e.Admin, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *ErrUnreachable) Unwrap() error { return e.Err }
+
+// Do sends a request to the node's admin listener; path may carry a query. The caller
+// closes the answer's body. A node that does not answer gives an [ErrUnreachable]; an
+// answer other than 2xx gives the *problem.Problem that it carries, with its status.
+func (n Node) Do(ctx context.Context, method, path string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+n.Admin+path, nil)
+	if err != nil {
+		return nil, n.unreachable(err)
+	}
+	r.Header.Set(admin.HeaderNode, n.Node)
+	response, err := client.Do(r)
+	if err != nil {
+		return nil, n.unreachable(err)
+	}
+	if response.StatusCode < 300 {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusMisdirectedRequest {
+		return nil, n.unreachable(refusal(response)) // another node has this address
+	}
+	return nil, fmt.Errorf("node %s: %w", n.Node, refusal(response))
+}
+
+// Get asks the node's admin listener and decodes the answer. Errors as for [Node.Do].
+func (n Node) Get(ctx context.Context, path string, into any) error {
+	response, err := n.Do(ctx, http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		return n.unreachable(fmt.Errorf("read the answer: %w", err))
+	}
+	return nil
+}
+
+// unreachable wraps what kept a node from answering; that the caller gave up does not
+// count.
+func (n Node) unreachable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &ErrUnreachable{Node: n.Node, Admin: n.Admin, Err: err}
+}
+
+// refusal reads the problem that an answer carries.
+func refusal(response *http.Response) *problem.Problem {
+	const most = 64 << 10
+	p := &problem.Problem{}
+	b, err := io.ReadAll(io.LimitReader(response.Body, most))
+	if err != nil || json.Unmarshal(b, p) != nil || p.Title == "" {
+		p.Title = response.Status
+	}
+	p.Status = response.StatusCode
+	return p
+}

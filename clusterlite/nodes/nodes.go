@@ -1,0 +1,60 @@
+// Package nodes is how the operator's tool finds the nodes of a cluster and talks to
+// their admin listeners.
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/roster"
+)
+
+// A Node is a node that the broker knows of, and a client of its admin listener. Safe
+// for concurrent use.
+type Node struct {
+	roster.Entry
+}
+
+// All gives the nodes that the broker knows of, by name, the dead ones included.
+func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
+	entries, err := roster.List(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Node, len(entries))
+	for i, e := range entries {
+		all[i] = Node{e}
+	}
+	return all, nil
+}
+
+// Living gives those that have not said that they stopped.
+func Living(all []Node) []Node {
+	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
+}
+
+// Select gives the nodes with these names. The error names one that is missing, and
+// those that there are.
+func Select(all []Node, names ...string) ([]Node, error) {
+	var selected []Node
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(n Node) bool { return n.Node == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no node %s; the broker knows of: %s", name, strings.Join(Names(all), ", "))
+		}
+		selected = append(selected, all[i])
+	}
+	return selected, nil
+}
+
+// Names are the names of nodes.
+func Names(all []Node) []string {
+	names := make([]string, len(all))
+	for i, n := range all {
+		names[i] = n.Node
+	}
+	return names
+}

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"net"
+	"os"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/roster"
+)
+
+// announce tells the broker of the node until ctx ends, so that it is found. If that
+// fails the node is merely not found, and goes on.
+func (n *Node) announce(ctx context.Context) error {
+	// The first may come too early for the broker.
+	const again = time.Second
+	failing := false
+	for ctx.Err() == nil {
+		pause := roster.Interval
+		err := roster.Announce(ctx, n.Log, n.entry(roster.Running))
+		if err != nil {
+			pause = again
+		}
+		if was := failing; was != (err != nil) && ctx.Err() == nil {
+			failing = err != nil
+			n.Logger.Debug("announcing the node", "works", !failing, "error", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// farewell tells the broker that the node goes, and why if it is not because it was
+// asked to.
+func (n *Node) farewell() error {
+	const patience = 2 * time.Second
+	if n.Admin == nil {
+		return nil // it was never announced
+	}
+	e := n.entry(roster.Left)
+	if n.cause != nil {
+		e.State, e.Reason = roster.Failed, n.cause.Error()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := roster.Announce(ctx, n.Log, e); err != nil {
+		n.Logger.Debug("the broker was not told that the node goes", "error", err)
+	}
+	return nil
+}
+
+func (n *Node) entry(state roster.State) roster.Entry {
+	return roster.Entry{
+		Node: n.NodeID, Position: n.Model.Position(), Role: n.Role, Version: process.Version(),
+		Admin: advertised(n.AdminAdvertise, n.Admin), State: state, At: time.Now(),
+	}
+}
+
+// advertised is where others reach the admin listener: where the setting says; else at
+// the address that it is bound to, which for loopback is true on this host alone; else,
+// if it is bound to all addresses, at the host's name.
+func advertised(setting string, bound net.Addr) string {
+	if setting != "" {
+		return setting
+	}
+	host, port, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return bound.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+		return bound.String()
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return bound.String()
+	}
+	return net.JoinHostPort(name, port)
+}

@@ -1,0 +1,167 @@
+package node_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/goleak"
+
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
+
+// start runs a node until stop is called, which gives what it returned.
+func start(t *testing.T, b *servicetest.Broker, change func(*node.Config)) (stop func() error) {
+	t.Helper()
+	config := node.Config{
+		Role:   "query",
+		Node:   settings.Node{NodeID: "query-1", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", DataDir: t.TempDir(), ReadyLag: time.Minute, LogFormat: "text", LogLevel: "info"},
+		Kafka:  settings.Kafka{Brokers: []string{b.Addr()}, Topic: settings.Topic{Topic: "clusterlite.events"}},
+		HTTP:   settings.HTTP{MaxBody: 1 << 20, CORSOrigins: []string{"*"}},
+		Stderr: io.Discard,
+		Mount:  func(*echo.Echo, *node.Node) {},
+	}
+	if change != nil {
+		change(&config)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- node.Run(ctx, config) }()
+	stopped := false
+	stop = func() error {
+		cancel()
+		if stopped {
+			return nil
+		}
+		stopped = true
+		return <-ran
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// await waits until the roster's one entry is as wanted.
+func await(t *testing.T, log *eventlog.Log, what string, ok func(roster.Entry) bool) roster.Entry {
+	t.Helper()
+	for ctx := servicetest.Context(t); ; time.Sleep(10 * time.Millisecond) {
+		entries, err := roster.List(ctx, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 1 && ok(entries[0]) {
+			return entries[0]
+		}
+	}
+}
+
+func TestANodeIsFound(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	log := b.OpenLog()
+	applied := make(chan *node.Node, 1)
+	stop := start(t, b, func(config *node.Config) { config.Ready = func(n *node.Node) { applied <- n } })
+	n := <-applied
+	e := await(t, log, "running", func(e roster.Entry) bool { return e.State == roster.Running })
+	if host, port, err := net.SplitHostPort(e.Admin); err != nil || host != "127.0.0.1" || port == "0" || e.Node != "query-1" || e.Role != "query" || e.Version == "" || e.Silent(time.Now()) {
+		t.Errorf("got %+v", e)
+	}
+	if !e.Silent(e.At.Add(time.Hour)) {
+		t.Error("an hour without a word is nothing")
+	}
+	end, err := log.AppendBarrier(servicetest.Context(t), "/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Model.WaitFor(servicetest.Context(t), end); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(t, log, "left", func(e roster.Entry) bool { return e.State != roster.Running }); e.State != roster.Left || e.Position != end || e.Silent(e.At.Add(time.Hour)) {
+		t.Errorf("got %+v", e)
+	}
+	if found, err := roster.Forget(servicetest.Context(t), log, "query-1"); err != nil || !found {
+		t.Errorf("%t, %v", found, err)
+	}
+	if entries, err := roster.List(servicetest.Context(t), log); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestWhereANodeIsReached(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, c := range []struct{ bind, advertise, prefix string }{
+		{"0.0.0.0:0", "", host + ":"},
+		{"127.0.0.1:0", "", "127.0.0.1:"},
+		{"127.0.0.1:0", "query.example:9082", "query.example:9082"},
+	} {
+		b := servicetest.StartBroker(t)
+		stop := start(t, b, func(config *node.Config) { config.AdminAddr, config.AdminAdvertise = c.bind, c.advertise })
+		e := await(t, b.OpenLog(), "announced", func(roster.Entry) bool { return true })
+		if !strings.HasPrefix(e.Admin, c.prefix) || strings.HasSuffix(e.Admin, ":0") {
+			t.Errorf("%v: %s", c, e.Admin)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Groups of others, whose names only look like a node's, are left alone.
+func TestStrangersAreNoNodes(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	log := b.OpenLog()
+	if _, err := log.Prepare(servicetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, noted := range []string{"", "{", `{"a":1}`} {
+		if err := log.Announce(servicetest.Context(t), eventlog.Announcement{Node: "stranger", Note: noted}); err != nil {
+			t.Fatal(err)
+		}
+		if entries, err := roster.List(servicetest.Context(t), log); err != nil || len(entries) != 0 {
+			t.Errorf("%q: %v, %v", noted, entries, err)
+		}
+	}
+}
+
+func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	dir, ready := t.TempDir(), make(chan struct{})
+	stop := start(t, b, func(config *node.Config) {
+		config.DataDir, config.Ready = dir, func(*node.Node) { close(ready) }
+	})
+	<-ready
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	// The same file on another topic: it refuses.
+	stop = start(t, b, func(config *node.Config) { config.DataDir, config.Kafka.Topic.Topic = dir, "other.events" })
+	other, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "other.events"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	e := await(t, other, "failed", func(e roster.Entry) bool { return e.State == roster.Failed })
+	if !strings.Contains(e.Reason, "other-topic") {
+		t.Errorf("got %+v", e)
+	}
+	if err := stop(); err == nil {
+		t.Error("it stopped without an error")
+	}
+}

@@ -1,0 +1,106 @@
+// Package roster is how an operator's tool finds the nodes: each announces itself in the
+// broker, under its name, with where its admin listener is.
+package roster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// Interval is how often a node that runs announces itself.
+const Interval = 5 * time.Second
+
+// silence is for how long a node that runs may not be heard of: some announcements may
+// fail, clocks differ.
+const silence = 6 * Interval
+
+// State is what a node last said of itself.
+type State string
+
+// The states. The words are kept by the broker and shown to operators.
+const (
+	// Running: it runs, or died without a word.
+	Running State = "running"
+	// Left: it was asked to stop, and did.
+	Left State = "left"
+	// Failed: it stopped because it can't go on.
+	Failed State = "failed"
+)
+
+// An Entry is one node as it announced itself.
+type Entry struct {
+	Node string `json:"node"`
+	// Position is how far it was: for people, and never exact.
+	Position events.Position `json:"position"`
+	// Role is command, query or all.
+	Role    string `json:"role"`
+	Version string `json:"version"`
+	// Admin is where its admin listener is said to be, host:port.
+	Admin string `json:"admin"`
+	State State  `json:"state"`
+	// Reason says why it failed.
+	Reason string `json:"reason,omitempty"`
+	// At is when it said so, by its own clock.
+	At time.Time `json:"at"`
+}
+
+// Silent reports whether nothing was heard of a node that ought to run, for so long
+// that it must be dead, hanging, or cut off.
+func (e Entry) Silent(now time.Time) bool { return e.State == Running && now.Sub(e.At) > silence }
+
+// note is what an announcement carries. The names are kept by the broker and read by
+// other versions.
+type note struct {
+	Role    string    `json:"role"`
+	Version string    `json:"version"`
+	Admin   string    `json:"admin"`
+	State   State     `json:"state"`
+	Reason  string    `json:"reason,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+// maxReason keeps a note within what a broker takes.
+const maxReason = 1000
+
+// Announce tells the broker of the node. Errors as for [eventlog.Log.Announce].
+func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
+	if len(e.Reason) > maxReason {
+		e.Reason = e.Reason[:maxReason] + "…"
+	}
+	b, err := json.Marshal(note{e.Role, e.Version, e.Admin, e.State, e.Reason, e.At.UTC()})
+	if err != nil {
+		return fmt.Errorf("announce %s: %w", e.Node, err)
+	}
+	return log.Announce(ctx, eventlog.Announcement{Node: e.Node, Position: e.Position, Note: string(b)})
+}
+
+// List gives all nodes that the broker knows of, by name: those that live, and for some
+// days those that don't.
+func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
+	announced, err := log.Announcements(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries := []Entry{}
+	for _, a := range announced {
+		var n note
+		if json.Unmarshal([]byte(a.Note), &n) != nil || n.Role == "" {
+			continue // somebody's own group, whose name is like a node's
+		}
+		entries = append(entries, Entry{
+			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, State: n.State, Reason: n.Reason, At: n.At,
+		})
+	}
+	return entries, nil
+}
+
+// Forget removes a node from the roster. found is false if it is not there. A node that
+// lives comes back.
+func Forget(ctx context.Context, log *eventlog.Log, node string) (found bool, err error) {
+	return log.Forget(ctx, node)
+}
