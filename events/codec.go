@@ -24,11 +24,13 @@ const (
 	headerClaims         = "ce_claims"
 	headerIdempotencyKey = "ce_idempotencykey"
 	headerRequestHash    = "ce_requesthash"
+	headerCheckpoint     = "ce_checkpoint"
 	headerTraceParent    = "traceparent"
 	headerContentType    = "content-type"
 
 	specVersion = "1.0"
 	contentJSON = "application/json"
+	isTrue      = "true"
 
 	// headerRepeated marks, between Unmarshal and ParseMessage, a record in which a
 	// header came twice. A Watermill message can't hold both, and a reader that took
@@ -42,7 +44,7 @@ const (
 var written = []string{
 	headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime,
 	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
-	headerRequestHash, headerTraceParent, headerContentType,
+	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
 }
 
 // NewMessage gives the Watermill message that stands for the event.
@@ -85,6 +87,15 @@ func NewBarrier(id, source string, at time.Time) *message.Message {
 	return m
 }
 
+// NewCheckpoint gives a barrier that also asks every reader to remember what its read
+// model holds right there, for a comparison. Readers that don't know the mark take it
+// for a plain barrier.
+func NewCheckpoint(id, source string, at time.Time) *message.Message {
+	m := NewBarrier(id, source, at)
+	m.Metadata[headerCheckpoint] = isTrue
+	return m
+}
+
 func encodeClaims(claims []string) string {
 	if len(claims) == 0 {
 		return "[]"
@@ -102,7 +113,8 @@ type Codec struct{}
 
 var _ kafka.MarshalerUnmarshaler = Codec{}
 
-// Marshal gives the Kafka record for a message made by [NewMessage] or [NewBarrier].
+// Marshal gives the Kafka record for a message made by [NewMessage], [NewBarrier] or
+// [NewCheckpoint].
 // It never fails.
 func (Codec) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
 	headers := make([]sarama.RecordHeader, 0, len(m.Metadata))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -51,37 +52,44 @@ func samples() map[string]events.Event {
 func TestGoldenRecords(t *testing.T) {
 	for name, event := range samples() {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join("testdata", "format-1", name+".json")
-			record, err := events.Codec{}.Marshal("t", events.NewMessage(event))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := show(t, record)
-			want, err := os.ReadFile(path)
-			if os.IsNotExist(err) && *update {
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				want = got
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("what is written has changed (-stored +written):\n%s", diff)
-			}
-			var stored goldenRecord
-			if err := json.Unmarshal(want, &stored); err != nil {
-				t.Fatal(err)
-			}
+			stored := golden(t, name, events.NewMessage(event))
 			read := parse(t, stored.consumer())
 			if diff := cmp.Diff(event, read.Event); diff != "" || read.Content != events.HasEvent {
 				t.Errorf("the stored record is read as %+v (%s)\n%s", read, read.Malformed, diff)
 			}
 		})
 	}
+}
+
+// golden holds what a message is written as against its golden file, and gives what is
+// stored there.
+func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord) {
+	t.Helper()
+	path := filepath.Join("testdata", "format-1", name+".json")
+	record, err := events.Codec{}.Marshal("t", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := show(t, record)
+	want, err := os.ReadFile(path)
+	if os.IsNotExist(err) && *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want = got
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("what is written has changed (-stored +written):\n%s", diff)
+	}
+	if err := json.Unmarshal(want, &stored); err != nil {
+		t.Fatal(err)
+	}
+	return stored
 }
 
 func show(t *testing.T, record *sarama.ProducerMessage) []byte {
@@ -266,21 +274,24 @@ func TestNewerFormatStopsAReader(t *testing.T) {
 	}
 }
 
-func TestBarrier(t *testing.T) {
-	m := events.NewBarrier("0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", "/x", noon)
-	record, err := events.Codec{}.Marshal("t", m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var g goldenRecord
-	if err := json.Unmarshal(show(t, record), &g); err != nil {
-		t.Fatal(err)
-	}
-	if r := parse(t, g.consumer()); r.Content != events.Barrier {
-		t.Errorf("got %+v", r)
-	}
-	if record.Key != nil || record.Value != nil {
-		t.Error("a barrier has a key or a value")
+func TestBarriers(t *testing.T) {
+	const id, source = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", "/clusterlite/command/cmd-1"
+	for name, m := range map[string]*message.Message{
+		"barrier": events.NewBarrier(id, source, full().Time), "checkpoint": events.NewCheckpoint(id, source, full().Time),
+	} {
+		stored := golden(t, name, m)
+		if stored.Value != nil || stored.Key != "" {
+			t.Errorf("%s has a value or a key", name)
+		}
+		if r := parse(t, stored.consumer()); r.Content != events.Barrier || r.Checkpoint != (name == "checkpoint") {
+			t.Errorf("the stored %s is read as %+v", name, r)
+		}
+		// The mark is a hint: whatever a stranger writes there, a barrier is one.
+		for _, mark := range []string{"", "false", "TRUE", "1"} {
+			if r := parse(t, stored.with("ce_checkpoint", mark).consumer()); r.Content != events.Barrier || r.Checkpoint {
+				t.Errorf("a mark %q is read as %+v", mark, r)
+			}
+		}
 	}
 }
 

@@ -73,6 +73,9 @@ type Record struct {
 	Timestamp time.Time
 	// Content says which of the following fields are set.
 	Content Content
+	// Checkpoint tells, if Content is Barrier, that readers are asked to remember what
+	// their read models hold at the record's position. It has no part in admission.
+	Checkpoint bool
 	// Event is set if Content is HasEvent.
 	Event Event
 	// Format is the format that the record asks for if Content is NewerFormat.

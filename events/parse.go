@@ -35,7 +35,7 @@ func parse(headers message.Metadata, value []byte, offset int64, timestamp time.
 		return r
 	}
 	if headers[headerType] == barrierType {
-		r.Content = Barrier
+		r.Content, r.Checkpoint = Barrier, headers[headerCheckpoint] == isTrue
 		return r
 	}
 	if r.Event, err = parseEvent(headers, value); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -30,6 +31,20 @@ func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Positio
 	for i, e := range batch {
 		messages[i] = events.NewMessage(e)
 	}
+	return l.publish(ctx, messages)
+}
+
+// AppendCheckpoint appends a barrier at whose position every read model remembers its
+// digests for a while, so that they can be compared. Errors as for [Log.Append].
+func (l *Log) AppendCheckpoint(ctx context.Context) (events.Position, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return 0, fmt.Errorf("make a checkpoint's id: %w", err)
+	}
+	return l.publish(ctx, []*message.Message{events.NewCheckpoint(id.String(), l.config.Source, time.Now())})
+}
+
+func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.Position, error) {
 	if !l.Reachable() {
 		return 0, ErrUnreachable
 	}

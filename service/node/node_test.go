@@ -80,7 +80,7 @@ func TestANodeIsFound(t *testing.T) {
 	if !e.Silent(e.At.Add(time.Hour)) {
 		t.Error("an hour without a word is nothing")
 	}
-	end, err := log.AppendBarrier(servicetest.Context(t), "/test")
+	end, err := log.Barrier(servicetest.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
