@@ -43,6 +43,14 @@ type collectionDigest struct {
 	changed bool
 }
 
+func (w *writer) summaries() map[string]Summary {
+	all := make(map[string]Summary, len(w.digests))
+	for name, d := range w.digests {
+		all[name] = Summary{Living: d.Living, Digest: d.Digest}
+	}
+	return all
+}
+
 func newWriter(ctx context.Context, db *database) (*writer, error) {
 	conn, err := db.writer.Connx(ctx)
 	if err != nil {

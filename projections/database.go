@@ -14,9 +14,6 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// FileName is the name of a projection's file in its node's data folder.
-const FileName = "projection.db"
-
 // database is the file: one connection that writes, several that read. In WAL mode
 // neither waits for the other.
 type database struct {

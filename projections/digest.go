@@ -47,6 +47,14 @@ func (d *Digest) subtract(row Digest) {
 	}
 }
 
+// A Summary sums up one collection at the projection's position.
+type Summary struct {
+	// Living is how many entities live.
+	Living int64
+	// Digest stands for all rows, tombstones included.
+	Digest Digest
+}
+
 // rowDigest hashes one entity as it is stored. Each part goes in with its length, so
 // that no two rows give the same bytes. scratch is reused between calls.
 func rowDigest(e events.Entity, claims string, scratch *[]byte) Digest {

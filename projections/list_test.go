@@ -195,7 +195,9 @@ func idOf(t testing.TB, rendered []byte) string {
 
 // onFile gives a projection over a file that is written without a broker.
 func onFile(f *file) *Projection {
-	return &Projection{db: f.db, writer: f.w, reads: reads{db: f.db}, exporting: make(chan struct{}, exports)}
+	p := &Projection{exporting: make(chan struct{}, exports)}
+	p.serving.Store(newGeneration(f.db, f.w))
+	return p
 }
 
 func (f *file) applyAll(t testing.TB, batch ...events.Event) {
@@ -236,7 +238,7 @@ func TestListsAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f, c := newProducts(t)
 		p := onFile(f)
-		defer func() { _ = p.reads.close() }()
+		defer func() { _ = p.serving.Load().reads.close() }()
 		all := drawProducts(rt)
 		for _, one := range all {
 			f.applyAll(t, created(t, one))
@@ -281,7 +283,7 @@ func TestPagesUnderWrites(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f, c := newProducts(t)
 		p := onFile(f)
-		defer func() { _ = p.reads.close() }()
+		defer func() { _ = p.serving.Load().reads.close() }()
 		versions := map[string]int64{}
 		all := drawProducts(rt)
 		for _, one := range all {
@@ -440,7 +442,7 @@ func TestExportsAreBounded(t *testing.T) {
 func BenchmarkListPage(b *testing.B) {
 	f, c := newProducts(b)
 	p := onFile(f)
-	defer func() { _ = p.reads.close() }()
+	defer func() { _ = p.serving.Load().reads.close() }()
 	for i := range 20_000 {
 		f.applyAll(b, created(b, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"name": fmt.Sprint("n", i%100), "price": float64(i % 1000)}}))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +21,7 @@ const DefaultMaxBatch = 1000
 // Options say what to project, and where to.
 type Options struct {
 	// Dir is the node's data folder; the caller holds its lock. The file in it is
-	// [FileName].
+	// [FileName], a link to the generation that serves.
 	Dir string
 	// Log is where the records come from.
 	Log *eventlog.Log
@@ -39,9 +38,9 @@ type Options struct {
 // soon as it is open; [Projection.Run] applies the log. Safe for concurrent use.
 type Projection struct {
 	options  Options
-	db       *database
-	writer   *writer // used by Run alone
-	reads    reads
+	folder   folder
+	serving  atomic.Pointer[generation]
+	applying sync.Mutex // held while a batch is applied, and while generations are swapped
 	waiters  waiters
 	verdicts verdicts
 	progress progress
@@ -57,14 +56,6 @@ type Projection struct {
 	failing   error // why it is trying again
 }
 
-// A Summary sums up one collection at the projection's position.
-type Summary struct {
-	// Living is how many entities live.
-	Living int64
-	// Digest stands for all rows, tombstones included.
-	Digest Digest
-}
-
 // Open opens the file, or makes it, and brings its tables to what is declared. It
 // returns an [ErrRefused] for a file of another version. It needs no broker.
 func Open(ctx context.Context, options Options) (*Projection, error) {
@@ -74,23 +65,25 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if options.MaxBatch <= 0 {
 		options.MaxBatch = DefaultMaxBatch
 	}
-	db, err := openDatabase(ctx, filepath.Join(options.Dir, FileName), options.Collections)
+	p := &Projection{options: options, folder: folder{options.Dir}, exporting: make(chan struct{}, exports)}
+	path, err := p.folder.open()
 	if err != nil {
 		return nil, err
 	}
-	p := &Projection{options: options, db: db, reads: reads{db: db}, exporting: make(chan struct{}, exports)}
-	if p.writer, err = newWriter(ctx, db); err != nil {
-		return nil, errors.Join(err, db.close())
+	g, err := openGeneration(ctx, path, options.Collections)
+	if err != nil {
+		return nil, err
 	}
-	p.progress.restore(p.writer.position)
-	p.summarize()
-	p.waiters.advance(p.writer.position)
+	p.serving.Store(g)
+	p.progress.restore(g.writer.position)
+	p.summarize(g.writer)
+	p.waiters.advance(g.writer.position)
 	return p, nil
 }
 
 // Close closes the file. Run must have returned.
 func (p *Projection) Close() error {
-	return errors.Join(p.reads.close(), p.writer.close(), p.db.close())
+	return p.serving.Load().close()
 }
 
 // Position is how many records have been applied.
@@ -113,22 +106,41 @@ func (p *Projection) Err() error {
 	return p.refused
 }
 
-// publish makes the state after a batch visible, then wakes those who wait for it.
-func (p *Projection) publish(done []judged) {
-	p.summarize()
-	p.progress.applied(p.writer.position)
-	p.waiters.advance(p.writer.position)
-	p.verdicts.announce(done)
+// apply takes a batch into the generation that serves, makes the state after it visible,
+// then wakes those who wait for it.
+func (p *Projection) apply(records []events.Record) error {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	w := p.serving.Load().writer
+	// Without a context that can end: a batch that was begun is finished, and such a one
+	// costs the driver a goroutine for each statement.
+	done, err := w.apply(context.Background(), records)
+	if len(done) > 0 {
+		p.summarize(w)
+		p.progress.applied(w.position)
+		p.waiters.advance(w.position)
+		p.verdicts.announce(done)
+	}
+	return err
 }
 
-func (p *Projection) summarize() {
+// bind ties the generation that serves to its topic.
+func (p *Projection) bind(topicID string) error {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	w := p.serving.Load().writer
+	if err := w.bind(context.Background(), p.options.Log.Topic(), topicID); err != nil {
+		return err
+	}
+	p.summarize(w)
+	return nil
+}
+
+func (p *Projection) summarize(w *writer) {
+	summaries := w.summaries()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.summaryAt, p.topicID = p.writer.position, p.writer.meta[metaTopicID]
-	p.digests = make(map[string]Summary, len(p.writer.digests))
-	for name, d := range p.writer.digests {
-		p.digests[name] = Summary{Living: d.Living, Digest: d.Digest}
-	}
+	p.summaryAt, p.topicID, p.digests = w.position, w.meta[metaTopicID], summaries
 }
 
 // refuse stops the projection for good.

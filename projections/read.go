@@ -89,7 +89,9 @@ type Entity struct {
 // one that was deleted, Entity.Deleted is true.
 func (p *Projection) Entity(collection, id string) (e Entity, found bool, at events.Position, err error) {
 	query := entityQuery(collection)
-	s, err := p.reads.prepare(query)
+	g := p.hold()
+	defer g.release()
+	s, err := g.reads.prepare(query)
 	if err != nil {
 		return e, false, 0, err
 	}
@@ -124,7 +126,9 @@ func entityQuery(collection string) string {
 
 // Holder gives the living entity that holds a claim, or an empty string.
 func (p *Projection) Holder(collection, claim string) (id string, err error) {
-	s, err := p.reads.prepare(`SELECT id FROM _claims WHERE collection = ? AND claim = ?`)
+	g := p.hold()
+	defer g.release()
+	s, err := g.reads.prepare(`SELECT id FROM _claims WHERE collection = ? AND claim = ?`)
 	if err != nil {
 		return "", err
 	}
@@ -152,7 +156,9 @@ type KeyUse struct {
 
 // KeyUse finds the use of an idempotency key within the window.
 func (p *Projection) KeyUse(key string) (use KeyUse, used bool, err error) {
-	s, err := p.reads.prepare(`SELECT position, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`)
+	g := p.hold()
+	defer g.release()
+	s, err := g.reads.prepare(`SELECT position, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`)
 	if err != nil {
 		return use, false, err
 	}
@@ -181,7 +187,9 @@ type VoidRecord struct {
 // Voids lists the newest void records, newest first, at most limit.
 func (p *Projection) Voids(ctx context.Context, limit int) ([]VoidRecord, error) {
 	voids := []VoidRecord{}
-	err := p.db.reader.SelectContext(ctx, &voids, `SELECT * FROM _voids ORDER BY offset DESC LIMIT ?`, limit)
+	g := p.hold()
+	defer g.release()
+	err := g.db.reader.SelectContext(ctx, &voids, `SELECT * FROM _voids ORDER BY offset DESC LIMIT ?`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list void records: %w", err)
 	}
@@ -194,7 +202,9 @@ func (p *Projection) VoidCounts(ctx context.Context) (map[events.Reason]int64, e
 		Reason events.Reason `db:"reason"`
 		Count  int64         `db:"count"`
 	}
-	if err := p.db.reader.SelectContext(ctx, &rows, `SELECT reason, count FROM _void_counts`); err != nil {
+	g := p.hold()
+	defer g.release()
+	if err := g.db.reader.SelectContext(ctx, &rows, `SELECT reason, count FROM _void_counts`); err != nil {
 		return nil, fmt.Errorf("count void records: %w", err)
 	}
 	counts := map[events.Reason]int64{}

@@ -26,7 +26,8 @@ type Snapshot struct {
 
 // Snapshot opens a snapshot for a read that is short. It ends with ctx.
 func (p *Projection) Snapshot(ctx context.Context) (*Snapshot, error) {
-	return begin(ctx, p.db.reader, &Snapshot{prepare: p.reads.prepareFor, release: func() {}})
+	g := p.hold()
+	return begin(ctx, g.db.reader, &Snapshot{prepare: g.reads.prepareFor, release: g.release})
 }
 
 // LongSnapshot opens one for a read that may last. It returns [ErrBusy] if too many are
@@ -34,7 +35,8 @@ func (p *Projection) Snapshot(ctx context.Context) (*Snapshot, error) {
 func (p *Projection) LongSnapshot(ctx context.Context) (*Snapshot, error) {
 	select {
 	case p.exporting <- struct{}{}:
-		return begin(ctx, p.db.export, &Snapshot{prepare: prepareOnce, release: func() { <-p.exporting }})
+		g := p.hold()
+		return begin(ctx, g.db.export, &Snapshot{prepare: prepareOnce, release: func() { g.release(); <-p.exporting }})
 	default:
 		return nil, ErrBusy
 	}

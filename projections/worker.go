@@ -68,10 +68,9 @@ func (p *Projection) fit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.writer.bind(context.Background(), p.options.Log.Topic(), info.ID); err != nil {
+	if err := p.bind(info.ID); err != nil {
 		return err
 	}
-	p.summarize()
 	return p.confirm(ctx, p.Position(), info)
 }
 
@@ -136,21 +135,21 @@ func (p *Projection) follow(ctx context.Context, healthy func()) (err error) {
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
-		// Without ctx: a batch that was begun is finished, and a context that can end
-		// costs the driver a goroutine for each statement.
-		done, err := p.writer.apply(context.Background(), records)
-		if len(done) > 0 {
-			p.publish(done)
-		}
-		if newer := (*events.ErrNewerFormat)(nil); errors.As(err, &newer) {
-			return &ErrRefused{Reason: RefusedFormat, Detail: newer.Error()}
-		}
-		if err != nil {
-			return err
+		if err := p.apply(records); err != nil {
+			return refuseNewer(err)
 		}
 		p.fail(nil)
 		healthy()
 	}
+}
+
+// refuseNewer makes an [ErrRefused] of an error that says that this version can't read a
+// record.
+func refuseNewer(err error) error {
+	if newer := (*events.ErrNewerFormat)(nil); errors.As(err, &newer) {
+		return &ErrRefused{Reason: RefusedFormat, Detail: newer.Error()}
+	}
+	return err
 }
 
 // watch asks once a second where the log ends, for the lag, and from time to time
@@ -184,7 +183,7 @@ func (p *Projection) inspect(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // a broker that is away is no reason to stop
 	}
-	if err := p.writer.sameTopic(p.options.Log.Topic(), info.ID); err != nil {
+	if err := p.serving.Load().writer.sameTopic(p.options.Log.Topic(), info.ID); err != nil {
 		return err
 	}
 	var refused *ErrRefused

@@ -1,0 +1,151 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// Until says up to where a log is applied. The zero Until is the end of the log as it is
+// at the start.
+type Until struct {
+	bounded  bool
+	position events.Position
+	time     time.Time
+}
+
+// UntilPosition stops once position records are applied.
+func UntilPosition(position events.Position) Until { return Until{bounded: true, position: position} }
+
+// UntilTime stops before the first record that the broker took after t.
+func UntilTime(t time.Time) Until { return Until{time: t} }
+
+func (u Until) bound(end events.Position) (bound, error) {
+	if u.bounded && u.position > end {
+		return bound{}, fmt.Errorf("the log ends at position %d, before %d", end, u.position)
+	}
+	if u.bounded {
+		end = u.position
+	}
+	return bound{end, u.time}, nil
+}
+
+// BuildOptions say what read model to build, and where.
+type BuildOptions struct {
+	// Path is the file to make.
+	Path string
+	// Replace allows that the file is there and is replaced.
+	Replace bool
+	// Log is where the records come from. Nothing is changed there.
+	Log *eventlog.Log
+	// Collections are the declared ones.
+	Collections *collections.Set
+	// Until is how far to go.
+	Until Until
+	// Progress, if not nil, is called after each batch, by the goroutine of Build. end is
+	// the position that can't be exceeded.
+	Progress func(at, end events.Position)
+}
+
+// Built is a read model in a file.
+type Built struct {
+	Position events.Position
+	// LogTime is the broker's clock there.
+	LogTime time.Time
+	Topic   string
+	TopicID string
+	// Collections sum up the rows.
+	Collections map[string]Summary
+}
+
+// Build makes a read model from the beginning of the log, in an ordinary SQLite file
+// that no process holds open. The file is there once it is complete, and if there is an
+// error nothing is. It returns an [ErrRefused] if the log doesn't hold all of its
+// records or one of them needs a newer version, an error that wraps fs.ErrExist if the
+// file is there and may not be replaced, and ctx.Err() if ctx ends.
+func Build(ctx context.Context, options BuildOptions) (built Built, err error) {
+	if err := options.vacant(); err != nil {
+		return Built{}, err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(options.Path), filepath.Base(options.Path)+".building-*")
+	if err != nil {
+		return Built{}, fmt.Errorf("make %s: %w", options.Path, err)
+	}
+	defer func() { err = errors.Join(err, removeDatabase(temporary.Name())) }()
+	if err := temporary.Close(); err != nil {
+		return Built{}, fmt.Errorf("make %s: %w", options.Path, err)
+	}
+	if built, err = options.build(ctx, temporary.Name()); err != nil {
+		return Built{}, err
+	}
+	if err := options.vacant(); err != nil { // it took a while
+		return Built{}, err
+	}
+	if err := os.Rename(temporary.Name(), options.Path); err != nil {
+		return Built{}, fmt.Errorf("make %s: %w", options.Path, err)
+	}
+	return built, folder{filepath.Dir(options.Path)}.sync()
+}
+
+func (o BuildOptions) vacant() error {
+	if _, err := os.Lstat(o.Path); err == nil && !o.Replace {
+		return &fs.PathError{Op: "make", Path: o.Path, Err: fs.ErrExist}
+	}
+	return nil
+}
+
+func (o BuildOptions) build(ctx context.Context, path string) (built Built, err error) {
+	g, err := openGeneration(ctx, path, o.Collections)
+	if err != nil {
+		return Built{}, err
+	}
+	b, end, err := newBuilder(ctx, g, o.Log, DefaultMaxBatch)
+	if err != nil {
+		return Built{}, err
+	}
+	defer func() { err = errors.Join(err, b.stop(), b.close()) }()
+	until, err := o.Until.bound(end)
+	if err != nil {
+		return Built{}, err
+	}
+	for done := false; !done; {
+		if done, err = b.step(ctx, until); err != nil {
+			return Built{}, err
+		}
+		if o.Progress != nil {
+			o.Progress(b.writer.position, until.position)
+		}
+	}
+	return b.writer.built(), b.detach(ctx)
+}
+
+func (w *writer) built() Built {
+	return Built{
+		Position: w.position, LogTime: w.logTime, Topic: w.meta[metaTopic], TopicID: w.meta[metaTopicID],
+		Collections: w.summaries(),
+	}
+}
+
+// detach makes an ordinary file of the generation: one, without a log beside it.
+func (g *generation) detach(ctx context.Context) error {
+	err := errors.Join(g.reads.close(), g.db.export.Close(), g.db.reader.Close())
+	if err != nil {
+		return err
+	}
+	var mode string
+	if err := g.writer.conn.GetContext(ctx, &mode, `PRAGMA journal_mode = DELETE`); err != nil {
+		return fmt.Errorf("take the log into %s: %w", g.db.path, err)
+	}
+	if mode != "delete" {
+		return fmt.Errorf("take the log into %s: its journal is in mode %s", g.db.path, mode)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+func (r *rig) build(path string, until projections.Until) (projections.Built, error) {
+	r.t.Helper()
+	return projections.Build(deadline(r.t), projections.BuildOptions{Path: path, Log: r.log, Collections: usersOnly(r.t), Until: until})
+}
+
+func names(t testing.TB, path string) (names []string) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(db.Select(&names, `SELECT name FROM users ORDER BY name`), db.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestBuildStopsAtAPosition(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	ada := user(uuid.NewString(), "Ada", claim)
+	end := r.append(ada, user(uuid.NewString(), "Bob", ""), then(ada, events.Deleted, 2))
+	wants := [][]string{nil, {"Ada"}, {"Ada", "Bob"}, {"Bob"}}
+	for p, want := range wants {
+		path := filepath.Join(dir, "out.db")
+		built, err := r.build(path, projections.UntilPosition(events.Position(p)))
+		if err != nil || built.Position != events.Position(p) || built.Collections["users"].Living != int64(len(want)) {
+			t.Fatalf("until %d: %+v, %v", p, built, err)
+		}
+		if got := names(t, path); !slices.Equal(got, want) {
+			t.Errorf("until %d it holds %v", p, got)
+		}
+		if got := files(t, dir); !slices.Equal(got, []string{"out.db"}) {
+			t.Errorf("there are %v", got)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.build(filepath.Join(dir, "out.db"), projections.UntilPosition(end+1)); err == nil || len(files(t, dir)) != 0 {
+		t.Errorf("beyond the end: %v, %v", err, files(t, dir))
+	}
+	n := r.node(t.TempDir(), 0).at(end)
+	status, err := n.Status(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := r.build(filepath.Join(dir, "out.db"), projections.Until{})
+	if err != nil || built.Position != end || built.Collections["users"].Digest.String() != status.Digests["users"] || built.TopicID != status.TopicID {
+		t.Errorf("built %+v, %v; the node has %+v", built, err, status)
+	}
+}
+
+func TestBuildStopsAtATime(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	r.append(user(uuid.NewString(), "Ada", ""))
+	first, err := r.build(filepath.Join(dir, "first.db"), projections.Until{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now := time.Now(); !time.Now().After(now.Add(2 * time.Millisecond)); { // the broker's clock has milliseconds
+		time.Sleep(time.Millisecond)
+	}
+	r.append(user(uuid.NewString(), "Bob", ""))
+	for at, want := range map[time.Time][]string{
+		first.LogTime.Add(-time.Millisecond): nil,
+		first.LogTime:                        {"Ada"},
+		time.Now().Add(time.Hour):            {"Ada", "Bob"},
+	} {
+		path := filepath.Join(t.TempDir(), "out.db")
+		built, err := r.build(path, projections.UntilTime(at))
+		if err != nil || built.Position != events.Position(len(want)) {
+			t.Fatalf("until %v: %+v, %v", at, built, err)
+		}
+		if got := names(t, path); !slices.Equal(got, want) {
+			t.Errorf("until %v it holds %v", at, got)
+		}
+	}
+}
+
+func TestBuildReplacesOnlyIfToldTo(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	r.append(user(uuid.NewString(), "Ada", ""))
+	path := filepath.Join(dir, "out.db")
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.build(path, projections.Until{}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+	if _, err := projections.Build(deadline(t), projections.BuildOptions{Path: path, Log: r.log, Collections: usersOnly(t), Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, path); !slices.Equal(got, []string{"Ada"}) {
+		t.Errorf("it holds %v", got)
+	}
+}
+
+func TestBuildLeavesNothingIfItEnds(t *testing.T) {
+	r := newRig(t)
+	r.append(user(uuid.NewString(), "Ada", ""))
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	_, err := projections.Build(ctx, projections.BuildOptions{
+		Path: filepath.Join(dir, "out.db"), Log: r.log, Collections: usersOnly(t), Until: projections.UntilPosition(1),
+		Progress: func(at, end events.Position) {
+			if at != 1 || end != 1 {
+				t.Errorf("at %d of %d", at, end)
+			}
+			cancel()
+		},
+	})
+	if !errors.Is(err, context.Canceled) || len(files(t, dir)) != 0 {
+		t.Errorf("cancelled: %v, %v", err, files(t, dir))
+	}
+	r.produceFormat("2")
+	_, err = r.build(filepath.Join(dir, "out.db"), projections.Until{})
+	var refused *projections.ErrRefused
+	if !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat || len(files(t, dir)) != 0 {
+		t.Errorf("a newer format: %v, %v", err, files(t, dir))
+	}
+	r.deleteRecords(1)
+	_, err = r.build(filepath.Join(dir, "out.db"), projections.UntilPosition(1))
+	if !errors.As(err, &refused) || refused.Reason != projections.RefusedGap {
+		t.Errorf("a gap: %v", err)
+	}
+	if _, err := projections.Build(deadline(t), projections.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.open("missing.events"), Collections: usersOnly(t)}); err == nil {
+		t.Error("a topic that is not there was built from")
+	}
+}

@@ -1,0 +1,88 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// A builder applies the log to a generation that nobody reads yet. One goroutine uses
+// it.
+type builder struct {
+	*generation
+	log          *eventlog.Log
+	batch        int
+	subscription *eventlog.Subscription
+	taken        []events.Record // and not applied yet
+}
+
+// newBuilder starts to read the log where the generation is. It asks the broker whether
+// the two belong together, and returns an [ErrRefused] if not. It changes nothing at the
+// broker. The generation is closed with the builder, or if there is an error.
+func newBuilder(ctx context.Context, g *generation, log *eventlog.Log, batch int) (b *builder, end events.Position, err error) {
+	b = &builder{generation: g, log: log, batch: batch}
+	if end, err = b.begin(ctx); err != nil {
+		return nil, 0, errors.Join(err, g.close())
+	}
+	return b, end, nil
+}
+
+func (b *builder) begin(ctx context.Context) (end events.Position, err error) {
+	info, err := b.log.Describe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.writer.bind(ctx, b.log.Topic(), info.ID); err != nil {
+		return 0, err
+	}
+	if err := outside(b.writer.position, info); err != nil {
+		return 0, err
+	}
+	b.subscription, err = b.log.Subscribe(b.writer.position)
+	return info.End, err
+}
+
+// A bound is where a builder stops: at a position, or before the first record that is
+// later than a time, whichever comes first.
+type bound struct {
+	position events.Position
+	time     time.Time // zero for none
+}
+
+func (b bound) excludes(r events.Record) bool {
+	return r.Position() > b.position || !b.time.IsZero() && r.Timestamp.After(b.time)
+}
+
+// step applies a batch of what lies within the bound, once something has come. It
+// returns true if there is nothing more to apply. It returns ctx.Err() if ctx ends
+// before something has come, and else leaves nothing half done.
+func (b *builder) step(ctx context.Context, until bound) (done bool, err error) {
+	if b.writer.position >= until.position {
+		return true, nil
+	}
+	if len(b.taken) == 0 {
+		if b.taken, err = b.subscription.Take(ctx, b.batch); err != nil {
+			return false, err
+		}
+	}
+	within := b.taken
+	for i, r := range b.taken {
+		if until.excludes(r) {
+			within, done = b.taken[:i], true
+			break
+		}
+	}
+	if len(within) > 0 {
+		if _, err := b.writer.apply(context.Background(), within); err != nil {
+			return false, refuseNewer(err)
+		}
+		b.taken = b.taken[len(within):]
+	}
+	return done || b.writer.position >= until.position, nil
+}
+
+// stop ends the subscription and leaves the generation open.
+func (b *builder) stop() error { return b.subscription.Close() }

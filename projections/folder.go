@@ -1,0 +1,219 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const (
+	// FileName is the name of a projection's file in its node's data folder. It is a
+	// symbolic link to the generation that serves, and is replaced by a rename. An
+	// ordinary file that is put in its place is taken for the newest generation when the
+	// projection is opened.
+	FileName = "projection.db"
+	// PreviousName is the link to the generation that served before, if that was kept.
+	PreviousName = "projection.previous.db"
+
+	// linking is the name of a link that is about to take the place of another.
+	linking = "projection.link"
+)
+
+// A folder is where a node has its projection's files: generations, numbered, and links
+// that say which of them count. Those that no link names are what a rebuild that did
+// not end has left. The holder of the folder's lock alone changes it.
+type folder struct{ dir string }
+
+func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
+
+func generationName(number int) string { return fmt.Sprintf("projection.%d.db", number) }
+
+// generationNumber is 0 for a name that is not a generation's.
+func generationNumber(name string) int {
+	digits := strings.TrimSuffix(strings.TrimPrefix(name, "projection."), ".db")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || generationName(n) != name {
+		return 0
+	}
+	return n
+}
+
+// open gives the path of the generation that serves, an empty one in a new folder, and
+// removes what a crash has left.
+func (f folder) open() (path string, err error) {
+	if err := f.adopt(); err != nil {
+		return "", fmt.Errorf("take %s into use: %w", f.path(FileName), err)
+	}
+	if path, err = f.follow(FileName); err != nil {
+		return "", err
+	}
+	if path == "" {
+		if path, err = f.next(); err != nil {
+			return "", err
+		}
+		if err := f.point(FileName, path); err != nil {
+			return "", err
+		}
+	}
+	return path, f.tidy()
+}
+
+// follow gives the path that a link names, or an empty one if there is no link.
+func (f folder) follow(link string) (path string, err error) {
+	target, err := os.Readlink(f.path(link))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the projection's file: %w", err)
+	}
+	if !filepath.IsAbs(target) {
+		target = f.path(target)
+	}
+	return target, nil
+}
+
+// point makes a link name a generation, in one step. It need not reach the disk: see
+// sync.
+func (f folder) point(link, path string) error {
+	made := f.path(linking)
+	// Relative, so that the folder can be moved and copied.
+	err := errors.Join(ignoreMissing(os.Remove(made)), os.Symlink(filepath.Base(path), made))
+	if err == nil {
+		err = os.Rename(made, f.path(link))
+	}
+	if err != nil {
+		return fmt.Errorf("point %s to %s: %w", link, filepath.Base(path), err)
+	}
+	return nil
+}
+
+// adopt makes a generation of an ordinary file of the projection's name. Until the last
+// step the file is where it was, whatever happens.
+func (f folder) adopt() error {
+	info, err := os.Lstat(f.path(FileName))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	path, err := f.next()
+	if err != nil {
+		return err
+	}
+	// With what it has not taken in from its log. SQLite makes the -shm anew.
+	if err := ignoreMissing(os.Link(f.path(FileName)+"-wal", path+"-wal")); err != nil {
+		return err
+	}
+	if err := os.Link(f.path(FileName), path); err != nil {
+		return err
+	}
+	if err := f.point(FileName, path); err != nil {
+		return err
+	}
+	return f.sync()
+}
+
+// next is the path of a generation to make.
+func (f folder) next() (path string, err error) {
+	numbers, err := f.generations()
+	highest := 0
+	for _, n := range numbers {
+		highest = max(highest, n)
+	}
+	return f.path(generationName(highest + 1)), err
+}
+
+func (f folder) generations() (numbers []int, err error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, fmt.Errorf("look into the data folder: %w", err)
+	}
+	for _, e := range entries {
+		// A file of SQLite's own may be left alone.
+		name := e.Name()
+		for _, suffix := range ofSQLite {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		if n := generationNumber(name); n > 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
+}
+
+// tidy removes the generations that no link names, and links that name nothing.
+func (f folder) tidy() error {
+	serving, err := f.follow(FileName)
+	if err != nil {
+		return err
+	}
+	previous, err := f.previous()
+	if err != nil {
+		return err
+	}
+	errs := []error{ignoreMissing(os.Remove(f.path(linking)))}
+	if previous == "" || previous == serving {
+		errs = append(errs, ignoreMissing(os.Remove(f.path(PreviousName))))
+	}
+	for _, suffix := range ofSQLite { // beside a link they belong to nothing
+		errs = append(errs, ignoreMissing(os.Remove(f.path(FileName)+suffix)))
+	}
+	numbers, err := f.generations()
+	errs = append(errs, err)
+	for _, n := range numbers {
+		if path := f.path(generationName(n)); path != serving && path != previous {
+			errs = append(errs, removeDatabase(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// previous is the path of the generation that was kept, or empty.
+func (f folder) previous() (path string, err error) {
+	if path, err = f.follow(PreviousName); err != nil || path == "" {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", ignoreMissing(err)
+	}
+	return path, nil
+}
+
+// sync has the names in the folder reach the disk.
+func (f folder) sync() error {
+	d, err := os.Open(f.dir)
+	if err != nil {
+		return fmt.Errorf("sync the data folder: %w", err)
+	}
+	err = errors.Join(d.Sync(), d.Close())
+	if err != nil {
+		return fmt.Errorf("sync the data folder: %w", err)
+	}
+	return nil
+}
+
+// ofSQLite are the endings of the files that SQLite keeps beside a database.
+var ofSQLite = []string{"-wal", "-shm", "-journal"}
+
+// removeDatabase removes a database that nobody has open, the file itself first: a
+// database without its log is an earlier state of itself, a log alone is nothing.
+func removeDatabase(path string) error {
+	errs := []error{ignoreMissing(os.Remove(path))}
+	for _, suffix := range ofSQLite {
+		errs = append(errs, ignoreMissing(os.Remove(path+suffix)))
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,74 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// A generation is one file of a projection with all that is open on it. One serves; a
+// rebuild puts another in its place. A read holds the one that it began on, which is
+// closed after the last of them.
+type generation struct {
+	db     *database
+	writer *writer // used by the holder of Projection.applying alone
+	reads  reads
+
+	// holds counts the reads under way, and one for the projection while it serves.
+	// Once it is 0 it stays so.
+	holds atomic.Int64
+	free  chan struct{} // closed when holds is 0
+}
+
+func openGeneration(ctx context.Context, path string, declared *collections.Set) (*generation, error) {
+	db, err := openDatabase(ctx, path, declared)
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWriter(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return newGeneration(db, w), nil
+}
+
+func newGeneration(db *database, w *writer) *generation {
+	g := &generation{db: db, writer: w, reads: reads{db: db}, free: make(chan struct{})}
+	g.holds.Store(1)
+	return g
+}
+
+// hold keeps the generation open until release. It returns false if it is too late.
+func (g *generation) hold() bool {
+	for {
+		n := g.holds.Load()
+		if n == 0 {
+			return false
+		}
+		if g.holds.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (g *generation) release() {
+	if g.holds.Add(-1) == 0 {
+		close(g.free)
+	}
+}
+
+func (g *generation) close() error {
+	return errors.Join(g.reads.close(), g.writer.close(), g.db.close())
+}
+
+// hold gives the generation that serves, held for a read.
+func (p *Projection) hold() *generation {
+	for {
+		// It fails only if another took its place just now.
+		if g := p.serving.Load(); g.hold() {
+			return g
+		}
+	}
+}
