@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -103,7 +104,7 @@ func (o BuildOptions) vacant() error {
 }
 
 func (o BuildOptions) build(ctx context.Context, path string) (built Built, err error) {
-	g, err := openGeneration(ctx, path, o.Collections)
+	g, err := openGeneration(ctx, path, o.Collections, slog.New(slog.DiscardHandler)) // a new file: nothing of it changes
 	if err != nil {
 		return Built{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"runtime"
@@ -28,7 +29,9 @@ type database struct {
 // being cut while it runs.
 const exports = 4
 
-func openDatabase(ctx context.Context, path string, declared *collections.Set) (*database, error) {
+// openDatabase opens the file, or makes it, and brings its tables to what is declared;
+// what that takes, if it lasts, goes to the logger.
+func openDatabase(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*database, error) {
 	db := &database{path: path}
 	var err error
 	if db.writer, err = connect(ctx, path, 1, url.Values{
@@ -41,7 +44,7 @@ func openDatabase(ctx context.Context, path string, declared *collections.Set) (
 	}); err != nil {
 		return nil, err
 	}
-	if err := db.prepare(ctx, declared); err != nil {
+	if err := db.prepare(ctx, declared, logger); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	if db.reader, err = connect(ctx, path, max(8, 2*runtime.NumCPU()), url.Values{
@@ -75,7 +78,7 @@ func connect(ctx context.Context, path string, connections int, settings url.Val
 }
 
 // prepare makes the tables that are missing and refuses a file of another version.
-func (db *database) prepare(ctx context.Context, declared *collections.Set) error {
+func (db *database) prepare(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
 	tx, err := db.writer.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", db.path, err)
@@ -94,7 +97,7 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set) erro
 		}
 	}
 	for _, c := range declared.All() {
-		if err := declare(ctx, tx, c); err != nil {
+		if err := declare(ctx, tx, c, logger); err != nil {
 			return err
 		}
 	}

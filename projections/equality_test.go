@@ -3,6 +3,7 @@ package projections
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -52,9 +53,10 @@ func clashing(t *rapid.T) []events.Record {
 
 // A file is a read model that is written without a broker.
 type file struct {
-	t  testing.TB
-	db *database
-	w  *writer
+	t      testing.TB
+	db     *database
+	w      *writer
+	closed bool
 }
 
 func newFile(t testing.TB) *file {
@@ -68,20 +70,32 @@ func newFile(t testing.TB) *file {
 
 func newFileOf(t testing.TB, set *collections.Set) *file {
 	t.Helper()
+	return openFile(t, filepath.Join(t.TempDir(), FileName), set, slog.New(slog.DiscardHandler))
+}
+
+func openFile(t testing.TB, path string, set *collections.Set, logger *slog.Logger) *file {
+	t.Helper()
 	f := &file{t: t}
 	var err error
-	if f.db, err = openDatabase(t.Context(), filepath.Join(t.TempDir(), FileName), set); err != nil {
+	if f.db, err = openDatabase(t.Context(), path, set, logger); err != nil {
 		t.Fatal(err)
 	}
 	if f.w, err = newWriter(t.Context(), f.db); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := errors.Join(f.w.close(), f.db.close()); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(f.close)
 	return f
+}
+
+// close closes the file. Only the first call counts.
+func (f *file) close() {
+	if f.closed {
+		return
+	}
+	f.closed = true
+	if err := errors.Join(f.w.close(), f.db.close()); err != nil {
+		f.t.Error(err)
+	}
 }
 
 func (f *file) apply(batch ...events.Record) {

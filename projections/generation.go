@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/clusterlite/clusterlite/events/collections"
@@ -22,8 +23,8 @@ type generation struct {
 	free  chan struct{} // closed when holds is 0
 }
 
-func openGeneration(ctx context.Context, path string, declared *collections.Set) (*generation, error) {
-	db, err := openDatabase(ctx, path, declared)
+func openGeneration(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*generation, error) {
+	db, err := openDatabase(ctx, path, declared, logger)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGeneration(ctx, path, options.Collections)
+	g, err := openGeneration(ctx, path, options.Collections, options.Logger)
 	if err != nil {
 		return nil, err
 	}

@@ -2,13 +2,10 @@ package projections
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
-
-	"github.com/clusterlite/clusterlite/events/collections"
 )
 
 // schemaVersion is the version of the tables below. A file of another version is
@@ -61,67 +58,6 @@ func createCollection(name string) string {
 		id TEXT PRIMARY KEY, version INTEGER NOT NULL,
 		created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
 		doc TEXT NOT NULL, _claims TEXT NOT NULL) WITHOUT ROWID`
-}
-
-// affinity is the SQLite type of a property's column.
-var affinity = map[string]string{"string": "TEXT", "integer": "INTEGER", "number": "REAL", "boolean": "INTEGER"}
-
-// declare gives a declared collection's table its columns and indexes: a virtual
-// column for each scalar property, which takes no space, and an index where declared.
-// What is already there is left as it is, what changed its type is made anew.
-func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection) error {
-	if _, err := tx.ExecContext(ctx, createCollection(c.Name())); err != nil {
-		return fmt.Errorf("make the table of %s: %w", c.Name(), err)
-	}
-	present, err := columns(ctx, tx, c.Name())
-	if err != nil {
-		return err
-	}
-	for _, p := range c.Properties() {
-		for _, statement := range columnChanges(c.Name(), p, present) {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("make the column of %s.%s: %w", c.Name(), p.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-func columnChanges(table string, p collections.Property, present map[string]string) []string {
-	index := quote(table + "." + p.Name)
-	indexed := p.Index || p.Unique
-	var changes []string
-	if present[p.Name] != affinity[p.Type] {
-		if _, there := present[p.Name]; there {
-			changes = append(changes, `DROP INDEX IF EXISTS `+index, `ALTER TABLE `+quote(table)+` DROP COLUMN `+quote(p.Name))
-		}
-		// The path's name is quoted for JSON; a property's name is made of letters,
-		// digits and underscores.
-		changes = append(changes, fmt.Sprintf(`ALTER TABLE %s ADD COLUMN %s %s GENERATED ALWAYS AS (doc ->> '$."%s"') VIRTUAL`,
-			quote(table), quote(p.Name), affinity[p.Type], p.Name))
-	}
-	if indexed {
-		// With the id, since that is what ends every sort.
-		return append(changes, `CREATE INDEX IF NOT EXISTS `+index+` ON `+quote(table)+` (`+quote(p.Name)+`, id)`)
-	}
-	return append(changes, `DROP INDEX IF EXISTS `+index)
-}
-
-// columns gives the declared types of a table's columns, the virtual ones included.
-func columns(ctx context.Context, tx *sqlx.Tx, table string) (map[string]string, error) {
-	var rows []struct {
-		Name string `db:"name"`
-		Type string `db:"type"`
-	}
-	if err := tx.SelectContext(ctx, &rows, `SELECT name, type FROM pragma_table_xinfo(?)`, table); err != nil {
-		return nil, fmt.Errorf("read the columns of %s: %w", table, err)
-	}
-	types := make(map[string]string, len(rows))
-	for _, r := range rows {
-		// SQLite appends this to the type of a generated column.
-		types[r.Name] = strings.TrimSpace(strings.TrimSuffix(r.Type, "GENERATED ALWAYS"))
-	}
-	return types, nil
 }
 
 // tables lists the collections that the file has tables for.

@@ -2,6 +2,7 @@ package collections_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -178,6 +179,20 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ file, schema, pointer, reason string }{
 		"not JSON":                {"things", `{`, "", "not valid JSON"},
+		"an empty file":           {"things", ``, "", "not valid JSON"},
+		"two schemas":             {"things", `{} {}`, "", "more after the schema"},
+		"bad syntax within":       {"things", `{"properties":{"a":{"type":string}}}`, "/properties/a/type", "not valid JSON"},
+		"a member twice":          {"things", object(`"a":{"type":"string"},"a":{"type":"integer"}`), "/properties/a", "duplicate"},
+		"a name with a dot":       {"my.things", object(``), "", "must be like"},
+		"a name too long":         {strings.Repeat("x", 64), object(``), "", "must be like"},
+		"reserved for the API":    {"openapi", `{"title":"openapi","type":"object"}`, "", "reserved"},
+		"reserved for us":         {"clusterlite", `{"title":"clusterlite","type":"object"}`, "", "reserved"},
+		"the document's column":   {"things", object(`"Doc":{"type":"integer"}`), "/properties/Doc", "whole document"},
+		"too many columns":        {"things", object(manyProperties(1001)), "/properties", "1000"},
+		"properties is a list":    {"things", `{"title":"things","type":"object","properties":[]}`, "/properties", "must be an object"},
+		"a bad pattern":           {"things", object(`"a":{"type":"string","pattern":"("}`), "/properties/a/pattern", "regex"},
+		"a bad nested schema":     {"things", object(`"a":{"type":"array","items":{"minLength":-1}}`), "/properties/a/items/minLength", "at least 0"},
+		"a reference to nowhere":  {"things", object(`"a":{"anyOf":[true,{"$ref":"#/$defs/b"}]}`), "/properties/a/anyOf/1/$ref", "$defs/b"},
 		"not an object":           {"things", `[]`, "", "a schema is a JSON object"},
 		"another title":           {"things", `{"title":"other","type":"object"}`, "/title", "must be the file's name"},
 		"no type":                 {"things", `{"title":"things"}`, "/type", `must be "object"`},
@@ -197,8 +212,9 @@ func TestLoadRefuses(t *testing.T) {
 		"misspelt":                {"things", object(`"a":{"type":"string","x-uniqe":true}`), "/properties/a/x-uniqe", "unknown keyword"},
 		"ours in the wrong place": {"things", object(`"a":{"type":"object","properties":{"b":{"x-unique":true}}}`), "/properties/a/properties/b/x-unique", "unknown keyword"},
 		"not a schema":            {"things", object(`"a":{"type":"text"}`), "/properties/a/type", ""},
-		"from outside":            {"things", object(`"a":{"$ref":"https://example.com/a.json"}`), "", "$defs"},
-		"from a file":             {"things", object(`"a":{"$ref":"file:///etc/passwd"}`), "", "$defs"},
+		"from outside":            {"things", object(`"a":{"$ref":"https://example.com/a.json"}`), "/properties/a/$ref", "$defs"},
+		"no such item":            {"things", object(`"a":{"anyOf":[true]},"b":{"$ref":"#/properties/a/anyOf/1"}`), "/properties/b/$ref", "anyOf/1"},
+		"from a file":             {"things", object(`"a":{"$ref":"file:///etc/passwd"}`), "/properties/a/$ref", "$defs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := collections.Load(folder(t, map[string]string{c.file + ".json": c.schema}))
@@ -210,6 +226,25 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("got %v (pointer %q), want %q at %q", wrong, wrong.Pointer, c.reason, c.pointer)
 			}
 		})
+	}
+}
+
+func manyProperties(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(`"p%d":{"type":"string"}`, i)
+	}
+	return strings.Join(all, ",")
+}
+
+// What can't be a column is a member like any other.
+func TestMembersThatAreNoColumns(t *testing.T) {
+	c := load(t, "things", `{"title":"things","type":"object","properties":{"doc":{"type":"object"},"a b":{"type":"string"},"any":true,"both":{"type":["string","integer"]},"n":{"type":"integer"}}}`)
+	if got := c.Properties(); len(got) != 1 || got[0].Name != "n" {
+		t.Errorf("got %+v", got)
+	}
+	if names, open := c.Members(); len(names) != 5 || !open {
+		t.Errorf("got %v, %v", names, open)
 	}
 }
 

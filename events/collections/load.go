@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -117,6 +119,9 @@ func parse(path string, source []byte) (*Collection, error) {
 	case slices.Contains(reserved, name), strings.HasPrefix(name, "sqlite_"):
 		return nil, wrong("", "the name %q is reserved", name)
 	}
+	if pointer, reason := notJSON(source); reason != "" {
+		return nil, wrong(pointer, "not valid JSON: %s", reason)
+	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
 	if err != nil {
 		return nil, wrong("", "not valid JSON: %v", err)
@@ -140,7 +145,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	}
 	schema, err := compile(name, value)
 	if err != nil {
-		return nil, compileError(path, err)
+		return nil, compileError(path, value, err)
 	}
 	compact := bytes.Buffer{}
 	if err := json.Compact(&compact, source); err != nil {
@@ -152,6 +157,24 @@ func parse(path string, source []byte) (*Collection, error) {
 		name: name, description: description, source: compact.Bytes(), schema: schema, properties: properties,
 		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false,
 	}, nil
+}
+
+// notJSON finds where a file is not JSON. A member that is there twice is refused too:
+// which of the two holds is anybody's guess.
+func notJSON(source []byte) (pointer, reason string) {
+	in := jsontext.NewDecoder(bytes.NewReader(source))
+	_, err := in.ReadValue()
+	if err == nil {
+		if _, err = in.ReadToken(); errors.Is(err, io.EOF) {
+			return "", ""
+		}
+		return "", fmt.Sprintf("more after the schema, at byte %d", in.InputOffset())
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		return string(syntactic.JSONPointer), fmt.Sprintf("%v at byte %d", syntactic.Err, syntactic.ByteOffset)
+	}
+	return "", fmt.Sprintf("it ends too early: %v", err)
 }
 
 // noLoader refuses to fetch schemas from anywhere: what a collection is must lie in its
@@ -175,7 +198,7 @@ func compile(name string, value any) (*jsonschema.Schema, error) {
 }
 
 // compileError finds the place in the file that the compiler complains about.
-func compileError(path string, err error) error {
+func compileError(path string, value any, err error) error {
 	var invalid *jsonschema.SchemaValidationError
 	var detail *jsonschema.ValidationError
 	if errors.As(err, &invalid) && errors.As(invalid.Err, &detail) {
@@ -184,6 +207,9 @@ func compileError(path string, err error) error {
 			leaf = leaf.Causes[0]
 		}
 		return &ErrFile{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
+	}
+	if pointer, reference := badReference(value, value, ""); pointer != "" {
+		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put what it needs under $defs", reference)}
 	}
 	return &ErrFile{File: path, Reason: err.Error()}
 }

@@ -20,6 +20,12 @@ var validColumn = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 // serverMembers are the server's own, in every entity.
 var serverMembers = []string{"id", "version", "created_at", "updated_at"}
 
+// documentColumn is where a collection's table has the whole document.
+const documentColumn = "doc"
+
+// maxColumns is far below what a table of SQLite can have, the server's included.
+const maxColumns = 1000
+
 // readProperties reads the declared properties at the top. A reason says what is wrong,
 // at pointer.
 func readProperties(root map[string]any) (properties []Property, pointer, reason string) {
@@ -44,11 +50,16 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 		if !scalar || !validColumn.MatchString(name) {
 			continue
 		}
+		if strings.ToLower(name) == documentColumn {
+			return nil, pointer, fmt.Sprintf("%q is the column of the whole document: a scalar property needs another name", name)
+		}
 		if other, twice := columns[strings.ToLower(name)]; twice {
 			return nil, pointer, fmt.Sprintf("differs from %q in case alone, which columns can't", other)
 		}
 		columns[strings.ToLower(name)] = name
-		properties = append(properties, p)
+		if properties = append(properties, p); len(properties) > maxColumns {
+			return nil, "/properties", fmt.Sprintf("has more than %d scalar properties", maxColumns)
+		}
 	}
 	return properties, "", ""
 }
@@ -106,7 +117,6 @@ func readKeywords(p *Property, schema map[string]any, column bool) string {
 
 // unknownKeyword finds a keyword that starts as ours do, and is none or in the wrong
 // place: a misspelt x-unique would enforce nothing.
-
 func unknownKeyword(value any, pointer string) (where, keyword string) {
 	switch v := value.(type) {
 	case map[string]any:

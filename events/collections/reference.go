@@ -1,0 +1,66 @@
+package collections
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// badReference finds a $ref that leads to nothing in the file: the compiler names what
+// it looked for, but not the place that asked for it.
+func badReference(root, value any, pointer string) (where, reference string) {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			at := pointer + "/" + escape(key)
+			if to, ok := v[key].(string); ok && key == "$ref" && !leads(root, to) {
+				return at, to
+			}
+			if where, reference = badReference(root, v[key], at); where != "" {
+				return where, reference
+			}
+		}
+	case []any:
+		for i, one := range v {
+			if where, reference = badReference(root, one, fmt.Sprintf("%s/%d", pointer, i)); where != "" {
+				return where, reference
+			}
+		}
+	}
+	return "", ""
+}
+
+// leads tells whether a reference is a JSON pointer to something. An anchor is left to
+// the compiler.
+func leads(root any, reference string) bool {
+	path, local := strings.CutPrefix(reference, "#")
+	if !local {
+		return false
+	}
+	if !strings.HasPrefix(path, "/") {
+		return true
+	}
+	at := root
+	for _, name := range strings.Split(path[1:], "/") {
+		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
+		switch v := at.(type) {
+		case map[string]any:
+			next, there := v[name]
+			if !there {
+				return false
+			}
+			at = next
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i < 0 || i >= len(v) {
+				return false
+			}
+			at = v[i]
+		default:
+			return false
+		}
+	}
+	return true
+}

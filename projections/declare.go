@@ -1,0 +1,170 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// tellEvery is how often a change of a table that lasts is spoken of.
+const tellEvery = 3 * time.Second
+
+// affinity is the SQLite type of a property's column.
+var affinity = map[string]string{"string": "TEXT", "integer": "INTEGER", "number": "REAL", "boolean": "INTEGER"}
+
+// A change is one step from the table that is there to the one that is declared.
+type change struct {
+	means     string // for people
+	statement string
+}
+
+// declare gives a declared collection's table its columns and indexes: a virtual
+// column for each scalar property, which takes no space, and an index where declared.
+// What is right already is left as it is; what is not declared any more is dropped, and
+// what changed its type is made anew. Only an index that is new takes time: SQLite then
+// reads and sorts the whole table, and doesn't tell how far it is.
+func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
+	if _, err := tx.ExecContext(ctx, createCollection(c.Name())); err != nil {
+		return fmt.Errorf("make the table of %s: %w", c.Name(), err)
+	}
+	present, err := generatedColumns(ctx, tx, c.Name())
+	if err != nil {
+		return err
+	}
+	indexes, err := ownIndexes(ctx, tx, c.Name())
+	if err != nil {
+		return err
+	}
+	living, err := livingIn(ctx, tx, c.Name())
+	if err != nil {
+		return err
+	}
+	changes := changesTo(c, present, indexes)
+	for i, ch := range changes {
+		log := logger.With("collection", c.Name(), "change", ch.means, "number", i+1, "of", len(changes), "entities", living)
+		if living == 0 {
+			log = slog.New(slog.DiscardHandler) // a new table is no news
+		}
+		if err := telling(log, tellEvery, func() error { _, err := tx.ExecContext(ctx, ch.statement); return err }); err != nil {
+			return fmt.Errorf("change the table of %s: %s: %w", c.Name(), ch.means, err)
+		}
+	}
+	return nil
+}
+
+// telling does what may last, and says meanwhile for how long it has been at it, and at
+// the end that it is done.
+func telling(log *slog.Logger, every time.Duration, do func() error) error {
+	start := time.Now()
+	finished, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(told)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-finished:
+				return
+			case <-ticker.C:
+				log.Info("changing a table to what is declared", "for", time.Since(start).Round(time.Second))
+			}
+		}
+	}()
+	err := do()
+	close(finished)
+	<-told
+	if err == nil {
+		log.Info("changed a table to what is declared", "took", time.Since(start).Round(time.Millisecond))
+	}
+	return err
+}
+
+// changesTo gives what leads from the present columns, types by name, and indexes to the
+// declared ones.
+func changesTo(c *collections.Collection, present map[string]string, indexes []string) []change {
+	table := quote(c.Name())
+	wanted, wantedIndexes := map[string]string{}, []string{}
+	for _, p := range c.Properties() {
+		wanted[p.Name] = affinity[p.Type]
+		if p.Index || p.Unique {
+			wantedIndexes = append(wantedIndexes, indexName(c.Name(), p.Name))
+		}
+	}
+	var changes []change
+	var stale []string // columns that go
+	for name, kind := range present {
+		if wanted[name] != kind {
+			stale = append(stale, name)
+		}
+	}
+	slices.Sort(stale)
+	for _, name := range indexes {
+		_, property, _ := strings.Cut(name, ".")
+		if !slices.Contains(wantedIndexes, name) || slices.Contains(stale, property) {
+			changes = append(changes, change{"drop the index on " + property, `DROP INDEX ` + quote(name)})
+		}
+	}
+	for _, name := range stale {
+		changes = append(changes, change{"drop the column " + name, `ALTER TABLE ` + table + ` DROP COLUMN ` + quote(name)})
+	}
+	for _, p := range c.Properties() {
+		if present[p.Name] != wanted[p.Name] {
+			// The path's name is quoted for JSON; a property's name is made of letters,
+			// digits and underscores.
+			changes = append(changes, change{"add the column " + p.Name,
+				fmt.Sprintf(`ALTER TABLE %s ADD COLUMN %s %s GENERATED ALWAYS AS (doc ->> '$."%s"') VIRTUAL`, table, quote(p.Name), wanted[p.Name], p.Name)})
+		}
+	}
+	for _, p := range c.Properties() {
+		name := indexName(c.Name(), p.Name)
+		if slices.Contains(wantedIndexes, name) && (!slices.Contains(indexes, name) || slices.Contains(stale, p.Name)) {
+			// With the id, since that is what ends every sort.
+			changes = append(changes, change{"add an index on " + p.Name,
+				`CREATE INDEX ` + quote(name) + ` ON ` + table + ` (` + quote(p.Name) + `, id)`})
+		}
+	}
+	return changes
+}
+
+// indexName names the index on a property. Neither part has a dot.
+func indexName(collection, property string) string { return collection + "." + property }
+
+// generatedColumns gives the columns that stand for properties, with their types.
+func generatedColumns(ctx context.Context, tx *sqlx.Tx, table string) (map[string]string, error) {
+	const virtual = 2 // in the column hidden of the pragma
+	var rows []struct {
+		Name string `db:"name"`
+		Type string `db:"type"`
+	}
+	if err := tx.SelectContext(ctx, &rows, `SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden = ?`, table, virtual); err != nil {
+		return nil, fmt.Errorf("read the columns of %s: %w", table, err)
+	}
+	types := make(map[string]string, len(rows))
+	for _, r := range rows {
+		// SQLite appends this to the type of a generated column.
+		types[r.Name] = strings.TrimSpace(strings.TrimSuffix(r.Type, "GENERATED ALWAYS"))
+	}
+	return types, nil
+}
+
+// ownIndexes gives the names of the indexes that were made for properties.
+func ownIndexes(ctx context.Context, tx *sqlx.Tx, table string) (names []string, err error) {
+	if err = tx.SelectContext(ctx, &names, `SELECT name FROM pragma_index_list(?) WHERE origin = 'c' ORDER BY name`, table); err != nil {
+		return nil, fmt.Errorf("read the indexes of %s: %w", table, err)
+	}
+	return names, nil
+}
+
+func livingIn(ctx context.Context, tx *sqlx.Tx, collection string) (n int64, err error) {
+	if err = tx.GetContext(ctx, &n, `SELECT coalesce((SELECT living FROM _digests WHERE collection = ?), 0)`, collection); err != nil {
+		return 0, fmt.Errorf("count the entities of %s: %w", collection, err)
+	}
+	return n, nil
+}

@@ -1,0 +1,154 @@
+package projections
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// declared loads products with the properties that a schema's text has.
+func declared(t testing.TB, properties string) *collections.Set {
+	t.Helper()
+	dir := t.TempDir()
+	schema := `{"title":"products","type":"object","properties":{` + properties + `}}`
+	if err := os.WriteFile(filepath.Join(dir, "products.json"), []byte(schema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := collections.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// drawProperties draws what a folder may declare: names that differ in case between two
+// schemas, all types, with and without an index.
+func drawProperties(t *rapid.T) string {
+	var all []string
+	for _, names := range [][]string{{"name", "Name"}, {"price"}, {"stock"}, {"a"}, {"b"}} {
+		if rapid.Bool().Draw(t, "there") {
+			kind := rapid.SampledFrom([]string{"string", "integer", "number", "boolean", "array"}).Draw(t, "type")
+			keyword := ""
+			if kind != "array" {
+				keyword = rapid.SampledFrom([]string{"", `,"x-index":true`, `,"x-index":false`}).Draw(t, "index")
+			}
+			all = append(all, fmt.Sprintf(`%q:{"type":%q%s}`, rapid.SampledFrom(names).Draw(t, "name"), kind, keyword))
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// shape is what the file has for products: columns, types and indexes.
+func (f *file) shape() []string {
+	f.t.Helper()
+	var shape []string
+	if err := f.db.reader.Select(&shape, `
+		SELECT name || ' ' || type || ' ' || hidden FROM pragma_table_xinfo('products')
+		UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'products' AND sql IS NOT NULL
+		ORDER BY 1`); err != nil {
+		f.t.Fatal(err)
+	}
+	return shape
+}
+
+// reopen opens the file anew with other collections.
+func (f *file) reopen(set *collections.Set, logger *slog.Logger) *file {
+	f.t.Helper()
+	f.close()
+	return openFile(f.t, f.db.path, set, logger)
+}
+
+// However schemas change, the table is the one that a new node makes, with all rows.
+func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		old := newFileOf(t, declared(t, drawProperties(rt)))
+		rows := []product{
+			{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a", "Name": true, "price": 1.5, "stock": "x", "a": []int{1}}},
+			{"0193a1a0-0000-7000-8000-000000000002", map[string]any{"name": 7, "price": nil, "b": map[string]any{}}},
+		}
+		for _, one := range rows {
+			old.applyAll(t, created(t, one))
+		}
+		now := old
+		for range rapid.IntRange(1, 2).Draw(rt, "changes") {
+			properties := drawProperties(rt)
+			set := declared(t, properties)
+			now = now.reopen(set, slog.New(slog.DiscardHandler))
+			fresh := newFileOf(t, set)
+			for _, one := range rows {
+				fresh.applyAll(t, created(t, one))
+			}
+			if got, want := now.shape(), fresh.shape(); !reflect.DeepEqual(got, want) {
+				rt.Fatalf("%s: got %q, want %q", properties, got, want)
+			}
+			c, _ := set.Get("products")
+			for _, col := range Columns(c) {
+				if got, want := columnOf(t, now, col), columnOf(t, fresh, col); !reflect.DeepEqual(got, want) {
+					rt.Fatalf("%s: %s is %v, want %v", properties, col.Name(), got, want)
+				}
+			}
+			fresh.close()
+		}
+		now.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000003", map[string]any{"name": "c"}}))
+		now.close()
+	})
+}
+
+func columnOf(t testing.TB, f *file, c Column) (values []string) {
+	t.Helper()
+	if err := f.db.reader.Select(&values, `SELECT coalesce(`+quote(c.Name())+`, 'NULL') FROM products ORDER BY id`); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+func TestAChangeIsToldOnce(t *testing.T) {
+	f := newFileOf(t, declared(t, `"name":{"type":"string"},"old":{"type":"string","x-index":true}`))
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
+	set := declared(t, `"name":{"type":"string","x-index":true}`)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	f = f.reopen(set, logger)
+	for _, said := range []string{"drop the index on old", "drop the column old", "add an index on name", "of=3", "entities=1", "collection=products"} {
+		if !strings.Contains(log.String(), said) {
+			t.Errorf("it does not say %q:\n%s", said, log.String())
+		}
+	}
+	log.Reset()
+	f.reopen(set, logger)
+	if log.Len() > 0 {
+		t.Errorf("it says again:\n%s", log.String())
+	}
+}
+
+// sentences takes log lines.
+type sentences chan string
+
+func (s sentences) Write(b []byte) (int, error) { s <- string(b); return len(b), nil }
+
+func TestWhatLastsIsToldMeanwhile(t *testing.T) {
+	said := make(sentences, 100)
+	failed := errors.New("disk full")
+	err := telling(slog.New(slog.NewTextHandler(said, nil)), time.Millisecond, func() error {
+		for range 2 {
+			if line := <-said; !strings.Contains(line, "for=") {
+				t.Errorf("it says %s", line)
+			}
+		}
+		return failed
+	})
+	if !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+}
