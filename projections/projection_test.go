@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,10 +97,11 @@ func (r *rig) node(dir string, maxBatch int) *node {
 
 func (r *rig) nodeOn(log *eventlog.Log, dir string, maxBatch int) *node {
 	r.t.Helper()
-	set, err := collections.Load("")
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	return r.nodeOf(log, dir, maxBatch, usersOnly(r.t))
+}
+
+func (r *rig) nodeOf(log *eventlog.Log, dir string, maxBatch int, set *collections.Set) *node {
+	r.t.Helper()
 	p, err := projections.Open(deadline(r.t), projections.Options{Dir: dir, Log: log, Collections: set, MaxBatch: maxBatch})
 	if err != nil {
 		r.t.Fatal(err)
@@ -245,6 +248,77 @@ func TestWaitForEnds(t *testing.T) {
 	if err := n.WaitFor(ctx, 99); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A collection whose file is gone is kept and applied; once the file is back, so are its
+// filters.
+func TestACollectionWhoseFileIsGone(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	examples, err := collections.Load("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	product := func(id, sku string, price float64) events.Event {
+		e := user(id, "", "")
+		e.Collection, e.Document = "products", fmt.Appendf(nil, `{"sku":%q,"name":"n","price":%g,"size":{"width":1}}`, sku, price)
+		return e
+	}
+	tea, pot, cup := product(uuid.NewString(), "TEA", 1), product(uuid.NewString(), "POT", 20), product(uuid.NewString(), "CUP", 5)
+	if err := r.nodeOf(r.log, dir, 0, examples).at(r.append(tea, pot)).close(); err != nil {
+		t.Fatal(err)
+	}
+	dearer := then(tea, events.Updated, 2)
+	dearer.Document = product("", "TEA", 10).Document
+	gone := r.nodeOn(r.log, dir, 0).at(r.append(dearer, then(pot, events.Deleted, 2), cup))
+	if s, err := gone.Status(deadline(t)); err != nil || s.Entities["products"] != 2 || s.Voids != 0 {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	digest := gone.mustDigest("products")
+	if err := gone.close(); err != nil {
+		t.Fatal(err)
+	}
+	back := r.nodeOf(r.log, dir, 0, examples)
+	c, _ := examples.Get("products")
+	q := projections.Query{}
+	for _, col := range projections.Columns(c) {
+		if col.Name() == "price" {
+			q = projections.Query{Filters: []projections.Filter{{Column: col, Op: projections.Greater, Values: []any{4.0}}}, Sort: []projections.SortKey{{Column: col}}}
+		}
+	}
+	if got, want := back.list("products", q), []string{string(cup.Document[1:]), string(dearer.Document[1:])}; !endsAre(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if back.mustDigest("products") != digest || r.nodeOf(r.log, t.TempDir(), 0, examples).at(back.Position()).mustDigest("products") != digest {
+		t.Error("the digests differ")
+	}
+}
+
+func (n *node) mustDigest(collection string) string {
+	n.t.Helper()
+	s, err := n.Status(deadline(n.t))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return s.Digests[collection]
+}
+
+func (n *node) list(collection string, q projections.Query) (all []string) {
+	n.t.Helper()
+	s, err := n.Snapshot(deadline(n.t))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	_, err = s.List(deadline(n.t), collection, q, func(b []byte) error { all = append(all, string(b)); return nil })
+	if err = errors.Join(err, s.Close()); err != nil {
+		n.t.Fatal(err)
+	}
+	return all
+}
+
+// endsAre tells whether each text ends as wanted: before it stand the server's members.
+func endsAre(got, want []string) bool {
+	return slices.EqualFunc(got, want, strings.HasSuffix)
 }
 
 func usersOnly(t testing.TB) *collections.Set {
