@@ -15,7 +15,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"healthcheck", "--help"}, {"--version"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"healthcheck", "--help"}, {"reindex", "--help"}, {"--version"}} {
 		var out bytes.Buffer
 		if err := run(t.Context(), args, &out, io.Discard); !errors.Is(err, settings.ErrHelp) || !strings.Contains(out.String(), "clusterlite") {
 			t.Errorf("%v: %v\n%s", args, err, out.String())

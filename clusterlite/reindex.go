@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/clusterlite/reindex"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// reindexing gives existing entities the claims of a field that is newly unique, or
+// takes those of one that no longer is.
+type reindexing struct {
+	Collection     string `arg:"" help:"The collection."`
+	Collections    string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"The folder of collections, with the definition of today. Default: none, that is users alone."`
+	settings.Kafka `embed:""`
+	DataDir        string        `name:"data-dir" placeholder:"DIR" help:"Keep the read model that this builds from the log in this folder, so that the next run need not begin at the beginning. Not that of a node. Default: a temporary folder."`
+	DryRun         bool          `name:"dry-run" help:"Only tell what is missing and what clashes."`
+	SkipClashing   bool          `name:"skip-clashing" help:"Give the others their claims even if some clash. Of those that clash the one that holds the value, or else the oldest, keeps it."`
+	Wait           time.Duration `name:"wait" default:"30s" placeholder:"DURATION" help:"The longest wait for the verdict of what was appended (default ${default})."`
+	output         `embed:""`
+}
+
+// Help is the part of --help after the flags.
+func (reindexing) Help() string {
+	return `Unique values are held by claims, which travel in events. After x-unique was added to a
+field, entities that were written before hold no claim on it; this appends, for each that
+needs it, an event with the same document and the claims of today. If values clash, nothing
+is changed: each clash is told with the entities that have the value, and the exit status
+is 1. It can be stopped and run again at any time, while clients write; a second run
+changes nothing. The order of things: docs/operating.md, "Change a collection".
+
+Example:
+  clusterlite reindex products --collections ./collections --dry-run
+  clusterlite reindex products --collections ./collections`
+}
+
+// Validate is called by the parser.
+func (r *reindexing) Validate() error {
+	if r.Wait <= 0 || r.Wait > 10*time.Minute {
+		return fmt.Errorf("--wait is %s; allowed: a duration above zero, up to 10m", r.Wait)
+	}
+	return nil
+}
+
+// Run implements the subcommand.
+func (r reindexing) Run(ctx context.Context, out streams) (err error) {
+	set, err := collections.Load(r.Collections)
+	if err != nil {
+		return err
+	}
+	c, ok := set.Get(r.Collection)
+	if !ok {
+		return &settings.ErrUsage{Err: fmt.Errorf("no file declares the collection %q; there are: %s", r.Collection, names(set))}
+	}
+	dir, leave, err := r.folder()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	logger := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log, err := eventlog.Open(eventlog.Config{Brokers: r.Brokers, Topic: r.Topic.Topic, ClientID: "clusterlite.reindex", Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	model, stop, err := follow(ctx, log, dir, logger, out.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	return r.reindex(ctx, out, c, log, model, dir)
+}
+
+func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Collection, log *eventlog.Log, model *projections.Projection, dir string) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name the source of the events: %w", err)
+	}
+	told := &tasks{w: out.stderr, unit: c.Name()}
+	report, err := (&reindex.Reindex{
+		Log: log, Model: model, Collection: c, Dir: dir, Source: "/clusterlite/reindex/" + host,
+		Wait: r.Wait, DryRun: r.DryRun, SkipClashing: r.SkipClashing, Tell: told.tell,
+	}).Run(ctx)
+	told.done()
+	if err != nil {
+		return err
+	}
+	if err := r.print(out, reindexed{report, r.DryRun}); err != nil {
+		return err
+	}
+	if len(report.Clashes) > 0 {
+		return process.ErrTold
+	}
+	return nil
+}
+
+// folder gives the folder to work in, and what to do with it in the end.
+func (r reindexing) folder() (dir string, leave func() error, err error) {
+	if r.DataDir == "" {
+		dir, err = os.MkdirTemp("", "clusterlite-reindex-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
+	}
+	lock, err := projections.LockDir(r.DataDir, "reindex")
+	if err != nil {
+		return "", nil, err
+	}
+	return r.DataDir, lock.Release, nil
+}
+
+// follow opens a read model of the log, has it follow the log, and returns once it has
+// caught up. It has no columns: only the projector of it is needed, not its lists.
+func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Logger, stderr io.Writer) (_ *projections.Projection, stop func() error, err error) {
+	// Not Prepare: a topic of which the name is misspelt must not be made.
+	if _, err := log.Describe(ctx); err != nil {
+		return nil, nil, fmt.Errorf("find the log, topic %s: %w", log.Topic(), err)
+	}
+	end, err := log.End(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := projections.Open(ctx, projections.Options{Dir: dir, Log: log, Collections: &collections.Set{}, Logger: logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	running, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- model.Run(running) }()
+	stop = func() error { cancel(); return errors.Join(<-ran, model.Close()) }
+	if err := catchUp(ctx, model, end, stderr); err != nil {
+		var refused *projections.ErrRefused
+		if failed := stop(); !errors.As(err, &refused) { // else Run says the same
+			err = errors.Join(err, failed)
+		}
+		return nil, nil, err
+	}
+	return model, stop, nil
+}
+
+func catchUp(ctx context.Context, model *projections.Projection, end events.Position, stderr io.Writer) error {
+	task := progress.Start(stderr, "reading the log", int64(end), "events")
+	defer task.Done()
+	for {
+		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		err := model.WaitFor(soon, end)
+		cancel()
+		task.Set(int64(model.Position()))
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// tasks tells how far a run is, one task after the other.
+type tasks struct {
+	w    io.Writer
+	unit string
+	what string
+	task *progress.Task
+}
+
+func (t *tasks) tell(what string, done, total int64) {
+	if t.what != what || done == 1 {
+		t.done()
+		t.what, t.task = what, progress.Start(t.w, what, total, t.unit)
+	}
+	t.task.Total(max(done, total))
+	t.task.Set(done)
+}
+
+func (t *tasks) done() {
+	if t.task != nil {
+		t.task.Done()
+	}
+}
+
+func names(set *collections.Set) string {
+	var all []string
+	for _, c := range set.All() {
+		all = append(all, c.Name())
+	}
+	return strings.Join(all, ", ")
+}
+
+// reindexed is what a run has found and done.
+type reindexed struct {
+	reindex.Report
+	DryRun bool `json:"dry_run"`
+}
+
+// Text implements result.
+func (r reindexed) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s at position %d: %d entities, unique: %s.\n", r.Collection, r.Position, r.Entities, fields(r.Fields))
+	for _, c := range r.Clashes {
+		fmt.Fprintf(&b, "clash: %s %s is the value of %s\n", c.Field, c.Value, strings.Join(c.IDs, ", "))
+	}
+	switch clashing := len(r.Clashes) > 0; {
+	case r.DryRun:
+		fmt.Fprintf(&b, "%d entities lack claims or hold stale ones, %d values clash. Nothing was changed.\n", r.Lacking, len(r.Clashes))
+	case clashing && r.Changed == 0:
+		fmt.Fprintf(&b, "%d values clash, and nothing was changed. Change or delete all entities but one of each, then run this again; --skip-clashing gives the others their claims before that.\n", len(r.Clashes))
+	case clashing:
+		fmt.Fprintf(&b, "%d entities were given their claims. %d values still clash: only the first entity of each holds it. Change or delete the others, then run this again.\n", r.Changed, len(r.Clashes))
+	default:
+		fmt.Fprintf(&b, "%d entities were given their claims. Every living entity now holds exactly those that it should.\n", r.Changed)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func fields(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,130 @@
+package reindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+const (
+	// batchEvents and batchBytes bound what is appended at once, as in imports.
+	batchEvents = 500
+	batchBytes  = 1 << 20
+)
+
+// errFull ends the walk that fills a batch.
+var errFull = errors.New("the batch is full")
+
+// append walks the collection and appends an event for each entity that does not hold
+// what it can be given. It counts those that were admitted. An event that is void
+// because another write came first is no error: the next round sees what is left.
+func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err error) {
+	done, after := int64(0), ""
+	for {
+		batch, last, err := r.next(ctx, s, after)
+		if err != nil || len(batch) == 0 {
+			return admitted, err
+		}
+		n, err := r.appendBatch(ctx, batch)
+		admitted += n
+		if err != nil {
+			return admitted, err
+		}
+		done, after = done+int64(len(batch)), last
+		r.tell("reindexed", done, s.pending)
+	}
+}
+
+// next makes the events for the entities after one, on the newest state, so that few of
+// them come too late.
+func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []events.Event, last string, err error) {
+	snapshot, err := r.Model.LongSnapshot(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	bytes := 0
+	err = snapshot.Entities(ctx, r.Collection.Name(), after, func(e events.Entity) error {
+		event, needed, err := r.event(e, s)
+		if err != nil || !needed {
+			return err
+		}
+		batch, last = append(batch, event), e.ID
+		if bytes += len(event.Document); len(batch) == batchEvents || bytes >= batchBytes {
+			return errFull
+		}
+		return nil
+	})
+	if errors.Is(err, errFull) {
+		err = nil
+	}
+	return batch, last, err
+}
+
+// event makes the event that gives an entity its claims, if it needs one.
+func (r *Reindex) event(e events.Entity, s survey) (event events.Event, needed bool, err error) {
+	d, wanted, err := r.wanted(e)
+	if err != nil {
+		return event, false, err
+	}
+	claims, err := r.free(e, attainable(e.ID, wanted, s.keeper))
+	if err != nil || same(e.Claims, claims) {
+		return event, false, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return event, false, fmt.Errorf("make an event's id: %w", err)
+	}
+	return events.Event{
+		ID: id.String(), Source: r.Source, Collection: e.Collection, EntityID: e.ID,
+		Kind: events.Updated, Version: e.Version + 1, Time: time.Now().UTC().Truncate(time.Millisecond),
+		Claims: claims, Document: d.Bytes(),
+	}, true, nil
+}
+
+// free leaves out the claims that another entity holds just now. It may want them no
+// longer: the next round gives them. So two entities that each hold what the other wants
+// don't block each other.
+func (r *Reindex) free(e events.Entity, claims []string) ([]string, error) {
+	var failed error
+	claims = slices.DeleteFunc(claims, func(claim string) bool {
+		holder, err := r.Model.Holder(e.Collection, claim)
+		failed = errors.Join(failed, err)
+		return holder != "" && holder != e.ID
+	})
+	return claims, failed
+}
+
+// appendBatch appends events and waits for their verdicts.
+func (r *Reindex) appendBatch(ctx context.Context, batch []events.Event) (admitted int64, err error) {
+	judgements := make([]<-chan projections.Judgement, len(batch))
+	for i, e := range batch {
+		judgement, forget := r.Model.Expect(e.ID)
+		defer forget()
+		judgements[i] = judgement
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Wait)
+	defer cancel()
+	if _, err := r.Log.Append(ctx, batch...); err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
+		return 0, err
+	}
+	for _, judgement := range judgements {
+		select {
+		case j := <-judgement:
+			if j.Verdict.Outcome == events.Admitted {
+				admitted++
+			}
+		case <-ctx.Done():
+			return admitted, fmt.Errorf("%w: no verdict: %w", eventlog.ErrOutcomeUnknown, ctx.Err())
+		}
+	}
+	return admitted, nil
+}

@@ -1,0 +1,39 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// Entities gives the living entities of a collection, declared or not, in the order of
+// their ids and after one, as admission knows them; an empty after is before all. They
+// are good beyond the call. It stops at the first error of each and returns it, and with
+// ctx.
+func (s *Snapshot) Entities(ctx context.Context, collection, after string, each func(events.Entity) error) error {
+	var there bool
+	if err := s.tx.GetContext(ctx, &there, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, collection); err != nil {
+		return fmt.Errorf("find the table of %s: %w", collection, err)
+	}
+	if !there {
+		return nil // the log has not named it yet
+	}
+	rows, err := s.tx.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims FROM `+quote(collection)+` WHERE id > ? ORDER BY id`, after)
+	if err != nil {
+		return fmt.Errorf("read the entities of %s: %w", collection, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		e := events.Entity{Collection: collection}
+		var claims string
+		if err := rows.Scan(&e.ID, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered, &claims); err != nil {
+			return fmt.Errorf("read the entities of %s: %w", collection, err)
+		}
+		e.Claims = splitClaims(claims)
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
