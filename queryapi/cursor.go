@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -19,7 +22,11 @@ type cursor struct {
 }
 
 func encodeCursor(sort []projections.SortKey, place projections.Place) string {
-	b, err := json.Marshal(cursor{sortText(sort), place.Keys, place.ID})
+	keys := make([]any, len(place.Keys))
+	for i, key := range place.Keys {
+		keys[i] = writeKey(key)
+	}
+	b, err := json.Marshal(cursor{sortText(sort), keys, place.ID})
 	if err != nil { // the keys are scalars that SQLite gave
 		panic(err)
 	}
@@ -50,38 +57,48 @@ func decodeCursor(text string, sort []projections.SortKey) (*projections.Place, 
 	if d.Decode(&c) != nil || d.More() || c.Sort != sortText(sort) || !events.ValidID(c.ID) {
 		return nil, bad
 	}
-	keys := sort
-	if n := len(sort); n > 0 && sort[n-1].Column.Name() == "id" {
-		keys = sort[:n-1] // the id says it
+	keys := slices.IndexFunc(sort, func(k projections.SortKey) bool { return k.Column.Name() == "id" })
+	if keys < 0 {
+		keys = len(sort) // else what comes from the id on is said by the id
 	}
-	if len(c.Keys) != len(keys) {
+	if len(c.Keys) != keys {
 		return nil, bad
 	}
-	for i, k := range keys {
-		if c.Keys[i], err = cursorKey(k.Column.Kind(), c.Keys[i]); err != nil {
+	for i, key := range c.Keys {
+		if c.Keys[i], err = readKey(key); err != nil {
 			return nil, bad
 		}
 	}
 	return &projections.Place{Keys: c.Keys, ID: c.ID}, nil
 }
 
-// cursorKey gives a key of a cursor as SQLite gave it.
-func cursorKey(kind projections.Kind, value any) (any, error) {
+// writeKey gives a key for JSON, which has no infinity: a document may have a number
+// that SQLite can hold in no other way, and 1e999 reads as that again.
+func writeKey(key any) any {
+	if f, ok := key.(float64); ok && math.IsInf(f, 0) {
+		if f < 0 {
+			return json.Number("-1e999")
+		}
+		return json.Number("1e999")
+	}
+	return key
+}
+
+// readKey gives a key as SQLite gave it: a text, a number or nil, whatever the column's
+// kind. Where the type of a member was changed, older documents have the old one.
+func readKey(value any) (any, error) {
 	switch v := value.(type) {
-	case nil:
-		return nil, nil
-	case string:
-		if kind == projections.Text || kind == projections.Time {
-			return v, nil
-		}
+	case nil, string:
+		return v, nil
 	case json.Number:
-		if kind == projections.Text || kind == projections.Time {
-			break
-		}
 		if i, err := v.Int64(); err == nil {
 			return i, nil
 		}
-		return v.Float64()
+		f, err := v.Float64()
+		if math.IsInf(f, 0) {
+			err = nil
+		}
+		return f, err
 	}
-	return nil, malformed("a key of another type")
+	return nil, errors.New("not a key")
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/queryapi"
 	"github.com/clusterlite/clusterlite/service/api"
@@ -35,8 +36,13 @@ type node struct {
 
 func newNode(t *testing.T) node {
 	t.Helper()
+	return newNodeOf(t, servicetest.Collections(t))
+}
+
+func newNodeOf(t *testing.T, set *collections.Set) node {
+	t.Helper()
 	b := servicetest.StartBroker(t)
-	set, log := servicetest.Collections(t), b.OpenLog()
+	log := b.OpenLog()
 	model := servicetest.OpenModel(t, log, set).Follow()
 	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
