@@ -68,11 +68,30 @@ func jsonArray(values []any) string {
 	return string(b)
 }
 
+// A route is the way to the entities of a list.
+type route int
+
+const (
+	// inOrder leaves the way to SQLite. Most often it walks the order of the list and
+	// drops what the filters don't let through.
+	inOrder route = iota
+	// byFilter searches for what a filter lets through, and sorts that. Columns are
+	// written +"name" for it, which SQLite takes for no column that it has an index on.
+	byFilter
+)
+
+func (r route) column(c Column) string {
+	if r == byFilter {
+		return "+" + quote(c.name)
+	}
+	return quote(c.name)
+}
+
 // selects gives the statements whose answers, one after the other, are the list: with a
 // place to start after, a list is several ranges. Each is a run of keys that are equal
 // to the place's and one that is beyond it, which an index serves; one OR of them all
 // it would not.
-func (q Query) selects(collection string) []statement {
+func (q Query) selects(collection string, way route) []statement {
 	keys := q.keys()
 	filter := conditions(q.Filters)
 	columns := "id, doc"
@@ -80,12 +99,12 @@ func (q Query) selects(collection string) []statement {
 		columns += ", " + quote(k.Column.name)
 	}
 	var all []statement
-	for _, r := range q.ranges(keys) {
+	for _, r := range q.ranges(keys, way) {
 		s := statement{text: "SELECT " + columns + " FROM " + quote(collection), args: append(filter.args[:len(filter.args):len(filter.args)], r.args...)}
 		if where := join(" AND ", filter.text, r.text); where != "" {
 			s.text += " WHERE " + where
 		}
-		s.text += " ORDER BY " + order(keys[r.fixed:])
+		s.text += " ORDER BY " + order(keys[r.fixed:], way)
 		all = append(all, s)
 	}
 	return all
@@ -101,10 +120,10 @@ func join(separator string, parts ...string) string {
 	return strings.Join(there, separator)
 }
 
-func order(keys []SortKey) string {
+func order(keys []SortKey, way route) string {
 	names := make([]string, len(keys))
 	for i, k := range keys {
-		names[i] = quote(k.Column.name)
+		names[i] = way.column(k.Column)
 		if k.Descending {
 			names[i] += " DESC"
 		}
@@ -119,7 +138,7 @@ type keyRange struct {
 }
 
 // ranges splits what lies after the place, in the order of the list.
-func (q Query) ranges(keys []SortKey) []keyRange {
+func (q Query) ranges(keys []SortKey, way route) []keyRange {
 	if q.After == nil {
 		return []keyRange{{}}
 	}
@@ -128,10 +147,10 @@ func (q Query) ranges(keys []SortKey) []keyRange {
 	for i := len(keys) - 1; i >= 0; i-- {
 		var same statement
 		for j, k := range keys[:i] {
-			same.text = join(" AND ", same.text, quote(k.Column.name)+" IS ?")
+			same.text = join(" AND ", same.text, way.column(k.Column)+" IS ?")
 			same.args = append(same.args, values[j])
 		}
-		for _, beyond := range beyond(keys[i], values[i]) {
+		for _, beyond := range beyond(keys[i], values[i], way) {
 			all = append(all, keyRange{statement{join(" AND ", same.text, beyond.text), append(same.args[:i:i], beyond.args...)}, i})
 		}
 	}
@@ -139,8 +158,8 @@ func (q Query) ranges(keys []SortKey) []keyRange {
 }
 
 // beyond gives the ranges of one key after a value. NULL comes before all values.
-func beyond(k SortKey, value any) []statement {
-	column := quote(k.Column.name)
+func beyond(k SortKey, value any, way route) []statement {
+	column := way.column(k.Column)
 	switch {
 	case !k.Descending && value == nil:
 		return []statement{{text: column + " IS NOT NULL"}}

@@ -76,7 +76,11 @@ func (s *Snapshot) Count(ctx context.Context, collection string, q Query) (n int
 // of each, and with ctx.
 func (s *Snapshot) List(ctx context.Context, collection string, q Query, each func(rendered []byte) error) (next *Place, err error) {
 	l := listing{limit: q.Limit, place: Place{Keys: make([]any, len(q.keys())-1)}, each: each}
-	for _, part := range q.selects(collection) {
+	way, err := s.route(ctx, collection, q)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", collection, err)
+	}
+	for _, part := range q.selects(collection, way) {
 		if err := l.take(ctx, s, part); err != nil {
 			return nil, fmt.Errorf("list %s: %w", collection, err)
 		}

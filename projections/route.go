@@ -1,0 +1,63 @@
+package projections
+
+import (
+	"context"
+	"slices"
+)
+
+// narrow is how many entities a filter may let through for a search by it: so many are
+// sorted in a few milliseconds. Where there are more, a page is soon found by walking the
+// list in its order.
+const narrow = 5000
+
+// route chooses the way to the entities of a list. SQLite by itself would often rather
+// walk the whole table in the order of the list than search by a filter and sort, since
+// it does not know how few the filter lets through. So they are counted, as far as
+// matters.
+func (s *Snapshot) route(ctx context.Context, collection string, q Query) (route, error) {
+	for _, filters := range q.spans() {
+		var n int
+		in := conditions(filters)
+		text := `SELECT count(*) FROM (SELECT 1 FROM ` + quote(collection) + ` WHERE ` + in.text + ` LIMIT ?)`
+		prepared, done, err := s.prepare(ctx, s.tx, text)
+		if err != nil {
+			return inOrder, err
+		}
+		err = prepared.GetContext(ctx, &n, append(in.args, narrow+1)...)
+		done()
+		if err != nil {
+			return inOrder, err
+		}
+		if n <= narrow {
+			return byFilter, nil
+		}
+	}
+	return inOrder, nil
+}
+
+// spans gives the filters on indexed columns, by column. It is empty where one index
+// serves filter and order: the list is in the order of a column that is bounded, or in
+// that of ids and a column has one value.
+func (q Query) spans() [][]Filter {
+	var columns []Column
+	first := q.keys()[0].Column
+	for _, f := range q.Filters {
+		switch {
+		case f.Op == NotEqual || !f.Column.indexed:
+			continue
+		case f.Column == first, f.Op == Equal && first == idColumn:
+			return nil
+		case !slices.Contains(columns, f.Column):
+			columns = append(columns, f.Column)
+		}
+	}
+	spans := make([][]Filter, len(columns))
+	for i, c := range columns {
+		for _, f := range q.Filters {
+			if f.Column == c && f.Op != NotEqual {
+				spans[i] = append(spans[i], f)
+			}
+		}
+	}
+	return spans
+}
