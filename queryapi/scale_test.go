@@ -1,0 +1,181 @@
+package queryapi_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+const (
+	million = 1_000_000
+	// mostExtra is what an export may take beyond what the process has anyway.
+	mostExtra = 64 << 20
+)
+
+// An export of a million entities takes no more memory than one of few. It runs where
+// CLUSTERLITE_SCALE is set (make scale): half a minute is long for a unit test, and under
+// the race detector the memory is not the program's own.
+func TestExportOfAMillionInConstantMemory(t *testing.T) {
+	if os.Getenv("CLUSTERLITE_SCALE") == "" {
+		t.Skip("CLUSTERLITE_SCALE is not set")
+	}
+	server := serveAMillion(t)
+	for _, query := range []string{
+		"",                              // in order of ids
+		"?sort=-price",                  // along an index
+		"?sort=stock&fields=id,stock",   // sorted by what has no index
+		"?price[gte]=0&name[ne]=nobody", // with filters
+	} {
+		t.Run("products"+query, func(t *testing.T) {
+			debug.FreeOSMemory()
+			before := resident(t, "VmRSS")
+			resetPeak(t)
+			start := time.Now()
+			n := countLines(t, server.URL+"/products"+query)
+			extra := resident(t, "VmHWM") - before
+			t.Logf("%d entities in %s, %.1f MiB of extra memory", n, time.Since(start).Round(time.Millisecond), float64(extra)/(1<<20))
+			if n != million || extra > mostExtra {
+				t.Errorf("%d entities with %d bytes of extra memory; want %d with %d at most", n, extra, million, mostExtra)
+			}
+		})
+	}
+}
+
+// serveAMillion serves a file with a million products. The rows are put there by SQL, as
+// the projector writes them: to append and apply a million events would take minutes,
+// and the export knows no difference.
+func serveAMillion(t *testing.T) *httptest.Server {
+	t.Helper()
+	dir, bare := t.TempDir(), t.TempDir()
+	// Without properties first: an index over rows that are there is made much faster.
+	if err := os.WriteFile(filepath.Join(bare, "products.json"), []byte(`{"title":"products","type":"object"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := collections.Load(bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := eventlog.Open(eventlog.Config{Brokers: []string{"127.0.0.1:1"}, Topic: "none", ClientID: "test"}) // never asked
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	open := func(set *collections.Set) *projections.Projection {
+		t.Helper()
+		p, err := projections.Open(t.Context(), projections.Options{Dir: dir, Log: log, Collections: set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if err := open(set).Close(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, filepath.Join(dir, projections.FileName))
+	served := examples(t)
+	model := open(served)
+	t.Cleanup(func() { _ = model.Close() })
+	a := &queryapi.API{Log: log, Model: model, Collections: served, Default: api.Eventual, Wait: time.Second, MaxLag: time.Minute}
+	e := servicetest.Echo(web.Options{})
+	api.Mount(e, a.Service())
+	server := httptest.NewServer(e)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func fill(t *testing.T, path string) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", "file:"+path+"?_synchronous=OFF")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	for _, statement := range []string{
+		`INSERT INTO products (id, version, created_at, updated_at, doc, _claims)
+			WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ` + strconv.Itoa(million-1) + `),
+			named(i, id) AS (SELECT i, printf('0193a1a0-0000-7000-8000-%012x', i) FROM n)
+			SELECT id, 1, '2026-11-24T12:00:00.000Z', '2026-11-24T12:00:00.000Z',
+				printf('{"id":"%s","version":1,"created_at":"2026-11-24T12:00:00.000Z","updated_at":"2026-11-24T12:00:00.000Z","sku":"SKU-%d","name":"Product number %d","price":%d.5,"stock":%d,"tags":["a","b"],"size":{"width":%d}}',
+					id, i, i, i * 7919 % 1000, i * 104729 % 1000000, i), ''
+			FROM named`,
+		`INSERT INTO _digests (collection, living, digest) VALUES ('products', ` + strconv.Itoa(million) + `, zeroblob(32))`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func countLines(t *testing.T, url string) (n int) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", api.NDJSON)
+	r, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer func() { _ = r.Body.Close() }()
+	lines := bufio.NewScanner(r.Body)
+	for lines.Scan() {
+		if line := lines.Bytes(); !bytes.HasPrefix(line, []byte(`{"id":"0193a1a0-`)) || line[len(line)-1] != '}' {
+			t.Fatalf("line %d is %s", n, line)
+		}
+		n++
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// resident reads how much memory the process has (VmRSS), or had at most (VmHWM).
+func resident(t *testing.T, field string) int64 {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skipf("the memory of a process is read as Linux tells it: %v", err)
+	}
+	for _, line := range strings.Split(string(status), "\n") {
+		var kib int64
+		if _, err := fmt.Sscanf(line, field+": %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	t.Fatalf("no %s in %s", field, status)
+	return 0
+}
+
+// resetPeak has the peak begin at what there is now.
+func resetPeak(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		t.Skipf("the peak of memory can't be reset: %v", err)
+	}
+}
