@@ -5,7 +5,7 @@ MODULES := events projections service commands queryapi clusterlite e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz e2e compose
+.PHONY: help serve test lint fuzz scale e2e compose
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,6 +26,9 @@ fuzz: ## each fuzz target for ten seconds
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -d' ' -f2); do \
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$p || exit 1; done; done
+
+scale: ## the export of a million entities, held against the memory it may take
+	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
 
 e2e: ## services behind nginx, on the embedded broker and on Apache Kafka: see e2e/README.md
 	CLUSTERLITE_E2E=embedded,kafka go test -race -count=1 -timeout 20m -v -run 'Cluster' ./e2e
