@@ -36,7 +36,7 @@ func (f *file) plan(s statement) []string {
 func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
-	defer func() { _ = p.reads.close() }()
+	defer func() { _ = p.serving.Load().reads.close() }()
 	values := map[string]any{"name": "a", "price": 1.0, "code": "x"}
 	sorts := map[string][]SortKey{"none": nil, "-id": {{idColumn, true}}, "stock": {{column(t, c, "stock"), false}}}
 	for name := range values {
@@ -79,7 +79,7 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
-	defer func() { _ = p.reads.close() }()
+	defer func() { _ = p.serving.Load().reads.close() }()
 	var batch []events.Event
 	for i := range narrow + 1 {
 		batch = append(batch, created(t, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"price": float64(i), "name": "a"}}))
