@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -138,6 +139,16 @@ func filters(t *testing.T, target Target) {
 			}
 		}
 	}
+	t.Run("the id ends a sort wherever it stands", func(t *testing.T) {
+		want := []string{}
+		for _, p := range all {
+			want = append([]string{p.ID}, want...)
+		}
+		if got := target.ids(t, "/products?"+ours+"&limit=5&sort=-id,name"); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+	t.Run("an entity that stays is seen once by any sort", func(t *testing.T) { target.pagesUnderWrites(t) })
 	t.Run("fields", func(t *testing.T) {
 		r := target.Do(t, "GET", "/products?"+ours+"&sort=id&limit=1&fields=tags,price,id", "").Want(t, 200)
 		if want := fmt.Sprintf(`[{"id":%q,"price":0.5}]`, all[0].ID); string(r.Body) != want {
@@ -194,6 +205,41 @@ func filters(t *testing.T, target Target) {
 		}
 		t.Error("the list never stood still")
 	})
+}
+
+// pagesUnderWrites reads lists page by page while every other entity is changed.
+func (target Target) pagesUnderWrites(t *testing.T) {
+	prefix := fmt.Sprintf("p%d.%d ", run, counter.Add(1))
+	all := target.products(t, prefix)
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(stop)
+	writer.Go(func() {
+		for i := 0; ; i += 2 {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			patch := fmt.Sprintf(`{"name":"%s%c","price":%d,"stock":%d}`, prefix, 'a'+i%7, i%5, i%11)
+			if r, err := Send("PATCH", target.URL+"/products/"+all[i%len(all)].ID, patch); err != nil || r.Status != 200 {
+				t.Errorf("change: %d, %v: %s", r.Status, err, r.Body)
+				return
+			}
+		}
+	})
+	for _, sorting := range []string{"name", "-price", "stock,-name", "-updated_at", "-sold_out,price"} {
+		seen := map[string]int{}
+		for _, id := range target.ids(t, "/products?name[prefix]="+url.QueryEscape(prefix)+"&limit=2&sort="+sorting) {
+			seen[id]++
+		}
+		for i := 1; i < len(all); i += 2 {
+			if seen[all[i].ID] != 1 {
+				t.Errorf("sort %s: %s was seen %d times", sorting, all[i].ID, seen[all[i].ID])
+			}
+		}
+	}
 }
 
 func cursorOf(t testing.TB, target Target, path string) string {

@@ -1,0 +1,55 @@
+package queryapi
+
+import (
+	"net/url"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// Whatever a query string names, what reaches the store are columns that were declared,
+// and values. That the SQL is made of those names alone is tested there.
+func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
+	set, err := collections.Load("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := set.Get("products")
+	words, declared := newVocabulary(c), projections.Columns(c)
+	names := append([]string{
+		`name"`, `name' OR 1=1 --`, `"name"`, "name\x00", "NAME", "doc", "_claims", "rowid", "oid", "_digests", "products.name", "name DESC", "name,id", "name[gt", "name[]", "name[or]", "", "?", "*",
+	}, words.parameters...)
+	rapid.Check(t, func(rt *rapid.T) {
+		name := rapid.OneOf(rapid.SampledFrom(names), rapid.String())
+		values := url.Values{}
+		for range rapid.IntRange(0, 4).Draw(rt, "parameters") {
+			values.Set(name.Draw(rt, "name"), name.Draw(rt, "value"))
+		}
+		if rapid.Bool().Draw(rt, "sorted") {
+			values.Set("sort", name.Draw(rt, "sort"))
+		}
+		for parameter := range values {
+			if !slices.Contains(words.parameters, parameter) {
+				return // refused before it is parsed: api.RefuseUnknownParameters
+			}
+		}
+		asked, err := words.parse(values)
+		if err != nil {
+			return
+		}
+		for _, f := range asked.Filters {
+			if !slices.Contains(declared, f.Column) {
+				rt.Fatalf("%v filters by %+v", values, f.Column)
+			}
+		}
+		for _, k := range asked.Sort {
+			if !slices.Contains(declared, k.Column) {
+				rt.Fatalf("%v sorts by %+v", values, k.Column)
+			}
+		}
+	})
+}
