@@ -80,9 +80,17 @@ type Clash struct {
 // others write meanwhile, and verifies it on the whole collection. It can be stopped at
 // any time and run again.
 //
-// It returns [ErrUnsettled], or the error of the log; events that were admitted before
-// hold.
+// It returns [ErrUnsettled], ctx.Err() if ctx ends, or the error of the log; events that
+// were admitted before hold.
 func (r *Reindex) Run(ctx context.Context) (Report, error) {
+	report, err := r.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // what it broke off is not worth telling
+	}
+	return report, err
+}
+
+func (r *Reindex) run(ctx context.Context) (Report, error) {
 	var changed int64
 	for round := range maxRounds {
 		s, err := r.survey(ctx)

@@ -398,3 +398,21 @@ func TestAfterClose(t *testing.T) {
 		t.Errorf("take: %v", err)
 	}
 }
+
+// A subscription can be closed while it still connects. (Watermill's subscriber can't be:
+// the race detector sees it.)
+func TestCloseWhileItConnects(t *testing.T) {
+	l, _ := prepared(t)
+	for range 50 {
+		s, err := l.Subscribe(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Take(deadline(t), 1); !errors.Is(err, eventlog.ErrClosed) {
+			t.Errorf("take: %v", err)
+		}
+	}
+}

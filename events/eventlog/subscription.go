@@ -44,6 +44,7 @@ type Subscription struct {
 	ahead      *semaphore.Weighted
 	records    chan waiting
 	cancel     context.CancelFunc
+	settled    chan struct{} // closed once it is connected, or never will be
 	pumped     sync.WaitGroup
 
 	next atomic.Int64  // offset of the next record to read from the broker
@@ -65,6 +66,7 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 		ahead:   semaphore.NewWeighted(maxWaitingBytes),
 		records: make(chan waiting, maxWaiting),
 		cancel:  cancel,
+		settled: make(chan struct{}),
 		lost:    make(chan struct{}),
 	}
 	s.next.Store(int64(from))
@@ -106,6 +108,7 @@ func (l *Log) consumerConfig() *sarama.Config {
 func (s *Subscription) pump(ctx context.Context, topic string) {
 	defer close(s.records)
 	messages, err := s.connect(ctx, topic)
+	close(s.settled)
 	if err != nil {
 		return
 	}
@@ -201,6 +204,8 @@ func (s *Subscription) release(w waiting) events.Record {
 // Close ends the subscription and waits for what it started.
 func (s *Subscription) Close() error {
 	s.cancel()
+	// Watermill's subscriber can't be closed while it subscribes.
+	<-s.settled
 	err := s.subscriber.Close()
 	s.pumped.Wait()
 	return err
