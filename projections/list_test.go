@@ -432,7 +432,9 @@ func BenchmarkListPage(b *testing.B) {
 	}
 	for name, q := range map[string]Query{
 		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []SortKey{{column(b, c, "price"), true}}},
-		"filter": {Limit: 100, Filters: []Filter{{column(b, c, "name"), Equal, []any{"n5"}}}},
+		"filter":       {Limit: 100, Filters: []Filter{{column(b, c, "name"), Equal, []any{"n5"}}}},
+		"narrow range": {Limit: 100, Filters: []Filter{{column(b, c, "price"), GreaterOrEqual, []any{990.0}}}},
+		"wide range":   {Limit: 100, Filters: []Filter{{column(b, c, "price"), GreaterOrEqual, []any{100.0}}}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

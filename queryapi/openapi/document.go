@@ -62,5 +62,3 @@ func headerRef(name string) *openapi3.HeaderRef {
 func parameterRef(name string) *openapi3.ParameterRef {
 	return &openapi3.ParameterRef{Ref: "#/components/parameters/" + name}
 }
-
-func text(s string) *string { return &s }
