@@ -65,29 +65,33 @@ func TestGoldenRecords(t *testing.T) {
 // stored there.
 func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord) {
 	t.Helper()
-	path := filepath.Join("testdata", "format-1", name+".json")
 	record, err := events.Codec{}.Marshal("t", m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := show(t, record)
-	want, err := os.ReadFile(path)
+	if err := json.Unmarshal(goldenFile(t, filepath.Join("testdata", "format-1", name+".json"), show(t, record)), &stored); err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// goldenFile holds what is written against a golden file, and gives that.
+func goldenFile(t *testing.T, path string, written []byte) (stored []byte) {
+	t.Helper()
+	stored, err := os.ReadFile(path)
 	if os.IsNotExist(err) && *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
+		if err := os.WriteFile(path, written, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		want = got
+		stored = written
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+	if diff := cmp.Diff(string(stored), string(written)); diff != "" {
 		t.Errorf("what is written has changed (-stored +written):\n%s", diff)
-	}
-	if err := json.Unmarshal(want, &stored); err != nil {
-		t.Fatal(err)
 	}
 	return stored
 }
