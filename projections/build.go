@@ -54,6 +54,9 @@ type BuildOptions struct {
 	// Progress, if not nil, is called after each batch, by the goroutine of Build. end is
 	// the position that can't be exceeded.
 	Progress func(at, end events.Position)
+	// Judged, if not nil, is told the verdict on each record, in the order of the log, by
+	// the goroutine of Build. Its error ends Build.
+	Judged func(events.Record, events.Verdict) error
 }
 
 // Built is a read model in a file.
@@ -112,6 +115,7 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	if err != nil {
 		return Built{}, err
 	}
+	b.judged = o.Judged
 	defer func() { err = errors.Join(err, b.stop(), b.close()) }()
 	until, err := o.Until.bound(end)
 	if err != nil {

@@ -97,6 +97,32 @@ func TestBuildStopsAtATime(t *testing.T) {
 	}
 }
 
+func TestBuildTellsVerdicts(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	ada := user(uuid.NewString(), "Ada", claim)
+	r.append(ada, user(uuid.NewString(), "Eve", claim), then(ada, events.Updated, 2))
+	if _, err := r.log.Barrier(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	var got []events.Outcome
+	options := projections.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.log, Collections: usersOnly(t)}
+	options.Judged = func(record events.Record, v events.Verdict) error {
+		if record.Offset != int64(len(got)) {
+			t.Errorf("offset %d comes as the record %d", record.Offset, len(got))
+		}
+		got = append(got, v.Outcome)
+		return nil
+	}
+	if _, err := projections.Build(deadline(t), options); err != nil || !slices.Equal(got, []events.Outcome{events.Admitted, events.Void, events.Admitted, events.Passed}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	enough := errors.New("enough")
+	options.Replace, options.Judged = true, func(events.Record, events.Verdict) error { return enough }
+	if _, err := projections.Build(deadline(t), options); !errors.Is(err, enough) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestBuildReplacesOnlyIfToldTo(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	r.append(user(uuid.NewString(), "Ada", ""))

@@ -17,6 +17,7 @@ type builder struct {
 	batch        int
 	subscription *eventlog.Subscription
 	taken        []events.Record // and not applied yet
+	judged       func(events.Record, events.Verdict) error
 }
 
 // newBuilder starts to read the log where the generation is. It asks the broker whether
@@ -76,12 +77,29 @@ func (b *builder) step(ctx context.Context, until bound) (done bool, err error) 
 		}
 	}
 	if len(within) > 0 {
-		if _, err := b.writer.apply(context.Background(), within); err != nil {
+		applied, err := b.writer.apply(context.Background(), within)
+		if err != nil {
 			return false, refuseNewer(err)
 		}
 		b.taken = b.taken[len(within):]
+		if err := b.tell(applied); err != nil {
+			return false, err
+		}
 	}
 	return done || b.writer.position >= until.position, nil
+}
+
+// tell hands on the verdicts to who wants them.
+func (b *builder) tell(done []judged) error {
+	if b.judged == nil {
+		return nil
+	}
+	for _, j := range done {
+		if err := b.judged(j.record, j.verdict); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stop ends the subscription and leaves the generation open.
