@@ -1,0 +1,89 @@
+// Package archive writes the events of a log to a file and appends the events of a file
+// to a log.
+//
+// An archive is lines of JSON: a header, the events in the order of the log as
+// [events.AppendLine] writes them, and a trailer that says how many there are and hashes
+// all before it, so that an archive that was cut or changed is noticed. It holds what
+// admission admitted and nothing else: appended to an empty log in that order, each event
+// is admitted again, whatever the clocks of the new broker say.
+package archive
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// Version is the version of the form of archives that this code writes and reads.
+const Version = 1
+
+// The kinds of lines that are not events. They are stored for ever.
+const (
+	kindHeader  = "export"
+	kindTrailer = "end"
+)
+
+// kindMember is how a line that is not an event begins.
+const kindMember = `{"clusterlite":`
+
+// A Header is the first line of an archive. The same log at the same position always
+// gives the same archive, so it has no time in it.
+type Header struct {
+	Kind    string `json:"clusterlite"`
+	Version int    `json:"version"`
+	// Topic and TopicID say which log the events are from.
+	Topic   string `json:"topic"`
+	TopicID string `json:"topic_id"`
+}
+
+// A Trailer is the last line.
+type Trailer struct {
+	Kind string `json:"clusterlite"`
+	// Events is how many there are in the archive.
+	Events int64 `json:"events"`
+	// TopicID is that of the header.
+	TopicID string `json:"topic_id"`
+	// Position is how far the log was read.
+	Position events.Position `json:"position"`
+	// Digests stand for the rows of each collection that the events make.
+	Digests map[string]string `json:"digests"`
+	// SHA256 is the hash of all bytes of the archive before this member.
+	SHA256 string `json:"sha256"`
+}
+
+// line is the trailer as it is written, with the hash put in: sum has taken all lines
+// before.
+func (t Trailer) line(sum hash.Hash) []byte {
+	t.SHA256 = ""
+	before := bytes.TrimSuffix(encode(t), []byte(`,"sha256":""}`+"\n"))
+	sum.Write(before)
+	return fmt.Appendf(before, ",\"sha256\":%q}\n", hex.EncodeToString(sum.Sum(nil)))
+}
+
+// encode writes a line that is not an event, in its one form.
+func encode(line any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(line); err != nil { // strings and numbers can always be encoded
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// ErrDamaged is returned for a file that is no archive, or no longer whole. Nothing in
+// it is to be trusted.
+type ErrDamaged struct {
+	// Line counts from 1.
+	Line   int64
+	Reason string
+}
+
+// Error says what to do.
+func (e *ErrDamaged) Error() string {
+	return fmt.Sprintf("line %d: %s. The file is not a whole export: export again, or copy the file again", e.Line, e.Reason)
+}

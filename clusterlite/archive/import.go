@@ -1,0 +1,236 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// appendBytes bounds what is appended at a time. An event that is larger goes alone, so
+// one that the broker refuses has none behind it.
+const appendBytes = 4 << 20
+
+// ImportOptions say what to import, and where to.
+type ImportOptions struct {
+	// Path is the archive, compressed if its name ends in .gz or .zst.
+	Path string
+	// Log takes the events. Nobody else may append to it meanwhile.
+	Log *eventlog.Log
+	// Progress must not be nil.
+	Progress Progress
+}
+
+// Imported is what an import came to.
+type Imported struct {
+	Trailer Trailer
+	// Found is how many of the archive's events the log held before, Appended how many
+	// were appended now.
+	Found, Appended int64
+	// Built is what the log holds in the end.
+	Built projections.Built
+	// Digests are those of the log's read model in the end.
+	Digests map[string]string
+}
+
+// Equal tells whether the log makes the rows that the archive was made from.
+func (i Imported) Equal() bool { return maps.Equal(i.Digests, i.Trailer.Digests) }
+
+// ErrForeign is returned if the log holds what is not in the archive.
+type ErrForeign struct {
+	Topic string
+	// Found says what, and where.
+	Found string
+}
+
+// Error says what to do.
+func (e *ErrForeign) Error() string {
+	return fmt.Sprintf("topic %s holds more than the export: %s. An import needs a topic that is empty or holds the beginning of the same export: name another, or, if nobody needs what is in it, delete it; stop all command services on it until the import is done", e.Topic, e.Found)
+}
+
+// ErrDisturbed is returned if somebody else appends to the log during an import.
+type ErrDisturbed struct {
+	Topic          string
+	Before, Behind events.Position
+}
+
+// Error says what to do.
+func (e *ErrDisturbed) Error() string {
+	return fmt.Sprintf("somebody else writes to topic %s: other records lie between the positions %d and %d. Stop all command and query services on it, then import again: if what they wrote changes nothing, the import goes on where it was", e.Topic, e.Before, e.Behind)
+}
+
+// Import appends the events of an archive to the log, in order, the same but for the
+// positions that they get and the broker's clock. It first reads the whole archive, and
+// appends nothing if that is damaged. A log that holds the beginning of the archive gets
+// the rest, so an import that was ended can be called again. In the end it builds a read
+// model from the log; the caller looks at [Imported.Equal].
+//
+// It returns an [ErrDamaged], an [ErrForeign] if the log holds anything else that was
+// admitted, an [ErrDisturbed], or an error of [eventlog.Log.Append].
+func Import(ctx context.Context, options ImportOptions) (Imported, error) {
+	i := importer{ImportOptions: options}
+	for _, step := range []func(context.Context) error{i.check, i.find, i.append, i.verify} {
+		if err := step(ctx); err != nil {
+			return i.done, err
+		}
+	}
+	return i.done, nil
+}
+
+// importer is an import under way.
+type importer struct {
+	ImportOptions
+	at      events.Position // the end of the log
+	matched int64           // how many events of the archive the log was seen to hold
+	done    Imported
+}
+
+// read hands out an archive from its beginning, and closes it.
+func (i *importer) read(use func(*source) error) (err error) {
+	s, err := open(i.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return use(s)
+}
+
+// check reads the archive to its end.
+func (i *importer) check(ctx context.Context) error {
+	return i.read(func(s *source) error {
+		for n := 0; ; n++ {
+			_, err := s.Event()
+			if errors.Is(err, io.EOF) {
+				i.done.Trailer = s.Trailer
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if n%atATime == 0 {
+				i.Progress("checking "+i.Path, s.Read, s.Size, "bytes")
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+			}
+		}
+	})
+}
+
+// find looks where an import was left.
+func (i *importer) find(ctx context.Context) error {
+	info, err := i.Log.Prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if info.Start > 0 {
+		return &ErrForeign{Topic: i.Log.Topic(), Found: fmt.Sprintf("%d records were in it and are deleted", info.Start)}
+	}
+	i.at = info.End
+	if info.End == 0 {
+		return nil
+	}
+	_, err = i.match(ctx)
+	i.done.Found = i.matched
+	return err
+}
+
+// match holds the events of the log, as far as they are admitted, against those of the
+// archive. Others change nothing: barriers, and events that came twice because an
+// earlier import never heard that they had been appended.
+func (i *importer) match(ctx context.Context) (built projections.Built, err error) {
+	err = i.read(func(s *source) error {
+		i.matched = 0
+		built, err = build(ctx, i.Log, projections.UntilPosition(i.at), i.Progress, func(r events.Record, v events.Verdict) error {
+			if v.Outcome != events.Admitted {
+				return nil
+			}
+			i.matched++
+			return i.same(s, r)
+		})
+		return err
+	})
+	return built, err
+}
+
+func (i *importer) same(s *source, r events.Record) error {
+	line, err := s.Line()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err == nil && bytes.Equal(events.AppendLine(nil, r.Event), line) {
+		return nil
+	}
+	found := fmt.Sprintf("the record at offset %d (%s of %s, event %s, by %s) is not event %d of the file", r.Offset, r.Event.Type(), r.Event.EntityID, r.Event.ID, r.Event.Source, i.matched)
+	if err != nil {
+		found = fmt.Sprintf("the record at offset %d (%s of %s, event %s, by %s) comes after all %d events of the file", r.Offset, r.Event.Type(), r.Event.EntityID, r.Event.ID, r.Event.Source, i.done.Trailer.Events)
+	}
+	return &ErrForeign{Topic: i.Log.Topic(), Found: found}
+}
+
+// append appends the events that are not there yet.
+func (i *importer) append(ctx context.Context) error {
+	return i.read(func(s *source) error {
+		for range i.done.Found {
+			if _, err := s.Line(); err != nil {
+				return err
+			}
+		}
+		for {
+			batch, err := next(s)
+			if len(batch) > 0 {
+				if err := i.appendBatch(ctx, batch); err != nil {
+					return err
+				}
+				i.Progress("appending", i.done.Found+i.done.Appended, i.done.Trailer.Events, "events")
+			}
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func (i *importer) appendBatch(ctx context.Context, batch []events.Event) error {
+	at, err := i.Log.Append(ctx, batch...)
+	if err != nil {
+		return fmt.Errorf("append the events from %d of the file on: %w. Import again to go on", i.done.Found+i.done.Appended+1, err)
+	}
+	if want := i.at + events.Position(len(batch)); at != want {
+		return &ErrDisturbed{Topic: i.Log.Topic(), Before: i.at, Behind: at}
+	}
+	i.at = at
+	i.done.Appended += int64(len(batch))
+	return nil
+}
+
+// next reads a batch of events. The error, io.EOF or another, is for after the batch.
+func next(s *source) (batch []events.Event, err error) {
+	for size := 0; len(batch) < atATime && size < appendBytes; {
+		e, err := s.Event()
+		if err != nil {
+			return batch, err
+		}
+		batch = append(batch, e)
+		size += len(e.Document)
+	}
+	return batch, nil
+}
+
+// verify builds what the log holds now.
+func (i *importer) verify(ctx context.Context) (err error) {
+	if i.done.Built, err = i.match(ctx); err != nil {
+		return err
+	}
+	i.done.Digests = digests(i.done.Built)
+	return nil
+}

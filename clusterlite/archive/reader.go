@@ -1,0 +1,132 @@
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// maxLine bounds a line: a record of the largest size whose document had to be written
+// in base64, with room for what JSON escapes.
+const maxLine = 2 * eventlog.MaxRecordBytes
+
+// A Reader reads an archive. Use it from one goroutine.
+type Reader struct {
+	// Header is the first line.
+	Header Header
+	// Trailer is the last line, once Line has returned io.EOF.
+	Trailer Trailer
+
+	in     *bufio.Reader
+	sum    hash.Hash
+	line   []byte
+	number int64
+	events int64
+}
+
+// NewReader reads the header. The errors are those of [Reader.Line].
+func NewReader(r io.Reader) (*Reader, error) {
+	a := &Reader{in: bufio.NewReaderSize(r, 64<<10), sum: sha256.New()}
+	if err := a.read(); err != nil {
+		return nil, err
+	}
+	if err := decode(a.line, &a.Header); err != nil || a.Header.Kind != kindHeader {
+		return nil, a.damaged("it does not begin as an export does")
+	}
+	if a.Header.Version != Version {
+		return nil, fmt.Errorf("the export has version %d, and this version of ClusterLite reads version %d: install the version that wrote it", a.Header.Version, Version)
+	}
+	a.sum.Write(a.line)
+	return a, nil
+}
+
+// Event reads the next event and its line. Errors as for [Reader.Line].
+func (a *Reader) Event() (events.Event, error) {
+	line, err := a.Line()
+	if err != nil {
+		return events.Event{}, err
+	}
+	e, err := events.ParseLine(line)
+	if err != nil {
+		return e, a.damaged(err.Error())
+	}
+	return e, nil
+}
+
+// Line reads the line of the next event, without its end; it is good until the next
+// call. It returns io.EOF after the last event, and only if the archive is whole up to
+// there; an [ErrDamaged] if it is not; or the error of the file.
+func (a *Reader) Line() ([]byte, error) {
+	if err := a.read(); err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(a.line, []byte(kindMember)) {
+		if err := a.end(); err != nil {
+			return nil, err
+		}
+		return nil, io.EOF
+	}
+	a.events++
+	a.sum.Write(a.line)
+	return bytes.TrimSuffix(a.line, []byte("\n")), nil
+}
+
+// Number is the number of the line that was read last, from 1.
+func (a *Reader) Number() int64 { return a.number }
+
+// read reads one line with its end.
+func (a *Reader) read() error {
+	a.number++
+	a.line = a.line[:0]
+	for {
+		part, err := a.in.ReadSlice('\n')
+		a.line = append(a.line, part...)
+		switch {
+		case len(a.line) > maxLine:
+			return a.damaged("the line is longer than any event's")
+		case err == nil:
+			return nil
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return a.damaged("the file ends in the middle")
+		default:
+			return a.damaged(err.Error())
+		}
+	}
+}
+
+// end holds the trailer against what was read, and makes sure that nothing follows.
+func (a *Reader) end() error {
+	if err := decode(a.line, &a.Trailer); err != nil || a.Trailer.Kind != kindTrailer {
+		return a.damaged("it is neither an event nor the end of an export")
+	}
+	switch {
+	case a.Trailer.Events != a.events:
+		return a.damaged(fmt.Sprintf("the export has %d events, and there are %d in the file", a.Trailer.Events, a.events))
+	case a.Trailer.TopicID != a.Header.TopicID:
+		return a.damaged("beginning and end are those of two exports")
+	case !bytes.Equal(a.Trailer.line(a.sum), a.line):
+		return a.damaged("the checksum does not fit what is before it")
+	}
+	if _, err := a.in.ReadByte(); !errors.Is(err, io.EOF) {
+		return a.damaged("something follows the end of the export")
+	}
+	return nil
+}
+
+func (a *Reader) damaged(reason string) error { return &ErrDamaged{Line: a.number, Reason: reason} }
+
+// decode reads a line that is not an event, and takes nothing that it does not know.
+func decode(line []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
