@@ -16,6 +16,7 @@ type grammar struct {
 	Serve       serve       `cmd:"" help:"Run everything in this process, with an embedded broker."`
 	Healthcheck healthcheck `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
 	Reindex     reindexing  `cmd:"" help:"Give existing entities the claims that a changed collection asks for."`
+	Events      eventsTool  `cmd:"" help:"Look into the log; take it to a file, and from one."`
 
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }

@@ -21,14 +21,15 @@ func TestSubcommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range parser.Model.Leaves(true) {
-		name := command.Name
+		name := command.Path()
+		args := strings.Fields(name)
 		t.Run(name, func(t *testing.T) {
 			var help bytes.Buffer
-			if err := run(t.Context(), []string{name, "--help"}, &help, io.Discard); !errors.Is(err, settings.ErrHelp) {
+			if err := run(t.Context(), append(args, "--help"), &help, io.Discard); !errors.Is(err, settings.ErrHelp) {
 				t.Fatal(err)
 			}
 			var usage *settings.ErrUsage
-			if err := run(t.Context(), []string{name, "--no-such-flag"}, io.Discard, io.Discard); !errors.As(err, &usage) {
+			if err := run(t.Context(), append(args, "--no-such-flag"), io.Discard, io.Discard); !errors.As(err, &usage) {
 				t.Errorf("a flag that there is not: %v", err)
 			}
 			if name == "serve" || name == "healthcheck" {

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// eventsTool are the subcommands that work on the log itself.
+type eventsTool struct {
+	Tail   eventsTail   `cmd:"" help:"Print what is in the log, and what comes."`
+	Show   eventsShow   `cmd:"" help:"Print one record of the log, whole."`
+	Export eventsExport `cmd:"" help:"Write all admitted events to a file."`
+	Import eventsImport `cmd:"" help:"Append the events of a file to an empty log."`
+}
+
+// phases shows the progress of a task that has several phases, one after the other.
+type phases struct {
+	w     io.Writer
+	phase string
+	task  *progress.Task
+}
+
+// tell is an archive.Progress.
+func (p *phases) tell(phase string, done, total int64, unit string) {
+	if p.phase != phase || p.task == nil {
+		p.done()
+		p.phase, p.task = phase, progress.Start(p.w, phase, total, unit)
+	}
+	p.task.Total(total)
+	p.task.Set(done)
+}
+
+func (p *phases) done() {
+	if p.task != nil {
+		p.task.Done()
+	}
+}
+
+// contents names what a record holds, for people and programs.
+var contents = map[events.Content]string{
+	events.HasEvent: "event", events.Barrier: "barrier", events.Malformed: "malformed", events.NewerFormat: "newer-format",
+}
+
+// content names what a record holds.
+func content(r events.Record) string {
+	if r.Content == events.Barrier && r.Checkpoint {
+		return "checkpoint"
+	}
+	return contents[r.Content]
+}
+
+// printable makes one line that a terminal takes as text of what a stranger wrote.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		}
+		return utf8.RuneError
+	}, s)
+}

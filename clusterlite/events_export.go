@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/clusterlite/clusterlite/clusterlite/archive"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// eventsExport takes a log into a file.
+type eventsExport struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+
+	Out   string `name:"out" required:"" placeholder:"FILE" help:"The file to write; it must not be there. Compressed if it ends in .zst or .gz; - is the standard output."`
+	Until place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log as it is at the start."`
+}
+
+// Help gives examples.
+func (eventsExport) Help() string {
+	return `The file has a line for each admitted event, a CloudEvent in JSON, between a header and a
+trailer that holds digests and a checksum (docs/events.md). Void records and barriers are left
+out, and idempotency keys that are older than 24 hours. Writes may go on meanwhile; those after
+the start are not in the file. A read model is built in $TMPDIR and removed again.
+
+Examples:
+
+    clusterlite events export --out store.jsonl.zst
+    clusterlite events export --until 2026-11-24T14:00:00Z --out - | jq -c .data`
+}
+
+// Run exports.
+func (c eventsExport) Run(ctx context.Context, out streams) (err error) {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	if _, err := describeLog(ctx, log); err != nil {
+		return err
+	}
+	p := &phases{w: out.stderr}
+	defer p.done()
+	options := archive.ExportOptions{Log: log, Until: c.Until.until(), Progress: p.tell}
+	if c.Out == "-" {
+		done, err := archive.Export(ctx, options, out.stdout)
+		if err != nil {
+			return err
+		}
+		p.done()
+		return c.result(done).Text(out.stderr) // the file is the result
+	}
+	file, err := archive.Create(c.Out)
+	if err != nil {
+		return err
+	}
+	done, err := archive.Export(ctx, options, file)
+	if err != nil {
+		return errors.Join(err, file.Discard())
+	}
+	if err := file.Commit(); err != nil {
+		return err
+	}
+	p.done()
+	return c.print(out, c.result(done))
+}
+
+func (c eventsExport) result(done archive.Exported) exportResult {
+	return exportResult{
+		File: c.Out, Topic: c.Topic.Topic, TopicID: done.TopicID, Position: int64(done.Position), Events: done.Events,
+		LeftOut: done.Left, KeysLeftOut: done.KeysLeft, Digests: done.Digests, SHA256: done.SHA256,
+	}
+}
+
+// exportResult is what an export came to.
+type exportResult struct {
+	File     string `json:"file"`
+	Topic    string `json:"topic"`
+	TopicID  string `json:"topic_id"`
+	Position int64  `json:"position"`
+	Events   int64  `json:"events"`
+	// LeftOut is how many records before the position are not in the file: void ones and
+	// barriers. KeysLeftOut is how many idempotency keys are not, of events that are.
+	LeftOut     int64             `json:"left_out"`
+	KeysLeftOut int64             `json:"keys_left_out"`
+	Digests     map[string]string `json:"digests"`
+	SHA256      string            `json:"sha256"`
+}
+
+// Text writes it for people.
+func (r exportResult) Text(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d records that are void or barriers, %d idempotency keys that are over.\n",
+		r.Events, r.Topic, r.Position, r.File, r.LeftOut, r.KeysLeftOut)
+	for _, name := range slices.Sorted(maps.Keys(r.Digests)) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  digest of %s: %s\n", name, r.Digests[name])
+		}
+	}
+	return err
+}

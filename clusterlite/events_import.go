@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/clusterlite/clusterlite/clusterlite/archive"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// eventsImport takes a file into a log.
+type eventsImport struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+
+	File string `arg:"" name:"FILE" help:"What clusterlite events export wrote."`
+}
+
+// Help gives examples.
+func (eventsImport) Help() string {
+	return `The events are appended with the ids, versions and times that they have; only positions and the
+broker's clock are new. The topic is made if it is missing, and must be empty or hold the
+beginning of the same file: an import that was stopped goes on where it was. Nobody else may
+write to the topic meanwhile. In the end a read model is built from the topic in $TMPDIR, and
+its digests are compared with those in the file: the exit status is 1 if they differ.
+
+Examples:
+
+    clusterlite events import store.jsonl.zst
+    clusterlite events import store.jsonl.zst --kafka-brokers kafka-1:9092,kafka-2:9092 --output json`
+}
+
+// Run imports.
+func (c eventsImport) Run(ctx context.Context, out streams) (err error) {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	p := &phases{w: out.stderr}
+	defer p.done()
+	done, err := archive.Import(ctx, archive.ImportOptions{Path: c.File, Log: log, Progress: p.tell})
+	if err != nil {
+		return err
+	}
+	p.done()
+	if err := c.print(out, c.result(done)); err != nil {
+		return err
+	}
+	if !done.Equal() {
+		return process.ErrTold
+	}
+	return nil
+}
+
+func (c eventsImport) result(done archive.Imported) importResult {
+	r := importResult{
+		File: c.File, Topic: done.Built.Topic, TopicID: done.Built.TopicID, Position: int64(done.Built.Position),
+		Events: done.Trailer.Events, Found: done.Found, Appended: done.Appended, Equal: done.Equal(), Digests: map[string]digestPair{},
+	}
+	for name, d := range done.Trailer.Digests {
+		r.Digests[name] = digestPair{File: d, Log: done.Digests[name]}
+	}
+	for name, d := range done.Digests {
+		r.Digests[name] = digestPair{File: done.Trailer.Digests[name], Log: d}
+	}
+	return r
+}
+
+// importResult is what an import came to.
+type importResult struct {
+	File    string `json:"file"`
+	Topic   string `json:"topic"`
+	TopicID string `json:"topic_id"`
+	// Position is the end of the log now.
+	Position int64 `json:"position"`
+	// Events is how many the file has, Found how many of them were in the log before,
+	// Appended how many were appended now.
+	Events   int64 `json:"events"`
+	Found    int64 `json:"found"`
+	Appended int64 `json:"appended"`
+	// Equal tells whether all digests are.
+	Equal   bool                  `json:"equal"`
+	Digests map[string]digestPair `json:"digests"`
+}
+
+// digestPair is the digest of a collection in the file, and in the log.
+type digestPair struct {
+	File string `json:"file"`
+	Log  string `json:"log"`
+}
+
+// Text writes it for people.
+func (r importResult) Text(w io.Writer) error {
+	verdict := "The digests are equal."
+	if !r.Equal {
+		verdict = "THE DIGESTS DIFFER: the topic does not hold what was exported. Do not use it."
+	}
+	_, err := fmt.Fprintf(w, "Imported %s into %s: of %d events %d were there and %d were appended; the log ends at position %d.\n%s\n",
+		r.File, r.Topic, r.Events, r.Found, r.Appended, r.Position, verdict)
+	for _, name := range slices.Sorted(maps.Keys(r.Digests)) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  %s: file %s, log %s\n", name, r.Digests[name].File, r.Digests[name].Log)
+		}
+	}
+	return err
+}

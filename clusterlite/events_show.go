@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// eventsShow prints one record, whatever it is.
+type eventsShow struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+
+	Record string `arg:"" name:"POSITION|EVENT-ID" help:"The position after the record, as a write's Clusterlite-Position gave it, or the id of an event."`
+	From   place  `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to begin to look for an id. Default: the beginning of the log."`
+}
+
+// Help gives examples.
+func (eventsShow) Help() string {
+	return `All of the record is shown as it is in the log, also if nobody understands it. An event is found
+by its id by reading the log; --from saves a part of that.
+
+Examples:
+
+    clusterlite events show 1000
+    clusterlite events show 0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d --from 24h`
+}
+
+// Validate is called by the parser.
+func (c *eventsShow) Validate() error {
+	if n, err := strconv.ParseUint(c.Record, 10, 63); (err != nil || n == 0) && !events.ValidID(c.Record) {
+		return fmt.Errorf("%q is no record; allowed: a position from 1, or the id of an event, a UUID in lower case", c.Record)
+	}
+	return nil
+}
+
+// Run prints the record.
+func (c eventsShow) Run(ctx context.Context, out streams) (err error) {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	info, err := describeLog(ctx, log)
+	if err != nil {
+		return err
+	}
+	after, err := c.find(ctx, log, info, out)
+	if err != nil {
+		return err
+	}
+	record, err := log.Read(ctx, after)
+	if gone := (*eventlog.ErrGone)(nil); errors.As(err, &gone) {
+		return fmt.Errorf("there is no record that ends at position %d: the log goes from %d to %d", after+1, info.Start, info.End)
+	}
+	if err != nil {
+		return err
+	}
+	return c.print(out, newShownRecord(record))
+}
+
+// find gives the position before the record.
+func (c eventsShow) find(ctx context.Context, log *eventlog.Log, info eventlog.Info, out streams) (after events.Position, err error) {
+	if n, err := strconv.ParseInt(c.Record, 10, 64); err == nil {
+		return events.Position(n) - 1, nil
+	}
+	from, err := c.From.from(ctx, log)
+	if err != nil {
+		return 0, err
+	}
+	from = max(from, info.Start)
+	task := progress.Start(out.stderr, "looking for the event", int64(info.End-from), "records")
+	defer task.Done()
+	err = log.Scan(ctx, from, info.End, func(r events.Record) error {
+		if r.Content == events.HasEvent && r.Event.ID == c.Record {
+			after = r.Position() - 1
+			return errFound
+		}
+		task.Set(int64(r.Position() - from))
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFound):
+		return after, nil
+	case err != nil:
+		return 0, err
+	}
+	return 0, fmt.Errorf("no event from position %d to %d has the id %s", from, info.End, c.Record)
+}
+
+// errFound ends a scan.
+var errFound = errors.New("found")
+
+// shownRecord is a record as it is shown.
+type shownRecord struct {
+	Position   events.Position `json:"position"`
+	Offset     int64           `json:"offset"`
+	AppendedAt string          `json:"appended_at"`
+	// Content is event, barrier, checkpoint, malformed or newer-format; Detail says what
+	// is malformed.
+	Content string `json:"content"`
+	Detail  string `json:"detail,omitempty"`
+	Key     string `json:"key"`
+	// Headers are pairs of name and value, in order.
+	Headers [][2]string `json:"headers"`
+	// Value is the record's value as it is, in base64 if it is no text. Null if there is
+	// none.
+	Value       *string `json:"value"`
+	ValueBase64 string  `json:"value_base64,omitempty"`
+}
+
+func newShownRecord(r eventlog.RawRecord) shownRecord {
+	s := shownRecord{
+		Position: r.Position(), Offset: r.Offset, AppendedAt: events.FormatTime(r.Timestamp),
+		Content: content(r.Record), Detail: detail(r.Record), Key: string(r.Key), Headers: [][2]string{},
+	}
+	for _, h := range r.Headers {
+		s.Headers = append(s.Headers, [2]string{h.Name, h.Value})
+	}
+	switch {
+	case utf8.Valid(r.Value) && r.Value != nil:
+		text := string(r.Value)
+		s.Value = &text
+	case r.Value != nil:
+		s.ValueBase64 = base64.StdEncoding.EncodeToString(r.Value)
+	}
+	return s
+}
+
+// Text writes the record, its value with indents if it is JSON.
+func (s shownRecord) Text(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "position     %d\noffset       %d\nappended at  %s\ncontent      %s\n", s.Position, s.Offset, s.AppendedAt, s.Content)
+	line := func(format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, format, args...)
+		}
+	}
+	if s.Detail != "" {
+		line("detail       %s\n", printable(s.Detail))
+	}
+	line("key          %s\nheaders\n", printable(s.Key))
+	for _, h := range s.Headers {
+		line("  %s: %s\n", printable(h[0]), printable(h[1]))
+	}
+	line("value\n")
+	switch {
+	case s.ValueBase64 != "":
+		line("  (no text, in base64) %s\n", s.ValueBase64)
+	case s.Value == nil:
+		line("  (none)\n")
+	default:
+		line("%s", indented(*s.Value))
+	}
+	return err
+}
+
+func indented(value string) string {
+	if pretty, err := prettyJSON(value); err == nil {
+		return "  " + pretty + "\n"
+	}
+	return "  " + printable(value) + "\n"
+}
+
+func quoteJSON(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil { // a string can always be marshalled
+		panic(err)
+	}
+	return b
+}
+
+// prettyJSON indents JSON and leaves the literals in it as they are.
+func prettyJSON(value string) (string, error) {
+	var b bytes.Buffer
+	err := json.Indent(&b, []byte(value), "  ", "  ")
+	return b.String(), err
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// eventsTail prints the log as it is. What admission thinks of a record depends on all
+// records before it, so a reader that begins anywhere can't tell.
+type eventsTail struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+
+	From       place    `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to begin: a position, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m. Default: the end."`
+	Until      place    `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop. Default: never."`
+	Follow     bool     `name:"follow" default:"true" negatable:"" help:"Wait for what comes; --no-follow stops at the end of the log as it is."`
+	Collection []string `name:"collection" placeholder:"NAME,…" help:"Only events of these collections."`
+	ID         []string `name:"id" placeholder:"ID,…" help:"Only events of these entities."`
+	Type       []string `name:"type" placeholder:"TYPE,…" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
+	All        bool     `name:"all" help:"Also records that are no events: barriers, and what nobody understands."`
+}
+
+// Help gives examples.
+func (eventsTail) Help() string {
+	return `A line has the position after the event, the broker's time, type, entity, version and the
+beginning of the document. With --output json it is a CloudEvent, with the attributes "position"
+and "appendedat". What is shown is what is in the log, also events that admission finds void:
+verdicts are not in the log. Ctrl-C ends it.
+
+Examples:
+
+    clusterlite events tail
+    clusterlite events tail --from 15m --no-follow --collection users --type deleted
+    clusterlite events tail --from 2026-11-24T14:00:00Z --until 2026-11-24T14:10:00Z --all
+    clusterlite events tail --from 0 --output json | jq .subject`
+}
+
+// Validate is called by the parser.
+func (c *eventsTail) Validate() error {
+	if !c.Follow && !c.From.set {
+		return errors.New("--no-follow from the end shows nothing: say --from where")
+	}
+	for _, t := range c.Type {
+		if !slices.Contains([]string{string(events.Created), string(events.Updated), string(events.Deleted)}, t) && !strings.Contains(t, ".") {
+			return fmt.Errorf("--type is %q; allowed: created, updated, deleted, or a type in full such as clusterlite.users.created", t)
+		}
+	}
+	return nil
+}
+
+// Run prints until it is stopped, or at the end.
+func (c eventsTail) Run(ctx context.Context, out streams) (err error) {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	from, stop, err := c.bounds(ctx, log)
+	if err == nil && (stop < 0 || from < stop) {
+		err = c.stream(ctx, log, from, stop, out.stdout)
+	}
+	if ctx.Err() != nil { // it was told to stop, and that is how it ends
+		return nil
+	}
+	return err
+}
+
+// bounds gives the positions from which on, and up to which, to print; the latter is
+// negative if there is none.
+func (c eventsTail) bounds(ctx context.Context, log *eventlog.Log) (from, stop events.Position, err error) {
+	info, err := describeLog(ctx, log)
+	if err != nil {
+		return 0, 0, err
+	}
+	from, stop = info.End, -1
+	if c.From.set {
+		if from, err = c.From.from(ctx, log); err != nil {
+			return 0, 0, err
+		}
+	}
+	if c.Until.set {
+		if stop, err = c.Until.to(ctx, log); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !c.Follow && (stop < 0 || stop > info.End) {
+		stop = info.End
+	}
+	if from > info.End {
+		return 0, 0, fmt.Errorf("the log ends at position %d, before %d", info.End, from)
+	}
+	return max(from, info.Start), stop, nil
+}
+
+func (c eventsTail) stream(ctx context.Context, log *eventlog.Log, from, stop events.Position, w io.Writer) (err error) {
+	subscription, err := log.Subscribe(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, subscription.Close()) }()
+	write := writeText
+	if c.Output == "json" {
+		write = writeJSON
+	}
+	lines := bufio.NewWriter(w)
+	for at := from; stop < 0 || at < stop; {
+		records, err := subscription.Take(ctx, 1000)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			if at = r.Position(); stop >= 0 && at > stop {
+				break
+			}
+			if c.wants(r) {
+				write(lines, r)
+			}
+		}
+		if err := lines.Flush(); err != nil {
+			return fmt.Errorf("write the events: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c eventsTail) wants(r events.Record) bool {
+	if r.Content != events.HasEvent {
+		return c.All
+	}
+	among := func(wanted []string, values ...string) bool {
+		return len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(values, w) })
+	}
+	e := r.Event
+	return among(c.Collection, e.Collection) && among(c.ID, e.EntityID) && among(c.Type, string(e.Kind), e.Type())
+}
+
+// shownDocument is how much of a document a line has, in characters.
+const shownDocument = 100
+
+func writeText(w *bufio.Writer, r events.Record) {
+	_, _ = fmt.Fprintf(w, "%d  %s  ", r.Position(), events.FormatTime(r.Timestamp)) // Flush tells
+	if r.Content != events.HasEvent {
+		_, _ = fmt.Fprintf(w, "(%s)  %s\n", content(r), printable(detail(r)))
+		return
+	}
+	e := r.Event
+	_, _ = fmt.Fprintf(w, "%s  %s  v%d", e.Type(), e.EntityID, e.Version)
+	if e.Document != nil {
+		_, _ = fmt.Fprintf(w, "  %s", short(printable(string(e.Document))))
+	}
+	_, _ = fmt.Fprintln(w)
+}
+
+func short(s string) string {
+	if runes := []rune(s); len(runes) > shownDocument {
+		return string(runes[:shownDocument]) + "…"
+	}
+	return s
+}
+
+// detail says more of a record that is no event.
+func detail(r events.Record) string {
+	switch r.Content {
+	case events.Malformed:
+		return r.Malformed
+	case events.NewerFormat:
+		return fmt.Sprintf("needs log format %d", r.Format)
+	}
+	return ""
+}
+
+// writeJSON writes a CloudEvent, or what there is instead.
+func writeJSON(w *bufio.Writer, r events.Record) {
+	var b []byte
+	if r.Content == events.HasEvent {
+		b = events.AppendLine(nil, r.Event)
+		b[len(b)-1] = ','
+	} else {
+		b = fmt.Appendf(nil, `{"content":%q,`, content(r))
+		if d := detail(r); d != "" {
+			b = fmt.Appendf(b, `"detail":%s,`, quoteJSON(d))
+		}
+	}
+	b = fmt.Appendf(b, `"position":%q,"appendedat":%q}`+"\n", strconv.FormatInt(int64(r.Position()), 10), events.FormatTime(r.Timestamp))
+	_, _ = w.Write(b) // Flush tells
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// askTimeout is longer than that of a service: nobody waits behind a subcommand.
+const askTimeout = 5 * time.Second
+
+// openLog opens the log that the settings name. Warnings go to the standard error
+// output.
+func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
+	return eventlog.Open(eventlog.Config{
+		Brokers: kafka.Brokers, Topic: kafka.Topic.Topic,
+		ClientID: "clusterlite.tool", Source: "/clusterlite/tool", AskTimeout: askTimeout,
+		Logger: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+}
+
+// describeLog describes a log that must be there: to look into it makes no topic.
+func describeLog(ctx context.Context, log *eventlog.Log) (eventlog.Info, error) {
+	info, err := log.Describe(ctx)
+	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		return info, fmt.Errorf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", log.Topic())
+	}
+	return info, err
+}
