@@ -32,6 +32,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("across services", func(t *testing.T) { acrossServices(t, c, rounds) })
 	t.Run("every query node has everything", func(t *testing.T) { everyNodeHasAll(t, c) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
+	t.Run("move a standalone store here", func(t *testing.T) { moveStore(t, c) })
 	t.Run("admin is not reachable", func(t *testing.T) { adminIsHidden(t, c) })
 	for _, p := range c.Processes() {
 		if p == c.Server || p == c.Commands[0] || p == c.Queries[0] {
