@@ -71,7 +71,14 @@ func (p *Projection) fit(ctx context.Context) error {
 	if err := p.bind(info.ID); err != nil {
 		return err
 	}
-	return p.confirm(ctx, p.Position(), info)
+	if err := p.confirm(ctx, p.Position(), info); err != nil {
+		return err
+	}
+	if p.Position() == info.End {
+		// Nothing is left that could fail, and no batch may come for long to show it.
+		p.fail(nil)
+	}
+	return nil
 }
 
 // confirmations is how often the broker must say that the log lacks what was applied.
