@@ -1,0 +1,106 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// TestDeposedLeader is the case that linearizable exists for. The leader of the log is
+// cut off, together with a query and a command service, from the other two brokers. They
+// elect another leader, and acknowledge writes; the old one doesn't know, and goes on
+// telling where the log ends.
+func TestDeposedLeader(t *testing.T) {
+	wanted(t, "netns")
+	c := cluster.OnNetwork(t)
+	write, read := suite.Target{URL: c.Commands[0].URL}, suite.Target{URL: c.Queries[0].URL}
+	cutWrite, cutRead := suite.Target{URL: c.Commands[1].URL}, suite.Target{URL: c.Queries[1].URL}
+
+	entity := write.Create(t, "before")
+	path := "/users/" + entity.ID
+	cutRead.Do(t, "GET", path, "").Want(t, 200)
+	leader := leaderAmong(t, c)
+	t.Logf("broker %d leads and is cut off", leader)
+	c.Network.Partition([]*cluster.Host{c.Host(c.Kafkas[leader-1]), c.Host(c.Queries[1]), c.Host(c.Commands[1])})
+
+	strong := map[string]int{}
+	for round := range 5 {
+		name := fmt.Sprint("after-", round)
+		var acknowledged suite.Response
+		eventually(t, "the majority takes a write", func() bool {
+			r, err := suite.Send("PATCH", write.URL+path, fmt.Sprintf(`{"name":%q}`, name))
+			acknowledged = r
+			return err == nil && r.Status == 200
+		})
+		created := write.Create(t, "unknown to those cut off")
+		if r := read.Do(t, "GET", path, "", "Clusterlite-Consistency: linearizable").Want(t, 200); string(r.Body) != string(acknowledged.Body) {
+			t.Errorf("the majority reads %s, acknowledged was %s", r.Body, acknowledged.Body)
+		}
+
+		r := cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: strong")
+		switch {
+		case r.Status == 503:
+			strong["503"]++
+		case r.Status == 200 && r.Header.Get("Clusterlite-Consistency") == "strong" && !strings.Contains(string(r.Body), name):
+			strong["an answer from the past"]++
+		default:
+			t.Errorf("strong: %d %v %s", r.Status, r.Header, r.Body)
+		}
+		r = cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: linearizable")
+		r.Problem(t, 503, "broker-unreachable")
+		if r.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		// The same for a refusal: whether it is there, who is cut off can't know.
+		cutWrite.Do(t, "DELETE", "/users/"+created.ID, "", "Clusterlite-Consistency: linearizable").Problem(t, 503, "broker-unreachable")
+		cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: eventual").Want(t, 200)
+	}
+	t.Logf("strong, asked of the node that is cut off, gave %v", strong)
+
+	c.Network.Heal()
+	last := read.Do(t, "GET", path, "").Want(t, 200)
+	eventually(t, "the node that was cut off serves linearizable reads", func() bool {
+		r, err := suite.Send("GET", cutRead.URL+path, "", "Clusterlite-Consistency: linearizable")
+		if err == nil && r.Status == 200 && string(r.Body) != string(last.Body) {
+			t.Errorf("it reads %s, the majority %s", r.Body, last.Body)
+		}
+		return err == nil && r.Status == 200
+	})
+	eventually(t, "the service that was cut off takes writes", func() bool {
+		r, err := suite.Send("PATCH", cutWrite.URL+path, `{"name":"healed"}`)
+		return err == nil && r.Status == 200
+	})
+	equalRows(t, c.Cluster)
+	for _, p := range c.Processes() {
+		if p.Exited() {
+			t.Errorf("%s has ended", p.Name)
+		}
+	}
+}
+
+// leaderAmong is the broker that leads the log, from 1.
+func leaderAmong(t *testing.T, c *cluster.Networked) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Observed, ",")...), kgo.ConsumeTopics("clusterlite.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for ctx.Err() == nil {
+		if leader, _, err := client.PartitionLeader("clusterlite.events", 0); err == nil && leader > 0 {
+			return int(leader)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("nobody leads the log")
+	return 0
+}
