@@ -30,13 +30,13 @@ func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome 
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
-	doubtful, appendable := b.decide(b.all())
+	doubtful, appendable := b.decide(ctx, b.all())
 	if len(doubtful) > 0 && batch[0].Consistency != api.Eventual {
 		// Refused, perhaps on a state that is behind. Asked once for all of them.
 		if err := x.freshen(ctx, batch[0].Consistency); err != nil {
 			b.failAll(doubtful, err)
 		} else {
-			_, more := b.decide(doubtful)
+			_, more := b.decide(ctx, doubtful)
 			appendable = append(appendable, more...)
 		}
 	}
@@ -69,10 +69,10 @@ func (b *execution) failAll(which []int, err error) {
 
 // decide decides commands on the state as it is. It gives those that were refused, and
 // those that have an event to append.
-func (b *execution) decide(which []int) (refused, appendable []int) {
+func (b *execution) decide(ctx context.Context, which []int) (refused, appendable []int) {
 	for _, i := range which {
 		o := &b.outcomes[i]
-		r, done, err := b.x.replay(b.commands[i])
+		r, done, err := b.x.replay(ctx, b.commands[i])
 		if done || err != nil {
 			o.Result, o.Err = r, err
 			continue
@@ -113,14 +113,14 @@ func (b *execution) append(ctx context.Context, which []int) {
 	for n, i := range which {
 		select {
 		case j := <-judgements[n]:
-			b.judge(i, j)
+			b.judge(ctx, i, j)
 		case <-ctx.Done():
 			b.outcomes[i].Err = fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, b.x.Wait)
 		}
 	}
 }
 
-func (b *execution) judge(i int, j projections.Judgement) {
+func (b *execution) judge(ctx context.Context, i int, j projections.Judgement) {
 	o := &b.outcomes[i]
 	switch v := j.Verdict; {
 	case v.Outcome == events.Admitted:
@@ -128,7 +128,7 @@ func (b *execution) judge(i int, j projections.Judgement) {
 	case v.Reason == events.ReasonTaken:
 		o.Err = takenBy(v.Field, v.Holder)
 	case v.Reason == events.ReasonDuplicate:
-		r, done, err := b.x.replay(b.commands[i])
+		r, done, err := b.x.replay(ctx, b.commands[i])
 		if o.Result, o.Err = r, err; !done && err == nil {
 			o.Err = fmt.Errorf("event %s is void: %s: %s", b.events[i].ID, v.Reason, v.Detail)
 		}

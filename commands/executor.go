@@ -70,7 +70,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	if c.IdempotencyKey != "" {
 		done, ok := x.keys.begin(c.IdempotencyKey)
 		if !ok {
-			return Result{}, ErrInFlight
+			return x.replayAnother(ctx, c)
 		}
 		defer done()
 	}
@@ -83,7 +83,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		defer leave()
 	}
 	for fresh := c.Consistency == api.Eventual; ; {
-		if r, done, err := x.replay(c); done || err != nil {
+		if r, done, err := x.replay(ctx, c); done || err != nil {
 			return r, err
 		}
 		event, before, refusal, err := x.decide(c)
@@ -128,15 +128,11 @@ func (x *Executor) decide(c Command) (event events.Event, before events.Entity, 
 	if err != nil {
 		return event, before, nil, fmt.Errorf("make an event's id: %w", err)
 	}
-	now := time.Now
-	if x.Now != nil {
-		now = x.Now
-	}
 	state, err := x.state(c)
 	if err != nil {
 		return event, before, nil, err
 	}
-	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: now(), Source: x.Source, TraceParent: c.TraceParent})
+	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source, TraceParent: c.TraceParent})
 	if refusal != nil {
 		return event, before, refusal, nil
 	}
@@ -150,6 +146,13 @@ func (x *Executor) decide(c Command) (event events.Event, before events.Entity, 
 		}
 	}
 	return event, events.Entity{Version: state.Version, CreatedAt: state.CreatedAt}, nil, nil
+}
+
+func (x *Executor) now() time.Time {
+	if x.Now != nil {
+		return x.Now()
+	}
+	return time.Now()
 }
 
 func (x *Executor) state(c Command) (State, error) {

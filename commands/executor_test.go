@@ -208,28 +208,6 @@ func TestOneHolderOfAUniqueValue(t *testing.T) {
 	}
 }
 
-// A retry finds the first outcome wherever it goes, also where the read model has not
-// heard of it yet.
-func TestIdempotency(t *testing.T) {
-	b := servicetest.StartBroker(t)
-	one, two := newService(t, b, 10*time.Second), newService(t, b, 10*time.Second)
-	for i := range 20 {
-		c := create(t, fmt.Sprintf("u%d@example.com", i))
-		c.IdempotencyKey, c.RequestHash = fmt.Sprint("key-", i), "hash"
-		first := must(t, one, c)
-		retry := c
-		retry.ID = uuid.Must(uuid.NewV7()).String()
-		again := must(t, two, retry)
-		if !again.Replayed || again.Position != first.Position || string(again.Entity.Rendered) != string(first.Entity.Rendered) || again.Entity.ID != c.ID {
-			t.Fatalf("got %+v, first %+v", again, first)
-		}
-		retry.RequestHash = "other"
-		if _, err := two.Execute(servicetest.Context(t), retry); !refusedAs(err, commands.KeyReused) {
-			t.Errorf("got %v", err)
-		}
-	}
-}
-
 func TestBrokerAway(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	s := newService(t, b, 3*time.Second)

@@ -1,12 +1,15 @@
 package commands
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"sync"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
@@ -20,8 +23,6 @@ func HashRequest(method, path string, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-const maxIdempotencyKey = 255
-
 // readIdempotencyKey reads the client's key; empty if there is none. The error is a
 // problem.
 func readIdempotencyKey(r *http.Request) (string, error) {
@@ -29,26 +30,19 @@ func readIdempotencyKey(r *http.Request) (string, error) {
 	if len(values) == 0 {
 		return "", nil
 	}
-	bad := problem.MalformedRequest.New("Idempotency-Key must be 1 to 255 visible ASCII characters.")
-	key := values[0]
-	if len(values) > 1 || key == "" || len(key) > maxIdempotencyKey {
-		return "", bad
+	if len(values) > 1 || !events.ValidIdempotencyKey(values[0]) {
+		return "", problem.MalformedRequest.New("Idempotency-Key must be 1 to 255 visible ASCII characters.")
 	}
-	for i := range len(key) {
-		if key[i] < '!' || key[i] > '~' {
-			return "", bad
-		}
-	}
-	return key, nil
+	return values[0], nil
 }
 
 // replay finds what an earlier command with the same key did. A refusal is not an
 // outcome: it changed nothing, and is decided anew.
-func (x *Executor) replay(c Command) (r Result, done bool, err error) {
+func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, err error) {
 	if c.IdempotencyKey == "" {
 		return r, false, nil
 	}
-	use, used, err := x.Model.KeyUse(c.IdempotencyKey)
+	use, used, err := x.keyUse(ctx, c.IdempotencyKey)
 	if err != nil || !used {
 		return r, false, err
 	}
@@ -60,6 +54,30 @@ func (x *Executor) replay(c Command) (r Result, done bool, err error) {
 		Entity:   events.Entity{Collection: use.Collection, ID: use.ID, Version: use.Version, Deleted: use.Kind == events.Deleted, Rendered: use.Rendered},
 		Replayed: true,
 	}, true, nil
+}
+
+// replayAnother answers a command whose key another command holds here: that one may be
+// a retry too.
+func (x *Executor) replayAnother(ctx context.Context, c Command) (Result, error) {
+	r, done, err := x.replay(ctx, c)
+	if !done && err == nil {
+		err = ErrInFlight
+	}
+	return r, err
+}
+
+// keyUse finds the use of a key within the window. The log's time moves with its records
+// alone: if our clock says that the key has left the window, a barrier is appended, whose
+// timestamp tells.
+func (x *Executor) keyUse(ctx context.Context, key string) (use projections.KeyUse, used bool, err error) {
+	use, used, err = x.Model.KeyUse(key)
+	if err != nil || !used || x.now().Sub(use.At) < events.IdempotencyWindow {
+		return use, used, err
+	}
+	if err := x.freshen(ctx, api.Linearizable); err != nil {
+		return use, false, err
+	}
+	return x.Model.KeyUse(key)
 }
 
 // keysInFlight are the idempotency keys of the commands that are being executed. What

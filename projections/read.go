@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -144,7 +145,9 @@ func (p *Projection) Holder(collection, claim string) (id string, err error) {
 
 // A KeyUse is the admitted event that used an idempotency key, and what it made.
 type KeyUse struct {
-	Position    events.Position
+	Position events.Position
+	// At is the log time of the use.
+	At          time.Time
 	RequestHash string
 	Collection  string
 	ID          string
@@ -158,17 +161,19 @@ type KeyUse struct {
 func (p *Projection) KeyUse(key string) (use KeyUse, used bool, err error) {
 	g := p.hold()
 	defer g.release()
-	s, err := g.reads.prepare(`SELECT position, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`)
+	s, err := g.reads.prepare(`SELECT position, at, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`)
 	if err != nil {
 		return use, false, err
 	}
-	err = s.QueryRowContext(context.Background(), key).Scan(&use.Position, &use.RequestHash, &use.Collection, &use.ID, &use.Version, &use.Kind, &use.Rendered)
+	var at int64
+	err = s.QueryRowContext(context.Background(), key).Scan(&use.Position, &at, &use.RequestHash, &use.Collection, &use.ID, &use.Version, &use.Kind, &use.Rendered)
 	if errors.Is(err, sql.ErrNoRows) {
 		return use, false, nil
 	}
 	if err != nil {
 		return use, false, fmt.Errorf("read an idempotency key: %w", err)
 	}
+	use.At = time.UnixMilli(at)
 	return use, true, nil
 }
 
