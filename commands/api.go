@@ -2,7 +2,7 @@ package commands
 
 import (
 	"net/http"
-	"strconv"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -23,6 +23,8 @@ type API struct {
 	MaxBody int
 	// SpoolDir is where the results of imports may be kept for slow clients.
 	SpoolDir string
+
+	importing atomic.Int64
 }
 
 // Service gives the handlers.
@@ -155,8 +157,6 @@ func (a *API) execute(c echo.Context, command Command) (Result, error) {
 }
 
 func write(c echo.Context, status int, r Result) error {
-	h := c.Response().Header()
-	h.Set("ETag", api.ETag(r.Entity.Version))
-	h.Set("Content-Length", strconv.Itoa(len(r.Entity.Rendered)))
-	return c.Blob(status, api.JSON, r.Entity.Rendered)
+	c.Response().Header().Set("ETag", api.ETag(r.Entity.Version))
+	return web.Answer(c, status, api.JSON, r.Entity.Rendered)
 }

@@ -19,12 +19,19 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
+// imports is how many there can be at a time. Each holds up to three batches.
+const imports = 8
+
 // An import is many creates in one request: a line an entity, a line a result. Lines are
 // read, executed in batches and answered at the same time, in constant memory.
 //
 // One batch is executed at a time, and none after the client is gone: what was
 // acknowledged is done, and at most a batch after it.
 func (a *API) importLines(c echo.Context, command Command) error {
+	defer a.importing.Add(-1)
+	if a.importing.Add(1) > imports {
+		return problem.Overloaded.New("As many imports are running as there can be.")
+	}
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
 	in := &importer{a: a, command: command, path: c.Request().URL.Path}

@@ -2,7 +2,6 @@ package queryapi
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -58,8 +57,10 @@ func (a *API) get(c echo.Context) error {
 
 func noEntity() error { return problem.NotFound.New("There is no entity with this id.") }
 
-// write answers with JSON that is ready. net/http drops the body of a HEAD.
+// write answers with JSON that is ready.
 func write(c echo.Context, body []byte) error {
-	c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
-	return c.Blob(http.StatusOK, api.JSON, body)
+	if err := web.TakeMemory(c, len(body)); err != nil {
+		return err
+	}
+	return web.Answer(c, http.StatusOK, api.JSON, body)
 }

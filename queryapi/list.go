@@ -49,27 +49,42 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 	if asked.Limit == 0 {
 		asked.Limit = defaultLimit
 	}
+	body, done, err := a.gather(c, collection, asked)
+	if done || err != nil {
+		return gone(c.Request().Context(), err)
+	}
+	return web.Answer(c, http.StatusOK, api.JSON, body)
+}
+
+// gather reads a page. The snapshot is closed before the page is sent: a client that
+// reads slowly must not hold on to it.
+func (a *API) gather(c echo.Context, collection *collections.Collection, asked listRequest) (body []byte, done bool, err error) {
 	ctx := c.Request().Context()
 	s, err := a.Model.Snapshot(ctx)
 	if err != nil {
-		return gone(ctx, err)
+		return nil, false, err
 	}
 	defer func() { _ = s.Close() }() // it only read
-	done, err := head(c, s, collection, asked, "")
+	done, err = head(c, s, collection, asked, "")
 	if done || err != nil {
-		return gone(ctx, err)
+		return nil, done, err
 	}
-	body := []byte{'['}
+	body = []byte{'['}
+	room := 0 // that was taken for it
 	next, err := s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
 		if len(body) > 1 {
 			body = append(body, ',')
 		}
 		var err error
-		body, err = appendFields(body, rendered, asked.Fields)
+		if body, err = appendFields(body, rendered, asked.Fields); err != nil || cap(body) == room {
+			return err
+		}
+		err = web.TakeMemory(c, cap(body)-room)
+		room = cap(body)
 		return err
 	})
 	if err != nil {
-		return gone(ctx, err)
+		return nil, false, err
 	}
 	if next != nil {
 		query := c.QueryParams()
@@ -77,7 +92,7 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 		query.Set("after", encodeCursor(asked.Sort, *next))
 		c.Response().Header().Set("Link", "</"+collection.Name()+"?"+query.Encode()+`>; rel="next"`)
 	}
-	return write(c, append(body, ']'))
+	return append(body, ']'), false, nil
 }
 
 // head sets what lists have in common in their header. done tells that nothing has

@@ -142,7 +142,8 @@ func (n *Node) listen() error {
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
 	registerMetrics(n.Registry, n.Model, n.Log)
-	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody)})
+	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody),
+		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)
 	adminHandler := admin.Handler(admin.Source{
 		Node:     n.NodeID,
@@ -151,7 +152,9 @@ func (n *Node) listen() error {
 		Registry: n.Registry,
 	})
 	n.group.Go("the admin listener", func(ctx context.Context) error { return web.Serve(ctx, adminListener, adminHandler, n.Logger) })
-	n.group.Go("the API", func(ctx context.Context) error { return web.Serve(ctx, apiListener, e, n.Logger) })
+	n.group.Go("the API", func(ctx context.Context) error {
+		return web.Serve(ctx, web.Limit(apiListener, n.MaxConnections), e, n.Logger)
+	})
 	n.Logger.Info("listening", "api", n.API.String(), "admin", n.Admin.String(), "role", n.Role, "position", n.Model.Position(), "version", process.Version())
 	n.group.Go("the announcements", n.announce)
 	n.group.Go("the watch for readiness", func(stopping context.Context) error {

@@ -155,6 +155,9 @@ func Echo(options web.Options) *echo.Echo {
 	if options.MaxBody == 0 {
 		options.MaxBody = 1 << 20
 	}
+	if options.Limits == (web.Limits{}) {
+		options.Limits = web.Limits{Requests: 512, Memory: 256 << 20}
+	}
 	return web.New(options)
 }
 

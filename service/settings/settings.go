@@ -43,8 +43,11 @@ type Topic struct {
 
 // HTTP is what an API listener has.
 type HTTP struct {
-	MaxBody     ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE" help:"The largest request body, 1KiB to 3MiB (default ${default})."`
-	CORSOrigins []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, comma between; * is any (default ${default})."`
+	MaxBody        ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE" help:"The largest request body, 1KiB to 3MiB (default ${default})."`
+	MaxConnections int      `name:"max-connections" env:"CLUSTERLITE_MAX_CONNECTIONS" default:"4096" placeholder:"N" help:"The most connections of clients; more wait until one ends (default ${default})."`
+	MaxRequests    int      `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"512" placeholder:"N" help:"The most requests that are worked on at once, reads and writes each; four times as many wait, for a second at most, and more get 503 (default ${default})."`
+	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for bodies, what is made of them, and answers; at least 64 times max-body (default ${default})."`
+	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, comma between; * is any (default ${default})."`
 }
 
 // Reads is what a process that answers reads has.
@@ -128,6 +131,16 @@ func (t *Topic) Validate() error {
 func (h *HTTP) Validate() error {
 	if h.MaxBody < 1<<10 || h.MaxBody > 3<<20 {
 		return bad("max-body", h.MaxBody.String(), "1KiB to 3MiB")
+	}
+	if h.MaxConnections < 1 || h.MaxConnections > 1<<20 {
+		return bad("max-connections", strconv.Itoa(h.MaxConnections), "1 to 1048576")
+	}
+	if h.MaxRequests < 1 || h.MaxRequests > 1<<16 {
+		return bad("max-requests", strconv.Itoa(h.MaxRequests), "1 to 65536")
+	}
+	// One body alone must fit, with all that is made of it.
+	if h.RequestMemory < 64*h.MaxBody {
+		return bad("request-memory", h.RequestMemory.String(), "at least 64 times max-body, "+(64*h.MaxBody).String())
 	}
 	for _, o := range h.CORSOrigins {
 		u, err := url.Parse(o)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,37 +15,98 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// bodyTimeout is how long a body may bring nothing.
-const bodyTimeout = 30 * time.Second
+const (
+	// bodyTimeout is how long a body may bring nothing.
+	bodyTimeout = 30 * time.Second
+	// wholeBodyTimeout is how long a whole body may take, unless it is one of lines.
+	wholeBodyTimeout = time.Minute
+	// bodyPiece is how much room a body is given at first. It doubles as the body comes: a
+	// client that sends slowly takes no more than it has sent.
+	bodyPiece = 4 << 10
+)
 
-// limitBody refuses a body that is too large, before it is read if it says so, and one
-// that comes too slowly.
-func limitBody(most int64) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			r := c.Request()
-			if r.Body == nil || r.Body == http.NoBody {
-				return next(c)
-			}
-			if streams(r) {
-				// Its handler bounds each line.
-				r.Body = &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
-				return next(c)
-			}
-			slow := &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
-			if r.ContentLength > most {
-				drain(slow)
-				return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes; this one has %d.", most, r.ContentLength))
-			}
-			r.Body = http.MaxBytesReader(nil, slow, most)
-			err := next(c)
-			var large *http.MaxBytesError
-			if errors.As(err, &large) {
-				drain(slow)
-			}
-			return err
+// takeBody reads the body of a write into memory of the account. It refuses one that is
+// too large, before it is read if it says so, and one that comes too slowly. A body of
+// lines is left to its handler, which bounds each line.
+func takeBody(c echo.Context, a *account, most int64) error {
+	r := c.Request()
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	slow := &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
+	r.Body = slow
+	switch {
+	case r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch:
+		return nil // nobody reads it
+	case streams(r):
+		return nil
+	case r.ContentLength > most:
+		drain(slow)
+		return tooLarge(most)
+	}
+	slow.end = time.Now().Add(wholeBodyTimeout)
+	b, err := gather(c, slow, a, most)
+	if err != nil {
+		return err
+	}
+	if err := a.take(r.Context(), int64(len(b))*parsed); err != nil {
+		return err
+	}
+	r.Body = gathered{bytes.NewReader(b), b}
+	return nil
+}
+
+func tooLarge(most int64) error {
+	return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes.", most))
+}
+
+// gather reads a whole body.
+func gather(c echo.Context, body *slowBody, a *account, most int64) ([]byte, error) {
+	var b []byte
+	for size := int64(bodyPiece); ; size *= 2 {
+		// One byte more than there may be tells that there is more.
+		size = min(size, most+1)
+		if err := a.take(c.Request().Context(), size-int64(cap(b))); err != nil {
+			drain(body)
+			return nil, err
+		}
+		b = append(make([]byte, 0, size), b...)
+		n, err := io.ReadFull(body, b[len(b):size])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > most:
+			drain(body)
+			return nil, tooLarge(most)
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && body.ended:
+			return b, nil
+		case err != nil:
+			return nil, bodyError(err)
 		}
 	}
+}
+
+// gathered is a body that was read.
+type gathered struct {
+	*bytes.Reader
+	bytes []byte
+}
+
+// Close does nothing: net/http closes the body that it made.
+func (gathered) Close() error { return nil }
+
+// ReadBody gives the whole body. The error is a problem.
+func ReadBody(r *http.Request) ([]byte, error) {
+	if g, ok := r.Body.(gathered); ok {
+		return g.bytes, nil
+	}
+	if r.Body == nil {
+		return nil, nil
+	}
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	return b, nil
 }
 
 // streams tells whether a body is one of lines, which may be of any length in all.
@@ -60,47 +122,37 @@ const drained = 8 << 20
 // connection is closed sees a reset in place of the answer.
 func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, drained) }
 
-// slowBody ends a body that brings nothing for too long.
+// slowBody ends a body that comes too slowly.
 type slowBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	end     time.Time // when the whole body must be here; zero if there is no such time
+	ended   bool      // the body is here
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
+	deadline := time.Now().Add(bodyTimeout)
+	if !b.end.IsZero() && b.end.Before(deadline) {
+		deadline = b.end
+	}
 	// A connection that can't have a deadline, as in tests, has none.
-	_ = b.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	_ = b.control.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, problem.RequestTimeout.New(fmt.Sprintf("The body brought nothing for %s.", bodyTimeout)).Set("Connection", "close")
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, problem.RequestTimeout.New("The body came too slowly.").Set("Connection", "close")
+	case errors.Is(err, io.EOF):
+		b.ended = true
+		// net/http reads on, to learn when the client goes. What is done with the body may
+		// take its time.
+		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
 
-// ReadBody reads the whole body. The errors are problems.
-func ReadBody(r *http.Request) ([]byte, error) {
-	size := r.ContentLength
-	if size < 0 {
-		size = 512
-	}
-	b := make([]byte, 0, size+1)
-	for {
-		n, err := r.Body.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		switch {
-		case errors.Is(err, io.EOF):
-			return b, nil
-		case err != nil:
-			return nil, bodyError(err)
-		case len(b) == cap(b):
-			b = append(b, 0)[:len(b)]
-		}
-	}
-}
-
 func bodyError(err error) error {
 	var p *problem.Problem
-	var large *http.MaxBytesError
-	if errors.As(err, &p) || errors.As(err, &large) {
+	if errors.As(err, &p) {
 		return err
 	}
 	return problem.MalformedRequest.Because(err, "The body broke off.")

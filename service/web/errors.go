@@ -43,10 +43,6 @@ func toProblem(err error) *problem.Problem {
 			return problem.MethodNotAllowed.New("")
 		}
 	}
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes.", large.Limit))
-	}
 	return problem.From(err)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -33,6 +34,8 @@ type Options struct {
 	CORSOrigins []string
 	// MaxBody is the largest body, in bytes.
 	MaxBody int64
+	// Limits bound what is taken on at once.
+	Limits Limits
 }
 
 // New makes an echo server with everything but routes. Handlers return errors; one that
@@ -47,7 +50,7 @@ func New(o Options) *echo.Echo {
 		recoverPanics(),
 		cors(o.CORSOrigins),
 	)
-	e.Use(limitBody(o.MaxBody))
+	e.Use(newOverload(o.Limits, o.Registry).admit(o.MaxBody))
 	return e
 }
 
@@ -59,6 +62,12 @@ func Listen(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return l, nil
+}
+
+// Limit has a listener hold so many connections at most. More wait in the operating
+// system until one ends.
+func Limit(l net.Listener, connections int) net.Listener {
+	return netutil.LimitListener(l, connections)
 }
 
 // Serve answers requests until ctx ends. Then it takes no more, and returns once those

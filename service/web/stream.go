@@ -8,10 +8,6 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// streamTimeout is how long a client may take for one piece of a stream. One that has
-// stopped reading is let go, since a stream holds on to more than a connection.
-const streamTimeout = 30 * time.Second
-
 // A Stream is an answer that is sent piece by piece. Use it from one goroutine.
 type Stream struct {
 	response *echo.Response
@@ -29,7 +25,7 @@ func BeginStream(c echo.Context, contentType string) *Stream {
 // Write sends a piece at once.
 func (s *Stream) Write(p []byte) (int, error) {
 	// A connection that can't have a deadline, as in tests, has none.
-	_ = s.control.SetWriteDeadline(time.Now().Add(streamTimeout))
+	_ = s.control.SetWriteDeadline(time.Now().Add(pieceTimeout))
 	n, err := s.response.Write(p)
 	if err != nil {
 		return n, fmt.Errorf("send a piece of a stream: %w", err)

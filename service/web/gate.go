@@ -1,0 +1,135 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+const (
+	// queued is how many requests may wait for each one that is worked on.
+	queued = 4
+	// patience is how long a request waits for a place or for memory. Who waits longer has
+	// often gone, and an answer that comes too late is work for nothing.
+	patience = time.Second
+)
+
+// Limits bound what an API takes on at once. What goes beyond them waits, for a second
+// at most and in a queue that is bounded too, and is then answered 503 overloaded.
+type Limits struct {
+	// Requests is how many are worked on at once: so many reads, and so many writes.
+	Requests int
+	// Memory is for bodies, for what is made of them, and for answers, in bytes.
+	Memory int64
+}
+
+// overload keeps a server from taking on more than it can do. A request has a place
+// while it is worked on: from when its body is here until its answer is ready. So a
+// client that sends or reads slowly keeps nobody out.
+type overload struct {
+	reads, writes *gate
+	memory        *semaphore.Weighted
+	rejected      *prometheus.CounterVec
+}
+
+func newOverload(l Limits, registry *prometheus.Registry) *overload {
+	o := &overload{
+		reads: newGate(l.Requests), writes: newGate(l.Requests), memory: semaphore.NewWeighted(l.Memory),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clusterlite_http_requests_rejected_total", Help: "Requests refused because there was too much to do, by what there was not enough of.",
+		}, []string{"lack"}),
+	}
+	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clusterlite_http_requests_waiting", Help: "Requests that wait for a place.",
+	}, func() float64 { return float64(o.reads.waiting.Load() + o.writes.waiting.Load()) })
+	registry.MustRegister(o.rejected, waiting)
+	return o
+}
+
+// admit gives each request memory for its body, then a place.
+func (o *overload) admit(most int64) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			a := &account{memory: o.memory}
+			defer a.close()
+			c.Set(accountKey, a)
+			err := o.serve(c, a, most, next)
+			var busy *errBusy
+			if errors.As(err, &busy) {
+				o.rejected.WithLabelValues(busy.lack).Inc()
+				return problem.Overloaded.Because(err, "The server has as much to do as it can. Try again.")
+			}
+			return err
+		}
+	}
+}
+
+func (o *overload) serve(c echo.Context, a *account, most int64, next echo.HandlerFunc) error {
+	g := o.writes
+	switch c.Request().Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		g = o.reads
+	}
+	if err := takeBody(c, a, most); err != nil {
+		return err
+	}
+	leave, err := g.enter(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	// What is left then is to send the answer, and that may take long.
+	c.Response().Before(leave)
+	return next(c)
+}
+
+// errBusy is returned if there is too much to do.
+type errBusy struct{ lack string }
+
+// Error says what there is not enough of.
+func (e *errBusy) Error() string { return "there is not enough " + e.lack }
+
+// lacking tells why a wait has ended: there was too much to do, or the client is gone.
+func lacking(ctx context.Context, lack string) error {
+	if ctx.Err() != nil {
+		return problem.NotReady.Because(ctx.Err(), "The request was given up.")
+	}
+	return &errBusy{lack}
+}
+
+// A gate has places for requests.
+type gate struct {
+	places  *semaphore.Weighted
+	waiting atomic.Int64
+	queue   int64
+}
+
+func newGate(places int) *gate {
+	return &gate{places: semaphore.NewWeighted(int64(places)), queue: int64(places) * queued}
+}
+
+// enter gives a place, in the order of arrival. leave gives it back; it may be called
+// more than once.
+func (g *gate) enter(ctx context.Context) (leave func(), err error) {
+	if !g.places.TryAcquire(1) {
+		defer g.waiting.Add(-1)
+		if g.waiting.Add(1) > g.queue {
+			return nil, &errBusy{"room in the queue"}
+		}
+		wait, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if g.places.Acquire(wait, 1) != nil {
+			return nil, lacking(ctx, "time to wait longer")
+		}
+	}
+	return sync.OnceFunc(func() { g.places.Release(1) }), nil
+}

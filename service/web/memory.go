@@ -1,0 +1,48 @@
+package web
+
+import (
+	"context"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
+)
+
+// parsed is what a JSON document takes in memory at most, for each of its bytes: one that
+// is nothing but small objects takes 47 times as much as its text.
+const parsed = 48
+
+// accountKey is where a request's account is kept.
+const accountKey = "clusterlite.account"
+
+// An account is what one request has taken of the memory that all share. One goroutine
+// uses it.
+type account struct {
+	memory *semaphore.Weighted
+	taken  int64
+}
+
+// take takes n more bytes until the request ends, or waits for them for a while.
+func (a *account) take(ctx context.Context, n int64) error {
+	if !a.memory.TryAcquire(n) {
+		wait, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if a.memory.Acquire(wait, n) != nil {
+			return lacking(ctx, "memory")
+		}
+	}
+	a.taken += n
+	return nil
+}
+
+func (a *account) close() { a.memory.Release(a.taken) }
+
+// TakeMemory takes n bytes of the memory that all requests share, until the request ends.
+// A handler that gathers what may be large calls it as it goes. It waits for a second at
+// most. The error is for the handler to return: the server answers it with 503.
+func TakeMemory(c echo.Context, n int) error {
+	a, ok := c.Get(accountKey).(*account)
+	if !ok {
+		return nil // a server without limits
+	}
+	return a.take(c.Request().Context(), int64(n))
+}
