@@ -30,8 +30,8 @@ fuzz: ## each fuzz target for ten seconds
 scale: ## the export of a million entities, held against the memory it may take
 	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
 
-e2e: ## services behind nginx, on the embedded broker and on Apache Kafka: see e2e/README.md
-	CLUSTERLITE_E2E=embedded,kafka go test -race -count=1 -timeout 20m -v -run 'Cluster' ./e2e
+e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network: see e2e/README.md
+	CLUSTERLITE_E2E=embedded,kafka,netns go test -race -count=1 -p 1 -timeout 20m -v -run 'Cluster|DeposedLeader|Network' ./e2e/cluster ./e2e
 
 compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 20m -v ./e2e/compose

@@ -36,6 +36,7 @@ func TestStandalone(t *testing.T) {
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
 	t.Run("kill under load", func(t *testing.T) { killUnderLoad(t, c, c.Server) })
+	t.Run("retries under kills", func(t *testing.T) { retriesUnderKills(t, c, c.Server) })
 	t.Run("stop under load", func(t *testing.T) { stopUnderLoad(t, c, c.Server) })
 	t.Run("a second process on the folder is refused", func(t *testing.T) { secondProcess(t, c) })
 }

@@ -1,0 +1,33 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Set sets an environment variable, from the next start on.
+func (p *Process) Set(name, value string) { p.env = append(p.env, name+"="+value) }
+
+// Resident is how much memory the process has in use, in bytes, and the most that it has
+// had since its start.
+func (p *Process) Resident() (now, most int64) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		for name, value := range map[string]*int64{"VmRSS:": &now, "VmHWM:": &most} {
+			if kib, ok := strings.CutPrefix(line, name); ok {
+				if _, err := fmt.Sscan(kib, value); err != nil {
+					p.t.Fatal(err)
+				}
+				*value <<= 10
+			}
+		}
+	}
+	return now, most
+}
