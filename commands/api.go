@@ -45,7 +45,7 @@ func (a *API) create(c echo.Context) error {
 		return err
 	}
 	if media == api.NDJSON {
-		command.Action = Create
+		command.Action, command.TraceParent = Create, traceParent(c.Request())
 		return a.importLines(c, command)
 	}
 	if err := readDocument(c, &command); err != nil {
@@ -113,7 +113,11 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if !ok {
 		return Command{}, problem.UnknownCollection.New("No collection has the name that the path gives.")
 	}
-	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
+	answers := []string{api.JSON}
+	if web.IsStream(c.Request()) {
+		answers = []string{api.NDJSON, api.JSON} // the answer's lines are JSON
+	}
+	if _, err := web.Accepts(c.Request(), answers...); err != nil {
 		return Command{}, err
 	}
 	if err := api.RefuseUnknownParameters(c.Request()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -38,6 +39,7 @@ func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome 
 		} else {
 			_, more := b.decide(ctx, doubtful)
 			appendable = append(appendable, more...)
+			slices.Sort(appendable) // in order, as they came
 		}
 	}
 	b.append(ctx, appendable)
@@ -111,12 +113,26 @@ func (b *execution) append(ctx context.Context, which []int) {
 		return
 	}
 	for n, i := range which {
-		select {
-		case j := <-judgements[n]:
+		if j, ok := await(ctx, judgements[n]); ok {
 			b.judge(ctx, i, j)
-		case <-ctx.Done():
+		} else {
 			b.outcomes[i].Err = fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, b.x.Wait)
 		}
+	}
+}
+
+// await waits for a judgement. One that is there counts, also when ctx has ended.
+func await(ctx context.Context, judgement <-chan projections.Judgement) (j projections.Judgement, ok bool) {
+	select {
+	case j = <-judgement:
+		return j, true
+	case <-ctx.Done():
+	}
+	select {
+	case j = <-judgement:
+		return j, true
+	default:
+		return j, false
 	}
 }
 

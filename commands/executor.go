@@ -205,12 +205,11 @@ func (x *Executor) append(ctx context.Context, event events.Event) (projections.
 	}
 	// Also after an append that was not confirmed: the event may come by all the same,
 	// and then the outcome is known after all.
-	select {
-	case j := <-judgement:
-		return j, nil
-	case <-ctx.Done():
-		return projections.Judgement{}, fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, x.Wait)
+	j, ok := await(ctx, judgement)
+	if !ok {
+		return j, fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, x.Wait)
 	}
+	return j, nil
 }
 
 func takenBy(field, holder string) *Refusal {

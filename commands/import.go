@@ -25,8 +25,10 @@ const imports = 8
 // An import is many creates in one request: a line an entity, a line a result. Lines are
 // read, executed in batches and answered at the same time, in constant memory.
 //
-// One batch is executed at a time, and none after the client is gone: what was
-// acknowledged is done, and at most a batch after it.
+// A result is sent once the log has judged its line, so what was acknowledged is done.
+// One batch is executed at a time, and none once the connection is known to be broken:
+// of the lines whose results did not arrive, at most those are done that follow at once
+// on those whose results did, and with an idempotency key a retry repeats their outcome.
 func (a *API) importLines(c echo.Context, command Command) error {
 	defer a.importing.Add(-1)
 	if a.importing.Add(1) > imports {
@@ -34,19 +36,31 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	}
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
-	in := &importer{a: a, command: command, path: c.Request().URL.Path}
+	in := &importer{a: a, command: command, path: c.Request().URL.Path, draining: web.Draining(ctx)}
 	results := newSpool(a.SpoolDir)
 	defer results.discard()
 
+	// A proxy such as nginx sends no more of a request once its answer has begun.
+	halfDuplex := c.Request().Header.Get(api.HeaderHalfDuplex) != ""
+	lines := newLineReader(c.Request().Body, a.MaxBody)
+	if !halfDuplex {
+		// The error: this connection, as in tests, can't or needn't.
+		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
+		if c.Request().Header.Get("Expect") != "" {
+			lines.await() // it gives the client leave to send, which it can't after the answer has begun
+		}
+	}
 	batches := make(chan []importLine, 1) // one is read while one is executed
 	read := make(chan error, 1)
 	go func() {
 		defer close(batches)
-		read <- in.read(ctx, newLineReader(c.Request().Body, a.MaxBody), batches)
+		err := web.Guard(func() error { return in.read(ctx, lines, batches) })
+		if err != nil {
+			cancel() // what had come before is not begun: its results would reach nobody
+		}
+		read <- err
 	}()
 
-	// A proxy such as nginx sends no more of a request once its answer has begun.
-	halfDuplex := c.Request().Header.Get(api.HeaderHalfDuplex) != ""
 	var out *web.Stream
 	answered := make(chan error, 1)
 	answer := func() {
@@ -60,18 +74,19 @@ func (a *API) importLines(c echo.Context, command Command) error {
 		}()
 	}
 	if !halfDuplex {
-		// The error: this connection, as in tests, can't or needn't.
-		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
 		answer()
 	}
-	err := in.execute(ctx, batches, results)
+	early, err := in.execute(ctx, batches, results)
 	results.end()
-	cancel() // the reader goes no further if the execution did not
-	for range batches {
-		// What it had read is not executed.
+	if early || err != nil {
+		cancel()
+		web.CutBody(c.Request())
+		for range batches {
+			// What had been read is not executed.
+		}
 	}
 	readErr := <-read
-	if errors.Is(readErr, context.Canceled) {
+	if early {
 		readErr = nil // that was us
 	}
 	if halfDuplex {
@@ -109,6 +124,8 @@ type importer struct {
 	a       *API
 	command Command // what all lines have in common
 	path    string
+	// draining is closed once the server is to stop.
+	draining <-chan struct{}
 }
 
 const (
@@ -130,8 +147,7 @@ func (in *importer) read(ctx context.Context, lines *lineReader, batches chan<- 
 				return in.send(ctx, batches, batch)
 			}
 			if err != nil && !errors.Is(err, errLongLine) {
-				// What broke off is not executed, what came whole before it is.
-				return errors.Join(in.send(ctx, batches, batch), err)
+				return err
 			}
 			if len(text) == 0 && err == nil {
 				continue // an empty line is no entity
@@ -191,19 +207,38 @@ func lineKey(key string, number int64) string {
 	return "import:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// execute executes the batches, one after the other. It ends early if nothing more can
-// be done now, or if ctx ends; the lines after have no result then.
-func (in *importer) execute(ctx context.Context, batches <-chan []importLine, results *spool) error {
-	for batch := range batches {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		unavailable, err := in.executeBatch(ctx, batch, results)
-		if unavailable || err != nil {
-			return err
+// execute executes the batches, one after the other. It ends early, and the lines after
+// have no result then, if nothing more can be done now, if the server is to stop, or if
+// the client leaves too many results unread. The error is that of ctx, or of results.
+func (in *importer) execute(ctx context.Context, batches <-chan []importLine, results *spool) (early bool, err error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-in.draining:
+			return true, nil
+		case batch, more := <-batches:
+			if !more || ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			if isClosed(in.draining) {
+				return true, nil // a select that can go several ways goes any
+			}
+			unavailable, err := in.executeBatch(ctx, batch, results)
+			if err != nil || unavailable || results.full() {
+				return err == nil, err
+			}
 		}
 	}
-	return nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (in *importer) executeBatch(ctx context.Context, batch []importLine, results *spool) (unavailable bool, err error) {

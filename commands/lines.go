@@ -11,6 +11,9 @@ import (
 // stands after it.
 var errLongLine = errors.New("the line is too long")
 
+// jsonSpace is what JSON may have around a value.
+const jsonSpace = " \t\r\n"
+
 // lineReader reads lines. A line that its reader broke off in is none.
 type lineReader struct {
 	in     *bufio.Reader
@@ -21,6 +24,9 @@ type lineReader struct {
 func newLineReader(r io.Reader, most int) *lineReader {
 	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), most: most}
 }
+
+// await waits for the first byte. An error comes again from next: that of a body stays.
+func (l *lineReader) await() { _, _ = l.in.Peek(1) }
 
 // ready tells whether a whole line has arrived, so that next does not wait.
 func (l *lineReader) ready() bool {
@@ -50,7 +56,7 @@ func (l *lineReader) next() ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
-		if line = bytes.TrimSpace(line); long || len(line) > l.most {
+		if line = bytes.Trim(line, jsonSpace); long || len(line) > l.most {
 			return nil, errLongLine
 		}
 		return line, nil

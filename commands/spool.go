@@ -8,8 +8,12 @@ import (
 	"sync"
 )
 
-// spoolMemory is how much a spool keeps in memory before it uses a file.
-const spoolMemory = 256 << 10
+const (
+	// spoolMemory is how much a spool keeps in memory before it uses a file.
+	spoolMemory = 256 << 10
+	// spoolFull is when a spool should get no more. Its file lies beside the read model.
+	spoolFull = 1 << 30
+)
 
 // A spool is a queue of bytes without a bound: one goroutine writes, one reads. A
 // client that first sends everything and reads then must not stop the import, nor fill
@@ -91,6 +95,13 @@ func (s *spool) Read(p []byte) (int, error) {
 		s.read, s.wrote = 0, 0
 	}
 	return n, err
+}
+
+// full tells that the client has left so much unread that it should get no more.
+func (s *spool) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wrote-s.read >= spoolFull
 }
 
 // end tells that no more is written.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -38,7 +39,7 @@ func takeBody(c echo.Context, a *account, most int64) error {
 	switch {
 	case r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch:
 		return nil // nobody reads it
-	case streams(r):
+	case IsStream(r):
 		return nil
 	case r.ContentLength > most:
 		drain(slow)
@@ -109,8 +110,8 @@ func ReadBody(r *http.Request) ([]byte, error) {
 	return b, nil
 }
 
-// streams tells whether a body is one of lines, which may be of any length in all.
-func streams(r *http.Request) bool {
+// IsStream tells whether a body is one of lines, which may be of any length in all.
+func IsStream(r *http.Request) bool {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(media), "application/x-ndjson")
 }
@@ -122,12 +123,27 @@ const drained = 8 << 20
 // connection is closed sees a reset in place of the answer.
 func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, drained) }
 
+// ErrBodyCut is what reading a body gives after [CutBody].
+var ErrBodyCut = errors.New("the body is read no further")
+
+// CutBody makes a Read of the request's body that waits, and all later ones, return
+// [ErrBodyCut]. It is for a handler that reads the body in another goroutine and is done
+// before the body is. Safe for concurrent use with Read.
+func CutBody(r *http.Request) {
+	if b, ok := r.Body.(*slowBody); ok {
+		b.cutOff()
+	}
+}
+
 // slowBody ends a body that comes too slowly.
 type slowBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	end     time.Time // when the whole body must be here; zero if there is no such time
 	ended   bool      // the body is here
+
+	mu  sync.Mutex // so that a deadline of Read never comes after that of cutOff
+	cut bool
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
@@ -135,19 +151,41 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	if !b.end.IsZero() && b.end.Before(deadline) {
 		deadline = b.end
 	}
-	// A connection that can't have a deadline, as in tests, has none.
-	_ = b.control.SetReadDeadline(deadline)
+	if !b.extend(deadline) {
+		return 0, ErrBodyCut
+	}
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if !b.extend(time.Now()) {
+			return n, ErrBodyCut
+		}
 		return n, problem.RequestTimeout.New("The body came too slowly.").Set("Connection", "close")
 	case errors.Is(err, io.EOF):
 		b.ended = true
 		// net/http reads on, to learn when the client goes. What is done with the body may
 		// take its time.
-		_ = b.control.SetReadDeadline(time.Time{})
+		b.extend(time.Time{})
 	}
 	return n, err
+}
+
+// extend gives the body time until a deadline, zero for any, unless it was cut.
+func (b *slowBody) extend(deadline time.Time) (goesOn bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.cut {
+		// A connection that can't have a deadline, as in tests, has none.
+		_ = b.control.SetReadDeadline(deadline)
+	}
+	return !b.cut
+}
+
+func (b *slowBody) cutOff() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = true
+	_ = b.control.SetReadDeadline(time.Now()) // as above
 }
 
 func bodyError(err error) error {

@@ -49,18 +49,22 @@ func toProblem(err error) *problem.Problem {
 // recoverPanics turns a panic into an error with its stack: one request fails, not all.
 func recoverPanics() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) (err error) {
-			defer func() {
-				r := recover()
-				if r == nil {
-					return
-				}
-				if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
-					panic(r)
-				}
-				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			}()
-			return next(c)
-		}
+		return func(c echo.Context) error { return Guard(func() error { return next(c) }) }
 	}
+}
+
+// Guard turns a panic of do into an error with its stack. Handlers are guarded; it is
+// for the goroutines that they start, where a panic would end the process.
+func Guard(do func() error) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+			panic(r)
+		}
+		err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+	}()
+	return do()
 }

@@ -89,7 +89,12 @@ func (o *overload) serve(c echo.Context, a *account, most int64, next echo.Handl
 	defer leave()
 	// What is left then is to send the answer, and that may take long.
 	c.Response().Before(leave)
-	return next(c)
+	err = next(c)
+	if slow, unread := c.Request().Body.(*slowBody); unread && err != nil {
+		leave()
+		drain(slow)
+	}
+	return err
 }
 
 // errBusy is returned if there is too much to do.

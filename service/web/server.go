@@ -70,11 +70,25 @@ func Limit(l net.Listener, connections int) net.Listener {
 	return netutil.LimitListener(l, connections)
 }
 
+type drainingKey struct{}
+
+// Draining is closed once the server of a request takes no more and waits for those in
+// flight. A request that could go on for long ends then, if it can do so in good order.
+// It is nil, and so never closed, for a request that no server has taken.
+func Draining(ctx context.Context) <-chan struct{} {
+	draining, _ := ctx.Value(drainingKey{}).(chan struct{})
+	return draining
+}
+
 // Serve answers requests until ctx ends. Then it takes no more, and returns once those
 // in flight are answered, or after 15 seconds.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
+	draining := make(chan struct{})
 	s := &http.Server{
-		Handler:           h,
+		Handler: h,
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.Background(), drainingKey{}, draining)
+		},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -87,6 +101,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 		return err
 	case <-ctx.Done():
 	}
+	close(draining)
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := s.Shutdown(drain); err != nil {
