@@ -15,6 +15,7 @@ replace github.com/clusterlite/clusterlite/queryapi => ../queryapi
 require (
 	github.com/IBM/sarama v1.61.1
 	github.com/alecthomas/kong v1.17.0
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/clusterlite/clusterlite/commands v0.0.0-00010101000000-000000000000
 	github.com/clusterlite/clusterlite/events v0.0.0
 	github.com/clusterlite/clusterlite/projections v0.0.0

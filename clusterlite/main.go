@@ -17,6 +17,7 @@ type grammar struct {
 	Healthcheck healthcheck `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
 	Reindex     reindexing  `cmd:"" help:"Give existing entities the claims that a changed collection asks for."`
 	Events      eventsTool  `cmd:"" help:"Look into the log; take it to a file, and from one."`
+	Import      importLines `cmd:"" help:"Create entities from a file, a line each."`
 
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }

@@ -29,13 +29,19 @@ func (t *Task) showBar(w io.Writer) {
 		mpb.PrependDecorators(decor.Name(t.what+" ")),
 		mpb.AppendDecorators(decor.Any(figures)),
 	)
+	t.mu.Lock()
+	t.out = container // which draws the bar below what is written
+	t.mu.Unlock()
 	for goesOn := true; goesOn; {
 		goesOn = t.sampleFor(redraw)
 		bar.SetTotal(t.total.Load(), false)
 		bar.SetCurrent(t.done.Load())
 	}
+	t.mu.Lock() // who writes now writes below the bar
+	defer t.mu.Unlock()
 	bar.Abort(false)
 	container.Wait()
+	t.out = w
 }
 
 // filler is a bar, or a spinner as long as the total is not known.

@@ -7,15 +7,15 @@ import (
 )
 
 // showLines writes a line now and then, and a last one at the end.
-func (t *Task) showLines(w io.Writer) {
+func (t *Task) showLines(io.Writer) {
 	for {
 		// The error: who can't be told doesn't stop the task.
-		_, _ = fmt.Fprintf(w, "%s: %s\n", t.what, t.figures())
+		_, _ = fmt.Fprintf(t, "%s: %s\n", t.what, t.figures())
 		if !t.sampleFor(interval) {
 			break
 		}
 	}
-	_, _ = fmt.Fprintf(w, "%s: %s\n", t.what, t.outcome())
+	_, _ = fmt.Fprintf(t, "%s: %s\n", t.what, t.outcome())
 }
 
 // figures are how far the task is: done, total, rate, time left.
@@ -35,7 +35,7 @@ func (t *Task) figures() string {
 // outcome is what has been done in the end, and how fast.
 func (t *Task) outcome() string {
 	took := time.Since(t.start).Seconds()
-	return fmt.Sprintf("%s in %s, %s/s", t.amount(), duration(took), quantity(int64(float64(t.done.Load())/took), t.unit))
+	return fmt.Sprintf("%s in %s, %s/s", t.amount(), duration(took), quantity(int64(float64(t.done.Load()-t.before.Load())/took), t.unit))
 }
 
 // amount is what is done of what there is.

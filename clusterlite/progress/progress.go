@@ -29,11 +29,15 @@ const Bytes = "bytes"
 type Task struct {
 	what, unit  string
 	done, total atomic.Int64
+	before      atomic.Int64 // done before the task began
 	start       time.Time
 	rate        rate
 	stop        chan struct{}
 	once        sync.Once
 	shown       sync.WaitGroup
+
+	mu  sync.Mutex
+	out io.Writer // where others may write
 }
 
 // Start begins to tell how far a task is; what names it, and unit is what it counts, in
@@ -45,7 +49,7 @@ func Start(w io.Writer, what string, total int64, unit string) *Task {
 }
 
 func start(w io.Writer, what string, total int64, unit string, terminal bool) *Task {
-	t := &Task{what: what, unit: unit, start: time.Now(), stop: make(chan struct{})}
+	t := &Task{what: what, unit: unit, start: time.Now(), stop: make(chan struct{}), out: w}
 	t.total.Store(total)
 	show := t.showLines
 	if terminal {
@@ -66,6 +70,19 @@ func isTerminal(w io.Writer) bool {
 
 // Set tells how much is done, from the beginning of the task.
 func (t *Task) Set(done int64) { t.done.Store(done) }
+
+// Resume tells how much was done before the task began, and sets it as done.
+func (t *Task) Resume(done int64) {
+	t.before.Store(done)
+	t.done.Store(done)
+}
+
+// Write writes whole lines between what is shown. It is for what must be said meanwhile.
+func (t *Task) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.out.Write(p)
+}
 
 // Total tells how much there is in all. It may grow.
 func (t *Task) Total(n int64) { t.total.Store(n) }

@@ -41,7 +41,7 @@ func exitStatus(err error, stderr io.Writer) int {
 	case errors.Is(err, ErrTold):
 		return 1
 	case errors.Is(err, context.Canceled):
-		_, _ = fmt.Fprintln(stderr, "stopped before it was done")
+		_, _ = fmt.Fprintln(stderr, "stopped:", err)
 		return 1
 	default:
 		_, _ = fmt.Fprintln(stderr, "failed:", err)

@@ -68,7 +68,7 @@ func TestExitStatus(t *testing.T) {
 		{&settings.ErrUsage{Err: errors.New("no such flag")}, 2, "no such flag\n"},
 		{fmt.Errorf("x: %w", &settings.ErrUsage{Err: errors.New("no such flag")}), 2, "x: no such flag\n"},
 		{errors.New("broken"), 1, "failed: broken\n"},
-		{fmt.Errorf("copy: %w", context.Canceled), 1, "stopped before it was done\n"},
+		{fmt.Errorf("copy: %w", context.Canceled), 1, "stopped: copy: context canceled\n"},
 		{ErrTold, 1, ""},
 	} {
 		var stderr bytes.Buffer

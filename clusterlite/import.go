@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/importer"
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/process"
+)
+
+// importLines is clusterlite import.
+type importLines struct {
+	output `embed:""`
+
+	File       string        `arg:"" help:"A file of lines, a JSON object each; - is the standard input."`
+	Collection string        `name:"collection" required:"" placeholder:"NAME" help:"What the entities are of."`
+	URL        string        `name:"url" env:"CLUSTERLITE_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where the API is (default ${default})."`
+	Errors     string        `name:"errors" placeholder:"FILE" help:"Where lines that fail are told of, as lines of JSON. Default: the standard error output, for people."`
+	Key        string        `name:"key" placeholder:"TEXT" help:"A name for the import. Within a day the same lines are created once under the same name, and again under another. Default: none."`
+	Checkpoint string        `name:"checkpoint" placeholder:"FILE" help:"Where it is kept how far the import is, until it is done. Default: the file's name with .import; none for a pipe."`
+	RetryFor   time.Duration `name:"retry-for" default:"1m" placeholder:"DURATION" help:"How long to try again before giving up, e.g. 1m (default ${default})."`
+}
+
+// Help is the rest of --help.
+func (importLines) Help() string {
+	return `Creates an entity of each line. A line that is refused fails alone, and is told of by its number. After a broken connection, an outage or a kill the same command goes on where it was, and creates nothing twice.
+
+Exit status: 0 if every line is an entity now, 1 if one is not, 2 if called wrongly.
+
+Examples:
+
+	clusterlite import users.ndjson --collection users --url http://localhost:8080
+	zcat orders.ndjson.gz | clusterlite import - --collection orders --errors failed.ndjson
+`
+}
+
+// Validate is called by the parser.
+func (i *importLines) Validate() error {
+	u, err := url.Parse(i.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
+		return fmt.Errorf("--url (CLUSTERLITE_URL) is %q; allowed: such as http://localhost:8080", i.URL)
+	}
+	if !events.ValidCollection(i.Collection) {
+		return fmt.Errorf("--collection is %q; allowed: the name of a collection, such as users", i.Collection)
+	}
+	if i.RetryFor < 0 {
+		return fmt.Errorf("--retry-for is %s; allowed: a duration from 0", i.RetryFor)
+	}
+	return nil
+}
+
+// An importResult is what the command says in the end.
+type importResult struct {
+	Collection string `json:"collection"`
+	Lines      int64  `json:"lines"`
+	Created    int64  `json:"created"`
+	Failed     int64  `json:"failed"`
+}
+
+func (r importResult) Text(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s: %d lines, %d created, %d failed\n", r.Collection, r.Lines, r.Created, r.Failed)
+	return err
+}
+
+func (i importLines) Run(ctx context.Context, out streams) error {
+	input, size, err := i.open(out.stdin)
+	if err != nil {
+		return err
+	}
+	if i.Checkpoint == "" && size > 0 {
+		i.Checkpoint = i.File + ".import"
+	}
+	defer func() { _ = input.Close() }() // it was only read
+	task := progress.Start(out.stderr, "import", size, progress.Bytes)
+	defer task.Done()
+	tell, closeErrors, err := i.failures(task)
+	if err != nil {
+		return err
+	}
+	summary, err := importer.Run(ctx, input, importer.Options{
+		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor,
+		Failed: tell, Resumed: task.Resume, Progress: task.Set,
+	})
+	task.Done()
+	if closed := closeErrors(); err == nil {
+		err = closed
+	}
+	if err != nil && summary.Lines == 0 {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%d lines are done (%d created, %d failed), the same command goes on from there: %w", summary.Lines, summary.Created, summary.Failed, err)
+	}
+	if err := i.print(out, importResult{i.Collection, summary.Lines, summary.Created, summary.Failed}); err != nil {
+		return err
+	}
+	if summary.Failed > 0 {
+		return process.ErrTold
+	}
+	return nil
+}
+
+// open opens the input; its size is zero if it can't be known, as that of a pipe.
+func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err error) {
+	if i.File == "-" {
+		return io.NopCloser(stdin), 0, nil
+	}
+	f, err := os.Open(i.File)
+	if err != nil {
+		return nil, 0, err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return f, size, nil
+}
+
+// failures gives what tells of a line that failed: to the file that was named, else
+// beside the progress.
+func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, done func() error, err error) {
+	if i.Errors == "" {
+		tell = func(f importer.Failure) error {
+			_, err := fmt.Fprintln(beside, f)
+			return err
+		}
+		return tell, func() error { return nil }, nil
+	}
+	// An earlier run may have told of others.
+	file, err := os.OpenFile(i.Errors, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
+	if err != nil {
+		return nil, nil, err
+	}
+	lines := json.NewEncoder(file)
+	lines.SetEscapeHTML(false)
+	return func(f importer.Failure) error { return lines.Encode(f) }, file.Close, nil
+}

@@ -1,0 +1,160 @@
+// Package importer sends entities to a ClusterLite, many in a request, and goes on after
+// faults where it was.
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// ErrInputChanged is returned if the input does not begin with what an earlier run has
+// sent of it.
+var ErrInputChanged = errors.New("what was imported of the input has changed since")
+
+// Options say what is imported where.
+type Options struct {
+	// URL is the store's, and Collection what the entities are of.
+	URL, Collection string
+	// Key names the import. The same lines under another key are other entities.
+	Key string
+	// Checkpoint is the file that keeps how far the import is; empty means none.
+	Checkpoint string
+	// Patience is how long a request is tried again before the import is given up.
+	Patience time.Duration
+	// Failed is called for each line that failed, in order. An error ends the import.
+	Failed func(Failure) error
+	// Resumed is called once, before anything is sent, with how many bytes of the input an
+	// earlier run had acknowledged.
+	Resumed func(bytes int64)
+	// Progress is called with how many bytes of the input are acknowledged.
+	Progress func(bytes int64)
+}
+
+// A Failure is a line that is no entity, and why.
+type Failure struct {
+	Line   int64                `json:"line"`
+	Status int                  `json:"status"`
+	Type   string               `json:"type"`
+	Title  string               `json:"title"`
+	Detail string               `json:"detail,omitempty"`
+	Errors []problem.FieldError `json:"errors,omitempty"`
+}
+
+// String is the failure for people, in a line.
+func (f Failure) String() string {
+	text := fmt.Sprintf("line %d: %d %s", f.Line, f.Status, f.Title)
+	if f.Detail != "" {
+		text += ": " + f.Detail
+	}
+	for _, e := range f.Errors {
+		text += fmt.Sprintf(" %s %s.", e.Pointer, e.Detail)
+	}
+	return text
+}
+
+// A Summary is what became of an input, earlier runs included. Empty lines are no
+// entities, and neither created nor failed.
+type Summary struct {
+	Lines   int64
+	Created int64
+	Failed  int64
+}
+
+// Run imports an input of lines, an entity each. It sends them in chunks, one after the
+// other, each with an idempotency key that follows from its lines, so that no line is
+// done twice within a day, whatever fails in between: the connection, the servers, or
+// this process. With a checkpoint it never sends again what was acknowledged.
+//
+// The summary holds also when there is an error: of ctx, of the input, of the callback,
+// [ErrInputChanged], or of the store, at once if it refuses the request, else when
+// patience is at its end. To call Run again goes on after the last chunk.
+func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error) {
+	point, err := loadCheckpoint(o)
+	if err != nil {
+		return Summary{}, err
+	}
+	lines := newChunkReader(input)
+	if err := lines.skip(point); err != nil {
+		return point.summary(), err
+	}
+	if err := point.save(o.Checkpoint); err != nil { // before anything is done
+		return point.summary(), err
+	}
+	defer func() {
+		if err != nil && point.Lines == 0 {
+			err = errors.Join(err, point.remove(o.Checkpoint))
+		}
+	}()
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	s := &sender{Options: o, client: &http.Client{Transport: transport, CheckRedirect: noRedirects}}
+	o.Resumed(point.Bytes)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for next := readAhead(ctx, lines); ; {
+		c, err := next()
+		if errors.Is(err, io.EOF) {
+			return point.summary(), point.remove(o.Checkpoint)
+		}
+		if err != nil {
+			return point.summary(), err
+		}
+		failures, err := s.send(ctx, c)
+		if err != nil {
+			return point.summary(), err
+		}
+		for _, f := range failures {
+			if err := o.Failed(f); err != nil {
+				return point.summary(), err
+			}
+		}
+		point.take(c, int64(len(failures)))
+		if err := point.save(o.Checkpoint); err != nil {
+			return point.summary(), err
+		}
+		o.Progress(point.Bytes)
+	}
+}
+
+// readAhead reads the next chunk while one is sent, and does not hang where the input
+// does: nobody waits for a Read of a terminal that ctx does not end.
+func readAhead(ctx context.Context, lines *chunkReader) (next func() (*chunk, error)) {
+	type read struct {
+		c   *chunk
+		err error
+	}
+	reads := make(chan read)
+	go func() {
+		for r := (read{}); r.err == nil; {
+			r.c, r.err = lines.next()
+			select {
+			case reads <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() (*chunk, error) {
+		select {
+		case r := <-reads:
+			return r.c, r.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// take notes that a chunk is acknowledged.
+func (p *checkpoint) take(c *chunk, failed int64) {
+	p.Lines, p.Bytes, p.Digest = c.next-1, c.end, c.digest
+	p.Created += int64(len(c.lines)+len(c.long)) - failed
+	p.Failed += failed
+}
+
+func (p *checkpoint) summary() Summary { return Summary{p.Lines, p.Created, p.Failed} }

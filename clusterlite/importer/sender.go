@@ -1,0 +1,135 @@
+package importer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+const (
+	// firstPause and longestPause are before a chunk is sent again.
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+	// stall is how long a store may say nothing: more than it takes for a batch, or than
+	// nginx waits for it.
+	stall = 90 * time.Second
+)
+
+// A sender sends chunks. Use it from one goroutine.
+type sender struct {
+	Options
+	client *http.Client
+}
+
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.ResponseHeaderTimeout = stall
+	return t
+}
+
+func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// send sends a chunk until each of its lines has a result that stays, and gives those
+// that failed.
+func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
+	var failures []Failure
+	for _, l := range c.long {
+		p := problem.BodyTooLarge.New(fmt.Sprintf("The line has more than %d bytes.", maxLine))
+		failures = append(failures, Failure{Line: l.number, Status: p.Status, Type: p.Type, Title: p.Title, Detail: p.Detail})
+	}
+	if len(c.lines) > 0 {
+		pauses := backoff.NewExponentialBackOff()
+		pauses.InitialInterval, pauses.MaxInterval = firstPause, longestPause
+		refused, err := backoff.Retry(ctx, func() ([]Failure, error) { return s.attempt(ctx, c) },
+			backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(max(s.Patience, 1))) // zero would be without end
+		if err != nil {
+			return nil, err
+		}
+		failures = append(failures, refused...)
+	}
+	slices.SortFunc(failures, func(a, b Failure) int { return int(a.Line - b.Line) })
+	return failures, nil
+}
+
+// attempt sends a chunk once. The error is permanent if it would not help to try again.
+func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/"+s.Collection, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, backoff.Permanent(err)
+	}
+	r.Header.Set("Content-Type", api.NDJSON)
+	r.Header.Set("Idempotency-Key", c.key(s.Key, s.Collection))
+	answer, err := s.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != api.NDJSON {
+		return nil, refusal(answer)
+	}
+	watch := time.AfterFunc(stall, cancel)
+	defer watch.Stop()
+	results := json.NewDecoder(answer.Body)
+	var failures []Failure
+	for i, l := range c.lines {
+		var result Failure
+		if err := results.Decode(&result); err != nil {
+			return nil, fmt.Errorf("the answer breaks off before line %d: %w", l.number, err)
+		}
+		if result.Line != int64(i+1) {
+			return nil, backoff.Permanent(fmt.Errorf("the answer has a result for line %d in place of line %d", result.Line, i+1))
+		}
+		watch.Reset(stall)
+		result.Line = l.number
+		switch {
+		case result.Status >= http.StatusInternalServerError:
+			return nil, errors.New(result.String())
+		case result.Status != http.StatusCreated:
+			failures = append(failures, result)
+		}
+		s.Progress(l.end)
+	}
+	return failures, nil
+}
+
+// refusal is the error that an answer without results is.
+func refusal(answer *http.Response) error {
+	text := answer.Status
+	var p problem.Problem
+	if b, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10)); err == nil && json.Unmarshal(b, &p) == nil && p.Title != "" {
+		text = fmt.Sprintf("%d %s", answer.StatusCode, p.Error())
+	}
+	err := fmt.Errorf("the store answers: %s", text)
+	switch answer.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if seconds, bad := strconv.Atoi(answer.Header.Get("Retry-After")); bad == nil {
+			return &busy{err, backoff.RetryAfter(seconds)}
+		}
+		return err
+	default:
+		return backoff.Permanent(err)
+	}
+}
+
+// A busy store says when to try again.
+type busy struct {
+	error
+	after error
+}
+
+// Unwrap gives both: one is for people, the other for the retries.
+func (b *busy) Unwrap() []error { return []error{b.error, b.after} }
