@@ -31,6 +31,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("no gaps over two command services", func(t *testing.T) { suite.NoGaps(t, c.WriteURLs(), c.ReadURLs()) })
 	t.Run("across services", func(t *testing.T) { acrossServices(t, c, rounds) })
 	t.Run("every query node has everything", func(t *testing.T) { everyNodeHasAll(t, c) })
+	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
 	t.Run("move a standalone store here", func(t *testing.T) { moveStore(t, c) })
 	t.Run("admin is not reachable", func(t *testing.T) { adminIsHidden(t, c) })

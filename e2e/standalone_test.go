@@ -34,6 +34,7 @@ func TestStandalone(t *testing.T) {
 		}
 	})
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
+	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
 	t.Run("kill under load", func(t *testing.T) { killUnderLoad(t, c, c.Server) })
 	t.Run("retries under kills", func(t *testing.T) { retriesUnderKills(t, c, c.Server) })

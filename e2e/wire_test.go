@@ -1,0 +1,196 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// A wire is what docs/asyncapi.yaml says of records.
+type wire struct{ messages map[string]message }
+
+type message struct{ headers, payload, key *jsonschema.Schema }
+
+const asyncAPI = "asyncapi.yaml"
+
+func describedWire(t *testing.T) wire {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(cluster.Root(t), "docs", asyncAPI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(document) // numbers as a schema's reader wants them
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := jsonschema.UnmarshalJSON(strings.NewReader(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	if err := c.AddResource(asyncAPI, plain); err != nil {
+		t.Fatal(err)
+	}
+	compile := func(at string) *jsonschema.Schema {
+		s, err := c.Compile(asyncAPI + "#/components/" + at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	keyed := compile("messageBindings/keyed/key")
+	w := wire{map[string]message{}}
+	for _, kind := range []string{"created", "updated", "deleted", "barrier"} {
+		w.messages[kind] = message{compile("messages/" + kind + "/headers"), compile("messages/" + kind + "/payload"), keyed}
+	}
+	return w
+}
+
+// A record is one as any client of Kafka has it; a nil value is none.
+type record struct {
+	Key     string      `json:"key"`
+	Headers [][2]string `json:"headers"`
+	Value   *string     `json:"value"`
+}
+
+// check holds a record against its message, and gives the message's name.
+func (w wire) check(t *testing.T, r record) string {
+	t.Helper()
+	headers := map[string]any{}
+	for _, h := range r.Headers {
+		headers[h[0]] = h[1]
+	}
+	kind, _ := headers["ce_type"].(string)
+	kind = kind[strings.LastIndex(kind, ".")+1:]
+	m, ok := w.messages[kind]
+	if !ok {
+		t.Errorf("nothing describes %v", headers)
+		return kind
+	}
+	var value any
+	if r.Value != nil {
+		var err error
+		if value, err = jsonschema.UnmarshalJSON(strings.NewReader(*r.Value)); err != nil {
+			t.Errorf("the value is not JSON: %v: %s", err, *r.Value)
+		}
+	}
+	if err := m.headers.Validate(headers); err != nil {
+		t.Errorf("%s: headers: %v", kind, err)
+	}
+	if err := m.payload.Validate(value); err != nil {
+		t.Errorf("%s: value: %v", kind, err)
+	}
+	if kind == "barrier" {
+		if r.Key != "" {
+			t.Errorf("a barrier has the key %q", r.Key)
+		}
+	} else if err := m.key.Validate(r.Key); err != nil {
+		t.Errorf("%s: key: %v", kind, err)
+	}
+	return kind
+}
+
+// onTheWire makes every kind of write and holds all that is in the log against the
+// description of the topic. It comes before any foreign record.
+func onTheWire(t *testing.T, c *cluster.Cluster) {
+	target := suite.Target{URL: c.URL}
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	path := target.Do(t, "POST", "/users", suite.UserBody("Ada", suite.Email()), "Idempotency-Key: wire-"+suite.Email(), "traceparent: "+trace).Want(t, 201).Header.Get("Location")
+	target.Do(t, "PATCH", path, `{"name":"B"}`).Want(t, 200)
+	target.Do(t, "PUT", path, suite.UserBody("C", suite.Email())).Want(t, 200)
+	target.Do(t, "POST", "/users", suite.UserBody("D", suite.Email())+"\n", "Content-Type: application/x-ndjson", "Idempotency-Key: wire-"+suite.Email(), "traceparent: "+trace).Want(t, 200)
+	end := target.Do(t, "DELETE", path, "").Want(t, 204).Position(t)
+
+	w := describedWire(t)
+	seen, traced := map[string]int{}, 0
+	for _, r := range readTopic(t, c, end) {
+		seen[w.check(t, r)]++
+		for _, h := range r.Headers {
+			if h[0] == "traceparent" && h[1] == trace {
+				traced++
+			}
+		}
+	}
+	for _, kind := range []string{"created", "updated", "deleted"} {
+		if seen[kind] == 0 {
+			t.Errorf("the log has no %s: %v", kind, seen)
+		}
+	}
+	if traced < 2 {
+		t.Errorf("%d events carry the trace", traced)
+	}
+}
+
+// readTopic reads the records below a position.
+func readTopic(t *testing.T, c *cluster.Cluster, end int64) []record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"clusterlite.events": {0: kgo.NewOffset().At(0)}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var all []record
+	for int64(len(all)) < end {
+		fetched := client.PollFetches(ctx)
+		if err := fetched.Err(); err != nil {
+			t.Fatalf("after %d of %d records: %v", len(all), end, err)
+		}
+		fetched.EachRecord(func(r *kgo.Record) {
+			one := record{Key: string(r.Key)}
+			for _, h := range r.Headers {
+				one.Headers = append(one.Headers, [2]string{h.Key, string(h.Value)})
+			}
+			if r.Value != nil {
+				value := string(r.Value)
+				one.Value = &value
+			}
+			all = append(all, one)
+		})
+	}
+	return all
+}
+
+// The shapes that are pinned for ever are the ones that are described.
+func TestPinnedRecordsAreDescribed(t *testing.T) {
+	w := describedWire(t)
+	files, err := filepath.Glob(filepath.Join(cluster.Root(t), "events", "testdata", "format-1", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	seen := map[string]bool{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r record
+		if err := json.Unmarshal(b, &r); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		seen[w.check(t, r)] = true
+	}
+	for kind := range w.messages {
+		if !seen[kind] {
+			t.Errorf("no %s is pinned", kind)
+		}
+	}
+}
