@@ -57,15 +57,15 @@ func (i *importLines) Validate() error {
 	return nil
 }
 
-// An importResult is what the command says in the end.
-type importResult struct {
+// An linesResult is what the command says in the end.
+type linesResult struct {
 	Collection string `json:"collection"`
 	Lines      int64  `json:"lines"`
 	Created    int64  `json:"created"`
 	Failed     int64  `json:"failed"`
 }
 
-func (r importResult) Text(w io.Writer) error {
+func (r linesResult) Text(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%s: %d lines, %d created, %d failed\n", r.Collection, r.Lines, r.Created, r.Failed)
 	return err
 }
@@ -99,7 +99,7 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return fmt.Errorf("%d lines are done (%d created, %d failed), the same command goes on from there: %w", summary.Lines, summary.Created, summary.Failed, err)
 	}
-	if err := i.print(out, importResult{i.Collection, summary.Lines, summary.Created, summary.Failed}); err != nil {
+	if err := i.print(out, linesResult{i.Collection, summary.Lines, summary.Created, summary.Failed}); err != nil {
 		return err
 	}
 	if summary.Failed > 0 {

@@ -23,31 +23,6 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// startServe runs an all-in-one process within the test, and gives its address.
-func startServe(t *testing.T) string {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	out := &greeting{done: make(chan struct{})}
-	ran := make(chan error, 1)
-	go func() { ran <- run(ctx, serveArgs(t.TempDir()), out, io.Discard) }()
-	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections()
-		stop()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-out.done:
-	case err := <-ran:
-		ran <- nil
-		t.Fatalf("it ended: %v", err)
-	}
-	_, rest, _ := strings.Cut(out.String(), "http://")
-	address, _, _ := strings.Cut(rest, "\n")
-	return "http://" + address
-}
-
 // startProxy runs a proxy that passes requests on as nginx does, unless fault answers
 // them. Requests are counted from 1.
 func startProxy(t *testing.T, target string, fault func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool) string {
@@ -107,12 +82,12 @@ func runImport(t *testing.T, args ...string) (stdout, stderr string, err error) 
 }
 
 func TestImport(t *testing.T) {
-	url := startServe(t)
+	url := startServe(t, serveArgs(t.TempDir())...).url
 	file := writeFile(t, userLines(0, 2)+"\n"+`{"name":"no address"}`+"\r\n"+"nonsense\n"+userLines(1, 2)+strings.TrimSpace(userLines(2, 3)))
 	failed := filepath.Join(t.TempDir(), "failed")
 	stdout, stderr, err := runImport(t, file, "--url="+url, "--output=json", "--errors="+failed)
-	var result importResult
-	if !errors.Is(err, process.ErrTold) || json.Unmarshal([]byte(stdout), &result) != nil || result != (importResult{"users", 7, 3, 3}) || stderr != "" {
+	var result linesResult
+	if !errors.Is(err, process.ErrTold) || json.Unmarshal([]byte(stdout), &result) != nil || result != (linesResult{"users", 7, 3, 3}) || stderr != "" {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	b, err := os.ReadFile(failed)
@@ -143,7 +118,7 @@ func TestImport(t *testing.T) {
 }
 
 func TestImportFromAPipe(t *testing.T) {
-	url := startServe(t)
+	url := startServe(t, serveArgs(t.TempDir())...).url
 	in, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +138,7 @@ func TestImportFromAPipe(t *testing.T) {
 
 // Faults that pass are got over, and nothing is created twice.
 func TestImportOverFaults(t *testing.T) {
-	url := startServe(t)
+	url := startServe(t, serveArgs(t.TempDir())...).url
 	proxy := startProxy(t, url, func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool {
 		switch n {
 		case 1: // done, and the answer is lost
@@ -195,7 +170,7 @@ func TestImportOverFaults(t *testing.T) {
 
 // An import that was given up, or killed, goes on where it was.
 func TestImportIsResumed(t *testing.T) {
-	url := startServe(t)
+	url := startServe(t, serveArgs(t.TempDir())...).url
 	var away atomic.Bool
 	var requests atomic.Int64
 	proxy := startProxy(t, url, func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool {
@@ -238,7 +213,7 @@ func TestImportOfAFileThatChanged(t *testing.T) {
 }
 
 func TestImportSaysWhatIsWrong(t *testing.T) {
-	url := startServe(t)
+	url := startServe(t, serveArgs(t.TempDir())...).url
 	file := writeFile(t, userLines(0, 1))
 	for _, c := range []struct {
 		args []string
