@@ -45,7 +45,7 @@ func (a *API) create(c echo.Context) error {
 		return err
 	}
 	if media == api.NDJSON {
-		command.Action, command.TraceParent = Create, traceParent(c.Request())
+		command.Action = Create
 		return a.importLines(c, command)
 	}
 	if err := readDocument(c, &command); err != nil {
@@ -149,7 +149,6 @@ func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 }
 
 func (a *API) execute(c echo.Context, command Command) (Result, error) {
-	command.TraceParent = traceParent(c.Request())
 	result, err := a.Executor.Execute(c.Request().Context(), command)
 	h := c.Response().Header()
 	if err != nil {

@@ -2,12 +2,10 @@ package commands
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
 )
@@ -100,39 +98,16 @@ func (b *execution) append(ctx context.Context, which []int) {
 	if len(which) == 0 {
 		return
 	}
-	judgements := make([]<-chan projections.Judgement, len(which))
 	batch := make([]events.Event, len(which))
 	for n, i := range which {
-		judgement, forget := b.x.Model.Expect(b.events[i].ID)
-		defer forget()
-		judgements[n], batch[n] = judgement, b.events[i]
+		batch[n] = b.events[i]
 	}
-	_, err := b.x.Log.Append(ctx, batch...)
-	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
-		b.failAll(which, err)
-		return
-	}
-	for n, i := range which {
-		if j, ok := await(ctx, judgements[n]); ok {
-			b.judge(ctx, i, j)
+	for n, a := range b.x.append(ctx, batch...) {
+		if i := which[n]; a.err != nil {
+			b.outcomes[i].Err = a.err
 		} else {
-			b.outcomes[i].Err = fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, b.x.Wait)
+			b.judge(ctx, i, a.Judgement)
 		}
-	}
-}
-
-// await waits for a judgement. One that is there counts, also when ctx has ended.
-func await(ctx context.Context, judgement <-chan projections.Judgement) (j projections.Judgement, ok bool) {
-	select {
-	case j = <-judgement:
-		return j, true
-	case <-ctx.Done():
-	}
-	select {
-	case j = <-judgement:
-		return j, true
-	default:
-		return j, false
 	}
 }
 

@@ -42,8 +42,6 @@ type Command struct {
 	// that may be behind, [api.Linearizable] wants proof that the state is not, and all
 	// else has the log asked for its end.
 	Consistency api.Consistency
-	// TraceParent is the W3C trace context that the command came with, or empty.
-	TraceParent string
 }
 
 // A Precondition is what a client demands of the version that it changes. The zero

@@ -24,8 +24,8 @@ type Stamp struct {
 	// EventID is a new UUIDv7.
 	EventID string
 	Now     time.Time
-	// Source and TraceParent go into the event.
-	Source, TraceParent string
+	// Source goes into the event.
+	Source string
 }
 
 // A RefusalKind says why a command is refused.
@@ -69,7 +69,7 @@ func (r *Refusal) Error() string { return r.Detail }
 // holders are looked up by the caller, or by the log.
 func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
 	e := events.Event{
-		ID: stamp.EventID, Source: stamp.Source, TraceParent: stamp.TraceParent,
+		ID: stamp.EventID, Source: stamp.Source,
 		Collection: c.Collection.Name(), EntityID: c.ID, Time: stamp.Now.UTC().Truncate(time.Millisecond),
 		Version: s.Version + 1, IdempotencyKey: c.IdempotencyKey, RequestHash: c.RequestHash,
 	}

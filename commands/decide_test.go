@@ -71,7 +71,7 @@ func TestDecide(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			s.when.Collection, s.when.ID = users(t), id
 			now := time.Date(2026, 11, 24, 10, 0, 0, 123456789, time.FixedZone("", 3600))
-			e, refusal := commands.Decide(s.when, s.given, commands.Stamp{EventID: id, Now: now, Source: "/test", TraceParent: "00-x"})
+			e, refusal := commands.Decide(s.when, s.given, commands.Stamp{EventID: id, Now: now, Source: "/test"})
 			if s.refused != nil {
 				if refusal == nil || refusal.Kind != s.refused.Kind || refusal.Version != s.refused.Version || refusal.Detail == "" {
 					t.Fatalf("got %+v, %+v, want %+v", e, refusal, s.refused)
@@ -81,7 +81,7 @@ func TestDecide(t *testing.T) {
 			if refusal != nil {
 				t.Fatalf("refused: %v", refusal)
 			}
-			if e.Kind != s.kind || e.Version != s.version || string(e.Document) != s.body || e.EntityID != id || e.ID != id || e.Collection != "users" || e.Source != "/test" || e.TraceParent != "00-x" {
+			if e.Kind != s.kind || e.Version != s.version || string(e.Document) != s.body || e.EntityID != id || e.ID != id || e.Collection != "users" || e.Source != "/test" {
 				t.Errorf("got %+v", e)
 			}
 			if got := events.FormatTime(e.Time); got != "2026-11-24T09:00:00.123Z" || e.Time.Nanosecond()%1e6 != 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
@@ -40,6 +41,9 @@ type Executor struct {
 	Wait time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Metrics and Tracer are told what is appended; nil tells nobody.
+	Metrics *Metrics
+	Tracer  trace.Tracer
 
 	queues queues
 	keys   keysInFlight
@@ -101,13 +105,13 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 			fresh = true
 			continue
 		}
-		judgement, err := x.append(ctx, event)
-		if err != nil {
-			return Result{}, err
+		answer := x.append(ctx, event)[0]
+		if answer.err != nil {
+			return Result{}, answer.err
 		}
-		switch v := judgement.Verdict; {
+		switch v := answer.Verdict; {
 		case v.Outcome == events.Admitted:
-			return Result{Position: judgement.Position, Entity: before.Next(event)}, nil
+			return Result{Position: answer.Position, Entity: before.Next(event)}, nil
 		case v.Reason == events.ReasonTaken:
 			return Result{}, takenBy(v.Field, v.Holder)
 		case v.Reason == events.ReasonConflict, v.Reason == events.ReasonDuplicate:
@@ -132,7 +136,7 @@ func (x *Executor) decide(c Command) (event events.Event, before events.Entity, 
 	if err != nil {
 		return event, before, nil, err
 	}
-	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source, TraceParent: c.TraceParent})
+	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
 	if refusal != nil {
 		return event, before, refusal, nil
 	}
@@ -193,23 +197,6 @@ func (x *Executor) freshen(ctx context.Context, consistency api.Consistency) err
 		return err
 	}
 	return nil
-}
-
-// append appends the event and waits for its judgement.
-func (x *Executor) append(ctx context.Context, event events.Event) (projections.Judgement, error) {
-	judgement, forget := x.Model.Expect(event.ID)
-	defer forget()
-	_, err := x.Log.Append(ctx, event)
-	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
-		return projections.Judgement{}, err
-	}
-	// Also after an append that was not confirmed: the event may come by all the same,
-	// and then the outcome is known after all.
-	j, ok := await(ctx, judgement)
-	if !ok {
-		return j, fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, x.Wait)
-	}
-	return j, nil
 }
 
 func takenBy(field, holder string) *Refusal {

@@ -10,7 +10,8 @@ func New(n *node.Node, writes settings.Writes) *API {
 	return &API{
 		Executor: &Executor{
 			Log: n.Log, Model: n.Model, Wait: writes.Wait,
-			Source: n.Source(),
+			Source:  n.Source(),
+			Metrics: NewMetrics(n.Registry), Tracer: n.Tracing.Tracer("github.com/clusterlite/clusterlite/commands"),
 		},
 		Collections: n.Collections,
 		MaxBody:     int(n.MaxBody),

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -109,15 +108,4 @@ func refuseHeaders(r *http.Request) error {
 		}
 	}
 	return nil
-}
-
-var validTraceParent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
-
-// traceParent hands a W3C trace context on to the event; a bad one is dropped, as its
-// standard says.
-func traceParent(r *http.Request) string {
-	if t := r.Header.Get("traceparent"); validTraceParent.MatchString(t) {
-		return t
-	}
-	return ""
 }

@@ -32,6 +32,9 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxBatch is the most records in one transaction; zero means [DefaultMaxBatch].
 	MaxBatch int
+	// Applied, if not nil, is told of each batch once it is committed and those who wait
+	// for it are woken. The next batch waits until it returns.
+	Applied func(Batch)
 }
 
 // A Projection is a read model and the worker that keeps it up. It serves reads as
@@ -109,19 +112,30 @@ func (p *Projection) Err() error {
 // apply takes a batch into the generation that serves, makes the state after it visible,
 // then wakes those who wait for it.
 func (p *Projection) apply(records []events.Record) error {
+	batch, err := p.applyServing(records)
+	if batch.Len() > 0 && p.options.Applied != nil {
+		p.options.Applied(batch)
+	}
+	return err
+}
+
+func (p *Projection) applyServing(records []events.Record) (Batch, error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	w := p.serving.Load().writer
+	batch := Batch{Began: time.Now()}
+	var err error
 	// Without a context that can end: a batch that was begun is finished, and such a one
 	// costs the driver a goroutine for each statement.
-	done, err := w.apply(context.Background(), records)
-	if len(done) > 0 {
+	batch.judged, err = w.apply(context.Background(), records)
+	batch.Ended = time.Now()
+	if batch.Len() > 0 {
 		p.summarize(w)
 		p.progress.applied(w.position)
 		p.waiters.advance(w.position)
-		p.verdicts.announce(done)
+		p.verdicts.announce(batch.judged)
 	}
-	return err
+	return batch, err
 }
 
 // bind ties the generation that serves to its topic.

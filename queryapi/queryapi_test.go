@@ -28,18 +28,18 @@ func TestMain(m *testing.M) {
 // A node is a query service, with a handle on its log to write to.
 type node struct {
 	http.Handler
-	t      *testing.T
+	t      testing.TB
 	broker *servicetest.Broker
 	log    *eventlog.Log
 	model  *servicetest.Model
 }
 
-func newNode(t *testing.T) node {
+func newNode(t testing.TB) node {
 	t.Helper()
 	return newNodeOf(t, servicetest.Collections(t))
 }
 
-func newNodeOf(t *testing.T, set *collections.Set) node {
+func newNodeOf(t testing.TB, set *collections.Set) node {
 	t.Helper()
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()

@@ -1,10 +1,13 @@
-// Package logging makes a process's logger, and carries the request's id to its lines.
+// Package logging makes a process's logger, and carries the ids of the request and of its
+// trace to its lines.
 package logging
 
 import (
 	"context"
 	"io"
 	"log/slog"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // New makes a logger that writes lines of a format (text or json) and from a level
@@ -35,12 +38,15 @@ func RequestID(ctx context.Context) string {
 	return id
 }
 
-// handler adds the request's id.
+// handler adds the ids of the request and of its trace, if it is part of one.
 type handler struct{ slog.Handler }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	if id := RequestID(ctx); id != "" {
 		r.AddAttrs(slog.String("request_id", id))
+	}
+	if t := trace.SpanContextFromContext(ctx); t.HasTraceID() {
+		r.AddAttrs(slog.String("trace_id", t.TraceID().String()))
 	}
 	return h.Handler.Handle(ctx, r)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/clusterlite/clusterlite/service/logging"
 )
 
@@ -23,5 +25,14 @@ func TestLinesCarryTheRequestID(t *testing.T) {
 	}
 	if logging.RequestID(context.Background()) != "" {
 		t.Error("an id from nowhere")
+	}
+}
+
+func TestLinesCarryTheTrace(t *testing.T) {
+	var out strings.Builder
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
+	logging.New(&out, "text", "info").InfoContext(ctx, "x")
+	if !strings.Contains(out.String(), "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
+		t.Errorf("got %s", out.String())
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -21,6 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/logging"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/telemetry"
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
@@ -50,6 +53,8 @@ type Node struct {
 	Log         *eventlog.Log
 	Model       *projections.Projection
 	Registry    *prometheus.Registry
+	// Tracing makes spans, if the environment asks for traces.
+	Tracing trace.TracerProvider
 	// API and Admin are where the listeners really are.
 	API, Admin net.Addr
 
@@ -82,6 +87,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.Collections, err = collections.Load(n.Config.Collections); err != nil {
 		return err
 	}
+	if err := n.startTracing(ctx); err != nil {
+		return err
+	}
 	if err := n.lock(ctx); err != nil {
 		return err
 	}
@@ -91,7 +99,18 @@ func (n *Node) start(ctx context.Context) (err error) {
 	return n.listen()
 }
 
-// lock claims the data folder; its release comes last of all.
+// startTracing comes first, so that the last spans go out after all else has stopped.
+func (n *Node) startTracing(ctx context.Context) error {
+	provider, stop, err := telemetry.StartTracing(ctx, telemetry.Process{Role: n.Role, Node: n.NodeID, Version: process.Version()}, n.Logger)
+	if err != nil {
+		return err
+	}
+	n.Tracing = provider
+	n.group.Defer("the traces", func() error { stop(); return nil })
+	return nil
+}
+
+// lock claims the data folder; its release comes after that of all that uses it.
 func (n *Node) lock(ctx context.Context) error {
 	lock, err := projections.LockDir(n.DataDir, n.NodeID)
 	if err != nil {
@@ -118,7 +137,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	}
 	n.group.Defer("the log", n.Log.Close)
 	n.Model, err = projections.Open(ctx, projections.Options{
-		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger,
+		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
 	})
 	if err != nil {
 		return err
@@ -127,6 +146,19 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	n.group.Defer("the announcement", n.farewell)
 	n.group.Go("the projection", n.Model.Run)
 	return nil
+}
+
+// applied tells metrics and traces of the batches that the projection applies.
+func (n *Node) applied() func(projections.Batch) {
+	metrics := newBatchMetrics(n.Registry)
+	if _, off := n.Tracing.(noop.TracerProvider); off {
+		return metrics.applied
+	}
+	spans := telemetry.Applied(n.Tracing, n.Log.Topic())
+	return func(b projections.Batch) {
+		metrics.applied(b)
+		spans(b)
+	}
 }
 
 // listen opens both listeners before it serves on either, so that an address in use is
@@ -141,8 +173,8 @@ func (n *Node) listen() error {
 		return errors.Join(fmt.Errorf("the API: %w", err), adminListener.Close())
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
-	registerMetrics(n.Registry, n.Model, n.Log)
-	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody),
+	n.registerMetrics()
+	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody),
 		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)
 	adminHandler := admin.Handler(admin.Source{

@@ -8,6 +8,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/service/telemetry"
 )
 
 // observe counts and logs requests. It answers errors itself, so that it sees the
@@ -18,7 +20,7 @@ func observe(logger *slog.Logger, registry *prometheus.Registry) echo.Middleware
 	}, []string{"method", "route", "status"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "clusterlite_http_request_duration_seconds", Help: "Time from a request's header to its answer's end.",
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		Buckets: telemetry.Seconds,
 	}, []string{"method", "route"})
 	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "clusterlite_http_requests_in_flight", Help: "Requests that are being answered.",
@@ -48,11 +50,14 @@ func observe(logger *slog.Logger, registry *prometheus.Registry) echo.Middleware
 	}
 }
 
+// otherMethod is what a method is called that is none of HTTP's.
+const otherMethod = "other"
+
 // knownMethod keeps a client from making up labels.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return method
 	}
-	return "other"
+	return otherMethod
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
 )
 
@@ -30,6 +31,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Registry takes the request metrics.
 	Registry *prometheus.Registry
+	// Tracing makes the spans of requests; nil makes none.
+	Tracing trace.TracerProvider
 	// CORSOrigins are the origins whose scripts may call the API; * is any.
 	CORSOrigins []string
 	// MaxBody is the largest body, in bytes.
@@ -46,6 +49,7 @@ func New(o Options) *echo.Echo {
 	e.HTTPErrorHandler = errorHandler(o.Logger)
 	e.Pre(
 		requestID(),
+		traceRequests(o.Tracing),
 		observe(o.Logger, o.Registry),
 		recoverPanics(),
 		cors(o.CORSOrigins),

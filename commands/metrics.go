@@ -1,0 +1,78 @@
+package commands
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/telemetry"
+)
+
+// unknown is the verdict that did not come in time, and the append that nobody knows of.
+const unknown = "unknown"
+
+// Metrics are what an executor tells Prometheus. A nil *Metrics tells nothing.
+type Metrics struct {
+	verdicts, failures *prometheus.CounterVec
+	append, verdict    prometheus.Histogram
+}
+
+// NewMetrics registers the metrics. The names are documented in docs/operating.md.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clusterlite_command_verdicts_total", Help: "Verdicts on events that this node appended.",
+		}, []string{"verdict"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clusterlite_append_failures_total", Help: "Appends that the broker did not confirm, by reason.",
+		}, []string{"reason"}),
+		append: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "clusterlite_append_duration_seconds", Help: "Time from an append's start until all in-sync replicas have it.", Buckets: telemetry.Seconds,
+		}),
+		verdict: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "clusterlite_verdict_duration_seconds", Help: "Time from an append's start until its verdict is known here.", Buckets: telemetry.Seconds,
+		}),
+	}
+	// All are there from the start, at zero.
+	for _, verdict := range append(telemetry.Verdicts(), unknown) {
+		m.verdicts.WithLabelValues(verdict)
+	}
+	for _, reason := range []string{"unreachable", "too_large", unknown} {
+		m.failures.WithLabelValues(reason)
+	}
+	r.MustRegister(m.verdicts, m.failures, m.append, m.verdict)
+	return m
+}
+
+// appended notes an append that began then, and how it went.
+func (m *Metrics) appended(began time.Time, err error) {
+	switch {
+	case m == nil:
+	case err == nil:
+		m.append.Observe(time.Since(began).Seconds())
+	case errors.Is(err, eventlog.ErrOutcomeUnknown):
+		m.failures.WithLabelValues(unknown).Inc()
+	case errors.Is(err, eventlog.ErrTooLarge):
+		m.failures.WithLabelValues("too_large").Inc()
+	default:
+		m.failures.WithLabelValues("unreachable").Inc()
+	}
+}
+
+// judged notes the verdict on an event whose append began then.
+func (m *Metrics) judged(began time.Time, v events.Verdict) {
+	if m != nil {
+		m.verdict.Observe(time.Since(began).Seconds())
+		m.verdicts.WithLabelValues(telemetry.Verdict(v)).Inc()
+	}
+}
+
+// unjudged notes an event whose verdict did not come in time.
+func (m *Metrics) unjudged() {
+	if m != nil {
+		m.verdicts.WithLabelValues(unknown).Inc()
+	}
+}

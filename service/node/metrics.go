@@ -1,0 +1,98 @@
+package node
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/telemetry"
+)
+
+// registerMetrics tells Prometheus of the projection. The names are documented in
+// docs/operating.md, and a test holds the two together.
+func (n *Node) registerMetrics() {
+	gauge := func(name, help string, value func() float64) {
+		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	counter := func(name, help string, value func() float64) {
+		n.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+	}
+	gauge("clusterlite_position", "Records of the log that the projection has applied.", func() float64 { return float64(n.Model.Position()) })
+	gauge("clusterlite_log_end", "Records in the log, as last heard.", func() float64 { end, _ := n.Model.Lag(); return float64(end) })
+	gauge("clusterlite_lag_events", "Records that are not applied yet.", func() float64 { _, lag := n.Model.Lag(); return float64(lag.Events) })
+	gauge("clusterlite_lag_seconds", "For how long the projection has been behind the log.", func() float64 { _, lag := n.Model.Lag(); return lag.Seconds })
+	gauge("clusterlite_ready", "1 while the node is ready.", func() float64 { return bit(n.Model.Ready(n.ReadyLag) == nil) })
+	gauge("clusterlite_broker_reachable", "1 while the broker answers.", func() float64 { return bit(n.Log.Reachable()) })
+	counter("clusterlite_barriers_total", "Barriers appended, each for all requests that waited for one.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
+	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })
+	gauge("clusterlite_projection_stopped", "1 once the projection has stopped for good.", func() float64 { return bit(n.Model.Err() != nil) })
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; its labels say what runs."}, []string{"node", "role", "version"})
+	info.WithLabelValues(n.NodeID, n.Role, process.Version()).Set(1)
+	n.Registry.MustRegister(info, sizes{n.Model})
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// batchMetrics tells Prometheus what is applied, and how.
+type batchMetrics struct {
+	verdicts *prometheus.CounterVec
+	records  prometheus.Histogram
+	seconds  prometheus.Histogram
+}
+
+func newBatchMetrics(r prometheus.Registerer) *batchMetrics {
+	m := &batchMetrics{
+		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clusterlite_applied_records_total", Help: "Records applied since start, by verdict.",
+		}, []string{"verdict"}),
+		records: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "clusterlite_batch_records", Help: "Records that one transaction applied.",
+			Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "clusterlite_batch_duration_seconds", Help: "Time that one transaction took.", Buckets: telemetry.Seconds,
+		}),
+	}
+	for _, verdict := range append(telemetry.Verdicts(), telemetry.Passed) {
+		m.verdicts.WithLabelValues(verdict) // there from the start, at zero
+	}
+	r.MustRegister(m.verdicts, m.records, m.seconds)
+	return m
+}
+
+func (m *batchMetrics) applied(b projections.Batch) {
+	m.records.Observe(float64(b.Len()))
+	m.seconds.Observe(b.Ended.Sub(b.Began).Seconds())
+	counts := map[string]float64{}
+	for _, v := range b.All() {
+		counts[telemetry.Verdict(v)]++
+	}
+	for verdict, n := range counts {
+		m.verdicts.WithLabelValues(verdict).Add(n)
+	}
+}
+
+// sizes tells Prometheus, when it asks, what the projection takes on disk.
+type sizes struct{ model *projections.Projection }
+
+var sizesDesc = prometheus.NewDesc("clusterlite_sqlite_bytes", "Bytes on disk: the file, the write-ahead log, and what is free in the file.", []string{"part"}, nil)
+
+// Describe implements [prometheus.Collector].
+func (sizes) Describe(ch chan<- *prometheus.Desc) { ch <- sizesDesc }
+
+// Collect implements [prometheus.Collector]. What can't be told is left out: the other
+// metrics are then needed all the more.
+func (s sizes) Collect(ch chan<- prometheus.Metric) {
+	of, err := s.model.Sizes()
+	if err != nil {
+		return
+	}
+	for part, bytes := range map[string]int64{"file": of.File, "wal": of.WAL, "free": of.Free} {
+		ch <- prometheus.MustNewConstMetric(sizesDesc, prometheus.GaugeValue, float64(bytes), part)
+	}
+}

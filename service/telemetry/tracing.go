@@ -1,0 +1,77 @@
+// Package telemetry is what a process tells the tools that watch it: traces, set up by
+// the standard OTEL_… variables, and what metrics have in common.
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// flushTimeout bounds how long a process that stops waits for its last spans to go out.
+const flushTimeout = 5 * time.Second
+
+// A Process names who makes the spans.
+type Process struct{ Role, Node, Version string }
+
+// StartTracing makes the provider that the OTEL_… variables ask for. If none does, it is
+// one that makes no spans and costs nothing. stop sends what is left, for at most five
+// seconds; spans that can't be sent are lost, and that is logged, but is no error: a
+// collector that is away is no reason to fail.
+func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
+	if !wanted(os.Getenv) {
+		return noop.NewTracerProvider(), func() {}, nil
+	}
+	exporter, err := autoexport.NewSpanExporter(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("traces, as the OTEL_… variables have them: %w", err)
+	}
+	// What is in the environment comes last, and so counts.
+	who, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(
+			semconv.ServiceName("clusterlite-"+p.Role),
+			semconv.ServiceInstanceID(p.Node),
+			semconv.ServiceVersion(p.Version),
+		),
+		resource.WithFromEnv(),
+	)
+	if err != nil {
+		return nil, nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	// The library has one handler for the process: it tells of exports that fail.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("traces", "error", err) }))
+	// The provider reads the sampler and the limits from the environment by itself.
+	sdk := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(who))
+	return sdk, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		defer cancel()
+		if err := sdk.Shutdown(ctx); err != nil {
+			logger.Warn("spans were lost", "error", err)
+		}
+	}, nil
+}
+
+// wanted tells whether a variable asks for traces. By its specification the SDK sends
+// them to localhost unless told not to; a process that nobody told anything must not
+// send what clients do anywhere.
+func wanted(getenv func(string) string) bool {
+	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
+		return false
+	}
+	if exporter := getenv("OTEL_TRACES_EXPORTER"); exporter != "" {
+		return exporter != "none"
+	}
+	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+}
