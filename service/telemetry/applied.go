@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -12,9 +13,13 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
+// oldest is how old an event may be for a span. A node that builds its file from the log
+// must not send the past once more: those traces are long closed.
+const oldest = 15 * time.Minute
+
 // Applied tells traces that their events were applied: for each append that a batch has
-// events of, and whose trace is sampled, a span that is the append's child. So the trace
-// of a write shows when each node had it.
+// events of, and whose trace is sampled and not long past, a span that is the append's
+// child. So the trace of a write shows when each node had it.
 func Applied(provider trace.TracerProvider, topic string) func(projections.Batch) {
 	tracer := provider.Tracer("github.com/clusterlite/clusterlite/service/telemetry")
 	return func(b projections.Batch) {
@@ -43,12 +48,12 @@ type appended struct {
 	events, voids int
 }
 
-// sampled finds the appends of a batch whose traces are sampled, in the order of the log.
+// sampled finds the appends of a batch that get a span, in the order of the log.
 func sampled(b projections.Batch) []*appended {
 	var found []*appended
 	byParent := map[string]*appended{}
 	for r, v := range b.All() {
-		if r.Event.TraceParent == "" {
+		if r.Event.TraceParent == "" || b.Ended.Sub(r.Timestamp) > oldest {
 			continue
 		}
 		a := byParent[r.Event.TraceParent]
