@@ -5,7 +5,7 @@ MODULES := events projections service commands queryapi clusterlite e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz scale e2e compose
+.PHONY: help serve test lint fuzz deploy-check scale e2e compose
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,12 @@ fuzz: ## each fuzz target for ten seconds
 
 scale: ## the export of a million entities, held against the memory it may take
 	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
+
+deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Debian: prometheus)
+	@test -z "$$(gofmt -l deploy)" || { echo "gofmt:"; gofmt -l deploy; exit 1; }
+	cd deploy/check && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/alerts_test.yml
 
 e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network: see e2e/README.md
 	CLUSTERLITE_E2E=embedded,kafka,netns go test -race -count=1 -p 1 -timeout 20m -v -run 'Cluster|DeposedLeader|Network' ./e2e/cluster ./e2e

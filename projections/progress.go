@@ -19,9 +19,7 @@ type progress struct {
 	target      events.Position // the first end heard
 	caughtUp    bool            // with target
 	behindSince time.Time       // zero if not behind
-	records     int64           // applied since start
-	batches     int64
-	rate        float64 // records a second, while there is work; smoothed
+	rate        float64         // records a second, while there is work; smoothed
 	lastBatch   time.Time
 }
 
@@ -49,8 +47,6 @@ func (p *progress) applied(position events.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := int64(position) - p.at.Swap(int64(position))
-	p.records += taken
-	p.batches++
 	if span := now.Sub(p.lastBatch).Seconds(); span > 0 && span < 1 {
 		p.rate += (float64(taken)/span - p.rate) * min(1, span)
 	}
@@ -106,20 +102,12 @@ func (p *progress) ready(maxLag time.Duration) error {
 	return nil
 }
 
-// Speed tells what a projection has done since it was opened.
-type Speed struct {
-	// Rate is how many records a second were applied lately; zero when idle.
-	Rate float64
-	// Records and Batches count what was applied, and in how many transactions.
-	Records, Batches int64
-}
-
-func (p *progress) speed() Speed {
+// speed is how many records a second were applied lately; zero when idle.
+func (p *progress) speed() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Speed{Records: p.records, Batches: p.batches}
 	if time.Since(p.lastBatch) < time.Second {
-		s.Rate = p.rate
+		return p.rate
 	}
-	return s
+	return 0
 }

@@ -58,12 +58,12 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 	}
 	p.mu.Unlock()
 	s.End, s.Lag = p.progress.lag()
-	s.Rate = p.progress.speed().Rate
+	s.Rate = p.progress.speed()
 	return s, nil
 }
 
 // Lag tells the end of the log as last heard, and how far behind it the projection is.
 func (p *Projection) Lag() (end events.Position, lag Lag) { return p.progress.lag() }
 
-// Speed tells what the projection has done since it was opened.
-func (p *Projection) Speed() Speed { return p.progress.speed() }
+// Rate tells how many records a second were applied lately; zero when idle.
+func (p *Projection) Rate() float64 { return p.progress.speed() }

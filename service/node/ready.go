@@ -26,7 +26,7 @@ func (n *Node) awaitReady(ctx context.Context) {
 		}
 		if now := time.Now(); now.After(next) {
 			next = now.Add(tell)
-			n.Logger.Info("not ready yet", "reason", err, "rate", n.Model.Speed().Rate)
+			n.Logger.Info("not ready yet", "reason", err, "rate", n.Model.Rate())
 		}
 		select {
 		case <-ctx.Done():

@@ -1,0 +1,369 @@
+package check
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// manifests are what a folder gives, as the API's own types, by name.
+type manifests struct {
+	deployments  map[string]*appsv1.Deployment
+	statefulSets map[string]*appsv1.StatefulSet
+	services     map[string]*corev1.Service
+	configMaps   map[string]*corev1.ConfigMap
+	namespaces   map[string]*corev1.Namespace
+	budgets      map[string]*policyv1.PodDisruptionBudget
+	scalers      map[string]*autoscalingv2.HorizontalPodAutoscaler
+	policies     map[string]*networkingv1.NetworkPolicy
+	routes       map[string]*gatewayv1.HTTPRoute
+}
+
+// build runs kustomize on a folder and decodes what it gives, strictly: a field that the
+// API does not have is an error.
+func build(t *testing.T, folder string) manifests {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../kubernetes/"+folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m manifests
+	for _, r := range resources.Resources() {
+		text, err := r.AsYAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, name := r.GetGvk().ApiVersion()+" "+r.GetKind(), r.GetName()
+		if r.GetKind() != "Namespace" && r.GetNamespace() != "clusterlite" {
+			t.Errorf("%s %s is in namespace %q", kind, name, r.GetNamespace())
+		}
+		switch kind {
+		case "apps/v1 Deployment":
+			decode(t, text, name, &m.deployments)
+		case "apps/v1 StatefulSet":
+			decode(t, text, name, &m.statefulSets)
+		case "v1 Service":
+			decode(t, text, name, &m.services)
+		case "v1 ConfigMap":
+			decode(t, text, regexp.MustCompile(`-[a-z0-9]{10}$`).ReplaceAllString(name, ""), &m.configMaps)
+		case "v1 Namespace":
+			decode(t, text, name, &m.namespaces)
+		case "policy/v1 PodDisruptionBudget":
+			decode(t, text, name, &m.budgets)
+		case "autoscaling/v2 HorizontalPodAutoscaler":
+			decode(t, text, name, &m.scalers)
+		case "networking.k8s.io/v1 NetworkPolicy":
+			decode(t, text, name, &m.policies)
+		case "gateway.networking.k8s.io/v1 HTTPRoute":
+			decode(t, text, name, &m.routes)
+		default:
+			t.Errorf("%s %s is not checked", kind, name)
+		}
+	}
+	return m
+}
+
+func decode[T any](t *testing.T, text []byte, name string, into *map[string]*T) {
+	t.Helper()
+	v := new(T)
+	if err := yaml.UnmarshalStrict(text, v); err != nil {
+		t.Errorf("%s: %v\n%s", name, err, text)
+	}
+	if *into == nil {
+		*into = map[string]*T{}
+	}
+	(*into)[name] = v
+}
+
+// pods gives the pod templates by the name of what makes them.
+func (m manifests) pods() map[string]corev1.PodTemplateSpec {
+	pods := map[string]corev1.PodTemplateSpec{}
+	for name, d := range m.deployments {
+		pods[name] = d.Spec.Template
+	}
+	for name, s := range m.statefulSets {
+		pods[name] = s.Spec.Template
+	}
+	return pods
+}
+
+// matched gives the names of those whose pods a selector finds.
+func (m manifests) matched(t *testing.T, selector *metav1.LabelSelector) []string {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for name, pod := range m.pods() {
+		if s.Matches(labels.Set(pod.Labels)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func is(names []string, name string) bool { return len(names) == 1 && names[0] == name }
+
+func TestSelectorsFindWhatTheyMean(t *testing.T) {
+	m := build(t, "base")
+	for name, d := range m.deployments {
+		if !is(m.matched(t, d.Spec.Selector), name) {
+			t.Errorf("deployment %s finds %v", name, m.matched(t, d.Spec.Selector))
+		}
+	}
+	for name, s := range m.statefulSets {
+		if !is(m.matched(t, s.Spec.Selector), name) || m.services[s.Spec.ServiceName] == nil {
+			t.Errorf("stateful set %s finds %v", name, m.matched(t, s.Spec.Selector))
+		}
+	}
+	for name, s := range m.services {
+		of := map[string]string{"clusterlite": "nginx", "command": "command", "query": "query"}[name]
+		if !is(m.matched(t, &metav1.LabelSelector{MatchLabels: s.Spec.Selector}), of) {
+			t.Errorf("service %s does not find %s alone", name, of)
+		}
+		for _, port := range s.Spec.Ports {
+			if container := m.pods()[of].Spec.Containers[0]; portNamed(container, port.TargetPort.StrVal) == 0 {
+				t.Errorf("service %s leads to port %s, which %s does not have", name, port.TargetPort.StrVal, of)
+			}
+		}
+	}
+	for _, name := range []string{"command", "query", "nginx"} {
+		b := m.budgets[name]
+		if b == nil || !is(m.matched(t, b.Spec.Selector), name) || b.Spec.MaxUnavailable.IntVal != 1 {
+			t.Errorf("the disruption budget of %s: %+v", name, b)
+		}
+		for _, c := range m.pods()[name].Spec.TopologySpreadConstraints {
+			if !is(m.matched(t, c.LabelSelector), name) {
+				t.Errorf("%s is spread over %v", name, m.matched(t, c.LabelSelector))
+			}
+		}
+	}
+	scaler := m.scalers["query"]
+	if target := scaler.Spec.ScaleTargetRef; m.statefulSets[target.Name] == nil || target.Kind != "StatefulSet" || m.statefulSets[target.Name].Spec.Replicas != nil {
+		t.Errorf("autoscaling and %v both say how many", target)
+	}
+}
+
+func portNamed(c corev1.Container, name string) int32 {
+	for _, p := range c.Ports {
+		if p.Name == name {
+			return p.ContainerPort
+		}
+	}
+	return 0
+}
+
+// Pods run with as little as they need, have what they refer to, and are asked where they
+// answer.
+func TestPods(t *testing.T) {
+	m := build(t, "base")
+	if m.namespaces["clusterlite"].Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+		t.Error("the namespace does not hold pods to the restricted standard")
+	}
+	for name, pod := range m.pods() {
+		c, s := pod.Spec.Containers[0], pod.Spec.SecurityContext
+		own := c.SecurityContext
+		if s == nil || !*s.RunAsNonRoot || *s.RunAsUser == 0 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault || *pod.Spec.AutomountServiceAccountToken ||
+			!*own.ReadOnlyRootFilesystem || *own.AllowPrivilegeEscalation || fmt.Sprint(own.Capabilities.Drop) != "[ALL]" {
+			t.Errorf("%s may do too much", name)
+		}
+		if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
+			t.Errorf("%s asks for nothing", name)
+		}
+		for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
+			var port intstr.IntOrString
+			switch {
+			case probe.HTTPGet != nil:
+				port = probe.HTTPGet.Port
+			case probe.TCPSocket != nil:
+				port = probe.TCPSocket.Port
+			}
+			if portNamed(c, port.StrVal) == 0 {
+				t.Errorf("%s is asked at port %q, which it does not have", name, port.StrVal)
+			}
+		}
+		volumes := map[string]bool{}
+		for _, v := range pod.Spec.Volumes {
+			volumes[v.Name] = true
+			if v.ConfigMap != nil && !hasGenerated(m, v.ConfigMap.Name) {
+				t.Errorf("%s mounts the config map %s, which is not there", name, v.ConfigMap.Name)
+			}
+		}
+		if set := m.statefulSets[name]; set != nil {
+			for _, v := range set.Spec.VolumeClaimTemplates {
+				volumes[v.Name] = true
+			}
+		}
+		for _, v := range c.VolumeMounts {
+			if !volumes[v.Name] {
+				t.Errorf("%s mounts %s, which it does not have", name, v.Name)
+			}
+		}
+	}
+}
+
+func hasGenerated(m manifests, name string) bool {
+	for _, c := range m.configMaps {
+		if c.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// The variables are settings that are documented, and the ports are those that the
+// settings open.
+func TestSettings(t *testing.T) {
+	m := build(t, "base")
+	text := read(t, operating)
+	ours := map[string]string{}
+	for name, value := range m.configMaps["clusterlite-settings"].Data {
+		ours[name] = value
+	}
+	for name, pod := range m.pods() {
+		for _, e := range pod.Spec.Containers[0].Env {
+			ours[e.Name] = e.Value
+			switch e.Name {
+			case "CLUSTERLITE_HTTP_ADDR":
+				if e.Value != fmt.Sprintf(":%d", portNamed(pod.Spec.Containers[0], "http")) {
+					t.Errorf("%s listens on %s", name, e.Value)
+				}
+			case "CLUSTERLITE_ADMIN_ADDR":
+				if e.Value != fmt.Sprintf(":%d", portNamed(pod.Spec.Containers[0], "admin")) {
+					t.Errorf("the admin listener of %s is on %s", name, e.Value)
+				}
+			}
+		}
+	}
+	for name := range ours {
+		if strings.HasPrefix(name, "CLUSTERLITE_") && !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("%s is not in %s", name, operating)
+		}
+	}
+}
+
+// Only Prometheus and the nodes reach an admin listener, and only nginx an API.
+func TestNetwork(t *testing.T) {
+	m := build(t, "base")
+	for name := range m.pods() {
+		p := m.policies[name]
+		if p == nil || !is(m.matched(t, &p.Spec.PodSelector), name) {
+			t.Fatalf("no policy for %s", name)
+		}
+		for _, rule := range p.Spec.Ingress {
+			if len(rule.Ports) != 1 || rule.Ports[0].Port == nil {
+				t.Errorf("%s: a rule for any port", name)
+				continue
+			}
+			port := rule.Ports[0].Port.StrVal
+			if name == "nginx" && port == "http" {
+				continue // for everybody
+			}
+			if len(rule.From) == 0 {
+				t.Errorf("%s: port %s is for everybody", name, port)
+			}
+			for _, from := range rule.From {
+				if from.NamespaceSelector != nil {
+					if from.PodSelector == nil || from.PodSelector.MatchLabels["app.kubernetes.io/name"] != "prometheus" || port != "admin" {
+						t.Errorf("%s: port %s is for another namespace: %+v", name, port, from)
+					}
+					continue
+				}
+				for _, who := range m.matched(t, from.PodSelector) {
+					if (who == "nginx") != (port == "http") {
+						t.Errorf("%s: %s reaches port %s", name, who, port)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The nginx.conf here is the one at the root but for the lines that are a site's own, and
+// what those name is there.
+func TestNginx(t *testing.T) {
+	m := build(t, "base")
+	shipped := strings.Split(read(t, "../../nginx.conf"), "\n")
+	conf := m.configMaps["clusterlite-nginx"].Data["nginx.conf"]
+	here := strings.Split(conf, "\n")
+	if len(here) != len(shipped) {
+		t.Fatalf("%d lines, the shipped file has %d", len(here), len(shipped))
+	}
+	for i, line := range here {
+		if line != shipped[i] && (!strings.HasSuffix(line, "# (site)") || !strings.HasSuffix(shipped[i], "# (site)")) {
+			t.Errorf("line %d differs from the shipped file and is not a site's own:\n%s\n%s", i+1, line, shipped[i])
+		}
+	}
+	servers := regexp.MustCompile(`(?m)^\s*server (\S+)\.(\S+)\.svc\.cluster\.local:(\d+) `).FindAllStringSubmatch(conf, -1)
+	if len(servers) != 3 {
+		t.Errorf("%d servers", len(servers))
+	}
+	for _, s := range servers {
+		service := m.services[s[1]]
+		if service == nil || service.Namespace != s[2] || service.Spec.ClusterIP != corev1.ClusterIPNone || fmt.Sprint(portNamed(m.pods()[s[1]].Spec.Containers[0], "http")) != s[3] {
+			t.Errorf("no such service: %s", s[0])
+		}
+	}
+	if listens := fmt.Sprintf("listen %d;", portNamed(m.pods()["nginx"].Spec.Containers[0], "http")); !strings.Contains(conf, listens) {
+		t.Errorf("nginx does not %s", listens)
+	}
+}
+
+// With a gateway, reads go to the query nodes and all else to the command nodes.
+func TestGateway(t *testing.T) {
+	m := build(t, "overlays/gateway")
+	if len(m.deployments) != 1 || m.services["clusterlite"] != nil || m.budgets["nginx"] != nil || m.policies["nginx"] != nil {
+		t.Error("nginx is still there")
+	}
+	leads := map[string]string{}
+	for _, rule := range m.routes["clusterlite"].Spec.Rules {
+		for _, match := range rule.Matches {
+			method := "other"
+			if match.Method != nil {
+				method = string(*match.Method)
+			}
+			to := rule.BackendRefs[0]
+			leads[method] = string(to.Name)
+			if s := m.services[string(to.Name)]; s == nil || s.Spec.Ports[0].Port != int32(*to.Port) {
+				t.Errorf("%s goes to %v, which is not there", method, to)
+			}
+		}
+		if rule.BackendRefs[0].Name == "command" && rule.Retry != nil {
+			t.Error("writes are sent twice")
+		}
+	}
+	if fmt.Sprint(leads) != "map[GET:query HEAD:query other:command]" {
+		t.Errorf("got %v", leads)
+	}
+	for _, name := range []string{"command", "query"} {
+		from := m.policies[name].Spec.Ingress[0].From
+		if last := from[len(from)-1]; last.NamespaceSelector == nil || m.policies[name].Spec.Ingress[0].Ports[0].Port.StrVal != "http" {
+			t.Errorf("the gateway does not reach %s", name)
+		}
+	}
+}
+
+func TestExample(t *testing.T) {
+	m := build(t, "overlays/example")
+	if c := m.pods()["query"].Spec.Containers[0]; c.Image != "registry.example.com/clusterlite-query:v1.0.0" {
+		t.Errorf("the image is %s", c.Image)
+	}
+	if brokers := m.configMaps["clusterlite-settings"].Data["CLUSTERLITE_KAFKA_BROKERS"]; !strings.Contains(brokers, "example.com") {
+		t.Errorf("the brokers are %s", brokers)
+	}
+}
