@@ -1,19 +1,15 @@
 # The command service: takes writes. One static binary on nothing.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
-# The modules' files first: as long as they stay, the downloads are a cached layer.
-COPY events/go.mod events/go.sum events/
-COPY projections/go.mod projections/go.sum projections/
-COPY service/go.mod service/go.sum service/
-COPY commands/go.mod commands/go.sum commands/
-RUN cd commands && GOWORK=off go mod download
 COPY events events
 COPY projections projections
 COPY service service
 COPY commands commands
 ARG VERSION=dev
+# What Go downloads and compiles is kept between builds, and shared by those of both images.
 # SQLite is C: linked statically, with Go's own resolver, so that no C library is missed.
-RUN cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
       -tags netgo,osusergo,sqlite_omit_load_extension \
       -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
       -o /out/clusterlite-command ./cmd/clusterlite-command \
