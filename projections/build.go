@@ -111,23 +111,18 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	if err != nil {
 		return Built{}, err
 	}
-	b, end, err := newBuilder(ctx, g, o.Log, DefaultMaxBatch)
+	b, err := newBuilder(ctx, g, o.Log, DefaultMaxBatch)
 	if err != nil {
 		return Built{}, err
 	}
 	b.judged = o.Judged
 	defer func() { err = errors.Join(err, b.stop(), b.close()) }()
-	until, err := o.Until.bound(end)
+	until, err := o.Until.bound(b.info.End)
 	if err != nil {
 		return Built{}, err
 	}
-	for done := false; !done; {
-		if done, err = b.step(ctx, until); err != nil {
-			return Built{}, err
-		}
-		if o.Progress != nil {
-			o.Progress(b.writer.position, until.position)
-		}
+	if err := b.steps(ctx, until, o.Progress); err != nil {
+		return Built{}, err
 	}
 	return b.writer.built(), b.detach(ctx)
 }

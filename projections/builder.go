@@ -15,36 +15,40 @@ type builder struct {
 	*generation
 	log          *eventlog.Log
 	batch        int
+	info         eventlog.Info // the log as it was at the start
 	subscription *eventlog.Subscription
 	taken        []events.Record // and not applied yet
 	judged       func(events.Record, events.Verdict) error
+	spent        time.Duration // on the last batch
 }
 
 // newBuilder starts to read the log where the generation is. It asks the broker whether
 // the two belong together, and returns an [ErrRefused] if not. It changes nothing at the
 // broker. The generation is closed with the builder, or if there is an error.
-func newBuilder(ctx context.Context, g *generation, log *eventlog.Log, batch int) (b *builder, end events.Position, err error) {
-	b = &builder{generation: g, log: log, batch: batch}
-	if end, err = b.begin(ctx); err != nil {
-		return nil, 0, errors.Join(err, g.close())
+func newBuilder(ctx context.Context, g *generation, log *eventlog.Log, batch int) (*builder, error) {
+	b := &builder{generation: g, log: log, batch: batch}
+	if err := b.begin(ctx); err != nil {
+		return nil, errors.Join(err, g.close())
 	}
-	return b, end, nil
+	return b, nil
 }
 
-func (b *builder) begin(ctx context.Context) (end events.Position, err error) {
-	info, err := b.log.Describe(ctx)
-	if err != nil {
-		return 0, err
+func (b *builder) begin(ctx context.Context) (err error) {
+	if b.info, err = b.log.Describe(ctx); err != nil {
+		return err
 	}
-	if err := b.writer.bind(ctx, b.log.Topic(), info.ID); err != nil {
-		return 0, err
+	if err := b.writer.bind(ctx, b.log.Topic(), b.info.ID); err != nil {
+		return err
 	}
-	if err := outside(b.writer.position, info); err != nil {
-		return 0, err
+	if err := outside(b.writer.position, b.info); err != nil {
+		return err
 	}
 	b.subscription, err = b.log.Subscribe(b.writer.position)
-	return info.End, err
+	return err
 }
+
+// position is how many records are applied.
+func (b *builder) position() events.Position { return b.writer.position }
 
 // A bound is where a builder stops: at a position, or before the first record that is
 // later than a time, whichever comes first.
@@ -58,11 +62,14 @@ func (b bound) excludes(r events.Record) bool {
 }
 
 // step applies a batch of what lies within the bound, once something has come. It
-// returns true if there is nothing more to apply. It returns ctx.Err() if ctx ends
-// before something has come, and else leaves nothing half done.
+// returns true if there is nothing more to apply. It returns ctx.Err() once
+// ctx has ended; a batch that was begun is finished.
 func (b *builder) step(ctx context.Context, until bound) (done bool, err error) {
-	if b.writer.position >= until.position {
+	if b.position() >= until.position {
 		return true, nil
+	}
+	if err := ctx.Err(); err != nil { // Take may have more all the same
+		return false, err
 	}
 	if len(b.taken) == 0 {
 		if b.taken, err = b.subscription.Take(ctx, b.batch); err != nil {
@@ -77,16 +84,16 @@ func (b *builder) step(ctx context.Context, until bound) (done bool, err error) 
 		}
 	}
 	if len(within) > 0 {
+		began := time.Now()
 		applied, err := b.writer.apply(context.Background(), within)
 		if err != nil {
 			return false, refuseNewer(err)
 		}
-		b.taken = b.taken[len(within):]
+		b.taken, b.spent = b.taken[len(within):], time.Since(began)
 		if err := b.tell(applied); err != nil {
 			return false, err
 		}
 	}
-	return done || b.writer.position >= until.position, nil
 }
 
 // tell hands on the verdicts to who wants them.
@@ -100,6 +107,23 @@ func (b *builder) tell(done []judged) error {
 		}
 	}
 	return nil
+}
+
+// steps applies all that lies within the bound. told, if not nil, is called after each
+// batch.
+func (b *builder) steps(ctx context.Context, until bound, told func(at, end events.Position)) error {
+	for {
+		done, err := b.step(ctx, until)
+		if err != nil {
+			return err
+		}
+		if told != nil {
+			told(b.position(), until.position)
+		}
+		if done {
+			return nil
+		}
+	}
 }
 
 // stop ends the subscription and leaves the generation open.

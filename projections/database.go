@@ -68,9 +68,12 @@ func connect(ctx context.Context, path string, connections int, settings url.Val
 		return nil, fmt.Errorf("find %s: %w", path, err)
 	}
 	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}
-	db, err := sqlx.ConnectContext(ctx, "sqlite3", dsn.String())
+	db, err := sqlx.Open("sqlite3", dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)

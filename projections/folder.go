@@ -3,6 +3,7 @@ package projections
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -183,6 +184,53 @@ func (f folder) previous() (path string, err error) {
 		return "", ignoreMissing(err)
 	}
 	return path, nil
+}
+
+// replace has the links name another generation instead of the one that serves.
+func (f folder) replace(serving, path string, keep bool) error {
+	if keep {
+		// First, since a generation that no link names is lost in a crash.
+		if err := f.point(PreviousName, serving); err != nil {
+			return err
+		}
+	}
+	return f.point(FileName, path)
+}
+
+// candidate gives the path of the generation that is to be the next, with what it
+// starts from.
+func (f folder) candidate(o RebuildOptions) (path string, err error) {
+	if o.Back {
+		if path, err = f.previous(); err == nil && path == "" {
+			err = ErrNothingKept
+		}
+		return path, err
+	}
+	if path, err = f.next(); err != nil || o.From == "" {
+		return path, err
+	}
+	return path, copyDatabase(o.From, path)
+}
+
+// copyDatabase copies an ordinary database file.
+func copyDatabase(from, to string) error {
+	if info, err := os.Stat(from + "-wal"); err == nil && info.Size() > 0 {
+		return fmt.Errorf("copy %s: a process has it open, or left it unfinished: %s lies beside it", from, filepath.Base(from)+"-wal")
+	}
+	source, err := os.Open(from) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()                                    // it was only read
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // as SQLite makes them
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	if err = errors.Join(err, target.Sync(), target.Close()); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return nil
 }
 
 // sync has the names in the folder reach the disk.

@@ -57,18 +57,17 @@ type Projection struct {
 	topicID   string
 	refused   error // why the worker stopped for good
 	failing   error // why it is trying again
+	rebuild   *rebuild
+	closing   chan struct{}
 }
 
 // Open opens the file, or makes it, and brings its tables to what is declared. It
 // returns an [ErrRefused] for a file of another version. It needs no broker.
 func Open(ctx context.Context, options Options) (*Projection, error) {
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
+	p := &Projection{
+		options: options.withDefaults(), folder: folder{options.Dir},
+		exporting: make(chan struct{}, exports), closing: make(chan struct{}),
 	}
-	if options.MaxBatch <= 0 {
-		options.MaxBatch = DefaultMaxBatch
-	}
-	p := &Projection{options: options, folder: folder{options.Dir}, exporting: make(chan struct{}, exports)}
 	path, err := p.folder.open()
 	if err != nil {
 		return nil, err
@@ -84,8 +83,28 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	return p, nil
 }
 
-// Close closes the file. Run must have returned.
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxBatch <= 0 {
+		o.MaxBatch = DefaultMaxBatch
+	}
+	return o
+}
+
+func (p *Projection) closed() bool { return over(p.closing) }
+
+// Close cancels a rebuild and closes the file. Run must have returned. Call it once.
 func (p *Projection) Close() error {
+	p.mu.Lock()
+	close(p.closing)
+	r := p.rebuild
+	p.mu.Unlock()
+	if r != nil {
+		r.cancel(errClosed)
+		<-r.ended
+	}
 	return p.serving.Load().close()
 }
 
@@ -161,8 +180,12 @@ func (p *Projection) summarize(w *writer) {
 func (p *Projection) refuse(err error) {
 	p.mu.Lock()
 	p.refused, p.failing = err, nil
+	r := p.rebuild
 	p.mu.Unlock()
 	p.waiters.stop(err)
+	if r != nil && !unreadable(err) {
+		r.cancel(err) // it would wait for what never comes
+	}
 }
 
 // fail notes a passing failure, or with nil its end.

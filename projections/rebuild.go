@@ -1,0 +1,207 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// RebuildOptions say how a projection is built anew.
+type RebuildOptions struct {
+	// From is the file of a read model of the same topic to start from, such as a
+	// snapshot, instead of the beginning of the log. It is copied. It must be ordinary:
+	// nothing has it open and no log lies beside it.
+	From string
+	// Back takes the generation that was kept instead of a new one.
+	Back bool
+	// Keep keeps the generation that is replaced, in the place of one kept before.
+	Keep bool
+	// Force goes on if the digests differ. What is replaced is then kept, unless Back is
+	// set: what was built from the log can be built again.
+	Force bool
+	// Rate bounds how many records a second are applied. Zero leaves it to the worker,
+	// which then rests as long as it works.
+	Rate int
+}
+
+// Validate tells what can't be asked for.
+func (o RebuildOptions) Validate() error {
+	switch {
+	case o.Back && (o.From != "" || o.Keep):
+		return errors.New("a rebuild that goes back to the kept file starts from no other, and keeps none")
+	case o.Rate < 0:
+		return fmt.Errorf("a rate of %d records a second is none", o.Rate)
+	}
+	return nil
+}
+
+// RebuildState is how far a rebuild is.
+type RebuildState string
+
+// The states. The words are part of the admin interface.
+const (
+	RebuildRunning   RebuildState = "running"
+	RebuildDone      RebuildState = "done"
+	RebuildFailed    RebuildState = "failed"
+	RebuildCancelled RebuildState = "cancelled"
+)
+
+// RebuildStatus tells of a rebuild. The JSON names are part of the admin interface.
+type RebuildStatus struct {
+	State RebuildState `json:"state"`
+	// Position is how many records it has applied.
+	Position events.Position `json:"position"`
+	// End is the position that it has to reach: that of the file that serves.
+	End events.Position `json:"end"`
+	// Rate is how many records a second were applied lately.
+	Rate float64 `json:"rate"`
+	// Error says why it failed.
+	Error     string     `json:"error,omitempty"`
+	StartedAt time.Time  `json:"started_at"`
+	EndedAt   *time.Time `json:"ended_at,omitempty"`
+	// SwapSeconds is for how long the swap kept the log from being applied.
+	SwapSeconds float64 `json:"swap_seconds,omitempty"`
+	// Differs names the collections whose digests were not the same in both files.
+	Differs []string `json:"differs,omitempty"`
+	// Kept is the file that was replaced and kept.
+	Kept string `json:"kept,omitempty"`
+}
+
+// Errors of rebuilds.
+var (
+	// ErrRebuilding: a rebuild is running, or reads still hold the file that the last one
+	// replaced.
+	ErrRebuilding = errors.New("a rebuild is running, or the file that the last one replaced is still being read")
+	// ErrNothingKept: there is no generation to go back to.
+	ErrNothingKept = errors.New("no earlier file was kept")
+)
+
+// ErrDiffers is returned if the rows built anew are not those that serve.
+type ErrDiffers struct {
+	At          events.Position
+	Collections []string
+}
+
+// Error names the collections and what to do.
+func (e *ErrDiffers) Error() string {
+	return fmt.Sprintf("at position %d the digests differ for %s: the file that serves is not what the log says. `clusterlite verify --deep` names the entities; force the rebuild to replace it all the same, it is kept then", e.At, strings.Join(e.Collections, ", "))
+}
+
+// differing names the collections whose sums are not equal.
+func differing(a, b map[string]Summary) (names []string) {
+	for _, one := range []map[string]Summary{a, b} {
+		for name := range one {
+			if a[name] != b[name] {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// A rebuild builds another generation and puts it in the place of the one that serves.
+type rebuild struct {
+	options  RebuildOptions
+	cancel   context.CancelCauseFunc
+	progress progress
+	settled  chan struct{} // closed once its outcome is known
+	ended    chan struct{} // closed once nothing of it is under way
+
+	mu     sync.Mutex
+	status RebuildStatus
+}
+
+// StartRebuild has a fresh file built from the log, beside the one that serves. Once it
+// is as far, and holds the same rows, it takes the other's place; [Projection.Rebuild]
+// tells. It returns [ErrRebuilding] if one is under way, and the reason if the
+// projection has stopped because of its file or its log.
+func (p *Projection) StartRebuild(options RebuildOptions) error {
+	if err := options.Validate(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused != nil && !unreadable(p.refused) {
+		return fmt.Errorf("stop this node and rebuild its data folder: %w", p.refused)
+	}
+	if p.closed() {
+		return errClosed
+	}
+	if p.rebuild != nil && !over(p.rebuild.ended) {
+		return ErrRebuilding
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r := &rebuild{options: options, cancel: cancel, settled: make(chan struct{}), ended: make(chan struct{})}
+	r.status = RebuildStatus{State: RebuildRunning, StartedAt: time.Now().UTC()}
+	p.rebuild = r
+	go func() {
+		defer close(r.ended)
+		defer cancel(nil)
+		p.runRebuild(ctx, r)
+	}()
+	return nil
+}
+
+// unreadable tells whether a projection stopped at a record that this version can't
+// read. What it holds is right, and can be built again up to there.
+func unreadable(err error) bool {
+	var refused *ErrRefused
+	return errors.As(err, &refused) && refused.Reason == RefusedFormat
+}
+
+// Rebuild tells of the rebuild that runs, or of the last one since the projection was
+// opened. It returns false if there was none.
+func (p *Projection) Rebuild() (status RebuildStatus, any bool) {
+	p.mu.Lock()
+	r := p.rebuild
+	p.mu.Unlock()
+	if r == nil {
+		return status, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if status = r.status; status.State == RebuildRunning {
+		status.Position = r.progress.position()
+		status.End, status.Rate = max(p.Position(), status.Position), r.progress.speed().Rate
+	}
+	return status, true
+}
+
+// The causes of an end from without.
+var (
+	errCancelled = errors.New("the rebuild was cancelled")
+	errClosed    = errors.New("the projection is closed")
+)
+
+// CancelRebuild ends the rebuild that runs and returns once it has. It returns false if
+// there was none to end.
+func (p *Projection) CancelRebuild() bool {
+	p.mu.Lock()
+	r := p.rebuild
+	p.mu.Unlock()
+	if r == nil || over(r.settled) {
+		return false
+	}
+	r.cancel(errCancelled)
+	<-r.settled
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.State == RebuildCancelled
+}
+
+// over tells whether a channel is closed that nothing is sent on.
+func over(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

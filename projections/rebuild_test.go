@@ -1,0 +1,348 @@
+package projections_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// rebuilt waits until the rebuild has ended.
+func (n *node) rebuilt() projections.RebuildStatus {
+	n.t.Helper()
+	for ctx := deadline(n.t); ; {
+		if s, _ := n.Rebuild(); s.State != projections.RebuildRunning {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			n.t.Fatal("the rebuild does not end")
+		case <-time.After(time.Millisecond): // polling
+		}
+	}
+}
+
+func (n *node) start(o projections.RebuildOptions) {
+	n.t.Helper()
+	for ctx := deadline(n.t); ; {
+		err := n.StartRebuild(o)
+		if err == nil {
+			return
+		}
+		// The file that the last one replaced may not be put away yet.
+		if !errors.Is(err, projections.ErrRebuilding) || ctx.Err() != nil {
+			n.t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (n *node) rebuild(o projections.RebuildOptions) projections.RebuildStatus {
+	n.t.Helper()
+	n.start(o)
+	return n.rebuilt()
+}
+
+// serves tells which file serves.
+func (n *node) serves() string {
+	n.t.Helper()
+	target, err := os.Readlink(filepath.Join(n.dir, projections.FileName))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return target
+}
+
+// holds waits until the folder holds just these databases, SQLite's own files aside.
+func (n *node) holds(want ...string) {
+	n.t.Helper()
+	for ctx := deadline(n.t); ; {
+		got := slices.DeleteFunc(files(n.t, n.dir), func(name string) bool { return !strings.HasSuffix(name, ".db") })
+		if slices.Equal(got, want) {
+			return
+		}
+		if ctx.Err() != nil {
+			n.t.Fatalf("the folder holds %v, want %v", got, want)
+		}
+		time.Sleep(time.Millisecond) // polling
+	}
+}
+
+func (n *node) digest() string {
+	n.t.Helper()
+	s, err := n.Status(deadline(n.t))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return s.Digests["users"]
+}
+
+// many appends the life of n entities, and returns those that live.
+func (r *rig) many(n int) (living []events.Event, end events.Position) {
+	r.t.Helper()
+	for range n {
+		e := user(uuid.NewString(), "Ada", "")
+		batch := []events.Event{e, then(e, events.Updated, 2)}
+		if len(living)%3 == 2 {
+			batch = append(batch, then(e, events.Deleted, 3))
+		}
+		end = r.append(batch...)
+		living = append(living, e)
+	}
+	return living, end
+}
+
+func TestARebuildTakesThePlaceOfWhatServes(t *testing.T) {
+	r := newRig(t)
+	_, end := r.many(20)
+	n := r.node(t.TempDir(), 0).at(end)
+	before := n.digest()
+	if _, any := n.Rebuild(); any {
+		t.Error("it tells of a rebuild that never was")
+	}
+	s := n.rebuild(projections.RebuildOptions{})
+	if s.State != projections.RebuildDone || s.Position != end || s.End != end || s.EndedAt == nil || s.SwapSeconds <= 0 || s.Kept != "" || s.Error != "" {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.2.db", "projection.db")
+	if n.serves() != "projection.2.db" || n.digest() != before {
+		t.Errorf("%s serves, with digest %s, want %s", n.serves(), n.digest(), before)
+	}
+	_, end = r.many(1)
+	before = n.at(end).digest()
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := r.node(n.dir, 0); again.Position() != end || again.digest() != before {
+		t.Errorf("after a restart it is at %d", again.Position())
+	}
+}
+
+// What the digest that is kept with the rows can't show, since nothing that goes through
+// the worker changed them.
+func TestARebuildRepairsRowsChangedBehindItsBack(t *testing.T) {
+	r := newRig(t)
+	id := uuid.NewString()
+	n := r.node(t.TempDir(), 0).at(r.append(user(id, "Ada", "")))
+	tamper(t, n.dir, `UPDATE users SET doc = json_set(doc, '$.name', 'Eve')`)
+	if e, _, _, err := n.Entity("users", id); err != nil || !strings.Contains(string(e.Rendered), "Eve") {
+		t.Fatalf("the test is no good: %s, %v", e.Rendered, err)
+	}
+	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone {
+		t.Errorf("it ended with %+v", s)
+	}
+	if e, _, _, err := n.Entity("users", id); err != nil || !strings.Contains(string(e.Rendered), "Ada") {
+		t.Errorf("there is %s, %v", e.Rendered, err)
+	}
+}
+
+func TestRowsThatDifferAreNotReplacedUnlessForced(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	_, end := r.many(5)
+	if err := r.node(dir, 0).at(end).close(); err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, dir, `UPDATE _digests SET digest = zeroblob(32)`)
+	n := r.node(dir, 0).at(end)
+	wrong := n.digest()
+	s := n.rebuild(projections.RebuildOptions{})
+	if s.State != projections.RebuildFailed || !slices.Equal(s.Differs, []string{"users"}) || !strings.Contains(s.Error, "users") {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.db")
+	if n.digest() != wrong {
+		t.Error("another file serves")
+	}
+	s = n.rebuild(projections.RebuildOptions{Force: true})
+	if s.State != projections.RebuildDone || !slices.Equal(s.Differs, []string{"users"}) || s.Kept != "projection.1.db" {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.2.db", "projection.db", "projection.previous.db")
+	if n.digest() == wrong {
+		t.Error("the same file serves")
+	}
+	// And back, which is forced too.
+	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildFailed {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.2.db", "projection.db", "projection.previous.db")
+	if s := n.rebuild(projections.RebuildOptions{Back: true, Force: true}); s.State != projections.RebuildDone || n.digest() != wrong {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.db")
+}
+
+func TestAKeptFileCatchesUpAndServesAgain(t *testing.T) {
+	r := newRig(t)
+	_, end := r.many(5)
+	n := r.node(t.TempDir(), 0).at(end)
+	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildFailed || !strings.Contains(s.Error, projections.ErrNothingKept.Error()) {
+		t.Errorf("nothing was kept, and it ended with %+v", s)
+	}
+	if s := n.rebuild(projections.RebuildOptions{Keep: true}); s.Kept != "projection.1.db" {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.2.db", "projection.db", "projection.previous.db")
+	_, end = r.many(5)
+	digest := n.at(end).digest()
+	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildDone || s.Position != end {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.db")
+	if n.digest() != digest || n.Position() != end {
+		t.Errorf("it is at %d", n.Position())
+	}
+	_, end = r.many(1)
+	n.at(end)
+}
+
+func TestARebuildFromAFile(t *testing.T) {
+	r := newRig(t)
+	_, half := r.many(5)
+	file := filepath.Join(t.TempDir(), "half.db")
+	if _, err := r.build(file, projections.UntilPosition(half)); err != nil {
+		t.Fatal(err)
+	}
+	_, end := r.many(5)
+	n := r.node(t.TempDir(), 0).at(end)
+	if s := n.rebuild(projections.RebuildOptions{From: file}); s.State != projections.RebuildDone || s.Position != end {
+		t.Errorf("it ended with %+v", s)
+	}
+	stranger := filepath.Join(t.TempDir(), "other.db")
+	if err := os.WriteFile(stranger, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{stranger, stranger + ".missing"} {
+		if s := n.rebuild(projections.RebuildOptions{From: from}); s.State != projections.RebuildFailed || s.Error == "" {
+			t.Errorf("from %s: it ended with %+v", from, s)
+		}
+	}
+	n.holds("projection.2.db", "projection.db")
+}
+
+func TestARebuildIsCancelled(t *testing.T) {
+	r := newRig(t)
+	_, end := r.many(20)
+	n := r.node(t.TempDir(), 1).at(end)
+	if n.CancelRebuild() {
+		t.Error("it cancelled nothing")
+	}
+	slow := projections.RebuildOptions{Rate: 1}
+	n.start(slow)
+	if err := n.StartRebuild(slow); !errors.Is(err, projections.ErrRebuilding) {
+		t.Errorf("a second one: %v", err)
+	}
+	if s, any := n.Rebuild(); !any || s.State != projections.RebuildRunning || s.End != end || s.EndedAt != nil {
+		t.Errorf("it is %+v", s)
+	}
+	if !n.CancelRebuild() || n.CancelRebuild() {
+		t.Error("it was not cancelled just once")
+	}
+	if s, _ := n.Rebuild(); s.State != projections.RebuildCancelled || s.EndedAt == nil || s.Position >= end {
+		t.Errorf("it is %+v", s)
+	}
+	n.holds("projection.1.db", "projection.db")
+	n.start(slow)
+	if err := n.close(); err != nil {
+		t.Error(err)
+	}
+	if s, _ := n.Rebuild(); s.State != projections.RebuildCancelled {
+		t.Errorf("after Close it is %+v", s)
+	}
+	if err := n.StartRebuild(slow); err == nil {
+		t.Error("one started after Close")
+	}
+	n.holds("projection.1.db", "projection.db")
+}
+
+func TestOptionsThatCannotBe(t *testing.T) {
+	n := newRig(t).node(t.TempDir(), 0)
+	for _, o := range []projections.RebuildOptions{{Back: true, Keep: true}, {Back: true, From: "x"}, {Rate: -1}} {
+		if err := n.StartRebuild(o); err == nil {
+			t.Errorf("%+v was started", o)
+		}
+	}
+}
+
+func TestALongReadEndsOnTheFileThatItBeganOn(t *testing.T) {
+	r := newRig(t)
+	_, end := r.many(5)
+	n := r.node(t.TempDir(), 0).at(end)
+	read, err := n.LongSnapshot(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone {
+		t.Errorf("it ended with %+v", s)
+	}
+	_, after := r.many(5)
+	n.at(after)
+	if err := n.StartRebuild(projections.RebuildOptions{}); !errors.Is(err, projections.ErrRebuilding) {
+		t.Errorf("another one: %v", err)
+	}
+	count, err := read.Count(deadline(t), "users", projections.Query{})
+	if err != nil || count != 4 || read.At != end {
+		t.Errorf("at %d it holds %d, %v", read.At, count, err)
+	}
+	n.holds("projection.1.db", "projection.2.db", "projection.db")
+	if err := read.Close(); err != nil {
+		t.Error(err)
+	}
+	n.holds("projection.2.db", "projection.db")
+}
+
+func TestARebuildNeedsTheBrokerAndTheWholeLog(t *testing.T) {
+	r := newRig(t)
+	_, end := r.many(5)
+	n := r.node(t.TempDir(), 0).at(end)
+	r.deleteRecords(2)
+	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildFailed || !strings.HasPrefix(s.Error, string(projections.RefusedGap)) {
+		t.Errorf("it ended with %+v", s)
+	}
+	r.broker.Close()
+	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildFailed || s.Error == "" {
+		t.Errorf("it ended with %+v", s)
+	}
+	n.holds("projection.1.db", "projection.db")
+	if got := living(t, n); got != 4 {
+		t.Errorf("%d live", got)
+	}
+}
+
+func TestAStoppedProjection(t *testing.T) {
+	r := newRig(t)
+	t.Run("at a record of a newer format is rebuilt up to there", func(t *testing.T) {
+		p := r.append(user(uuid.NewString(), "Ada", ""))
+		r.produceFormat("2")
+		n := r.node(t.TempDir(), 0)
+		refusal(t, n, projections.RefusedFormat)
+		if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone || s.Position != p {
+			t.Errorf("it ended with %+v", s)
+		}
+	})
+	t.Run("at another topic is not rebuilt while it serves", func(t *testing.T) {
+		r := newRig(t)
+		n := r.node(t.TempDir(), 1).at(r.append(user(uuid.NewString(), "Ada", ""), user(uuid.NewString(), "Bob", "")))
+		n.start(projections.RebuildOptions{Rate: 1})
+		r.deleteTopic()
+		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+		refusal(t, n, projections.RefusedTopic)
+		if s := n.rebuilt(); s.State != projections.RebuildFailed || !strings.Contains(s.Error, string(projections.RefusedTopic)) {
+			t.Errorf("it ended with %+v", s)
+		}
+		var refused *projections.ErrRefused
+		if err := n.StartRebuild(projections.RebuildOptions{}); !errors.As(err, &refused) {
+			t.Errorf("another one: %v", err)
+		}
+	})
+}

@@ -1,0 +1,118 @@
+package projections_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// crashing names, for a process started by the test below, the broker and the folder.
+const crashing = "CLUSTERLITE_TEST_CRASHING"
+
+// rebuildForEver is a process that rebuilds its projection again and again, until it is
+// killed.
+func rebuildForEver(broker, dir string) error {
+	log, err := eventlog.Open(eventlog.Config{Brokers: []string{broker}, Topic: "clusterlite.events", ClientID: "crashing"})
+	if err != nil {
+		return err
+	}
+	set, err := collections.Load("")
+	if err != nil {
+		return err
+	}
+	p, err := projections.Open(context.Background(), projections.Options{Dir: dir, Log: log, Collections: set, MaxBatch: 100})
+	if err != nil {
+		return err
+	}
+	go func() { _ = p.Run(context.Background()) }()
+	for p.Ready(0) != nil {
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Println("ready")
+	for i := 0; ; i++ {
+		// Kept or not, and now and then back.
+		o := projections.RebuildOptions{Keep: i%3 == 0, Back: i%3 == 1}
+		for err := p.StartRebuild(o); err != nil; err = p.StartRebuild(o) {
+			if !errors.Is(err, projections.ErrRebuilding) {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+		for {
+			if s, _ := p.Rebuild(); s.State == projections.RebuildFailed {
+				return fmt.Errorf("rebuild %d: %s", i, s.Error)
+			} else if s.State == projections.RebuildDone {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+}
+
+// Whenever a process is killed that rebuilds, the file that is then in place serves, and
+// nothing else is left but one that was kept.
+func TestACrashLeavesAFileThatServes(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	_, end := r.fill(1000)
+	want, err := r.build(dir+"/want.db", projections.UntilPosition(end))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir + "/want.db"); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 8 {
+		after := time.Duration(rand.IntN(400)) * time.Millisecond
+		r.killAfter(dir, after)
+		n := r.node(dir, 0)
+		if n.Position() > end || n.Position() == 0 {
+			t.Errorf("round %d, killed after %v: it is at %d of %d", round, after, n.Position(), end)
+		}
+		if got := n.at(end).digest(); got != want.Collections["users"].Digest.String() {
+			t.Errorf("round %d, killed after %v: the digest is %s, want %s", round, after, got, want.Collections["users"].Digest)
+		}
+		if s := n.rebuild(projections.RebuildOptions{Keep: true}); s.State != projections.RebuildDone {
+			t.Errorf("round %d, killed after %v: %+v", round, after, s)
+		}
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+		if got := files(t, dir); len(got) != 4 || !slices.Contains(got, projections.PreviousName) {
+			t.Errorf("round %d, killed after %v: the folder holds %v", round, after, got)
+		}
+	}
+}
+
+// killAfter has a process rebuild, and kills it a time after it has caught up.
+func (r *rig) killAfter(dir string, after time.Duration) {
+	r.t.Helper()
+	child := exec.CommandContext(deadline(r.t), os.Args[0])
+	child.Env = append(os.Environ(), crashing+"="+r.broker.Addr()+" "+dir)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err == nil {
+		err = child.Start()
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		r.t.Errorf("the process says %q, %v", line, err)
+	}
+	time.Sleep(after) // the instant is what the test varies
+	_ = child.Process.Kill()
+	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() != -1 {
+		r.t.Errorf("the process ended by itself: %v", err)
+	}
+}

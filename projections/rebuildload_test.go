@@ -1,0 +1,196 @@
+package projections_test
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// loadEvents is how many events are rebuilt under load: CLUSTERLITE_REBUILD_EVENTS, for a
+// run that measures.
+func loadEvents(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("CLUSTERLITE_REBUILD_EVENTS")
+	if text == "" {
+		return 4000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("CLUSTERLITE_REBUILD_EVENTS is %q", text)
+	}
+	return n
+}
+
+// fill appends n creates, in large batches.
+func (r *rig) fill(n int) (ids []string, end events.Position) {
+	r.t.Helper()
+	for len(ids) < n {
+		batch := make([]events.Event, min(500, n-len(ids)))
+		for i := range batch {
+			id, err := uuid.NewV7()
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			batch[i] = user(id.String(), "Ada", "")
+			ids = append(ids, id.String())
+		}
+		end = r.append(batch...)
+	}
+	return ids, end
+}
+
+// load reads and writes until it is stopped, and notes every read that fails or goes
+// back in time.
+type load struct {
+	t     testing.TB
+	r     *rig
+	n     *node
+	ids   []string
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+	reads atomic.Int64
+
+	mu   sync.Mutex
+	slow []read
+}
+
+// A read is when one began, and how long it took.
+type read struct {
+	began time.Time
+	took  time.Duration
+}
+
+func (r *rig) load(n *node, ids []string) *load {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &load{t: r.t, r: r, n: n, ids: ids, stop: stop}
+	for _, loop := range []func(context.Context){l.readEntities, l.readLists, l.writeAndRead} {
+		l.done.Go(func() { loop(ctx) })
+	}
+	r.t.Cleanup(l.end)
+	return l
+}
+
+func (l *load) end() { l.stop(); l.done.Wait() }
+
+func (l *load) note(began time.Time) {
+	l.reads.Add(1)
+	if took := time.Since(began); took > 2*time.Millisecond {
+		l.mu.Lock()
+		l.slow = append(l.slow, read{began, took})
+		l.mu.Unlock()
+	}
+}
+
+// longest gives the longest read that overlaps a span.
+func (l *load) longest(from, to time.Time) (longest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.slow {
+		if r.began.Before(to) && r.began.Add(r.took).After(from) {
+			longest = max(longest, r.took)
+		}
+	}
+	return longest
+}
+
+func (l *load) readEntities(ctx context.Context) {
+	last := events.Position(0)
+	for i := 0; ctx.Err() == nil; i++ {
+		began := time.Now()
+		_, found, at, err := l.n.Entity("users", l.ids[i%len(l.ids)])
+		l.note(began)
+		if err != nil || !found || at < last {
+			l.t.Errorf("a read at %d after one at %d: found %v, %v", at, last, found, err)
+			return
+		}
+		last = at
+	}
+}
+
+func (l *load) readLists(ctx context.Context) {
+	last := events.Position(0)
+	for ctx.Err() == nil {
+		began := time.Now()
+		s, err := l.n.Snapshot(context.Background())
+		if err != nil {
+			l.t.Error(err)
+			return
+		}
+		n := 0
+		_, err = s.List(context.Background(), "users", projections.Query{Limit: 50}, func([]byte) error { n++; return nil })
+		at := s.At
+		if closed := s.Close(); err != nil || closed != nil || n != 50 || at < last {
+			l.t.Errorf("a list of %d at %d after one at %d: %v, %v", n, at, last, err, closed)
+			return
+		}
+		l.note(began)
+		last = at
+	}
+}
+
+// writeAndRead waits for each verdict, then reads what it wrote.
+func (l *load) writeAndRead(ctx context.Context) {
+	for version := int64(2); ctx.Err() == nil; version++ {
+		e := then(user(l.ids[0], "Ada", ""), events.Updated, version)
+		judgement, forget := l.n.Expect(e.ID)
+		p, err := l.r.log.Append(deadline(l.t), e)
+		if err != nil {
+			l.t.Error(err)
+			return
+		}
+		began := time.Now()
+		if err := l.n.WaitFor(deadline(l.t), p); err != nil {
+			l.t.Error(err)
+			return
+		}
+		got, _, at, err := l.n.Entity("users", e.EntityID)
+		l.note(began)
+		if err != nil || got.Version != version || at < p {
+			l.t.Errorf("wrote version %d at %d, read %d at %d, %v", version, p, got.Version, at, err)
+			return
+		}
+		if j := receive(l.t, judgement); j.Verdict.Outcome != events.Admitted || j.Position != p {
+			l.t.Errorf("the verdict at %d is %+v", p, j)
+			return
+		}
+		forget()
+	}
+}
+
+// No read fails or goes back in time while files are swapped under constant reads and
+// writes, and every write is seen.
+func TestARebuildUnderReadsAndWrites(t *testing.T) {
+	r, n := newRig(t), loadEvents(t)
+	ids, end := r.fill(n)
+	node := r.node(t.TempDir(), 0).at(end)
+	l := r.load(node, ids)
+	for range 2 {
+		began := time.Now()
+		s := node.rebuild(projections.RebuildOptions{})
+		if s.State != projections.RebuildDone || s.Position < end {
+			t.Fatalf("it ended with %+v", s)
+		}
+		took, swap := time.Since(began), time.Duration(s.SwapSeconds*float64(time.Second))
+		t.Logf("%d events in %v, %.0f/s; the swap took %v; the longest read then %v, else %v; %d reads so far",
+			s.Position, took, float64(s.Position)/took.Seconds(), swap, l.longest(s.EndedAt.Add(-swap-time.Millisecond), s.EndedAt.Add(20*time.Millisecond)),
+			l.longest(began, s.EndedAt.Add(-swap-time.Millisecond)), l.reads.Load())
+	}
+	l.end()
+	end, err := r.log.End(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := r.build(t.TempDir()+"/out.db", projections.UntilPosition(end))
+	if err != nil || node.at(end).digest() != want.Collections["users"].Digest.String() {
+		t.Errorf("at %d the digest is %s, want %s, %v", end, node.digest(), want.Collections["users"].Digest, err)
+	}
+}

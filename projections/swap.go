@@ -1,0 +1,230 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+const (
+	// lastRecords bounds how long a swap keeps the worker waiting for the last records
+	// to come to the builder. If they don't, the worker goes on and the swap is tried
+	// again.
+	lastRecords = 10 * time.Millisecond
+	// near is how far behind a rebuild stops to rest.
+	near = 4 * DefaultMaxBatch
+)
+
+// runRebuild builds a generation, swaps, and tidies up.
+func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
+	log := p.options.Logger
+	log.Info("rebuilding", "position", p.Position(), "from", r.options.From, "back", r.options.Back)
+	old, err := p.rebuildAndSwap(ctx, r)
+	if old == nil {
+		err = errors.Join(err, p.folder.tidy()) // before anybody hears that it ended
+	}
+	switch status := r.settle(ctx, old != nil, err); status.State {
+	case RebuildDone:
+		log.Info("rebuilt", "position", status.Position, "swap_seconds", status.SwapSeconds, "differs", status.Differs, "kept", status.Kept)
+	case RebuildCancelled:
+		log.Info("the rebuild was cancelled", "position", status.Position)
+	default:
+		log.Error("the rebuild failed, the file that served goes on serving", "error", status.Error, "position", status.Position)
+	}
+	if old == nil {
+		return
+	}
+	select {
+	case <-old.free:
+	case <-p.closing:
+	}
+	if err := errors.Join(err, old.close(), p.folder.tidy()); err != nil {
+		log.Warn("could not put away the file that was replaced", "error", err)
+	}
+}
+
+// settle notes the outcome.
+func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer close(r.settled)
+	now := time.Now().UTC()
+	r.status.EndedAt = &now
+	r.status.Position = r.progress.position()
+	r.status.End, _ = r.progress.lag()
+	switch cause := context.Cause(ctx); {
+	case swapped:
+		r.status.State = RebuildDone
+	case errors.Is(cause, errCancelled), errors.Is(cause, errClosed):
+		r.status.State = RebuildCancelled
+	case cause != nil:
+		r.status.State, r.status.Error = RebuildFailed, cause.Error()
+	default:
+		r.status.State, r.status.Error = RebuildFailed, err.Error()
+	}
+	return r.status
+}
+
+// rebuildAndSwap returns the generation that was replaced, which reads may still hold;
+// nil if there is an error and the old one serves on.
+func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *generation, err error) {
+	at := p.Position() // before the log is described: what is applied in between is no loss of it
+	b, err := newCandidate(ctx, p.folder, p.options, r.options)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		err = errors.Join(err, b.stop())
+		if old == nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if err := errors.Join(p.sameTopic(b.info), outside(at, b.info)); err != nil {
+		return nil, err
+	}
+	r.progress.restore(b.position())
+	if err := p.approach(ctx, r, b); err != nil {
+		return nil, err
+	}
+	if err := b.persist(ctx); err != nil {
+		return nil, err
+	}
+	for old == nil {
+		if err := p.approach(ctx, r, b); err != nil {
+			return nil, err
+		}
+		if old, err = p.swap(ctx, r, b); err != nil {
+			return nil, err
+		}
+	}
+	// Before the old file goes: the links that are on the disk must name one that is.
+	return old, p.folder.sync()
+}
+
+// newCandidate opens the generation that is to be the next and starts to read the log.
+func newCandidate(ctx context.Context, f folder, options Options, rebuild RebuildOptions) (*builder, error) {
+	path, err := f.candidate(rebuild)
+	if err != nil {
+		return nil, err
+	}
+	g, err := openGeneration(ctx, path, options.Collections)
+	if err != nil {
+		return nil, err
+	}
+	if rebuild.From != "" && g.writer.meta[metaTopic] == "" {
+		return nil, errors.Join(fmt.Errorf("%s is not the file of a read model", rebuild.From), g.close())
+	}
+	return newBuilder(ctx, g, options.Log, options.MaxBatch)
+}
+
+// sameTopic returns an [ErrRefused] if what serves was built from another topic.
+func (p *Projection) sameTopic(info eventlog.Info) error {
+	p.applying.Lock() // bind may be under way
+	defer p.applying.Unlock()
+	return p.serving.Load().writer.sameTopic(p.options.Log.Topic(), info.ID)
+}
+
+// approach applies the log until the builder is where the worker was a moment ago.
+func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error {
+	for {
+		// What it started from may be ahead of this node.
+		if err := p.WaitFor(ctx, b.position()); err != nil {
+			return err
+		}
+		before, target := b.position(), p.Position()
+		done, err := b.step(ctx, bound{position: target})
+		if err != nil {
+			return err
+		}
+		r.progress.applied(b.position())
+		if done {
+			return nil
+		}
+		select {
+		case <-time.After(r.rest(b.position()-before, b.spent, target-b.position())):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// rest tells how long to leave the machine to others after a batch.
+func (r *rebuild) rest(records events.Position, spent time.Duration, left events.Position) time.Duration {
+	if r.options.Rate > 0 {
+		return time.Duration(records)*time.Second/time.Duration(r.options.Rate) - spent
+	}
+	if left <= near {
+		return 0 // or it would never be there while much is written
+	}
+	return spent
+}
+
+// persist has the rows reach the disk, so that little is left to do in the swap, and a
+// power cut after it finds them.
+func (b *builder) persist(ctx context.Context) error {
+	if _, err := b.writer.conn.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+		return fmt.Errorf("sync %s: %w", b.db.path, err)
+	}
+	return nil
+}
+
+// swap stops the worker, brings the builder to exactly where it is, compares, and has
+// the builder's generation serve. It returns the one that served; nil if the records in
+// between have not come in time.
+func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *generation, err error) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	began := time.Now()
+	serving := p.serving.Load()
+	at := serving.writer.position
+	if at-b.position() > events.Position(b.batch) {
+		return nil, nil
+	}
+	soon, cancel := context.WithTimeout(ctx, lastRecords)
+	defer cancel()
+	if err := b.steps(soon, bound{position: at}, nil); err != nil {
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	differs := differing(serving.writer.summaries(), b.writer.summaries())
+	r.noteDiffers(differs)
+	if len(differs) > 0 && !r.options.Force {
+		return nil, &ErrDiffers{At: at, Collections: differs}
+	}
+	keep := r.options.keeps(len(differs) == 0)
+	if err := p.folder.replace(serving.db.path, b.db.path, keep); err != nil {
+		return nil, err
+	}
+	p.serving.Store(b.generation)
+	serving.release()
+	p.summarize(b.writer)
+	r.noteSwap(at, time.Since(began), keep, serving.db.path)
+	return serving, nil
+}
+
+// keeps tells whether the file that is replaced is kept. One that was not proved equal
+// is never removed, unless it was built from the log and can be again.
+func (o RebuildOptions) keeps(equal bool) bool { return o.Keep || !equal && !o.Back }
+
+func (r *rebuild) noteDiffers(names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status.Differs = names
+}
+
+func (r *rebuild) noteSwap(at events.Position, took time.Duration, kept bool, path string) {
+	r.progress.applied(at)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status.SwapSeconds = took.Seconds()
+	if kept {
+		r.status.Kept = filepath.Base(path)
+	}
+}
