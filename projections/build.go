@@ -124,7 +124,7 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	if err := b.steps(ctx, until, o.Progress); err != nil {
 		return Built{}, err
 	}
-	return b.writer.built(), b.detach(ctx)
+	return b.writer.built(), b.detach()
 }
 
 func (w *writer) built() Built {
@@ -135,13 +135,13 @@ func (w *writer) built() Built {
 }
 
 // detach makes an ordinary file of the generation: one, without a log beside it.
-func (g *generation) detach(ctx context.Context) error {
+func (g *generation) detach() error {
 	err := errors.Join(g.reads.close(), g.db.export.Close(), g.db.reader.Close())
 	if err != nil {
 		return err
 	}
 	var mode string
-	if err := g.writer.conn.GetContext(ctx, &mode, `PRAGMA journal_mode = DELETE`); err != nil {
+	if err := g.writer.conn.GetContext(context.Background(), &mode, `PRAGMA journal_mode = DELETE`); err != nil {
 		return fmt.Errorf("take the log into %s: %w", g.db.path, err)
 	}
 	if mode != "delete" {

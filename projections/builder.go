@@ -37,7 +37,7 @@ func (b *builder) begin(ctx context.Context) (err error) {
 	if b.info, err = b.log.Describe(ctx); err != nil {
 		return err
 	}
-	if err := b.writer.bind(ctx, b.log.Topic(), b.info.ID); err != nil {
+	if err := b.writer.bind(context.Background(), b.log.Topic(), b.info.ID); err != nil {
 		return err
 	}
 	if err := outside(b.writer.position, b.info); err != nil {
@@ -94,6 +94,7 @@ func (b *builder) step(ctx context.Context, until bound) (done bool, err error) 
 			return false, err
 		}
 	}
+	return done || b.position() >= until.position, nil
 }
 
 // tell hands on the verdicts to who wants them.

@@ -332,6 +332,9 @@ func TestAStoppedProjection(t *testing.T) {
 		r := newRig(t)
 		n := r.node(t.TempDir(), 1).at(r.append(user(uuid.NewString(), "Ada", ""), user(uuid.NewString(), "Bob", "")))
 		n.start(projections.RebuildOptions{Rate: 1})
+		for s, _ := n.Rebuild(); s.Position < 1 && deadline(t).Err() == nil; s, _ = n.Rebuild() {
+			time.Sleep(time.Millisecond) // until it follows the log
+		}
 		r.deleteTopic()
 		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
 			t.Fatal(err)

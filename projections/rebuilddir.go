@@ -82,7 +82,7 @@ func (b *builder) rebuildDir(ctx context.Context, serving string, options Option
 // comparable opens the old file and tells what it holds, or why that says nothing of
 // what the log gives.
 func (b *builder) comparable(ctx context.Context, serving string, options Options) (old Built, err error) {
-	g, err := openGeneration(ctx, serving, options.Collections)
+	g, err := openGeneration(ctx, serving, options.Collections, options.Logger)
 	if err != nil {
 		return Built{}, err
 	}

@@ -91,7 +91,7 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 	if err := p.approach(ctx, r, b); err != nil {
 		return nil, err
 	}
-	if err := b.persist(ctx); err != nil {
+	if err := b.persist(); err != nil {
 		return nil, err
 	}
 	for old == nil {
@@ -112,7 +112,7 @@ func newCandidate(ctx context.Context, f folder, options Options, rebuild Rebuil
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGeneration(ctx, path, options.Collections)
+	g, err := openGeneration(ctx, path, options.Collections, options.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +166,8 @@ func (r *rebuild) rest(records events.Position, spent time.Duration, left events
 
 // persist has the rows reach the disk, so that little is left to do in the swap, and a
 // power cut after it finds them.
-func (b *builder) persist(ctx context.Context) error {
-	if _, err := b.writer.conn.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+func (b *builder) persist() error {
+	if _, err := b.writer.conn.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
 		return fmt.Errorf("sync %s: %w", b.db.path, err)
 	}
 	return nil

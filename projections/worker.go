@@ -139,8 +139,11 @@ func (p *Projection) follow(ctx context.Context, healthy func()) (err error) {
 
 	for {
 		records, err := subscription.Take(ctx, p.options.MaxBatch)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause // of which err is but the echo
+		}
 		if err != nil {
-			return errors.Join(context.Cause(ctx), err)
+			return err
 		}
 		if err := p.apply(records); err != nil {
 			return refuseNewer(err)
