@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -182,6 +183,9 @@ func (n *Node) listen() error {
 		Ready:    func() error { return n.Model.Ready(n.ReadyLag) },
 		Status:   n.status,
 		Registry: n.Registry,
+		Resources: map[string]admin.Methods{
+			"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.tellRebuild, http.MethodDelete: n.cancelRebuild},
+		},
 	})
 	n.group.Go("the admin listener", func(ctx context.Context) error { return web.Serve(ctx, adminListener, adminHandler, n.Logger) })
 	n.group.Go("the API", func(ctx context.Context) error {

@@ -12,12 +12,17 @@ type status struct {
 	Node string `json:"node"`
 	Role string `json:"role"`
 	projections.Status
-	// Rebuild is null: no rebuild runs.
-	Rebuild any    `json:"rebuild"`
-	Version string `json:"version"`
+	// Rebuild tells of the rebuild that runs, or of the last one since the process
+	// started; null if there was none.
+	Rebuild *projections.RebuildStatus `json:"rebuild"`
+	Version string                     `json:"version"`
 }
 
 func (n *Node) status(ctx context.Context) (any, error) {
 	s, err := n.Model.Status(ctx)
-	return status{Node: n.NodeID, Role: n.Role, Status: s, Version: process.Version()}, err
+	told := status{Node: n.NodeID, Role: n.Role, Status: s, Version: process.Version()}
+	if r, any := n.Model.Rebuild(); any {
+		told.Rebuild = &r
+	}
+	return told, err
 }

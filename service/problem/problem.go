@@ -76,6 +76,7 @@ var (
 	RequestTimeout       = Kind{"request-timeout", "The body came too slowly", http.StatusRequestTimeout, 0}
 	UniqueTaken          = Kind{"unique-taken", "A unique value is taken", http.StatusConflict, 0}
 	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this key is not done yet", http.StatusConflict, time.Second}
+	RebuildRefused       = Kind{"rebuild-refused", "The node can't do this rebuild now", http.StatusConflict, 0}
 	VersionMismatch      = Kind{"version-mismatch", "The resource has another version", http.StatusPreconditionFailed, 0}
 	BodyTooLarge         = Kind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge, 0}
 	Misdirected          = Kind{"misdirected", "The request is meant for another node", http.StatusMisdirectedRequest, 0}

@@ -1,0 +1,75 @@
+package node
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// startRebuild answers POST /rebuild. The query may carry keep, back, force (true or
+// false) and rate (records a second).
+func (n *Node) startRebuild(w http.ResponseWriter, r *http.Request) {
+	options, err := rebuildOptions(r.URL.RawQuery)
+	if err != nil {
+		admin.Refuse(w, problem.MalformedRequest.New(err.Error()))
+		return
+	}
+	if err := n.Model.StartRebuild(options); err != nil {
+		admin.Refuse(w, problem.RebuildRefused.New(err.Error()))
+		return
+	}
+	status, _ := n.Model.Rebuild()
+	w.Header().Set("Location", "/rebuild")
+	admin.Answer(w, http.StatusAccepted, status)
+}
+
+func rebuildOptions(query string) (o projections.RebuildOptions, err error) {
+	parameters, err := url.ParseQuery(query)
+	if err != nil {
+		return o, fmt.Errorf("the query: %w", err)
+	}
+	for name, values := range parameters {
+		value := values[len(values)-1]
+		var err error
+		switch name {
+		case "keep":
+			o.Keep, err = strconv.ParseBool(value)
+		case "back":
+			o.Back, err = strconv.ParseBool(value)
+		case "force":
+			o.Force, err = strconv.ParseBool(value)
+		case "rate":
+			o.Rate, err = strconv.Atoi(value)
+		default:
+			return o, fmt.Errorf("there is no parameter %q; there are keep, back, force and rate", name)
+		}
+		if err != nil {
+			return o, fmt.Errorf("the parameter %s is %q; keep, back and force are true or false, rate is a whole number", name, value)
+		}
+	}
+	return o, o.Validate()
+}
+
+// tellRebuild answers GET /rebuild.
+func (n *Node) tellRebuild(w http.ResponseWriter, _ *http.Request) {
+	status, any := n.Model.Rebuild()
+	if !any {
+		admin.Refuse(w, problem.NotFound.New("There was no rebuild since the process started."))
+		return
+	}
+	admin.Answer(w, http.StatusOK, status)
+}
+
+// cancelRebuild answers DELETE /rebuild, once the rebuild has ended.
+func (n *Node) cancelRebuild(w http.ResponseWriter, r *http.Request) {
+	if !n.Model.CancelRebuild() {
+		admin.Refuse(w, problem.RebuildRefused.New("No rebuild is running."))
+		return
+	}
+	n.tellRebuild(w, r)
+}
