@@ -15,6 +15,8 @@ import (
 type grammar struct {
 	Serve       serve       `cmd:"" help:"Run everything in this process, with an embedded broker."`
 	Healthcheck healthcheck `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
+	Rebuild     rebuild     `cmd:"" help:"Build the read models of nodes anew from the log, while they serve, or that of a stopped node."`
+	Replay      replay      `cmd:"" help:"Make an SQLite file of the state at a position or a time."`
 	Reindex     reindexing  `cmd:"" help:"Give existing entities the claims that a changed collection asks for."`
 	Events      eventsTool  `cmd:"" help:"Look into the log; take it to a file, and from one."`
 	Import      importLines `cmd:"" help:"Create entities from a file, a line each."`

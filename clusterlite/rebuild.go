@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/nodes"
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// rebuild builds read models anew.
+type rebuild struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+
+	Node    []string `name:"node" required:"" xor:"whose" placeholder:"NAME" help:"Rebuild this node; may be repeated."`
+	All     bool     `name:"all" required:"" xor:"whose" help:"Rebuild all nodes that the broker knows of, one after the other."`
+	Admin   []string `name:"admin" required:"" xor:"whose" placeholder:"HOST:PORT" help:"Rebuild the node whose admin listener is here; may be repeated."`
+	DataDir string   `name:"data-dir" required:"" xor:"whose" placeholder:"DIR" help:"Rebuild the node whose folder this is, which must not run. A clusterlite serve has its log there too."`
+
+	Keep   bool   `name:"keep" help:"Keep the file that is replaced."`
+	Back   bool   `name:"back" help:"Take the file that was kept instead of a new one, once it has caught up."`
+	Force  bool   `name:"force" help:"Replace the file also if its digests differ; it is then kept."`
+	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most so many records a second. Default: rest as long as it works; a stopped node is rebuilt without rest."`
+	Cancel bool   `name:"cancel" help:"End the rebuild that runs instead."`
+	From   string `name:"from" placeholder:"FILE" help:"With --data-dir: start from this read model, such as a snapshot, instead of the beginning of the log."`
+
+	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"With --data-dir: the node's folder of more collections. Default: none."`
+}
+
+// Help gives examples.
+func (rebuild) Help() string {
+	return `A node builds a fresh file beside the one that serves, compares the digests of both at the
+same position, and swaps in one step; reads and writes go on. If they differ the old file serves
+on. Whenever this is ended, the nodes' rebuild is cancelled.
+
+A node that refuses to start is rebuilt by --data-dir. Its old file, if it can't be compared, is
+kept as projection.previous.db.
+
+Examples:
+
+    clusterlite rebuild --node query-1
+    clusterlite rebuild --all --keep
+    clusterlite rebuild --node query-1 --back
+    clusterlite rebuild --data-dir ./clusterlite-data`
+}
+
+// Validate is called by the parser.
+func (c *rebuild) Validate() error {
+	if c.DataDir == "" && c.From != "" {
+		return errors.New("--from goes with --data-dir")
+	}
+	if c.DataDir != "" && c.Cancel {
+		return errors.New("--cancel goes with nodes that run: end the rebuild of a folder with Ctrl-C")
+	}
+	if c.DataDir != "" && c.Rate != 0 {
+		return errors.New("--rate goes with nodes that run")
+	}
+	return c.options().Validate()
+}
+
+func (c *rebuild) options() projections.RebuildOptions {
+	return projections.RebuildOptions{From: c.From, Back: c.Back, Keep: c.Keep, Force: c.Force, Rate: c.Rate}
+}
+
+// Run rebuilds.
+func (c *rebuild) Run(ctx context.Context, out streams) error {
+	if c.DataDir != "" {
+		return c.stopped(ctx, out)
+	}
+	targets, err := c.targets(ctx, out)
+	if err != nil {
+		return err
+	}
+	what := c.running
+	if c.Cancel {
+		what = c.cancel
+	}
+	var all rebuilds
+	for _, n := range targets {
+		status, err := what(ctx, out, n)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		one := nodeRebuild{Node: n.Node, Rebuild: status}
+		if err != nil {
+			one.Error = err.Error()
+		}
+		all.Nodes = append(all.Nodes, one)
+	}
+	if err := c.print(out, all); err != nil {
+		return err
+	}
+	return all.verdict(c.Cancel)
+}
+
+// targets are the nodes to rebuild.
+func (c *rebuild) targets(ctx context.Context, out streams) (targets []nodes.Node, err error) {
+	if len(c.Admin) > 0 {
+		return at(ctx, c.Admin)
+	}
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	all, err := nodes.All(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if !c.All {
+		return nodes.Select(all, c.Node...)
+	}
+	if targets = nodes.Living(all); len(targets) == 0 {
+		return nil, errors.New("the broker knows of no node that runs")
+	}
+	return targets, nil
+}
+
+// at asks who is at these addresses.
+func at(ctx context.Context, addresses []string) (targets []nodes.Node, err error) {
+	for _, address := range addresses {
+		n := nodes.Node{Entry: roster.Entry{Admin: strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")}}
+		var is struct {
+			Node string `json:"node"`
+		}
+		err := n.Get(ctx, "/status", &is)
+		if gone := (*nodes.ErrUnreachable)(nil); errors.As(err, &gone) {
+			return nil, fmt.Errorf("no node answers at %s: %w", gone.Admin, gone.Err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		n.Node = is.Node
+		targets = append(targets, n)
+	}
+	return targets, nil
+}
+
+// polling is how often a node is asked how far it is.
+const polling = 200 * time.Millisecond
+
+// running rebuilds a node that runs, and cancels that if ctx ends.
+func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (status *projections.RebuildStatus, err error) {
+	parameters := url.Values{}
+	for name, set := range map[string]bool{"keep": c.Keep, "back": c.Back, "force": c.Force} {
+		if set {
+			parameters.Set(name, "true")
+		}
+	}
+	if c.Rate > 0 {
+		parameters.Set("rate", strconv.Itoa(c.Rate))
+	}
+	if err := order(ctx, n, http.MethodPost, "/rebuild?"+parameters.Encode()); err != nil {
+		return nil, err
+	}
+	task := progress.Start(out.stderr, "rebuild "+n.Node, 0, "events")
+	defer task.Done()
+	for {
+		status = &projections.RebuildStatus{}
+		if err := n.Get(ctx, "/rebuild", status); err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		tell(task)(status.Position, status.End)
+		if ctx.Err() == nil && status.State != projections.RebuildRunning {
+			return status, nil
+		}
+		select {
+		case <-time.After(polling):
+		case <-ctx.Done():
+			return nil, order(ctx, n, http.MethodDelete, "/rebuild")
+		}
+	}
+}
+
+// order tells a node what to do, also if ctx has ended: once it is sent, the node may be
+// at it.
+func order(ctx context.Context, n nodes.Node, method, path string) error {
+	const patience = 10 * time.Second
+	sent, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	response, err := n.Do(sent, method, path)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// cancel ends the rebuild of a node.
+func (c *rebuild) cancel(ctx context.Context, _ streams, n nodes.Node) (*projections.RebuildStatus, error) {
+	if err := order(ctx, n, http.MethodDelete, "/rebuild"); err != nil {
+		return nil, err
+	}
+	status := &projections.RebuildStatus{}
+	return status, n.Get(ctx, "/rebuild", status)
+}
+
+// nodeRebuild is what became of one node's.
+type nodeRebuild struct {
+	Node string `json:"node"`
+	// Rebuild is null if it was not begun.
+	Rebuild *projections.RebuildStatus `json:"rebuild"`
+	// Error says why there is no rebuild to tell of.
+	Error string `json:"error,omitempty"`
+}
+
+// rebuilds are the result.
+type rebuilds struct {
+	Nodes []nodeRebuild `json:"nodes"`
+}
+
+// verdict is [process.ErrTold] if not all went well.
+func (r rebuilds) verdict(cancelled bool) error {
+	want := projections.RebuildDone
+	if cancelled {
+		want = projections.RebuildCancelled
+	}
+	for _, n := range r.Nodes {
+		if n.Rebuild == nil || n.Rebuild.State != want {
+			return process.ErrTold
+		}
+	}
+	return nil
+}
+
+// Text writes it for people.
+func (r rebuilds) Text(w io.Writer) error {
+	for _, n := range r.Nodes {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", n.Node, n.text()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n nodeRebuild) text() string {
+	if n.Rebuild == nil {
+		return n.Error
+	}
+	r := *n.Rebuild
+	text := string(r.State)
+	switch r.State {
+	case projections.RebuildDone:
+		text = fmt.Sprintf("rebuilt, swapped at position %d in %.1f ms", r.Position, r.SwapSeconds*1000)
+	case projections.RebuildCancelled:
+		text += fmt.Sprintf(" at position %d of %d", r.Position, r.End)
+	}
+	if r.Error != "" {
+		return text + ": " + r.Error
+	}
+	return text + differed(r.Differs) + kept(r.Kept)
+}
+
+func differed(collections []string) string {
+	if len(collections) == 0 {
+		return ""
+	}
+	return "; the digests differed for " + strings.Join(collections, ", ")
+}
+
+func kept(file string) string {
+	if file == "" {
+		return ""
+	}
+	return "; the old file is kept as " + file
+}

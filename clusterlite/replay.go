@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// replay gives the state as of then.
+type replay struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+
+	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"A folder of more collections, which get columns. Default: none."`
+	Until       place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log as it is at the start."`
+	Out         string `name:"out" required:"" placeholder:"FILE" help:"The file to make."`
+	Force       bool   `name:"force" help:"Replace the file if it is there."`
+}
+
+// Help gives examples.
+func (replay) Help() string {
+	return `Makes an ordinary SQLite file of the state at a position or a time, from the log alone; no
+node takes part. A time is the broker's: the file has what the broker had taken up to then.
+
+Examples:
+
+    clusterlite replay --until 1000 --out f.db
+    clusterlite replay --until 2026-11-24T14:05:00Z --out f.db
+    sqlite3 f.db 'SELECT name, email FROM users'`
+}
+
+// Run makes the file.
+func (c replay) Run(ctx context.Context, out streams) (err error) {
+	set, err := collections.Load(c.Collections)
+	if err != nil {
+		return err
+	}
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	if _, err := describeLog(ctx, log); err != nil {
+		return err
+	}
+	task := progress.Start(out.stderr, "replay", 0, "events")
+	defer task.Done()
+	built, err := projections.Build(ctx, projections.BuildOptions{
+		Path: c.Out, Replace: c.Force, Log: log, Collections: set, Until: c.Until.until(),
+		Progress: tell(task),
+	})
+	task.Done()
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already; --force replaces it", c.Out)
+	}
+	if err != nil {
+		return err
+	}
+	return c.print(out, replayed{File: c.Out, state: stateOf(built)})
+}
+
+// tell hands on to a task how far something is.
+func tell(task *progress.Task) func(at, end events.Position) {
+	return func(at, end events.Position) {
+		task.Total(int64(end))
+		task.Set(int64(at))
+	}
+}
+
+// state is what a read model holds.
+type state struct {
+	Position events.Position `json:"position"`
+	// LogTime is the broker's clock there.
+	LogTime time.Time `json:"log_time"`
+	Topic   string    `json:"topic"`
+	TopicID string    `json:"topic_id"`
+	// Entities and Digests are by collection.
+	Entities map[string]int64  `json:"entities"`
+	Digests  map[string]string `json:"digests"`
+}
+
+func stateOf(b projections.Built) state {
+	s := state{
+		Position: b.Position, LogTime: b.LogTime.UTC(), Topic: b.Topic, TopicID: b.TopicID,
+		Entities: map[string]int64{}, Digests: map[string]string{},
+	}
+	for name, summary := range b.Collections {
+		s.Entities[name], s.Digests[name] = summary.Living, summary.Digest.String()
+	}
+	return s
+}
+
+// Text writes a line for each collection.
+func (s state) Text(w io.Writer) error {
+	for _, name := range slices.Sorted(maps.Keys(s.Digests)) {
+		if _, err := fmt.Fprintf(w, "  %s: %d entities, digest %s\n", name, s.Entities[name], s.Digests[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replayed is the result.
+type replayed struct {
+	File string `json:"file"`
+	state
+}
+
+// Text writes it for people.
+func (r replayed) Text(w io.Writer) error {
+	at := ""
+	if r.Position > 0 {
+		at = ", the log's time " + events.FormatTime(r.LogTime)
+	}
+	if _, err := fmt.Fprintf(w, "Replayed %s up to position %d%s, to %s.\n", r.Topic, r.Position, at, r.File); err != nil {
+		return err
+	}
+	return r.state.Text(w)
+}

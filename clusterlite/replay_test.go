@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// checkUsage checks that a subcommand calls these arguments wrong.
+func checkUsage(t *testing.T, name string, all [][]string) {
+	t.Helper()
+	for _, args := range all {
+		var usage *settings.ErrUsage
+		if err := run(t.Context(), append([]string{name}, args...), io.Discard, io.Discard); !errors.As(err, &usage) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+func count(t *testing.T, path string) (n int) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Get(&n, `SELECT count(*) FROM users WHERE name LIKE 'N%'`), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestReplay(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	log := b.OpenLog()
+	if _, err := log.Prepare(servicetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	end := appendUsers(t, log, 10)
+	dir := t.TempDir()
+	out := filepath.Join(dir, "f.db")
+	for until, want := range map[string]int{"": 10, "4": 4, "0": 0, time.Now().Add(time.Hour).Format(time.RFC3339): 10, "2000-01-01T00:00:00Z": 0} {
+		args := []string{"replay", "--out=" + out, "--force"}
+		if until != "" {
+			args = append(args, "--until="+until)
+		}
+		var result replayed
+		if err := tool(t, b, &result, args...); err != nil || int(result.Position) != want || result.File != out || int(result.Entities["users"]) != want {
+			t.Errorf("until %q: %v, %+v", until, err, result)
+		}
+		if n := count(t, out); n != want {
+			t.Errorf("until %q the file holds %d", until, n)
+		}
+	}
+	var said bytes.Buffer
+	args := []string{"replay", "--until=7", "--out=" + filepath.Join(dir, "g.db"), "--kafka-brokers=" + b.Addr()}
+	if err := run(servicetest.Context(t), args, &said, io.Discard); err != nil || !strings.Contains(said.String(), "up to position 7, the log's time 20") || !strings.Contains(said.String(), "users: 7 entities, digest ") {
+		t.Errorf("%v: %s", err, said.String())
+	}
+
+	var result replayed
+	if err := tool(t, b, &result, "replay", "--out="+out); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("the file is there: %v", err)
+	}
+	if err := tool(t, b, &result, "replay", "--out="+out+"2", "--until=11"); err == nil || !strings.Contains(err.Error(), "ends at position 10") {
+		t.Errorf("beyond %d: %v", end, err)
+	}
+	if err := tool(t, b, &result, "replay", "--out="+out+"2", "--kafka-topic=other"); err == nil || !strings.Contains(err.Error(), "no topic other") {
+		t.Errorf("another topic: %v", err)
+	}
+	if err := tool(t, b, &result, "replay", "--out="+filepath.Join(dir, "no", "f.db")); err == nil {
+		t.Error("a folder that is not there: no error")
+	}
+	given, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := run(given, []string{"replay", "--out=" + out + "2", "--kafka-brokers=" + b.Addr()}, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the folder holds %v, %v", entries, err)
+	}
+	checkUsage(t, "replay", [][]string{{}, {"--out=" + out, "--until=yesterday"}, {"--out=" + out, "--until=-3"}, {"--out=" + out, "--output=xml"}})
+}

@@ -1,0 +1,56 @@
+package servicetest
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// RunNode runs a query node without an API on the broker, until the test ends or stop.
+// change, if not nil, changes what it is. The node comes from ready when it is; stop
+// gives what its Run returned, the first time.
+func RunNode(t testing.TB, b *Broker, name string, change func(*node.Config)) (ready <-chan *node.Node, stop func() error) {
+	t.Helper()
+	is := make(chan *node.Node, 1)
+	config := node.Config{
+		Role:   "query",
+		Node:   settings.Node{NodeID: name, HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", DataDir: t.TempDir(), ReadyLag: time.Minute, LogFormat: "text", LogLevel: "info"},
+		Kafka:  settings.Kafka{Brokers: []string{b.addr}, Topic: settings.Topic{Topic: "clusterlite.events"}},
+		HTTP:   settings.HTTP{MaxBody: 1 << 20, CORSOrigins: []string{"*"}},
+		Stderr: io.Discard,
+		Mount:  func(*echo.Echo, *node.Node) {},
+		Ready:  func(n *node.Node) { is <- n },
+	}
+	if change != nil {
+		change(&config)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- node.Run(ctx, config) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ran
+	})
+	t.Cleanup(func() { _ = stop() })
+	return is, stop
+}
+
+// StartNode runs one and waits until it is ready.
+func StartNode(t testing.TB, b *Broker, name string) (n *node.Node, stop func() error) {
+	t.Helper()
+	ready, stop := RunNode(t, b, name, nil)
+	select {
+	case n := <-ready:
+		return n, stop
+	case <-Context(t).Done():
+		t.Fatalf("node %s is not ready", name)
+		return nil, nil
+	}
+}
