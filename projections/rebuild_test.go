@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -18,7 +19,9 @@ import (
 // rebuilt waits until the rebuild has ended.
 func (n *node) rebuilt() projections.RebuildStatus {
 	n.t.Helper()
-	for ctx := deadline(n.t); ; {
+	ctx, cancel := context.WithTimeout(n.t.Context(), 8*time.Minute) // for a run that measures
+	defer cancel()
+	for {
 		if s, _ := n.Rebuild(); s.State != projections.RebuildRunning {
 			return s
 		}

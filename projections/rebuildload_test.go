@@ -171,7 +171,10 @@ func (l *load) writeAndRead(ctx context.Context) {
 func TestARebuildUnderReadsAndWrites(t *testing.T) {
 	r, n := newRig(t), loadEvents(t)
 	ids, end := r.fill(n)
-	node := r.node(t.TempDir(), 0).at(end)
+	node := r.node(t.TempDir(), 0)
+	if err := node.WaitFor(t.Context(), end); err != nil {
+		t.Fatal(err)
+	}
 	l := r.load(node, ids)
 	for range 2 {
 		began := time.Now()

@@ -21,10 +21,10 @@ const (
 
 // remedy says what an operator does about each reason.
 var remedy = map[Reason]string{
-	RefusedTopic:  "If the topic was deleted and made again, its old events are gone: move this node's data folder away and start it again to build from what the topic holds now. If the setting names the wrong topic or cluster, correct it.",
-	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the data folder: it may hold the only copy. To go on with what the log holds, move it away and start again.",
+	RefusedTopic:  "If the topic was deleted and made again, its old events are gone: `clusterlite rebuild --data-dir` builds this node's folder from what the topic holds now. If the setting names the wrong topic or cluster, correct it.",
+	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the data folder: it may hold the only copy. To go on with what the log holds, build it again with `clusterlite rebuild --data-dir`, which keeps the old file.",
 	RefusedGap:    "Start the node with a copy of another node's projection file that is further on, or put the missing records back. Retention of the topic must be unlimited.",
-	RefusedSchema: "Install the version that made the file, or move the node's data folder away and start again: the projection is rebuilt from the log.",
+	RefusedSchema: "Install the version that made the file, or build the folder again from the log with `clusterlite rebuild --data-dir`.",
 	RefusedFormat: "Install a newer version of ClusterLite and start it on the same data folder.",
 }
 
