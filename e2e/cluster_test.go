@@ -41,6 +41,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 		}
 	}
 	t.Run("retries while a command service is killed", func(t *testing.T) { retriesUnderKills(t, c, c.Commands[0]) })
+	t.Run("rebuild under load", func(t *testing.T) { rebuildUnderLoad(t, c) })
 	t.Run("stop a command service under load", func(t *testing.T) { stopUnderLoad(t, c, c.Commands[1]) })
 	t.Run("stop a query service under load", func(t *testing.T) { stopUnderLoad(t, c, c.Queries[1]) })
 }

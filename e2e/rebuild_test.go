@@ -1,0 +1,185 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// rebuildEvents is how many events are in the log before nodes are rebuilt:
+// CLUSTERLITE_E2E_REBUILD_EVENTS, for a run that measures.
+func rebuildEvents(t *testing.T) int {
+	text := os.Getenv("CLUSTERLITE_E2E_REBUILD_EVENTS")
+	if text == "" {
+		return 5000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// fill imports users.
+func fill(t *testing.T, url string, n int) {
+	t.Helper()
+	for n > 0 {
+		lines := make([]string, min(n, 5000))
+		for i := range lines {
+			lines[i] = suite.UserBody("Ada", suite.Email())
+		}
+		n -= len(lines)
+		r := suite.Target{URL: url}.Do(t, "POST", "/users", strings.Join(lines, "\n"), "Content-Type: application/x-ndjson").Want(t, 200)
+		if created := strings.Count(string(r.Body), `"status":201`); created != len(lines) {
+			t.Fatalf("%d of %d were created: %.300s", created, len(lines), r.Body)
+		}
+	}
+}
+
+// A rebuilt node, as the tool tells of it.
+type rebuilt struct {
+	Nodes []struct {
+		Node    string `json:"node"`
+		Error   string `json:"error"`
+		Rebuild *struct {
+			State       string  `json:"state"`
+			Error       string  `json:"error"`
+			Position    int64   `json:"position"`
+			SwapSeconds float64 `json:"swap_seconds"`
+		} `json:"rebuild"`
+	} `json:"nodes"`
+}
+
+// rebuildUnderLoad rebuilds all nodes under constant reads and writes: no read fails, none
+// goes back in time, no write is lost. Then it kills one in the middle of a rebuild.
+func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
+	n := rebuildEvents(t)
+	fill(t, c.WriteURLs()[0], n)
+	equalRows(t, c)
+	l := startLoad(t, c.URL)
+	readers := startReaders(t, c.ReadURLs())
+	l.progress(20)
+	began := time.Now()
+	result := rebuildAll(t, c)
+	took := time.Since(began)
+	for _, r := range result.Nodes {
+		if r.Rebuild == nil || r.Rebuild.State != "done" {
+			t.Errorf("%s: %s, %+v", r.Node, r.Error, r.Rebuild)
+			continue
+		}
+		t.Logf("%s: %d events, the swap took %.2f ms", r.Node, r.Rebuild.Position, r.Rebuild.SwapSeconds*1000)
+	}
+	l.progress(20)
+	readers.end()
+	t.Logf("%d nodes of %d events, one after the other, in %v; %d reads meanwhile, the longest %v", len(result.Nodes), n, took, readers.reads, readers.longest)
+
+	victim := c.Queries[len(c.Queries)-1]
+	if r, err := suite.Send("POST", victim.Admin+"/rebuild?rate=1000", ""); err != nil || r.Status != 202 {
+		t.Fatalf("%d %s, %v", r.Status, r.Body, err)
+	}
+	l.progress(20)
+	victim.Kill()
+	victim.Start()
+	victim.AwaitReady()
+	l.progress(20)
+	l.end(c)
+	entries, err := os.ReadDir(victim.DataDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".db") {
+			files++
+		}
+	}
+	if files != 2 { // the link and what it names
+		t.Errorf("after the crash there are %v", entries)
+	}
+}
+
+func rebuildAll(t *testing.T, c *cluster.Cluster) (result rebuilt) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
+	defer cancel()
+	tool := exec.CommandContext(ctx, cluster.Binary(t, "clusterlite"), "rebuild", "--all", "--kafka-brokers", c.Brokers, "--output", "json")
+	var stderr strings.Builder
+	tool.Stderr = &stderr
+	out, err := tool.Output()
+	if err != nil {
+		t.Fatalf("%v: %s %s", err, out, stderr.String())
+	}
+	if err := json.Unmarshal(out, &result); err != nil || len(result.Nodes) < len(c.Processes()) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return result
+}
+
+// readers read from each query node, without a pause.
+type readers struct {
+	t       *testing.T
+	stop    chan struct{}
+	clients sync.WaitGroup
+
+	mu      sync.Mutex
+	reads   int
+	longest time.Duration
+}
+
+func startReaders(t *testing.T, urls []string) *readers {
+	r := &readers{t: t, stop: make(chan struct{})}
+	for _, url := range urls {
+		for _, consistency := range []string{"strong", "eventual"} {
+			r.clients.Go(func() { r.read(url, consistency) })
+		}
+	}
+	t.Cleanup(func() { r.end() })
+	return r
+}
+
+func (r *readers) end() {
+	select {
+	case <-r.stop:
+	default:
+		close(r.stop)
+	}
+	r.clients.Wait()
+}
+
+func (r *readers) read(url, consistency string) {
+	last := int64(0)
+	for i := 0; ; i++ {
+		select {
+		case <-r.stop:
+			return
+		default:
+		}
+		began := time.Now()
+		got, err := suite.Send("GET", fmt.Sprintf("%s/users?limit=%d", url, 1+i%50), "", "Clusterlite-Consistency: "+consistency)
+		took := time.Since(began)
+		if err != nil || got.Status != 200 {
+			r.t.Errorf("a read failed: %d, %v: %s", got.Status, err, got.Body)
+			return
+		}
+		at := got.Position(r.t)
+		if at < last {
+			r.t.Errorf("a read of %s at %d after one at %d", url, at, last)
+			return
+		}
+		last = at
+		r.mu.Lock()
+		r.reads++
+		r.longest = max(r.longest, took)
+		r.mu.Unlock()
+	}
+}
