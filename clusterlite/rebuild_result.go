@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+)
+
+// nodeRebuild is what became of one node's.
+type nodeRebuild struct {
+	Node string `json:"node"`
+	// Rebuild is null if it was not begun.
+	Rebuild *projections.RebuildStatus `json:"rebuild"`
+	// Error says why there is no rebuild to tell of.
+	Error string `json:"error,omitempty"`
+}
+
+// rebuilds are the result.
+type rebuilds struct {
+	Nodes []nodeRebuild `json:"nodes"`
+}
+
+// verdict is [process.ErrTold] if not all went well.
+func (r rebuilds) verdict(cancelled bool) error {
+	want := projections.RebuildDone
+	if cancelled {
+		want = projections.RebuildCancelled
+	}
+	for _, n := range r.Nodes {
+		if n.Rebuild == nil || n.Rebuild.State != want {
+			return process.ErrTold
+		}
+	}
+	return nil
+}
+
+// Text writes it for people.
+func (r rebuilds) Text(w io.Writer) error {
+	for _, n := range r.Nodes {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", n.Node, n.text()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n nodeRebuild) text() string {
+	if n.Rebuild == nil {
+		return n.Error
+	}
+	r := *n.Rebuild
+	text := string(r.State)
+	switch r.State {
+	case projections.RebuildDone:
+		text = fmt.Sprintf("rebuilt, swapped at position %d in %.1f ms", r.Position, r.SwapSeconds*1000)
+	case projections.RebuildCancelled:
+		text += fmt.Sprintf(" at position %d of %d", r.Position, r.End)
+	}
+	if r.Error != "" {
+		return text + ": " + r.Error
+	}
+	return text + differed(r.Differs) + kept(r.Kept)
+}
+
+func differed(collections []string) string {
+	if len(collections) == 0 {
+		return ""
+	}
+	return "; the digests differed for " + strings.Join(collections, ", ")
+}
+
+func kept(file string) string {
+	if file == "" {
+		return ""
+	}
+	return "; the old file is kept as " + file
+}
