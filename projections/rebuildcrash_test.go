@@ -72,8 +72,8 @@ func TestACrashLeavesAFileThatServes(t *testing.T) {
 	if err := os.Remove(dir + "/want.db"); err != nil {
 		t.Fatal(err)
 	}
-	for round := range 8 {
-		after := time.Duration(rand.IntN(400)) * time.Millisecond
+	for round := range 5 {
+		after := time.Duration(rand.IntN(300)) * time.Millisecond
 		r.killAfter(dir, after)
 		n := r.node(dir, 0)
 		if n.Position() > end || n.Position() == 0 {
