@@ -30,8 +30,8 @@ func rebuildEvents(t *testing.T) int {
 	return n
 }
 
-// fill imports users.
-func fill(t *testing.T, url string, n int) {
+// importUsers imports n users.
+func importUsers(t *testing.T, url string, n int) {
 	t.Helper()
 	for n > 0 {
 		lines := make([]string, min(n, 5000))
@@ -64,7 +64,7 @@ type rebuilt struct {
 // goes back in time, no write is lost. Then it kills one in the middle of a rebuild.
 func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	n := rebuildEvents(t)
-	fill(t, c.WriteURLs()[0], n)
+	importUsers(t, c.WriteURLs()[0], n)
 	equalRows(t, c)
 	l := startLoad(t, c.URL)
 	readers := startReaders(t, c.ReadURLs())

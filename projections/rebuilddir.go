@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
 )
 
 // Rebuilt is a stopped node's projection that was built anew.
@@ -82,7 +83,8 @@ func (b *builder) rebuildDir(ctx context.Context, serving string, options Option
 // comparable opens the old file and tells what it holds, or why that says nothing of
 // what the log gives.
 func (b *builder) comparable(ctx context.Context, serving string, options Options) (old Built, err error) {
-	g, err := openGeneration(ctx, serving, options.Collections, options.Logger)
+	undeclared := new(collections.Set) // the old file keeps its columns
+	g, err := openGeneration(ctx, serving, undeclared, options.Logger)
 	if err != nil {
 		return Built{}, err
 	}
