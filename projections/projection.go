@@ -55,9 +55,10 @@ type Projection struct {
 	digests   map[string]Summary
 	summaryAt events.Position // what digests belong to
 	topicID   string
-	refused   error // why the worker stopped for good
-	failing   error // why it is trying again
-	rebuild   *rebuild
+	refused   error          // why the worker stopped for good
+	failing   error          // why it is trying again
+	rebuild   *rebuild       // the last
+	rebuilds  sync.WaitGroup // of the one that runs or puts away what it replaced
 	closing   chan struct{}
 }
 
@@ -72,7 +73,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGeneration(ctx, path, options.Collections, options.Logger)
+	g, err := openGeneration(ctx, path, options.Collections, p.options.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +104,8 @@ func (p *Projection) Close() error {
 	p.mu.Unlock()
 	if r != nil {
 		r.cancel(errClosed)
-		<-r.ended
 	}
+	p.rebuilds.Wait()
 	return p.serving.Load().close()
 }
 

@@ -112,7 +112,7 @@ type rebuild struct {
 	cancel   context.CancelCauseFunc
 	progress progress
 	settled  chan struct{} // closed once its outcome is known
-	ended    chan struct{} // closed once nothing of it is under way
+	cleared  chan struct{} // closed once another may start
 
 	mu     sync.Mutex
 	status RebuildStatus
@@ -134,18 +134,17 @@ func (p *Projection) StartRebuild(options RebuildOptions) error {
 	if p.closed() {
 		return errClosed
 	}
-	if p.rebuild != nil && !over(p.rebuild.ended) {
+	if p.rebuild != nil && !over(p.rebuild.cleared) {
 		return ErrRebuilding
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r := &rebuild{options: options, cancel: cancel, settled: make(chan struct{}), ended: make(chan struct{})}
+	r := &rebuild{options: options, cancel: cancel, settled: make(chan struct{}), cleared: make(chan struct{})}
 	r.status = RebuildStatus{State: RebuildRunning, StartedAt: time.Now().UTC()}
 	p.rebuild = r
-	go func() {
-		defer close(r.ended)
+	p.rebuilds.Go(func() {
 		defer cancel(nil)
 		p.runRebuild(ctx, r)
-	}()
+	})
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	if err := errors.Join(err, old.close(), p.folder.tidy()); err != nil {
 		log.Warn("could not put away the file that was replaced", "error", err)
 	}
+	close(r.cleared)
 }
 
 // settle notes the outcome.
@@ -53,6 +54,9 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(r.settled)
+	if !swapped {
+		close(r.cleared)
+	}
 	now := time.Now().UTC()
 	r.status.EndedAt = &now
 	r.status.Position = r.progress.position()
