@@ -168,7 +168,7 @@ func (p *Projection) Rebuild() (status RebuildStatus, any bool) {
 	defer r.mu.Unlock()
 	if status = r.status; status.State == RebuildRunning {
 		status.Position = r.progress.position()
-		status.End, status.Rate = max(p.Position(), status.Position), r.progress.speed().Rate
+		status.End, status.Rate = max(p.Position(), status.Position), r.progress.speed()
 	}
 	return status, true
 }
