@@ -26,9 +26,27 @@ func (n *Node) registerMetrics() {
 	counter("clusterlite_barriers_total", "Barriers appended, each for all requests that waited for one.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
 	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })
 	gauge("clusterlite_projection_stopped", "1 once the projection has stopped for good.", func() float64 { return bit(n.Model.Err() != nil) })
+	n.registerRebuild(gauge)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; its labels say what runs."}, []string{"node", "role", "version"})
 	info.WithLabelValues(n.NodeID, n.Role, process.Version()).Set(1)
 	n.Registry.MustRegister(info, sizes{n.Model})
+}
+
+// registerRebuild tells Prometheus of the rebuild that runs, or of the last one.
+func (n *Node) registerRebuild(gauge func(name, help string, value func() float64)) {
+	for _, state := range []projections.RebuildState{projections.RebuildRunning, projections.RebuildDone, projections.RebuildFailed, projections.RebuildCancelled} {
+		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "clusterlite_rebuild", Help: "1 for the state of the rebuild that runs, or of the last one.",
+			ConstLabels: prometheus.Labels{"state": string(state)},
+		}, func() float64 {
+			r, any := n.Model.Rebuild()
+			return bit(any && r.State == state)
+		}))
+	}
+	gauge("clusterlite_rebuild_position", "Records that the rebuild which runs, or the last one, has applied.", func() float64 {
+		r, _ := n.Model.Rebuild()
+		return float64(r.Position)
+	})
 }
 
 func bit(b bool) float64 {

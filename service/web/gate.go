@@ -51,6 +51,9 @@ func newOverload(l Limits, registry *prometheus.Registry) *overload {
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "clusterlite_http_requests_waiting", Help: "Requests that wait for a place.",
 	}, func() float64 { return float64(o.reads.waiting.Load() + o.writes.waiting.Load()) })
+	for _, lack := range []string{lackRoom, lackTime, lackMemory} {
+		o.rejected.WithLabelValues(lack) // so that it is there from the start
+	}
 	registry.MustRegister(o.rejected, waiting)
 	return o
 }
@@ -97,6 +100,13 @@ func (o *overload) serve(c echo.Context, a *account, most int64, next echo.Handl
 	return err
 }
 
+// What there may be not enough of, as the metric names it.
+const (
+	lackRoom   = "room in the queue"
+	lackTime   = "time to wait longer"
+	lackMemory = "memory"
+)
+
 // errBusy is returned if there is too much to do.
 type errBusy struct{ lack string }
 
@@ -128,12 +138,12 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	if !g.places.TryAcquire(1) {
 		defer g.waiting.Add(-1)
 		if g.waiting.Add(1) > g.queue {
-			return nil, &errBusy{"room in the queue"}
+			return nil, &errBusy{lackRoom}
 		}
 		wait, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if g.places.Acquire(wait, 1) != nil {
-			return nil, lacking(ctx, "time to wait longer")
+			return nil, lacking(ctx, lackTime)
 		}
 	}
 	return sync.OnceFunc(func() { g.places.Release(1) }), nil

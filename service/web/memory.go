@@ -27,7 +27,7 @@ func (a *account) take(ctx context.Context, n int64) error {
 		wait, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if a.memory.Acquire(wait, n) != nil {
-			return lacking(ctx, "memory")
+			return lacking(ctx, lackMemory)
 		}
 	}
 	a.taken += n
