@@ -1,0 +1,129 @@
+// Package history holds what concurrent clients asked of a store and what they were
+// told, and checks whether a store that keeps its promises could have said so.
+package history
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Kind is what a client asks for.
+type Kind int
+
+// The kinds.
+const (
+	Create Kind = iota
+	Replace
+	Patch
+	Delete
+	// Read reads one entity by its id.
+	Read
+	// Find looks for the entity that holds an e-mail address.
+	Find
+)
+
+// String is the kind's name.
+func (k Kind) String() string {
+	return [...]string{"create", "replace", "patch", "delete", "read", "find"}[k]
+}
+
+// An Outcome is what a client was told.
+type Outcome int
+
+// The outcomes.
+const (
+	// Unknown: the client can't tell. It may take effect at any later time, or never.
+	Unknown Outcome = iota
+	// Done: it was done, or read.
+	Done
+	// Missing: there is no such entity.
+	Missing
+	// Taken: another entity holds the e-mail address.
+	Taken
+	// Mismatch: the entity has another version than was demanded.
+	Mismatch
+)
+
+// String is the outcome's name.
+func (o Outcome) String() string {
+	return [...]string{"unknown", "done", "missing", "taken", "mismatch"}[o]
+}
+
+// An Entity is one as clients see it. The zero Entity stands for none.
+type Entity struct {
+	ID          string
+	Version     int64
+	Email, Name string
+}
+
+// An Operation is one request and its answer, or all the requests that a client sent
+// with one idempotency key until it had an answer. Requests that were answered as not
+// done, and reads without an answer, say nothing and belong in no history.
+type Operation struct {
+	Client int
+	// Group names the entities that this one may meet: those that share a pool of e-mail
+	// addresses. No operation touches two groups, so each can be checked by itself.
+	Group string
+	Kind  Kind
+	// ID is the entity's; empty for Create and Find.
+	ID string
+	// Email and Name are what is written; an empty one is left alone by a Patch. For Find,
+	// Email is what is looked for.
+	Email, Name string
+	// Match is the version that the client demands (If-Match); zero if none.
+	Match int64
+	// Start is when the first request was sent, End when the last answer was there; both
+	// on one clock that only goes forward.
+	Start, End time.Duration
+
+	Outcome Outcome
+	// Entity is what the answer showed; for Mismatch only its version.
+	Entity Entity
+	// Position is the position that the answer named: of the event that a write left, of
+	// the state that a read saw. Zero if that is not known.
+	Position int64
+	// Fresh tells that the answer had to show all that was acknowledged before Start. A
+	// read that is not fresh, and a refusal that is not, is only held to its position.
+	Fresh bool
+	// Node is the process that answered, if the client knows. A process that was started
+	// again without its data is another one.
+	Node string
+}
+
+// write tells whether the operation changes anything when it is done.
+func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
+
+// String is the operation in a line.
+func (o Operation) String() string {
+	s := fmt.Sprintf("%9.3fs–", o.Start.Seconds())
+	if o.Outcome != Unknown {
+		s += fmt.Sprintf("%.3fs", o.End.Seconds())
+	}
+	s += fmt.Sprintf(" client %d %s %s", o.Client, o.Kind, short(o.ID))
+	if o.Email != "" {
+		s += " email=" + o.Email
+	}
+	if o.Name != "" {
+		s += " name=" + o.Name
+	}
+	if o.Match != 0 {
+		s += fmt.Sprintf(" if-match=%d", o.Match)
+	}
+	s += " → " + o.Outcome.String()
+	if o.Entity != (Entity{}) {
+		s += fmt.Sprintf(" {%s v%d %s %s}", short(o.Entity.ID), o.Entity.Version, o.Entity.Email, o.Entity.Name)
+	}
+	if o.Position != 0 {
+		s += fmt.Sprintf(" at %d", o.Position)
+	}
+	if o.Node != "" {
+		s += " by " + o.Node
+	}
+	if !o.Fresh {
+		s += " (not fresh)"
+	}
+	return s
+}
+
+// short is the end of a UUID: the random part.
+func short(id string) string { return id[max(0, len(id)-6):] }

@@ -1,0 +1,102 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// atPositions checks that all answers about an entity that name positions tell of one
+// log: that the entity at a position is the same whoever tells it and when, that its
+// versions only grow, that a version is there from the position that its write was
+// acknowledged with and not before, and that what was deleted stays so. It holds for
+// reads of every consistency, on every node.
+func atPositions(name string, group []Operation) []string {
+	entities := map[string][]Operation{}
+	for _, o := range group {
+		// A refusal names where its node was when it answered, not what it saw; and who
+		// finds nobody has met no entity.
+		told := o.Outcome == Done || o.Outcome == Missing && o.Kind == Read
+		id := cmp.Or(o.ID, o.Entity.ID)
+		if told && o.Position != 0 && id != "" {
+			entities[id] = append(entities[id], o)
+		}
+	}
+	var violations []string
+	for _, told := range entities {
+		slices.SortFunc(told, func(a, b Operation) int {
+			return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Entity.Version, b.Entity.Version))
+		})
+		var l life
+		for _, o := range told {
+			if why := l.tell(o); why != "" {
+				violations = append(violations, fmt.Sprintf("group %s: %s:\n  %s\n  %s", name, why, l.last, o))
+				break
+			}
+		}
+	}
+	return violations
+}
+
+// A life is what answers have told of one entity up to a position.
+type life struct {
+	last       Operation
+	told, gone bool
+}
+
+// tell takes the next answer, at the last position or a later one. It says why it can't
+// be true, if it can't.
+func (l *life) tell(o Operation) string {
+	living, lived := o.Entity.Version > 0, l.last.Entity.Version > 0
+	same := l.told && l.last.Position == o.Position
+	switch {
+	case same && o.Entity != l.last.Entity:
+		return "it differs at one position"
+	case l.gone && living:
+		return "it was gone, and lives at a later position"
+	case l.gone && o.Kind == Delete:
+		return "it was gone before the position that its deletion was acknowledged with"
+	case living && lived && o.Entity.Version < l.last.Entity.Version:
+		return "its version goes back while the position grows"
+	case living && lived && o.Entity.Version == l.last.Entity.Version && o.Entity != l.last.Entity:
+		return "one version has two contents"
+	case living && lived && o.write() && !same && o.Entity.Version == l.last.Entity.Version:
+		return "a version was there before the position that its write was acknowledged with"
+	}
+	l.gone = l.gone || o.Kind == Delete || lived && !living
+	l.last, l.told = o, true
+	return ""
+}
+
+// neverBack checks that a node that has answered at a position answers what is asked
+// later at no earlier one.
+func neverBack(operations []Operation) []string {
+	nodes := map[string][]Operation{}
+	for _, o := range operations {
+		if o.Node != "" && o.Position != 0 && !o.write() {
+			nodes[o.Node] = append(nodes[o.Node], o)
+		}
+	}
+	var violations []string
+	for node, asked := range nodes {
+		answered := slices.Clone(asked)
+		slices.SortFunc(asked, func(a, b Operation) int { return cmp.Compare(a.Start, b.Start) })
+		slices.SortFunc(answered, func(a, b Operation) int { return cmp.Compare(a.End, b.End) })
+		var furthest Operation
+		i := 0
+		for _, o := range asked {
+			for ; i < len(answered) && answered[i].End < o.Start; i++ {
+				if answered[i].Position > furthest.Position {
+					furthest = answered[i]
+				}
+			}
+			if o.Position < furthest.Position {
+				violations = append(violations, fmt.Sprintf("node %s went back from position %d to %d within %s:\n  %s\n  %s",
+					node, furthest.Position, o.Position, (o.Start-furthest.End).Round(time.Millisecond), furthest, o))
+				break
+			}
+		}
+	}
+	return violations
+}
