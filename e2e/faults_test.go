@@ -197,7 +197,7 @@ func killLeader(t *testing.T, c *cluster.Cluster) {
 	l := startLoad(t, c.URL)
 	for range 2 {
 		l.progress(50)
-		leader := leaderOf(t, c)
+		leader := c.Kafka.Leader()
 		t.Logf("kill broker %d", leader)
 		c.Kafka.Kill(leader)
 		l.progress(50)
@@ -205,25 +205,6 @@ func killLeader(t *testing.T, c *cluster.Cluster) {
 	}
 	l.progress(50)
 	l.end(c)
-}
-
-func leaderOf(t *testing.T, c *cluster.Cluster) int {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.ConsumeTopics("clusterlite.events"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for ctx.Err() == nil {
-		if leader, _, err := client.PartitionLeader("clusterlite.events", 0); err == nil && leader > 0 {
-			return int(leader)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("nobody leads the log")
-	return 0
 }
 
 // secondProcess starts the program on a folder that is in use.

@@ -15,13 +15,20 @@ type Cluster struct {
 	Server *Process
 	// Commands and Queries are the services behind Nginx, if there are any.
 	Commands, Queries []*Process
+	// Nginx is in front of the services, if there are any.
+	Nginx *Process
 	// Kafka is the broker's cluster, if it is a real one.
 	Kafka *Kafka
 	// Brokers is the bootstrap list.
 	Brokers string
 
-	t testing.TB
+	t        testing.TB
+	settings []Setting
 }
+
+// A Setting changes the environment of the services by its own rule. It is called for
+// each with its name, before the service is started.
+type Setting func(service string, env map[string]string)
 
 // Serve starts one process with an embedded broker.
 func Serve(t testing.TB) *Cluster {
@@ -58,9 +65,9 @@ func Embedded(t testing.TB) *Cluster {
 
 // OnKafka starts two command and three query services behind Nginx, on three brokers of
 // Apache Kafka.
-func OnKafka(t testing.TB) *Cluster {
+func OnKafka(t testing.TB, settings ...Setting) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, Kafka: startKafka(t, 3)}
+	c := &Cluster{t: t, Kafka: startKafka(t, 3), settings: settings}
 	c.Brokers = c.Kafka.Bootstrap
 	c.services(2, 3)
 	return c
@@ -80,18 +87,23 @@ func (c *Cluster) services(commands, queries int) {
 	for _, p := range append(c.Commands[:commands:commands], c.Queries...) {
 		p.AwaitReady()
 	}
-	c.URL = startNginx(c.t, c.Queries, c.Commands)
+	c.Nginx = startNginx(c.t, c.Queries, c.Commands)
+	c.URL = c.Nginx.URL
 }
 
 func (c *Cluster) service(role string, i int) *Process {
 	c.t.Helper()
 	api, admin := address(c.t), address(c.t)
 	name := fmt.Sprintf("%s-%d", role, i)
-	p := newProcess(c.t, name, Binary(c.t, "clusterlite-"+role), map[string]string{
+	env := map[string]string{
 		"CLUSTERLITE_NODE_ID": name, "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
 		"CLUSTERLITE_KAFKA_BROKERS": c.Brokers, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
 		"CLUSTERLITE_LOG_FORMAT": "json", "CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
-	})
+	}
+	for _, set := range c.settings {
+		set(name, env)
+	}
+	p := newProcess(c.t, name, Binary(c.t, "clusterlite-"+role), env)
 	p.URL, p.Admin = "http://"+api, "http://"+admin
 	return p
 }

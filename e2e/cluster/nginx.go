@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// startNginx runs the shipped nginx.conf with its site lines replaced, and gives its
-// URL.
-func startNginx(t testing.TB, queries, commands []*Process) string {
+// startNginx runs the shipped nginx.conf with its site lines replaced.
+func startNginx(t testing.TB, queries, commands []*Process) *Process {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
@@ -29,12 +28,13 @@ func startNginx(t testing.TB, queries, commands []*Process) string {
 		t.Fatalf("nginx -t: %v\n%s", err, out)
 	}
 	p := newProcess(t, "nginx", binary, nil, "-p", dir, "-c", path, "-g", "daemon off; master_process off;")
+	p.URL = "http://" + listen
 	p.Start()
 	for end := time.Now().Add(readyWithin); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", listen)
 		if err == nil {
 			_ = c.Close()
-			return "http://" + listen
+			return p
 		}
 		if time.Now().After(end) || p.Exited() {
 			t.Fatalf("nginx does not listen: %v", err)

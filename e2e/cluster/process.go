@@ -152,14 +152,15 @@ func (p *Process) AwaitReady() {
 		if p.Exited() {
 			p.t.Fatalf("%s ended before it was ready", p.Name)
 		}
-		if said = p.readyz(); said == "" {
+		if said = p.NotReady(); said == "" {
 			return
 		}
 	}
 	p.t.Fatalf("%s is not ready after %s: %s", p.Name, readyWithin, said)
 }
 
-func (p *Process) readyz() string {
+// NotReady tells why the process is not ready, and is empty if it is.
+func (p *Process) NotReady() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/readyz", nil)

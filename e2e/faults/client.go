@@ -1,0 +1,141 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/history"
+)
+
+// think is how long a client pauses between operations, at most.
+const think = 20 * time.Millisecond
+
+// A client does one operation after the other, through Nginx or straight to a service.
+type client struct {
+	id    int
+	round *round
+	rng   *rand.Rand
+	sender
+}
+
+// work does operations on groups of its team until the round ends.
+func (c *client) work(t *team) {
+	defer c.close()
+	for n := 0; !c.round.over(); n++ {
+		g := t.group()
+		o := g.choose(c.rng, fmt.Sprintf("c%d.%d", c.id, n))
+		o.Client = c.id
+		if o.Kind == history.Read || o.Kind == history.Find {
+			c.read(g, o)
+		} else {
+			c.write(g, o)
+		}
+		time.Sleep(time.Duration(c.rng.Int64N(int64(think))))
+	}
+}
+
+// consistency is what a client asks for; empty means that it asks for nothing.
+func (c *client) consistency() string {
+	dice := c.rng.IntN(100)
+	switch {
+	case dice < 15:
+		return "eventual"
+	case dice < 30:
+		return ""
+	case dice < 45 || c.round.fault.deposes && dice < 80:
+		return "linearizable"
+	}
+	return "strong"
+}
+
+// fresh tells whether an answer of a consistency must show all that was acknowledged. A
+// leader that was deposed, and is alive, may be asked for the end of the log before it
+// knows: that is what strong leaves open, and linearizable does not.
+func (c *client) fresh(label string) bool {
+	return label == "linearizable" || label == "strong" && !c.round.fault.deposes
+}
+
+func asking(consistency string) []string {
+	if consistency == "" {
+		return nil
+	}
+	return []string{"Clusterlite-Consistency: " + consistency}
+}
+
+func (c *client) read(g *group, o history.Operation) {
+	url, node := c.route(c.round.run.cluster.Queries)
+	// A process that was started without its data while it was asked may be either.
+	before := c.round.run.generation(node)
+	asked := c.consistency()
+	o.Start = c.round.run.now()
+	a := c.send(url, o, asking(asked)...)
+	o.End = c.round.run.now()
+	if a.meaning == told && asked != "" && a.label != asked {
+		a = answer{meaning: wrong, said: fmt.Sprintf("%s: asked for %s, given %q", o, asked, a.label)}
+	}
+	if !c.round.tell(a) {
+		return
+	}
+	o.Outcome, o.Entity, o.Position, o.Fresh = a.outcome, a.entity, a.position, c.fresh(a.label)
+	if after := c.round.run.generation(node); node != nil && after == before {
+		o.Node = fmt.Sprintf("%s.%d", node.Name, after)
+	}
+	c.round.record(g, o)
+}
+
+// route chooses between Nginx, half the time, and one of the services. The process is
+// nil if Nginx chooses it.
+func (c *client) route(services []*cluster.Process) (string, *cluster.Process) {
+	if c.rng.IntN(2) == 0 {
+		return c.round.run.cluster.URL, nil
+	}
+	p := services[c.rng.IntN(len(services))]
+	return p.URL, p
+}
+
+// write does a write: once, or under an idempotency key until it is told an outcome.
+func (c *client) write(g *group, o history.Operation) {
+	asked := "strong"
+	if c.round.fault.deposes || c.rng.IntN(4) == 0 {
+		asked = "linearizable"
+	}
+	headers := asking(asked)
+	keyed := c.rng.IntN(3) == 0
+	if keyed {
+		headers = append(headers, "Idempotency-Key: "+g.name+"."+o.Name+fmt.Sprint(c.round.run.now()))
+	}
+	// The operation as it is if no request gets an answer.
+	open := o
+	open.Start = c.round.run.now()
+	doubt := false
+	for attempt := 1; ; attempt++ {
+		url, _ := c.route(c.round.run.cluster.Commands)
+		o.Start = c.round.run.now()
+		a := c.send(url, o, headers...)
+		o.End = c.round.run.now()
+		isTold := c.round.tell(a)
+		if isTold {
+			o.Outcome, o.Entity, o.Fresh = a.outcome, a.entity, c.fresh(asked)
+			if a.outcome == history.Done {
+				o.Position = a.position
+				o.Start = open.Start
+				c.round.record(g, o)
+				return
+			}
+			// A refusal tells of its own request alone. An earlier one that is unknown may
+			// still be on its way.
+			c.round.record(g, o)
+			break
+		}
+		doubt = doubt || a.meaning == unknown || a.meaning == inFlight || a.meaning == wrong
+		if !keyed || !doubt && attempt == 3 || c.round.pressing() {
+			break
+		}
+		time.Sleep(50*time.Millisecond + time.Duration(c.rng.Int64N(int64(200*time.Millisecond))))
+	}
+	if doubt {
+		c.round.record(g, open)
+	}
+}

@@ -1,0 +1,100 @@
+package faults
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A disk is a file system of its own, in a file, that can be filled and frozen.
+type disk struct {
+	t   testing.TB
+	dir string
+}
+
+// diskSize is as much as the read model of a run of some hours needs.
+const diskSize = 2 << 30
+
+// newDisk makes and mounts a disk. It needs root.
+func newDisk(t testing.TB) *disk {
+	t.Helper()
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, diskSize); err != nil { // sparse: it takes what is used
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-E", "lazy_itable_init=1", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("a disk to break needs root and a loop device: %v: %v: %s", command, err, out)
+		}
+	}
+	d := &disk{t, dir}
+	t.Cleanup(func() {
+		_ = exec.Command("fsfreeze", "-u", dir).Run() // in case that it is frozen
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			t.Errorf("unmount %s: %v: %s", dir, err, out)
+		}
+	})
+	return d
+}
+
+// fill leaves no byte free.
+func (d *disk) fill() {
+	f, err := os.Create(filepath.Join(d.dir, "ballast"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(d.dir, &s); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, max(1, int64(s.Bavail)-8)*s.Bsize); err != nil {
+		d.t.Fatal(err)
+	}
+	for block := make([]byte, 1<<12); err == nil; _, err = f.Write(block) {
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		d.t.Fatal(err)
+	}
+}
+
+// empty takes away what fill put there.
+func (d *disk) empty() {
+	if err := os.Remove(filepath.Join(d.dir, "ballast")); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// freeze makes everyone who writes wait, until thaw.
+func (d *disk) freeze() { d.run("-f") }
+func (d *disk) thaw()   { d.run("-u") }
+
+func (d *disk) run(option string) {
+	if out, err := exec.Command("fsfreeze", option, d.dir).CombinedOutput(); err != nil {
+		d.t.Errorf("fsfreeze %s: %v: %s", option, err, out)
+	}
+}
+
+func (r *round) fillDisk() {
+	r.run.disk.fill()
+	r.pause(2*time.Second, 5*time.Second)
+	r.run.disk.empty()
+}
+
+// hangDisk makes the disk slow, the one way that needs no device mapper: it hangs for
+// most of the time.
+func (r *round) hangDisk() {
+	for range 10 {
+		r.run.disk.freeze()
+		r.pause(100*time.Millisecond, 800*time.Millisecond)
+		r.run.disk.thaw()
+		r.pause(10*time.Millisecond, 50*time.Millisecond)
+	}
+}

@@ -1,0 +1,89 @@
+package faults
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+// A Fault is one way to break the cluster.
+type Fault struct {
+	// Name is what the report calls it.
+	Name string
+	// deposes tells that a broker may be left alive that led the log and does not know
+	// that it no longer does. Then strong reads, and refusals that rest on them, may be
+	// old; only linearizable ones are held to be fresh.
+	deposes bool
+	// slow tells that the fault takes long, so that once in a round is enough.
+	slow bool
+	// inject breaks something, waits, and mends what is not to mend itself.
+	inject func(*round)
+}
+
+// times is how often the fault is injected in a round.
+func (f Fault) times() int {
+	if f.slow {
+		return 1
+	}
+	return 2
+}
+
+// all are the faults.
+var all = []Fault{
+	{Name: "none", inject: func(r *round) { r.pause(0, time.Second) }},
+
+	{Name: "SIGKILL of a command service", inject: func(r *round) { r.kill(r.anyCommand()) }},
+	{Name: "SIGKILL of a query service", inject: func(r *round) { r.kill(r.anyQuery()) }},
+	{Name: "SIGKILL of all services at once", inject: func(r *round) { r.kill(r.run.services()...) }},
+	{Name: "SIGKILL of Nginx", inject: func(r *round) { r.kill(r.run.cluster.Nginx) }},
+	{Name: "SIGSTOP and SIGCONT of a command service", inject: func(r *round) { r.stop(r.anyCommand()) }},
+	{Name: "SIGSTOP and SIGCONT of a query service", inject: func(r *round) { r.stop(r.anyQuery()) }},
+	{Name: "data folder of a command service gone", inject: func(r *round) { r.lose(r.anyCommand()) }},
+	{Name: "data folder of a query service gone", inject: func(r *round) { r.lose(r.anyQuery()) }},
+
+	{Name: "SIGKILL of the leading broker", slow: true, inject: func(r *round) { r.killBroker(r.leader()) }},
+	{Name: "SIGKILL of another broker", slow: true, inject: func(r *round) { r.killBroker(r.follower()) }},
+	{Name: "SIGKILL of two brokers at once", slow: true, inject: (*round).killTwoBrokers},
+	{Name: "SIGSTOP and SIGCONT of the leading broker", slow: true, deposes: true, inject: func(r *round) { r.stopBroker(r.leader()) }},
+	{Name: "SIGSTOP and SIGCONT of another broker", slow: true, deposes: true, inject: func(r *round) { r.stopBroker(r.follower()) }},
+
+	{Name: "full disk of a query service", inject: (*round).fillDisk},
+	{Name: "disk of a query service that hangs", inject: (*round).hangDisk},
+}
+
+func (r *round) anyCommand() *cluster.Process {
+	return r.run.cluster.Commands[r.run.rng.IntN(len(r.run.cluster.Commands))]
+}
+
+func (r *round) anyQuery() *cluster.Process {
+	return r.run.cluster.Queries[r.run.rng.IntN(len(r.run.cluster.Queries))]
+}
+
+// kill kills processes at once, and starts them again after a while.
+func (r *round) kill(processes ...*cluster.Process) {
+	for _, p := range processes {
+		p.Signal(syscall.SIGKILL)
+	}
+	for _, p := range processes {
+		p.Kill() // waits
+	}
+	r.pause(0, 2*time.Second)
+	for _, p := range processes {
+		p.Start()
+	}
+}
+
+// stop halts a process for a while: to others it hangs.
+func (r *round) stop(p *cluster.Process) {
+	p.Signal(syscall.SIGSTOP)
+	r.pause(time.Second, 6*time.Second)
+	p.Signal(syscall.SIGCONT)
+}
+
+// lose kills a process and starts it again with nothing.
+func (r *round) lose(p *cluster.Process) {
+	p.Kill()
+	r.run.loseData(p)
+	p.Start()
+}

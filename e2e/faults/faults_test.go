@@ -1,0 +1,40 @@
+package faults_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/faults"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	cluster.Cleanup()
+	os.Exit(code)
+}
+
+// TestFaults breaks a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
+// CLUSTERLITE_FAULTS_SEED or a new one.
+func TestFaults(t *testing.T) {
+	given := os.Getenv("CLUSTERLITE_FAULTS_TIME")
+	if given == "" {
+		t.Skip("CLUSTERLITE_FAULTS_TIME is not set: see make faults")
+	}
+	run := &faults.Run{Seed: rand.Uint64N(1 << 32), Dir: os.Getenv("CLUSTERLITE_FAULTS_DIR")}
+	var err error
+	if run.Time, err = time.ParseDuration(given); err != nil {
+		t.Fatalf("CLUSTERLITE_FAULTS_TIME must be a duration such as 10m: %v", err)
+	}
+	if seed := os.Getenv("CLUSTERLITE_FAULTS_SEED"); seed != "" {
+		if run.Seed, err = strconv.ParseUint(seed, 10, 64); err != nil {
+			t.Fatalf("CLUSTERLITE_FAULTS_SEED must be a whole number: %v", err)
+		}
+	}
+	t.Logf("seed %d, for %s", run.Seed, run.Time)
+	report := run.Play(t)
+	t.Logf("\n%s", report.Markdown())
+}

@@ -1,0 +1,104 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/clusterlite/clusterlite/e2e/history"
+)
+
+const (
+	// pool is how many e-mail addresses the entities of a group share: few, so that they
+	// get in each other's way.
+	pool = 3
+	// groupSize is after how many operations a group is left alone: a check is quick on
+	// short histories, and exponential in what is unknown.
+	groupSize, groupUnknown = 150, 6
+)
+
+// A group is some entities that share a pool of addresses, and what its clients know of
+// them. Safe for concurrent use.
+type group struct {
+	name string
+
+	mu       sync.Mutex
+	versions map[string]int64 // id → the last version that anybody saw
+	ids      []string
+	used     int
+	unknown  int
+}
+
+func newGroup(name string) *group { return &group{name: name, versions: map[string]int64{}} }
+
+func (g *group) email(i int) string { return fmt.Sprintf("%s.%d@example.com", g.name, i) }
+
+// full tells whether the group has had enough.
+func (g *group) full() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.used >= groupSize || g.unknown >= groupUnknown
+}
+
+// note takes what an operation taught.
+func (g *group) note(o history.Operation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.used++
+	if o.Outcome == history.Unknown {
+		g.unknown++
+	}
+	if o.Entity.ID == "" {
+		return
+	}
+	if _, known := g.versions[o.Entity.ID]; !known {
+		g.ids = append(g.ids, o.Entity.ID)
+	}
+	g.versions[o.Entity.ID] = o.Entity.Version
+}
+
+func (g *group) known() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]string(nil), g.ids...)
+}
+
+// choose makes up an operation. Its name is new, so that it tells whose write is seen.
+func (g *group) choose(rng *rand.Rand, name string) history.Operation {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o := history.Operation{Group: g.name, Email: g.email(rng.IntN(pool))}
+	dice := rng.IntN(100)
+	switch {
+	case len(g.ids) == 0 && dice < 70 || dice < 20:
+		o.Kind, o.Name = history.Create, name
+		return o
+	case len(g.ids) == 0 || dice < 30:
+		o.Kind = history.Find
+		return o
+	}
+	// Mostly the newest ones: older ones are gone by now, which is worth a look at times.
+	newest := len(g.ids) - 1
+	o.ID = g.ids[newest-min(newest, int(rng.ExpFloat64()*pool))]
+	switch {
+	case dice < 60:
+		o.Kind, o.Email = history.Read, ""
+		return o
+	case dice < 82:
+		o.Kind = history.Patch
+		if rng.IntN(2) == 0 {
+			o.Email = ""
+		}
+		if o.Email == "" || rng.IntN(2) == 0 {
+			o.Name = name
+		}
+	case dice < 90:
+		o.Kind, o.Name = history.Replace, name
+	default:
+		o.Kind, o.Email = history.Delete, ""
+	}
+	if rng.IntN(5) < 2 {
+		o.Match = max(1, g.versions[o.ID]-int64(rng.IntN(4)/3))
+	}
+	return o
+}

@@ -1,0 +1,66 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Tally counts what came of one kind of fault.
+type Tally struct {
+	// Injected is how often the fault was injected.
+	Injected int
+	// Operations are those with an outcome, and those without (Unknown). Refused are
+	// requests that were answered as not done.
+	Operations, Unknown, Refused int
+	Violations                   int
+}
+
+func (t *Tally) add(other Tally) {
+	t.Injected += other.Injected
+	t.Operations += other.Operations
+	t.Unknown += other.Unknown
+	t.Refused += other.Refused
+	t.Violations += other.Violations
+}
+
+// A Report is what came of a run.
+type Report struct {
+	Seed uint64
+	Took time.Duration
+	// Tallies are by the fault's name.
+	Tallies map[string]*Tally
+}
+
+func (r *Report) add(fault string, t Tally) {
+	if r.Tallies == nil {
+		r.Tallies = map[string]*Tally{}
+	}
+	if r.Tallies[fault] == nil {
+		r.Tallies[fault] = &Tally{}
+	}
+	r.Tallies[fault].add(t)
+}
+
+// Markdown is the report as a table.
+func (r *Report) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Seed %d, %s.\n\n", r.Seed, r.Took.Round(time.Second))
+	row := func(cells ...any) { fmt.Fprintf(&b, "| %-46v | %8v | %10v | %7v | %7v | %10v |\n", cells...) }
+	row("fault", "injected", "operations", "unknown", "refused", "violations")
+	fmt.Fprintln(&b, "| --- | --: | --: | --: | --: | --: |")
+	var sum Tally
+	var names []string
+	for name, t := range r.Tallies {
+		names = append(names, name)
+		sum.add(*t)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		t := r.Tallies[name]
+		row(name, t.Injected, t.Operations, t.Unknown, t.Refused, t.Violations)
+	}
+	row("all", sum.Injected, sum.Operations, sum.Unknown, sum.Refused, sum.Violations)
+	return b.String()
+}

@@ -1,0 +1,157 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/history"
+)
+
+const (
+	teams, teamSize = 3, 3
+	// progress is how many operations the clients must get done before a fault, between
+	// two, and after the last.
+	progress = 150
+	// progressWithin is how long that may take once nothing is broken any more.
+	progressWithin = 90 * time.Second
+)
+
+// A round is clients at work, one kind of fault, and a check of what they were told.
+type round struct {
+	run    *Run
+	number int
+	fault  Fault
+
+	ending, last atomic.Bool
+	groupCount   atomic.Int64
+
+	mu         sync.Mutex
+	operations []history.Operation
+	groups     []*group
+	tally      Tally
+	violations []string
+}
+
+// A team is clients that work on one group at a time.
+type team struct {
+	round *round
+	mu    sync.Mutex
+	now   *group
+}
+
+// group gives the group to work on, a new one if the last has had enough.
+func (t *team) group() *group {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.now == nil || t.now.full() {
+		t.now = t.round.newGroup()
+	}
+	return t.now
+}
+
+func (r *round) newGroup() *group {
+	g := newGroup(fmt.Sprintf("%s%d", r.prefix(), r.groupCount.Add(1)))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.groups = append(r.groups, g)
+	return g
+}
+
+// prefix is how the e-mail addresses of the round start.
+func (r *round) prefix() string { return fmt.Sprintf("r%dg", r.number) }
+
+// over tells clients to begin nothing new; pressing tells them not even to try again.
+func (r *round) over() bool     { return r.ending.Load() }
+func (r *round) pressing() bool { return r.last.Load() }
+
+// violate notes what must not be.
+func (r *round) violate(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.violations = append(r.violations, fmt.Sprintf(format, args...))
+}
+
+// tell takes an answer, and tells whether it holds an operation's outcome.
+func (r *round) tell(a answer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch a.meaning {
+	case told:
+		return true
+	case wrong:
+		r.violations = append(r.violations, "an answer is wrong: "+a.said)
+	case refused:
+		r.tally.Refused++
+	}
+	return false
+}
+
+// record keeps an operation for the check.
+func (r *round) record(g *group, o history.Operation) {
+	g.note(o)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.operations = append(r.operations, o)
+	r.tally.Operations++
+	if o.Outcome == history.Unknown {
+		r.tally.Unknown++
+	}
+}
+
+// play lets the clients work, injects the fault, heals it, and checks.
+func (r *round) play() {
+	var clients sync.WaitGroup
+	for t := range teams {
+		team := &team{round: r}
+		for i := range teamSize {
+			c := &client{id: t*teamSize + i, round: r, rng: rand.New(rand.NewPCG(r.run.Seed, uint64(r.number*100+t*teamSize+i))), sender: newSender()}
+			clients.Go(func() { c.work(team) })
+		}
+	}
+	r.await(progress)
+	for range r.fault.times() {
+		r.fault.inject(r)
+		r.tally.Injected++
+		r.healthy()
+		r.await(progress)
+	}
+	r.ending.Store(true)
+	// Time for those that have no outcome yet.
+	patience := time.AfterFunc(2*writePatience, func() { r.last.Store(true) })
+	clients.Wait()
+	patience.Stop()
+	r.inspect()
+}
+
+// done is how many operations have an outcome.
+func (r *round) done() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tally.Operations - r.tally.Unknown
+}
+
+// await waits until the clients have got n more operations done.
+func (r *round) await(n int) {
+	from := r.done()
+	if !within(progressWithin, func() bool { return r.done() >= from+n }) {
+		r.violate("clients got only %d operations done within %s, with nothing broken", r.done()-from, progressWithin)
+	}
+}
+
+// pause waits between the given times.
+func (r *round) pause(least, most time.Duration) {
+	time.Sleep(least + time.Duration(r.run.rng.Int64N(int64(most-least))))
+}
+
+// within polls until something holds, and tells whether it came to hold in time.
+func within(d time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}

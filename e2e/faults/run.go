@@ -1,0 +1,96 @@
+// Package faults breaks a cluster in every way that it has, again and again, while
+// clients use it, and checks what the clients were told.
+package faults
+
+import (
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+// A Run is many rounds on one cluster.
+type Run struct {
+	// Seed decides which faults come when, and what clients ask for. What the machine
+	// makes of it, the order of concurrent requests, it does not decide.
+	Seed uint64
+	// Time is for how long new rounds are begun.
+	Time time.Duration
+	// Dir takes pages that show histories that are wrong. Empty means none.
+	Dir string
+
+	t       testing.TB
+	cluster *cluster.Cluster
+	disk    *disk
+	start   time.Time
+	rng     *rand.Rand
+	// strongest is the consistency of the last reads.
+	strongest string
+	// stuck tells that the cluster is not whole any more, and no round can begin.
+	stuck bool
+
+	mu          sync.Mutex
+	generations map[*cluster.Process]int
+}
+
+// Play starts a cluster and plays rounds on it.
+func (run *Run) Play(t testing.TB) Report {
+	t.Helper()
+	run.t, run.rng = t, rand.New(rand.NewPCG(run.Seed, 0))
+	run.generations, run.strongest = map[*cluster.Process]int{}, "linearizable"
+	run.disk = newDisk(t)
+	run.cluster = cluster.OnKafka(t, run.settings)
+	run.start = time.Now()
+	report := Report{Seed: run.Seed}
+	var deck []Fault
+	for n := 1; !run.stuck && time.Since(run.start) < run.Time; n++ {
+		if len(deck) == 0 {
+			deck = append(deck, all...)
+			run.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		}
+		r := &round{run: run, number: n, fault: deck[0]}
+		deck = deck[1:]
+		began := run.now()
+		r.play()
+		r.tally.Violations = len(r.violations)
+		report.add(r.fault.Name, r.tally)
+		t.Logf("%6.1fs round %d: %s: %+v, %.1fs", run.now().Seconds(), n, r.fault.Name, r.tally, (run.now() - began).Seconds())
+		for _, v := range r.violations {
+			t.Errorf("round %d, %s: %s", n, r.fault.Name, v)
+		}
+	}
+	report.Took = run.now()
+	return report
+}
+
+// settings gives the last query service the small disk, and makes writes give up before
+// their clients do.
+func (run *Run) settings(service string, env map[string]string) {
+	env["CLUSTERLITE_WRITE_WAIT"] = "5s"
+	if service == "query-3" {
+		env["CLUSTERLITE_DATA_DIR"] = run.disk.dir + "/data"
+	}
+}
+
+// now is the run's clock.
+func (run *Run) now() time.Duration { return time.Since(run.start) }
+
+// generation counts how often a process has lost its data.
+func (run *Run) generation(p *cluster.Process) int {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	return run.generations[p]
+}
+
+// loseData removes what a process has stored. It must not run.
+func (run *Run) loseData(p *cluster.Process) {
+	run.mu.Lock()
+	run.generations[p]++
+	run.mu.Unlock()
+	if err := os.RemoveAll(p.DataDir()); err != nil {
+		run.t.Errorf("remove the data of %s: %v", p.Name, err)
+	}
+}
