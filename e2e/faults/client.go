@@ -104,7 +104,7 @@ func (c *client) write(g *group, o history.Operation) {
 	headers := asking(asked)
 	keyed := c.rng.IntN(3) == 0
 	if keyed {
-		headers = append(headers, "Idempotency-Key: "+g.name+"."+o.Name+fmt.Sprint(c.round.run.now()))
+		headers = append(headers, "Idempotency-Key: "+g.name+"."+o.Name)
 	}
 	// The operation as it is if no request gets an answer.
 	open := o
@@ -129,8 +129,8 @@ func (c *client) write(g *group, o history.Operation) {
 			c.round.record(g, o)
 			break
 		}
-		doubt = doubt || a.meaning == unknown || a.meaning == inFlight || a.meaning == wrong
-		if !keyed || !doubt && attempt == 3 || c.round.pressing() {
+		doubt = doubt || a.meaning != refused
+		if !keyed || a.meaning == wrong || !doubt && attempt == 3 || c.round.pressing() {
 			break
 		}
 		time.Sleep(50*time.Millisecond + time.Duration(c.rng.Int64N(int64(200*time.Millisecond))))

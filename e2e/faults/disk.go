@@ -16,8 +16,8 @@ type disk struct {
 	dir string
 }
 
-// diskSize is as much as the read model of a run of some hours needs.
-const diskSize = 2 << 30
+// diskSize is several times what the read model of an hour of work needs.
+const diskSize = 512 << 20
 
 // newDisk makes and mounts a disk. It needs root.
 func newDisk(t testing.TB) *disk {
@@ -55,7 +55,7 @@ func (d *disk) fill() {
 	if err := syscall.Statfs(d.dir, &s); err != nil {
 		d.t.Fatal(err)
 	}
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, max(1, int64(s.Bavail)-8)*s.Bsize); err != nil {
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, max(1, int64(s.Bfree)-8)*s.Bsize); err != nil {
 		d.t.Fatal(err)
 	}
 	for block := make([]byte, 1<<12); err == nil; _, err = f.Write(block) {

@@ -36,6 +36,9 @@ type Run struct {
 	generations map[*cluster.Process]int
 }
 
+// shownAtMost is how many violations of a round are shown.
+const shownAtMost = 10
+
 // Play starts a cluster and plays rounds on it.
 func (run *Run) Play(t testing.TB) Report {
 	t.Helper()
@@ -58,7 +61,11 @@ func (run *Run) Play(t testing.TB) Report {
 		r.tally.Violations = len(r.violations)
 		report.add(r.fault.Name, r.tally)
 		t.Logf("%6.1fs round %d: %s: %+v, %.1fs", run.now().Seconds(), n, r.fault.Name, r.tally, (run.now() - began).Seconds())
-		for _, v := range r.violations {
+		for i, v := range r.violations {
+			if i == shownAtMost {
+				t.Errorf("round %d, %s: and %d more", n, r.fault.Name, len(r.violations)-i)
+				break
+			}
 			t.Errorf("round %d, %s: %s", n, r.fault.Name, v)
 		}
 	}

@@ -102,6 +102,8 @@ func TestGoodHistoriesAreAccepted(t *testing.T) {
 			refused(2, 3, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken).find(4, 5, "x", a1).rename(6, 7, 1, a2),
 		"an address goes from hand to hand": new(script).create(0, 1, a1).
 			add(2, 9, history.Operation{Kind: history.Patch, ID: "a", Email: "y", Outcome: history.Done, Entity: entity("a", 2, "y", "one")}).create(3, 8, b1),
+		"answers at one position": new(script).create(0, 9, a1).at(1).read(1, 2, a1).at(1).stale().
+			missing(10, 19, "a").at(2).stale().remove(10, 19, "a").at(2),
 		"a stale read shows a state that was": new(script).create(0, 1, a1).at(1).rename(2, 3, 0, a2).at(2).read(4, 5, a1).at(1).stale(),
 		"nodes are not of one mind": new(script).create(0, 1, a1).at(1).rename(2, 3, 0, a2).at(2).
 			read(4, 5, a2).at(2).by("n").stale().read(6, 7, a1).at(1).by("m").stale(),

@@ -26,7 +26,8 @@ func atPositions(name string, group []Operation) []string {
 	var violations []string
 	for _, told := range entities {
 		slices.SortFunc(told, func(a, b Operation) int {
-			return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Entity.Version, b.Entity.Version))
+			// The write first: the others saw what it left.
+			return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(order(b), order(a)))
 		})
 		var l life
 		for _, o := range told {
@@ -37,6 +38,13 @@ func atPositions(name string, group []Operation) []string {
 		}
 	}
 	return violations
+}
+
+func order(o Operation) int {
+	if o.write() {
+		return 1
+	}
+	return 0
 }
 
 // A life is what answers have told of one entity up to a position.
