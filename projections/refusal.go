@@ -1,6 +1,9 @@
 package projections
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Reason names why a projection refuses to go on. The words are stable.
 type Reason string
@@ -9,6 +12,8 @@ type Reason string
 const (
 	// RefusedTopic: the file was built from another topic.
 	RefusedTopic Reason = "other-topic"
+	// RefusedUnfit: the topic is set up so that it would lose events, or their order.
+	RefusedUnfit Reason = "unfit-topic"
 	// RefusedAhead: the file has applied more records than the log holds.
 	RefusedAhead Reason = "ahead-of-log"
 	// RefusedGap: the next record to apply was deleted from the log.
@@ -22,7 +27,8 @@ const (
 // remedy says what an operator does about each reason.
 var remedy = map[Reason]string{
 	RefusedTopic:  "If the topic was deleted and made again, its old events are gone: `clusterlite rebuild --data-dir` builds this node's folder from what the topic holds now. If the setting names the wrong topic or cluster, correct it.",
-	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the data folder: it may hold the only copy. To go on with what the log holds, build it again with `clusterlite rebuild --data-dir`, which keeps the old file.",
+	RefusedUnfit:  "Then start the node again.",
+	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the projection's files: they may be the only copy. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir`, which keeps the old file.",
 	RefusedGap:    "Start the node with a copy of another node's projection file that is further on, or put the missing records back. Retention of the topic must be unlimited.",
 	RefusedSchema: "Install the version that made the file, or build the folder again from the log with `clusterlite rebuild --data-dir`.",
 	RefusedFormat: "Install a newer version of ClusterLite and start it on the same data folder.",
@@ -38,5 +44,5 @@ type ErrRefused struct {
 
 // Error says what was found and what to do.
 func (e *ErrRefused) Error() string {
-	return fmt.Sprintf("%s: %s. %s", e.Reason, e.Detail, remedy[e.Reason])
+	return fmt.Sprintf("%s: %s. %s", e.Reason, strings.TrimSuffix(e.Detail, "."), remedy[e.Reason])
 }

@@ -63,7 +63,7 @@ func (p *Projection) fit(ctx context.Context) error {
 	info, err := p.options.Log.Prepare(ctx)
 	var unfit *eventlog.ErrTopicUnfit
 	if errors.As(err, &unfit) {
-		return &ErrRefused{Reason: RefusedTopic, Detail: err.Error()}
+		return &ErrRefused{Reason: RefusedUnfit, Detail: err.Error()}
 	}
 	if err != nil {
 		return err

@@ -91,6 +91,14 @@ func (c *Cluster) services(commands, queries int) {
 	c.URL = c.Nginx.URL
 }
 
+// AddQuery makes one more query service, which is not started yet and not behind Nginx.
+func (c *Cluster) AddQuery() *Process {
+	c.t.Helper()
+	p := c.service("query", len(c.Queries)+1)
+	c.Queries = append(c.Queries, p)
+	return p
+}
+
 func (c *Cluster) service(role string, i int) *Process {
 	c.t.Helper()
 	api, admin := address(c.t), address(c.t)

@@ -5,8 +5,10 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -68,10 +70,10 @@ func (p *Process) tail() string {
 	return string(b[max(0, len(b)-6000):])
 }
 
-// Output is all that the process has written so far.
+// Output is all that the process has written so far, in all of its runs.
 func (p *Process) Output() string {
 	b, err := os.ReadFile(p.output)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		p.t.Error(err)
 	}
 	return string(b)
@@ -143,6 +145,15 @@ func (p *Process) wait(atMost time.Duration) bool {
 
 // Exited reports whether the process has ended.
 func (p *Process) Exited() bool { return p.wait(0) }
+
+// AwaitExit waits until the process ends by itself, and gives its exit code.
+func (p *Process) AwaitExit() int {
+	p.t.Helper()
+	if !p.wait(readyWithin) {
+		p.t.Fatalf("%s does not end", p.Name)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
 
 // AwaitReady waits until the process says that it is ready.
 func (p *Process) AwaitReady() {

@@ -1,0 +1,353 @@
+package e2e_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// TestLogDamage breaks the log in ways that no node can mend. Each node that could
+// answer wrongly because of it refuses, says why and what to do, and what it says works.
+func TestLogDamage(t *testing.T) {
+	t.Run("topic made anew", topicMadeAnew)
+	t.Run("older log restored", olderLogRestored)
+	t.Run("records deleted from the front", recordsDeleted)
+	t.Run("record of a newer format", newerFormat)
+	t.Run("topic that forgets", forgetfulTopic)
+	t.Run("foreign and malformed records", malformedRecords)
+}
+
+// damaged is one process with its broker, and a query service beside it.
+func damaged(t *testing.T) (c *cluster.Cluster, query *cluster.Process) {
+	c = cluster.Serve(t)
+	query = c.AddQuery()
+	return c, query
+}
+
+// ready starts a process and waits until it has what was written.
+func ready(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
+	t.Helper()
+	p.Start()
+	p.AwaitReady()
+	position := suite.Target{URL: c.Server.URL}.Do(t, "GET", "/users?limit=1", "").Position(t)
+	eventually(t, p.Name+" reaches the end", func() bool { return p.Status().Position >= position })
+}
+
+// refuses checks that a process ends, and says why and what to do.
+func refuses(t *testing.T, p *cluster.Process, words ...string) {
+	t.Helper()
+	before := len(p.Output())
+	p.Start()
+	if code := p.AwaitExit(); code != 1 {
+		t.Errorf("%s ended with %d", p.Name, code)
+	}
+	says(t, p.Name, p.Output()[before:], words...)
+}
+
+// stops checks that a running process goes on reading what it has, unready, and says why.
+func stops(t *testing.T, p *cluster.Process, words ...string) {
+	t.Helper()
+	eventually(t, p.Name+" says "+words[0], func() bool { return strings.Contains(p.NotReady(), words[0]) })
+	says(t, p.Name, p.NotReady(), words...)
+	target := suite.Target{URL: p.URL}
+	target.Do(t, "GET", "/users", "").Problem(t, 503, "not-ready")
+	target.Do(t, "GET", "/users", "", "Clusterlite-Consistency: eventual").Want(t, 200)
+}
+
+func says(t *testing.T, who, said string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(said, w) {
+			t.Errorf("%s does not say %q: %s", who, w, said)
+		}
+	}
+}
+
+// moveAway does what a refusal advises.
+func moveAway(t *testing.T, p *cluster.Process) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.DataDir(), "projection*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no projection in %s: %v", p.DataDir(), err)
+	}
+	away := t.TempDir()
+	for _, f := range files {
+		if err := os.Rename(f, filepath.Join(away, filepath.Base(f))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func topicMadeAnew(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c, query := damaged(t)
+	suite.Target{URL: c.URL}.Create(t, "Ada")
+	ready(t, c, query)
+	client := kafka(t, c)
+	deleteTopic(t, client)
+	makeTopic(t, client, "retention.ms=-1")
+	stops(t, query, "other-topic", "move the projection's files away")
+	stops(t, c.Server, "other-topic")
+	suite.Target{URL: c.URL}.Do(t, "POST", "/users", suite.UserBody("Eve", suite.Email())).Problem(t, 503, "not-ready")
+	query.Kill()
+	refuses(t, query, "other-topic", "move the projection's files away")
+	c.Server.Stop()
+	refuses(t, c.Server, "other-topic")
+	moveAway(t, query)
+	moveAway(t, c.Server)
+	c.Server.Start()
+	c.Server.AwaitReady()
+	suite.Target{URL: c.URL}.Create(t, "Bob")
+	ready(t, c, query)
+	sameRows(t, c, query)
+}
+
+// sameRows compares what the two processes list.
+func sameRows(t *testing.T, c *cluster.Cluster, query *cluster.Process) {
+	t.Helper()
+	one, other := suite.Target{URL: c.URL}.All(t, 100), suite.Target{URL: query.URL}.All(t, 100)
+	if len(one) == 0 || len(one) != len(other) || one[0] != other[0] {
+		t.Errorf("one lists %v, the other %v", one, other)
+	}
+}
+
+func olderLogRestored(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c, query := damaged(t)
+	suite.Target{URL: c.URL}.Create(t, "Ada")
+	c.Server.Stop()
+	folder, backup := filepath.Join(c.Server.DataDir(), "broker"), filepath.Join(t.TempDir(), "broker")
+	if err := os.CopyFS(backup, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	c.Server.Start()
+	c.Server.AwaitReady()
+	suite.Target{URL: c.URL}.Create(t, "Bob")
+	ready(t, c, query)
+	c.Server.Stop()
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(folder, os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, c.Server, "ahead-of-log", "may be the only copy")
+	moveAway(t, c.Server)
+	c.Server.Start()
+	c.Server.AwaitReady()
+	stops(t, query, "ahead-of-log", "may be the only copy")
+	query.Kill()
+	refuses(t, query, "ahead-of-log")
+	moveAway(t, query)
+	ready(t, c, query)
+	sameRows(t, c, query)
+}
+
+func recordsDeleted(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c, query := damaged(t)
+	target := suite.Target{URL: c.URL}
+	target.Create(t, "Ada")
+	ready(t, c, query)
+	query.Stop()
+	for range 3 {
+		target.Create(t, "Bob")
+	}
+	further := c.AddQuery()
+	ready(t, c, further)
+	at := further.Status().Position
+	further.Stop()
+	deleteRecords(t, kafka(t, c), at)
+	target.Create(t, "Eve") // who is further on than that does not mind
+	refuses(t, query, "gap-in-log", "copy of another node's projection")
+	refuses(t, c.AddQuery(), "gap-in-log")
+	moveAway(t, query)
+	copyProjection(t, further, query)
+	ready(t, c, query)
+	ready(t, c, further)
+	sameRows(t, c, query)
+}
+
+// copyProjection puts a copy of a node's projection where another looks for its own. The
+// node must be stopped.
+func copyProjection(t *testing.T, from, to *cluster.Process) {
+	t.Helper()
+	const name = "projection.db"
+	b, err := os.ReadFile(filepath.Join(from.DataDir(), name))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to.DataDir(), name), b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newerFormat(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c, query := damaged(t)
+	suite.Target{URL: c.URL}.Create(t, "Ada")
+	ready(t, c, query)
+	at := query.Status().Position
+	produce(t, kafka(t, c), record("users/x", `{"name":"Eve"}`, "ce_specversion", "1.0", "ce_type", "clusterlite.users.archived", "ce_format", "2"))
+	stops(t, query, "newer-format", "log format 2", "Install a newer version")
+	stops(t, c.Server, "newer-format")
+	query.Kill()
+	query.Start() // and so it stays
+	stops(t, query, "newer-format")
+	if p := query.Status().Position; p != at {
+		t.Errorf("it is at %d, the record at %d", p, at)
+	}
+}
+
+func forgetfulTopic(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c, query := damaged(t)
+	query.Kill()
+	client := kafka(t, c)
+	deleteTopic(t, client)
+	makeTopic(t, client, "retention.ms=604800000")
+	refuses(t, query, "unfit-topic", `retention.ms is "604800000"`, "--add-config retention.ms=-1")
+	if strings.Contains(query.Output(), "move the projection") {
+		t.Error("it advises what mends nothing")
+	}
+}
+
+// malformedRecords has another client write what breaks each rule for records. Nothing
+// of it blocks anything, and all of it is counted.
+func malformedRecords(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c, query := damaged(t)
+	target := suite.Target{URL: c.URL}
+	ada := target.Create(t, "Ada")
+	ready(t, c, query)
+	before := query.Status()
+	const event, id, claim = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4e", "email:AAAAAAAAAAAAAAAAAAAAAA"
+	whole := []string{
+		"ce_specversion", "1.0", "ce_id", event, "ce_source", "/foreign", "ce_type", "clusterlite.users.created", "ce_subject", id,
+		"ce_time", "2026-11-22T12:00:00.000Z", "ce_entityversion", "1", "ce_format", "1", "ce_claims", `["` + claim + `"]`, "content-type", "application/json",
+	}
+	with := func(header, value string) *kgo.Record {
+		return record("users/"+id, `{"name":"Eve"}`, replaced(whole, header, value)...)
+	}
+	voids := []*kgo.Record{
+		{},
+		record("", "hello"),
+		record("users/x", `{"name":"Eve"}`, "ce_type", "clusterlite.users.created"),
+		record("", "\xff\x00", "ce_specversion", "1.0", "ce_type", "com.example.other"),
+		with("ce_specversion", "0.3"), with("ce_id", "x"), with("ce_type", "clusterlite.users.renamed"), with("ce_type", "clusterlite..created"),
+		with("ce_subject", "../../etc"), with("ce_time", "yesterday"), with("ce_entityversion", "0"), with("ce_entityversion", "2"), with("ce_format", "x"),
+		with("ce_claims", "email"), with("ce_claims", `["email"]`), with("content-type", "text/plain"),
+		record("users/"+id, `[1]`, whole...), record("users/"+id, `{"a":`, whole...), record("users/"+id, "", whole...),
+		// Well formed, and yet void: by its version, and by its id.
+		record("users/"+ada.ID, `{"name":"Eve"}`, replaced(whole, "ce_subject", ada.ID)...),
+		record("users/"+ada.ID, `{"name":"Eve"}`, replaced(replaced(replaced(whole, "ce_subject", ada.ID), "ce_type", "clusterlite.users.updated"), "ce_entityversion", "7")...),
+	}
+	produce(t, kafka(t, c), voids...)
+	target.Create(t, "after the foreign ones")
+	eventually(t, "the query service is past them", func() bool { return query.Status().Position >= before.Position+int64(len(voids))+1 })
+	after := query.Status()
+	if after.Voids != before.Voids+int64(len(voids)) || after.Entities["users"] != before.Entities["users"]+1 {
+		t.Errorf("of %d records that are void: it was %+v and is %+v", len(voids), before, after)
+	}
+	if got := target.Do(t, "GET", "/users/"+ada.ID, "").Want(t, 200).Entity(t); got != ada {
+		t.Errorf("got %+v, want %+v", got, ada)
+	}
+	sameRows(t, c, query)
+	// A whole event of a stranger counts: the log is the truth, whoever writes it.
+	produce(t, kafka(t, c), record("users/"+id, `{"name":"Eve","email":"eve@example.com"}`, whole...))
+	target.Do(t, "GET", "/users/"+id, "").Want(t, 200)
+}
+
+func replaced(headers []string, name, value string) []string {
+	changed := append([]string(nil), headers...)
+	for i := 0; i < len(changed); i += 2 {
+		if changed[i] == name {
+			changed[i+1] = value
+		}
+	}
+	return changed
+}
+
+func record(key, value string, headers ...string) *kgo.Record {
+	r := &kgo.Record{Key: []byte(key), Value: []byte(value)}
+	for i := 0; i < len(headers); i += 2 {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headers[i], Value: []byte(headers[i+1])})
+	}
+	return r
+}
+
+// kafka is a client that is none of ours.
+func kafka(t *testing.T, c *cluster.Cluster) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.DefaultProduceTopic(cluster.Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
+	t.Helper()
+	if err := client.ProduceSync(soon(t), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func deleteTopic(t *testing.T, client *kgo.Client) {
+	t.Helper()
+	topic := kmsg.NewDeleteTopicsRequestTopic()
+	topic.Topic = kmsg.StringPtr(cluster.Topic)
+	request := kmsg.NewDeleteTopicsRequest()
+	request.TopicNames, request.Topics = []string{cluster.Topic}, []kmsg.DeleteTopicsRequestTopic{topic}
+	if _, err := request.RequestWith(soon(t), client); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func makeTopic(t *testing.T, client *kgo.Client, setting string) {
+	t.Helper()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = cluster.Topic, 1, 1
+	config := kmsg.NewCreateTopicsRequestTopicConfig()
+	name, value, _ := strings.Cut(setting, "=")
+	config.Name, config.Value = name, &value
+	size, most := kmsg.NewCreateTopicsRequestTopicConfig(), "10485760"
+	size.Name, size.Value = "max.message.bytes", &most
+	topic.Configs = append(topic.Configs, config, size)
+	request := kmsg.NewCreateTopicsRequest()
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(soon(t), client)
+	if err != nil || answer.Topics[0].ErrorCode != 0 {
+		t.Fatalf("make the topic: %v, %+v", err, answer)
+	}
+}
+
+func deleteRecords(t *testing.T, client *kgo.Client, before int64) {
+	t.Helper()
+	partition := kmsg.NewDeleteRecordsRequestTopicPartition()
+	partition.Offset = before
+	topic := kmsg.NewDeleteRecordsRequestTopic()
+	topic.Topic, topic.Partitions = cluster.Topic, []kmsg.DeleteRecordsRequestTopicPartition{partition}
+	request := kmsg.NewDeleteRecordsRequest()
+	request.Topics = append(request.Topics, topic)
+	if _, err := request.RequestWith(soon(t), client); err != nil {
+		t.Fatal(err)
+	}
+}
