@@ -1,13 +1,9 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 	"github.com/clusterlite/clusterlite/e2e/suite"
@@ -26,9 +22,9 @@ func TestDeposedLeader(t *testing.T) {
 	entity := write.Create(t, "before")
 	path := "/users/" + entity.ID
 	cutRead.Do(t, "GET", path, "").Want(t, 200)
-	leader := leaderAmong(t, c)
-	t.Logf("broker %d leads and is cut off", leader)
-	c.Network.Partition([]*cluster.Host{c.Host(c.Kafkas[leader-1]), c.Host(c.Queries[1]), c.Host(c.Commands[1])})
+	leader := c.Leader()
+	t.Logf("%s leads and is cut off", leader.Name)
+	c.Network.Partition([]*cluster.Host{c.Host(leader), c.Host(c.Queries[1]), c.Host(c.Commands[1])})
 
 	strong := map[string]int{}
 	for round := range 5 {
@@ -83,24 +79,4 @@ func TestDeposedLeader(t *testing.T) {
 			t.Errorf("%s has ended", p.Name)
 		}
 	}
-}
-
-// leaderAmong is the broker that leads the log, from 1.
-func leaderAmong(t *testing.T, c *cluster.Networked) int {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Observed, ",")...), kgo.ConsumeTopics("clusterlite.events"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for ctx.Err() == nil {
-		if leader, _, err := client.PartitionLeader("clusterlite.events", 0); err == nil && leader > 0 {
-			return int(leader)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("nobody leads the log")
-	return 0
 }

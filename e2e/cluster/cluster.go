@@ -65,9 +65,9 @@ func Embedded(t testing.TB) *Cluster {
 
 // OnKafka starts two command and three query services behind Nginx, on three brokers of
 // Apache Kafka.
-func OnKafka(t testing.TB, settings ...Setting) *Cluster {
+func OnKafka(t testing.TB) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, Kafka: startKafka(t, 3), settings: settings}
+	c := &Cluster{t: t, Kafka: startKafka(t, 3)}
 	c.Brokers = c.Kafka.Bootstrap
 	c.services(2, 3)
 	return c
@@ -87,8 +87,20 @@ func (c *Cluster) services(commands, queries int) {
 	for _, p := range append(c.Commands[:commands:commands], c.Queries...) {
 		p.AwaitReady()
 	}
+	c.StartNginx()
+}
+
+// StartNginx puts Nginx in front of the services.
+func (c *Cluster) StartNginx() {
+	c.t.Helper()
 	c.Nginx = startNginx(c.t, c.Queries, c.Commands)
 	c.URL = c.Nginx.URL
+}
+
+func (c *Cluster) apply(service string, env map[string]string) {
+	for _, set := range c.settings {
+		set(service, env)
+	}
 }
 
 // AddQuery makes one more query service, which is not started yet and not behind Nginx.
@@ -108,9 +120,7 @@ func (c *Cluster) service(role string, i int) *Process {
 		"CLUSTERLITE_KAFKA_BROKERS": c.Brokers, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
 		"CLUSTERLITE_LOG_FORMAT": "json", "CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
 	}
-	for _, set := range c.settings {
-		set(name, env)
-	}
+	c.apply(name, env)
 	p := newProcess(c.t, name, Binary(c.t, "clusterlite-"+role), env)
 	p.URL, p.Admin = "http://"+api, "http://"+admin
 	return p

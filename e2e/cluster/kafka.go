@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -130,42 +129,27 @@ func (k *Kafka) Start(i int) {
 	}
 }
 
-// Signal sends a signal to broker i, from 1, if it runs.
-func (k *Kafka) Signal(i int, s syscall.Signal) {
-	if pid := k.pid(i); pid != 0 {
-		_ = syscall.Kill(pid, s) // it may be gone
-	}
-}
-
-// Running reports whether broker i, from 1, runs.
-func (k *Kafka) Running(i int) bool {
-	pid := k.pid(i)
-	return pid != 0 && syscall.Kill(pid, 0) == nil
-}
-
-// Leader is the broker that leads the log, from 1. It waits until there is one that
-// another broker than the given ones knows of.
-func (k *Kafka) Leader(not ...int) int {
+// Leader is the broker that leads the log, from 1.
+func (k *Kafka) Leader() int {
 	k.t.Helper()
-	var seeds []string
-	for i, port := range k.Ports {
-		if !slices.Contains(not, i+1) {
-			seeds = append(seeds, fmt.Sprintf("127.0.0.1:%d", port))
-		}
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(Topic), kgo.MetadataMinAge(100*time.Millisecond))
+	return leader(k.t, strings.Split(k.Bootstrap, ","))
+}
+
+// leader waits until the log has a leader, and gives its number.
+func leader(t testing.TB, brokers []string) int {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(Topic), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
-		k.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer client.Close()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(readyWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		client.ForceMetadataRefresh()
-		leader, _, err := client.PartitionLeader(Topic, 0)
-		if err == nil && leader > 0 && !slices.Contains(not, int(leader)) {
+		if leader, _, err := client.PartitionLeader(Topic, 0); err == nil && leader > 0 {
 			return int(leader)
 		}
 	}
-	k.t.Fatal("nobody leads the log")
+	t.Fatal("nobody leads the log")
 	return 0
 }
 

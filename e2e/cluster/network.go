@@ -25,6 +25,7 @@ type Network struct {
 	id     string // in the names of all namespaces and devices
 	prefix string // of the addresses by which hosts are observed
 	parts  int    // bridges that the switch has
+	cuts   [][2]*Host
 }
 
 // A Host is one of a [Network].
@@ -117,10 +118,22 @@ func (n *Network) Partition(groups ...[]*Host) {
 	}
 }
 
-// Heal ends all partitions.
+// Cut loses all packets that one host sends to another. The other way they go through;
+// but no connection lives by that.
+func (n *Network) Cut(from, to *Host) {
+	n.t.Helper()
+	n.ip("-n", from.namespace(), "route", "add", "blackhole", to.Addr+"/32")
+	n.cuts = append(n.cuts, [2]*Host{from, to})
+}
+
+// Heal ends all partitions and cuts.
 func (n *Network) Heal() {
 	n.t.Helper()
 	n.Partition()
+	for _, cut := range n.cuts {
+		n.ip("-n", cut[0].namespace(), "route", "del", "blackhole", cut[1].Addr+"/32")
+	}
+	n.cuts = nil
 }
 
 // command gives the program and arguments that run a program on the host.

@@ -12,8 +12,8 @@ import (
 )
 
 // A Networked cluster runs on a network of its own: three brokers of Apache Kafka, two
-// command and three query services, each on a host of its own. Clients go to the services
-// directly; there is no Nginx.
+// command and three query services, each on a host of its own. Clients, and Nginx if it is
+// started, stand where the test does.
 type Networked struct {
 	*Cluster
 	Network *Network
@@ -26,10 +26,10 @@ type Networked struct {
 	hosts map[*Process]*Host
 }
 
-// OnNetwork starts a networked cluster.
-func OnNetwork(t testing.TB) *Networked {
+// OnNetwork starts a networked cluster, without Nginx.
+func OnNetwork(t testing.TB, settings ...Setting) *Networked {
 	t.Helper()
-	c := &Networked{Cluster: &Cluster{t: t}, Network: NewNetwork(t), hosts: map[*Process]*Host{}}
+	c := &Networked{Cluster: &Cluster{t: t, settings: settings}, Network: NewNetwork(t), hosts: map[*Process]*Host{}}
 	c.startBrokers(3)
 	for i := range 2 {
 		c.Commands = append(c.Commands, c.service("command", i+1))
@@ -44,6 +44,12 @@ func OnNetwork(t testing.TB) *Networked {
 		p.AwaitReady()
 	}
 	return c
+}
+
+// Leader is the broker that leads the log.
+func (c *Networked) Leader() *Process {
+	c.t.Helper()
+	return c.Kafkas[leader(c.t, strings.Split(c.Observed, ","))-1]
 }
 
 // Host is the host that a process runs on.
@@ -64,10 +70,12 @@ func (c *Networked) service(role string, i int) *Process {
 	c.t.Helper()
 	name := fmt.Sprintf("%s-%d", role, i)
 	p := c.process(name, func(h *Host) (string, []string, map[string]string) {
-		return Binary(c.t, "clusterlite-"+role), nil, map[string]string{
+		env := map[string]string{
 			"CLUSTERLITE_NODE_ID": name, "CLUSTERLITE_HTTP_ADDR": h.Observed + ":8080", "CLUSTERLITE_ADMIN_ADDR": h.Observed + ":9080",
 			"CLUSTERLITE_KAFKA_BROKERS": c.Brokers, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"), "CLUSTERLITE_LOG_FORMAT": "json",
 		}
+		c.apply(name, env)
+		return Binary(c.t, "clusterlite-"+role), nil, env
 	})
 	h := c.hosts[p]
 	p.URL, p.Admin = "http://"+h.Observed+":8080", "http://"+h.Observed+":9080"

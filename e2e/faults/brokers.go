@@ -3,46 +3,36 @@ package faults
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
 // leader is the broker that leads the log.
-func (r *round) leader() int { return r.run.cluster.Kafka.Leader() }
+func (r *round) leader() *cluster.Process { return r.run.cluster.Leader() }
 
 // follower is one of the others.
-func (r *round) follower() int {
-	return (r.leader()+r.run.rng.IntN(2))%3 + 1
+func (r *round) follower() *cluster.Process {
+	others := r.others(r.leader())
+	return others[r.run.rng.IntN(len(others))]
 }
 
-func (r *round) killBroker(i int) {
-	r.run.cluster.Kafka.Kill(i)
-	r.pause(2*time.Second, 6*time.Second)
-	r.run.cluster.Kafka.Start(i)
-}
-
-// stopBroker halts a broker for long enough that its peers give it up.
-func (r *round) stopBroker(i int) {
-	r.run.cluster.Kafka.Signal(i, syscall.SIGSTOP)
-	r.pause(4*time.Second, 10*time.Second)
-	r.run.cluster.Kafka.Signal(i, syscall.SIGCONT)
+// others are the brokers but one.
+func (r *round) others(but *cluster.Process) []*cluster.Process {
+	return slices.DeleteFunc(slices.Clone(r.run.cluster.Kafkas), func(p *cluster.Process) bool { return p == but })
 }
 
 // killTwoBrokers leaves one of three: too few to acknowledge anything, and to choose a
 // leader. Writes must say so, and reads go on from what the nodes have, and say that.
 func (r *round) killTwoBrokers() {
-	kafka := r.run.cluster.Kafka
-	spared := 1 + r.run.rng.IntN(3)
-	for i := range 3 {
-		if i+1 != spared {
-			kafka.Signal(i+1, syscall.SIGKILL)
-		}
+	gone := r.others(r.run.cluster.Kafkas[r.run.rng.IntN(3)])
+	for _, p := range gone {
+		p.Signal(syscall.SIGKILL)
 	}
-	for i := range 3 {
-		if i+1 != spared {
-			kafka.Kill(i + 1) // waits
-		}
+	for _, p := range gone {
+		p.Kill() // waits
 	}
 	for _, p := range r.run.cluster.Commands {
 		r.refusesWrites(p.URL)
@@ -50,10 +40,8 @@ func (r *round) killTwoBrokers() {
 	for _, p := range r.run.cluster.Queries {
 		r.goesOnReading(p.URL)
 	}
-	for i := range 3 {
-		if i+1 != spared {
-			kafka.Start(i + 1)
-		}
+	for _, p := range gone {
+		p.Start()
 	}
 }
 

@@ -42,11 +42,16 @@ var all = []Fault{
 	{Name: "data folder of a command service gone", inject: func(r *round) { r.lose(r.anyCommand()) }},
 	{Name: "data folder of a query service gone", inject: func(r *round) { r.lose(r.anyQuery()) }},
 
-	{Name: "SIGKILL of the leading broker", slow: true, inject: func(r *round) { r.killBroker(r.leader()) }},
-	{Name: "SIGKILL of another broker", slow: true, inject: func(r *round) { r.killBroker(r.follower()) }},
+	{Name: "SIGKILL of the leading broker", slow: true, inject: func(r *round) { r.kill(r.leader()) }},
+	{Name: "SIGKILL of another broker", slow: true, inject: func(r *round) { r.kill(r.follower()) }},
 	{Name: "SIGKILL of two brokers at once", slow: true, inject: (*round).killTwoBrokers},
-	{Name: "SIGSTOP and SIGCONT of the leading broker", slow: true, deposes: true, inject: func(r *round) { r.stopBroker(r.leader()) }},
-	{Name: "SIGSTOP and SIGCONT of another broker", slow: true, deposes: true, inject: func(r *round) { r.stopBroker(r.follower()) }},
+	{Name: "SIGSTOP and SIGCONT of the leading broker", slow: true, deposes: true, inject: func(r *round) { r.stop(r.leader()) }},
+	{Name: "SIGSTOP and SIGCONT of another broker", slow: true, deposes: true, inject: func(r *round) { r.stop(r.follower()) }},
+
+	{Name: "leading broker cut off from its peers", slow: true, deposes: true, inject: (*round).cutPeers},
+	{Name: "leading broker cut off from the services", slow: true, inject: (*round).cutServices},
+	{Name: "leading broker and two services cut off", slow: true, deposes: true, inject: (*round).split},
+	{Name: "a service cut off from all brokers", inject: (*round).cutService},
 
 	{Name: "full disk of a query service", inject: (*round).fillDisk},
 	{Name: "disk of a query service that hangs", inject: (*round).hangDisk},
@@ -74,10 +79,11 @@ func (r *round) kill(processes ...*cluster.Process) {
 	}
 }
 
-// stop halts a process for a while: to others it hangs.
+// stop halts a process for a while: to others it hangs. A broker's peers give it up after
+// three seconds.
 func (r *round) stop(p *cluster.Process) {
 	p.Signal(syscall.SIGSTOP)
-	r.pause(time.Second, 6*time.Second)
+	r.pause(time.Second, 8*time.Second)
 	p.Signal(syscall.SIGCONT)
 }
 

@@ -16,12 +16,17 @@ import (
 // healthyWithin is how long the system may take to come back from a fault by itself.
 const healthyWithin = 90 * time.Second
 
-func (run *Run) services() []*cluster.Process {
-	return append(run.cluster.Commands[:2:2], run.cluster.Queries...)
-}
+func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
 
-// healthy waits until all processes run and are ready: nobody had to lend a hand.
+// healthy waits until all processes run, and the services are ready: nobody had to lend a
+// hand.
 func (r *round) healthy() {
+	for _, p := range r.run.cluster.Kafkas {
+		if p.Exited() {
+			r.violate("%s ended by itself", p.Name)
+			r.run.stuck = true
+		}
+	}
 	for _, p := range r.run.services() {
 		var said string
 		ready := func() bool {

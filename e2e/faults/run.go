@@ -23,7 +23,7 @@ type Run struct {
 	Dir string
 
 	t       testing.TB
-	cluster *cluster.Cluster
+	cluster *cluster.Networked
 	disk    *disk
 	start   time.Time
 	rng     *rand.Rand
@@ -45,7 +45,8 @@ func (run *Run) Play(t testing.TB) Report {
 	run.t, run.rng = t, rand.New(rand.NewPCG(run.Seed, 0))
 	run.generations, run.strongest = map[*cluster.Process]int{}, "linearizable"
 	run.disk = newDisk(t)
-	run.cluster = cluster.OnKafka(t, run.settings)
+	run.cluster = cluster.OnNetwork(t, run.settings)
+	run.cluster.StartNginx()
 	run.start = time.Now()
 	report := Report{Seed: run.Seed}
 	var deck []Fault

@@ -1,0 +1,54 @@
+package faults
+
+import (
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+// whileCut waits for as long as a cut lasts, mostly longer than brokers take to give up
+// one of theirs, and heals it.
+func (r *round) whileCut() {
+	r.pause(2*time.Second, 10*time.Second)
+	r.run.cluster.Network.Heal()
+}
+
+// cut makes hosts unable to speak to each other. The one that is cut off is not told: its
+// packets go out, and no answer comes.
+func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
+	for _, p := range from {
+		r.run.cluster.Network.Cut(r.run.cluster.Host(p), r.run.cluster.Host(off))
+	}
+}
+
+// cutPeers leaves the leader with all of its clients and without its peers. They elect
+// another; it does not know, and goes on telling where the log ends.
+func (r *round) cutPeers() {
+	leader := r.leader()
+	r.cut(leader, r.others(leader)...)
+	r.whileCut()
+}
+
+// cutServices leaves the leader with its peers, so that it leads on, and no service
+// reaches it.
+func (r *round) cutServices() {
+	leader := r.leader()
+	for _, p := range r.run.services() {
+		r.cut(p, leader)
+	}
+	r.whileCut()
+}
+
+// split cuts off the leader together with a command and a query service.
+func (r *round) split() {
+	c := r.run.cluster
+	c.Network.Partition([]*cluster.Host{c.Host(r.leader()), c.Host(r.anyCommand()), c.Host(r.anyQuery())})
+	r.whileCut()
+}
+
+// cutService leaves one service without any broker.
+func (r *round) cutService() {
+	services := r.run.services()
+	r.cut(services[r.run.rng.IntN(len(services))], r.run.cluster.Kafkas...)
+	r.whileCut()
+}
