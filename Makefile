@@ -5,7 +5,7 @@ MODULES := events projections service commands queryapi clusterlite e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz deploy-check scale e2e compose
+.PHONY: help serve test lint fuzz deploy-check scale e2e faults compose
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -38,6 +38,14 @@ deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Deb
 
 e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network: see e2e/README.md
 	CLUSTERLITE_E2E=embedded,kafka,netns go test -race -count=1 -p 1 -timeout 20m -v -run 'Cluster|DeposedLeader|Network' ./e2e/cluster ./e2e
+
+TIME ?= 10m
+SEED ?=
+
+faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check what clients are told: see e2e/README.md
+	go test -count=1 -run TestLogDamage ./e2e
+	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite
+	CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run TestFaults ./e2e/faults
 
 compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 20m -v ./e2e/compose

@@ -17,6 +17,7 @@ type client struct {
 	id    int
 	round *round
 	rng   *rand.Rand
+	keys  int
 	sender
 }
 
@@ -104,7 +105,8 @@ func (c *client) write(g *group, o history.Operation) {
 	headers := asking(asked)
 	keyed := c.rng.IntN(3) == 0
 	if keyed {
-		headers = append(headers, "Idempotency-Key: "+g.name+"."+o.Name)
+		c.keys++
+		headers = append(headers, fmt.Sprintf("Idempotency-Key: %s.c%d.%d", g.name, c.id, c.keys))
 	}
 	// The operation as it is if no request gets an answer.
 	open := o

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -18,7 +19,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestFaults breaks a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
-// CLUSTERLITE_FAULTS_SEED or a new one.
+// CLUSTERLITE_FAULTS_SEED or a new one. Pages that show what is wrong go to
+// CLUSTERLITE_FAULTS_DIR, if that is set.
 func TestFaults(t *testing.T) {
 	given := os.Getenv("CLUSTERLITE_FAULTS_TIME")
 	if given == "" {
@@ -36,5 +38,5 @@ func TestFaults(t *testing.T) {
 	}
 	t.Logf("seed %d, for %s", run.Seed, run.Time)
 	report := run.Play(t)
-	t.Logf("\n%s", report.Markdown())
+	fmt.Printf("\n%s\n", report.Markdown()) // as it goes into docs/reliability.md
 }
