@@ -1,0 +1,40 @@
+package commands_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+)
+
+// A retry is decided while its first attempt is still on its way. If that arrives between
+// the look for its key and the decision, the retry meets what it left, and must not be
+// told that another has the address.
+func TestARetryIsNotRefusedForItsFirstAttempt(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	retried, first := newService(t, b, time.Minute), newService(t, b, time.Minute)
+	holder := must(t, first, create(t, "a@example.com"))
+	command := create(t, "a@example.com")
+	command.IdempotencyKey, command.RequestHash = "k", "h"
+	attempt := create(t, "a@example.com")
+	attempt.IdempotencyKey, attempt.RequestHash = "k", "h"
+	var done commands.Result
+	decisions := 0
+	retried.Now = func() time.Time {
+		// The first decision is refused, for the holder that there is. Before the second, on
+		// fresh state, the address gets free and the first attempt takes it.
+		if decisions++; decisions == 2 {
+			must(t, first, change(t, commands.Delete, holder.Entity.ID, ""))
+			done = must(t, first, attempt)
+			if err := retried.model.WaitFor(servicetest.Context(t), done.Position); err != nil {
+				t.Error(err)
+			}
+		}
+		return time.Now()
+	}
+	r, err := retried.Execute(servicetest.Context(t), command)
+	if err != nil || !r.Replayed || r.Position != done.Position || r.Entity.ID != done.Entity.ID {
+		t.Errorf("got %+v, %v, want the outcome of the first attempt, %+v", r, err, done)
+	}
+}
