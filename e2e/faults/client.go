@@ -124,6 +124,9 @@ func (c *client) write(g *group, o history.Operation) {
 				o.Position = a.position
 				o.Start = open.Start
 				c.round.record(g, o)
+				if keyed && c.rng.IntN(4) == 0 {
+					c.again(o, headers)
+				}
 				return
 			}
 			// A refusal tells of its own request alone. An earlier one that is unknown may
@@ -139,5 +142,15 @@ func (c *client) write(g *group, o history.Operation) {
 	}
 	if doubt {
 		c.round.record(g, open)
+	}
+}
+
+// again sends a write that was done once more, under its key: its outcome is repeated, by
+// whichever service.
+func (c *client) again(o history.Operation, headers []string) {
+	url, _ := c.route(c.round.run.cluster.Commands)
+	a := c.send(url, o, headers...)
+	if c.round.tell(a) && (a.outcome != o.Outcome || a.entity != o.Entity || a.position != o.Position) {
+		c.round.violate("%s: under its key again it is %s %+v at %d", o, a.outcome, a.entity, a.position)
 	}
 }
