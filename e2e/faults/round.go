@@ -14,7 +14,7 @@ const (
 	teams, teamSize = 3, 3
 	// progress is how many operations the clients must get done before a fault, between
 	// two, and after the last.
-	progress = 150
+	progress = 200
 	// progressWithin is how long that may take once nothing is broken any more.
 	progressWithin = 90 * time.Second
 )
