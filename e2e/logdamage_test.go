@@ -197,7 +197,7 @@ func newerFormat(t *testing.T) {
 	suite.Target{URL: c.URL}.Create(t, "Ada")
 	ready(t, c, query)
 	at := query.Status().Position
-	produce(t, kafka(t, c), record("users/x", `{"name":"Eve"}`, "ce_specversion", "1.0", "ce_type", "clusterlite.users.archived", "ce_format", "2"))
+	produce(t, kafka(t, c), foreignRecord("users/x", `{"name":"Eve"}`, "ce_specversion", "1.0", "ce_type", "clusterlite.users.archived", "ce_format", "2"))
 	stops(t, query, "newer-format", "log format 2", "Install a newer version")
 	stops(t, c.Server, "newer-format")
 	query.Kill()
@@ -236,20 +236,20 @@ func malformedRecords(t *testing.T) {
 		"ce_time", "2026-11-22T12:00:00.000Z", "ce_entityversion", "1", "ce_format", "1", "ce_claims", `["` + claim + `"]`, "content-type", "application/json",
 	}
 	with := func(header, value string) *kgo.Record {
-		return record("users/"+id, `{"name":"Eve"}`, replaced(whole, header, value)...)
+		return foreignRecord("users/"+id, `{"name":"Eve"}`, replaced(whole, header, value)...)
 	}
 	voids := []*kgo.Record{
 		{},
-		record("", "hello"),
-		record("users/x", `{"name":"Eve"}`, "ce_type", "clusterlite.users.created"),
-		record("", "\xff\x00", "ce_specversion", "1.0", "ce_type", "com.example.other"),
+		foreignRecord("", "hello"),
+		foreignRecord("users/x", `{"name":"Eve"}`, "ce_type", "clusterlite.users.created"),
+		foreignRecord("", "\xff\x00", "ce_specversion", "1.0", "ce_type", "com.example.other"),
 		with("ce_specversion", "0.3"), with("ce_id", "x"), with("ce_type", "clusterlite.users.renamed"), with("ce_type", "clusterlite..created"),
 		with("ce_subject", "../../etc"), with("ce_time", "yesterday"), with("ce_entityversion", "0"), with("ce_entityversion", "2"), with("ce_format", "x"),
 		with("ce_claims", "email"), with("ce_claims", `["email"]`), with("content-type", "text/plain"),
-		record("users/"+id, `[1]`, whole...), record("users/"+id, `{"a":`, whole...), record("users/"+id, "", whole...),
+		foreignRecord("users/"+id, `[1]`, whole...), foreignRecord("users/"+id, `{"a":`, whole...), foreignRecord("users/"+id, "", whole...),
 		// Well formed, and yet void: by its version, and by its id.
-		record("users/"+ada.ID, `{"name":"Eve"}`, replaced(whole, "ce_subject", ada.ID)...),
-		record("users/"+ada.ID, `{"name":"Eve"}`, replaced(replaced(replaced(whole, "ce_subject", ada.ID), "ce_type", "clusterlite.users.updated"), "ce_entityversion", "7")...),
+		foreignRecord("users/"+ada.ID, `{"name":"Eve"}`, replaced(whole, "ce_subject", ada.ID)...),
+		foreignRecord("users/"+ada.ID, `{"name":"Eve"}`, replaced(replaced(replaced(whole, "ce_subject", ada.ID), "ce_type", "clusterlite.users.updated"), "ce_entityversion", "7")...),
 	}
 	produce(t, kafka(t, c), voids...)
 	target.Create(t, "after the foreign ones")
@@ -263,7 +263,7 @@ func malformedRecords(t *testing.T) {
 	}
 	sameRows(t, c, query)
 	// A whole event of a stranger counts: the log is the truth, whoever writes it.
-	produce(t, kafka(t, c), record("users/"+id, `{"name":"Eve","email":"eve@example.com"}`, whole...))
+	produce(t, kafka(t, c), foreignRecord("users/"+id, `{"name":"Eve","email":"eve@example.com"}`, whole...))
 	target.Do(t, "GET", "/users/"+id, "").Want(t, 200)
 }
 
@@ -277,7 +277,7 @@ func replaced(headers []string, name, value string) []string {
 	return changed
 }
 
-func record(key, value string, headers ...string) *kgo.Record {
+func foreignRecord(key, value string, headers ...string) *kgo.Record {
 	r := &kgo.Record{Key: []byte(key), Value: []byte(value)}
 	for i := 0; i < len(headers); i += 2 {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headers[i], Value: []byte(headers[i+1])})
