@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A Networked cluster runs on a network of its own: three brokers of Apache Kafka, two
@@ -50,6 +55,50 @@ func OnNetwork(t testing.TB, settings ...Setting) *Networked {
 func (c *Networked) Leader() *Process {
 	c.t.Helper()
 	return c.Kafkas[leader(c.t, strings.Split(c.Observed, ","))-1]
+}
+
+// NotWhole tells in what way the brokers are not of one mind. It is empty once all of them
+// name the same leader of the log, and all have the log. Only then can none of them
+// believe to lead that doesn't.
+func (c *Networked) NotWhole() string {
+	var first int32
+	for i, address := range strings.Split(c.Observed, ",") {
+		leader, inSync, err := describe(address)
+		switch {
+		case err != nil:
+			return fmt.Sprintf("broker %d: %v", i+1, err)
+		case i > 0 && leader != first:
+			return fmt.Sprintf("broker %d says that %d leads, broker 1 names %d", i+1, leader, first)
+		case inSync != len(c.Kafkas):
+			return fmt.Sprintf("broker %d says that %d brokers are in sync", i+1, inSync)
+		}
+		first = leader
+	}
+	return ""
+}
+
+// describe asks one broker who leads the log and how many are in sync.
+func describe(address string) (leader int32, inSync int, err error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(address))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(Topic)
+	request := kmsg.NewMetadataRequest()
+	request.Topics = append(request.Topics, topic)
+	response, err := client.SeedBrokers()[0].Request(ctx, &request)
+	if err != nil {
+		return 0, 0, err
+	}
+	topics := response.(*kmsg.MetadataResponse).Topics
+	if len(topics) != 1 || len(topics[0].Partitions) != 1 {
+		return 0, 0, errors.New("it does not know the log")
+	}
+	return topics[0].Partitions[0].Leader, len(topics[0].Partitions[0].ISR), nil
 }
 
 // Host is the host that a process runs on.

@@ -18,14 +18,14 @@ const healthyWithin = 90 * time.Second
 
 func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
 
-// healthy waits until all processes run, and the services are ready: nobody had to lend a
-// hand.
+// healthy waits until the brokers are of one mind, and all services run and are ready:
+// nobody had to lend a hand.
 func (r *round) healthy() {
-	for _, p := range r.run.cluster.Kafkas {
-		if p.Exited() {
-			r.violate("%s ended by itself", p.Name)
-			r.run.stuck = true
-		}
+	// A broker that led may not know for some seconds that it no longer does.
+	var divided string
+	if within(healthyWithin, func() bool { divided = r.run.cluster.NotWhole(); return divided == "" }); divided != "" {
+		r.violate("the brokers do not come back by themselves within %s: %s", healthyWithin, divided)
+		r.run.stuck = true
 	}
 	for _, p := range r.run.services() {
 		var said string
