@@ -51,17 +51,16 @@ func (d *disk) fill() {
 		d.t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(d.dir, &s); err != nil {
-		d.t.Fatal(err)
-	}
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, max(1, int64(s.Bfree)-8)*s.Bsize); err != nil {
-		d.t.Fatal(err)
-	}
-	for block := make([]byte, 1<<12); err == nil; _, err = f.Write(block) {
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		d.t.Fatal(err)
+	// Ever smaller pieces: the file system needs some blocks for itself, nobody knows how many.
+	for size, at := int64(diskSize), int64(0); size > 0; {
+		switch err := syscall.Fallocate(int(f.Fd()), 0, at, size); {
+		case err == nil:
+			at += size
+		case errors.Is(err, syscall.ENOSPC):
+			size /= 2
+		case !errors.Is(err, syscall.EINTR):
+			d.t.Fatal(err)
+		}
 	}
 }
 
