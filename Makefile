@@ -45,7 +45,7 @@ SEED ?=
 faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check what clients are told: see e2e/README.md
 	go test -count=1 -run TestLogDamage ./e2e
 	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite
-	CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run TestFaults ./e2e/faults
+	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 
 compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 20m -v ./e2e/compose

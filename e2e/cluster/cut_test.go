@@ -8,7 +8,7 @@ import (
 )
 
 // A cut concerns two hosts alone, whichever of them it makes deaf.
-func TestCut(t *testing.T) {
+func TestNetworkCut(t *testing.T) {
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "netns") {
 		t.Skip("CLUSTERLITE_E2E does not name netns")
 	}
