@@ -96,7 +96,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		}
 		if refusal != nil {
 			if fresh {
-				return x.refuse(c, refusal)
+				return x.refuse(ctx, c, refusal)
 			}
 			// The model may only be behind, of a write through another command service.
 			if err := x.freshen(ctx, c.Consistency); err != nil {
@@ -128,8 +128,8 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 
 // refuse gives a refusal that was made on fresh state, unless an earlier request with the
 // same idempotency key was done since the last look: it may be what the refusal is about.
-func (x *Executor) refuse(c Command, refusal *Refusal) (Result, error) {
-	if r, done, err := x.replay(c); done || err != nil {
+func (x *Executor) refuse(ctx context.Context, c Command, refusal *Refusal) (Result, error) {
+	if r, done, err := x.replay(ctx, c); done || err != nil {
 		return r, err
 	}
 	return Result{}, refusal
