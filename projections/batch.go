@@ -38,15 +38,14 @@ type writer struct {
 
 // collectionDigest sums up a collection.
 type collectionDigest struct {
-	Living  int64
-	Digest  Digest
+	Summary
 	changed bool
 }
 
 func (w *writer) summaries() map[string]Summary {
 	all := make(map[string]Summary, len(w.digests))
 	for name, d := range w.digests {
-		all[name] = Summary{Living: d.Living, Digest: d.Digest}
+		all[name] = d.Summary
 	}
 	return all
 }
@@ -87,18 +86,11 @@ func (w *writer) load(ctx context.Context) error {
 			return err
 		}
 	}
-	var rows []struct {
-		Collection string `db:"collection"`
-		Living     int64  `db:"living"`
-		Digest     []byte `db:"digest"`
+	kept, err := loadSummaries(ctx, w.conn)
+	for name, summary := range kept {
+		w.digests[name] = &collectionDigest{Summary: summary}
 	}
-	if err := w.conn.SelectContext(ctx, &rows, `SELECT collection, living, digest FROM _digests`); err != nil {
-		return err
-	}
-	for _, r := range rows {
-		w.digests[r.Collection] = &collectionDigest{Living: r.Living, Digest: digestOf(r.Digest)}
-	}
-	return nil
+	return err
 }
 
 func (w *writer) close() error {

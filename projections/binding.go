@@ -9,6 +9,8 @@ import (
 const (
 	metaTopic   = "topic"
 	metaTopicID = "topic_id"
+	// metaCaughtUp is there once the file has been as far as the log was.
+	metaCaughtUp = "caught_up"
 )
 
 // bind ties a new file to its topic, and refuses a file that is tied to another.
@@ -17,14 +19,25 @@ func (w *writer) bind(ctx context.Context, topic, topicID string) error {
 		return err
 	}
 	for name, value := range map[string]string{metaTopic: topic, metaTopicID: topicID} {
-		if value == "" || w.meta[name] == value {
+		if value == "" {
 			continue
 		}
-		if _, err := w.conn.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
+		if err := w.remark(ctx, name, value); err != nil {
 			return fmt.Errorf("bind the file to topic %s: %w", topic, err)
 		}
-		w.meta[name] = value
 	}
+	return nil
+}
+
+// remark notes something about the file, unless it is noted already.
+func (w *writer) remark(ctx context.Context, name, value string) error {
+	if w.meta[name] == value {
+		return nil
+	}
+	if _, err := w.conn.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
+		return err
+	}
+	w.meta[name] = value
 	return nil
 }
 

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/clusterlite/clusterlite/events v0.0.0
 	github.com/gofrs/flock v0.13.2
+	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/mattn/go-sqlite3 v1.14.53

@@ -88,13 +88,17 @@ func (p *progress) lag() (events.Position, Lag) {
 	return p.end, lag
 }
 
+// hasCaughtUp tells whether it has been where the log ended when Run started.
+func (p *progress) hasCaughtUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.caughtUp
+}
+
 func (p *progress) ready(maxLag time.Duration) error {
 	end, lag := p.lag()
-	p.mu.Lock()
-	caughtUp := p.caughtUp
-	p.mu.Unlock()
 	switch {
-	case !caughtUp:
+	case !p.hasCaughtUp():
 		return fmt.Errorf("catching up: at position %d of %d", p.position(), end)
 	case maxLag > 0 && lag.Seconds > maxLag.Seconds():
 		return fmt.Errorf("behind the log for %.1f s, more than %s: at position %d of %d", lag.Seconds, maxLag, p.position(), end)

@@ -2,8 +2,6 @@ package projections
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -47,7 +45,12 @@ type Projection struct {
 	waiters  waiters
 	verdicts verdicts
 	progress progress
-	running  atomic.Bool
+	// checkpoints are the last that the log had.
+	checkpoints checkpoints
+	running     atomic.Bool
+	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
+	// run.
+	hadCaughtUp atomic.Bool
 	// exporting holds a token for each long snapshot.
 	exporting chan struct{}
 
@@ -78,6 +81,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 		return nil, err
 	}
 	p.serving.Store(g)
+	p.hadCaughtUp.Store(g.writer.meta[metaCaughtUp] != "")
 	p.progress.restore(g.writer.position)
 	p.summarize(g.writer)
 	p.waiters.advance(g.writer.position)
@@ -151,6 +155,9 @@ func (p *Projection) applyServing(records []events.Record) (Batch, error) {
 	batch.Ended = time.Now()
 	if batch.Len() > 0 {
 		p.summarize(w)
+		if last := batch.judged[batch.Len()-1].record; last.Checkpoint {
+			p.checkpoints.remember(last.Position(), w.summaries())
+		}
 		p.progress.applied(w.position)
 		p.waiters.advance(w.position)
 		p.verdicts.announce(batch.judged)
@@ -201,20 +208,4 @@ func (p *Projection) fail(err error) {
 	case err == nil && was != nil:
 		p.options.Logger.Info("applying the log again", "position", p.Position())
 	}
-}
-
-// Ready tells whether the projection has caught up with the log since Run started, is
-// not stopped, and has not been behind for longer than maxLag. The error says why not.
-// A broker that is away does not make it unready: it serves on from what it has.
-func (p *Projection) Ready(maxLag time.Duration) error {
-	p.mu.Lock()
-	refused, failing := p.refused, p.failing
-	p.mu.Unlock()
-	switch {
-	case refused != nil:
-		return refused
-	case failing != nil && !errors.Is(failing, eventlog.ErrUnreachable):
-		return fmt.Errorf("can't apply the log: %w", failing)
-	}
-	return p.progress.ready(maxLag)
 }

@@ -202,6 +202,11 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 	if len(differs) > 0 && !r.options.Force {
 		return nil, &ErrDiffers{At: at, Collections: differs}
 	}
+	if p.hadCaughtUp.Load() {
+		if err := b.writer.remark(ctx, metaCaughtUp, "1"); err != nil {
+			return nil, fmt.Errorf("have %s remember that it is as far as the log was: %w", b.db.path, err)
+		}
+	}
 	keep := r.options.keeps(len(differs) == 0)
 	if err := p.folder.replace(serving.db.path, b.db.path, keep); err != nil {
 		return nil, err

@@ -148,6 +148,9 @@ func (p *Projection) follow(ctx context.Context, healthy func()) (err error) {
 		if err := p.apply(records); err != nil {
 			return refuseNewer(err)
 		}
+		if !p.hadCaughtUp.Load() && p.progress.hasCaughtUp() {
+			p.noteCaughtUp()
+		}
 		p.fail(nil)
 		healthy()
 	}
@@ -170,6 +173,9 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 		end, err := p.options.Log.End(ctx)
 		if err == nil {
 			p.progress.heard(end)
+			if p.progress.hasCaughtUp() {
+				p.noteCaughtUp()
+			}
 		}
 		if err == nil && (end < p.Position() || i%describeEvery == 0) {
 			if err := p.inspect(ctx); err != nil {
@@ -193,7 +199,7 @@ func (p *Projection) inspect(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // a broker that is away is no reason to stop
 	}
-	if err := p.serving.Load().writer.sameTopic(p.options.Log.Topic(), info.ID); err != nil {
+	if err := p.sameTopic(info); err != nil {
 		return err
 	}
 	var refused *ErrRefused

@@ -307,10 +307,14 @@ func TestUnfitTopicsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := startBroker(t, t.TempDir(), "127.0.0.1:0")
 			createTopic(t, b.Addr(), c.partitions, c.settings)
-			_, err := open(t, b.Addr()).Prepare(deadline(t))
+			l := open(t, b.Addr())
+			_, err := l.Prepare(deadline(t))
 			var unfit *eventlog.ErrTopicUnfit
 			if !errors.As(err, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
 				t.Errorf("got %v", err)
+			}
+			if h, err := l.Health(deadline(t)); err != nil || !errors.As(h.Unfit, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
+				t.Errorf("its health is %+v, %v", h, err)
 			}
 		})
 	}

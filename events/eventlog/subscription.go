@@ -149,7 +149,8 @@ func (s *Subscription) connect(ctx context.Context, topic string) (<-chan *messa
 }
 
 // Take waits for a record, then returns it with what else has come, at most most
-// records and never waiting for more. It returns an [ErrGone] if the log doesn't hold
+// records and never waiting for more. A checkpoint ends what it returns, so that what is
+// derived from it can be kept. It returns an [ErrGone] if the log doesn't hold
 // the next record, ctx.Err() if ctx ends, [ErrClosed] after Close.
 func (s *Subscription) Take(ctx context.Context, most int) ([]events.Record, error) {
 	first, err := s.first(ctx)
@@ -157,7 +158,7 @@ func (s *Subscription) Take(ctx context.Context, most int) ([]events.Record, err
 		return nil, err
 	}
 	batch := append(make([]events.Record, 0, min(most, len(s.records)+1)), first)
-	for len(batch) < most {
+	for len(batch) < most && !batch[len(batch)-1].Checkpoint {
 		select {
 		case w, ok := <-s.records:
 			if !ok {

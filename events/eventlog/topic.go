@@ -196,9 +196,27 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 // checkTopic refuses settings that lose events. A broker that doesn't tell a setting
 // is trusted: some (Redpanda) don't have them all.
 func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
+	settings, err := l.settings(admin)
+	if err != nil {
+		return err
+	}
+	if err := l.checkSettings(settings); err != nil {
+		return err
+	}
+	if t, told := settings["message.timestamp.type"]; told && t != "LogAppendTime" {
+		l.config.Logger.Warn("the topic takes its writers' clocks for the idempotency window; better: message.timestamp.type=LogAppendTime", "topic", l.config.Topic)
+	}
+	if info.Replicas == 1 {
+		l.config.Logger.Info("the topic has one replica: a broker's disk that fails takes the log along", "topic", l.config.Topic)
+	}
+	return nil
+}
+
+// settings reads what the broker tells of the topic's.
+func (l *Log) settings(admin sarama.ClusterAdmin) (map[string]string, error) {
 	described, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: l.config.Topic}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
-		return fmt.Errorf("read the settings of topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+		return nil, fmt.Errorf("read the settings of topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 	settings := map[string]string{}
 	for _, topic := range described {
@@ -206,6 +224,11 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 			settings[e.Name] = e.Value
 		}
 	}
+	return settings, nil
+}
+
+// checkSettings returns an [ErrTopicUnfit] for those that lose events.
+func (l *Log) checkSettings(settings map[string]string) error {
 	for _, want := range forEver {
 		if got, told := settings[want.name]; told && strings.TrimSpace(got) != want.value {
 			return l.unfit(want.name, got, want.value, "events would be lost")
@@ -213,12 +236,6 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	}
 	if most, err := strconv.Atoi(settings["max.message.bytes"]); err == nil && most < MaxRecordBytes {
 		return l.unfit("max.message.bytes", strconv.Itoa(most), strconv.Itoa(MaxRecordBytes), "large documents would be refused")
-	}
-	if t, told := settings["message.timestamp.type"]; told && t != "LogAppendTime" {
-		l.config.Logger.Warn("the topic takes its writers' clocks for the idempotency window; better: message.timestamp.type=LogAppendTime", "topic", l.config.Topic)
-	}
-	if info.Replicas == 1 {
-		l.config.Logger.Info("the topic has one replica: a broker's disk that fails takes the log along", "topic", l.config.Topic)
 	}
 	return nil
 }

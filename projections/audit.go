@@ -1,0 +1,115 @@
+package projections
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// An Audit holds each collection's digest against its rows.
+type Audit struct {
+	// Position is where all of it was read.
+	Position events.Position
+	// Collections are those of which anything is stored.
+	Collections map[string]Audited
+}
+
+// Audited is one collection.
+type Audited struct {
+	// Kept is what the projection has kept with each batch, Found what its rows add up
+	// to now. They differ if a row was changed by anything but the log.
+	Kept, Found Summary
+	// ClaimsDiffer tells that the index of unique values is not what the rows hold.
+	ClaimsDiffer bool
+}
+
+// Differs reports whether anything is not as the log has made it.
+func (a Audited) Differs() bool { return a.Kept != a.Found || a.ClaimsDiffer }
+
+// Audit reads all rows and recomputes the digests. progress, if not nil, is called with
+// the number of rows read so far, now and then, and of all that there are; its error
+// ends the audit.
+func (s *Snapshot) Audit(ctx context.Context, progress func(done, all int64) error) (Audit, error) {
+	audit := Audit{Position: s.At, Collections: map[string]Audited{}}
+	kept, err := s.Summaries(ctx)
+	if err != nil {
+		return Audit{}, err
+	}
+	names, err := s.Collections(ctx)
+	if err != nil {
+		return Audit{}, err
+	}
+	count, err := s.counting(ctx, kept, progress)
+	if err != nil {
+		return Audit{}, err
+	}
+	for _, name := range names {
+		found, err := s.audit(ctx, name, count)
+		if err != nil {
+			return Audit{}, err
+		}
+		found.Kept = kept[name]
+		audit.Collections[name] = found
+	}
+	return audit, nil
+}
+
+// counting counts rows, and tells progress from time to time.
+func (s *Snapshot) counting(ctx context.Context, kept map[string]Summary, progress func(done, all int64) error) (func() error, error) {
+	if progress == nil {
+		return func() error { return nil }, nil
+	}
+	const every = 1 << 14
+	var done, all int64
+	if err := s.tx.GetContext(ctx, &all, `SELECT count(*) FROM _tombstones`); err != nil {
+		return nil, fmt.Errorf("count the rows: %w", err)
+	}
+	for _, summary := range kept {
+		all += summary.Living
+	}
+	return func() error {
+		if done++; done%every == 0 {
+			return progress(done, max(done, all))
+		}
+		return nil
+	}, nil
+}
+
+func (s *Snapshot) audit(ctx context.Context, collection string, count func() error) (a Audited, err error) {
+	var held, indexed Digest
+	err = s.Rows(ctx, collection, func(r Row) error {
+		a.Found.Digest.add(r.Digest)
+		if !r.Deleted {
+			a.Found.Living++
+		}
+		for _, claim := range splitClaims(r.claims) {
+			held.add(claimDigest(claim, r.ID))
+		}
+		return count()
+	})
+	if err != nil {
+		return a, err
+	}
+	rows, err := s.tx.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?`, collection)
+	if err != nil {
+		return a, fmt.Errorf("read the claims of %s: %w", collection, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var claim, id string
+		if err := rows.Scan(&claim, &id); err != nil {
+			return a, fmt.Errorf("read the claims of %s: %w", collection, err)
+		}
+		indexed.add(claimDigest(claim, id))
+	}
+	a.ClaimsDiffer = held != indexed
+	return a, rows.Err()
+}
+
+// claimDigest hashes who holds a claim. A claim has no zero byte.
+func claimDigest(claim, id string) Digest {
+	sum := sha256.Sum256([]byte(claim + "\x00" + id))
+	return digestOf(sum[:])
+}

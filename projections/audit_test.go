@@ -1,0 +1,264 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// people appends three users, one changed, one deleted, and an order.
+func (r *rig) people() (ada, bob events.Event, end events.Position) {
+	r.t.Helper()
+	ada, bob = user(uuid.NewString(), "Ada", claim), user(uuid.NewString(), "Bob", "")
+	gone := user(uuid.NewString(), "Eve", "")
+	order := user(uuid.NewString(), "an order", "")
+	order.Collection = "orders"
+	return ada, bob, r.append(ada, bob, gone, order, then(ada, events.Updated, 2), then(gone, events.Deleted, 2))
+}
+
+// tamper changes a node's file behind its back.
+func meddle(t testing.TB, dir, statement string, args ...any) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName)+"?_busy_timeout=10000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := db.Exec(statement, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("%s: %d rows, %v", statement, n, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func audit(t testing.TB, p *projections.Projection) projections.Audit {
+	t.Helper()
+	s, err := p.LongSnapshot(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	a, err := s.Audit(deadline(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// differing names the collections that differ.
+func differing(a projections.Audit) map[string]bool {
+	all := map[string]bool{}
+	for name, c := range a.Collections {
+		if c.Differs() {
+			all[name] = true
+		}
+	}
+	return all
+}
+
+func TestAnAuditFindsWhatWasChangedBehindTheBack(t *testing.T) {
+	r := newRig(t)
+	ada, bob, end := r.people()
+	dir := t.TempDir()
+	n := r.node(dir, 0).at(end)
+	a := audit(t, n.Projection)
+	if a.Position != end || len(differing(a)) != 0 || a.Collections["users"].Found.Living != 2 || a.Collections["orders"].Kept.Living != 1 {
+		t.Fatalf("untouched: %+v", a)
+	}
+	for _, s := range []struct {
+		name, change, undo string
+		args               []any
+	}{
+		{"a document", `UPDATE users SET doc = replace(doc, 'Bob', 'Bop') WHERE id = ?`, `UPDATE users SET doc = replace(doc, 'Bop', 'Bob') WHERE id = ?`, []any{bob.EntityID}},
+		{"a version", `UPDATE users SET version = 9 WHERE id = ?`, `UPDATE users SET version = 2 WHERE id = ?`, []any{ada.EntityID}},
+		{"a claim", `UPDATE _claims SET id = 'x' WHERE collection = 'users'`, `UPDATE _claims SET id = ? WHERE collection = 'users'`, nil},
+		{"a tombstone", `UPDATE _tombstones SET updated_at = updated_at || ' '`, `UPDATE _tombstones SET updated_at = trim(updated_at)`, nil},
+		{"a tombstone of another collection", `INSERT INTO _tombstones VALUES ('ghosts', 'x', 1, '', '')`, `DELETE FROM _tombstones WHERE collection = 'ghosts'`, nil},
+		{"a digest", `UPDATE _digests SET living = living + 1 WHERE collection = 'orders'`, `UPDATE _digests SET living = living - 1 WHERE collection = 'orders'`, nil},
+		{"an entity that is not there", `INSERT INTO users (id, version, created_at, updated_at, doc, _claims) VALUES ('y', 1, '', '', '{}', '')`, `DELETE FROM users WHERE id = 'y'`, nil},
+		{"an entity that is gone", `DELETE FROM orders`, "", nil},
+	} {
+		meddle(t, dir, s.change, s.args...)
+		want := map[string]bool{"users": true}
+		switch s.name {
+		case "a digest", "an entity that is gone":
+			want = map[string]bool{"orders": true}
+		case "a tombstone of another collection":
+			want = map[string]bool{"ghosts": true}
+		}
+		if diff := cmp.Diff(want, differing(audit(t, n.Projection))); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", s.name, diff)
+		}
+		if s.undo == "" {
+			continue
+		}
+		if s.name == "a claim" {
+			s.args = []any{ada.EntityID}
+		}
+		meddle(t, dir, s.undo, s.args...)
+		if got := differing(audit(t, n.Projection)); len(got) != 0 {
+			t.Fatalf("%s, undone: %v", s.name, got)
+		}
+	}
+}
+
+func TestAnAuditEndsWithItsContextAndItsProgress(t *testing.T) {
+	r := newRig(t)
+	var batch []events.Event
+	for range 20_000 {
+		batch = append(batch, user(uuid.NewString(), "N", ""))
+	}
+	n := r.node(t.TempDir(), 0).at(r.append(batch...))
+	s, err := n.LongSnapshot(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	enough := errors.New("enough")
+	if _, err := s.Audit(deadline(t), func(done, all int64) error {
+		if done <= 0 || all != 20_000 {
+			t.Errorf("%d of %d", done, all)
+		}
+		return enough
+	}); !errors.Is(err, enough) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Audit(ctx, nil); err == nil {
+		t.Error("an audit goes on without its context")
+	}
+}
+
+// Whatever batches a node takes, whoever else writes: at a checkpoint all remember the
+// same.
+func TestNodesRememberTheSameAtACheckpoint(t *testing.T) {
+	r := newRig(t)
+	nodes := []*node{r.node(t.TempDir(), 1), r.node(t.TempDir(), 7), r.node(t.TempDir(), 0)}
+	r.people()
+	var writers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		writers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					r.append(user(uuid.NewString(), "N", ""))
+				}
+			}
+		})
+	}
+	for range 5 {
+		position, err := r.log.AppendCheckpoint(deadline(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first map[string]projections.Summary
+		for i, n := range nodes {
+			got, err := n.at(position).SummariesAt(position)
+			if err != nil || len(got) != 2 {
+				t.Fatalf("%v, %v", got, err)
+			}
+			if i == 0 {
+				first = got
+			} else if diff := cmp.Diff(first, got); diff != "" {
+				t.Errorf("at %d\n%s", position, diff)
+			}
+			if _, err := n.SummariesAt(position - 1); !errors.Is(err, projections.ErrForgotten) {
+				t.Errorf("no checkpoint, but %v", err)
+			}
+		}
+	}
+	close(stop)
+	writers.Wait()
+}
+
+func TestOnlyTheLastCheckpointsAreRemembered(t *testing.T) {
+	r := newRig(t)
+	n := r.node(t.TempDir(), 0)
+	var positions []events.Position
+	for range 40 {
+		p, err := r.log.AppendCheckpoint(deadline(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		positions = append(positions, p)
+	}
+	n.at(positions[39])
+	if _, err := n.SummariesAt(positions[39]); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.SummariesAt(positions[0]); !errors.Is(err, projections.ErrForgotten) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// rows reads a snapshot to its end.
+func rows(t testing.TB, s *projections.Snapshot, err error) map[string][]projections.Row {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	names, err := s.Collections(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]projections.Row{}
+	for _, name := range names {
+		if err := s.Rows(deadline(t), name, func(r projections.Row) error { all[name] = append(all[name], r); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func TestAReplicaIsWhatANodeIs(t *testing.T) {
+	r := newRig(t)
+	_, _, end := r.people()
+	replica, err := projections.OpenReplica(deadline(t), t.TempDir(), r.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = replica.Close() }()
+	told := events.Position(0)
+	progress := func(at events.Position) { told = at }
+	if err := replica.Advance(deadline(t), end-1, progress); err != nil || replica.Position() != end-1 || told != end-1 {
+		t.Fatalf("at %d, %d, %v", replica.Position(), told, err)
+	}
+	n := r.node(t.TempDir(), 0).at(end)
+	theirs, err := n.LongSnapshot(deadline(t))
+	want := rows(t, theirs, err)
+	if len(want["users"]) != 3 || len(want["orders"]) != 1 {
+		t.Fatalf("a node has %v", want)
+	}
+	unexported := cmp.AllowUnexported(projections.Row{})
+	s, err := replica.Snapshot(deadline(t))
+	if diff := cmp.Diff(want, rows(t, s, err), unexported); diff == "" {
+		t.Error("a record less makes no difference")
+	}
+	for range 2 { // a second time there is nothing to do
+		if err := replica.Advance(deadline(t), end, progress); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err = replica.Snapshot(deadline(t))
+	if diff := cmp.Diff(want, rows(t, s, err), unexported); diff != "" {
+		t.Errorf("(-node +replica)\n%s", diff)
+	}
+}

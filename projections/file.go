@@ -1,0 +1,32 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// SnapshotFile opens a snapshot of a projection's file by its path, whether or not a node
+// has it open. It returns an [ErrRefused] for a file of another version, and makes none
+// that is not there.
+func SnapshotFile(ctx context.Context, path string) (*Snapshot, error) {
+	// Not read-only to SQLite: whoever reads a file in WAL mode has to write its index.
+	db, err := connect(ctx, path, 1, url.Values{"mode": {"rw"}, "_query_only": {"true"}})
+	if err != nil {
+		return nil, err
+	}
+	var version int
+	err = db.GetContext(ctx, &version, `PRAGMA user_version`)
+	if err == nil && version != schemaVersion {
+		err = &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the file %s has tables of version %d, and this version of ClusterLite makes version %d", path, version, schemaVersion)}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	s, err := begin(ctx, db, &Snapshot{prepare: prepareOnce, release: func() { _ = db.Close() }})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return s, nil
+}
