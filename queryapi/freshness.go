@@ -29,7 +29,7 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 		want = a.Default
 	}
 	if want == api.Eventual && least == 0 {
-		return api.Eventual, nil
+		return api.Eventual, a.served()
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.Wait)
 	defer cancel()
@@ -47,7 +47,10 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 	if err := a.waitFor(ctx, target); err != nil {
 		return "", err
 	}
-	if err := a.Model.Err(); err != nil && given != api.Eventual {
+	if given == api.Eventual {
+		return given, a.served()
+	}
+	if err := a.Model.Err(); err != nil {
 		return "", stopped(err)
 	}
 	return given, nil
@@ -71,6 +74,16 @@ func (a *API) end(ctx context.Context, want api.Consistency) (events.Position, e
 	default:
 		return 0, nil
 	}
+}
+
+// served refuses a read that takes what there is, if that must not be given: else a node
+// that has just been started would answer that there is nothing. Nginx then asks
+// another.
+func (a *API) served() error {
+	if err := a.Model.Serves(a.MaxLag); err != nil {
+		return problem.NotReady.Because(err, "This node is not ready. Another may serve the read.")
+	}
+	return nil
 }
 
 func (a *API) waitFor(ctx context.Context, target events.Position) error {

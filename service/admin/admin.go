@@ -99,6 +99,17 @@ func addressed(node string, h http.Handler) http.Handler {
 	})
 }
 
+// Until ends requests that last when ctx ends, so that a process that is to stop need not
+// wait for them.
+func Until(ctx context.Context, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		h.ServeHTTP(w, r.WithContext(asked))
+	})
+}
+
 // allow lists the methods as the header field Allow has it.
 func (m Methods) allow() string {
 	var names []string

@@ -13,8 +13,8 @@ import (
 // announce tells the broker of the node until ctx ends, so that it is found. If that
 // fails the node is merely not found, and goes on.
 func (n *Node) announce(ctx context.Context) error {
-	// The first may come too early for the broker.
-	const again = time.Second
+	// The first may come before there is a topic.
+	const again = 250 * time.Millisecond
 	failing := false
 	for ctx.Err() == nil {
 		pause := roster.Interval

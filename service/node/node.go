@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -179,15 +178,15 @@ func (n *Node) listen() error {
 		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)
 	adminHandler := admin.Handler(admin.Source{
-		Node:     n.NodeID,
-		Ready:    func() error { return n.Model.Ready(n.ReadyLag) },
-		Status:   n.status,
-		Registry: n.Registry,
-		Resources: map[string]admin.Methods{
-			"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.tellRebuild, http.MethodDelete: n.cancelRebuild},
-		},
+		Node:      n.NodeID,
+		Ready:     func() error { return n.Model.Ready(n.ReadyLag) },
+		Status:    n.status,
+		Registry:  n.Registry,
+		Resources: n.resources(),
 	})
-	n.group.Go("the admin listener", func(ctx context.Context) error { return web.Serve(ctx, adminListener, adminHandler, n.Logger) })
+	n.group.Go("the admin listener", func(ctx context.Context) error {
+		return web.Serve(ctx, adminListener, admin.Until(ctx, adminHandler), n.Logger)
+	})
 	n.group.Go("the API", func(ctx context.Context) error {
 		return web.Serve(ctx, web.Limit(apiListener, n.MaxConnections), e, n.Logger)
 	})

@@ -1,56 +1,22 @@
 package node_test
 
 import (
-	"context"
-	"io"
 	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"go.uber.org/goleak"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/roster"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/settings"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
-}
-
-// start runs a node until stop is called, which gives what it returned.
-func start(t *testing.T, b *servicetest.Broker, change func(*node.Config)) (stop func() error) {
-	t.Helper()
-	config := node.Config{
-		Role:   "query",
-		Node:   settings.Node{NodeID: "query-1", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", DataDir: t.TempDir(), ReadyLag: time.Minute, LogFormat: "text", LogLevel: "info"},
-		Kafka:  settings.Kafka{Brokers: []string{b.Addr()}, Topic: settings.Topic{Topic: "clusterlite.events"}},
-		HTTP:   settings.HTTP{MaxBody: 1 << 20, CORSOrigins: []string{"*"}},
-		Stderr: io.Discard,
-		Mount:  func(*echo.Echo, *node.Node) {},
-	}
-	if change != nil {
-		change(&config)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- node.Run(ctx, config) }()
-	stopped := false
-	stop = func() error {
-		cancel()
-		if stopped {
-			return nil
-		}
-		stopped = true
-		return <-ran
-	}
-	t.Cleanup(func() { _ = stop() })
-	return stop
 }
 
 // await waits until the roster's one entry is as wanted.
@@ -70,9 +36,7 @@ func await(t *testing.T, log *eventlog.Log, what string, ok func(roster.Entry) b
 func TestANodeIsFound(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()
-	applied := make(chan *node.Node, 1)
-	stop := start(t, b, func(config *node.Config) { config.Ready = func(n *node.Node) { applied <- n } })
-	n := <-applied
+	n, stop := servicetest.StartNode(t, b, "query-1")
 	e := await(t, log, "running", func(e roster.Entry) bool { return e.State == roster.Running })
 	if host, port, err := net.SplitHostPort(e.Admin); err != nil || host != "127.0.0.1" || port == "0" || e.Node != "query-1" || e.Role != "query" || e.Version == "" || e.Silent(time.Now()) {
 		t.Errorf("got %+v", e)
@@ -112,7 +76,7 @@ func TestWhereANodeIsReached(t *testing.T) {
 		{"127.0.0.1:0", "query.example:9082", "query.example:9082"},
 	} {
 		b := servicetest.StartBroker(t)
-		stop := start(t, b, func(config *node.Config) { config.AdminAddr, config.AdminAdvertise = c.bind, c.advertise })
+		_, stop := servicetest.RunNode(t, b, "query-1", func(config *node.Config) { config.AdminAddr, config.AdminAdvertise = c.bind, c.advertise })
 		e := await(t, b.OpenLog(), "announced", func(roster.Entry) bool { return true })
 		if !strings.HasPrefix(e.Admin, c.prefix) || strings.HasSuffix(e.Admin, ":0") {
 			t.Errorf("%v: %s", c, e.Admin)
@@ -142,16 +106,14 @@ func TestStrangersAreNoNodes(t *testing.T) {
 
 func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
 	b := servicetest.StartBroker(t)
-	dir, ready := t.TempDir(), make(chan struct{})
-	stop := start(t, b, func(config *node.Config) {
-		config.DataDir, config.Ready = dir, func(*node.Node) { close(ready) }
-	})
-	<-ready
+	n, stop := servicetest.StartNode(t, b, "query-1")
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	// The same file on another topic: it refuses.
-	stop = start(t, b, func(config *node.Config) { config.DataDir, config.Kafka.Topic.Topic = dir, "other.events" })
+	_, stop = servicetest.RunNode(t, b, "query-1", func(config *node.Config) {
+		config.DataDir, config.Kafka.Topic.Topic = n.DataDir, "other.events"
+	})
 	other, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "other.events"})
 	if err != nil {
 		t.Fatal(err)

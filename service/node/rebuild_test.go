@@ -16,8 +16,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// ask sends a request to a node's admin listener and decodes the answer.
-func ask(t *testing.T, n *node.Node, method, path string, status int, into any) {
+// send sends a request to a node's admin listener and decodes the answer.
+func send(t *testing.T, n *node.Node, method, path string, status int, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(servicetest.Context(t), method, "http://"+n.Admin.String()+path, nil)
 	if err != nil {
@@ -42,9 +42,7 @@ func ask(t *testing.T, n *node.Node, method, path string, status int, into any) 
 
 func TestRebuildThroughTheAdminListener(t *testing.T) {
 	b := servicetest.StartBroker(t)
-	ready := make(chan *node.Node, 1)
-	stop := start(t, b, func(config *node.Config) { config.Ready = func(n *node.Node) { ready <- n } })
-	n := <-ready
+	n, stop := servicetest.StartNode(t, b, "query-1")
 	var batch []events.Event
 	for range 1500 { // more than a batch
 		batch = append(batch, events.Event{
@@ -61,31 +59,31 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 	}
 
 	var status struct{ Rebuild *projections.RebuildStatus }
-	if ask(t, n, "GET", "/status", 200, &status); status.Rebuild != nil {
+	if send(t, n, "GET", "/status", 200, &status); status.Rebuild != nil {
 		t.Errorf("there is %+v", status.Rebuild)
 	}
-	ask(t, n, "GET", "/rebuild", 404, nil)
-	ask(t, n, "DELETE", "/rebuild", 409, nil)
+	send(t, n, "GET", "/rebuild", 404, nil)
+	send(t, n, "DELETE", "/rebuild", 409, nil)
 	for _, bad := range []string{"?rate=-1", "?rate=fast", "?keep=perhaps", "?speed=1", "?back=true&keep=true", "?%zz"} {
-		ask(t, n, "POST", "/rebuild"+bad, 400, nil)
+		send(t, n, "POST", "/rebuild"+bad, 400, nil)
 	}
 
 	var r projections.RebuildStatus
-	if ask(t, n, "POST", "/rebuild?rate=1", 202, &r); r.State != projections.RebuildRunning || r.StartedAt.IsZero() {
+	if send(t, n, "POST", "/rebuild?rate=1", 202, &r); r.State != projections.RebuildRunning || r.StartedAt.IsZero() {
 		t.Errorf("it starts as %+v", r)
 	}
-	ask(t, n, "POST", "/rebuild", 409, nil)
-	if ask(t, n, "GET", "/status", 200, &status); status.Rebuild == nil || status.Rebuild.State != projections.RebuildRunning || status.Rebuild.End != end {
+	send(t, n, "POST", "/rebuild", 409, nil)
+	if send(t, n, "GET", "/status", 200, &status); status.Rebuild == nil || status.Rebuild.State != projections.RebuildRunning || status.Rebuild.End != end {
 		t.Errorf("the status tells of %+v", status.Rebuild)
 	}
-	if ask(t, n, "DELETE", "/rebuild", 200, &r); r.State != projections.RebuildCancelled {
+	if send(t, n, "DELETE", "/rebuild", 200, &r); r.State != projections.RebuildCancelled {
 		t.Errorf("it ends as %+v", r)
 	}
 
-	ask(t, n, "POST", "/rebuild?keep=true&force=false", 202, &r)
+	send(t, n, "POST", "/rebuild?keep=true&force=false", 202, &r)
 	for r.State == projections.RebuildRunning {
 		time.Sleep(time.Millisecond) // polling
-		ask(t, n, "GET", "/rebuild", 200, &r)
+		send(t, n, "GET", "/rebuild", 200, &r)
 	}
 	if r.State != projections.RebuildDone || r.Position != end || r.Kept == "" {
 		t.Errorf("it ends as %+v", r)

@@ -11,6 +11,9 @@ import (
 type status struct {
 	Node string `json:"node"`
 	Role string `json:"role"`
+	// Ready tells whether it serves, and Reason why not.
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitempty"`
 	projections.Status
 	// Rebuild tells of the rebuild that runs, or of the last one since the process
 	// started; null if there was none.
@@ -20,7 +23,10 @@ type status struct {
 
 func (n *Node) status(ctx context.Context) (any, error) {
 	s, err := n.Model.Status(ctx)
-	told := status{Node: n.NodeID, Role: n.Role, Status: s, Version: process.Version()}
+	told := status{Node: n.NodeID, Role: n.Role, Ready: true, Status: s, Version: process.Version()}
+	if unready := n.Model.Ready(n.ReadyLag); unready != nil {
+		told.Ready, told.Reason = false, unready.Error()
+	}
 	if r, any := n.Model.Rebuild(); any {
 		told.Rebuild = &r
 	}

@@ -103,6 +103,9 @@ func (k Kind) Because(cause error, detail string) *Problem {
 	return p
 }
 
+// Of reports whether the problem is of the kind.
+func (p *Problem) Of(k Kind) bool { return p.Type == base+k.name }
+
 // With adds bad fields.
 func (p *Problem) With(fields ...FieldError) *Problem {
 	p.Errors = append(p.Errors, fields...)

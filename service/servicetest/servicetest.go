@@ -91,7 +91,13 @@ func OpenModel(t testing.TB, log *eventlog.Log, set *collections.Set) *Model {
 	if _, err := log.Prepare(Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	p, err := projections.Open(Context(t), projections.Options{Dir: t.TempDir(), Log: log, Collections: set})
+	return OpenModelIn(t, t.TempDir(), log, set)
+}
+
+// OpenModelIn opens one in a folder, whether or not there is a broker.
+func OpenModelIn(t testing.TB, dir string, log *eventlog.Log, set *collections.Set) *Model {
+	t.Helper()
+	p, err := projections.Open(Context(t), projections.Options{Dir: dir, Log: log, Collections: set})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,13 +109,18 @@ func OpenModel(t testing.TB, log *eventlog.Log, set *collections.Set) *Model {
 	return m
 }
 
-// Follow starts the worker, until the test ends or Stop, and waits until it has caught
-// up.
-func (m *Model) Follow() *Model {
-	m.t.Helper()
+// Start starts the worker, until the test ends or Stop.
+func (m *Model) Start() *Model {
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	go func() { m.ran <- m.Run(ctx) }()
+	return m
+}
+
+// Follow starts the worker and waits until it has caught up.
+func (m *Model) Follow() *Model {
+	m.t.Helper()
+	m.Start()
 	for end := Context(m.t); m.Ready(time.Minute) != nil; time.Sleep(time.Millisecond) {
 		if end.Err() != nil {
 			m.t.Fatalf("the projection has not caught up: %v", m.Ready(time.Minute))

@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// The answers of the admin listener by which a node's read model is looked into. Their
+// JSON is part of the admin interface.
+type (
+	// Voids are the newest records that admission refused.
+	Voids struct {
+		Node     string          `json:"node"`
+		Position events.Position `json:"position"`
+		// Counts are all there ever were, by reason.
+		Counts map[events.Reason]int64 `json:"counts"`
+		Voids  []VoidRecord            `json:"voids"`
+	}
+	// VoidRecord is one of them. At is the broker's clock, as events.TimeFormat.
+	VoidRecord struct {
+		projections.VoidRecord
+		At string `json:"at"`
+	}
+	// Digests are what the collections are at a position.
+	Digests struct {
+		Node        string             `json:"node"`
+		Position    events.Position    `json:"position"`
+		Collections map[string]Summary `json:"collections"`
+	}
+	// Summary is one collection.
+	Summary struct {
+		Entities int64  `json:"entities"`
+		Digest   string `json:"digest"`
+	}
+)
+
+const (
+	defaultVoids = 100
+	maxVoids     = 10_000
+	// defaultWait and maxWait bound how long a node may take to reach a position.
+	defaultWait = 10 * time.Second
+	maxWait     = time.Minute
+)
+
+func (n *Node) voids(w http.ResponseWriter, r *http.Request) {
+	limit, err := number(r, "limit", defaultVoids, 1, maxVoids)
+	if err != nil {
+		admin.Refuse(w, problem.From(err))
+		return
+	}
+	counts, err := n.Model.VoidCounts(r.Context())
+	if err != nil {
+		admin.Refuse(w, problem.Internal.New(err.Error()))
+		return
+	}
+	newest, err := n.Model.Voids(r.Context(), int(limit))
+	if err != nil {
+		admin.Refuse(w, problem.Internal.New(err.Error()))
+		return
+	}
+	answer := Voids{Node: n.NodeID, Position: n.Model.Position(), Counts: counts, Voids: []VoidRecord{}}
+	for _, v := range newest {
+		answer.Voids = append(answer.Voids, VoidRecord{v, events.FormatTime(time.UnixMilli(v.At))})
+	}
+	admin.Answer(w, http.StatusOK, answer)
+}
+
+// digests answers what the collections are at a checkpoint in the log.
+func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
+	position, err := n.reach(r)
+	if err == nil && position == 0 {
+		err = problem.MalformedRequest.New("The parameter position is missing: that of a checkpoint in the log.")
+	}
+	if err != nil {
+		admin.Refuse(w, problem.From(err))
+		return
+	}
+	summaries, err := n.Model.SummariesAt(position)
+	if err != nil {
+		admin.Refuse(w, problem.NotFound.New(err.Error()))
+		return
+	}
+	answer := Digests{Node: n.NodeID, Position: position, Collections: map[string]Summary{}}
+	for name, s := range summaries {
+		answer.Collections[name] = summary(s)
+	}
+	admin.Answer(w, http.StatusOK, answer)
+}
+
+// reach waits until the node is at the position that a request names, if it names one,
+// for as long as it says. The error is a problem.
+func (n *Node) reach(r *http.Request) (events.Position, error) {
+	least, err := number(r, "position", 0, 1, math.MaxInt64)
+	if err != nil {
+		return 0, err
+	}
+	wait := defaultWait
+	if text := r.URL.Query().Get("wait"); text != "" {
+		if wait, err = time.ParseDuration(text); err != nil || wait < 0 || wait > maxWait {
+			return 0, problem.MalformedRequest.New("The parameter wait is a duration up to " + maxWait.String() + ".")
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	position := events.Position(least)
+	var refused *projections.ErrRefused
+	switch err := n.Model.WaitFor(ctx, position); {
+	case errors.As(err, &refused):
+		return 0, problem.NotReady.New(err.Error())
+	case err != nil:
+		why := n.Model.Ready(n.ReadyLag)
+		if why == nil {
+			why = err
+		}
+		return 0, problem.ReadModelBehind.New("The node is at position " + strconv.FormatInt(int64(n.Model.Position()), 10) + ": " + why.Error())
+	}
+	return position, nil
+}
+
+func summary(s projections.Summary) Summary { return Summary{s.Living, s.Digest.String()} }
+
+// number reads a parameter that is a whole number.
+func number(r *http.Request, name string, otherwise, least, most int64) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, problem.MalformedRequest.New("The parameter " + name + " is a number from " + strconv.FormatInt(least, 10) + " to " + strconv.FormatInt(most, 10) + ".")
+	}
+	return n, nil
+}

@@ -1,0 +1,18 @@
+package node
+
+import (
+	"net/http"
+
+	"github.com/clusterlite/clusterlite/service/admin"
+)
+
+// resources are what the admin listener has beside health, status and metrics.
+func (n *Node) resources() map[string]admin.Methods {
+	return map[string]admin.Methods{
+		"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.tellRebuild, http.MethodDelete: n.cancelRebuild},
+		"/voids":   {http.MethodGet: n.voids},
+		"/digests": {http.MethodGet: n.digests},
+		"/verify":  {http.MethodGet: n.verify},
+		"/rows":    {http.MethodGet: n.rows},
+	}
+}

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// The lines by which a node tells of its rows. Their JSON is part of the admin
+// interface. The last line of either answer may be a problem instead.
+type (
+	// VerifyLine is a line of /verify: how far it is, or, as the last, what was found.
+	VerifyLine struct {
+		Rows   int64            `json:"rows,omitempty"`
+		Of     int64            `json:"of,omitempty"`
+		Audit  *Audit           `json:"audit,omitempty"`
+		Failed *problem.Problem `json:"problem,omitempty"`
+	}
+	// Audit holds what a node keeps beside its rows against the rows.
+	Audit struct {
+		Node        string             `json:"node"`
+		Position    events.Position    `json:"position"`
+		Collections map[string]Audited `json:"collections"`
+	}
+	// Audited is one collection.
+	Audited struct {
+		Kept  Summary `json:"kept"`
+		Found Summary `json:"found"`
+		// ClaimsDiffer tells that the index of unique values is not what the rows hold.
+		ClaimsDiffer bool `json:"claims_differ"`
+		Differs      bool `json:"differs"`
+	}
+	// RowLine is a line of /rows: first a position, then collections, each followed by
+	// its rows in the order of their ids, and End as the last.
+	RowLine struct {
+		Position   *events.Position `json:"position,omitempty"`
+		Collection string           `json:"collection,omitempty"`
+		ID         string           `json:"id,omitempty"`
+		Version    int64            `json:"version,omitempty"`
+		Deleted    bool             `json:"deleted,omitempty"`
+		Digest     string           `json:"digest,omitempty"`
+		End        bool             `json:"end,omitempty"`
+		Failed     *problem.Problem `json:"problem,omitempty"`
+	}
+)
+
+// verify recomputes the digests from the rows. The answer tells how far it is, which
+// also ends the work once the asker is gone.
+func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
+	n.withRows(w, r, func(ctx context.Context, s *projections.Snapshot, lines *admin.Lines) error {
+		found, err := s.Audit(ctx, func(done, all int64) error {
+			if err := lines.Write(VerifyLine{Rows: done, Of: all}); err != nil {
+				return err
+			}
+			return lines.Flush()
+		})
+		if err != nil {
+			return err
+		}
+		audit := NewAudit(n.NodeID, found)
+		return lines.Write(VerifyLine{Audit: &audit})
+	})
+}
+
+// NewAudit words what was found of a node's rows.
+func NewAudit(name string, found projections.Audit) Audit {
+	audit := Audit{Node: name, Position: found.Position, Collections: map[string]Audited{}}
+	for name, a := range found.Collections {
+		audit.Collections[name] = Audited{summary(a.Kept), summary(a.Found), a.ClaimsDiffer, a.Differs()}
+	}
+	return audit
+}
+
+// rows tells what each row is, from one snapshot, not before the position that is asked
+// for.
+func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.reach(r); err != nil {
+		admin.Refuse(w, problem.From(err))
+		return
+	}
+	n.withRows(w, r, func(ctx context.Context, s *projections.Snapshot, lines *admin.Lines) error {
+		names, err := s.Collections(ctx)
+		if err != nil {
+			return err
+		}
+		// At once, so that the asker can get ready for the rest.
+		if err := errors.Join(lines.Write(RowLine{Position: &s.At}), lines.Flush()); err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := lines.Write(RowLine{Collection: name}); err != nil {
+				return err
+			}
+			err := s.Rows(ctx, name, func(r projections.Row) error {
+				return lines.Write(RowLine{ID: r.ID, Version: r.Version, Deleted: r.Deleted, Digest: r.Digest.String()})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return lines.Write(RowLine{End: true})
+	})
+}
+
+// withRows answers in lines from a snapshot that may last.
+func (n *Node) withRows(w http.ResponseWriter, r *http.Request, answer func(context.Context, *projections.Snapshot, *admin.Lines) error) {
+	ctx := r.Context()
+	s, err := n.Model.LongSnapshot(ctx)
+	if err != nil {
+		admin.Refuse(w, problem.Overloaded.New(err.Error()))
+		return
+	}
+	defer func() { _ = s.Close() }() // it only read
+	lines := admin.BeginLines(w)
+	if err := answer(ctx, s, lines); err != nil {
+		lines.Fail(problem.Internal.New(err.Error()))
+		return
+	}
+	lines.End()
+}
