@@ -21,6 +21,11 @@ type grammar struct {
 	Events      eventsTool  `cmd:"" help:"Look into the log; take it to a file, and from one."`
 	Import      importLines `cmd:"" help:"Create entities from a file, a line each."`
 
+	Status status        `cmd:"" help:"Show how the cluster is: nodes, lag, digests, topic, brokers."`
+	Nodes  nodesCommands `cmd:"" help:"List the nodes that the broker knows of, or forget some."`
+	Voids  voids         `cmd:"" help:"List the records that admission refused."`
+	Verify verify        `cmd:"" help:"Prove that all nodes hold the same, and what the log makes; exit with 1 if not."`
+
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }
 

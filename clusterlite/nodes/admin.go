@@ -74,6 +74,14 @@ func (n Node) Get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// Lives reports whether the node answers.
+func (n Node) Lives(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var live struct{}
+	return n.Get(ctx, "/livez", &live) == nil
+}
+
 // unreachable wraps what kept a node from answering; that the caller gave up does not
 // count.
 func (n Node) unreachable(err error) error {

@@ -1,0 +1,156 @@
+package comparison
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/nodes"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/roster"
+)
+
+// Options say what to compare.
+type Options struct {
+	Log *eventlog.Log
+	// Names are the nodes to compare; none means all that run.
+	Names []string
+	// Wait is how long a node may take to reach the common position.
+	Wait time.Duration
+	// Deep also builds a read model from the log, to hold the nodes' rows against, in a
+	// temporary folder.
+	Deep bool
+	// Progress takes how far it is.
+	Progress io.Writer
+}
+
+// Compare holds the nodes against each other and against their own rows, while writes go
+// on. What is wrong with a node is part of the report; an error means that there is none.
+func Compare(ctx context.Context, o Options) (Report, error) {
+	all, err := o.nodes(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{Differences: []string{}, Nodes: make([]Node, len(all))}
+	for i, n := range all {
+		r.Nodes[i] = Node{Node: n.Node, Role: n.Role}
+	}
+	if err := r.digests(ctx, o, all); err != nil {
+		return Report{}, err
+	}
+	r.audits(ctx, o, all)
+	if o.Deep {
+		if err := r.deep(ctx, o, all); err != nil {
+			return Report{}, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return Report{}, err
+	}
+	r.conclude()
+	return r, nil
+}
+
+func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
+	all, err := nodes.All(ctx, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Names) > 0 {
+		return nodes.Select(all, o.Names...)
+	}
+	// One that has failed ought to run, and is missed.
+	var running []nodes.Node
+	for _, n := range all {
+		if n.State != roster.Left {
+			running = append(running, n)
+		}
+	}
+	if len(running) == 0 {
+		return nil, errors.New("the broker knows of no node that runs")
+	}
+	return running, nil
+}
+
+// attempts is how many checkpoints are tried: a node that is started anew just then has
+// forgotten the last.
+const attempts = 3
+
+// digests asks all nodes for their digests at one position, a checkpoint that it appends.
+func (r *Report) digests(ctx context.Context, o Options, all []nodes.Node) error {
+	for attempt := 1; ; attempt++ {
+		position, err := o.Log.AppendCheckpoint(ctx)
+		if err != nil {
+			return fmt.Errorf("append a checkpoint to compare at: %w", err)
+		}
+		r.Position = position
+		errs := make([]error, len(all))
+		var asked sync.WaitGroup
+		for i, n := range all {
+			asked.Go(func() { r.Nodes[i].Digests, errs[i] = digestsAt(ctx, n, position, o.Wait) })
+		}
+		asked.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if forgot(errs) && attempt < attempts {
+			continue
+		}
+		for i, err := range errs {
+			r.Nodes[i].fail(err)
+		}
+		return nil
+	}
+}
+
+func forgot(errs []error) bool {
+	for _, err := range errs {
+		if refused := (*problem.Problem)(nil); errors.As(err, &refused) && refused.Of(problem.NotFound) {
+			return true
+		}
+	}
+	return false
+}
+
+func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait time.Duration) (map[string]node.Summary, error) {
+	response, err := at(ctx, n, "/digests", position, wait)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var d node.Digests
+	if err := json.NewDecoder(response.Body).Decode(&d); err != nil {
+		return nil, fmt.Errorf("node %s broke off: %w", n.Node, err)
+	}
+	return d.Collections, nil
+}
+
+// at asks a node for what it has at a position or later, and waits until it is there. One
+// question may not wait so long.
+func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
+	const most = 10 * time.Second
+	for end := time.Now().Add(wait); ; {
+		left := max(0, min(most, time.Until(end)))
+		response, err := n.Do(ctx, http.MethodGet, fmt.Sprintf("%s?position=%d&wait=%s", path, position, left))
+		behind := (*problem.Problem)(nil)
+		if errors.As(err, &behind) && behind.Of(problem.ReadModelBehind) && left > 0 {
+			continue
+		}
+		return response, err
+	}
+}
+
+// fail notes the first thing that kept a node from being checked.
+func (n *Node) fail(err error) {
+	if err != nil && n.Error == "" {
+		n.Error = err.Error()
+	}
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/nodes"
+	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// nodesCommands are about the nodes that the broker knows of.
+type nodesCommands struct {
+	List   nodesList   `cmd:"" default:"withargs" help:"List the nodes as they announced themselves (default)."`
+	Forget nodesForget `cmd:"" help:"Remove nodes that are gone for good."`
+}
+
+// Help is shown by --help.
+func (nodesCommands) Help() string {
+	return `Nodes announce themselves in the broker, by the group clusterlite.NAME, and are found by that.
+
+Examples:
+
+    clusterlite nodes
+    clusterlite nodes forget query-3`
+}
+
+// nodesList lists them.
+type nodesList struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+}
+
+// Help is shown by --help.
+func (nodesList) Help() string {
+	return `Lists the nodes that the broker knows of, as each last announced itself, and asks none of
+them: clusterlite status does. The broker forgets a node some days after its last word.
+
+Examples:
+
+    clusterlite nodes list --output json`
+}
+
+// roll is the result.
+type roll struct {
+	Nodes []roster.Entry `json:"nodes"`
+}
+
+// Text writes it for people.
+func (r roll) Text(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "NODE\tROLE\tSTATE\tPOSITION\tVERSION\tADMIN\tHEARD")
+	for _, e := range r.Nodes {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.Node, e.Role, e.State, e.Position, e.Version, e.Admin, e.At.Format(time.RFC3339))
+	}
+	return table.Flush()
+}
+
+// Run lists the nodes.
+func (c nodesList) Run(ctx context.Context, out streams) error {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // it only read
+	entries, err := roster.List(ctx, log)
+	if err != nil {
+		return err
+	}
+	return c.print(out, roll{entries})
+}
+
+// nodesForget removes some.
+type nodesForget struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+	Names          []string `arg:"" name:"node" help:"Names of nodes."`
+}
+
+// Help is shown by --help.
+func (nodesForget) Help() string {
+	return `Removes nodes that are gone for good, so that status no longer misses them. Their data is
+not touched. A node that lives is not removed: it would be back in seconds.
+
+Examples:
+
+    clusterlite nodes forget query-3`
+}
+
+// forgotten is the result.
+type forgotten struct {
+	Forgotten []string `json:"forgotten"`
+}
+
+// Text writes it for people.
+func (f forgotten) Text(w io.Writer) error {
+	for _, name := range f.Forgotten {
+		if _, err := fmt.Fprintf(w, "forgot %s\n", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run removes all of them or, if one is missing or lives, none.
+func (c nodesForget) Run(ctx context.Context, out streams) error {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // what it wrote is there
+	all, err := nodes.All(ctx, log)
+	if err != nil {
+		return err
+	}
+	doomed, err := nodes.Select(all, c.Names...)
+	if err != nil {
+		return err
+	}
+	for _, n := range doomed {
+		if n.State == roster.Running && n.Lives(ctx) {
+			return fmt.Errorf("node %s lives, at %s: stop it first", n.Node, n.Admin)
+		}
+	}
+	f := forgotten{[]string{}}
+	for _, n := range doomed {
+		_, failed := roster.Forget(ctx, log, n.Node)
+		if failed != nil {
+			err = errors.Join(err, failed)
+			continue
+		}
+		f.Forgotten = append(f.Forgotten, n.Node)
+	}
+	return errors.Join(c.print(out, f), err)
+}

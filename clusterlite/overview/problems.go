@@ -1,0 +1,79 @@
+package overview
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// problemsOfTopic are those that can lose events or stop writes.
+func problemsOfTopic(t Topic, unfit error) []string {
+	problems := []string{}
+	if unfit != nil {
+		problems = append(problems, unfit.Error())
+	}
+	if t.Leader < 0 {
+		problems = append(problems, fmt.Sprintf("no broker leads topic %s: nothing can be written", t.Name))
+	}
+	if in, all := len(t.InSync), len(t.Replicas); in < all {
+		problem := fmt.Sprintf("topic %s is in sync on %d of %d brokers", t.Name, in, all)
+		if in < t.MinInSync {
+			problem += fmt.Sprintf(", and nothing can be written below %d", t.MinInSync)
+		}
+		problems = append(problems, problem)
+	}
+	return problems
+}
+
+// problemsOfNodes are the nodes that don't serve, and those that differ from others at
+// the same position. To compare them while they move is what verify is for.
+func problemsOfNodes(all []Node, t Topic) []string {
+	var problems []string
+	running := false
+	at := map[events.Position]Node{}
+	for _, n := range all {
+		running = running || n.State == Ready
+		switch n.State {
+		case Left:
+			continue
+		case Ready, Unready:
+			problems = append(problems, differing(at, n, t)...)
+		}
+		if n.State != Ready {
+			problems = append(problems, fmt.Sprintf("node %s is %s: %s", n.Node, n.State, strings.TrimSuffix(n.Reason, ".")))
+		}
+	}
+	if !running {
+		problems = append(problems, "no node serves")
+	}
+	return problems
+}
+
+// differing compares a node with the first at its position.
+func differing(at map[events.Position]Node, n Node, t Topic) []string {
+	if n.TopicID != t.ID && n.TopicID != "" && t.ID != "" {
+		return []string{fmt.Sprintf("node %s was built from a topic with id %s, and %s has id %s", n.Node, n.TopicID, t.Name, t.ID)}
+	}
+	other, there := at[n.Position]
+	if !there {
+		at[n.Position] = n
+		return nil
+	}
+	var problems []string
+	for _, collection := range union(n.Digests, other.Digests) {
+		if n.Digests[collection] != other.Digests[collection] {
+			problems = append(problems, fmt.Sprintf("nodes %s and %s differ in %s at position %d: clusterlite verify --deep tells where", other.Node, n.Node, collection, n.Position))
+		}
+	}
+	return problems
+}
+
+// union gives the names in either map, sorted.
+func union[V any](a, b map[string]V) []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/comparison"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// verify proves that nodes are equal, or finds where they are not.
+type verify struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+	Nodes          []string      `name:"node" placeholder:"NAME" help:"The nodes to check, more than once or with commas. Default: all that run."`
+	Deep           bool          `name:"deep" help:"Build a read model from the log, too, in a folder below TMPDIR, and name the first entities that differ from it."`
+	DataDir        string        `name:"data-dir" placeholder:"DIR" help:"Check the rows of the node whose data folder this is instead, whether it runs or not. Needs no broker."`
+	Wait           time.Duration `name:"wait" default:"1m" placeholder:"DURATION" help:"How long a node may take to reach the common position (default ${default})."`
+}
+
+// Help is shown by --help.
+func (verify) Help() string {
+	return `Compares the digests of all nodes at one position, a checkpoint that it appends to the log,
+while writes go on; has each recompute them from its rows, which finds a row that was
+changed behind its back; and with --deep holds each row against the log. It exits with 1 if
+anything differs or could not be checked.
+
+Examples:
+
+    clusterlite verify
+    clusterlite verify --deep --node query-2 --output json
+    clusterlite verify --data-dir /var/lib/clusterlite`
+}
+
+// Validate is called by the parser.
+func (c *verify) Validate() error {
+	if c.Wait <= 0 || c.Wait > time.Hour {
+		return fmt.Errorf("--wait is %s; allowed: above zero, up to 1h", c.Wait)
+	}
+	if c.DataDir != "" && (c.Deep || len(c.Nodes) > 0) {
+		return errors.New("--data-dir goes with neither --deep nor --node, which need the nodes to run")
+	}
+	return nil
+}
+
+// Run compares and reports.
+func (c verify) Run(ctx context.Context, out streams) error {
+	r, err := c.report(ctx, out)
+	if err != nil {
+		return err
+	}
+	if err := c.print(out, r); err != nil {
+		return err
+	}
+	if !r.Equal {
+		return process.ErrTold
+	}
+	return nil
+}
+
+func (c verify) report(ctx context.Context, out streams) (comparison.Report, error) {
+	if c.DataDir != "" {
+		return comparison.OfFile(ctx, filepath.Join(c.DataDir, projections.FileName), out.stderr)
+	}
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return comparison.Report{}, err
+	}
+	defer func() { _ = log.Close() }() // what it wrote is there
+	return comparison.Compare(ctx, comparison.Options{Log: log, Names: c.Nodes, Wait: c.Wait, Deep: c.Deep, Progress: out.stderr})
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/clusterlite/clusterlite/clusterlite/nodes"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/settings"
+)
+
+// voids lists what admission refused.
+type voids struct {
+	output         `embed:""`
+	settings.Kafka `embed:""`
+	Limit          int    `name:"limit" default:"100" placeholder:"N" help:"The most records to list, the newest, 1 to 10000 (default ${default})."`
+	Node           string `name:"node" placeholder:"NAME" help:"The node to ask. Default: the first that answers; all know the same."`
+}
+
+// Help is shown by --help.
+func (voids) Help() string {
+	return `Lists the newest records of the log that were void, with the reason: malformed (nobody
+understands it), conflict (another write came first), taken (a unique value was held),
+duplicate (its idempotency key was used). They changed nothing. Nodes keep the last 10,000,
+and count all.
+
+Examples:
+
+    clusterlite voids --limit 20
+    clusterlite voids --output json --node query-2`
+}
+
+// Validate is called by the parser.
+func (c *voids) Validate() error {
+	if c.Limit < 1 || c.Limit > 10_000 {
+		return fmt.Errorf("--limit is %d; allowed: 1 to 10000", c.Limit)
+	}
+	return nil
+}
+
+// refused is the result.
+type refused node.Voids
+
+// Text writes it for people.
+func (r refused) Text(w io.Writer) error {
+	if len(r.Voids) > 0 {
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(table, "OFFSET\tTIME\tREASON\tTYPE\tENTITY\tSOURCE\tDETAIL")
+		for _, v := range r.Voids {
+			_, _ = fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Offset, v.At, v.Reason, dash(v.Type), dash(v.EntityID), dash(v.Source), v.Detail)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	var sum int64
+	text := ""
+	for _, reason := range slices.Sorted(maps.Keys(r.Counts)) {
+		sum += r.Counts[reason]
+		text += fmt.Sprintf(", %s %d", reason, r.Counts[reason])
+	}
+	_, err := fmt.Fprintf(w, "%d void records up to position %d, says %s%s\n", sum, r.Position, r.Node, text)
+	return err
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// Run asks one node.
+func (c voids) Run(ctx context.Context, out streams) error {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // it only read
+	all, err := nodes.All(ctx, log)
+	if err != nil {
+		return err
+	}
+	asked := nodes.Living(all)
+	if c.Node != "" {
+		if asked, err = nodes.Select(all, c.Node); err != nil {
+			return err
+		}
+	}
+	err = errors.New("the broker knows of no node that runs")
+	for i, n := range asked {
+		var v refused
+		failed := n.Get(ctx, fmt.Sprintf("/voids?limit=%d", c.Limit), &v)
+		if failed == nil {
+			return c.print(out, v)
+		}
+		if i == 0 {
+			err = nil
+		}
+		err = errors.Join(err, failed)
+	}
+	return err
+}
