@@ -45,11 +45,7 @@ type Process struct {
 func newProcess(t testing.TB, name, binary string, env map[string]string, args ...string) *Process {
 	t.Helper()
 	p := &Process{Name: name, t: t, binary: binary, args: args, output: filepath.Join(t.TempDir(), name+".log")}
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "CLUSTERLITE_") {
-			p.env = append(p.env, e)
-		}
-	}
+	p.env = environment()
 	for name, value := range env {
 		p.env = append(p.env, name+"="+value)
 	}
@@ -60,6 +56,16 @@ func newProcess(t testing.TB, name, binary string, env map[string]string, args .
 		}
 	})
 	return p
+}
+
+// environment is that of the test, without settings of ours.
+func environment() (kept []string) {
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "CLUSTERLITE_") {
+			kept = append(kept, e)
+		}
+	}
+	return kept
 }
 
 func (p *Process) tail() string {
@@ -243,11 +249,17 @@ func freePort(t testing.TB) int {
 func address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
 
 // DataDir is the process's data folder.
-func (p *Process) DataDir() string {
+func (p *Process) DataDir() string { return p.setting("CLUSTERLITE_DATA_DIR") }
+
+// Node is the process's name as a node.
+func (p *Process) Node() string { return p.setting("CLUSTERLITE_NODE_ID") }
+
+// setting is the value of a variable: the last counts, as for the process.
+func (p *Process) setting(variable string) (value string) {
 	for _, e := range p.env {
-		if dir, ok := strings.CutPrefix(e, "CLUSTERLITE_DATA_DIR="); ok {
-			return dir
+		if v, ok := strings.CutPrefix(e, variable+"="); ok {
+			value = v
 		}
 	}
-	return ""
+	return value
 }

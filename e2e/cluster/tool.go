@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"strings"
 	"testing"
 )
 
@@ -13,12 +11,7 @@ import (
 func (c *Cluster) Tool(t testing.TB, topic string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), Binary(t, "clusterlite"), args...)
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "CLUSTERLITE_") {
-			cmd.Env = append(cmd.Env, e)
-		}
-	}
-	cmd.Env = append(cmd.Env, "CLUSTERLITE_KAFKA_BROKERS="+c.Brokers, "CLUSTERLITE_KAFKA_TOPIC="+topic)
+	cmd.Env = append(environment(), "CLUSTERLITE_KAFKA_BROKERS="+c.Brokers, "CLUSTERLITE_KAFKA_TOPIC="+topic)
 	return cmd
 }
 

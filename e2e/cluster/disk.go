@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+)
+
+// A Disk is a file system of a size of its own, at a folder.
+type Disk struct {
+	t   testing.TB
+	dir string
+}
+
+// Mount puts a disk of some MiB at a folder, which hides what is there, until the test
+// ends. Only root can.
+func Mount(t testing.TB, dir string, mib int) *Disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test mounts a disk, which only root can")
+	}
+	d := &Disk{t, dir}
+	d.mount("size=" + fmt.Sprint(mib) + "m")
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// Resize changes its size. It must have room for what is there.
+func (d *Disk) Resize(mib int) {
+	d.t.Helper()
+	d.mount(fmt.Sprintf("remount,size=%dm", mib))
+}
+
+// Used is how many MiB are taken, rounded up.
+func (d *Disk) Used() int {
+	d.t.Helper()
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(d.dir, &s); err != nil {
+		d.t.Fatal(err)
+	}
+	return int((s.Blocks-s.Bfree)*uint64(s.Bsize)>>20) + 1
+}
+
+func (d *Disk) mount(options string) {
+	d.t.Helper()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", d.dir).CombinedOutput(); err != nil {
+		d.t.Fatalf("mount: %v: %s", err, out)
+	}
+}

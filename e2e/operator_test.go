@@ -1,0 +1,122 @@
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// tool runs a subcommand of the operator's tool on the cluster and gives what it wrote
+// and its exit status.
+func tool(t *testing.T, c *cluster.Cluster, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := c.Tool(t, "clusterlite.events", args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// verifyUnderLoad proves all nodes equal while clients write.
+func verifyUnderLoad(t *testing.T, c *cluster.Cluster) {
+	eventually(t, "all nodes are found", func() bool {
+		out, _, _ := tool(t, c, "nodes")
+		return !slices.ContainsFunc(c.Processes(), func(p *cluster.Process) bool { return !strings.Contains(out, p.Node()) })
+	})
+	l := startLoad(t, c.URL)
+	l.progress(20)
+	out, errs, status := tool(t, c, "verify", "--deep")
+	nodes := len(c.Processes())
+	if status != 0 || !strings.Contains(out, fmt.Sprintf("Equal: %d of %d nodes", nodes, nodes)) {
+		t.Errorf("exit status %d:\n%s%s", status, out, errs)
+	}
+	l.progress(20)
+	l.end(c)
+}
+
+// statusMissesTheDead kills a node: the tool says so, until it is back.
+func statusMissesTheDead(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
+	well := func() bool { _, _, status := tool(t, c, "status"); return status == 0 }
+	eventually(t, "all is well", well)
+	p.Kill()
+	out, _, status := tool(t, c, "status")
+	if status != 1 || !strings.Contains(out, "node "+p.Name+" is unreachable") {
+		t.Errorf("exit status %d:\n%s", status, out)
+	}
+	if out, _, status := tool(t, c, "verify"); status != 1 || !strings.Contains(out, "node "+p.Name+" could not be checked") {
+		t.Errorf("exit status %d:\n%s", status, out)
+	}
+	p.Start()
+	p.AwaitReady()
+	eventually(t, "all is well", well)
+	if code := p.Stop(); code != 0 {
+		t.Errorf("%s ended with %d", p.Name, code)
+	}
+	if out, _, status := tool(t, c, "status"); status != 0 || !strings.Contains(out, "left") {
+		t.Errorf("exit status %d:\n%s", status, out)
+	}
+	p.Start()
+	p.AwaitReady()
+}
+
+// fullDisk fills the disk of a query node: it says so, no client is sent to it for
+// longer than a try, and it goes on by itself once there is room.
+func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
+	const roomy = 512
+	if code := p.Stop(); code != 0 {
+		t.Errorf("%s ended with %d", p.Name, code)
+	}
+	t.Cleanup(func() { // on its own folder again
+		p.Start()
+		p.AwaitReady()
+	})
+	disk := cluster.Mount(t, p.DataDir(), roomy)
+	t.Cleanup(p.Kill) // before the disk goes
+	p.Start()
+	p.AwaitReady()
+	target := suite.Target{URL: c.URL}
+	path := "/users/" + target.Create(t, "kept").ID
+	equalRows(t, c)
+	disk.Resize(disk.Used() + 1)
+
+	reads := func() {
+		for _, consistency := range []string{"strong", "eventual"} {
+			for range 3 { // whichever node is first
+				target.Do(t, "GET", path, "", "Clusterlite-Consistency: "+consistency).Want(t, 200)
+			}
+		}
+	}
+	large := strings.Repeat("x", 100)
+	eventually(t, "the disk is full", func() bool {
+		for range 50 {
+			target.Create(t, large)
+		}
+		reads()
+		return strings.Contains(p.NotReady(), "can't apply the log")
+	})
+	if said := p.NotReady(); !strings.Contains(said, "full") {
+		t.Errorf("it says %s", said)
+	}
+	for range 20 {
+		reads()
+	}
+	direct := suite.Target{URL: p.URL}
+	direct.Do(t, "GET", path, "", "Clusterlite-Consistency: eventual").Want(t, 503)
+	if out, _, status := tool(t, c, "status"); status != 1 || !strings.Contains(out, "node "+p.Name+" is unready: can't apply the log") {
+		t.Errorf("exit status %d:\n%s", status, out)
+	}
+
+	disk.Resize(roomy)
+	p.AwaitReady()
+	equalRows(t, c)
+}
