@@ -41,14 +41,18 @@ func (w *writer) remark(ctx context.Context, name, value string) error {
 	return nil
 }
 
-// sameTopic returns an [ErrRefused] if the file belongs to another topic. A broker that
-// tells no topic id is believed.
 func (w *writer) sameTopic(topic, topicID string) error {
-	if was := w.meta[metaTopic]; was != "" && was != topic {
-		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, and the setting names %s", was, topic)}
+	return sameTopic(w.meta[metaTopic], w.meta[metaTopicID], topic, topicID)
+}
+
+// sameTopic returns an [ErrRefused] if what was built from one topic belongs to another
+// than it is to go on with. A broker that tells no topic id is believed.
+func sameTopic(wasTopic, wasID, topic, topicID string) error {
+	if wasTopic != "" && wasTopic != topic {
+		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, and the setting names %s", wasTopic, topic)}
 	}
-	if was := w.meta[metaTopicID]; was != "" && topicID != "" && was != topicID {
-		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from the topic %s with id %s, and the broker now has one with id %s", topic, was, topicID)}
+	if wasID != "" && topicID != "" && wasID != topicID {
+		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from the topic %s with id %s, and the broker now has one with id %s", topic, wasID, topicID)}
 	}
 	return nil
 }

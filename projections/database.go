@@ -92,7 +92,7 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set, logg
 		return fmt.Errorf("open %s: %w", db.path, err)
 	}
 	if version != 0 && version != schemaVersion {
-		return &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the file %s has tables of version %d, and this version of ClusterLite makes version %d", db.path, version, schemaVersion)}
+		return otherSchema(db.path, version)
 	}
 	for _, statement := range append(serverTables[:len(serverTables):len(serverTables)], fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion)) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -105,6 +105,10 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set, logg
 		}
 	}
 	return tx.Commit()
+}
+
+func otherSchema(path string, version int) error {
+	return &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the file %s has tables of version %d, and this version of ClusterLite makes version %d", path, version, schemaVersion)}
 }
 
 func (db *database) close() error {

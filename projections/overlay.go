@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -88,15 +89,10 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		e := events.Entity{Collection: collection}
-		var claims string
-		if err := rows.Scan(&e.ID, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered, &claims, &e.Deleted); err != nil {
+		e, err := scanEntity(rows, collection)
+		if err != nil {
 			return err
 		}
-		if e.Deleted {
-			e.Rendered = nil
-		}
-		e.Claims = splitClaims(claims)
 		o.Entities[events.EntityKey{Collection: collection, ID: e.ID}] = e
 		for _, claim := range e.Claims {
 			// The batch may free it without naming it.
@@ -104,6 +100,21 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 		}
 	}
 	return rows.Err()
+}
+
+// scanEntity reads an entity from the columns id, version, created_at, updated_at, doc,
+// _claims and whether it is deleted.
+func scanEntity(rows *sql.Rows, collection string) (events.Entity, error) {
+	e := events.Entity{Collection: collection}
+	var claims string
+	if err := rows.Scan(&e.ID, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered, &claims, &e.Deleted); err != nil {
+		return e, err
+	}
+	if e.Deleted {
+		e.Rendered = nil
+	}
+	e.Claims = splitClaims(claims)
+	return e, nil
 }
 
 func (o *overlay) loadClaims(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string) error {

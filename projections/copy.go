@@ -1,0 +1,196 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// copyPages is how many pages are copied before ctx is looked at again.
+const copyPages = 4096
+
+// Copy writes the read model, as it is at one position, into an ordinary SQLite file that
+// no process holds open, while the projection goes on. It replaces a file that is there.
+// It returns [ErrBusy] if too many reads that last are running. If there is an error
+// nothing is left.
+func (p *Projection) Copy(ctx context.Context, path string) (copied Built, err error) {
+	select {
+	case p.exporting <- struct{}{}:
+		defer func() { <-p.exporting }()
+	default:
+		return Built{}, ErrBusy
+	}
+	g := p.hold()
+	defer g.release()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeDatabase(path))
+		}
+	}()
+	if err := removeDatabase(path); err != nil {
+		return Built{}, err
+	}
+	if err := g.db.copyTo(ctx, path); err != nil {
+		return Built{}, fmt.Errorf("copy %s: %w", g.db.path, err)
+	}
+	return Inspect(ctx, path)
+}
+
+// copyTo copies the file's pages, of one state, by SQLite's online backup.
+func (db *database) copyTo(ctx context.Context, path string) error {
+	source, err := db.export.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }() // it was only read
+	// In one transaction: a backup that runs over several begins again with each batch.
+	if _, err := source.ExecContext(ctx, `BEGIN`); err != nil {
+		return err
+	}
+	defer func() { _, _ = source.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`) }()
+	if _, err := source.ExecContext(ctx, `SELECT position FROM _checkpoint`); err != nil {
+		return err
+	}
+	target, err := connect(ctx, path, 1, url.Values{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(backup(ctx, source, target), target.Close())
+}
+
+func backup(ctx context.Context, source *sqlx.Conn, target *sqlx.DB) error {
+	to, err := target.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	err = onSQLite(to, func(to *sqlite3.SQLiteConn) error {
+		return onSQLite(source, func(from *sqlite3.SQLiteConn) error {
+			b, err := to.Backup("main", from, "main")
+			if err != nil {
+				return err
+			}
+			for done := false; !done && err == nil; {
+				if done, err = b.Step(copyPages); err == nil {
+					err = ctx.Err()
+				}
+			}
+			return errors.Join(err, b.Finish())
+		})
+	})
+	if err == nil {
+		// The copy says of itself that it has a log beside it, as its source has.
+		_, err = to.ExecContext(ctx, `PRAGMA journal_mode = DELETE`)
+	}
+	return errors.Join(err, to.Close())
+}
+
+func onSQLite(c *sqlx.Conn, do func(*sqlite3.SQLiteConn) error) error {
+	return c.Raw(func(driver any) error {
+		conn, ok := driver.(*sqlite3.SQLiteConn)
+		if !ok {
+			return fmt.Errorf("the driver's connection is a %T", driver)
+		}
+		return do(conn)
+	})
+}
+
+// ErrNotAProjection is returned for a file that is not a read model.
+type ErrNotAProjection struct {
+	Path string
+	Err  error
+}
+
+// Error names the file.
+func (e *ErrNotAProjection) Error() string {
+	return fmt.Sprintf("%s is not the file of a read model: %v", e.Path, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *ErrNotAProjection) Unwrap() error { return e.Err }
+
+// Inspect tells what an ordinary file holds that nobody has open. It returns an
+// [ErrNotAProjection] for one that is no read model, and an [ErrRefused] for one of
+// another version.
+func Inspect(ctx context.Context, path string) (built Built, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return Built{}, err
+	}
+	db, err := connect(ctx, path, 1, url.Values{"_query_only": {"true"}, "mode": {"ro"}})
+	if err != nil {
+		return Built{}, &ErrNotAProjection{path, err}
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return Built{}, &ErrNotAProjection{path, err}
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := checkVersion(ctx, conn, path); err != nil {
+		return Built{}, err
+	}
+	w := &writer{conn: conn}
+	if err := w.load(ctx); err != nil {
+		return Built{}, &ErrNotAProjection{path, err}
+	}
+	return w.built(), nil
+}
+
+func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
+	var version int
+	if err := conn.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
+		return &ErrNotAProjection{path, err}
+	}
+	var found string
+	err := conn.GetContext(ctx, &found, `SELECT name FROM sqlite_schema WHERE name = '_checkpoint'`)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errors.New("it has no checkpoint")
+	}
+	if err != nil {
+		return &ErrNotAProjection{path, err}
+	}
+	if version != schemaVersion {
+		return otherSchema(path, version)
+	}
+	return nil
+}
+
+// Fits returns an [ErrRefused] if a read model can't go on from the log that a topic
+// holds: it was built from another, or the log does not have its next record.
+func (b Built) Fits(topic string, info eventlog.Info) error {
+	if err := sameTopic(b.Topic, b.TopicID, topic, info.ID); err != nil {
+		return err
+	}
+	return outside(b.Position, info)
+}
+
+// Exists tells whether a node's folder has a projection. The caller holds its lock.
+func Exists(dir string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(dir, FileName))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Install makes an ordinary file the projection of a stopped node, in place of the one
+// that it has, if any: it is renamed, and taken into use by the next [Open]. The file
+// must lie in the same folder or at least on the same file system. The caller holds the
+// folder's lock.
+func Install(dir, path string) error {
+	f := folder{dir}
+	// The generations are left to Open, which takes the ordinary file for the newest one
+	// and removes what no link names.
+	if err := os.Rename(path, f.path(FileName)); err != nil {
+		return fmt.Errorf("put %s in place: %w", path, err)
+	}
+	return f.sync()
+}

@@ -1,0 +1,148 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// Each copy is whole, at a position that the log has, whatever is applied meanwhile.
+func TestCopyUnderWrites(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	n := r.node(t.TempDir(), 3).at(r.append(user(uuid.NewString(), "Ada", claim)))
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				r.append(user(uuid.NewString(), "Bob", ""), user(uuid.NewString(), "Eve", ""))
+			}
+		}
+	})
+	var last events.Position
+	for range 5 {
+		path := filepath.Join(dir, "copy.db")
+		at := n.Position()
+		copied, err := n.Copy(deadline(t), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if copied.Position < at || copied.Position < last {
+			t.Errorf("a copy of position %d after %d", copied.Position, max(at, last))
+		}
+		last = copied.Position
+		if got := files(t, dir); !slices.Equal(got, []string{"copy.db"}) {
+			t.Errorf("there are %v", got)
+		}
+		again, err := r.build(filepath.Join(t.TempDir(), "built.db"), projections.UntilPosition(copied.Position))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Collections["users"] != copied.Collections["users"] || again.TopicID != copied.TopicID || !again.LogTime.Equal(copied.LogTime) {
+			t.Errorf("the copy has %+v, built anew it is %+v", copied, again)
+		}
+		if got := names(t, path); int64(len(got)) != copied.Collections["users"].Living {
+			t.Errorf("%d rows, and it says %+v", len(got), copied.Collections)
+		}
+		before := n.Position()
+		n.at(before + 2)
+	}
+	close(stop)
+	writer.Wait()
+}
+
+func TestACopyIsTakenIntoUse(t *testing.T) {
+	r, old, fresh := newRig(t), t.TempDir(), t.TempDir()
+	p := r.append(user(uuid.NewString(), "Ada", ""), user(uuid.NewString(), "Bob", ""))
+	n := r.node(t.TempDir(), 0).at(p)
+	if err := r.node(old, 0).at(p).close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{old, fresh} {
+		there, err := projections.Exists(dir)
+		if err != nil || there != (dir == old) {
+			t.Errorf("exists: %v, %v", there, err)
+		}
+		path := filepath.Join(dir, "copy.tmp")
+		copied, err := n.Copy(deadline(t), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := projections.Install(dir, path); err != nil {
+			t.Fatal(err)
+		}
+		q := r.node(dir, 0)
+		if q.Position() < copied.Position {
+			t.Errorf("it starts at %d, and the copy is of %d", q.Position(), copied.Position)
+		}
+		q.at(r.append(user(uuid.NewString(), "Eve", "")))
+		if err := q.close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := files(t, dir); len(got) != 2 {
+			t.Errorf("the folder holds %v", got)
+		}
+	}
+}
+
+func TestACopyThatEndsLeavesNothing(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.Copy(ctx, filepath.Join(dir, "copy.db")); !errors.Is(err, context.Canceled) || len(files(t, dir)) > 0 {
+		t.Errorf("got %v, and there are %v", err, files(t, dir))
+	}
+	if _, err := n.Copy(t.Context(), filepath.Join(dir, "no", "copy.db")); err == nil {
+		t.Error("a copy in no folder")
+	}
+}
+
+func TestInspectRefuses(t *testing.T) {
+	dir := t.TempDir()
+	var not *projections.ErrNotAProjection
+	for name, content := range map[string]string{"text": "not a database at all, however long it may be", "empty": ""} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := projections.Inspect(t.Context(), path); !errors.As(err, &not) || not.Path != path {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := projections.Inspect(t.Context(), filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFits(t *testing.T) {
+	built := projections.Built{Position: 5, Topic: "a", TopicID: "1"}
+	for reason, c := range map[projections.Reason]struct {
+		topic string
+		info  eventlog.Info
+	}{
+		"":                       {"a", eventlog.Info{ID: "1", Start: 2, End: 5}},
+		projections.RefusedTopic: {"a", eventlog.Info{ID: "2", End: 9}},
+		projections.RefusedAhead: {"a", eventlog.Info{ID: "1", End: 4}},
+		projections.RefusedGap:   {"a", eventlog.Info{ID: "1", Start: 6, End: 9}},
+	} {
+		err := built.Fits(c.topic, c.info)
+		var refused *projections.ErrRefused
+		if errors.As(err, &refused); err != nil && refused.Reason != reason || err == nil && reason != "" {
+			t.Errorf("%s: got %v", reason, err)
+		}
+	}
+}
