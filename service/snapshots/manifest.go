@@ -1,0 +1,136 @@
+package snapshots
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// format is the version of the stream. One of another version is refused.
+const format = 1
+
+// maxManifest bounds the line of a manifest.
+const maxManifest = 1 << 20
+
+// A Manifest says what a snapshot holds. The JSON names are stored for ever.
+type Manifest struct {
+	Format int `json:"clusterlite_snapshot"`
+	// Topic and TopicID name the log that it was built from.
+	Topic   string `json:"topic"`
+	TopicID string `json:"topic_id"`
+	// Position is how many records of it were applied, LogTime the broker's clock there.
+	Position events.Position `json:"position"`
+	LogTime  time.Time       `json:"log_time"`
+	// Digests stand for the rows of each collection, Entities count the living ones.
+	Digests  map[string]string `json:"digests"`
+	Entities map[string]int64  `json:"entities"`
+	// Node made it, at CreatedAt.
+	Node      string    `json:"node"`
+	CreatedAt time.Time `json:"created_at"`
+	// Size is that of the file in bytes, before compression, and SHA256 its hash,
+	// hexadecimal.
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// ErrCorrupt is returned for bytes that are not the snapshot that was made.
+type ErrCorrupt struct{ Reason string }
+
+// Error says what is wrong with it.
+func (e *ErrCorrupt) Error() string { return "the snapshot is corrupt: " + e.Reason }
+
+func corrupt(reason string, args ...any) error { return &ErrCorrupt{fmt.Sprintf(reason, args...)} }
+
+// describe fills in what a file holds.
+func (m *Manifest) describe(b projections.Built) {
+	m.Topic, m.TopicID, m.Position, m.LogTime = b.Topic, b.TopicID, b.Position, b.LogTime.UTC()
+	m.Digests, m.Entities = map[string]string{}, map[string]int64{}
+	for name, s := range b.Collections {
+		m.Digests[name], m.Entities[name] = s.Digest.String(), s.Living
+	}
+}
+
+// holds returns an [ErrCorrupt] if a file holds something else than the manifest says.
+func (m Manifest) holds(b projections.Built) error {
+	var found Manifest
+	found.describe(b)
+	if m.Topic != found.Topic || m.TopicID != found.TopicID || m.Position != found.Position {
+		return corrupt("its file is of topic %s (%s) at position %d, and it says topic %s (%s) at %d",
+			found.Topic, found.TopicID, found.Position, m.Topic, m.TopicID, m.Position)
+	}
+	if differs := m.Differing(b); len(differs) > 0 {
+		return corrupt("the digests of %s are not those that it names", strings.Join(differs, ", "))
+	}
+	return nil
+}
+
+// Differing names the collections whose digests are not those of the snapshot.
+func (m Manifest) Differing(b projections.Built) (names []string) {
+	var found Manifest
+	found.describe(b)
+	for _, one := range []map[string]string{m.Digests, found.Digests} {
+		for name := range one {
+			if m.Digests[name] != found.Digests[name] {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// writeTo writes the manifest's line.
+func (m Manifest) writeTo(w io.Writer) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// readManifest reads the manifest's line.
+func readManifest(r *bufio.Reader) (m Manifest, err error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return m, fmt.Errorf("read the manifest: %w", truncated(err))
+		}
+		if len(line) > maxManifest {
+			return m, corrupt("it does not begin with a manifest")
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	if err := d.Decode(&m); err != nil || m.Format == 0 {
+		return Manifest{}, corrupt("it does not begin with a manifest")
+	}
+	if m.Format != format {
+		return Manifest{}, fmt.Errorf("the snapshot has format %d, and this version of ClusterLite knows %d", m.Format, format)
+	}
+	if m.Size < 0 || m.Position < 0 || m.Topic == "" {
+		return Manifest{}, corrupt("its manifest makes no sense")
+	}
+	return m, nil
+}
+
+// truncated makes of an end that came too soon what it is.
+func truncated(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return corrupt("it is cut off")
+	}
+	return err
+}

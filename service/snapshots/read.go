@@ -1,0 +1,131 @@
+package snapshots
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// A Reader reads a snapshot. One goroutine uses it.
+type Reader struct {
+	Manifest
+
+	source     *source
+	compressed *bufio.Reader
+}
+
+// Read reads the manifest of a snapshot. It returns an [ErrCorrupt] if there is none.
+func Read(r io.Reader) (*Reader, error) {
+	from := &source{Reader: r}
+	b := bufio.NewReaderSize(from, 256<<10)
+	m, err := readManifest(b)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{m, from, b}, nil
+}
+
+// Copy writes the file that the snapshot holds, and returns an [ErrCorrupt] at its end
+// if that is not the one that was made.
+func (r *Reader) Copy(w io.Writer) error {
+	z, err := zstd.NewReader(r.compressed)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	sum := sha256.New()
+	out := &target{Writer: w}
+	n, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(z, r.Size+1))
+	switch {
+	case out.err != nil:
+		return out.err
+	case r.source.err != nil:
+		return fmt.Errorf("read the snapshot: %w", r.source.err)
+	case err != nil:
+		return corrupt("it can't be decompressed: %v", err)
+	case n != r.Size:
+		return corrupt("its file has not the %d bytes that it names", r.Size)
+	case hex.EncodeToString(sum.Sum(nil)) != r.SHA256:
+		return corrupt("its file has not the SHA-256 that it names")
+	}
+	return nil
+}
+
+// source remembers what kept it from being read: what else goes wrong is in the bytes.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// target remembers what kept it from being written.
+type target struct {
+	io.Writer
+	err error
+}
+
+func (t *target) Write(p []byte) (n int, err error) {
+	n, t.err = t.Writer.Write(p)
+	return n, t.err
+}
+
+// Save writes the file that the snapshot holds to path, and checks that it is the read
+// model that the manifest names. If there is an error no file is left. progress, if not
+// nil, is told how many bytes are written.
+func (r *Reader) Save(ctx context.Context, path string, progress func(done int64)) (built projections.Built, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644) //nolint:gosec // as SQLite makes its files
+	if err != nil {
+		return built, fmt.Errorf("save a snapshot: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}()
+	w := &countingWriter{ctx: ctx, w: f, told: progress}
+	if err := errors.Join(r.Copy(w), f.Sync(), f.Close()); err != nil {
+		return built, err
+	}
+	if built, err = projections.Inspect(ctx, path); err != nil {
+		var not *projections.ErrNotAProjection
+		if errors.As(err, &not) {
+			return built, corrupt("%v", err)
+		}
+		return built, err
+	}
+	return built, r.holds(built)
+}
+
+type countingWriter struct {
+	ctx  context.Context
+	w    io.Writer
+	done int64
+	told func(int64)
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.w.Write(p)
+	if c.done += int64(n); c.told != nil {
+		c.told(c.done)
+	}
+	return n, err
+}

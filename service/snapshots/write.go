@@ -1,0 +1,101 @@
+package snapshots
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// temporary is the pattern of the names of files under way in a node's folder. Those
+// that a crash has left are removed by [Clean].
+const temporary = "snapshot-*.tmp"
+
+// Temporary makes an empty file in a node's folder for what is under way.
+func Temporary(dir string) (path string, err error) {
+	f, err := os.CreateTemp(dir, temporary)
+	if err != nil {
+		return "", fmt.Errorf("make a file for a snapshot: %w", err)
+	}
+	return f.Name(), f.Close()
+}
+
+// Clean removes from a node's folder what snapshots that did not end have left. The
+// caller holds its lock.
+func Clean(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, temporary+"*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, os.Remove(name))
+	}
+	return errors.Join(errs...)
+}
+
+// Write writes a snapshot of a projection, which goes on meanwhile. node names who made
+// it. It takes as much room in dir as the projection's file, for as long as it takes. It
+// returns [projections.ErrBusy] before anything is written if too much is being copied.
+func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir, node string) (m Manifest, err error) {
+	path, err := Temporary(dir)
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = os.Remove(path) }() // Clean does it if this fails
+	copied, err := model.Copy(ctx, path)
+	if err != nil {
+		return m, err
+	}
+	m = Manifest{Format: format, Node: node, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	m.describe(copied)
+	f, err := os.Open(path) //nolint:gosec // made above
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	sum := sha256.New()
+	if m.Size, err = io.Copy(sum, contextReader{ctx, f}); err != nil {
+		return m, err
+	}
+	m.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return m, err
+	}
+	return m, m.write(w, contextReader{ctx, f})
+}
+
+func (m Manifest) write(w io.Writer, file io.Reader) error {
+	if err := m.writeTo(w); err != nil {
+		return err
+	}
+	// Fast rather than small: a node that joins waits for it.
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(z, file)
+	return errors.Join(err, z.Close())
+}
+
+// contextReader ends with ctx.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
