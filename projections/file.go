@@ -19,7 +19,7 @@ func SnapshotFile(ctx context.Context, path string) (*Snapshot, error) {
 	var version int
 	err = db.GetContext(ctx, &version, `PRAGMA user_version`)
 	if err == nil && version != schemaVersion {
-		err = &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the file %s has tables of version %d, and this version of ClusterLite makes version %d", path, version, schemaVersion)}
+		err = otherSchema(path, version)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())

@@ -23,6 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/logging"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/snapshots"
 	"github.com/clusterlite/clusterlite/service/telemetry"
 	"github.com/clusterlite/clusterlite/service/web"
 )
@@ -59,7 +60,9 @@ type Node struct {
 	API, Admin net.Addr
 
 	group *process.Group
-	cause error // why the node stops, if nobody asked it to
+	// snapshotting holds a token while a snapshot is made: each takes room on the disk.
+	snapshotting chan struct{}
+	cause        error // why the node stops, if nobody asked it to
 }
 
 // Source names the node in the records that it appends.
@@ -68,7 +71,7 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 // Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node
 // can't start, if its projection refuses its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
-	n := &Node{Config: config, group: process.NewGroup(), Registry: admin.NewRegistry()}
+	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), Registry: admin.NewRegistry()}
 	n.Logger = logging.New(config.Stderr, config.LogFormat, config.LogLevel).With("node", config.NodeID)
 	err := n.start(ctx)
 	if err == nil {
@@ -136,6 +139,9 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 		return err
 	}
 	n.group.Defer("the log", n.Log.Close)
+	if err := n.bootstrap(ctx); err != nil {
+		return err
+	}
 	n.Model, err = projections.Open(ctx, projections.Options{
 		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
 	})

@@ -4,11 +4,14 @@ import (
 	"net/http"
 
 	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
 // resources are what the admin listener has beside health, status and metrics.
 func (n *Node) resources() map[string]admin.Methods {
 	return map[string]admin.Methods{
+		snapshots.Path: {http.MethodGet: n.snapshot},
+
 		"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.tellRebuild, http.MethodDelete: n.cancelRebuild},
 		"/voids":   {http.MethodGet: n.voids},
 		"/digests": {http.MethodGet: n.digests},

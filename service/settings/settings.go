@@ -22,6 +22,7 @@ type Node struct {
 	AdminAddr   string        `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Where the admin listener is: health, metrics, status. Not for clients (default ${default})."`
 	DataDir     string        `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The node's own folder (default ${default})."`
 	Collections string        `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"A folder of more collections, a JSON Schema file each. Default: none."`
+	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"PLACE,…" help:"Where a node without a read model looks for a snapshot to start from, comma between: a folder, a bucket (s3://…, gs://…, azblob://…), or another node's admin listener (http://…). Default: none, it reads the log from its beginning."`
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"Not ready once behind the log for longer, e.g. 30s (default ${default})."`
 	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"How log lines are written: text or json (default ${default})."`
 	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error (default ${default})."`

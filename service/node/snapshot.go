@@ -1,0 +1,104 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// bootstrap gives a node that has no read model yet one from a snapshot, if it is told
+// where to look. The node is ready once it has read the rest of the log.
+func (n *Node) bootstrap(ctx context.Context) error {
+	if err := snapshots.Clean(n.DataDir); err != nil {
+		return err
+	}
+	there, err := projections.Exists(n.DataDir)
+	if err != nil || there || len(n.Bootstrap) == 0 {
+		return err
+	}
+	stop, err := n.sayStarting()
+	if err != nil {
+		return err
+	}
+	err = snapshots.Bootstrap(ctx, n.Bootstrap, n.DataDir, n.Log, n.Logger)
+	if err := errors.Join(stop(), ctx.Err()); err != nil {
+		return err
+	}
+	if err != nil {
+		// A snapshot saves time, no more: the log has it all, or says later that it hasn't.
+		n.Logger.Warn("no snapshot was taken, the log is read from its beginning", "error", err)
+	}
+	return nil
+}
+
+// sayStarting answers on the admin address that the process lives and is not ready: to
+// fetch a snapshot may take minutes, in which nobody should take it for dead.
+func (n *Node) sayStarting() (stop func() error, err error) {
+	l, err := web.Listen(n.AdminAddr)
+	if err != nil {
+		return nil, fmt.Errorf("the admin listener: %w", err)
+	}
+	starting := errors.New("starting: looking for a snapshot")
+	h := admin.Handler(admin.Source{
+		Node:     n.NodeID,
+		Ready:    func() error { return starting },
+		Status:   func(context.Context) (any, error) { return nil, starting },
+		Registry: n.Registry,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(ctx, l, h, n.Logger) }()
+	return func() error { cancel(); return <-served }, nil
+}
+
+// sendTimeout is how long an asker may take for a piece of a snapshot.
+const sendTimeout = 30 * time.Second
+
+// snapshot sends a snapshot of the read model.
+func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
+	select {
+	case n.snapshotting <- struct{}{}:
+		defer func() { <-n.snapshotting }()
+	default:
+		admin.Refuse(w, problem.Overloaded.New("Another snapshot is being made."))
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	out := &sender{w: w, control: http.NewResponseController(w)}
+	m, err := snapshots.Write(r.Context(), out, n.Model, n.DataDir, n.NodeID)
+	switch {
+	case err == nil:
+		n.Logger.Info("sent a snapshot", "position", m.Position, "bytes", out.sent)
+	case out.sent > 0:
+		n.Logger.Warn("a snapshot was not sent whole", "error", err)
+		panic(http.ErrAbortHandler) // only so does the asker learn it
+	case errors.Is(err, projections.ErrBusy):
+		admin.Refuse(w, problem.Overloaded.Because(err, "As many reads that last are running as there can be."))
+	default:
+		n.Logger.Warn("a snapshot was not made", "error", err)
+		admin.Refuse(w, problem.Internal.New(err.Error()))
+	}
+}
+
+// sender lets an asker go that has stopped reading.
+type sender struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	sent    int64
+}
+
+func (s *sender) Write(p []byte) (int, error) {
+	// A connection that can't have a deadline, as in tests, has none.
+	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	n, err := s.w.Write(p)
+	s.sent += int64(n)
+	return n, err
+}
