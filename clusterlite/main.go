@@ -14,6 +14,7 @@ import (
 // grammar is the table of contents: a subcommand a line, each in a file of its name.
 type grammar struct {
 	Serve       serve       `cmd:"" help:"Run everything in this process, with an embedded broker."`
+	Snapshot    snapshot    `cmd:"" help:"Keep copies of read models, and start nodes from them."`
 	Healthcheck healthcheck `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
 	Rebuild     rebuild     `cmd:"" help:"Build the read models of nodes anew from the log, while they serve, or that of a stopped node."`
 	Replay      replay      `cmd:"" help:"Make an SQLite file of the state at a position or a time."`

@@ -28,8 +28,14 @@ import (
 // tool runs the tool on a broker and decodes its result.
 func tool(t *testing.T, b *servicetest.Broker, into any, args ...string) error {
 	t.Helper()
+	return toolAlone(t, into, append(args, "--kafka-brokers="+b.Addr())...)
+}
+
+// toolAlone runs what needs no broker.
+func toolAlone(t *testing.T, into any, args ...string) error {
+	t.Helper()
 	var stdout bytes.Buffer
-	err := run(servicetest.Context(t), append(args, "--output=json", "--kafka-brokers="+b.Addr()), &stdout, io.Discard)
+	err := run(servicetest.Context(t), append(args, "--output=json"), &stdout, io.Discard)
 	if stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
 			t.Fatalf("%v: %s", err, stdout.String())
@@ -69,6 +75,9 @@ func startNodes(t *testing.T, b *servicetest.Broker, users int, names ...string)
 		} else if len(all) == len(names) {
 			break
 		}
+	}
+	if users == 0 {
+		return running, stops
 	}
 	end := appendUsers(t, log, users)
 	for _, n := range running {

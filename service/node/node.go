@@ -23,7 +23,6 @@ import (
 	"github.com/clusterlite/clusterlite/service/logging"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/snapshots"
 	"github.com/clusterlite/clusterlite/service/telemetry"
 	"github.com/clusterlite/clusterlite/service/web"
 )

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/clusterlite/clusterlite/clusterlite/nodes"
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/snapshots"
+)
+
+// snapshot keeps copies of read models in a store, and takes them into use.
+type snapshot struct {
+	Create  snapshotCreate  `cmd:"" help:"Have a node make a snapshot, check it and store it."`
+	List    snapshotList    `cmd:"" help:"List the snapshots in a store."`
+	Restore snapshotRestore `cmd:"" help:"Make a snapshot the read model of a stopped node."`
+	Append  snapshotAppend  `cmd:"" help:"Make a lost topic's log anew, from a snapshot."`
+	Prune   snapshotPrune   `cmd:"" help:"Remove all but the newest snapshots of each topic."`
+}
+
+// snapshotStore is where the snapshots are.
+type snapshotStore struct {
+	Store string `arg:"" placeholder:"STORE" help:"A folder, or a bucket: s3://…, gs://…, azblob://…."`
+}
+
+// open opens the store for as long as use takes.
+func (s snapshotStore) open(ctx context.Context, use func(*snapshots.Store) error) error {
+	store, err := snapshots.OpenStore(ctx, s.Store)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(store), store.Close())
+}
+
+type snapshotCreate struct {
+	settings.Kafka `embed:""`
+	output         `embed:""`
+	snapshotStore  `embed:""`
+	Node           string `name:"node" placeholder:"NAME" help:"The node that makes it. Default: the one that is furthest."`
+}
+
+func (snapshotCreate) Help() string {
+	return `The node goes on meanwhile, and sends a consistent copy of its read model.
+
+Example:
+  clusterlite snapshot create s3://backups?region=eu-west-1&prefix=clusterlite/ --node query-1`
+}
+
+// stored is a snapshot that was stored.
+type stored struct {
+	snapshots.Entry
+	Manifest snapshots.Manifest `json:"manifest"`
+}
+
+func (s stored) Text(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "stored %s: position %d of topic %s, %d bytes of %d, made by %s\n",
+		s.Name, s.Position, s.Manifest.Topic, s.Bytes, s.Manifest.Size, s.Manifest.Node)
+	return err
+}
+
+func (c snapshotCreate) Run(ctx context.Context, out streams) error {
+	n, err := c.node(ctx, out)
+	if err != nil {
+		return err
+	}
+	return c.open(ctx, func(store *snapshots.Store) error {
+		response, err := n.Do(ctx, "GET", snapshots.Path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }() // it was only read
+		task := progress.Start(out.stderr, "snapshot of "+n.Node, 0, progress.Bytes)
+		defer task.Done()
+		e, m, err := store.Put(ctx, response.Body, task.Set)
+		if err != nil {
+			return err
+		}
+		task.Done()
+		return c.print(out, stored{e, m})
+	})
+}
+
+// node finds the node that is to make the snapshot.
+func (c snapshotCreate) node(ctx context.Context, out streams) (nodes.Node, error) {
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return nodes.Node{}, err
+	}
+	all, err := nodes.All(ctx, log)
+	if err = errors.Join(err, log.Close()); err != nil {
+		return nodes.Node{}, err
+	}
+	if c.Node != "" {
+		selected, err := nodes.Select(all, c.Node)
+		if err != nil {
+			return nodes.Node{}, err
+		}
+		return selected[0], nil
+	}
+	living := nodes.Living(all)
+	if len(living) == 0 {
+		return nodes.Node{}, errors.New("the broker knows of no node that runs")
+	}
+	return slices.MaxFunc(living, func(a, b nodes.Node) int { return cmp.Compare(a.Position, b.Position) }), nil
+}
+
+type snapshotList struct {
+	output        `embed:""`
+	snapshotStore `embed:""`
+}
+
+func (snapshotList) Help() string {
+	return `Example:
+  clusterlite snapshot list /backups --output json`
+}
+
+// listed are the snapshots of a store, the newest of each topic first.
+type listed struct {
+	Snapshots []snapshots.Entry `json:"snapshots"`
+}
+
+func (l listed) Text(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "POSITION\tSTORED\tBYTES\tTOPIC ID\tNAME") // Flush tells
+	for _, e := range l.Snapshots {
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\n", e.Position, events.FormatTime(e.StoredAt), e.Bytes, e.TopicID, e.Name)
+	}
+	return t.Flush()
+}
+
+func (c snapshotList) Run(ctx context.Context, out streams) error {
+	return c.open(ctx, func(store *snapshots.Store) error {
+		all, err := store.List(ctx)
+		if err != nil {
+			return err
+		}
+		return c.print(out, listed{append([]snapshots.Entry{}, all...)})
+	})
+}
+
+type snapshotRestore struct {
+	output        `embed:""`
+	snapshotStore `embed:""`
+	DataDir       string `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The folder of the node, which must be stopped (default ${default})."`
+	Name          string `name:"name" placeholder:"NAME" help:"The snapshot. Default: the newest that is sound, of the topic that was stored last."`
+	Topic         string `name:"topic-id" placeholder:"ID" help:"Only snapshots of the topic with this id."`
+}
+
+func (snapshotRestore) Help() string {
+	return `What the folder had is replaced. When the node starts it goes on from there, or refuses if the
+snapshot is of another topic than it is set to.
+
+Example:
+  clusterlite snapshot restore /backups --data-dir /var/lib/clusterlite`
+}
+
+// restored is a snapshot that was made a node's read model.
+type restored struct {
+	Name     string             `json:"name"`
+	DataDir  string             `json:"data_dir"`
+	Manifest snapshots.Manifest `json:"manifest"`
+}
+
+func (r restored) Text(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "restored %s into %s: position %d of topic %s\n", r.Name, r.DataDir, r.Manifest.Position, r.Manifest.Topic)
+	return err
+}
+
+func (c snapshotRestore) Run(ctx context.Context, out streams) error {
+	lock, err := projections.LockDir(c.DataDir, "clusterlite snapshot restore")
+	if err != nil {
+		return err
+	}
+	err = c.open(ctx, func(store *snapshots.Store) error {
+		names, err := c.names(ctx, store)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			m, err := c.restore(ctx, out, store, name)
+			if err == nil {
+				return c.print(out, restored{name, c.DataDir, m})
+			}
+			if ctx.Err() != nil || c.Name != "" {
+				return err
+			}
+			_, _ = fmt.Fprintf(out.stderr, "%s is passed over: %v\n", name, err) // who can't be told goes on
+		}
+		return snapshots.ErrNone
+	})
+	return errors.Join(err, lock.Release())
+}
+
+// names are the snapshots to try, in order.
+func (c snapshotRestore) names(ctx context.Context, store *snapshots.Store) (names []string, err error) {
+	if c.Name != "" {
+		return []string{c.Name}, nil
+	}
+	all, err := store.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		if c.Topic == "" {
+			c.Topic = e.TopicID // that of the newest, which comes first
+		}
+		if e.TopicID == c.Topic {
+			names = append(names, e.Name)
+		}
+	}
+	return names, nil
+}
+
+func (c snapshotRestore) restore(ctx context.Context, out streams, store *snapshots.Store, name string) (snapshots.Manifest, error) {
+	path, err := snapshots.Temporary(c.DataDir)
+	if err != nil {
+		return snapshots.Manifest{}, err
+	}
+	defer func() { _ = os.Remove(path) }() // no longer there once it is installed
+	m, err := saveSnapshot(ctx, out, store, name, path)
+	if err != nil {
+		return m, err
+	}
+	return m, projections.Install(c.DataDir, path)
+}
+
+// saveSnapshot checks a snapshot and writes the file that it holds to path.
+func saveSnapshot(ctx context.Context, out streams, store *snapshots.Store, name, path string) (m snapshots.Manifest, err error) {
+	body, err := store.Open(ctx, name)
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = body.Close() }() // it was only read
+	reader, err := snapshots.Read(body)
+	if err != nil {
+		return m, fmt.Errorf("%s: %w", name, err)
+	}
+	task := progress.Start(out.stderr, "fetch "+name, reader.Size, progress.Bytes)
+	defer task.Done()
+	if _, err := reader.Save(ctx, path, task.Set); err != nil {
+		return m, fmt.Errorf("%s: %w", name, err)
+	}
+	return reader.Manifest, nil
+}
+
+type snapshotPrune struct {
+	output        `embed:""`
+	snapshotStore `embed:""`
+	Keep          int `name:"keep" default:"7" placeholder:"N" help:"How many of each topic stay (default ${default})."`
+}
+
+func (snapshotPrune) Help() string {
+	return `Example:
+  clusterlite snapshot prune /backups --keep 3`
+}
+
+// Validate is called by the parser.
+func (c snapshotPrune) Validate() error {
+	if c.Keep < 1 {
+		return fmt.Errorf("--keep is %d; allowed: at least 1", c.Keep)
+	}
+	return nil
+}
+
+// pruned are the snapshots that were removed.
+type pruned struct {
+	Removed []snapshots.Entry `json:"removed"`
+}
+
+func (p pruned) Text(w io.Writer) error {
+	for _, e := range p.Removed {
+		if _, err := fmt.Fprintf(w, "removed %s\n", e.Name); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%d removed\n", len(p.Removed))
+	return err
+}
+
+func (c snapshotPrune) Run(ctx context.Context, out streams) error {
+	return c.open(ctx, func(store *snapshots.Store) error {
+		removed, err := store.Prune(ctx, c.Keep)
+		if err != nil {
+			return err
+		}
+		return c.print(out, pruned{append([]snapshots.Entry{}, removed...)})
+	})
+}

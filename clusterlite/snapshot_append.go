@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/snapshots"
+)
+
+// snapshotAppend is for a topic that is lost: it makes a history that leads to what a
+// snapshot holds.
+type snapshotAppend struct {
+	settings.Kafka `embed:""`
+	output         `embed:""`
+	snapshotStore  `embed:""`
+	Name           string `name:"name" placeholder:"NAME" help:"The snapshot. Default: the newest, of the topic that was stored last."`
+}
+
+func (snapshotAppend) Help() string {
+	return `For a topic that is lost, and no export of its events is there. The topic is made if it is missing, and
+must be empty. Entities get the ids, versions, times and documents that they had; what they were before
+that is lost, and so are idempotency keys. No service may write meanwhile.
+
+Example:
+  clusterlite snapshot append /backups --kafka-brokers kafka-1:9092`
+}
+
+// appended is a snapshot whose rows the log gives again.
+type appended struct {
+	Name     string             `json:"name"`
+	Position events.Position    `json:"position"`
+	Events   int64              `json:"events"`
+	Manifest snapshots.Manifest `json:"manifest"`
+	// Differs names the collections whose digests are not those of the snapshot.
+	Differs []string `json:"differs"`
+}
+
+func (a appended) Text(w io.Writer) error {
+	said := "and gives the same rows"
+	if len(a.Differs) > 0 {
+		said = fmt.Sprintf("and gives other rows for %v: delete the topic and begin again", a.Differs)
+	}
+	_, err := fmt.Fprintf(w, "appended %d events for %s; the log ends at %d, %s\n", a.Events, a.Name, a.Position, said)
+	return err
+}
+
+func (c snapshotAppend) Run(ctx context.Context, out streams) error {
+	dir, err := os.MkdirTemp("", "clusterlite-append-*")
+	if err != nil {
+		return err
+	}
+	a, err := c.run(ctx, out, dir)
+	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+		return err
+	}
+	if err := c.print(out, a); err != nil || len(a.Differs) == 0 {
+		return err
+	}
+	return process.ErrTold
+}
+
+func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a appended, err error) {
+	path := filepath.Join(dir, "snapshot.db")
+	err = c.open(ctx, func(store *snapshots.Store) error {
+		names, err := snapshotRestore{Name: c.Name}.names(ctx, store)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return snapshots.ErrNone
+		}
+		a.Name = names[0]
+		a.Manifest, err = saveSnapshot(ctx, out, store, a.Name, path)
+		return err
+	})
+	if err != nil {
+		return a, err
+	}
+	log, err := openLog(c.Kafka, out)
+	if err != nil {
+		return a, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	info, err := log.Prepare(ctx)
+	if err != nil {
+		return a, err
+	}
+	if info.End > 0 {
+		return a, fmt.Errorf("topic %s holds %d records, and must be empty: use another, or delete it if nothing in it is wanted", log.Topic(), info.End)
+	}
+	if a.Events, err = appendHistory(ctx, out, log, path); err != nil {
+		return a, fmt.Errorf("%w: delete the topic before you begin again", err)
+	}
+	return a, a.compare(ctx, out, log, filepath.Join(dir, "built.db"))
+}
+
+// appendHistory appends events that lead to what the file holds.
+func appendHistory(ctx context.Context, out streams, log *eventlog.Log, path string) (n int64, err error) {
+	const batchEvents, batchBytes = 500, 1 << 20
+	task := progress.Start(out.stderr, "append", 0, "events")
+	defer task.Done()
+	var batch []events.Event
+	bytes := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		if _, err := log.Append(ctx, batch...); err != nil {
+			return err
+		}
+		n += int64(len(batch))
+		task.Set(n)
+		batch, bytes = batch[:0], 0
+		return nil
+	}
+	err = projections.Contents(ctx, path, func(e events.Entity) error {
+		return history(e, func(event events.Event) error {
+			batch = append(batch, event)
+			if bytes += len(event.Document); len(batch) < batchEvents && bytes < batchBytes {
+				return nil
+			}
+			return flush()
+		})
+	})
+	if err == nil {
+		err = flush()
+	}
+	return n, err
+}
+
+// history gives events that lead to an entity as it is: one for each of its versions, all
+// but the deletion with the document that it has in the end. A deleted one has none.
+func history(e events.Entity, each func(events.Event) error) error {
+	created, err := time.Parse(events.TimeFormat, e.CreatedAt)
+	if err != nil {
+		return err
+	}
+	updated, err := time.Parse(events.TimeFormat, e.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	body := []byte(`{}`)
+	if !e.Deleted {
+		d, err := document.Parse(e.Rendered)
+		if err != nil {
+			return fmt.Errorf("the document of %s/%s: %w", e.Collection, e.ID, err)
+		}
+		body = d.Bytes()
+	}
+	for v := int64(1); v <= e.Version; v++ {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		event := events.Event{
+			ID: id.String(), Source: "/clusterlite/tool/snapshot", Collection: e.Collection, EntityID: e.ID,
+			Kind: events.Updated, Version: v, Time: updated, Claims: e.Claims, Document: body,
+		}
+		switch {
+		case v == 1:
+			event.Kind, event.Time = events.Created, created
+		case v == e.Version && e.Deleted:
+			event.Kind, event.Document = events.Deleted, nil
+		}
+		if err := each(event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare builds a read model from the log and holds it against the snapshot.
+func (a *appended) compare(ctx context.Context, out streams, log *eventlog.Log, path string) error {
+	task := progress.Start(out.stderr, "check", a.Events, "events")
+	defer task.Done()
+	built, err := projections.Build(ctx, projections.BuildOptions{
+		Path: path, Log: log, Collections: new(collections.Set),
+		Progress: func(at, _ events.Position) { task.Set(int64(at)) },
+	})
+	if err != nil {
+		return fmt.Errorf("check what the log gives: %w", err)
+	}
+	a.Position, a.Differs = built.Position, a.Manifest.Differing(built)
+	return nil
+}
