@@ -53,14 +53,16 @@ func refuses(t *testing.T, p *cluster.Process, words ...string) {
 	says(t, p.Name, p.Output()[before:], words...)
 }
 
-// stops checks that a running process goes on reading what it has, unready, and says why.
+// stops checks that a running process goes on running, unready, answers no read any more,
+// and says why.
 func stops(t *testing.T, p *cluster.Process, words ...string) {
 	t.Helper()
 	eventually(t, p.Name+" says "+words[0], func() bool { return strings.Contains(p.NotReady(), words[0]) })
 	says(t, p.Name, p.NotReady(), words...)
 	target := suite.Target{URL: p.URL}
-	target.Do(t, "GET", "/users", "").Problem(t, 503, "not-ready")
-	target.Do(t, "GET", "/users", "", "Clusterlite-Consistency: eventual").Want(t, 200)
+	for _, consistency := range []string{"", "eventual"} {
+		target.Do(t, "GET", "/users", "", "Clusterlite-Consistency: "+consistency).Problem(t, 503, "not-ready")
+	}
 }
 
 func says(t *testing.T, who, said string, words ...string) {
@@ -72,7 +74,15 @@ func says(t *testing.T, who, said string, words ...string) {
 	}
 }
 
-// moveAway does what a refusal advises.
+// rebuildFolder does what a refusal advises.
+func rebuildFolder(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
+	t.Helper()
+	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--data-dir", p.DataDir()).CombinedOutput(); err != nil {
+		t.Fatalf("rebuild %s: %v: %s", p.Name, err, out)
+	}
+}
+
+// moveAway throws a projection away.
 func moveAway(t *testing.T, p *cluster.Process) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.DataDir(), "projection*"))
@@ -95,18 +105,18 @@ func topicMadeAnew(t *testing.T) {
 	client := kafka(t, c)
 	deleteTopic(t, client)
 	makeTopic(t, client, "retention.ms=-1")
-	stops(t, query, "other-topic", "move the projection's files away")
+	stops(t, query, "other-topic", "`clusterlite rebuild --data-dir`")
 	stops(t, c.Server, "other-topic")
 	suite.Target{URL: c.URL}.Do(t, "POST", "/users", suite.UserBody("Eve", suite.Email())).Problem(t, 503, "not-ready")
 	query.Kill()
-	refuses(t, query, "other-topic", "move the projection's files away")
+	refuses(t, query, "other-topic", "`clusterlite rebuild --data-dir`")
 	c.Server.Stop()
 	refuses(t, c.Server, "other-topic")
-	moveAway(t, query)
-	moveAway(t, c.Server)
+	rebuildFolder(t, c, c.Server)
 	c.Server.Start()
 	c.Server.AwaitReady()
 	suite.Target{URL: c.URL}.Create(t, "Bob")
+	rebuildFolder(t, c, query)
 	ready(t, c, query)
 	sameRows(t, c, query)
 }
@@ -147,7 +157,7 @@ func olderLogRestored(t *testing.T) {
 	stops(t, query, "ahead-of-log", "may be the only copy")
 	query.Kill()
 	refuses(t, query, "ahead-of-log")
-	moveAway(t, query)
+	rebuildFolder(t, c, query)
 	ready(t, c, query)
 	sameRows(t, c, query)
 }
@@ -216,7 +226,7 @@ func forgetfulTopic(t *testing.T) {
 	deleteTopic(t, client)
 	makeTopic(t, client, "retention.ms=604800000")
 	refuses(t, query, "unfit-topic", `retention.ms is "604800000"`, "--add-config retention.ms=-1")
-	if strings.Contains(query.Output(), "move the projection") {
+	if strings.Contains(query.Output(), "clusterlite rebuild") {
 		t.Error("it advises what mends nothing")
 	}
 }
