@@ -63,6 +63,8 @@ type Projection struct {
 	rebuild   *rebuild       // the last
 	rebuilds  sync.WaitGroup // of the one that runs or puts away what it replaced
 	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
 }
 
 // Open opens the file, or makes it, and brings its tables to what is declared. It
@@ -100,8 +102,14 @@ func (o Options) withDefaults() Options {
 
 func (p *Projection) closed() bool { return over(p.closing) }
 
-// Close cancels a rebuild and closes the file. Run must have returned. Call it once.
+// Close cancels a rebuild and closes the file. Run must have returned. It may be called
+// more than once, and then returns what it returned first.
 func (p *Projection) Close() error {
+	p.closeOnce.Do(func() { p.closeErr = p.close() })
+	return p.closeErr
+}
+
+func (p *Projection) close() error {
 	p.mu.Lock()
 	close(p.closing)
 	r := p.rebuild

@@ -358,3 +358,16 @@ func setVersion(t testing.TB, dir string, v int) {
 	t.Helper()
 	tamper(t, dir, fmt.Sprintf(`PRAGMA user_version = %d`, v))
 }
+
+func TestCloseTwice(t *testing.T) {
+	r := newRig(t)
+	p, err := projections.Open(deadline(t), projections.Options{Dir: t.TempDir(), Log: r.log, Collections: usersOnly(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

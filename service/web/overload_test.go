@@ -219,6 +219,8 @@ func TestSlowReaders(t *testing.T) {
 # HELP clusterlite_http_requests_rejected_total Requests refused because there was too much to do, by what there was not enough of.
 # TYPE clusterlite_http_requests_rejected_total counter
 clusterlite_http_requests_rejected_total{lack="memory"} 2
+clusterlite_http_requests_rejected_total{lack="room in the queue"} 0
+clusterlite_http_requests_rejected_total{lack="time to wait longer"} 0
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "clusterlite_http_requests_rejected_total"); err != nil {
 		t.Error(err)
