@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/roster"
 	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
 // rebuild builds read models anew.
@@ -32,7 +36,7 @@ type rebuild struct {
 	Force  bool   `name:"force" help:"Replace the file also if its digests differ; it is then kept."`
 	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most so many records a second. Default: rest as long as it works; a stopped node is rebuilt without rest."`
 	Cancel bool   `name:"cancel" help:"End the rebuild that runs instead."`
-	From   string `name:"from" placeholder:"FILE" help:"With --data-dir: start from this read model, such as a snapshot, instead of the beginning of the log."`
+	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest snapshot that fits, instead of the beginning of the log: a folder or bucket as the node sees it, or another node's admin listener (http://…). With --data-dir also the file of a read model."`
 
 	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"With --data-dir: the node's folder of more collections. Default: none."`
 }
@@ -50,26 +54,31 @@ Examples:
 
     clusterlite rebuild --node query-1
     clusterlite rebuild --all --keep
+    clusterlite rebuild --node query-1 --from s3://backups
     clusterlite rebuild --node query-1 --back
     clusterlite rebuild --data-dir ./clusterlite-data`
 }
 
 // Validate is called by the parser.
 func (c *rebuild) Validate() error {
-	if c.DataDir == "" && c.From != "" {
-		return errors.New("--from goes with --data-dir")
-	}
 	if c.DataDir != "" && c.Cancel {
 		return errors.New("--cancel goes with nodes that run: end the rebuild of a folder with Ctrl-C")
 	}
 	if c.DataDir != "" && c.Rate != 0 {
 		return errors.New("--rate goes with nodes that run")
 	}
-	return c.options().Validate()
+	return c.options(nil, nil).Validate()
 }
 
-func (c *rebuild) options() projections.RebuildOptions {
-	return projections.RebuildOptions{From: c.From, Back: c.Back, Keep: c.Keep, Force: c.Force, Rate: c.Rate}
+// options are what is asked of a folder.
+func (c *rebuild) options(log *eventlog.Log, logger *slog.Logger) projections.RebuildOptions {
+	o := projections.RebuildOptions{Back: c.Back, Keep: c.Keep, Force: c.Force, Rate: c.Rate}
+	if info, err := os.Stat(c.From); err == nil && info.Mode().IsRegular() {
+		o.From = projections.FromFile(c.From)
+	} else if c.From != "" {
+		o.From = snapshots.Finder{Places: []string{c.From}, Log: log, Logger: logger}.Save
+	}
+	return o
 }
 
 // Run rebuilds.
@@ -156,6 +165,9 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 		if set {
 			parameters.Set(name, "true")
 		}
+	}
+	if c.From != "" {
+		parameters.Set("from", c.From)
 	}
 	if c.Rate > 0 {
 		parameters.Set("rate", strconv.Itoa(c.Rate))

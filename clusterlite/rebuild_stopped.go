@@ -45,7 +45,7 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	}
 	task := progress.Start(out.stderr, "rebuild "+c.DataDir, 0, "events")
 	defer task.Done()
-	done, err := projections.RebuildDir(ctx, projections.Options{Dir: c.DataDir, Log: log, Collections: set}, c.options(), tell(task))
+	done, err := projections.RebuildDir(ctx, projections.Options{Dir: c.DataDir, Log: log, Collections: set}, c.options(log, logging.New(out.stderr, "text", "warn")), tell(task))
 	task.Done()
 	if err != nil {
 		return err

@@ -253,7 +253,7 @@ func TestRebuildOfAStoppedStandalone(t *testing.T) {
 
 func TestRebuildCalledWrongly(t *testing.T) {
 	checkUsage(t, "rebuild", [][]string{
-		{}, {"--all", "--node=a"}, {"--all", "--from=f"}, {"--data-dir=d", "--cancel"}, {"--data-dir=d", "--rate=1"},
+		{}, {"--all", "--node=a"}, {"--data-dir=d", "--cancel"}, {"--data-dir=d", "--rate=1"},
 		{"--all", "--rate=-1"}, {"--all", "--back", "--keep"}, {"--all", "--kafka-brokers=x"},
 	})
 }

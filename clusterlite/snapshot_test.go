@@ -81,6 +81,42 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
+// A rebuild may start from a snapshot: of a node that runs, and of a folder.
+func TestRebuildFromASnapshot(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	running, stops := startNodes(t, b, 1500, "query-1")
+	n, store := running[0], filepath.Join(t.TempDir(), "store")
+	var created stored
+	if err := tool(t, b, &created, "snapshot", "create", store); err != nil {
+		t.Fatal(err)
+	}
+	end := appendUsers(t, n.Log, 10)
+	if err := n.Model.WaitFor(servicetest.Context(t), end); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{store, "http://" + n.Admin.String()} { // even from itself
+		var result rebuilds
+		if err := tool(t, b, &result, "rebuild", "--node=query-1", "--from="+from); err != nil || result.Nodes[0].Rebuild.State != projections.RebuildDone {
+			t.Errorf("from %s: %+v, %v", from, result, err)
+		}
+	}
+	var result rebuilds
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := tool(t, b, &result, "rebuild", "--node=query-1", "--from="+empty); err == nil || !strings.Contains(result.Nodes[0].Rebuild.Error, snapshots.ErrNone.Error()) {
+		t.Errorf("from nothing: %+v, %v", result, err)
+	}
+	if err := stops[0](); err != nil {
+		t.Fatal(err)
+	}
+	var folder rebuiltFolder
+	if err := tool(t, b, &folder, "rebuild", "--data-dir="+n.DataDir, "--from="+store); err != nil || folder.Position < end || len(folder.Differs) > 0 {
+		t.Errorf("of a folder: %+v, %v", folder, err)
+	}
+	if err := tool(t, b, &folder, "rebuild", "--data-dir="+n.DataDir, "--from="+empty); err == nil || !strings.Contains(err.Error(), snapshots.ErrNone.Error()) {
+		t.Errorf("of a folder from nothing: %v", err)
+	}
+}
+
 // A topic that is lost is made anew from a snapshot: with the same rows.
 func TestSnapshotAppend(t *testing.T) {
 	b := servicetest.StartBroker(t)

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,12 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// FromFile has a rebuild start from an ordinary file, which is copied: nothing has it open,
+// and no log lies beside it.
+func FromFile(from string) func(ctx context.Context, path string) error {
+	return func(_ context.Context, path string) error { return copyDatabase(from, path) }
 }
 
 // copyDatabase copies an ordinary database file.

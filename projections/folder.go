@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -198,17 +199,17 @@ func (f folder) replace(serving, path string, keep bool) error {
 
 // candidate gives the path of the generation that is to be the next, with what it
 // starts from.
-func (f folder) candidate(o RebuildOptions) (path string, err error) {
+func (f folder) candidate(ctx context.Context, o RebuildOptions) (path string, err error) {
 	if o.Back {
 		if path, err = f.previous(); err == nil && path == "" {
 			err = ErrNothingKept
 		}
 		return path, err
 	}
-	if path, err = f.next(); err != nil || o.From == "" {
+	if path, err = f.next(); err != nil || o.From == nil {
 		return path, err
 	}
-	return path, copyDatabase(o.From, path)
+	return path, o.From(ctx, path)
 }
 
 // sync has the names in the folder reach the disk.

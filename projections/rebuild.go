@@ -14,10 +14,9 @@ import (
 
 // RebuildOptions say how a projection is built anew.
 type RebuildOptions struct {
-	// From is the file of a read model of the same topic to start from, such as a
-	// snapshot, instead of the beginning of the log. It is copied. It must be ordinary:
-	// nothing has it open and no log lies beside it.
-	From string
+	// From, if not nil, writes the file of a read model of the same topic to path, such as a
+	// snapshot's, to start from in place of the beginning of the log. Path is not there yet.
+	From func(ctx context.Context, path string) error
 	// Back takes the generation that was kept instead of a new one.
 	Back bool
 	// Keep keeps the generation that is replaced, in the place of one kept before.
@@ -33,7 +32,7 @@ type RebuildOptions struct {
 // Validate tells what can't be asked for.
 func (o RebuildOptions) Validate() error {
 	switch {
-	case o.Back && (o.From != "" || o.Keep):
+	case o.Back && (o.From != nil || o.Keep):
 		return errors.New("a rebuild that goes back to the kept file starts from no other, and keeps none")
 	case o.Rate < 0:
 		return fmt.Errorf("a rate of %d records a second is none", o.Rate)

@@ -216,7 +216,7 @@ func TestARebuildFromAFile(t *testing.T) {
 	}
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
-	if s := n.rebuild(projections.RebuildOptions{From: file}); s.State != projections.RebuildDone || s.Position != end {
+	if s := n.rebuild(projections.RebuildOptions{From: projections.FromFile(file)}); s.State != projections.RebuildDone || s.Position != end {
 		t.Errorf("it ended with %+v", s)
 	}
 	stranger := filepath.Join(t.TempDir(), "other.db")
@@ -224,7 +224,7 @@ func TestARebuildFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, from := range []string{stranger, stranger + ".missing"} {
-		if s := n.rebuild(projections.RebuildOptions{From: from}); s.State != projections.RebuildFailed || s.Error == "" {
+		if s := n.rebuild(projections.RebuildOptions{From: projections.FromFile(from)}); s.State != projections.RebuildFailed || s.Error == "" {
 			t.Errorf("from %s: it ended with %+v", from, s)
 		}
 	}

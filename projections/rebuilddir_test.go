@@ -137,12 +137,12 @@ func TestAStoppedNodeStartsFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, end := r.many(1)
-	done, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{From: file})
+	done, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{From: projections.FromFile(file)})
 	// The old file is behind the one that it starts from.
 	if err != nil || done.Position != end || done.Incomparable == nil || done.Kept == "" {
 		t.Errorf("got %+v, %v", done, err)
 	}
-	done, err = r.rebuildDir(r.log, dir, projections.RebuildOptions{From: file})
+	done, err = r.rebuildDir(r.log, dir, projections.RebuildOptions{From: projections.FromFile(file)})
 	if err != nil || done.Incomparable != nil {
 		t.Errorf("got %+v, %v", done, err)
 	}

@@ -48,7 +48,7 @@ func TestARebuildIsCancelled(t *testing.T) {
 
 func TestOptionsThatCannotBe(t *testing.T) {
 	n := newRig(t).node(t.TempDir(), 0)
-	for _, o := range []projections.RebuildOptions{{Back: true, Keep: true}, {Back: true, From: "x"}, {Rate: -1}} {
+	for _, o := range []projections.RebuildOptions{{Back: true, Keep: true}, {Back: true, From: projections.FromFile("x")}, {Rate: -1}} {
 		if err := n.StartRebuild(o); err == nil {
 			t.Errorf("%+v was started", o)
 		}

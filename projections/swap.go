@@ -23,7 +23,7 @@ const (
 // runRebuild builds a generation, swaps, and tidies up.
 func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	log := p.options.Logger
-	log.Info("rebuilding", "position", p.Position(), "from", r.options.From, "back", r.options.Back)
+	log.Info("rebuilding", "position", p.Position(), "from_beginning", r.options.From == nil, "back", r.options.Back)
 	old, err := p.rebuildAndSwap(ctx, r)
 	if old == nil {
 		err = errors.Join(err, p.folder.tidy()) // before anybody hears that it ended
@@ -112,7 +112,7 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 
 // newCandidate opens the generation that is to be the next and starts to read the log.
 func newCandidate(ctx context.Context, f folder, options Options, rebuild RebuildOptions) (*builder, error) {
-	path, err := f.candidate(rebuild)
+	path, err := f.candidate(ctx, rebuild)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,8 @@ func newCandidate(ctx context.Context, f folder, options Options, rebuild Rebuil
 	if err != nil {
 		return nil, err
 	}
-	if rebuild.From != "" && g.writer.meta[metaTopic] == "" {
-		return nil, errors.Join(fmt.Errorf("%s is not the file of a read model", rebuild.From), g.close())
+	if rebuild.From != nil && g.writer.meta[metaTopic] == "" {
+		return nil, errors.Join(errors.New("what it was to start from is not the file of a read model"), g.close())
 	}
 	return newBuilder(ctx, g, options.Log, options.MaxBatch)
 }

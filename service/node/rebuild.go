@@ -9,12 +9,13 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/admin"
 	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
 // startRebuild answers POST /rebuild. The query may carry keep, back, force (true or
-// false) and rate (records a second).
+// false), rate (records a second), and from (where to look for a snapshot to start from).
 func (n *Node) startRebuild(w http.ResponseWriter, r *http.Request) {
-	options, err := rebuildOptions(r.URL.RawQuery)
+	options, err := n.rebuildOptions(r.URL.RawQuery)
 	if err != nil {
 		admin.Refuse(w, problem.MalformedRequest.New(err.Error()))
 		return
@@ -28,7 +29,7 @@ func (n *Node) startRebuild(w http.ResponseWriter, r *http.Request) {
 	admin.Answer(w, http.StatusAccepted, status)
 }
 
-func rebuildOptions(query string) (o projections.RebuildOptions, err error) {
+func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err error) {
 	parameters, err := url.ParseQuery(query)
 	if err != nil {
 		return o, fmt.Errorf("the query: %w", err)
@@ -45,8 +46,10 @@ func rebuildOptions(query string) (o projections.RebuildOptions, err error) {
 			o.Force, err = strconv.ParseBool(value)
 		case "rate":
 			o.Rate, err = strconv.Atoi(value)
+		case "from":
+			o.From = snapshots.Finder{Places: values, Log: n.Log, Logger: n.Logger}.Save
 		default:
-			return o, fmt.Errorf("there is no parameter %q; there are keep, back, force and rate", name)
+			return o, fmt.Errorf("there is no parameter %q; there are keep, back, force, rate and from", name)
 		}
 		if err != nil {
 			return o, fmt.Errorf("the parameter %s is %q; keep, back and force are true or false, rate is a whole number", name, value)

@@ -86,7 +86,7 @@ func (r *rig) put(b []byte) snapshots.Entry {
 func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	err := snapshots.Bootstrap(servicetest.Context(r.t), places, dir, r.log, slog.New(slog.DiscardHandler))
+	err := snapshots.Finder{Places: places, Log: r.log, Logger: slog.New(slog.DiscardHandler)}.Bootstrap(servicetest.Context(r.t), dir)
 	left, globErr := filepath.Glob(filepath.Join(dir, "snapshot-*"))
 	if globErr != nil || len(left) > 0 {
 		r.t.Errorf("it leaves %v, %v", left, globErr)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -21,39 +22,72 @@ const Path = "/snapshot"
 // ErrNone is returned if no snapshot can be taken into use.
 var ErrNone = errors.New("there is no snapshot that fits")
 
-// Bootstrap gives a node without a projection the newest snapshot that fits the log, from
-// the first place that has one: a store of snapshots, or the URL of another node's admin
-// listener (http://…). One that is corrupt or of another log is passed over, with a
-// warning, and the next older one is tried. It returns [ErrNone] if there is none; the
-// node then reads the log from its beginning. The caller holds the folder's lock.
-func Bootstrap(ctx context.Context, places []string, dir string, log *eventlog.Log, logger *slog.Logger) error {
-	info, err := await(ctx, log, logger)
+// A Finder looks for a snapshot that a node can go on from.
+type Finder struct {
+	// Places are where to look, in order: stores of snapshots, and URLs of other nodes'
+	// admin listeners (http://…).
+	Places []string
+	// Log is the one that a snapshot must fit.
+	Log *eventlog.Log
+	// Logger is told what is taken, and what is passed over and why.
+	Logger *slog.Logger
+}
+
+// Save writes the file of the newest snapshot that fits the log to path, from the first
+// place that has one. One that is corrupt or of another log is passed over, and the next
+// older one is tried. It waits for a broker. It returns [ErrNone] if there is none; if
+// there is an error no file is left.
+func (f Finder) Save(ctx context.Context, path string) error {
+	info, err := f.await(ctx)
 	if err != nil {
 		return fmt.Errorf("see which log a snapshot must fit: %w", err)
 	}
-	b := bootstrap{dir: dir, log: log, topicID: info.ID, logger: logger}
-	for _, place := range places {
-		taken, err := b.from(ctx, place)
+	for _, place := range f.Places {
+		taken, err := f.from(ctx, place, info.ID, path)
 		if taken || ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			logger.Warn("no snapshot from this place", "place", place, "error", err)
+			f.Logger.Warn("no snapshot from this place", "place", place, "error", err)
 		}
 	}
 	return ErrNone
 }
 
+// Bootstrap makes what Save finds the projection of a node that has none. The caller
+// holds the folder's lock. Errors as for Save: the node can read the log from its
+// beginning all the same.
+func (f Finder) Bootstrap(ctx context.Context, dir string) error {
+	path, err := Temporary(dir)
+	if err != nil {
+		return err
+	}
+	if err := f.Save(ctx, path); err != nil {
+		return errors.Join(err, ignoreMissing(os.Remove(path)))
+	}
+	if err := projections.Install(dir, path); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // await waits for a broker: without one nobody can tell whether a snapshot fits.
-func await(ctx context.Context, log *eventlog.Log, logger *slog.Logger) (eventlog.Info, error) {
+func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	const again = time.Second
 	for told := false; ; told = true {
-		info, err := log.Prepare(ctx)
+		info, err := f.Log.Prepare(ctx)
 		if err == nil || !errors.Is(err, eventlog.ErrUnreachable) {
 			return info, err
 		}
 		if !told {
-			logger.Warn("waiting for the broker before a snapshot is taken", "error", err)
+			f.Logger.Warn("waiting for the broker before a snapshot is taken", "error", err)
 		}
 		select {
 		case <-time.After(again):
@@ -63,20 +97,13 @@ func await(ctx context.Context, log *eventlog.Log, logger *slog.Logger) (eventlo
 	}
 }
 
-type bootstrap struct {
-	dir     string
-	log     *eventlog.Log
-	topicID string
-	logger  *slog.Logger
-}
-
-func (b bootstrap) from(ctx context.Context, place string) (taken bool, err error) {
+func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bool, err error) {
 	if strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://") {
 		body, err := fetch(ctx, place)
 		if err != nil {
 			return false, err
 		}
-		err = b.take(ctx, body, place)
+		err = f.take(ctx, body, place, path)
 		return err == nil, err
 	}
 	store, err := OpenStore(ctx, place)
@@ -89,12 +116,12 @@ func (b bootstrap) from(ctx context.Context, place string) (taken bool, err erro
 		return false, err
 	}
 	for _, e := range all {
-		if b.topicID != "" && e.TopicID != "" && e.TopicID != b.topicID {
+		if topicID != "" && e.TopicID != "" && e.TopicID != topicID {
 			continue // of another log, or of this one before it was made anew
 		}
 		body, err := store.Open(ctx, e.Name)
 		if err == nil {
-			err = b.take(ctx, body, e.Name)
+			err = f.take(ctx, body, e.Name, path)
 		}
 		if err == nil {
 			return true, nil
@@ -102,7 +129,7 @@ func (b bootstrap) from(ctx context.Context, place string) (taken bool, err erro
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		b.logger.Warn("a snapshot was passed over", "place", place, "name", e.Name, "error", err)
+		f.Logger.Warn("a snapshot was passed over", "place", place, "name", e.Name, "error", err)
 	}
 	return false, ErrNone
 }
@@ -125,8 +152,8 @@ func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// take checks a snapshot and makes it the node's projection.
-func (b bootstrap) take(ctx context.Context, body io.ReadCloser, name string) error {
+// take checks a snapshot and writes its file.
+func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string) error {
 	defer func() { _ = body.Close() }() // it was only read
 	reader, err := Read(body)
 	if err != nil {
@@ -134,37 +161,30 @@ func (b bootstrap) take(ctx context.Context, body io.ReadCloser, name string) er
 	}
 	// Asked again: a node that goes on may be further than the log was before. And
 	// checked before the file is fetched.
-	info, err := b.log.Describe(ctx)
+	info, err := f.Log.Describe(ctx)
 	if err != nil {
 		return err
 	}
 	claimed := projections.Built{Position: reader.Position, Topic: reader.Topic, TopicID: reader.TopicID}
-	if err := claimed.Fits(b.log.Topic(), info); err != nil {
+	if err := claimed.Fits(f.Log.Topic(), info); err != nil {
 		return err
 	}
-	b.logger.Info("taking a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
-	path, err := Temporary(b.dir)
-	if err != nil {
+	f.Logger.Info("taking a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
+	if _, err := reader.Save(ctx, path, f.progress(reader.Size)); err != nil {
 		return err
 	}
-	if _, err := reader.Save(ctx, path, b.progress(reader.Size)); err != nil {
-		return err
-	}
-	if err := projections.Install(b.dir, path); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	b.logger.Info("took a snapshot", "name", name, "position", reader.Position, "end", info.End)
+	f.Logger.Info("took a snapshot", "name", name, "position", reader.Position, "end", info.End)
 	return nil
 }
 
 // progress tells every few seconds how far it is.
-func (b bootstrap) progress(size int64) func(int64) {
+func (f Finder) progress(size int64) func(int64) {
 	const every = 3 * time.Second
 	next := time.Now().Add(every)
 	return func(done int64) {
 		if now := time.Now(); now.After(next) {
 			next = now.Add(every)
-			b.logger.Info("taking a snapshot", "bytes", done, "of", size)
+			f.Logger.Info("taking a snapshot", "bytes", done, "of", size)
 		}
 	}
 }
