@@ -29,16 +29,21 @@ func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome 
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
-	doubtful, appendable := b.decide(ctx, b.all())
-	if len(doubtful) > 0 && batch[0].Consistency != api.Eventual {
-		// Refused, perhaps on a state that is behind. Asked once for all of them.
+	refused, appendable := b.decide(ctx, b.all())
+	if len(refused) > 0 && batch[0].Consistency != api.Eventual {
+		// Perhaps on a state that is behind. Asked once for all of them.
 		if err := x.freshen(ctx, batch[0].Consistency); err != nil {
-			b.failAll(doubtful, err)
+			b.failAll(refused, err)
+			refused = nil
 		} else {
-			_, more := b.decide(ctx, doubtful)
+			var more []int
+			refused, more = b.decide(ctx, refused)
 			appendable = append(appendable, more...)
 			slices.Sort(appendable) // in order, as they came
 		}
+	}
+	for _, i := range refused {
+		b.outcomes[i].Result, b.outcomes[i].Err = x.refuse(ctx, batch[i], b.outcomes[i].Err)
 	}
 	b.append(ctx, appendable)
 	return b.outcomes

@@ -128,7 +128,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 
 // refuse gives a refusal that was made on fresh state, unless an earlier request with the
 // same idempotency key was done since the last look: it may be what the refusal is about.
-func (x *Executor) refuse(ctx context.Context, c Command, refusal *Refusal) (Result, error) {
+func (x *Executor) refuse(ctx context.Context, c Command, refusal error) (Result, error) {
 	if r, done, err := x.replay(ctx, c); done || err != nil {
 		return r, err
 	}

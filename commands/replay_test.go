@@ -12,6 +12,21 @@ import (
 // the look for its key and the decision, the retry meets what it left, and must not be
 // told that another has the address.
 func TestARetryIsNotRefusedForItsFirstAttempt(t *testing.T) {
+	t.Run("alone", func(t *testing.T) {
+		retryDuringFirst(t, func(s service, c commands.Command) (commands.Result, error) {
+			return s.Execute(servicetest.Context(t), c)
+		})
+	})
+	t.Run("in a batch", func(t *testing.T) {
+		retryDuringFirst(t, func(s service, c commands.Command) (commands.Result, error) {
+			o := s.ExecuteBatch(servicetest.Context(t), []commands.Command{c})[0]
+			return o.Result, o.Err
+		})
+	})
+}
+
+func retryDuringFirst(t *testing.T, execute func(service, commands.Command) (commands.Result, error)) {
+	t.Helper()
 	b := servicetest.StartBroker(t)
 	retried, first := newService(t, b, time.Minute), newService(t, b, time.Minute)
 	holder := must(t, first, create(t, "a@example.com"))
@@ -33,7 +48,7 @@ func TestARetryIsNotRefusedForItsFirstAttempt(t *testing.T) {
 		}
 		return time.Now()
 	}
-	r, err := retried.Execute(servicetest.Context(t), command)
+	r, err := execute(retried, command)
 	if err != nil || !r.Replayed || r.Position != done.Position || r.Entity.ID != done.Entity.ID {
 		t.Errorf("got %+v, %v, want the outcome of the first attempt, %+v", r, err, done)
 	}
