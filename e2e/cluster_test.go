@@ -35,6 +35,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
 	t.Run("move a standalone store here", func(t *testing.T) { moveStore(t, c) })
 	t.Run("admin is not reachable", func(t *testing.T) { adminIsHidden(t, c) })
+	t.Run("snapshots under load", func(t *testing.T) { snapshotsUnderLoad(t, c) })
 	t.Run("verify under load", func(t *testing.T) { verifyUnderLoad(t, c) })
 	t.Run("a node with a full disk", func(t *testing.T) { fullDisk(t, c, c.Queries[2]) })
 	t.Run("status misses the dead", func(t *testing.T) { statusMissesTheDead(t, c, c.Queries[1]) })
