@@ -16,7 +16,7 @@ import (
 func (r Report) Text(w io.Writer) error {
 	var b bytes.Buffer
 	t := r.Topic
-	_, _ = fmt.Fprintf(&b, "topic    %s, id %s, end %d; led by broker %s, in sync on %s of %s\n", t.Name, or(t.ID, "unknown"), t.End, or(id(t.Leader), "none"), list(t.InSync), list(t.Replicas))
+	_, _ = fmt.Fprintf(&b, "topic    %s, id %s, end %d; led by broker %s; replicas on brokers %s, in sync %s\n", t.Name, or(t.ID, "unknown"), t.End, or(id(t.Leader), "none"), list(t.Replicas), list(t.InSync))
 	_, _ = fmt.Fprintf(&b, "brokers  %s\n\n", brokersText(r.Brokers))
 	nodesText(&b, r.Nodes)
 	collectionsText(&b, r.Nodes)
