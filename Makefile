@@ -37,7 +37,7 @@ deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Deb
 	promtool test rules deploy/prometheus/alerts_test.yml
 
 e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network: see e2e/README.md
-	CLUSTERLITE_E2E=embedded,kafka,netns go test -race -count=1 -p 1 -timeout 20m -v -run 'Cluster|DeposedLeader|Network' ./e2e/cluster ./e2e
+	CLUSTERLITE_E2E=embedded,kafka,netns go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network' ./e2e/cluster ./e2e
 
 TIME ?= 10m
 SEED ?=
@@ -48,4 +48,4 @@ faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check wh
 	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 
 compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
-	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 20m -v ./e2e/compose
+	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose
