@@ -23,9 +23,7 @@ lint: ## gofmt, vet, staticcheck, and each module on its own, which enforces the
 	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
 
 fuzz: ## each fuzz target for ten seconds
-	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(MODULES) | xargs -n1 dirname | sort -u); do \
-	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p/*_test.go | cut -d' ' -f2); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s ./$$p || exit 1; done; done
+	@bash .ci/fuzz $(MODULES)
 
 scale: ## the export of a million entities, held against the memory it may take
 	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
