@@ -5,8 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -54,7 +56,10 @@ func decodeCursor(text string, sort []projections.SortKey) (*projections.Place, 
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	d.DisallowUnknownFields()
-	if d.Decode(&c) != nil || d.More() || c.Sort != sortText(sort) || !events.ValidID(c.ID) {
+	if d.Decode(&c) != nil || c.Sort != sortText(sort) || !events.ValidID(c.ID) {
+		return nil, bad
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, bad
 	}
 	keys := slices.IndexFunc(sort, func(k projections.SortKey) bool { return k.Column.Name() == "id" })
@@ -72,16 +77,19 @@ func decodeCursor(text string, sort []projections.SortKey) (*projections.Place, 
 	return &projections.Place{Keys: c.Keys, ID: c.ID}, nil
 }
 
-// writeKey gives a key for JSON, which has no infinity: a document may have a number
-// that SQLite can hold in no other way, and 1e999 reads as that again.
+// writeKey gives a key for JSON. A floating-point number has an exponent, so that it is
+// read as one again: as an integer, the digits that tell it from its neighbours would be
+// another number from 2⁵³ on. JSON has no infinity, but a document may have a number that
+// SQLite can hold in no other way, and 1e999 reads as that again.
 func writeKey(key any) any {
-	if f, ok := key.(float64); ok && math.IsInf(f, 0) {
-		if f < 0 {
-			return json.Number("-1e999")
-		}
-		return json.Number("1e999")
+	f, ok := key.(float64)
+	switch {
+	case !ok:
+		return key
+	case math.IsInf(f, 0):
+		return json.Number(strconv.FormatFloat(math.Copysign(1, f), 'f', 0, 64) + "e999")
 	}
-	return key
+	return json.Number(strconv.FormatFloat(f, 'e', -1, 64))
 }
 
 // readKey gives a key as SQLite gave it: a text, a number or nil, whatever the column's

@@ -314,27 +314,3 @@ func TestRevalidation(t *testing.T) {
 	}
 	n.get("/users/"+id, 400, "If-None-Match: 1")
 }
-
-// FuzzListParameters decodes what strangers send in a query string.
-func FuzzListParameters(f *testing.F) {
-	for _, q := range []string{"limit=1", "after=aWQ6", "limit=1&limit=2", "%zz", "a;b", "after=" + strings.Repeat("A", 500)} {
-		f.Add(q)
-	}
-	set := servicetest.Collections(f)
-	b := servicetest.StartBroker(f)
-	log := b.OpenLog()
-	model := servicetest.OpenModel(f, log, set).Follow()
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Eventual, Wait: time.Second, MaxLag: time.Minute}
-	e := servicetest.Echo(web.Options{})
-	api.Mount(e, a.Service())
-	f.Fuzz(func(t *testing.T, query string) {
-		r, err := http.NewRequest("GET", "http://x/users", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.URL.RawQuery = query
-		if status := servicetest.Serve(e, r).StatusCode; status != 200 && status != 400 {
-			t.Errorf("%q: %d", query, status)
-		}
-	})
-}

@@ -1,0 +1,104 @@
+package queryapi
+
+import (
+	"encoding/base64"
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// sorts are ways to sort products: by every kind of column, by several, by the id alone
+// and before others.
+func sorts(t testing.TB) [][]projections.SortKey {
+	t.Helper()
+	set, err := collections.Load("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := set.Get("products")
+	words := newVocabulary(c)
+	var all [][]projections.SortKey
+	for _, text := range []string{"id", "-id", "version", "-created_at", "name", "-price", "stock", "sold_out", "name,-price,stock", "-price,id,name"} {
+		sort, err := words.parseSort(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sort)
+	}
+	return append(all, nil)
+}
+
+const placeID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
+
+// hostileKeys are values that SQLite can give for a key, at the borders of what JSON and
+// Go's numbers can say.
+var hostileKeys = []any{
+	nil, "", "a,b", `"`, "\x00", "\u2028<&>", "ß", "'; DROP TABLE users; --",
+	int64(0), int64(-1), int64(math.MaxInt64), int64(math.MinInt64), int64(1<<53 + 1),
+	0.0, 1.0, 4.5, -1e-300, 5e-324, 1e20, 1e21, float64(1 << 53), 1234567890123456768.0, -9223372036854775808.0, math.MaxFloat64, math.Inf(1), math.Inf(-1),
+}
+
+func TestACursorIsAPlace(t *testing.T) {
+	for _, sort := range sorts(t) {
+		for i := range hostileKeys {
+			place := projections.Place{Keys: []any{}, ID: placeID}
+			for k := range sort {
+				if sort[k].Column.Name() == "id" {
+					break
+				}
+				place.Keys = append(place.Keys, hostileKeys[(i+k)%len(hostileKeys)])
+			}
+			cursor := encodeCursor(sort, place)
+			got, err := decodeCursor(cursor, sort)
+			if err != nil || got.ID != place.ID || len(got.Keys) != len(place.Keys) || len(place.Keys) > 0 && !reflect.DeepEqual(got.Keys, place.Keys) {
+				t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, got, err)
+			}
+			for _, other := range sorts(t) {
+				if _, err := decodeCursor(cursor, other); sortText(other) != sortText(sort) && err == nil {
+					t.Errorf("a cursor of %q is one of %q", sortText(sort), sortText(other))
+				}
+			}
+		}
+	}
+}
+
+// FuzzCursor decodes what strangers send as a cursor. What is accepted is a place that
+// can be a cursor, and that cursor is the same place.
+func FuzzCursor(f *testing.F) {
+	all := sorts(f)
+	for i, sort := range all {
+		for k := range hostileKeys {
+			keys := []any{}
+			for j := range sort {
+				keys = append(keys, hostileKeys[(k+j)%len(hostileKeys)])
+			}
+			f.Add(uint(i), encodeCursor(sort, projections.Place{Keys: keys, ID: placeID}))
+		}
+		for _, raw := range []string{
+			``, `{}`, `null`, `[]`, `{"s":"name","k":["a"],"i":"` + placeID + `"}}`, `{"s":"name","k":[{}],"i":"` + placeID + `"}`, `{"s":"name","k":[[1]],"i":"` + placeID + `"}`,
+			`{"s":"-price","k":[1e999],"i":"` + placeID + `"}`, `{"s":"-price","k":[-0.0],"i":"` + placeID + `"}`, `{"s":"-price","k":[1e-999],"i":"` + placeID + `"}`, `{"s":"-price","k":[99999999999999999999],"i":"` + placeID + `"}`,
+			`{"s":"name","k":null,"i":"` + placeID + `"}`, `{"s":"name","k":["a"],"i":"x' OR 1=1"}`, `{"s":"name","k":["a"],"i":"` + placeID + `","x":1}`, `{"s":"name","k":["\ud800"],"i":"` + placeID + `"}`, `{"s":"name","k":[true],"i":"` + placeID + `"}`,
+		} {
+			f.Add(uint(i), base64.RawURLEncoding.EncodeToString([]byte(raw)))
+		}
+		f.Add(uint(i), "%%%")
+	}
+	f.Fuzz(func(t *testing.T, which uint, text string) {
+		sort := all[which%uint(len(all))]
+		place, err := decodeCursor(text, sort)
+		if err != nil {
+			return
+		}
+		again, err := decodeCursor(encodeCursor(sort, *place), sort)
+		if err != nil || !reflect.DeepEqual(again, place) && (len(again.Keys) > 0 || len(place.Keys) > 0 || again.ID != place.ID) {
+			t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, again, err)
+		}
+		query := projections.Query{Sort: sort, After: place}
+		if keys := len(query.After.Keys); keys > len(sort) {
+			t.Errorf("%d keys for a sort by %d", keys, len(sort))
+		}
+	})
+}

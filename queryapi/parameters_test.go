@@ -1,0 +1,95 @@
+package queryapi_test
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// hostileValues are values for any parameter: right for one kind of column, wrong for
+// the others.
+var hostileValues = []string{
+	"", "0", "-0", "1e3", "1e999", "-1e-999", "9223372036854775808", "1234567890123456768", "0x10", "NaN", `"1"`, "true", "2026-11-24T12:00:00.001Z", "-0001-01-01T00:00:00Z",
+	"null", "a", "a,b\\,c\\", "%", "\x00", "\xff", "\U0010ffff", `' OR 1=1; --`, `"name"`, "name", "-price,name", strings.Repeat("a,", 1001),
+}
+
+// listSeeds are query strings: each operator of each column of products, which have one
+// of every kind, and each other parameter, with every hostile value; some with a second
+// one; and some that are broken as a whole.
+func listSeeds(t testing.TB) []string {
+	t.Helper()
+	c, ok := examples(t).Get("products")
+	if !ok {
+		t.Fatal("no products")
+	}
+	names := slices.Clone(api.ListParameters)
+	for _, column := range projections.Columns(c) {
+		for _, o := range api.Operators(column.Kind()) {
+			names = append(names, api.FilterName(column.Name(), o))
+		}
+	}
+	seeds := []string{"", "limit=1&limit=2", "%zz", "a;b", "name[or]=1", "name[gt", "after=" + strings.Repeat("A", 500)}
+	for i, name := range names {
+		for _, value := range hostileValues {
+			seeds = append(seeds, url.Values{name: {value}}.Encode())
+		}
+		two := url.Values{name: {"1"}, names[(i+9)%len(names)]: {"true"}, "sort": {"-price,name"}}
+		seeds = append(seeds, two.Encode())
+	}
+	return seeds
+}
+
+// FuzzListParameters decodes what strangers send in a query string: the answer is a list
+// or says what is wrong.
+func FuzzListParameters(f *testing.F) {
+	for _, query := range listSeeds(f) {
+		f.Add(query)
+	}
+	set := examples(f)
+	b := servicetest.StartBroker(f)
+	log := b.OpenLog()
+	model := servicetest.OpenModel(f, log, set).Follow()
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Eventual, Wait: time.Second, MaxLag: time.Minute}
+	e := servicetest.Echo(web.Options{})
+	api.Mount(e, a.Service())
+	n := node{e, f, b, log, model}
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 20 {
+		n.append(product(productID(i), events.Created, 1, oddProduct(r)))
+	}
+	n.get("/products", 200, "Clusterlite-Consistency: strong")
+	f.Fuzz(func(t *testing.T, query string) {
+		r, err := http.NewRequest("GET", "http://x/products", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.RawQuery = query
+		answer := servicetest.Serve(e, r)
+		body := servicetest.Body(t, answer)
+		switch answer.StatusCode {
+		case 200:
+			var list []json.RawMessage
+			if err := json.Unmarshal([]byte(body), &list); err != nil || list == nil {
+				t.Errorf("%q: %v: %s", query, err, body)
+			}
+		case 400:
+			if !strings.Contains(body, "/malformed-request") {
+				t.Errorf("%q: %s", query, body)
+			}
+		default:
+			t.Errorf("%q: %d: %s", query, answer.StatusCode, body)
+		}
+	})
+}
