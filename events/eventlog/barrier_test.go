@@ -169,3 +169,40 @@ func refused(r *kmsg.ProduceRequest) kmsg.Response {
 	}
 	return response
 }
+
+// Each call that waited for a barrier is told of, one that gave up too; one that was
+// refused at once did not wait.
+func TestWaitsForBarriersAreTold(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	var told []time.Duration
+	l, err := eventlog.Open(eventlog.Config{
+		Brokers: cluster.ListenAddrs(), Topic: "clusterlite.events", ClientID: "test", Source: "/test", AskTimeout: time.Minute,
+		BarrierWaited: func(waited time.Duration) { told = append(told, waited) }, // by this goroutine
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Barrier(deadline(t)); err != nil || len(told) != 1 || told[0] <= 0 {
+		t.Errorf("told of %v, %v", told, err)
+	}
+	hung := make(chan struct{})
+	defer close(hung)
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.SleepControl(func() { <-hung })
+		return nil, nil, false
+	})
+	const patience = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(deadline(t), patience)
+	defer cancel()
+	if _, err := l.Barrier(ctx); !errors.Is(err, context.DeadlineExceeded) || len(told) != 2 || told[1] < patience/2 {
+		t.Errorf("told of %v, %v", told, err)
+	}
+}

@@ -45,6 +45,9 @@ type Config struct {
 	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
 	// Zero means one second.
 	AskTimeout time.Duration
+	// BarrierWaited, if not nil, is told of each call of [Log.Barrier] that waited for one
+	// for how long, whatever came of it. Called from many goroutines at once; it must not block.
+	BarrierWaited func(time.Duration)
 }
 
 func (c Config) withDefaults() Config {
@@ -53,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AskTimeout == 0 {
 		c.AskTimeout = time.Second
+	}
+	if c.BarrierWaited == nil {
+		c.BarrierWaited = func(time.Duration) {}
 	}
 	return c
 }
@@ -115,6 +121,7 @@ func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	if !l.Reachable() {
 		return 0, ErrUnreachable
 	}
+	defer func(asked time.Time) { l.config.BarrierWaited(time.Since(asked)) }(time.Now())
 	return l.barriers.wait(ctx, l.ctx.Done())
 }
 

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterlite/clusterlite/projections"
@@ -54,6 +56,15 @@ func bit(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// barrierWaits tells Prometheus how long requests wait for a barrier.
+func barrierWaits(r prometheus.Registerer) func(time.Duration) {
+	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "clusterlite_barrier_wait_seconds", Help: "Time that one request waited for a barrier, one under way before it included.", Buckets: telemetry.Seconds,
+	})
+	r.MustRegister(seconds)
+	return func(waited time.Duration) { seconds.Observe(waited.Seconds()) }
 }
 
 // batchMetrics tells Prometheus what is applied, and how.

@@ -133,6 +133,7 @@ func (n *Node) lock(ctx context.Context) error {
 func (n *Node) openModel(ctx context.Context) (err error) {
 	n.Log, err = eventlog.Open(eventlog.Config{
 		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
+		BarrierWaited: barrierWaits(n.Registry),
 	})
 	if err != nil {
 		return err
