@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -24,7 +25,8 @@ type message struct{ headers, payload, key *jsonschema.Schema }
 
 const asyncAPI = "asyncapi.yaml"
 
-func describedWire(t *testing.T) wire {
+// asyncAPIDocument reads the description, with numbers as a schema's reader wants them.
+func asyncAPIDocument(t *testing.T) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(cluster.Root(t), "docs", asyncAPI))
 	if err != nil {
@@ -34,17 +36,22 @@ func describedWire(t *testing.T) wire {
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(document) // numbers as a schema's reader wants them
+	b, err := json.Marshal(document)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := jsonschema.UnmarshalJSON(strings.NewReader(string(b)))
+	plain, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return plain.(map[string]any)
+}
+
+func describedWire(t *testing.T) wire {
+	t.Helper()
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
-	if err := c.AddResource(asyncAPI, plain); err != nil {
+	if err := c.AddResource(asyncAPI, asyncAPIDocument(t)); err != nil {
 		t.Fatal(err)
 	}
 	compile := func(at string) *jsonschema.Schema {
@@ -54,7 +61,7 @@ func describedWire(t *testing.T) wire {
 		}
 		return s
 	}
-	keyed := compile("messageBindings/keyed/key")
+	keyed := compile("messageBindings/keyed/kafka/key")
 	w := wire{map[string]message{}}
 	for _, kind := range []string{"created", "updated", "deleted", "barrier"} {
 		w.messages[kind] = message{compile("messages/" + kind + "/headers"), compile("messages/" + kind + "/payload"), keyed}
@@ -167,6 +174,55 @@ func readTopic(t *testing.T, c *cluster.Cluster, end int64) []record {
 		})
 	}
 	return all
+}
+
+// What the description refers to is there; each of its messages is one of the channel's and
+// of those that who follows the log gets; each that is an event has the key.
+func TestTheDescriptionOfTheTopicIsWhole(t *testing.T) {
+	document := asyncAPIDocument(t)
+	at := func(pointer string) any {
+		var v any = document
+		for _, name := range strings.Split(strings.TrimPrefix(pointer, "#/"), "/") {
+			m, _ := v.(map[string]any)
+			v = m[name]
+		}
+		return v
+	}
+	refs := map[string]int{}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for _, e := range v {
+				walk(e)
+			}
+			if to, ok := v["$ref"].(string); ok {
+				if refs[to]++; !strings.HasPrefix(to, "#/") || at(to) == nil {
+					t.Errorf("%s is not there", to)
+				}
+				if len(v) > 1 {
+					t.Errorf("beside a reference to %s there is more, which nobody reads", to)
+				}
+			}
+		}
+	}
+	walk(document)
+	if at("#/asyncapi") != "3.0.0" {
+		t.Errorf("it is AsyncAPI %v", at("#/asyncapi"))
+	}
+	for name := range at("#/components/messages").(map[string]any) {
+		if refs["#/components/messages/"+name] != 1 || refs["#/channels/log/messages/"+name] != 1 {
+			t.Errorf("%s is not in the channel and the operation: %v", name, refs)
+		}
+		bindings, _ := at("#/components/messages/" + name + "/bindings").(map[string]any)
+		if keyed := bindings["$ref"] == "#/components/messageBindings/keyed"; keyed == (name == "barrier") {
+			t.Errorf("the bindings of %s are %v", name, bindings)
+		}
+	}
 }
 
 // The shapes that are pinned for ever are the ones that are described.
