@@ -11,6 +11,7 @@ func Run(t *testing.T, target Target) {
 		test func(*testing.T, Target)
 	}{
 		{"Entities", entities},
+		{"Patches", patches},
 		{"Preconditions", preconditions},
 		{"Idempotency", idempotency},
 		{"Lists", lists},
