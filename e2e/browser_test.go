@@ -1,0 +1,108 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+// The page for people shows every operation in a real browser, has nothing to complain of,
+// and asks no other host for anything.
+func TestBrowserShowsTheDocumentation(t *testing.T) {
+	wanted(t, "browser")
+	c := cluster.Serve(t)
+	page := browse(t, c.URL+"/docs")
+	for _, collection := range []string{"users", "orders", "products"} {
+		for _, operation := range []string{"list", "create", "get", "replace", "patch", "delete"} {
+			if id := `id="operations-` + collection + "-" + operation + "_" + collection + `"`; !strings.Contains(page.dom, id) {
+				t.Errorf("the page has no %s", id)
+			}
+		}
+	}
+	if len(page.console) > 0 {
+		t.Errorf("the console says:\n%s", strings.Join(page.console, "\n"))
+	}
+	asked := map[string]bool{}
+	for _, url := range page.requests {
+		asked[url] = true
+		if !strings.HasPrefix(url, c.URL+"/") {
+			t.Errorf("it asks for %s", url)
+		}
+	}
+	if !asked[c.URL+"/openapi.json"] {
+		t.Errorf("it does not read the description: %v", page.requests)
+	}
+}
+
+// A visit is what a browser made of a page.
+type visit struct {
+	dom string
+	// console are the lines of its console.
+	console []string
+	// requests are the addresses that the page itself asked for; those that the browser
+	// asks for on its own account are none of them.
+	requests []string
+}
+
+var consoleLine = regexp.MustCompile(`(?m)^\[.*:CONSOLE.*$`)
+
+// browse opens a page in a browser that finds no host but this one.
+func browse(t *testing.T, url string) visit {
+	t.Helper()
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatalf("no browser (Debian: chromium): %v", err)
+	}
+	dir := t.TempDir()
+	network := filepath.Join(dir, "network.json")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(dir, "profile"),
+		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--enable-logging=stderr", "--log-net-log="+network,
+		"--virtual-time-budget=20000", "--dump-dom", url)
+	var dom, says bytes.Buffer
+	browser.Stdout, browser.Stderr = &dom, &says
+	// It is many processes, which must not outlive the test.
+	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	browser.Cancel = func() error { return syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) }
+	if err := browser.Run(); err != nil {
+		t.Fatalf("the browser: %v\n%s", err, says.String())
+	}
+	origin := url[:strings.LastIndex(url, "/")]
+	return visit{dom.String(), consoleLine.FindAllString(says.String(), -1), requestsFrom(t, network, origin)}
+}
+
+// requestsFrom reads from a browser's log of its network what pages of an origin asked
+// for.
+func requestsFrom(t *testing.T, file, origin string) (urls []string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log struct {
+		Events []struct {
+			Params struct{ URL, Initiator string }
+		}
+	}
+	if err := json.Unmarshal(b, &log); err != nil {
+		t.Fatalf("the browser's log of its network: %v", err)
+	}
+	for _, e := range log.Events {
+		if e.Params.Initiator == origin {
+			urls = append(urls, e.Params.URL)
+		}
+	}
+	return urls
+}
