@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events/collections"
@@ -69,22 +70,27 @@ func TestACursorIsAPlace(t *testing.T) {
 // can be a cursor, and that cursor is the same place.
 func FuzzCursor(f *testing.F) {
 	all := sorts(f)
+	for i, key := range hostileKeys {
+		which := i % len(all)
+		keys := []any{}
+		for range all[which] {
+			keys = append(keys, key)
+		}
+		f.Add(uint(which), encodeCursor(all[which], projections.Place{Keys: keys, ID: placeID}))
+	}
 	for i, sort := range all {
-		for k := range hostileKeys {
-			keys := []any{}
-			for j := range sort {
-				keys = append(keys, hostileKeys[(k+j)%len(hostileKeys)])
-			}
-			f.Add(uint(i), encodeCursor(sort, projections.Place{Keys: keys, ID: placeID}))
-		}
 		for _, raw := range []string{
-			``, `{}`, `null`, `[]`, `{"s":"name","k":["a"],"i":"` + placeID + `"}}`, `{"s":"name","k":[{}],"i":"` + placeID + `"}`, `{"s":"name","k":[[1]],"i":"` + placeID + `"}`,
+			`{"s":"name","k":["a"],"i":"` + placeID + `"}}`, `{"s":"name","k":[{}],"i":"` + placeID + `"}`, `{"s":"name","k":null,"i":"` + placeID + `"}`, `{"s":"name","k":["a"],"i":"x' OR 1=1"}`,
+			`{"s":"name","k":["a"],"i":"` + placeID + `","x":1}`, `{"s":"name","k":["\ud800"],"i":"` + placeID + `"}`, `{"s":"name","k":[true],"i":"` + placeID + `"}`,
 			`{"s":"-price","k":[1e999],"i":"` + placeID + `"}`, `{"s":"-price","k":[-0.0],"i":"` + placeID + `"}`, `{"s":"-price","k":[1e-999],"i":"` + placeID + `"}`, `{"s":"-price","k":[99999999999999999999],"i":"` + placeID + `"}`,
-			`{"s":"name","k":null,"i":"` + placeID + `"}`, `{"s":"name","k":["a"],"i":"x' OR 1=1"}`, `{"s":"name","k":["a"],"i":"` + placeID + `","x":1}`, `{"s":"name","k":["\ud800"],"i":"` + placeID + `"}`, `{"s":"name","k":[true],"i":"` + placeID + `"}`,
 		} {
-			f.Add(uint(i), base64.RawURLEncoding.EncodeToString([]byte(raw)))
+			if strings.HasPrefix(raw, `{"s":"`+sortText(sort)+`",`) {
+				f.Add(uint(i), base64.RawURLEncoding.EncodeToString([]byte(raw)))
+			}
 		}
-		f.Add(uint(i), "%%%")
+	}
+	for _, text := range []string{"", "%%%", "e30", "bnVsbA", "W10"} { // the last are {}, null and []
+		f.Add(uint(0), text)
 	}
 	f.Fuzz(func(t *testing.T, which uint, text string) {
 		sort := all[which%uint(len(all))]
@@ -95,10 +101,6 @@ func FuzzCursor(f *testing.F) {
 		again, err := decodeCursor(encodeCursor(sort, *place), sort)
 		if err != nil || !reflect.DeepEqual(again, place) && (len(again.Keys) > 0 || len(place.Keys) > 0 || again.ID != place.ID) {
 			t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, again, err)
-		}
-		query := projections.Query{Sort: sort, After: place}
-		if keys := len(query.After.Keys); keys > len(sort) {
-			t.Errorf("%d keys for a sort by %d", keys, len(sort))
 		}
 	})
 }
