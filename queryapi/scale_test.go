@@ -3,6 +3,7 @@ package queryapi_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -74,7 +75,7 @@ func serveAMillion(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := eventlog.Open(eventlog.Config{Brokers: []string{"127.0.0.1:1"}, Topic: "none", ClientID: "test"}) // never asked
+	log, err := eventlog.Open(eventlog.Config{Brokers: []string{"127.0.0.1:1"}, Topic: "none", ClientID: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +92,10 @@ func serveAMillion(t *testing.T) *httptest.Server {
 		t.Fatal(err)
 	}
 	fill(t, filepath.Join(dir, projections.FileName))
+	// A node serves while its broker is away, if its file has once been as far as the log.
+	if _, err := log.End(servicetest.Context(t)); !errors.Is(err, eventlog.ErrUnreachable) {
+		t.Fatalf("there is a broker: %v", err)
+	}
 	served := examples(t)
 	model := open(served)
 	t.Cleanup(func() { _ = model.Close() })
@@ -122,6 +127,7 @@ func fill(t *testing.T, path string) {
 					id, i, i, i * 7919 % 1000, i * 104729 % 1000000, i), ''
 			FROM named`,
 		`INSERT INTO _digests (collection, living, digest) VALUES ('products', ` + strconv.Itoa(million) + `, zeroblob(32))`,
+		`INSERT INTO _meta (name, value) VALUES ('caught_up', '1')`,
 	} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
