@@ -6,7 +6,7 @@ COPY projections projections
 COPY service service
 COPY commands commands
 ARG VERSION=dev
-# What Go downloads and compiles is kept between builds, and shared by those of both images.
+# What Go downloads and compiles is kept between builds, and shared by those of all images.
 # SQLite is C: linked statically, with Go's own resolver, so that no C library is missed.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \

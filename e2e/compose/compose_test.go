@@ -80,6 +80,7 @@ func up(t *testing.T) *project {
 		}
 	})
 	start := time.Now()
+	p.compose("build", "--quiet", "tool")
 	p.compose("up", "--build", "-d", "--wait", "--wait-timeout", "240", "--scale", "query=5")
 	t.Logf("built and up in %s", time.Since(start).Round(time.Second))
 	return p
@@ -113,12 +114,15 @@ func TestCompose(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)
 	})
+	t.Run("the tool looks", func(*testing.T) { toolLooks(p, 2+7) })
+	killed := p.containers("query")[:2]
 	t.Run("containers are killed", func(t *testing.T) {
-		for _, id := range p.containers("query")[:2] {
+		for _, id := range killed {
 			p.run("docker", "kill", id)
 			clients.progress(200)
 		}
 	})
+	t.Run("the tool forgets the dead", func(*testing.T) { forgetsTheDead(p, killed) })
 	t.Run("a restart keeps the file", func(t *testing.T) { keepsFile(t, p) })
 	t.Run("containers go", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=3")

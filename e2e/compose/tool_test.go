@@ -1,0 +1,98 @@
+package compose_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tool runs the operator's tool in the project's network, and gives what it wrote and its
+// exit status. Two minutes bound it.
+func (p *project) tool(args ...string) (stdout, stderr string, status int) {
+	p.t.Helper()
+	cmd := p.command("timeout", append([]string{"120", "docker", "compose", "-p", p.name, "run", "--rm", "-T", "tool"}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		p.t.Fatalf("tool %v: %v", args, err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// well runs the tool, which finds all well.
+func (p *project) well(args ...string) string {
+	p.t.Helper()
+	out, errs, status := p.tool(args...)
+	if status != 0 {
+		p.t.Errorf("tool %v: exit status %d\n%s%s", args, status, out, errs)
+	}
+	return out
+}
+
+// toolLooks has the tool find and prove equal as many nodes as there are, and keep and
+// find a snapshot.
+func toolLooks(p *project, nodes int) {
+	p.t.Helper()
+	if n := len(p.states()); n != nodes {
+		p.t.Errorf("it knows of %d nodes", n)
+	}
+	p.well("verify", "--deep")
+	p.well("snapshot", "create", "/snapshots")
+	if out := p.well("snapshot", "list", "/snapshots"); !strings.Contains(out, ".snapshot") {
+		p.t.Errorf("the store has %s", out)
+	}
+}
+
+// states are those of the nodes as status has them, by name.
+func (p *project) states() map[string]string {
+	p.t.Helper()
+	var s struct {
+		Nodes []struct{ Node, State string }
+	}
+	out, errs, _ := p.tool("status", "--output", "json")
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		p.t.Fatalf("%v\n%s%s", err, out, errs)
+	}
+	states := map[string]string{}
+	for _, n := range s.Nodes {
+		states[n.Node] = n.State
+	}
+	return states
+}
+
+// forgetsTheDead waits until the killed containers are known to be gone, and forgets
+// them; then nothing is missed.
+func forgetsTheDead(p *project, killed []string) {
+	p.t.Helper()
+	dead := make([]string, len(killed))
+	for i, id := range killed {
+		dead[i] = id[:12] + "-query" // a container's host name is the beginning of its id
+	}
+	const patience = 2 * time.Minute
+	gone := func() bool {
+		states := p.states()
+		return !slices.ContainsFunc(dead, func(name string) bool { return states[name] != "gone" })
+	}
+	for end := time.Now().Add(patience); !gone(); {
+		if time.Now().After(end) {
+			p.t.Fatalf("%v are not gone: %v", dead, p.states())
+		}
+	}
+	p.well(append([]string{"nodes", "forget"}, dead...)...)
+	p.well("status")
+}
+
+// What Compose starts by itself has no tool in it.
+func TestTheToolIsCalledByName(t *testing.T) {
+	read(t, "docker-compose.yml")
+	p := &project{t: t, port: 80}
+	if services := strings.Fields(p.run("docker", "compose", "config", "--services")); slices.Contains(services, "tool") {
+		t.Errorf("it starts %v", services)
+	}
+}
