@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
       -tags netgo,osusergo,sqlite_omit_load_extension \
       -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
       -o /out/clusterlite . \
- && mkdir -p /out/tmp /out/snapshots
+ && mkdir -p /out/tmp /out/snapshots && chmod 1777 /out/tmp
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -20,6 +20,7 @@ const copyPages = 4096
 
 // Copy writes the read model, as it is at one position, into an ordinary SQLite file that
 // no process holds open, while the projection goes on. It replaces a file that is there.
+// The file is not synced: one that is to outlast a power cut the caller has to sync.
 // It returns [ErrBusy] if too many reads that last are running. If there is an error
 // nothing is left.
 func (p *Projection) Copy(ctx context.Context, path string) (copied Built, err error) {
@@ -60,7 +61,9 @@ func (db *database) copyTo(ctx context.Context, path string) error {
 	if _, err := source.ExecContext(ctx, `SELECT position FROM _checkpoint`); err != nil {
 		return err
 	}
-	target, err := connect(ctx, path, 1, url.Values{})
+	// Without a copy to go back to and without waiting for the disk: what is not whole is
+	// removed, and a node that joins waits for this.
+	target, err := connect(ctx, path, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}})
 	if err != nil {
 		return err
 	}

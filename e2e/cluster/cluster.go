@@ -41,7 +41,7 @@ func Serve(t testing.TB) *Cluster {
 
 func (c *Cluster) serve() {
 	c.t.Helper()
-	api, admin, broker := address(c.t), address(c.t), address(c.t)
+	api, admin, broker := Address(c.t), Address(c.t), Address(c.t)
 	c.Brokers = broker
 	c.Server = newProcess(c.t, "clusterlite", Binary(c.t, "clusterlite"), map[string]string{
 		"CLUSTERLITE_NODE_ID": "all-1", "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
@@ -113,7 +113,7 @@ func (c *Cluster) AddQuery() *Process {
 
 func (c *Cluster) service(role string, i int) *Process {
 	c.t.Helper()
-	api, admin := address(c.t), address(c.t)
+	api, admin := Address(c.t), Address(c.t)
 	name := fmt.Sprintf("%s-%d", role, i)
 	env := map[string]string{
 		"CLUSTERLITE_NODE_ID": name, "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,

@@ -19,7 +19,7 @@ func startNginx(t testing.TB, queries, commands []*Process) *Process {
 		t.Fatal("this test needs nginx: apt-get install nginx")
 	}
 	dir := t.TempDir()
-	listen := address(t)
+	listen := Address(t)
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(siteConf(t, dir, listen, queries, commands)), 0o600); err != nil {
 		t.Fatal(err)

@@ -246,7 +246,8 @@ func freePort(t testing.TB) int {
 	return 0
 }
 
-func address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
+// Address is one on this host that is free and was not given out before.
+func Address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
 
 // DataDir is the process's data folder.
 func (p *Process) DataDir() string { return p.setting("CLUSTERLITE_DATA_DIR") }

@@ -1,0 +1,111 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// TestRunbooks runs the blocks of docs/operating.md that are marked for it, from top to
+// bottom, in one shell, as an operator would.
+func TestRunbooks(t *testing.T) {
+	script := runbooks(t)
+	from, to := cluster.Serve(t), cluster.Serve(t)
+	peer := from.AddQuery()
+	peer.Start()
+	peer.AwaitReady()
+	importUsers(t, from.URL, 100)
+	before := from.Server.Status()
+
+	dir := t.TempDir()
+	for document, here := range map[string]string{
+		"127.0.0.1:19092":           from.Brokers,
+		"kafka-1:9092,kafka-2:9092": to.Brokers,
+		"127.0.0.1:9082":            strings.TrimPrefix(peer.Admin, "http://"),
+		"127.0.0.1:8083":            cluster.Address(t),
+		"127.0.0.1:9083":            cluster.Address(t),
+		"/var/lib/clusterlite":      filepath.Join(dir, "data"),
+		"/backups":                  filepath.Join(dir, "backups"),
+	} {
+		if !strings.Contains(script, document) {
+			t.Errorf("no runbook names %s", document)
+		}
+		script = strings.ReplaceAll(script, document, here)
+	}
+	out := runAll(t, dir, from.Tool(t, "clusterlite.events").Env, script)
+	for said, atLeast := range map[string]int{
+		"Equal: 3 of 3 nodes":     3, // a node that was replaced, one from the topic alone
+		"Equal: 1 of 1 nodes":     2, // one that was rebuilt; one of the topic that was lost
+		"and gives the same rows": 1,
+		"stored clusterlite-":     1,
+	} {
+		if n := strings.Count(out, said); n < atLeast {
+			t.Errorf("it says %q %d times", said, n)
+		}
+	}
+	if after := to.Server.Status(); after.Digests["users"] != before.Digests["users"] || after.Entities["users"] != 100 {
+		t.Errorf("the store that was moved has %+v, the old one %+v", after, before)
+	}
+	suite.Target{URL: to.URL}.Create(t, "after the move")
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+// runbooks are the marked blocks, one after the other.
+func runbooks(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	marked := regexp.MustCompile("(?ms)^( *)<!-- runbook -->\n *```sh\n(.*?)^ *```$").FindAllSubmatch(text, -1)
+	if n := strings.Count(string(text), "<!-- runbook -->"); len(marked) != n {
+		t.Fatalf("%d of %d marks are before a block", len(marked), n)
+	}
+	for _, m := range marked {
+		_, _ = script.Write(m[2]) // a builder takes all
+	}
+	return script.String()
+}
+
+// runAll runs a script, which may leave processes behind, and gives all that was written.
+func runAll(t *testing.T, dir string, env []string, script string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euxo", "pipefail", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(env, "PATH="+filepath.Dir(cluster.Binary(t, "clusterlite"))+":"+os.Getenv("PATH"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	output, err := os.Create(filepath.Join(dir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = output.Close() }()
+	cmd.Stdout, cmd.Stderr = output, output // a file: what is left behind holds no pipe open
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // whatever is left of the group
+	failed := cmd.Wait()
+	out, err := os.ReadFile(output.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed != nil {
+		t.Fatalf("%v\n%s", failed, bytes.ToValidUTF8(out, nil))
+	}
+	return string(out)
+}
