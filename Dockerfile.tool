@@ -15,15 +15,14 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     cd clusterlite && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
       -tags netgo,osusergo,sqlite_omit_load_extension \
       -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
-      -o /out/clusterlite . \
- && mkdir -p /out/tmp /out/snapshots && chmod 1777 /out/tmp
+      -o /out/clusterlite .
+RUN mkdir -p /out/folders/tmp /out/folders/snapshots && chmod 1777 /out/folders/tmp
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/clusterlite /clusterlite
-# Read models that it builds to compare with are here, and may be large: no memory.
-COPY --from=build --chown=65532:65532 /out/tmp /tmp
-COPY --from=build --chown=65532:65532 /out/snapshots /snapshots
+# /tmp is for read models that it builds to compare with: they may be large, so a disk.
+COPY --from=build --chown=65532:65532 /out/folders /
 USER 65532:65532
 ENV TMPDIR=/tmp SQLITE_TMPDIR=/tmp
 VOLUME /tmp
