@@ -81,8 +81,8 @@ func (p *Projection) fit(ctx context.Context) error {
 	return nil
 }
 
-// confirmations is how often the broker must say that the log lacks what was applied.
-// A deposed leader that has not noticed may say so once.
+// confirmations is how often the broker must say that the log lacks what was applied,
+// before it has to prove it.
 const confirmations = 3
 
 // confirm returns an [ErrRefused] if the log does not go on from position, and goes on
@@ -95,7 +95,7 @@ func (p *Projection) confirm(ctx context.Context, position events.Position, info
 			return nil
 		}
 		if i == confirmations {
-			return refused
+			return p.prove(ctx, refused)
 		}
 		select {
 		case <-time.After(time.Second):
@@ -108,6 +108,26 @@ func (p *Projection) confirm(ctx context.Context, position events.Position, info
 			return err
 		}
 	}
+}
+
+// prove has the log prove that it ends before what is applied. A leader that was deposed
+// and is cut off from its peers, but not from this node, names an old end for as long as
+// that lasts; only an append that is confirmed tells who leads. It returns refused if the
+// log is really shorter, and else an error that will pass.
+func (p *Projection) prove(ctx context.Context, refused error) error {
+	var reason *ErrRefused
+	if !errors.As(refused, &reason) || reason.Reason != RefusedAhead {
+		return refused // what is gone from the front does not come back
+	}
+	position := p.Position()
+	end, err := p.options.Log.Barrier(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("a broker says that the log ends before what is applied, and none proves that it leads the log: %w", err)
+	case end > position:
+		return errors.New("a broker that no longer leads the log named an old end of it")
+	}
+	return refused
 }
 
 // outside tells what keeps a reader at a position from reading on. It returns a nil
