@@ -48,6 +48,7 @@ type Projection struct {
 	// checkpoints are the last that the log had.
 	checkpoints checkpoints
 	running     atomic.Bool
+	fitted      atomic.Bool // the file has fitted the log since Run started
 	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
 	// run.
 	hadCaughtUp atomic.Bool

@@ -33,6 +33,7 @@ func (p *Projection) Run(ctx context.Context) error {
 		err := p.fit(ctx)
 		if err == nil {
 			fitted = true
+			p.fitted.Store(true)
 			err = p.follow(ctx, func() { pause = retryMin })
 		}
 		var refused *ErrRefused
@@ -81,21 +82,27 @@ func (p *Projection) fit(ctx context.Context) error {
 	return nil
 }
 
-// confirmations is how often the broker must say that the log lacks what was applied,
-// before it has to prove it.
-const confirmations = 3
+// confirmations is how often, a second between, the broker must say that the log lacks
+// what was applied: at the start of a process, and later. A deposed leader says so for as
+// long as it is cut off from its peers and not from this node, and a node that runs had a
+// log that went on.
+const confirmations, laterConfirmations = 3, 30
 
 // confirm returns an [ErrRefused] if the log does not go on from position, and goes on
 // not doing so. The position must have been read before the log was described: the
 // other way round, a record applied in between looks like one that the log lost.
 func (p *Projection) confirm(ctx context.Context, position events.Position, info eventlog.Info) error {
+	times := confirmations
+	if p.fitted.Load() {
+		times = laterConfirmations
+	}
 	for i := 1; ; i++ {
 		refused := outside(position, info)
 		if refused == nil {
 			return nil
 		}
-		if i == confirmations {
-			return p.prove(ctx, refused)
+		if i == times {
+			return refused
 		}
 		select {
 		case <-time.After(time.Second):
@@ -108,26 +115,6 @@ func (p *Projection) confirm(ctx context.Context, position events.Position, info
 			return err
 		}
 	}
-}
-
-// prove has the log prove that it ends before what is applied. A leader that was deposed
-// and is cut off from its peers, but not from this node, names an old end for as long as
-// that lasts; only an append that is confirmed tells who leads. It returns refused if the
-// log is really shorter, and else an error that will pass.
-func (p *Projection) prove(ctx context.Context, refused error) error {
-	var reason *ErrRefused
-	if !errors.As(refused, &reason) || reason.Reason != RefusedAhead {
-		return refused // what is gone from the front does not come back
-	}
-	position := p.Position()
-	end, err := p.options.Log.Barrier(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("a broker says that the log ends before what is applied, and none proves that it leads the log: %w", err)
-	case end > position:
-		return errors.New("a broker that no longer leads the log named an old end of it")
-	}
-	return refused
 }
 
 // outside tells what keeps a reader at a position from reading on. It returns a nil
