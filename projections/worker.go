@@ -86,7 +86,7 @@ func (p *Projection) fit(ctx context.Context) error {
 // what was applied: at the start of a process, and later. A deposed leader says so for as
 // long as it is cut off from its peers and not from this node, and a node that runs had a
 // log that went on.
-const confirmations, laterConfirmations = 3, 30
+const confirmations, laterConfirmations = 3, 15
 
 // confirm returns an [ErrRefused] if the log does not go on from position, and goes on
 // not doing so. The position must have been read before the log was described: the
