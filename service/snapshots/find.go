@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -62,20 +61,11 @@ func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = os.Remove(path) }() // no longer there once it is installed
 	if err := f.Save(ctx, path); err != nil {
-		return errors.Join(err, ignoreMissing(os.Remove(path)))
+		return err
 	}
-	if err := projections.Install(dir, path); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return projections.Install(dir, path)
 }
 
 // await waits for a broker: without one nobody can tell whether a snapshot fits.
