@@ -70,7 +70,7 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	readers := startReaders(t, c.ReadURLs())
 	l.progress(20)
 	began := time.Now()
-	result := rebuildAll(t, c)
+	result := rebuildAll(t, c, n)
 	took := time.Since(began)
 	for _, r := range result.Nodes {
 		if r.Rebuild == nil || r.Rebuild.State != "done" {
@@ -108,9 +108,10 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-func rebuildAll(t *testing.T, c *cluster.Cluster) (result rebuilt) {
+// rebuildAll rebuilds all nodes, of some n events each.
+func rebuildAll(t *testing.T, c *cluster.Cluster, n int) (result rebuilt) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute+time.Duration(n)*3*time.Millisecond)
 	defer cancel()
 	tool := exec.CommandContext(ctx, cluster.Binary(t, "clusterlite"), "rebuild", "--all", "--kafka-brokers", c.Brokers, "--output", "json")
 	var stderr strings.Builder
