@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,28 +136,53 @@ func olderLogRestored(t *testing.T) {
 	c, query := damaged(t)
 	suite.Target{URL: c.URL}.Create(t, "Ada")
 	c.Server.Stop()
-	folder, backup := filepath.Join(c.Server.DataDir(), "broker"), filepath.Join(t.TempDir(), "broker")
-	if err := os.CopyFS(backup, os.DirFS(folder)); err != nil {
-		t.Fatal(err)
+	folder := filepath.Join(c.Server.DataDir(), "broker")
+	copied := func() string {
+		to := filepath.Join(t.TempDir(), "broker")
+		if err := os.CopyFS(to, os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
+		return to
 	}
+	putBack := func(from string) {
+		if err := errors.Join(os.RemoveAll(folder), os.CopyFS(folder, os.DirFS(from))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	older := copied()
 	c.Server.Start()
 	c.Server.AwaitReady()
 	suite.Target{URL: c.URL}.Create(t, "Bob")
 	ready(t, c, query)
 	c.Server.Stop()
-	if err := os.RemoveAll(folder); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(folder, os.DirFS(backup)); err != nil {
-		t.Fatal(err)
-	}
+	whole := copied()
+	putBack(older)
 	refuses(t, c.Server, "ahead-of-log", "may be the only copy")
 	moveAway(t, c.Server)
 	c.Server.Start()
 	c.Server.AwaitReady()
 	stops(t, query, "ahead-of-log", "may be the only copy")
+
+	// With what it misses put back it needs no hand.
+	c.Server.Stop()
+	putBack(whole)
+	c.Server.Start()
+	c.Server.AwaitReady()
+	query.AwaitReady()
+	sameRows(t, c, query)
+
+	// And with other records put there it is not taken in.
+	c.Server.Stop()
+	putBack(older)
+	moveAway(t, c.Server)
+	c.Server.Start()
+	c.Server.AwaitReady()
+	for range 3 {
+		suite.Target{URL: c.URL}.Create(t, "Eve")
+	}
+	stops(t, query, "other-record", "may be the only copy")
 	query.Kill()
-	refuses(t, query, "ahead-of-log")
+	refuses(t, query, "other-record", "`clusterlite rebuild --data-dir`")
 	rebuildFolder(t, c, query)
 	ready(t, c, query)
 	sameRows(t, c, query)

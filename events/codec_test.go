@@ -266,6 +266,37 @@ func TestMalformedRecords(t *testing.T) {
 	}
 }
 
+// Two records at one offset are told apart, understood or not.
+func TestIdentity(t *testing.T) {
+	identity := func(g goldenRecord, offset, at int64) string {
+		c := g.consumer()
+		c.Offset, c.Timestamp = offset, time.UnixMilli(at)
+		r := parse(t, c)
+		r.Offset, r.Timestamp = c.Offset, c.Timestamp
+		return r.Identity()
+	}
+	const other = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4e"
+	seen := map[string]string{}
+	for name, is := range map[string]string{
+		"an event":              identity(wire(), 7, 1),
+		"another event":         identity(wire().with("ce_id", other), 7, 1),
+		"later":                 identity(wire(), 7, 2),
+		"further on":            identity(wire(), 8, 1),
+		"a barrier":             identity(wire().with("ce_id", "b").with("ce_type", "clusterlite.barrier"), 7, 1),
+		"another barrier":       identity(wire().with("ce_id", "c").with("ce_type", "clusterlite.barrier"), 7, 1),
+		"what is malformed":     identity(wire().with("ce_id", "d"), 7, 1),
+		"what is no CloudEvent": identity(goldenRecord{}, 7, 1),
+	} {
+		if twin, twice := seen[is]; twice {
+			t.Errorf("%s and %s are both %q", name, twin, is)
+		}
+		seen[is] = name
+	}
+	if a, b := identity(wire(), 7, 1), identity(wire(), 7, 1); a != b {
+		t.Errorf("%q and %q", a, b)
+	}
+}
+
 func TestNewerFormatStopsAReader(t *testing.T) {
 	for name, record := range map[string]goldenRecord{
 		"an event":   wire().with("ce_format", "2"),

@@ -82,10 +82,19 @@ type Record struct {
 	Format int
 	// Malformed says what is wrong with the record if Content is Malformed.
 	Malformed string
+
+	id string // as the record gives it, understood or not
 }
 
 // Position is the position after the record.
 func (r Record) Position() Position { return Position(r.Offset) + 1 }
+
+// Identity tells the record from any other that could lie at its offset, by the broker's
+// clock and the id that it was given: a log that holds another record there is not the
+// log that was read.
+func (r Record) Identity() string {
+	return fmt.Sprintf("%d %d %s", r.Offset, r.Timestamp.UnixMilli(), clip(r.id))
+}
 
 // Content is what a [Record] holds.
 type Content int

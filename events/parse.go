@@ -25,7 +25,7 @@ func ParseMessage(m *message.Message) Record {
 }
 
 func parse(headers message.Metadata, value []byte, offset int64, timestamp time.Time) Record {
-	r := Record{Offset: offset, Timestamp: timestamp}
+	r := Record{Offset: offset, Timestamp: timestamp, id: headers[headerID]}
 	format, err := parseFormat(headers)
 	if err != nil {
 		return r.malformed(err)
@@ -46,7 +46,7 @@ func parse(headers message.Metadata, value []byte, offset int64, timestamp time.
 }
 
 func (r Record) malformed(err error) Record {
-	return Record{Offset: r.Offset, Timestamp: r.Timestamp, Content: Malformed, Malformed: err.Error()}
+	return Record{Offset: r.Offset, Timestamp: r.Timestamp, id: r.id, Content: Malformed, Malformed: err.Error()}
 }
 
 // parseFormat finds the format that a reader must know. Only a record that says it is

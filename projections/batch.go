@@ -33,7 +33,7 @@ type writer struct {
 	position   events.Position
 	logTime    time.Time
 	scratch    []byte
-	meta       map[string]string // what the file belongs to; changed by bind alone
+	meta       map[string]string // what the file belongs to
 }
 
 // collectionDigest sums up a collection.
@@ -81,10 +81,8 @@ func (w *writer) load(ctx context.Context) error {
 	for _, name := range names {
 		w.known[name] = true
 	}
-	if w.meta == nil {
-		if err := w.loadMeta(ctx); err != nil {
-			return err
-		}
+	if err := w.loadMeta(ctx); err != nil {
+		return err
 	}
 	kept, err := loadSummaries(ctx, w.conn)
 	for name, summary := range kept {
@@ -331,10 +329,13 @@ func (w *writer) writeDigests(ctx context.Context, _ *overlay, _ []judged) error
 }
 
 func (w *writer) writeCheckpoint(ctx context.Context, o *overlay, done []judged) error {
-	position := done[len(done)-1].record.Position()
-	if err := w.exec(ctx, `UPDATE _checkpoint SET position = ?, log_time = ?`, int64(position), o.Time.UnixMilli()); err != nil {
+	last := done[len(done)-1].record
+	if err := w.exec(ctx, `UPDATE _checkpoint SET position = ?, log_time = ?`, int64(last.Position()), o.Time.UnixMilli()); err != nil {
 		return fmt.Errorf("write the checkpoint: %w", err)
 	}
-	w.position, w.logTime = position, o.Time
+	if err := w.remark(ctx, metaLast, last.Identity()); err != nil {
+		return fmt.Errorf("write the checkpoint: %w", err)
+	}
+	w.position, w.logTime = last.Position(), o.Time
 	return nil
 }

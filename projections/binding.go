@@ -11,6 +11,11 @@ const (
 	metaTopicID = "topic_id"
 	// metaCaughtUp is there once the file has been as far as the log was.
 	metaCaughtUp = "caught_up"
+	// metaLast is the identity of the record that was applied last.
+	metaLast = "last_record"
+	// metaOther is there once the log was found to hold other records than were applied,
+	// and says which.
+	metaOther = "other_record"
 )
 
 // bind ties a new file to its topic, and refuses a file that is tied to another.
@@ -34,7 +39,7 @@ func (w *writer) remark(ctx context.Context, name, value string) error {
 	if w.meta[name] == value {
 		return nil
 	}
-	if _, err := w.conn.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
+	if err := w.exec(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
 		return err
 	}
 	w.meta[name] = value

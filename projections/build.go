@@ -68,6 +68,8 @@ type Built struct {
 	TopicID string
 	// Collections sum up the rows.
 	Collections map[string]Summary
+
+	mark mark
 }
 
 // Build makes a read model from the beginning of the log, in an ordinary SQLite file
@@ -129,7 +131,7 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 
 func (w *writer) built() Built {
 	return Built{
-		Position: w.position, LogTime: w.logTime, Topic: w.meta[metaTopic], TopicID: w.meta[metaTopicID],
+		Position: w.position, LogTime: w.logTime, Topic: w.meta[metaTopic], TopicID: w.meta[metaTopicID], mark: w.mark(),
 		Collections: w.summaries(),
 	}
 }

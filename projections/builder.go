@@ -40,7 +40,7 @@ func (b *builder) begin(ctx context.Context) (err error) {
 	if err := b.writer.bind(context.Background(), b.log.Topic(), b.info.ID); err != nil {
 		return err
 	}
-	if err := outside(b.writer.position, b.info); err != nil {
+	if err := b.writer.mark().goesOn(ctx, b.log, b.info); err != nil {
 		return err
 	}
 	b.subscription, err = b.log.Subscribe(b.writer.position)

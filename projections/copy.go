@@ -175,6 +175,16 @@ func (b Built) Fits(topic string, info eventlog.Info) error {
 	return outside(b.Position, info)
 }
 
+// GoesOn returns an [ErrRefused] if the log doesn't hold the last record that was applied,
+// or the next. Any other error says that the broker could not be asked.
+func (b Built) GoesOn(ctx context.Context, log *eventlog.Log) error {
+	info, err := log.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	return b.mark.goesOn(ctx, log, info)
+}
+
 // Exists tells whether a node's folder has a projection. The caller holds its lock.
 func Exists(dir string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(dir, FileName))

@@ -48,7 +48,7 @@ type Projection struct {
 	// checkpoints are the last that the log had.
 	checkpoints checkpoints
 	running     atomic.Bool
-	fitted      atomic.Bool // the file has fitted the log since Run started
+	fitted      bool // the file has fitted the log since Run started; used by Run alone
 	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
 	// run.
 	hadCaughtUp atomic.Bool
@@ -57,9 +57,9 @@ type Projection struct {
 
 	mu        sync.Mutex
 	digests   map[string]Summary
-	summaryAt events.Position // what digests belong to
+	digested  mark // what digests belong to
 	topicID   string
-	refused   error          // why the worker stopped for good
+	refused   error          // why the worker stopped
 	failing   error          // why it is trying again
 	rebuild   *rebuild       // the last
 	rebuilds  sync.WaitGroup // of the one that runs or puts away what it replaced
@@ -126,7 +126,7 @@ func (p *Projection) close() error {
 func (p *Projection) Position() events.Position { return p.progress.position() }
 
 // WaitFor returns when all records before position are applied. Else it returns
-// ctx.Err(), or the reason why the projection has stopped for good: an [ErrRefused].
+// ctx.Err(), or the reason why the projection has stopped: an [ErrRefused].
 func (p *Projection) WaitFor(ctx context.Context, position events.Position) error {
 	if p.progress.position() >= position {
 		return nil
@@ -134,8 +134,8 @@ func (p *Projection) WaitFor(ctx context.Context, position events.Position) erro
 	return p.waiters.wait(ctx, position)
 }
 
-// Err tells why the projection has stopped for good, an [ErrRefused], or nil. What it
-// holds can still be read.
+// Err tells why the projection has stopped, an [ErrRefused], or nil. What it holds can
+// still be read.
 func (p *Projection) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,10 +190,16 @@ func (p *Projection) summarize(w *writer) {
 	summaries := w.summaries()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.summaryAt, p.topicID, p.digests = w.position, w.meta[metaTopicID], summaries
+	p.digested, p.topicID, p.digests = w.mark(), w.meta[metaTopicID], summaries
 }
 
-// refuse stops the projection for good.
+func (p *Projection) mark() mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.digested
+}
+
+// refuse stops the projection, until resume if that ever comes.
 func (p *Projection) refuse(err error) {
 	p.mu.Lock()
 	p.refused, p.failing = err, nil
@@ -202,6 +208,18 @@ func (p *Projection) refuse(err error) {
 	p.waiters.stop(err)
 	if r != nil && !unreadable(err) {
 		r.cancel(err) // it would wait for what never comes
+	}
+}
+
+// resume has the projection go on after refuse.
+func (p *Projection) resume() {
+	p.mu.Lock()
+	was := p.refused
+	p.refused = nil
+	p.mu.Unlock()
+	if was != nil {
+		p.waiters.resume()
+		p.options.Logger.Info("the log has again what this node had applied, applying it", "position", p.Position())
 	}
 }
 

@@ -89,7 +89,10 @@ func (b *builder) comparable(ctx context.Context, serving string, options Option
 		return Built{}, err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
-	if err := errors.Join(g.writer.sameTopic(options.Log.Topic(), b.info.ID), outside(g.writer.position, b.info)); err != nil {
+	if err := g.writer.sameTopic(options.Log.Topic(), b.info.ID); err != nil {
+		return Built{}, err
+	}
+	if err := g.writer.mark().goesOn(ctx, options.Log, b.info); err != nil {
 		return Built{}, err
 	}
 	if g.writer.position < b.position() {

@@ -16,6 +16,8 @@ const (
 	RefusedUnfit Reason = "unfit-topic"
 	// RefusedAhead: the file has applied more records than the log holds.
 	RefusedAhead Reason = "ahead-of-log"
+	// RefusedOther: the log holds another record than the last that was applied.
+	RefusedOther Reason = "other-record"
 	// RefusedGap: the next record to apply was deleted from the log.
 	RefusedGap Reason = "gap-in-log"
 	// RefusedSchema: the file has tables of another version.
@@ -29,13 +31,15 @@ var remedy = map[Reason]string{
 	RefusedTopic:  "If the topic was deleted and made again, its old events are gone: `clusterlite rebuild --data-dir` builds this node's folder from what the topic holds now. If the setting names the wrong topic or cluster, correct it.",
 	RefusedUnfit:  "Then start the node again.",
 	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the projection's files: they may be the only copy. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir`, which keeps the old file.",
+	RefusedOther:  "The log lost records that this node had applied, and others came in their place. Keep the projection's files: they may be the only copy. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir`, which keeps the old file.",
 	RefusedGap:    "Start the node with a copy of another node's projection file that is further on, or put the missing records back. Retention of the topic must be unlimited.",
 	RefusedSchema: "Install the version that made the file, or build the folder again from the log with `clusterlite rebuild --data-dir`.",
 	RefusedFormat: "Install a newer version of ClusterLite and start it on the same data folder.",
 }
 
 // ErrRefused is returned by a projection that can't go on without risking wrong
-// answers, and needs a person. It holds until the process is started anew.
+// answers, and needs a person. It holds until the process is started anew, but for
+// [RefusedAhead], which ends once the log has again what was applied.
 type ErrRefused struct {
 	Reason Reason
 	// Detail says what was found.

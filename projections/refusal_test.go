@@ -2,6 +2,8 @@ package projections_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +141,61 @@ func TestAShorterLogIsRefused(t *testing.T) {
 	}
 	setPosition(t, dir, 9)
 	refusedAtStart(t, r.node(dir, 0), projections.RefusedAhead)
+}
+
+// A log that lost records and has grown beyond them since looks whole by its positions.
+func TestALogWithOtherRecordsIsRefused(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	r := newRig(t)
+	dir := t.TempDir()
+	r.append(user(uuid.NewString(), "Ada", ""))
+	back := r.backup()
+	if err := r.node(dir, 0).at(r.append(user(uuid.NewString(), "Bob", ""))).close(); err != nil {
+		t.Fatal(err)
+	}
+	running := r.node(dir, 0)
+	for running.Ready(0) != nil {
+		time.Sleep(time.Millisecond) // polling
+	}
+	back()
+	r.log = r.open("clusterlite.events") // the other's producer counts on
+	end := r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
+	refusal(t, running, projections.RefusedOther)
+	if err := running.close(); err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+	refusedAtStart(t, r.node(dir, 0), projections.RefusedOther)
+
+	built, err := projections.Inspect(deadline(t), filepath.Join(dir, projections.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *projections.ErrRefused
+	if err := built.GoesOn(deadline(t), r.log); !errors.As(err, &refused) || refused.Reason != projections.RefusedOther {
+		t.Errorf("a copy goes on: %v", err)
+	}
+	done, err := projections.RebuildDir(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}, projections.RebuildOptions{}, nil)
+	if err != nil || !errors.As(done.Incomparable, &refused) || refused.Reason != projections.RefusedOther || done.Kept == "" {
+		t.Errorf("the rebuild: %+v, %v", done, err)
+	}
+	if n := living(t, r.node(dir, 0).at(end)); n != 3 {
+		t.Errorf("the rebuilt node has %d entities", n)
+	}
+}
+
+// backup copies the broker's folder. What it gives puts the copy in place.
+func (r *rig) backup() (restore func()) {
+	r.t.Helper()
+	addr, kept := r.broker.Addr(), r.t.TempDir()
+	swap := func(from, to string) {
+		r.broker.Close()
+		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+			r.t.Fatal(err)
+		}
+		r.startBroker(addr)
+	}
+	swap(r.dir, kept)
+	return func() { r.t.Helper(); swap(kept, r.dir) }
 }
 
 func TestANewerFormatStopsTheNode(t *testing.T) {

@@ -26,7 +26,7 @@ type Status struct {
 	Rate float64 `json:"rate"`
 	// BrokerReachable tells whether the broker answered the last question.
 	BrokerReachable bool `json:"broker_reachable"`
-	// Stopped says why the projection stopped for good, if it did.
+	// Stopped says why the projection stopped, if it did.
 	Stopped string `json:"stopped,omitempty"`
 	// Failing says what keeps it from applying the log just now, if anything does.
 	Failing string `json:"failing,omitempty"`
@@ -46,7 +46,7 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 		BrokerReachable: p.options.Log.Reachable(),
 	}
 	p.mu.Lock()
-	s.TopicID, s.Position = p.topicID, p.summaryAt
+	s.TopicID, s.Position = p.topicID, p.digested.position
 	for name, d := range p.digests {
 		s.Digests[name], s.Entities[name] = d.Digest.String(), d.Living
 	}

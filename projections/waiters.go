@@ -43,6 +43,13 @@ func (w *waiters) stop(err error) {
 	}
 }
 
+// resume lets callers wait again.
+func (w *waiters) resume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = nil
+}
+
 // wait returns when p is reached, with nil, or else with the reason of stop or ctx.Err().
 func (w *waiters) wait(ctx context.Context, p events.Position) error {
 	w.mu.Lock()

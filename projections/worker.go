@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -22,34 +21,47 @@ const (
 // It returns an [ErrRefused] if the file does not fit the log when it first sees it.
 // What makes it refuse later (the log was replaced or cut, a record needs a newer
 // version) stops the projection but not Run: reads go on, [Projection.Err] and
-// [Projection.Ready] tell. Run may be called once.
+// [Projection.Ready] tell. A log that ends before what was applied is looked at on, and
+// the projection goes on once it has that again. Run may be called once.
 func (p *Projection) Run(ctx context.Context) error {
 	if !p.running.CompareAndSwap(false, true) {
 		return errors.New("the projection is running already")
 	}
-	fitted := false
 	pause := retryMin
 	for ctx.Err() == nil {
 		err := p.fit(ctx)
 		if err == nil {
-			fitted = true
-			p.fitted.Store(true)
+			p.fitted = true
+			p.resume()
 			err = p.follow(ctx, func() { pause = retryMin })
 		}
 		var refused *ErrRefused
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errDoubt):
+			continue
 		case errors.As(err, &refused):
+			again := p.Err() != nil
 			p.refuse(err)
-			if !fitted {
+			if !p.fitted {
 				return err
 			}
-			p.options.Logger.Error("stopped applying the log", "error", err, "position", p.Position())
-			<-ctx.Done()
-			return nil
+			if refused.Reason == RefusedOther {
+				p.noteOther(refused.Detail)
+			}
+			if !again {
+				p.options.Logger.Error("stopped applying the log", "error", err, "position", p.Position())
+			}
+			if refused.Reason != RefusedAhead {
+				<-ctx.Done()
+				return nil
+			}
+			// No other record has come in place of those that are missed. They may be there:
+			// a leader that was deposed doesn't tell of what came after it.
+		default:
+			p.fail(err)
 		}
-		p.fail(err)
 		select {
 		case <-time.After(pause):
 			pause = min(2*pause, retryMax)
@@ -59,7 +71,11 @@ func (p *Projection) Run(ctx context.Context) error {
 	return nil
 }
 
-// fit checks the file against the log. Only an [ErrRefused] is final.
+// errDoubt is why follow ends for fit to look whether the log is still the same.
+var errDoubt = errors.New("the log may be another than before")
+
+// fit checks the file against the log. An [ErrRefused] is final, but for [RefusedAhead]
+// if it has fitted before.
 func (p *Projection) fit(ctx context.Context) error {
 	info, err := p.options.Log.Prepare(ctx)
 	var unfit *eventlog.ErrTopicUnfit
@@ -72,7 +88,7 @@ func (p *Projection) fit(ctx context.Context) error {
 	if err := p.bind(info.ID); err != nil {
 		return err
 	}
-	if err := p.confirm(ctx, p.Position(), info); err != nil {
+	if err := p.confirm(ctx, info); err != nil {
 		return err
 	}
 	if p.Position() == info.End {
@@ -82,51 +98,35 @@ func (p *Projection) fit(ctx context.Context) error {
 	return nil
 }
 
-// confirmations is how often, a second between, the broker must say that the log lacks
-// what was applied: at the start of a process, and later. A deposed leader says so for as
-// long as it is cut off from its peers and not from this node, and a node that runs had a
-// log that went on.
+// confirmations is how often, a second between, the broker must say that the log ends
+// before what was applied, or begins after it: at the start of a process, and later. A deposed leader says
+// that it ends early for as long as it is cut off from its peers and not from this node,
+// and a node that runs had a log that went on.
 const confirmations, laterConfirmations = 3, 15
 
-// confirm returns an [ErrRefused] if the log does not go on from position, and goes on
-// not doing so. The position must have been read before the log was described: the
-// other way round, a record applied in between looks like one that the log lost.
-func (p *Projection) confirm(ctx context.Context, position events.Position, info eventlog.Info) error {
+// confirm returns an [ErrRefused] if the log does not go on from what was applied, and
+// goes on not doing so.
+func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	times := confirmations
-	if p.fitted.Load() {
+	if p.fitted {
 		times = laterConfirmations
 	}
+	at := p.mark() // fit runs while nothing is applied
 	for i := 1; ; i++ {
-		refused := outside(position, info)
-		if refused == nil {
-			return nil
-		}
-		if i == times {
-			return refused
+		err := at.goesOn(ctx, p.options.Log, info)
+		refused := (*ErrRefused)(nil)
+		if !errors.As(err, &refused) || refused.Reason == RefusedOther || i == times {
+			return err
 		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		position = p.Position()
-		var err error
 		if info, err = p.options.Log.Describe(ctx); err != nil {
 			return err
 		}
 	}
-}
-
-// outside tells what keeps a reader at a position from reading on. It returns a nil
-// error, not a nil *ErrRefused.
-func outside(position events.Position, info eventlog.Info) error {
-	switch {
-	case position > info.End:
-		return &ErrRefused{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, and the log ends at %d", position, info.End)}
-	case position < info.Start:
-		return &ErrRefused{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, and the log starts at %d", position, info.Start)}
-	}
-	return nil
 }
 
 // follow applies what the log brings, until something fails.
@@ -172,11 +172,16 @@ func refuseNewer(err error) error {
 	return err
 }
 
-// watch asks once a second where the log ends, for the lag, and from time to time
-// whether it is still the same log. It ends follow, by cancel, if something is wrong.
+// watch asks once a second where the log ends, for the lag, and looks whether it is still
+// the same log: from time to time, and once the broker was away or says that the log ends
+// early. It ends follow, by cancel, if something is wrong.
 func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	const describeEvery = 10
+	const inspectEvery = 10
+	known := p.mark() // what was applied when the log was last looked at
+	sound := known    // what was applied when there was last no doubt
+	doubt := false
 	for i := 1; ; i++ {
+		now := p.mark()
 		end, err := p.options.Log.End(ctx)
 		if err == nil {
 			p.progress.heard(end)
@@ -184,11 +189,23 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 				p.noteCaughtUp()
 			}
 		}
-		if err == nil && (end < p.Position() || i%describeEvery == 0) {
-			if err := p.inspect(ctx); err != nil {
+		doubt = doubt || err != nil || end < now.position
+		if err == nil && (doubt || i%inspectEvery == 0) {
+			if doubt {
+				known = sound
+			}
+			switch err := p.inspect(ctx, now, known); {
+			case err == nil:
+				doubt, known = false, now
+			case stops(err):
 				cancel(err)
 				return
+			default: // a broker that is away is no reason to stop
+				doubt = true
 			}
+		}
+		if !doubt {
+			sound = now
 		}
 		select {
 		case <-ctx.Done():
@@ -198,20 +215,25 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 	}
 }
 
-// inspect returns an [ErrRefused] if the log is no longer the one that was applied, and
-// nil if it is or can't be told.
-func (p *Projection) inspect(ctx context.Context) error {
-	position := p.Position()
+// stops tells whether follow has to end.
+func stops(err error) bool {
+	var refused *ErrRefused
+	return errors.Is(err, errDoubt) || errors.As(err, &refused)
+}
+
+// inspect returns nil if the log is the one that was applied, an [ErrRefused] if it is
+// not, errDoubt if fit has to find out, and any other error if the broker can't be asked.
+// now and known are marks of before, known of some time before.
+func (p *Projection) inspect(ctx context.Context, now, known mark) error {
 	info, err := p.options.Log.Describe(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // a broker that is away is no reason to stop
+		return err
 	}
 	if err := p.sameTopic(info); err != nil {
 		return err
 	}
-	var refused *ErrRefused
-	if err := p.confirm(ctx, position, info); errors.As(err, &refused) {
-		return err
+	if outside(now.position, info) != nil {
+		return errDoubt
 	}
-	return nil
+	return known.isIn(ctx, p.options.Log, info)
 }

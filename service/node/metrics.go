@@ -27,7 +27,7 @@ func (n *Node) registerMetrics() {
 	gauge("clusterlite_broker_reachable", "1 while the broker answers.", func() float64 { return bit(n.Log.Reachable()) })
 	counter("clusterlite_barriers_total", "Barriers appended, each for all requests that waited for one.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
 	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })
-	gauge("clusterlite_projection_stopped", "1 once the projection has stopped for good.", func() float64 { return bit(n.Model.Err() != nil) })
+	gauge("clusterlite_projection_stopped", "1 while the projection has stopped, and why is in /status.", func() float64 { return bit(n.Model.Err() != nil) })
 	n.registerRebuild(gauge)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; its labels say what runs."}, []string{"node", "role", "version"})
 	info.WithLabelValues(n.NodeID, n.Role, process.Version()).Set(1)

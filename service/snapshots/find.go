@@ -160,8 +160,12 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 		return err
 	}
 	f.Logger.Info("taking a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
-	if _, err := reader.Save(ctx, path, f.progress(reader.Size)); err != nil {
+	built, err := reader.Save(ctx, path, f.progress(reader.Size))
+	if err != nil {
 		return err
+	}
+	if err := built.GoesOn(ctx, f.Log); err != nil {
+		return errors.Join(err, os.Remove(path))
 	}
 	f.Logger.Info("took a snapshot", "name", name, "position", reader.Position, "end", info.End)
 	return nil

@@ -1,0 +1,87 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// A mark is how far a reader of the log has come.
+type mark struct {
+	position events.Position
+	// last is the identity of the record before the position; empty if nobody noted it.
+	last string
+	// other says that the log was found to hold another than was read, and has been read
+	// on since; else it is empty.
+	other string
+}
+
+func (w *writer) mark() mark {
+	last := w.meta[metaLast]
+	if !strings.HasPrefix(last, fmt.Sprintf("%d ", w.position-1)) {
+		last = "" // a version that notes none has written to the file since
+	}
+	return mark{w.position, last, w.meta[metaOther]}
+}
+
+// goesOn returns an [ErrRefused] if the log is not the one that was read up to the mark:
+// it doesn't hold the next record, or holds another as the last. Any other error says that
+// the broker could not be asked. The mark must have been taken before the log was
+// described: the other way round, a record applied in between looks like one that the log
+// lost.
+func (m mark) goesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
+	if err := outside(m.position, info); err != nil {
+		return err
+	}
+	return m.isIn(ctx, log, info)
+}
+
+// isIn returns an [ErrRefused] if the log holds another record than the last before the
+// mark. What was deleted from the front can't be told.
+func (m mark) isIn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
+	if m.other != "" {
+		return &ErrRefused{Reason: RefusedOther, Detail: m.other}
+	}
+	if m.last == "" || m.position <= info.Start {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	record, err := log.Read(ctx, m.position-1)
+	if err != nil {
+		return fmt.Errorf("read the record that was applied last: %w", err)
+	}
+	if found := record.Identity(); found != m.last {
+		return &ErrRefused{Reason: RefusedOther, Detail: fmt.Sprintf("record %d of those that this node has applied was %q (offset, time, id), and the log has %q there", m.position, m.last, found)}
+	}
+	return nil
+}
+
+// noteOther has the file remember that it was built from records that the log lost, since
+// some that came in their place may have been applied.
+func (p *Projection) noteOther(detail string) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	if err := p.serving.Load().writer.remark(context.Background(), metaOther, detail); err != nil {
+		p.options.Logger.Error("it is not noted that the log holds other records than were applied", "error", err)
+	}
+}
+
+// readTimeout bounds how long one record may take to come.
+const readTimeout = 10 * time.Second
+
+// outside tells what keeps a reader at a position from reading on. It returns a nil
+// error, not a nil *ErrRefused.
+func outside(position events.Position, info eventlog.Info) error {
+	switch {
+	case position > info.End:
+		return &ErrRefused{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, and the log ends at %d", position, info.End)}
+	case position < info.Start:
+		return &ErrRefused{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, and the log starts at %d", position, info.Start)}
+	}
+	return nil
+}
