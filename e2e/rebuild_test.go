@@ -60,8 +60,9 @@ type rebuilt struct {
 	} `json:"nodes"`
 }
 
-// rebuildUnderLoad rebuilds all nodes under constant reads and writes: no read fails, none
-// goes back in time, no write is lost. Then it kills one in the middle of a rebuild.
+// rebuildUnderLoad rebuilds all nodes, or the one of CLUSTERLITE_E2E_REBUILD_NODE, under
+// constant reads and writes: no read fails, none goes back in time, no write is lost. Then
+// it kills one in the middle of a rebuild.
 func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	n := rebuildEvents(t)
 	importUsers(t, c.WriteURLs()[0], n)
@@ -70,7 +71,11 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	readers := startReaders(t, c.ReadURLs())
 	l.progress(20)
 	began := time.Now()
-	result := rebuildAll(t, c, n)
+	which := []string{"--all"}
+	if node := os.Getenv("CLUSTERLITE_E2E_REBUILD_NODE"); node != "" {
+		which = []string{"--node", node}
+	}
+	result := rebuild(t, c, n, which...)
 	took := time.Since(began)
 	for _, r := range result.Nodes {
 		if r.Rebuild == nil || r.Rebuild.State != "done" {
@@ -108,19 +113,19 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// rebuildAll rebuilds all nodes, of some n events each.
-func rebuildAll(t *testing.T, c *cluster.Cluster, n int) (result rebuilt) {
+// rebuild rebuilds nodes, of some n events each.
+func rebuild(t *testing.T, c *cluster.Cluster, n int, which ...string) (result rebuilt) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute+time.Duration(n)*3*time.Millisecond)
 	defer cancel()
-	tool := exec.CommandContext(ctx, cluster.Binary(t, "clusterlite"), "rebuild", "--all", "--kafka-brokers", c.Brokers, "--output", "json")
+	tool := exec.CommandContext(ctx, cluster.Binary(t, "clusterlite"), append([]string{"rebuild", "--kafka-brokers", c.Brokers, "--output", "json"}, which...)...)
 	var stderr strings.Builder
 	tool.Stderr = &stderr
 	out, err := tool.Output()
 	if err != nil {
 		t.Fatalf("%v: %s %s", err, out, stderr.String())
 	}
-	if err := json.Unmarshal(out, &result); err != nil || len(result.Nodes) < len(c.Processes()) {
+	if err := json.Unmarshal(out, &result); err != nil || which[0] == "--all" && len(result.Nodes) < len(c.Processes()) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return result
