@@ -68,7 +68,7 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	importUsers(t, c.WriteURLs()[0], n)
 	equalRows(t, c)
 	l := startLoad(t, c.URL)
-	readers := startReaders(t, c.ReadURLs())
+	readers := startReaders(t, c.ReadURLs(), "strong", "eventual")
 	l.progress(20)
 	began := time.Now()
 	which := []string{"--all"}
@@ -131,7 +131,7 @@ func rebuild(t *testing.T, c *cluster.Cluster, n int, which ...string) (result r
 	return result
 }
 
-// readers read from each query node, without a pause.
+// readers read from each address, without a pause.
 type readers struct {
 	t       *testing.T
 	stop    chan struct{}
@@ -142,10 +142,10 @@ type readers struct {
 	longest time.Duration
 }
 
-func startReaders(t *testing.T, urls []string) *readers {
+func startReaders(t *testing.T, urls []string, consistencies ...string) *readers {
 	r := &readers{t: t, stop: make(chan struct{})}
 	for _, url := range urls {
-		for _, consistency := range []string{"strong", "eventual"} {
+		for _, consistency := range consistencies {
 			r.clients.Go(func() { r.read(url, consistency) })
 		}
 	}

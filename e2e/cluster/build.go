@@ -24,6 +24,9 @@ func Root(t testing.TB) string {
 	return ""
 }
 
+// packages are those of the programs.
+var packages = []string{"./clusterlite", "./commands/cmd/clusterlite-command", "./queryapi/cmd/clusterlite-query"}
+
 var build = struct {
 	sync.Once
 	dir string
@@ -44,7 +47,7 @@ func Binary(t testing.TB, name string) string {
 		if os.Getenv("CLUSTERLITE_E2E_RACE") != "" {
 			args = append(args, "-race")
 		}
-		cmd := exec.Command("go", append(args, "./clusterlite", "./commands/cmd/clusterlite-command", "./queryapi/cmd/clusterlite-query")...)
+		cmd := exec.Command("go", append(args, packages...)...)
 		cmd.Dir = root
 		build.out, build.err = cmd.CombinedOutput()
 	})

@@ -24,6 +24,7 @@ type Cluster struct {
 
 	t        testing.TB
 	settings []Setting
+	programs string // the folder of those of another version; empty for this one's
 }
 
 // A Setting changes the environment of the services by its own rule. It is called for
@@ -43,7 +44,7 @@ func (c *Cluster) serve() {
 	c.t.Helper()
 	api, admin, broker := Address(c.t), Address(c.t), Address(c.t)
 	c.Brokers = broker
-	c.Server = newProcess(c.t, "clusterlite", Binary(c.t, "clusterlite"), map[string]string{
+	c.Server = newProcess(c.t, "clusterlite", c.binary("clusterlite"), map[string]string{
 		"CLUSTERLITE_NODE_ID": "all-1", "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
 		"CLUSTERLITE_KAFKA_LISTEN": broker, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
 		"CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
@@ -57,7 +58,13 @@ func (c *Cluster) serve() {
 // an all-in-one process.
 func Embedded(t testing.TB) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t}
+	return EmbeddedOf(t, "")
+}
+
+// EmbeddedOf is Embedded with the programs in a folder, such as [ProgramsOf] gives.
+func EmbeddedOf(t testing.TB, programs string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, programs: programs}
 	c.serve()
 	c.services(2, 3)
 	return c
@@ -121,7 +128,7 @@ func (c *Cluster) service(role string, i int) *Process {
 		"CLUSTERLITE_LOG_FORMAT": "json", "CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
 	}
 	c.apply(name, env)
-	p := newProcess(c.t, name, Binary(c.t, "clusterlite-"+role), env)
+	p := newProcess(c.t, name, c.binary("clusterlite-"+role), env)
 	p.URL, p.Admin = "http://"+api, "http://"+admin
 	return p
 }

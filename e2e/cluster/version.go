@@ -1,0 +1,39 @@
+package cluster
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// ProgramsOf builds the programs of another version, from this repository's history, and
+// gives their folder. They say that they are of the version that the commit names.
+func ProgramsOf(t testing.TB, commit string) string {
+	t.Helper()
+	source, programs := filepath.Join(t.TempDir(), "source"), t.TempDir()
+	for _, args := range [][]string{
+		{"git", "clone", "--quiet", "--no-checkout", Root(t), source},
+		{"git", "-C", source, "checkout", "--quiet", commit},
+		append([]string{"go", "build", "-C", source, "-ldflags", "-X github.com/clusterlite/clusterlite/service/process.version=" + commit, "-o", programs + "/"}, packages...),
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("build version %s: %v: %v\n%s", commit, args, err, out)
+		}
+	}
+	return programs
+}
+
+func (c *Cluster) binary(name string) string {
+	if c.programs != "" {
+		return filepath.Join(c.programs, name)
+	}
+	return Binary(c.t, name)
+}
+
+// Install has the next start be of the programs in a folder, or with "" of this version's.
+func (p *Process) Install(programs string) {
+	name := filepath.Base(p.binary)
+	if p.binary = filepath.Join(programs, name); programs == "" {
+		p.binary = Binary(p.t, name)
+	}
+}

@@ -1,0 +1,99 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+// upgradedFrom is the version that the upgrade begins with: CLUSTERLITE_E2E_FROM, a commit.
+// Else it is the last whose files don't know which record they have applied last.
+func upgradedFrom() string {
+	if commit := os.Getenv("CLUSTERLITE_E2E_FROM"); commit != "" {
+		return commit
+	}
+	return "c573591c2edf6e30224c19b8284ffc8c254e2075"
+}
+
+// TestUpgrade does what the runbook says, under load: query nodes first, then command
+// nodes, one after the other, each on its own folder. No read fails, none is old; no write
+// is lost or fails in another way than it may when a service stops. One node goes back to
+// the old version, and forth.
+func TestUpgrade(t *testing.T) {
+	wanted(t, "upgrade")
+	old := cluster.ProgramsOf(t, upgradedFrom())
+	c := cluster.EmbeddedOf(t, old)
+	l := startLoad(t, c.URL)
+	readers := startReaders(t, []string{c.URL}, "strong")
+	install := func(p *cluster.Process, programs string) {
+		t.Helper()
+		l.progress(30)
+		if code := p.Stop(); code != 0 {
+			t.Errorf("%s ended with %d", p.Name, code)
+		}
+		p.Install(programs)
+		p.Start()
+		p.AwaitReady()
+		l.progress(30)
+	}
+	versions := map[string]bool{}
+	note := func() {
+		t.Helper()
+		for version := range versionsOf(t, c) {
+			versions[version] = true
+		}
+	}
+	note()
+	install(c.Queries[0], "")
+	note()
+	install(c.Queries[0], old)
+	for _, p := range append(c.Queries[:len(c.Queries):len(c.Queries)], c.Commands...) {
+		install(p, "")
+	}
+	readers.end()
+	l.end(c)
+	proveEqual(t, c) // the old one, which has the broker, too
+	c.Server.Stop()
+	c.Server.Install("")
+	c.Server.Start()
+	c.Server.AwaitReady()
+	equalRows(t, c)
+	proveEqual(t, c)
+	if note(); len(versions) != 2 {
+		t.Errorf("the nodes said that they are of the versions %v", versions)
+	}
+	if now := versionsOf(t, c); len(now) != 1 {
+		t.Errorf("in the end they are %v", now)
+	}
+}
+
+// versionsOf gives the versions that nodes say they are, each with its nodes.
+func versionsOf(t *testing.T, c *cluster.Cluster) map[string][]string {
+	t.Helper()
+	out, err := c.Tool(t, cluster.Topic, "nodes", "--output", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Nodes []struct{ Node, Version string }
+	}
+	if err := json.Unmarshal(out, &report); err != nil || len(report.Nodes) != len(c.Processes()) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	versions := map[string][]string{}
+	for _, n := range report.Nodes {
+		versions[n.Version] = append(versions[n.Version], n.Node)
+	}
+	return versions
+}
+
+func proveEqual(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	out, err := c.Tool(t, cluster.Topic, "verify", "--deep").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Equal: 6 of 6 nodes") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
