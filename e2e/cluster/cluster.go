@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -100,7 +99,7 @@ func (c *Cluster) services(commands, queries int) {
 // StartNginx puts Nginx in front of the services.
 func (c *Cluster) StartNginx() {
 	c.t.Helper()
-	c.Nginx = startNginx(c.t, c.Queries, c.Commands)
+	c.Nginx = Nginx(c.t, c.ReadURLs(), c.WriteURLs())
 	c.URL = c.Nginx.URL
 }
 
@@ -158,5 +157,3 @@ func urls(server *Process, services []*Process) []string {
 	}
 	return all
 }
-
-func host(url string) string { return strings.TrimPrefix(url, "http://") }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// startNginx runs the shipped nginx.conf with its site lines replaced.
-func startNginx(t testing.TB, queries, commands []*Process) *Process {
+// Nginx runs the shipped nginx.conf before the services at these URLs.
+func Nginx(t testing.TB, queries, commands []string) *Process {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
@@ -42,7 +42,8 @@ func startNginx(t testing.TB, queries, commands []*Process) *Process {
 	}
 }
 
-func siteConf(t testing.TB, dir, listen string, queries, commands []*Process) string {
+// siteConf is the shipped nginx.conf with its site lines replaced.
+func siteConf(t testing.TB, dir, listen string, queries, commands []string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(Root(t), "nginx.conf"))
 	if err != nil {
@@ -71,10 +72,10 @@ func siteConf(t testing.TB, dir, listen string, queries, commands []*Process) st
 	return conf
 }
 
-func servers(services []*Process) string {
+func servers(urls []string) string {
 	var lines []string
-	for _, p := range services {
-		lines = append(lines, "server "+host(p.URL)+"${2};")
+	for _, url := range urls {
+		lines = append(lines, "server "+strings.TrimPrefix(url, "http://")+"${2};")
 	}
 	return strings.Join(lines, " ")
 }

@@ -86,20 +86,24 @@ func up(t *testing.T) *project {
 	return p
 }
 
-// logFailure shows what nginx had to say, its 503s first of all, and the end of the
-// services' lines.
+// logFailure shows what nginx had to say, and the end of the services' lines.
 func (p *project) logFailure() {
+	p.logNginx(func(line string) bool { return !strings.HasPrefix(line, "{") })
+	out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--tail", "30", "command", "query").CombinedOutput()
+	p.t.Logf("%s", out)
+}
+
+// logNginx shows those of nginx's lines that are wanted, the first sixty. A line of JSON
+// is a request, with the services that were asked and what they said.
+func (p *project) logNginx(wanted func(line string) bool) {
 	out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--no-color", "--no-log-prefix", "nginx").CombinedOutput()
 	shown := 0
 	for line := range strings.Lines(string(out)) {
-		line = strings.TrimPrefix(line, "\x1b[2K")
-		if said := !strings.HasPrefix(line, "{"); (said || strings.Contains(line, `"status":503`)) && shown < 60 {
-			p.t.Log(strings.TrimSpace(line))
+		if line = strings.TrimSpace(strings.TrimPrefix(line, "\x1b[2K")); wanted(line) && shown < 60 {
+			p.t.Log(line)
 			shown++
 		}
 	}
-	out, _ = p.command("docker", "compose", "-p", p.name, "logs", "--tail", "30", "command", "query").CombinedOutput()
-	p.t.Logf("%s", out)
 }
 
 func TestCompose(t *testing.T) {
@@ -108,7 +112,8 @@ func TestCompose(t *testing.T) {
 	if n := len(p.containers("query")); n != 5 {
 		t.Fatalf("%d query containers", n)
 	}
-	clients := startClients(t, url)
+	clients := startClients(p, url)
+	t.Cleanup(clients.end)
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
 	t.Run("containers come", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
@@ -128,15 +133,21 @@ func TestCompose(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=3")
 		clients.progress(200)
 	})
-	clients.end()
 }
 
-// keepsFile restarts a query container: it must go on from its own file.
+// keepsFile restarts a query container, which must go on from its own file, and waits
+// until it is ready. Of what comes next Compose keeps the oldest containers, dead or not,
+// and stops the others at once: this one is the only one that is left to answer.
 func keepsFile(t *testing.T, p *project) {
 	id := p.containers("query")[0]
 	p.run("docker", "restart", id)
+	p.awaitHealthy(id)
+	out, err := p.command("docker", "logs", id).CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var positions []int64
-	for line := range strings.SplitSeq(p.logs(id), "\n") {
+	for line := range strings.Lines(string(out)) {
 		var l struct {
 			Msg      string
 			Position int64
@@ -150,16 +161,16 @@ func keepsFile(t *testing.T, p *project) {
 	}
 }
 
-// logs waits until the container has said twice that it listens, and gives all it said.
-func (p *project) logs(id string) string {
+// awaitHealthy waits until a container's own check finds that it is ready.
+func (p *project) awaitHealthy(id string) {
 	p.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		out, err := exec.Command("docker", "logs", id).CombinedOutput()
-		if err != nil {
-			p.t.Fatal(err)
+		health := p.run("docker", "inspect", "--format", "{{.State.Health.Status}}", id)
+		if health == "healthy" {
+			return
 		}
-		if bytes.Count(out, []byte(`"msg":"listening"`)) >= 2 || time.Now().After(end) {
-			return string(out)
+		if time.Now().After(end) {
+			p.t.Fatalf("%s is %s", id, health)
 		}
 	}
 }
@@ -167,15 +178,18 @@ func (p *project) logs(id string) string {
 // clients create entities and read them at once. They see no error, whatever happens to
 // the query containers.
 type clients struct {
-	t      *testing.T
+	*project
 	rounds atomic.Int64
 	slow   atomic.Int64 // of the rounds, in which the broker was
 	stop   chan struct{}
 	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	missed []string // the ids of requests that went wrong
 }
 
-func startClients(t *testing.T, url string) *clients {
-	c := &clients{t: t, stop: make(chan struct{})}
+func startClients(p *project, url string) *clients {
+	c := &clients{project: p, stop: make(chan struct{})}
 	for range 4 {
 		c.wg.Go(func() {
 			for {
@@ -194,19 +208,19 @@ func startClients(t *testing.T, url string) *clients {
 func (c *clients) round(url string) {
 	r, err := suite.Send("POST", url+"/users", suite.UserBody("Ada", suite.Email()))
 	if err != nil || r.Status != 201 {
-		c.t.Errorf("create: %d, %v: %s", r.Status, err, r.Body)
+		c.miss("create", r, err)
 		return
 	}
 	path := r.Header.Get("Location")
 	got, err := suite.Send("GET", url+path, "")
-	if err == nil && (got.Header.Get("Clusterlite-Consistency") == "eventual" || got.Status == 503 && got.Header.Get("Retry-After") != "") {
-		// The broker took more than a second to answer, on a machine that is busy, or nodes
-		// had not caught up, and the answer says so. Whoever asks again gets it.
+	if err == nil && got.Header.Get("Clusterlite-Consistency") == "eventual" {
+		// The broker took more than a second to answer, on a machine that is busy, and the
+		// read says what it is. Whoever demands more gets it.
 		c.slow.Add(1)
 		got, err = c.strong(url + path)
 	}
 	if err != nil || got.Status != 200 || !bytes.Equal(got.Body, r.Body) || got.Header.Get("Clusterlite-Consistency") != "strong" {
-		c.t.Errorf("%s: read: %d %s, %v: %s", time.Now().Format(time.TimeOnly), got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
+		c.miss("read", got, err)
 	}
 	c.rounds.Add(1)
 }
@@ -215,11 +229,22 @@ func (c *clients) round(url string) {
 func (c *clients) strong(url string) (got suite.Response, err error) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		got, err = suite.Send("GET", url, "", "Clusterlite-Consistency: strong")
-		if err != nil || got.Status != 503 {
+		if err != nil || !bytes.Contains(got.Body, []byte("/broker-unreachable")) {
 			break
 		}
 	}
 	return got, err
+}
+
+// miss notes a request that did not go as a client may expect.
+func (c *clients) miss(what string, got suite.Response, err error) {
+	id := got.Header.Get("X-Request-Id")
+	c.t.Errorf("%s: %s %s: %d %s, %v: %s", time.Now().Format(time.TimeOnly), what, id, got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
+	if id != "" {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.missed = append(c.missed, id)
+	}
 }
 
 // progress waits for more rounds.
@@ -233,10 +258,16 @@ func (c *clients) progress(n int64) {
 	}
 }
 
+// end stops the clients, and shows how nginx came to what they should not have seen.
 func (c *clients) end() {
 	close(c.stop)
 	c.wg.Wait()
 	c.t.Logf("%d rounds of create and read, in %d of them the broker took too long for a strong read at once", c.rounds.Load(), c.slow.Load())
+	if len(c.missed) > 0 {
+		c.logNginx(func(line string) bool {
+			return slices.ContainsFunc(c.missed, func(id string) bool { return strings.Contains(line, id) })
+		})
+	}
 }
 
 // config is what Compose makes of the files.

@@ -1,0 +1,95 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// What a query service can do with a read.
+const (
+	answers  = "it answers"
+	notReady = "it is not ready"
+	gone     = "it is gone"
+)
+
+// said is the detail of a node's own refusal.
+const said = "This node is not ready."
+
+// nodes are two query services which together do with the reads that they get what is
+// next.
+type nodes struct {
+	mu   sync.Mutex
+	next []string
+	rest string // once there is no next
+}
+
+func (n *nodes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n.mu.Lock()
+	does := n.rest
+	if len(n.next) > 0 {
+		does, n.next = n.next[0], n.next[1:]
+	}
+	n.mu.Unlock()
+	switch does {
+	case gone:
+		panic(http.ErrAbortHandler)
+	case notReady:
+		id := r.Header.Get("X-Request-Id")
+		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprintf(w, `{"type":"/problems/not-ready","title":"The node is not ready","status":503,"detail":%q,"instance":%q}`, said, id)
+	default:
+		_, _ = w.Write([]byte(`[]`))
+	}
+}
+
+// Each case has an Nginx of its own: it leaves a service alone for a second that was gone.
+func TestNginxAsksOn(t *testing.T) {
+	wanted(t, "embedded")
+	for name, c := range map[string]struct {
+		next   []string
+		rest   string
+		status int
+		detail string
+	}{
+		"at once":                            {nil, answers, 200, ""},
+		"gone, the other answers":            {[]string{gone}, answers, 200, ""},
+		"not ready, the other answers":       {[]string{notReady}, answers, 200, ""},
+		"not ready twice, the other answers": {[]string{notReady, notReady}, answers, 200, ""},
+		"both gone, then back":               {[]string{gone, gone}, answers, 200, ""},
+		"both gone, one comes back":          {[]string{gone, gone, gone}, answers, 200, ""},
+		// The third time round, after two with nobody there, is for a list of services that
+		// has changed meanwhile. One that has just come is on it, and not ready.
+		"both gone twice, one comes back": {[]string{gone, gone, gone, gone, notReady}, answers, 200, ""},
+		"none is ready":                   {nil, notReady, 503, said},
+		"all are gone":                    {nil, gone, 503, "No query service answers."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := &nodes{next: c.next, rest: c.rest}
+			one, other := httptest.NewServer(n), httptest.NewServer(n)
+			defer one.Close()
+			defer other.Close()
+			services := []string{one.URL, other.URL}
+			nginx := cluster.Nginx(t, services, services)
+			r, err := suite.Send("GET", nginx.URL+"/users", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.status != 200 {
+				if p := r.Problem(t, c.status, "not-ready"); p.Detail != c.detail {
+					t.Errorf("it says %q", p.Detail)
+				}
+				return
+			}
+			r.Want(t, 200)
+		})
+	}
+}
