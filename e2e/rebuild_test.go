@@ -30,19 +30,23 @@ func rebuildEvents(t *testing.T) int {
 	return n
 }
 
-// importUsers imports n users.
+// importUsers imports n users. An import ends early, and says so, where nodes fall behind.
 func importUsers(t *testing.T, url string, n int) {
 	t.Helper()
-	for n > 0 {
+	for idle := 0; n > 0; {
 		lines := make([]string, min(n, 5000))
 		for i := range lines {
 			lines[i] = suite.UserBody("Ada", suite.Email())
 		}
-		n -= len(lines)
 		r := suite.Target{URL: url}.Do(t, "POST", "/users", strings.Join(lines, "\n"), "Content-Type: application/x-ndjson").Want(t, 200)
-		if created := strings.Count(string(r.Body), `"status":201`); created != len(lines) {
-			t.Fatalf("%d of %d were created: %.300s", created, len(lines), r.Body)
+		created := strings.Count(string(r.Body), `"status":201`)
+		if idle++; created > 0 {
+			idle = 0
 		}
+		if idle == 10 {
+			t.Fatalf("none of %d was created: %.300s", len(lines), r.Body)
+		}
+		n -= created
 	}
 }
 
