@@ -71,7 +71,7 @@ func (r reindexing) Run(ctx context.Context, out streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, leave()) }()
 	logger := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	log, err := eventlog.Open(eventlog.Config{Brokers: r.Brokers, Topic: r.Topic.Topic, ClientID: "clusterlite.reindex", Logger: logger})
+	log, err := openLog(r.Kafka, out)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -203,6 +204,40 @@ func TestASnapshotOfAnotherLogIsPassedOver(t *testing.T) {
 	}
 	if m.TopicID == ours.TopicID {
 		t.Error("two topics have one id")
+	}
+}
+
+// A snapshot from before the log lost records, and got others in their place, is not of
+// this log either, though its positions are.
+func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
+	r := newRig(t)
+	r.write(2)
+	old, _ := r.snapshot()
+	r.put(old)
+	r.write(2)
+	good, _ := r.snapshot()
+	r.put(good)
+	dir := t.TempDir()
+	if err := (snapshots.Finder{Places: []string{r.place}, Log: r.log, Logger: slog.New(slog.DiscardHandler)}).Bootstrap(servicetest.Context(t), dir); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`UPDATE _meta SET value = '3 0 lost' WHERE name = 'last_record'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.model = servicetest.OpenModelIn(t, dir, r.log, servicetest.Collections(t))
+	other, m := r.snapshot()
+	if r.put(other); m.Position != 4 {
+		t.Errorf("it is at %d", m.Position)
+	}
+	if p, err := r.bootstrap(r.place); err != nil || p != 2 {
+		t.Errorf("got %d, %v", p, err)
 	}
 }
 
