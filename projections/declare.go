@@ -56,7 +56,7 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 			return fmt.Errorf("change the table of %s: %s: %w", c.Name(), ch.means, err)
 		}
 	}
-	return nil
+	return declareUnique(ctx, tx, c, living, logger)
 }
 
 // telling does what may last, and says meanwhile for how long it has been at it, and at

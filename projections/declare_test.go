@@ -132,6 +132,33 @@ func TestAChangeIsToldOnce(t *testing.T) {
 	}
 }
 
+// Only the log says that a field has become unique, so it must, and not without cause.
+func TestANewlyUniqueFieldIsWarnedOfOnce(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	plain, unique := `"name":{"type":"string","x-index":true}`, `"name":{"type":"string","x-unique":true}`
+	f := openFile(t, filepath.Join(t.TempDir(), "new.db"), declared(t, unique), logger)
+	f = f.reopen(declared(t, plain), logger)
+	f = f.reopen(declared(t, unique), logger)
+	if log.Len() > 0 {
+		t.Errorf("without an entity it says:\n%s", log.String())
+	}
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
+	f = f.reopen(declared(t, unique), logger)
+	f = f.reopen(declared(t, plain), logger)
+	if strings.Contains(log.String(), "newly unique") {
+		t.Errorf("of a field that is not it says:\n%s", log.String())
+	}
+	f = f.reopen(declared(t, unique), logger)
+	if n := strings.Count(log.String(), "newly unique"); n != 1 || !strings.Contains(log.String(), "fields=[name] entities=1") {
+		t.Errorf("it says %d times:\n%s", n, log.String())
+	}
+	f.reopen(declared(t, unique), logger)
+	if n := strings.Count(log.String(), "newly unique"); n != 1 {
+		t.Errorf("it says it %d times", n)
+	}
+}
+
 // sentences takes log lines.
 type sentences chan string
 
