@@ -34,8 +34,8 @@ deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Deb
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 
-e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser: see e2e/README.md
-	CLUSTERLITE_E2E=embedded,kafka,netns,browser,upgrade go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Nginx|Upgrade' ./e2e/cluster ./e2e
+e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser; an upgrade; buckets: see e2e/README.md
+	CLUSTERLITE_E2E=embedded,kafka,netns,browser,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Nginx|Upgrade|Stores' ./e2e/cluster ./e2e
 
 TIME ?= 10m
 SEED ?=
