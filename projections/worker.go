@@ -42,16 +42,16 @@ func (p *Projection) Run(ctx context.Context) error {
 		case errors.Is(err, errDoubt):
 			continue
 		case errors.As(err, &refused):
-			again := p.Err() != nil
+			before := p.Err()
 			p.refuse(err)
 			if !p.fitted {
 				return err
 			}
+			if before == nil || before.Error() != err.Error() {
+				p.options.Logger.Error("stopped applying the log", "error", err, "position", p.Position())
+			}
 			if refused.Reason == RefusedOther {
 				p.noteOther(refused.Detail)
-			}
-			if !again {
-				p.options.Logger.Error("stopped applying the log", "error", err, "position", p.Position())
 			}
 			if refused.Reason != RefusedAhead {
 				<-ctx.Done()
@@ -99,9 +99,9 @@ func (p *Projection) fit(ctx context.Context) error {
 }
 
 // confirmations is how often, a second between, the broker must say that the log ends
-// before what was applied, or begins after it: at the start of a process, and later. A deposed leader says
-// that it ends early for as long as it is cut off from its peers and not from this node,
-// and a node that runs had a log that went on.
+// before what was applied, or begins after it: at the start of a process, and later. A
+// deposed leader says that it ends early for as long as it is cut off from its peers and
+// not from this node, and a node that runs had a log that went on.
 const confirmations, laterConfirmations = 3, 15
 
 // confirm returns an [ErrRefused] if the log does not go on from what was applied, and
