@@ -93,3 +93,25 @@ func TestNginxAsksOn(t *testing.T) {
 		})
 	}
 }
+
+// A write whose service breaks off may have happened. One that reached no service has not,
+// and nginx says which.
+func TestNginxTellsWhatBecameOfAWrite(t *testing.T) {
+	wanted(t, "embedded")
+	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer breaks.Close()
+	nowhere := "http://" + cluster.Address(t)
+	for _, write := range [][]string{
+		{"POST", "/users", `{"name":"Ada"}`}, {"PUT", "/users/x", `{"name":"Ada"}`}, {"PATCH", "/users/x", `{"name":"Ada"}`}, {"DELETE", "/users/x", ""},
+		{"POST", "/users", `{"name":"Ada"}`, "Content-Type: application/x-ndjson"},
+	} {
+		for said, service := range map[string]string{"outcome-unknown": breaks.URL, "not-ready": nowhere} {
+			nginx := cluster.Nginx(t, []string{nowhere}, []string{service, service})
+			r, err := suite.Send(write[0], nginx.URL+write[1], write[2], write[3:]...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Problem(t, 503, said)
+		}
+	}
+}
