@@ -26,10 +26,13 @@ type project struct {
 	port int
 }
 
+// version is what the images are told that they are of.
+const version = "v0.0.0-e2e"
+
 func (p *project) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = cluster.Root(p.t)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("CLUSTERLITE_PORT=%d", p.port))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("CLUSTERLITE_PORT=%d", p.port), "CLUSTERLITE_VERSION="+version)
 	return cmd
 }
 

@@ -42,6 +42,9 @@ func toolLooks(p *project, nodes int) {
 	if n := len(p.states()); n != nodes {
 		p.t.Errorf("it knows of %d nodes", n)
 	}
+	if out := p.well("nodes"); strings.Count(out, version) != nodes {
+		p.t.Errorf("not all nodes are of the version %s:\n%s", version, out)
+	}
 	p.well("verify", "--deep")
 	p.well("snapshot", "create", "/snapshots")
 	if out := p.well("snapshot", "list", "/snapshots"); !strings.Contains(out, ".snapshot") {
