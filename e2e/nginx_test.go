@@ -2,9 +2,11 @@ package e2e_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
@@ -112,6 +114,52 @@ func TestNginxTellsWhatBecameOfAWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Problem(t, 503, said)
+		}
+	}
+}
+
+// Any write goes to the service that is there, whether or not nginx knows which is not.
+// Where it leaves both alone, POST and PATCH find it surely, PUT and DELETE with luck.
+func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
+	wanted(t, "embedded")
+	var taken atomic.Int64
+	var fails atomic.Bool
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fails.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		if body, err := io.ReadAll(r.Body); err != nil || len(body) != int(r.ContentLength) {
+			t.Errorf("%s: it gets %d of %d bytes, %v", r.Method, len(body), r.ContentLength, err)
+		}
+		taken.Add(1)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer service.Close()
+	nowhere := "http://" + cluster.Address(t)
+	for _, write := range [][]string{{"POST", "/users", `{"name":"Ada"}`}, {"PUT", "/users/x", `{"name":"Ada"}`}, {"PATCH", "/users/x", `{"name":"Ada"}`}, {"DELETE", "/users/x", ""}} {
+		nginx := cluster.Nginx(t, []string{nowhere}, []string{nowhere, service.URL})
+		send := func(want int) {
+			t.Helper()
+			r, err := suite.Send(write[0], nginx.URL+write[1], write[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Status != want {
+				t.Errorf("%v: %d %s", write, r.Status, r.Body)
+			}
+		}
+		before := taken.Load()
+		for range 20 {
+			send(204)
+		}
+		if taken.Load() != before+20 {
+			t.Errorf("%v: %d of 20 were taken", write, taken.Load()-before)
+		}
+		if write[0] == "POST" || write[0] == "PATCH" {
+			fails.Store(true)
+			send(503) // and so nginx leaves both alone
+			fails.Store(false)
+			send(204)
 		}
 	}
 }

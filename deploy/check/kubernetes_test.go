@@ -204,7 +204,7 @@ func TestNginx(t *testing.T) {
 		}
 	}
 	servers := regexp.MustCompile(`(?m)^\s*server (\S+)\.(\S+)\.svc\.cluster\.local:(\d+) `).FindAllStringSubmatch(conf, -1)
-	if len(servers) != 3 {
+	if len(servers) != 4 {
 		t.Errorf("%d servers", len(servers))
 	}
 	for _, s := range servers {
