@@ -175,13 +175,10 @@ func (b Built) Fits(topic string, info eventlog.Info) error {
 	return outside(b.Position, info)
 }
 
-// GoesOn returns an [ErrRefused] if the log doesn't hold the last record that was applied,
-// or the next. Any other error says that the broker could not be asked.
-func (b Built) GoesOn(ctx context.Context, log *eventlog.Log) error {
-	info, err := log.Describe(ctx)
-	if err != nil {
-		return err
-	}
+// GoesOn returns an [ErrRefused] if the log, described since the read model was made,
+// doesn't hold the last record that was applied, or the next. Any other error says that the
+// broker could not be asked.
+func (b Built) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
 	return b.mark.goesOn(ctx, log, info)
 }
 

@@ -170,8 +170,12 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	info, err := r.log.Describe(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var refused *projections.ErrRefused
-	if err := built.GoesOn(deadline(t), r.log); !errors.As(err, &refused) || refused.Reason != projections.RefusedOther {
+	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != projections.RefusedOther {
 		t.Errorf("a copy goes on: %v", err)
 	}
 	done, err := projections.RebuildDir(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}, projections.RebuildOptions{}, nil)

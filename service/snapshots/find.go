@@ -164,7 +164,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err != nil {
 		return err
 	}
-	if err := built.GoesOn(ctx, f.Log); err != nil {
+	if err := built.GoesOn(ctx, f.Log, info); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	f.Logger.Info("took a snapshot", "name", name, "position", reader.Position, "end", info.End)
