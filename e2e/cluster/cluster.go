@@ -43,7 +43,7 @@ func (c *Cluster) serve() {
 	c.t.Helper()
 	api, admin, broker := Address(c.t), Address(c.t), Address(c.t)
 	c.Brokers = broker
-	c.Server = newProcess(c.t, "clusterlite", c.binary("clusterlite"), map[string]string{
+	c.Server = newProcess(c.t, "clusterlite", binary(c.t, c.programs, "clusterlite"), map[string]string{
 		"CLUSTERLITE_NODE_ID": "all-1", "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
 		"CLUSTERLITE_KAFKA_LISTEN": broker, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
 		"CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
@@ -127,7 +127,7 @@ func (c *Cluster) service(role string, i int) *Process {
 		"CLUSTERLITE_LOG_FORMAT": "json", "CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
 	}
 	c.apply(name, env)
-	p := newProcess(c.t, name, c.binary("clusterlite-"+role), env)
+	p := newProcess(c.t, name, binary(c.t, c.programs, "clusterlite-"+role), env)
 	p.URL, p.Admin = "http://"+api, "http://"+admin
 	return p
 }

@@ -23,17 +23,17 @@ func ProgramsOf(t testing.TB, commit string) string {
 	return programs
 }
 
-func (c *Cluster) binary(name string) string {
-	if c.programs != "" {
-		return filepath.Join(c.programs, name)
+// binary is the path of one of the programs in a folder, or with "" of this version's.
+func binary(t testing.TB, programs, name string) string {
+	t.Helper()
+	if programs == "" {
+		return Binary(t, name)
 	}
-	return Binary(c.t, name)
+	return filepath.Join(programs, name)
 }
 
 // Install has the next start be of the programs in a folder, or with "" of this version's.
 func (p *Process) Install(programs string) {
-	name := filepath.Base(p.binary)
-	if p.binary = filepath.Join(programs, name); programs == "" {
-		p.binary = Binary(p.t, name)
-	}
+	p.t.Helper()
+	p.binary = binary(p.t, programs, filepath.Base(p.binary))
 }
