@@ -2,9 +2,11 @@ package projections
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -57,6 +59,24 @@ func LockDir(dir, node string) (*Lock, error) {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
 	return &Lock{file}, nil
+}
+
+// maxSlots bounds the search of [LockSlot] for a free folder.
+const maxSlots = 10_000
+
+// LockSlot claims the first folder of dir that is free, of those called 1, 2, 3 and so
+// on, for the node name-1, name-2, name-3; it makes the folder if it is missing. So any
+// number of processes can share one parent folder, and those that start later go on from
+// the files of those that have ended. Safe to call from several processes at once.
+func LockSlot(dir, name string) (lock *Lock, slot, node string, err error) {
+	for n := 1; n <= maxSlots; n++ {
+		slot, node = filepath.Join(dir, strconv.Itoa(n)), fmt.Sprintf("%s-%d", name, n)
+		lock, err = LockDir(slot, node)
+		if taken := (*ErrLocked)(nil); !errors.As(err, &taken) {
+			return lock, slot, node, err
+		}
+	}
+	return nil, "", "", fmt.Errorf("all %d slots of the data folder %s are in use", maxSlots, dir)
 }
 
 func readHolder(path string) string {

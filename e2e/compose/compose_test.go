@@ -81,6 +81,9 @@ func up(t *testing.T) *project {
 		if err != nil {
 			t.Errorf("down: %v\n%s", err, out)
 		}
+		if left := p.volumes("com.docker.compose.project=" + p.name); len(left) > 0 {
+			t.Errorf("down -v left the volumes %v", left)
+		}
 	})
 	start := time.Now()
 	p.compose("build", "--quiet", "tool")
@@ -117,6 +120,7 @@ func TestCompose(t *testing.T) {
 	}
 	clients := startClients(p, url)
 	t.Cleanup(clients.end)
+	unnamed := p.volumes(anonymous)
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
 	t.Run("containers come", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
@@ -136,6 +140,8 @@ func TestCompose(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=3")
 		clients.progress(200)
 	})
+	clients.end()
+	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 
 // keepsFile restarts a query container, which must go on from its own file, and waits
@@ -145,23 +151,99 @@ func keepsFile(t *testing.T, p *project) {
 	id := p.containers("query")[0]
 	p.run("docker", "restart", id)
 	p.awaitHealthy(id)
-	out, err := p.command("docker", "logs", id).CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var positions []int64
-	for line := range strings.Lines(string(out)) {
-		var l struct {
-			Msg      string
-			Position int64
-		}
-		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "listening" {
+	for _, l := range p.lines(id) {
+		if l.Msg == "listening" {
 			positions = append(positions, l.Position)
 		}
 	}
 	if len(positions) != 2 || positions[0] != 0 || positions[1] == 0 {
 		t.Errorf("it started at the positions %v", positions)
 	}
+}
+
+// A line is one of a service's log.
+type line struct {
+	Msg, Node string
+	Position  int64
+}
+
+// lines are those that a container has logged.
+func (p *project) lines(id string) (lines []line) {
+	p.t.Helper()
+	out, err := p.command("docker", "logs", id).CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("logs of %s: %v\n%s", id, err, out)
+	}
+	for text := range strings.Lines(string(out)) {
+		var l line
+		if json.Unmarshal([]byte(text), &l) == nil {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+// node is the name of the node that a container last ran: it follows from the folder that
+// was free when the container started.
+func (p *project) node(id string) (name string) {
+	p.t.Helper()
+	for _, l := range p.lines(id) {
+		if l.Node != "" {
+			name = l.Node
+		}
+	}
+	if name == "" {
+		p.t.Fatalf("container %s has not said which node it is", id)
+	}
+	return name
+}
+
+// volumes are those that carry a label.
+func (p *project) volumes(label string) []string {
+	p.t.Helper()
+	return strings.Fields(p.run("docker", "volume", "ls", "-q", "--filter", "label="+label))
+}
+
+const anonymous = "com.docker.volume.anonymous"
+
+// keepsVolumes takes all containers away and makes new ones, which go on as the nodes that
+// the old ones were, from their files. No volume is left behind.
+func keepsVolumes(t *testing.T, p *project, before []string) {
+	named, nodes := p.volumes("com.docker.compose.project="+p.name), p.nodes()
+	p.compose("down", "--timeout", "20")
+	p.compose("up", "-d", "--no-build", "--wait", "--wait-timeout", "240")
+	if got := p.volumes("com.docker.compose.project=" + p.name); !slices.Equal(got, named) {
+		t.Errorf("got volumes %v, want those of before, %v", got, named)
+	}
+	if got := p.volumes(anonymous); len(got) != len(before) {
+		t.Errorf("got %d volumes without a name, want the %d of the start", len(got), len(before))
+	}
+	if got := p.nodes(); !slices.Equal(got, nodes) {
+		t.Errorf("got nodes %v, want those of before, %v", got, nodes)
+	}
+	for _, service := range []string{"command", "query"} {
+		for _, id := range p.containers(service) {
+			for _, l := range p.lines(id) {
+				if l.Msg == "listening" && l.Position == 0 {
+					t.Errorf("node %s started from an empty file", l.Node)
+				}
+			}
+		}
+	}
+	p.well("status")
+}
+
+// nodes are the names of the nodes that run, sorted.
+func (p *project) nodes() (names []string) {
+	p.t.Helper()
+	for _, service := range []string{"command", "query"} {
+		for _, id := range p.containers(service) {
+			names = append(names, p.node(id))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // awaitHealthy waits until a container's own check finds that it is ready.
@@ -261,8 +343,14 @@ func (c *clients) progress(n int64) {
 	}
 }
 
-// end stops the clients, and shows how nginx came to what they should not have seen.
+// end stops the clients, and shows how nginx came to what they should not have seen. It may
+// be called more than once.
 func (c *clients) end() {
+	select {
+	case <-c.stop:
+		return
+	default:
+	}
 	close(c.stop)
 	c.wg.Wait()
 	c.t.Logf("%d rounds of create and read, in %d of them the broker took too long for a strong read at once", c.rounds.Load(), c.slow.Load())
@@ -315,8 +403,9 @@ func TestFilesScale(t *testing.T) {
 			t.Errorf("%s publishes %v", name, s.Ports)
 		}
 		for _, v := range s.Volumes {
-			if slices.Contains([]string{"query", "command"}, name) && !v.ReadOnly {
-				t.Errorf("%s shares %v", name, v)
+			shares := slices.Contains([]string{"query", "command"}, name) && !v.ReadOnly
+			if shares && (v.Source != name+"-data" || s.Environment["CLUSTERLITE_DATA_SLOTS"] != "true") {
+				t.Errorf("the containers of %s share %v, and not by slots", name, v)
 			}
 		}
 	}

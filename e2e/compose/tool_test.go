@@ -75,7 +75,7 @@ func forgetsTheDead(p *project, killed []string) {
 	p.t.Helper()
 	dead := make([]string, len(killed))
 	for i, id := range killed {
-		dead[i] = id[:12] + "-query" // a container's host name is the beginning of its id
+		dead[i] = p.node(id)
 	}
 	const patience = 2 * time.Minute
 	gone := func() bool {

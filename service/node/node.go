@@ -71,7 +71,10 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 // can't start, if its projection refuses its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
 	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), Registry: admin.NewRegistry()}
-	n.Logger = logging.New(config.Stderr, config.LogFormat, config.LogLevel).With("node", config.NodeID)
+	if err := n.lock(); err != nil {
+		return err
+	}
+	n.Logger = logging.New(config.Stderr, config.LogFormat, config.LogLevel).With("node", n.NodeID)
 	err := n.start(ctx)
 	if err == nil {
 		err = n.group.Wait(ctx)
@@ -92,7 +95,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err := n.startTracing(ctx); err != nil {
 		return err
 	}
-	if err := n.lock(ctx); err != nil {
+	if err := n.startBefore(ctx); err != nil {
 		return err
 	}
 	if err := n.openModel(ctx); err != nil {
@@ -101,7 +104,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 	return n.listen()
 }
 
-// startTracing comes first, so that the last spans go out after all else has stopped.
+// startTracing comes before all that makes spans, so that the last ones go out after all
+// of it has stopped.
 func (n *Node) startTracing(ctx context.Context) error {
 	provider, stop, err := telemetry.StartTracing(ctx, telemetry.Process{Role: n.Role, Node: n.NodeID, Version: process.Version()}, n.Logger)
 	if err != nil {
@@ -112,13 +116,24 @@ func (n *Node) startTracing(ctx context.Context) error {
 	return nil
 }
 
-// lock claims the data folder; its release comes after that of all that uses it.
-func (n *Node) lock(ctx context.Context) error {
-	lock, err := projections.LockDir(n.DataDir, n.NodeID)
+// lock claims the data folder. It comes first, because with slots the folder decides the
+// node's name, and its release comes last, after that of all that uses the folder.
+func (n *Node) lock() (err error) {
+	var lock *projections.Lock
+	if n.DataSlots {
+		lock, n.DataDir, n.NodeID, err = projections.LockSlot(n.DataDir, n.NodeID)
+	} else {
+		lock, err = projections.LockDir(n.DataDir, n.NodeID)
+	}
 	if err != nil {
 		return err
 	}
 	n.group.Defer("the lock", lock.Release)
+	return nil
+}
+
+// startBefore starts what the process needs before its log.
+func (n *Node) startBefore(ctx context.Context) error {
 	if n.Before == nil {
 		return nil
 	}

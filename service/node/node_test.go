@@ -127,3 +127,40 @@ func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
 		t.Error("it stopped without an error")
 	}
 }
+
+// Two nodes share a data folder; one that comes after both goes on from the file of the
+// one that left, under its name.
+func TestNodesShareADataFolder(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	shared := t.TempDir()
+	start := func() (*node.Node, func() error) {
+		t.Helper()
+		ready, stop := servicetest.RunNode(t, b, "query", func(config *node.Config) { config.DataDir, config.DataSlots = shared, true })
+		select {
+		case n := <-ready:
+			return n, stop
+		case <-servicetest.Context(t).Done():
+			t.Fatal("the node does not become ready")
+			return nil, nil
+		}
+	}
+	first, stopFirst := start()
+	second, _ := start()
+	if first.NodeID != "query-1" || second.NodeID != "query-2" || first.DataDir == second.DataDir {
+		t.Errorf("got nodes %s in %s and %s in %s, want query-1 and query-2 in folders of their own", first.NodeID, first.DataDir, second.NodeID, second.DataDir)
+	}
+	end, err := b.OpenLog().Barrier(servicetest.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Model.WaitFor(servicetest.Context(t), end); err != nil {
+		t.Fatal(err)
+	}
+	if err := stopFirst(); err != nil {
+		t.Fatal(err)
+	}
+	third, _ := start()
+	if third.NodeID != "query-1" || third.DataDir != first.DataDir || third.Model.Position() < end {
+		t.Errorf("got node %s in %s at position %d, want query-1 in %s at position %d or later", third.NodeID, third.DataDir, third.Model.Position(), first.DataDir, end)
+	}
+}

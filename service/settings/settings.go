@@ -21,6 +21,7 @@ type Node struct {
 	HTTPAddr    string        `name:"http-addr" env:"CLUSTERLITE_HTTP_ADDR" default:"${http_addr}" placeholder:"HOST:PORT" help:"Where the API listens (default ${default})."`
 	AdminAddr   string        `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Where the admin listener is: health, metrics, status. Not for clients (default ${default})."`
 	DataDir     string        `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The node's own folder (default ${default})."`
+	DataSlots   bool          `name:"data-slots" env:"CLUSTERLITE_DATA_SLOTS" help:"Share the data folder with other nodes of the same host: take the first numbered folder in it that no other process holds, and append its number to the node's name."`
 	Collections string        `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"A folder of more collections, a JSON Schema file each. Default: none."`
 	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"PLACE,…" help:"Where a node without a read model looks for a snapshot to start from, comma between: a folder, a bucket (s3://…, gs://…, azblob://…), or another node's admin listener (http://…). Default: none, it reads the log from its beginning."`
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"Not ready once behind the log for longer, e.g. 30s (default ${default})."`
@@ -67,9 +68,14 @@ var (
 	validTopic = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 )
 
-// SetDefaults names the node after its host and role if it has no name.
+// SetDefaults names the node after its host and role if it has no name. With slots the
+// role alone is enough: the number of the slot follows.
 func (n *Node) SetDefaults(role string) error {
 	if n.NodeID != "" {
+		return nil
+	}
+	if n.DataSlots {
+		n.NodeID = role
 		return nil
 	}
 	host, err := os.Hostname()
