@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/clusterlite/clusterlite/service/admin"
@@ -9,7 +10,7 @@ import (
 
 // resources are what the admin listener has beside health, status and metrics.
 func (n *Node) resources() map[string]admin.Methods {
-	return map[string]admin.Methods{
+	resources := map[string]admin.Methods{
 		snapshots.Path: {http.MethodGet: n.snapshot},
 
 		"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.tellRebuild, http.MethodDelete: n.cancelRebuild},
@@ -18,4 +19,8 @@ func (n *Node) resources() map[string]admin.Methods {
 		"/verify":  {http.MethodGet: n.verify},
 		"/rows":    {http.MethodGet: n.rows},
 	}
+	if n.Pprof {
+		maps.Copy(resources, admin.Profiles())
+	}
+	return resources
 }

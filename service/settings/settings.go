@@ -28,6 +28,8 @@ type Node struct {
 	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"How log lines are written: text or json (default ${default})."`
 	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error (default ${default})."`
 
+	Pprof bool `name:"pprof" env:"CLUSTERLITE_PPROF" help:"Serve profiles of the process at /debug/pprof/ of the admin listener."`
+
 	// AdminAdvertise is empty unless it is set.
 	AdminAdvertise string `name:"admin-advertise" env:"CLUSTERLITE_ADMIN_ADVERTISE" placeholder:"HOST:PORT" help:"Where the operator's tool reaches the admin listener. Default: where it is bound, or the host's name if that is every address."`
 }
