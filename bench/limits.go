@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	_ "github.com/mattn/go-sqlite3" // the driver
+)
+
+const (
+	bareName  = "bare handler"
+	naiveName = "Echo and SQLite"
+)
+
+// limits is this program itself, as a server of the two designs that ClusterLite is held
+// against: a handler that answers the same bytes and does nothing else, and one that
+// commits each write to SQLite on its own.
+type limits struct {
+	which string
+	url   string
+}
+
+func (s *limits) name() string { return s.which }
+
+func (s *limits) base() string { return s.url }
+
+func (s *limits) start(ctx context.Context, dir string) (*process, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s.url = "http://" + addr
+	return launch(ctx, dir, s.url+"/users/1", nil, program, "serve", addr, dir+"/naive.db")
+}
+
+func (s *limits) fill(context.Context, int) error { return nil }
+
+func (s *limits) load(w workload) (load, bool) {
+	switch {
+	case s.which == naiveName && w == create:
+		name, _ := person(0)
+		return load{method: http.MethodPost, contentType: "application/json", targets: []string{"/users"},
+			body: fmt.Sprintf(`{"name":%q,"email":"person-{n}@example.com"}`, name)}, true
+	case s.which == bareName && (w == getEventual || w == getStrong || w == getLinearizable):
+		return load{method: http.MethodGet, targets: []string{"/users/1"}}, true
+	case s.which == bareName && w == listEventual:
+		return load{method: http.MethodGet, targets: []string{"/users"}}, true
+	}
+	return load{}, false
+}
+
+// serve is what the process of a limits subject runs: its address, and its file.
+func serve(ctx context.Context, args []string) error {
+	if len(args) != 2 {
+		return errors.New("serve needs an address and a file")
+	}
+	db, err := openNaive(ctx, args[1])
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	name, email := person(1)
+	entity := fmt.Sprintf(`{"id":"0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d","version":1,"created_at":"2026-11-22T12:00:00.000Z","updated_at":"2026-11-22T12:00:00.000Z","name":%q,"email":%q}`, name, email)
+	list := "[" + strings.TrimSuffix(strings.Repeat(entity+",", 20), ",") + "]"
+	answer := func(body string) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			h := c.Response().Header()
+			h["Etag"], h["Last-Modified"], h["Clusterlite-Position"] = []string{`"1"`}, []string{"Sun, 22 Nov 2026 12:00:00 GMT"}, []string{"10000"}
+			return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, []byte(body))
+		}
+	}
+	e.GET("/users/:id", answer(entity))
+	e.GET("/users", answer(list))
+	e.POST("/users", db.create)
+	stopped := context.AfterFunc(ctx, func() { _ = e.Close() })
+	defer stopped()
+	if err := e.Start(args[0]); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+type naive struct {
+	*sql.DB
+	insert *sql.Stmt
+}
+
+func openNaive(ctx context.Context, path string) (*naive, error) {
+	db, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=30000")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL COLLATE NOCASE UNIQUE)`); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	insert, err := db.PrepareContext(ctx, `INSERT INTO users (created_at, name, email) VALUES (?, ?, ?)`)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &naive{db, insert}, nil
+}
+
+func (db *naive) create(c echo.Context) error {
+	var body struct{ Name, Email string }
+	if err := c.Bind(&body); err != nil {
+		return err
+	}
+	done, err := db.insert.ExecContext(context.Background(), time.Now().UTC().Format(time.RFC3339), body.Name, body.Email)
+	if err != nil {
+		return echo.NewHTTPError(http.StatusConflict, err.Error())
+	}
+	id, err := done.LastInsertId()
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, map[string]any{"id": id, "name": body.Name, "email": body.Email})
+}

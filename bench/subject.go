@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// A subject is a store that is measured.
+type subject interface {
+	// name is how the report calls it.
+	name() string
+	// start starts it with an empty store in dir. It ends with the process that is
+	// returned.
+	start(ctx context.Context, dir string) (*process, error)
+	// fill creates so many entities.
+	fill(ctx context.Context, entities int) error
+	// load gives the requests of a case; ok is false if the subject has nothing like it.
+	load(c workload) (l load, ok bool)
+}
+
+// A process is a subject that runs.
+type process struct {
+	cmd    *exec.Cmd
+	output string // the file with what it wrote
+	ended  chan error
+}
+
+// launch starts a program with its output in dir, and waits until url answers with any
+// status below 500.
+func launch(ctx context.Context, dir, url string, env []string, program string, args ...string) (*process, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	output, err := os.Create(filepath.Join(dir, "output"))
+	if err != nil {
+		return nil, err
+	}
+	defer output.Close() // the child has its own
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = output, output, dir
+	cmd.Env = append(os.Environ(), env...)
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	p := &process{cmd: cmd, output: output.Name(), ended: make(chan error, 1)}
+	go func() { p.ended <- cmd.Wait() }()
+	if err := p.await(ctx, url); err != nil {
+		p.stop()
+		said, _ := os.ReadFile(p.output)
+		return nil, fmt.Errorf("start %s: %w\n%s", program, err, said)
+	}
+	return p, nil
+}
+
+func (p *process) await(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		status, _, err := send(ctx, http.MethodGet, url, "", nil)
+		if err == nil && status < 500 {
+			return nil
+		}
+		select {
+		case err := <-p.ended:
+			p.ended <- err
+			return fmt.Errorf("it ended: %w", err)
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// stop ends the process and waits for it, by force after ten seconds.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case err := <-p.ended:
+		p.ended <- err
+	case <-time.After(10 * time.Second):
+		_ = p.cmd.Process.Kill()
+		p.ended <- <-p.ended
+	}
+}
+
+// freeAddr is an address on loopback that nothing listens on.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// send sends one request and reads its answer.
+func send(ctx context.Context, method, url, contentType string, body []byte, header ...string) (int, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// sendJSON sends a request that must succeed, and reads the answer into a value unless
+// that is nil.
+func sendJSON(ctx context.Context, method, url, contentType string, body []byte, into any, header ...string) error {
+	status, answer, err := send(ctx, method, url, contentType, body, header...)
+	if err != nil {
+		return err
+	}
+	if status < 200 || status > 299 {
+		return fmt.Errorf("%s %s: status %d: %s", method, url, status, answer)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// person is the entity that all subjects store: about 170 bytes, with a unique address.
+func person(n int) (name, email string) {
+	return fmt.Sprintf("Person %08d, with a name that is long enough to make a document of one hundred and seventy bytes, as many are", n),
+		fmt.Sprintf("person-%08d@example.com", n)
+}
