@@ -82,7 +82,7 @@ func (b *execution) decide(ctx context.Context, which []int) (refused, appendabl
 			o.Result, o.Err = r, err
 			continue
 		}
-		event, before, refusal, err := b.x.decide(b.commands[i])
+		event, before, refusal, err := b.x.decide(ctx, b.commands[i])
 		switch {
 		case err != nil:
 			o.Err = err

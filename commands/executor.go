@@ -90,7 +90,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		if r, done, err := x.replay(ctx, c); done || err != nil {
 			return r, err
 		}
-		event, before, refusal, err := x.decide(c)
+		event, before, refusal, err := x.decide(ctx, c)
 		if err != nil {
 			return Result{}, err
 		}
@@ -136,12 +136,12 @@ func (x *Executor) refuse(ctx context.Context, c Command, refusal error) (Result
 }
 
 // decide decides on the write model as it is, holders of unique values included.
-func (x *Executor) decide(c Command) (event events.Event, before events.Entity, refusal *Refusal, err error) {
+func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before events.Entity, refusal *Refusal, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return event, before, nil, fmt.Errorf("make an event's id: %w", err)
 	}
-	state, err := x.state(c)
+	state, err := x.state(ctx, c)
 	if err != nil {
 		return event, before, nil, err
 	}
@@ -150,7 +150,7 @@ func (x *Executor) decide(c Command) (event events.Event, before events.Entity, 
 		return event, before, refusal, nil
 	}
 	for _, claim := range event.Claims {
-		holder, err := x.Model.Holder(event.Collection, claim)
+		holder, err := x.Model.Holder(ctx, event.Collection, claim)
 		if err != nil {
 			return event, before, nil, err
 		}
@@ -168,11 +168,11 @@ func (x *Executor) now() time.Time {
 	return time.Now()
 }
 
-func (x *Executor) state(c Command) (State, error) {
+func (x *Executor) state(ctx context.Context, c Command) (State, error) {
 	if c.Action == Create {
 		return State{}, nil // its id is new
 	}
-	e, found, _, err := x.Model.Entity(c.Collection.Name(), c.ID)
+	e, found, _, err := x.Model.Entity(ctx, c.Collection.Name(), c.ID)
 	if err != nil || !found || e.Deleted {
 		return State{}, err
 	}

@@ -70,14 +70,14 @@ func (x *Executor) replayAnother(ctx context.Context, c Command) (Result, error)
 // alone: if our clock says that the key has left the window, a barrier is appended, whose
 // timestamp tells.
 func (x *Executor) keyUse(ctx context.Context, key string) (use projections.KeyUse, used bool, err error) {
-	use, used, err = x.Model.KeyUse(key)
+	use, used, err = x.Model.KeyUse(ctx, key)
 	if err != nil || !used || x.now().Sub(use.At) < events.IdempotencyWindow {
 		return use, used, err
 	}
 	if err := x.freshen(ctx, api.Linearizable); err != nil {
 		return use, false, err
 	}
-	return x.Model.KeyUse(key)
+	return x.Model.KeyUse(ctx, key)
 }
 
 // keysInFlight are the idempotency keys of the commands that are being executed. What

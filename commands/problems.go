@@ -32,6 +32,8 @@ func toProblem(err error) error {
 		return problem.Overloaded.Because(err, "Others change the resource too often.")
 	case errors.As(err, &stopped):
 		return problem.NotReady.Because(err, "This node has stopped following the log. Another may take the write.")
+	case errors.Is(err, projections.ErrOverloaded):
+		return problem.Overloaded.Because(err, "The write model could not be read in time because too many reads are running. Nothing was done; try again.")
 	case errors.Is(err, context.Canceled):
 		return problem.NotReady.Because(err, "The request was given up.")
 	default:

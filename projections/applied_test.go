@@ -70,7 +70,7 @@ func TestSizes(t *testing.T) {
 	r := newRig(t)
 	n := r.node(t.TempDir(), 0)
 	n.at(r.append(user(uuid.NewString(), "A", "")))
-	s, err := n.Sizes()
+	s, err := n.Sizes(deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (s *Snapshot) counting(ctx context.Context, kept map[string]Summary, progre
 	}
 	const every = 1 << 14
 	var done, all int64
-	if err := s.tx.GetContext(ctx, &all, `SELECT count(*) FROM _tombstones`); err != nil {
+	if err := s.reader.GetContext(ctx, &all, `SELECT count(*) FROM _tombstones`); err != nil {
 		return nil, fmt.Errorf("count the rows: %w", err)
 	}
 	for _, summary := range kept {
@@ -92,7 +92,7 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count func() er
 	if err != nil {
 		return a, err
 	}
-	rows, err := s.tx.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?`, collection)
+	rows, err := s.reader.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?`, collection)
 	if err != nil {
 		return a, fmt.Errorf("read the claims of %s: %w", collection, err)
 	}

@@ -138,8 +138,7 @@ func (w *writer) built() Built {
 
 // detach makes an ordinary file of the generation: one, without a log beside it.
 func (g *generation) detach() error {
-	err := errors.Join(g.reads.close(), g.db.export.Close(), g.db.reader.Close())
-	if err != nil {
+	if err := g.db.closeReaders(); err != nil {
 		return err
 	}
 	var mode string

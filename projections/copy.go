@@ -20,54 +20,35 @@ const copyPages = 4096
 
 // Copy writes the read model, as it is at one position, into an ordinary SQLite file that
 // no process holds open, while the projection goes on. It replaces a file that is there.
-// The file is not synced: one that is to outlast a power cut the caller has to sync.
-// It returns [ErrBusy] if too many reads that last are running. If there is an error
-// nothing is left.
+// The file is not synced: if it has to survive a power cut, the caller syncs it.
+// It returns [ErrBusy] if too many long reads are running. If there is an error, it leaves
+// no file.
 func (p *Projection) Copy(ctx context.Context, path string) (copied Built, err error) {
-	select {
-	case p.exporting <- struct{}{}:
-		defer func() { <-p.exporting }()
-	default:
-		return Built{}, ErrBusy
+	// In one transaction: a backup that runs over several begins again with each batch.
+	s, err := p.LongSnapshot(ctx)
+	if err != nil {
+		return Built{}, err
 	}
-	g := p.hold()
-	defer g.release()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, removeDatabase(path))
 		}
 	}()
-	if err := removeDatabase(path); err != nil {
-		return Built{}, err
-	}
-	if err := g.db.copyTo(ctx, path); err != nil {
-		return Built{}, fmt.Errorf("copy %s: %w", g.db.path, err)
+	if err := errors.Join(removeDatabase(path), s.copyTo(ctx, path), s.Close()); err != nil {
+		return Built{}, fmt.Errorf("copy the read model to %s: %w", path, err)
 	}
 	return Inspect(ctx, path)
 }
 
-// copyTo copies the file's pages, of one state, by SQLite's online backup.
-func (db *database) copyTo(ctx context.Context, path string) error {
-	source, err := db.export.Connx(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = source.Close() }() // it was only read
-	// In one transaction: a backup that runs over several begins again with each batch.
-	if _, err := source.ExecContext(ctx, `BEGIN`); err != nil {
-		return err
-	}
-	defer func() { _, _ = source.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`) }()
-	if _, err := source.ExecContext(ctx, `SELECT position FROM _checkpoint`); err != nil {
-		return err
-	}
+// copyTo copies the snapshot's pages by SQLite's online backup.
+func (s *Snapshot) copyTo(ctx context.Context, path string) error {
 	// Without a copy to go back to and without waiting for the disk: what is not whole is
 	// removed, and a node that joins waits for this.
 	target, err := connect(ctx, path, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}})
 	if err != nil {
 		return err
 	}
-	return errors.Join(backup(ctx, source, target), target.Close())
+	return errors.Join(backup(ctx, s.reader.Conn, target), target.Close())
 }
 
 func backup(ctx context.Context, source *sqlx.Conn, target *sqlx.DB) error {

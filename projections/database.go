@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
-	"runtime"
 
 	"github.com/jmoiron/sqlx"
 	_ "github.com/mattn/go-sqlite3" // the driver
@@ -20,21 +19,23 @@ import (
 type database struct {
 	path   string
 	writer *sqlx.DB
-	reader *sqlx.DB
-	// export is for reads that last: they must not take the connections of the others.
-	export *sqlx.DB
+	// points are for reads of single rows, lists for pages, exports for long reads. A slow
+	// read of one kind leaves the connections of the others alone.
+	points, lists, exports *readers
 }
 
-// exports is how many reads that last there can be at a time. Each keeps the WAL from
-// being cut while it runs.
-const exports = 4
-
-// openDatabase opens the file, or makes it, and brings its tables to what is declared;
-// what that takes, if it lasts, goes to the logger.
+// openDatabase opens or creates the file and brings its tables to what is declared. It
+// logs changes of tables that take long.
 func openDatabase(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*database, error) {
 	db := &database{path: path}
-	var err error
-	if db.writer, err = connect(ctx, path, 1, url.Values{
+	if err := db.open(ctx, declared, logger); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+func (db *database) open(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
+	if db.writer, err = connect(ctx, db.path, 1, url.Values{
 		"_journal_mode": {"WAL"},
 		// A commit need not reach the disk: after a power cut the file is some earlier
 		// state of itself, and the log has the rest.
@@ -42,21 +43,19 @@ func openDatabase(ctx context.Context, path string, declared *collections.Set, l
 		"_txlock":      {"immediate"},
 		"_cache_size":  {"-65536"},
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := db.prepare(ctx, declared, logger); err != nil {
-		return nil, errors.Join(err, db.close())
+		return err
 	}
-	if db.reader, err = connect(ctx, path, max(8, 2*runtime.NumCPU()), url.Values{
-		"_query_only": {"true"},
-		"_cache_size": {"-16384"},
-	}); err != nil {
-		return nil, errors.Join(err, db.close())
+	if db.points, err = openReaders(ctx, db.path, pointReaders, 8<<10); err != nil {
+		return err
 	}
-	if db.export, err = connect(ctx, path, exports, url.Values{"_query_only": {"true"}, "_cache_size": {"-2048"}}); err != nil {
-		return nil, errors.Join(err, db.close())
+	if db.lists, err = openReaders(ctx, db.path, listReaders, 16<<10); err != nil {
+		return err
 	}
-	return db, nil
+	db.exports, err = openReaders(ctx, db.path, exports, 2<<10)
+	return err
 }
 
 // connect opens a pool. Settings belong in the DSN: a PRAGMA on the pool would reach
@@ -112,10 +111,19 @@ func otherSchema(path string, version int) error {
 }
 
 func (db *database) close() error {
+	err := db.closeReaders()
+	if db.writer != nil { // the last to close checkpoints the WAL
+		err = errors.Join(err, db.writer.Close())
+	}
+	return err
+}
+
+// closeReaders leaves the connection that writes alone.
+func (db *database) closeReaders() error {
 	var errs []error
-	for _, pool := range []*sqlx.DB{db.export, db.reader, db.writer} { // the last to close tidies the WAL
-		if pool != nil {
-			errs = append(errs, pool.Close())
+	for _, r := range []*readers{db.exports, db.lists, db.points} {
+		if r != nil {
+			errs = append(errs, r.close())
 		}
 	}
 	return errors.Join(errs...)

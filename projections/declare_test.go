@@ -53,7 +53,7 @@ func drawProperties(t *rapid.T) string {
 func (f *file) shape() []string {
 	f.t.Helper()
 	var shape []string
-	if err := f.db.reader.Select(&shape, `
+	if err := f.db.lists.pool.Select(&shape, `
 		SELECT name || ' ' || type || ' ' || hidden FROM pragma_table_xinfo('products')
 		UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'products' AND sql IS NOT NULL
 		ORDER BY 1`); err != nil {
@@ -107,7 +107,7 @@ func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 
 func columnOf(t testing.TB, f *file, c Column) (values []string) {
 	t.Helper()
-	if err := f.db.reader.Select(&values, `SELECT coalesce(`+quote(c.Name())+`, 'NULL') FROM products ORDER BY id`); err != nil {
+	if err := f.db.lists.pool.Select(&values, `SELECT coalesce(`+quote(c.Name())+`, 'NULL') FROM products ORDER BY id`); err != nil {
 		t.Fatal(err)
 	}
 	return values

@@ -13,13 +13,13 @@ import (
 // ctx.
 func (s *Snapshot) Entities(ctx context.Context, collection, after string, each func(events.Entity) error) error {
 	var there bool
-	if err := s.tx.GetContext(ctx, &there, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, collection); err != nil {
+	if err := s.reader.GetContext(ctx, &there, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, collection); err != nil {
 		return fmt.Errorf("find the table of %s: %w", collection, err)
 	}
 	if !there {
 		return nil // the log has not named it yet
 	}
-	rows, err := s.tx.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims FROM `+quote(collection)+` WHERE id > ? ORDER BY id`, after)
+	rows, err := s.reader.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims FROM `+quote(collection)+` WHERE id > ? ORDER BY id`, after)
 	if err != nil {
 		return fmt.Errorf("read the entities of %s: %w", collection, err)
 	}

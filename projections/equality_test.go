@@ -118,12 +118,12 @@ func (f *file) forget() {
 func (f *file) dump() map[string][]string {
 	f.t.Helper()
 	var names []string
-	if err := f.db.reader.Select(&names, `SELECT name FROM sqlite_schema WHERE type = 'table'`); err != nil {
+	if err := f.db.lists.pool.Select(&names, `SELECT name FROM sqlite_schema WHERE type = 'table'`); err != nil {
 		f.t.Fatal(err)
 	}
 	all := map[string][]string{}
 	for _, name := range names {
-		rows, err := f.db.reader.Queryx(`SELECT * FROM ` + quote(name))
+		rows, err := f.db.lists.pool.Queryx(`SELECT * FROM ` + quote(name))
 		if err != nil {
 			f.t.Fatal(err)
 		}

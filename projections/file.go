@@ -24,7 +24,12 @@ func SnapshotFile(ctx context.Context, path string) (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	s, err := begin(ctx, db, &Snapshot{prepare: prepareOnce, release: func() { _ = db.Close() }})
+	all := newReaders(db, 1)
+	r, err := all.acquire(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	s, err := begin(r, func() { _ = all.close() })
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

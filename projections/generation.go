@@ -15,7 +15,6 @@ import (
 type generation struct {
 	db     *database
 	writer *writer // used by the holder of Projection.applying alone
-	reads  reads
 
 	// holds counts the reads under way, and one for the projection while it serves.
 	// Once it is 0 it stays so.
@@ -36,7 +35,7 @@ func openGeneration(ctx context.Context, path string, declared *collections.Set,
 }
 
 func newGeneration(db *database, w *writer) *generation {
-	g := &generation{db: db, writer: w, reads: reads{db: db}, free: make(chan struct{})}
+	g := &generation{db: db, writer: w, free: make(chan struct{})}
 	g.holds.Store(1)
 	return g
 }
@@ -61,7 +60,7 @@ func (g *generation) release() {
 }
 
 func (g *generation) close() error {
-	return errors.Join(g.reads.close(), g.writer.close(), g.db.close())
+	return errors.Join(g.writer.close(), g.db.close())
 }
 
 // hold gives the generation that serves, held for a read.

@@ -208,7 +208,7 @@ func idOf(t testing.TB, rendered []byte) string {
 
 // onFile gives a projection over a file that is written without a broker.
 func onFile(f *file) *Projection {
-	p := &Projection{exporting: make(chan struct{}, exports)}
+	p := &Projection{}
 	p.serving.Store(newGeneration(f.db, f.w))
 	return p
 }
@@ -262,7 +262,7 @@ func (f *file) found(q Query, way route) []string {
 	f.t.Helper()
 	ids := []string{}
 	for _, part := range q.selects("products", way) {
-		rows, err := f.db.reader.Query(`SELECT id FROM (`+part.text+`)`, part.args...)
+		rows, err := f.db.lists.pool.Query(`SELECT id FROM (`+part.text+`)`, part.args...)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -285,7 +285,6 @@ func TestListsAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f, c := newProducts(t)
 		p := onFile(f)
-		defer func() { _ = p.serving.Load().reads.close() }()
 		all := drawProducts(rt)
 		for _, one := range all {
 			f.applyAll(t, created(t, one))
@@ -336,7 +335,6 @@ func TestPagesUnderWrites(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f, c := newProducts(t)
 		p := onFile(f)
-		defer func() { _ = p.serving.Load().reads.close() }()
 		versions := map[string]int64{}
 		all := drawProducts(rt)
 		for _, one := range all {
@@ -426,7 +424,6 @@ func TestExportsAreBounded(t *testing.T) {
 func BenchmarkListPage(b *testing.B) {
 	f, c := newProducts(b)
 	p := onFile(f)
-	defer func() { _ = p.serving.Load().reads.close() }()
 	for i := range 20_000 {
 		f.applyAll(b, created(b, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"name": fmt.Sprint("n", i%100), "price": float64(i % 1000)}}))
 	}

@@ -52,8 +52,6 @@ type Projection struct {
 	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
 	// run.
 	hadCaughtUp atomic.Bool
-	// exporting holds a token for each long snapshot.
-	exporting chan struct{}
 
 	mu        sync.Mutex
 	digests   map[string]Summary
@@ -73,7 +71,7 @@ type Projection struct {
 func Open(ctx context.Context, options Options) (*Projection, error) {
 	p := &Projection{
 		options: options.withDefaults(), folder: folder{options.Dir},
-		exporting: make(chan struct{}, exports), closing: make(chan struct{}),
+		closing: make(chan struct{}),
 	}
 	path, err := p.folder.open()
 	if err != nil {

@@ -168,19 +168,19 @@ func TestEntitiesFollowTheLog(t *testing.T) {
 	p := r.append(first, then(first, events.Updated, 2), user(bob, "Bob", claim), then(first, events.Deleted, 3), user(bob, "Bob", claim))
 	n := r.node(t.TempDir(), 0).at(p)
 
-	e, found, at, err := n.Entity("users", ada)
+	e, found, at, err := n.Entity(deadline(t), "users", ada)
 	if err != nil || !found || !e.Deleted || e.Version != 3 || at != p {
 		t.Errorf("Ada is %+v, %v, %d, %v", e, found, at, err)
 	}
-	e, found, _, err = n.Entity("users", bob)
+	e, found, _, err = n.Entity(deadline(t), "users", bob)
 	want := `{"id":"` + bob + `","version":1,"created_at":"2026-11-22T12:00:00.000Z","updated_at":"2026-11-22T12:00:00.000Z","name":"Bob","email":"e"}`
 	if err != nil || !found || e.Deleted || string(e.Rendered) != want {
 		t.Errorf("Bob is %+v, %v, %v", e, found, err)
 	}
-	if holder, err := n.Holder("users", claim); err != nil || holder != bob {
+	if holder, err := n.Holder(deadline(t), "users", claim); err != nil || holder != bob {
 		t.Errorf("the claim is held by %s, %v", holder, err)
 	}
-	if _, found, _, err := n.Entity("users", uuid.NewString()); found || err != nil {
+	if _, found, _, err := n.Entity(deadline(t), "users", uuid.NewString()); found || err != nil {
 		t.Errorf("a stranger is there: %v, %v", found, err)
 	}
 	voids, err := n.Voids(deadline(t), 10)

@@ -6,70 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// reads holds the statements that read, prepared once.
-type reads struct {
-	db         *database
-	statements sync.Map // query text → *sqlx.Stmt
-	kept       atomic.Int64
-}
-
-func (r *reads) prepare(query string) (*sqlx.Stmt, error) {
-	if s, ok := r.statements.Load(query); ok {
-		return s.(*sqlx.Stmt), nil
-	}
-	s, err := r.db.reader.Preparex(query)
+// read runs a read of single rows on one connection. ctx bounds the wait for the
+// connection. The statements themselves take microseconds, so do runs them without a
+// context that can end: such a context costs the driver a callback for each statement.
+func (p *Projection) read(ctx context.Context, do func(*reader) error) error {
+	g := p.hold()
+	defer g.release()
+	r, err := g.db.points.acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("prepare %s: %w", query, err)
+		return err
 	}
-	if other, raced := r.statements.LoadOrStore(query, s); raced {
-		_ = s.Close() // one is enough
-		return other.(*sqlx.Stmt), nil
-	}
-	return s, nil
-}
-
-// keptStatements bounds the statements that lists leave behind: filters and sorts can be
-// combined without end.
-const keptStatements = 256
-
-// prepareFor gives a statement within a transaction of the reader pool, kept for the
-// next one if there is room. done must be called.
-func (r *reads) prepareFor(ctx context.Context, tx *sqlx.Tx, query string) (s *sqlx.Stmt, done func(), err error) {
-	_, kept := r.statements.Load(query)
-	if !kept && r.kept.Add(1) > keptStatements {
-		r.kept.Add(-1)
-		return prepareOnce(ctx, tx, query)
-	}
-	if s, err = r.prepare(query); err != nil {
-		return nil, nil, err
-	}
-	s = tx.StmtxContext(ctx, s)
-	return s, func() { _ = s.Close() }, nil
-}
-
-// prepareOnce gives a statement for this transaction alone.
-func prepareOnce(ctx context.Context, tx *sqlx.Tx, query string) (s *sqlx.Stmt, done func(), err error) {
-	if s, err = tx.PreparexContext(ctx, query); err != nil {
-		return nil, nil, fmt.Errorf("prepare %s: %w", query, err)
-	}
-	return s, func() { _ = s.Close() }, nil
-}
-
-func (r *reads) close() error {
-	var errs []error
-	r.statements.Range(func(_, s any) bool {
-		errs = append(errs, s.(*sqlx.Stmt).Close())
-		return true
-	})
-	return errors.Join(errs...)
+	defer r.release()
+	return do(r)
 }
 
 // An Entity is one entity as it is stored.
@@ -85,55 +38,59 @@ type Entity struct {
 	Rendered []byte
 }
 
-// Entity reads one entity of a declared collection, with the position that the answer
-// holds for; both come from one snapshot. found is false for one that never was; for
-// one that was deleted, Entity.Deleted is true.
-func (p *Projection) Entity(collection, id string) (e Entity, found bool, at events.Position, err error) {
+// Entity reads one entity of a declared collection, and the position that the answer
+// holds for; both come from one snapshot. found is false for an entity that never existed;
+// for a deleted one, Entity.Deleted is true. It returns [ErrOverloaded] if no connection
+// became free in time, and ctx.Err() if ctx ended before that.
+func (p *Projection) Entity(ctx context.Context, collection, id string) (e Entity, found bool, at events.Position, err error) {
 	query := entityQuery(collection)
-	g := p.hold()
-	defer g.release()
-	s, err := g.reads.prepare(query)
+	var state rowState
+	err = p.read(ctx, func(r *reader) error {
+		row := r.QueryRowContext(context.Background(), query, id)
+		return row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered)
+	})
 	if err != nil {
-		return e, false, 0, err
+		return Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
 	}
-	var version, deleted sql.NullInt64
-	var created, updated sql.NullString
-	// Without a context that can end: in the mattn driver such a one costs a goroutine
-	// for each query, and this one takes microseconds.
-	row := s.QueryRowContext(context.Background(), id)
-	if err := row.Scan(&at, &version, &created, &updated, &e.Rendered, &deleted); err != nil {
-		return e, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
-	}
-	e.ID, e.Version, e.Deleted = id, version.Int64, deleted.Int64 == 1
-	e.CreatedAt, e.UpdatedAt = created.String, updated.String
-	return e, version.Valid, at, nil
+	e.ID, e.Deleted = id, state == rowDeleted
+	return e, state != rowMissing, at, nil
 }
+
+// A rowState tells what the row that an entity's read gives stands for.
+type rowState int
+
+const (
+	rowLiving rowState = iota
+	rowDeleted
+	rowMissing
+)
 
 var entityQueries sync.Map // collection → query text
 
-// entityQuery is made once for each collection, since reads of one entity are the most
-// frequent of all.
+// entityQuery builds the text once for each collection, since reads of one entity are the
+// most frequent of all. Only the first row of the result counts: SQLite runs the parts of
+// a UNION ALL one after the other, so the row of a living entity comes before that of a
+// deleted one, and the row that stands for neither comes last. An outer join would say the
+// same in one part, but SQLite plans such a join again for each value of its parameter.
 func entityQuery(collection string) string {
 	if q, ok := entityQueries.Load(collection); ok {
 		return q.(string)
 	}
-	q := `SELECT c.position, coalesce(e.version, t.version), coalesce(e.created_at, t.created_at), coalesce(e.updated_at, t.updated_at), e.doc, t.version IS NOT NULL
-		FROM _checkpoint c
-		LEFT JOIN ` + quote(collection) + ` e ON e.id = ?1
-		LEFT JOIN _tombstones t ON e.id IS NULL AND t.collection = '` + collection + `' AND t.id = ?1`
+	const position = `(SELECT position FROM _checkpoint)`
+	q := `SELECT ` + position + `, 0, version, created_at, updated_at, doc FROM ` + quote(collection) + ` WHERE id = ?1
+		UNION ALL SELECT ` + position + `, 1, version, created_at, updated_at, NULL FROM _tombstones WHERE collection = '` + collection + `' AND id = ?1
+		UNION ALL SELECT ` + position + `, 2, 0, '', '', NULL`
 	entityQueries.Store(collection, q)
 	return q
 }
 
-// Holder gives the living entity that holds a claim, or an empty string.
-func (p *Projection) Holder(collection, claim string) (id string, err error) {
-	g := p.hold()
-	defer g.release()
-	s, err := g.reads.prepare(`SELECT id FROM _claims WHERE collection = ? AND claim = ?`)
-	if err != nil {
-		return "", err
-	}
-	err = s.QueryRowContext(context.Background(), collection, claim).Scan(&id)
+// Holder gives the living entity that holds a claim, or an empty string. It returns
+// [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
+// that.
+func (p *Projection) Holder(ctx context.Context, collection, claim string) (id string, err error) {
+	err = p.read(ctx, func(r *reader) error {
+		return r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, claim).Scan(&id)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
@@ -157,21 +114,20 @@ type KeyUse struct {
 	Rendered []byte
 }
 
-// KeyUse finds the use of an idempotency key within the window.
-func (p *Projection) KeyUse(key string) (use KeyUse, used bool, err error) {
-	g := p.hold()
-	defer g.release()
-	s, err := g.reads.prepare(`SELECT position, at, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`)
-	if err != nil {
-		return use, false, err
-	}
+// KeyUse finds the use of an idempotency key within the window. It returns
+// [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
+// that.
+func (p *Projection) KeyUse(ctx context.Context, key string) (use KeyUse, used bool, err error) {
 	var at int64
-	err = s.QueryRowContext(context.Background(), key).Scan(&use.Position, &at, &use.RequestHash, &use.Collection, &use.ID, &use.Version, &use.Kind, &use.Rendered)
+	err = p.read(ctx, func(r *reader) error {
+		row := r.QueryRowContext(context.Background(), `SELECT position, at, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`, key)
+		return row.Scan(&use.Position, &at, &use.RequestHash, &use.Collection, &use.ID, &use.Version, &use.Kind, &use.Rendered)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return use, false, nil
+		return KeyUse{}, false, nil
 	}
 	if err != nil {
-		return use, false, fmt.Errorf("read an idempotency key: %w", err)
+		return KeyUse{}, false, fmt.Errorf("read an idempotency key: %w", err)
 	}
 	use.At = time.UnixMilli(at)
 	return use, true, nil
@@ -192,9 +148,9 @@ type VoidRecord struct {
 // Voids lists the newest void records, newest first, at most limit.
 func (p *Projection) Voids(ctx context.Context, limit int) ([]VoidRecord, error) {
 	voids := []VoidRecord{}
-	g := p.hold()
-	defer g.release()
-	err := g.db.reader.SelectContext(ctx, &voids, `SELECT * FROM _voids ORDER BY offset DESC LIMIT ?`, limit)
+	err := p.read(ctx, func(r *reader) error {
+		return r.SelectContext(ctx, &voids, `SELECT * FROM _voids ORDER BY offset DESC LIMIT ?`, limit)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list void records: %w", err)
 	}
@@ -207,9 +163,10 @@ func (p *Projection) VoidCounts(ctx context.Context) (map[events.Reason]int64, e
 		Reason events.Reason `db:"reason"`
 		Count  int64         `db:"count"`
 	}
-	g := p.hold()
-	defer g.release()
-	if err := g.db.reader.SelectContext(ctx, &rows, `SELECT reason, count FROM _void_counts`); err != nil {
+	err := p.read(ctx, func(r *reader) error {
+		return r.SelectContext(ctx, &rows, `SELECT reason, count FROM _void_counts`)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("count void records: %w", err)
 	}
 	counts := map[events.Reason]int64{}

@@ -10,7 +10,8 @@ import (
 )
 
 // Ready tells whether the projection has caught up with the log since Run started, is
-// not stopped, and has not been behind for longer than maxLag. The error says why not.
+// not stopped, has not been behind for longer than maxLag, and can be read. The error says
+// why not.
 // A broker that is away does not make it unready: it serves on from what it has.
 func (p *Projection) Ready(maxLag time.Duration) error {
 	p.mu.Lock()
@@ -21,6 +22,9 @@ func (p *Projection) Ready(maxLag time.Duration) error {
 		return refused
 	case failing != nil && !errors.Is(failing, eventlog.ErrUnreachable):
 		return fmt.Errorf("can't apply the log: %w", failing)
+	}
+	if err := p.stuck(); err != nil {
+		return err
 	}
 	return p.progress.ready(maxLag)
 }

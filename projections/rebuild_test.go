@@ -136,13 +136,13 @@ func TestARebuildRepairsRowsChangedBehindItsBack(t *testing.T) {
 	id := uuid.NewString()
 	n := r.node(t.TempDir(), 0).at(r.append(user(id, "Ada", "")))
 	tamper(t, n.dir, `UPDATE users SET doc = json_set(doc, '$.name', 'Eve')`)
-	if e, _, _, err := n.Entity("users", id); err != nil || !strings.Contains(string(e.Rendered), "Eve") {
+	if e, _, _, err := n.Entity(deadline(t), "users", id); err != nil || !strings.Contains(string(e.Rendered), "Eve") {
 		t.Fatalf("the test is no good: %s, %v", e.Rendered, err)
 	}
 	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone {
 		t.Errorf("it ended with %+v", s)
 	}
-	if e, _, _, err := n.Entity("users", id); err != nil || !strings.Contains(string(e.Rendered), "Ada") {
+	if e, _, _, err := n.Entity(deadline(t), "users", id); err != nil || !strings.Contains(string(e.Rendered), "Ada") {
 		t.Errorf("there is %s, %v", e.Rendered, err)
 	}
 }

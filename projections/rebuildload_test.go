@@ -106,7 +106,7 @@ func (l *load) readEntities(ctx context.Context) {
 	last := events.Position(0)
 	for i := 0; ctx.Err() == nil; i++ {
 		began := time.Now()
-		_, found, at, err := l.n.Entity("users", l.ids[i%len(l.ids)])
+		_, found, at, err := l.n.Entity(context.Background(), "users", l.ids[i%len(l.ids)])
 		l.note(began)
 		if err != nil || !found || at < last {
 			l.t.Errorf("a read at %d after one at %d: found %v, %v", at, last, found, err)
@@ -152,7 +152,7 @@ func (l *load) writeAndRead(ctx context.Context) {
 			l.t.Error(err)
 			return
 		}
-		got, _, at, err := l.n.Entity("users", e.EntityID)
+		got, _, at, err := l.n.Entity(context.Background(), "users", e.EntityID)
 		l.note(began)
 		if err != nil || got.Version != version || at < p {
 			l.t.Errorf("wrote version %d at %d, read %d at %d, %v", version, p, got.Version, at, err)

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 
@@ -49,7 +50,11 @@ func (r *Replica) Advance(ctx context.Context, to events.Position, progress func
 
 // Snapshot opens a snapshot at the replica's position.
 func (r *Replica) Snapshot(ctx context.Context) (*Snapshot, error) {
-	return begin(ctx, r.builder.db.export, &Snapshot{prepare: prepareOnce, release: func() {}})
+	reader, err := r.builder.db.exports.acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("begin a snapshot: %w", err)
+	}
+	return begin(reader, func() {})
 }
 
 // Close closes the file.

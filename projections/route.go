@@ -19,13 +19,7 @@ func (s *Snapshot) route(ctx context.Context, collection string, q Query) (route
 		var n int
 		in := conditions(filters)
 		text := `SELECT count(*) FROM (SELECT 1 FROM ` + quote(collection) + ` WHERE ` + in.text + ` LIMIT ?)`
-		prepared, done, err := s.prepare(ctx, s.tx, text)
-		if err != nil {
-			return inOrder, err
-		}
-		err = prepared.GetContext(ctx, &n, append(in.args, narrow+1)...)
-		done()
-		if err != nil {
+		if err := s.reader.GetContext(ctx, &n, text, append(in.args, narrow+1)...); err != nil {
 			return inOrder, err
 		}
 		if n <= narrow {

@@ -26,12 +26,12 @@ type Row struct {
 
 // Collections lists, in order, the collections of which anything is stored.
 func (s *Snapshot) Collections(ctx context.Context) ([]string, error) {
-	names, err := tables(ctx, s.tx)
+	names, err := tables(ctx, s.reader)
 	if err != nil {
 		return nil, fmt.Errorf("list the collections: %w", err)
 	}
 	var more []string
-	if err := s.tx.SelectContext(ctx, &more, `SELECT DISTINCT collection FROM _tombstones UNION SELECT collection FROM _digests`); err != nil {
+	if err := s.reader.SelectContext(ctx, &more, `SELECT DISTINCT collection FROM _tombstones UNION SELECT collection FROM _digests`); err != nil {
 		return nil, fmt.Errorf("list the collections: %w", err)
 	}
 	names = append(names, more...)
@@ -49,12 +49,12 @@ func (s *Snapshot) Rows(ctx context.Context, collection string, each func(Row) e
 		}
 	}()
 	query := `SELECT id, version, created_at, updated_at, '' AS doc, '' AS claims, 1 AS deleted FROM _tombstones WHERE collection = ?`
-	if known, err := tables(ctx, s.tx); err != nil {
+	if known, err := tables(ctx, s.reader); err != nil {
 		return err
 	} else if slices.Contains(known, collection) {
 		query = `SELECT id, version, created_at, updated_at, doc, _claims AS claims, 0 AS deleted FROM ` + quote(collection) + ` UNION ALL ` + query
 	}
-	rows, err := s.tx.QueryContext(ctx, query+` ORDER BY id`, collection)
+	rows, err := s.reader.QueryContext(ctx, query+` ORDER BY id`, collection)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (s *Snapshot) Rows(ctx context.Context, collection string, each func(Row) e
 
 // Summaries gives what is kept of each collection beside its rows.
 func (s *Snapshot) Summaries(ctx context.Context) (map[string]Summary, error) {
-	all, err := loadSummaries(ctx, s.tx)
+	all, err := loadSummaries(ctx, s.reader)
 	if err != nil {
 		return nil, fmt.Errorf("read the digests: %w", err)
 	}

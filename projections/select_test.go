@@ -14,7 +14,7 @@ import (
 // plan is how SQLite would carry a statement out.
 func (f *file) plan(s statement) []string {
 	f.t.Helper()
-	rows, err := f.db.reader.Query("EXPLAIN QUERY PLAN "+s.text, s.args...)
+	rows, err := f.db.lists.pool.Query("EXPLAIN QUERY PLAN "+s.text, s.args...)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -36,7 +36,6 @@ func (f *file) plan(s statement) []string {
 func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
-	defer func() { _ = p.serving.Load().reads.close() }()
 	values := map[string]any{"name": "a", "price": 1.0, "code": "x"}
 	sorts := map[string][]SortKey{"none": nil, "-id": {{idColumn, true}}, "stock": {{column(t, c, "stock"), false}}}
 	for name := range values {
@@ -79,7 +78,6 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
-	defer func() { _ = p.serving.Load().reads.close() }()
 	var batch []events.Event
 	for i := range narrow + 1 {
 		batch = append(batch, created(t, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"price": float64(i), "name": "a"}}))

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,22 +20,21 @@ type Sizes struct {
 }
 
 // Sizes tells how many bytes the file that is served from takes on disk.
-func (p *Projection) Sizes() (Sizes, error) {
+func (p *Projection) Sizes(ctx context.Context) (s Sizes, err error) {
 	g := p.hold()
 	defer g.release()
-	var s Sizes
-	var err error
 	if s.File, err = fileSize(g.db.path); err != nil {
 		return s, err
 	}
 	if s.WAL, err = fileSize(g.db.path + "-wal"); err != nil {
 		return s, err
 	}
-	free, err := g.reads.prepare(`SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size`)
+	r, err := g.db.points.acquire(ctx)
 	if err != nil {
 		return s, err
 	}
-	if err := free.Get(&s.Free); err != nil {
+	defer r.release()
+	if err := r.GetContext(ctx, &s.Free, `SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size`); err != nil {
 		return s, fmt.Errorf("ask for the free pages of %s: %w", g.db.path, err)
 	}
 	return s, nil

@@ -5,66 +5,88 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// ErrBusy is returned when as many reads that last are running as there can be.
+// ErrBusy is returned if as many long reads are running as there can be.
 var ErrBusy = errors.New("too many exports are running")
 
 // A Snapshot is the read model at one position, whatever is applied meanwhile. Use it
-// from one goroutine, and close it.
+// from one goroutine, and close it: until then it holds a connection, and one that is held
+// by a long read keeps the WAL from being truncated.
 type Snapshot struct {
 	// At is its position.
 	At events.Position
 
-	prepare func(ctx context.Context, tx *sqlx.Tx, query string) (s *sqlx.Stmt, done func(), err error)
-	tx      *sqlx.Tx
-	release func()
+	reader  *reader
+	release func() // gives back what the connection belongs to
 }
 
-// Snapshot opens a snapshot for a read that is short. It ends with ctx.
+// Snapshot opens a snapshot for a short read. It waits for a free connection; if none
+// becomes free in time it returns [ErrOverloaded], and ctx.Err() if ctx ends before that.
 func (p *Projection) Snapshot(ctx context.Context) (*Snapshot, error) {
 	g := p.hold()
-	return begin(ctx, g.db.reader, &Snapshot{prepare: g.reads.prepareFor, release: g.release})
-}
-
-// LongSnapshot opens one for a read that may last. It returns [ErrBusy] if too many are
-// open.
-func (p *Projection) LongSnapshot(ctx context.Context) (*Snapshot, error) {
-	select {
-	case p.exporting <- struct{}{}:
-		g := p.hold()
-		return begin(ctx, g.db.export, &Snapshot{prepare: prepareOnce, release: func() { g.release(); <-p.exporting }})
-	default:
-		return nil, ErrBusy
-	}
-}
-
-func begin(ctx context.Context, pool *sqlx.DB, s *Snapshot) (_ *Snapshot, err error) {
-	if s.tx, err = pool.BeginTxx(ctx, nil); err != nil {
-		s.release()
+	r, err := g.db.lists.acquire(ctx)
+	if err != nil {
+		g.release()
 		return nil, fmt.Errorf("begin a snapshot: %w", err)
 	}
-	if err := s.tx.GetContext(ctx, &s.At, `SELECT position FROM _checkpoint`); err != nil {
+	return begin(r, g.release)
+}
+
+// LongSnapshot opens a snapshot for a read that may take long. It does not wait: it
+// returns [ErrBusy] if too many are open.
+func (p *Projection) LongSnapshot(ctx context.Context) (*Snapshot, error) {
+	g := p.hold()
+	r, err := g.db.exports.tryAcquire(ctx)
+	if err == nil && r == nil {
+		err = ErrBusy
+	}
+	if err != nil {
+		g.release()
+		return nil, err
+	}
+	return begin(r, g.release)
+}
+
+// begin opens a snapshot on a connection, and closes the connection and calls release if
+// it can't.
+func begin(r *reader, release func()) (*Snapshot, error) {
+	s := &Snapshot{reader: r, release: release}
+	// Both take microseconds, so the context is one that can't end.
+	_, err := r.ExecContext(context.Background(), `BEGIN`)
+	if err == nil {
+		// The snapshot is taken by the first read in the transaction.
+		err = r.GetContext(context.Background(), &s.At, `SELECT position FROM _checkpoint`)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin a snapshot: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// Close ends the snapshot.
+// Close ends the snapshot. It may be called more than once.
 func (s *Snapshot) Close() error {
-	err := s.tx.Rollback() // it only read
-	s.release()
-	return err
+	r := s.reader
+	if r == nil {
+		return nil
+	}
+	s.reader = nil
+	defer s.release()
+	// It must end also when the caller's context has ended, and takes microseconds.
+	if _, err := r.ExecContext(context.Background(), `ROLLBACK`); err != nil {
+		r.discard()
+		return fmt.Errorf("end a snapshot: %w", err)
+	}
+	r.release()
+	return nil
 }
 
 // Count counts the entities of a declared collection that the query's filters let
 // through. Without filters it costs nothing.
 func (s *Snapshot) Count(ctx context.Context, collection string, q Query) (n int64, err error) {
 	c := q.count(collection)
-	if err := s.tx.GetContext(ctx, &n, c.text, c.args...); err != nil {
+	if err := s.reader.GetContext(ctx, &n, c.text, c.args...); err != nil {
 		return 0, fmt.Errorf("count %s: %w", collection, err)
 	}
 	return n, nil
@@ -103,12 +125,7 @@ func (l *listing) take(ctx context.Context, s *Snapshot, part statement) error {
 	if l.limit > 0 {
 		part.text, part.args = part.text+" LIMIT ?", append(part.args, l.limit-l.given+1)
 	}
-	prepared, done, err := s.prepare(ctx, s.tx, part.text)
-	if err != nil {
-		return err
-	}
-	defer done()
-	rows, err := prepared.QueryContext(ctx, part.args...)
+	rows, err := s.reader.QueryContext(ctx, part.text, part.args...)
 	if err != nil {
 		return err
 	}

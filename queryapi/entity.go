@@ -31,9 +31,9 @@ func (a *API) get(c echo.Context) error {
 	if !events.ValidID(id) {
 		return noEntity()
 	}
-	e, found, at, err := a.Model.Entity(collection.Name(), id)
+	e, found, at, err := a.Model.Entity(c.Request().Context(), collection.Name(), id)
 	if err != nil {
-		return err
+		return gone(c.Request().Context(), err)
 	}
 	h := c.Response().Header()
 	api.SetPosition(h, int64(at))

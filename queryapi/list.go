@@ -132,7 +132,9 @@ func gone(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return problem.NotReady.Because(ctx.Err(), "The request was given up.")
 	case errors.Is(err, projections.ErrBusy):
-		return problem.Overloaded.Because(err, "As many exports are running as there can be.")
+		return problem.Overloaded.Because(err, "As many exports are running as there can be. Try again.")
+	case errors.Is(err, projections.ErrOverloaded):
+		return problem.Overloaded.Because(err, "Too many reads are running on this node. Try again.")
 	}
 	return err
 }

@@ -30,7 +30,7 @@ func TestKeysWithinTheWindowMove(t *testing.T) {
 	if err := p.WaitFor(ctx, 4); err != nil {
 		t.Error(err)
 	}
-	use, used, err := p.KeyUse("order-66")
+	use, used, err := p.KeyUse(ctx, "order-66")
 	if err != nil || !used || use.RequestHash != "abc" || use.ID != entity(0) || use.Version != 1 || !bytes.Contains(use.Rendered, []byte(`"n0"`)) {
 		t.Errorf("got %+v, %v, %v", use, used, err)
 	}

@@ -53,7 +53,7 @@ func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []eve
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	bytes := 0
 	err = snapshot.Entities(ctx, r.Collection.Name(), after, func(e events.Entity) error {
-		event, needed, err := r.event(e, s)
+		event, needed, err := r.event(ctx, e, s)
 		if err != nil || !needed {
 			return err
 		}
@@ -70,12 +70,12 @@ func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []eve
 }
 
 // event makes the event that gives an entity its claims, if it needs one.
-func (r *Reindex) event(e events.Entity, s survey) (event events.Event, needed bool, err error) {
+func (r *Reindex) event(ctx context.Context, e events.Entity, s survey) (event events.Event, needed bool, err error) {
 	d, wanted, err := r.wanted(e)
 	if err != nil {
 		return event, false, err
 	}
-	claims, err := r.free(e, attainable(e.ID, wanted, s.keeper))
+	claims, err := r.free(ctx, e, attainable(e.ID, wanted, s.keeper))
 	if err != nil || same(e.Claims, claims) {
 		return event, false, err
 	}
@@ -93,10 +93,10 @@ func (r *Reindex) event(e events.Entity, s survey) (event events.Event, needed b
 // free leaves out the claims that another entity holds just now. It may want them no
 // longer: the next round gives them. So two entities that each hold what the other wants
 // don't block each other.
-func (r *Reindex) free(e events.Entity, claims []string) ([]string, error) {
+func (r *Reindex) free(ctx context.Context, e events.Entity, claims []string) ([]string, error) {
 	var failed error
 	claims = slices.DeleteFunc(claims, func(claim string) bool {
-		holder, err := r.Model.Holder(e.Collection, claim)
+		holder, err := r.Model.Holder(ctx, e.Collection, claim)
 		failed = errors.Join(failed, err)
 		return holder != "" && holder != e.ID
 	})

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,6 +110,9 @@ func (m *batchMetrics) applied(b projections.Batch) {
 // sizes tells Prometheus, when it asks, what the projection takes on disk.
 type sizes struct{ model *projections.Projection }
 
+// sizesPatience is how long a scrape waits for the sizes.
+const sizesPatience = time.Second
+
 var sizesDesc = prometheus.NewDesc("clusterlite_sqlite_bytes", "Bytes on disk: the file, the write-ahead log, and what is free in the file.", []string{"part"}, nil)
 
 // Describe implements [prometheus.Collector].
@@ -117,7 +121,10 @@ func (sizes) Describe(ch chan<- *prometheus.Desc) { ch <- sizesDesc }
 // Collect implements [prometheus.Collector]. What can't be told is left out: the other
 // metrics are then needed all the more.
 func (s sizes) Collect(ch chan<- prometheus.Metric) {
-	of, err := s.model.Sizes()
+	// A scrape has no context to hand on, and must not wait for reads that are stuck.
+	ctx, cancel := context.WithTimeout(context.Background(), sizesPatience)
+	defer cancel()
+	of, err := s.model.Sizes(ctx)
 	if err != nil {
 		return
 	}

@@ -1,0 +1,185 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+// distinct gives a query whose statements no other n has.
+func distinct(t testing.TB, n int) Query {
+	t.Helper()
+	_, c := products(t)
+	q := Query{Limit: 3, Sort: []SortKey{{Column: column(t, c, "stock")}}}
+	for bit, filter := range []Filter{
+		{column(t, c, "name"), Greater, []any{"a"}}, {column(t, c, "price"), Less, []any{1.0}}, {column(t, c, "code"), NotEqual, []any{"x"}},
+		{column(t, c, "sold"), Equal, []any{true}}, {column(t, c, "version"), GreaterOrEqual, []any{int64(1)}},
+	} {
+		if n>>bit&1 == 1 {
+			q.Filters = append(q.Filters, filter)
+		}
+	}
+	return q
+}
+
+// within fails the test unless do returns soon. The bound is far above what it takes: it
+// tells a wait that never ends from one that does.
+func within(t testing.TB, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s: did not return", what)
+	}
+}
+
+// As many lists at once as there are connections, each with a statement that was never
+// prepared before: each gets its answer, and nobody waits for a second connection.
+func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFile(f)
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "b"}}))
+	open := make([]*Snapshot, listReaders)
+	for i := range open {
+		s, err := p.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open[i] = s
+	}
+	within(t, "lists on every connection", func() {
+		var all sync.WaitGroup
+		for i, s := range open {
+			q := distinct(t, i)
+			all.Go(func() {
+				if _, err := s.List(t.Context(), "products", q, func([]byte) error { return nil }); err != nil {
+					t.Errorf("list %d: %v", i, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+	// Reads of one entity have connections of their own.
+	within(t, "a read of one entity", func() {
+		if _, found, _, err := p.Entity(t.Context(), "products", "0193a1a0-0000-7000-8000-000000000001"); err != nil || !found {
+			t.Errorf("got found %t, %v", found, err)
+		}
+	})
+	for _, s := range open {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A read that finds no free connection waits for one, as long as its caller does and not
+// for ever, and then says why it failed.
+func TestAReadWaitsForAConnection(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFile(f)
+	f.db.lists.patience = 10 * time.Millisecond
+	var open []*Snapshot
+	for range listReaders {
+		s, err := p.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, s)
+	}
+	if _, err := p.Snapshot(t.Context()); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("with every connection in use: got %v, want %v", err, ErrOverloaded)
+	}
+	f.db.lists.patience = time.Hour
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := p.Snapshot(ended); !errors.Is(err, context.Canceled) || errors.Is(err, ErrOverloaded) {
+		t.Errorf("for a caller that has gone: got %v, want %v", err, context.Canceled)
+	}
+	got := make(chan error)
+	go func() {
+		s, err := p.Snapshot(t.Context())
+		if err == nil {
+			err = s.Close()
+		}
+		got <- err
+	}()
+	if err := open[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("once a connection is free: %v", err)
+	}
+	for _, s := range open {
+		if err := s.Close(); err != nil { // the first for the second time
+			t.Fatal(err)
+		}
+	}
+}
+
+// However many texts and failures there are, the statements that a connection keeps
+// prepared are bounded and go on being kept.
+func TestKeptStatementsAreBounded(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFile(f)
+	for i := range 4 * keptStatements {
+		s, err := p.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := s.reader.GetContext(t.Context(), &n, fmt.Sprintf(`SELECT %d`, i)); err != nil || n != i {
+			t.Errorf("got %d, %v, want %d", n, err, i)
+		}
+		if err := s.reader.GetContext(t.Context(), &n, fmt.Sprintf(`SELECT nothing_%d`, i)); err == nil {
+			t.Error("a wrong statement is no error")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(f.db.lists.idle); n != 1 {
+		t.Errorf("one read after the other used %d connections, want 1", n)
+	}
+}
+
+// A node whose reads can't get a connection for long is not ready, and is again as soon as
+// a connection is free.
+func TestStuckReadsMakeANodeUnready(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFile(f)
+	f.db.lists.patience = time.Millisecond
+	var open []*Snapshot
+	for range listReaders {
+		s, err := p.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, s)
+	}
+	if _, err := p.Snapshot(t.Context()); !errors.Is(err, ErrOverloaded) {
+		t.Fatalf("got %v, want %v", err, ErrOverloaded)
+	}
+	if err := p.stuck(); err != nil {
+		t.Errorf("after a moment: got %v, want none: it may be a burst", err)
+	}
+	f.db.lists.starved.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
+	if err := p.stuck(); err == nil {
+		t.Errorf("after %s: got no error", 2*stuckAfter)
+	}
+	if err := open[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.stuck(); err != nil {
+		t.Errorf("with a free connection: got %v, want none", err)
+	}
+	for _, s := range open[1:] {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

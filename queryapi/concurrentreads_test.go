@@ -1,0 +1,92 @@
+package queryapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+)
+
+// wide declares a collection with many properties, so that its lists can be asked for in
+// more ways than any cache of statements holds.
+func wide(t testing.TB) *collections.Set {
+	t.Helper()
+	var properties []string
+	for i := range 20 {
+		properties = append(properties, fmt.Sprintf(`"f%d":{"type":"string"}`, i))
+	}
+	dir := t.TempDir()
+	schema := `{"title":"wide","type":"object","properties":{` + strings.Join(properties, ",") + `}}`
+	if err := os.WriteFile(filepath.Join(dir, "wide.json"), []byte(schema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := collections.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// Directly after its start a node is asked for many lists at once, no two of them alike,
+// and each is answered.
+func TestManyNewListsAtOnce(t *testing.T) {
+	n := newNodeOf(t, wide(t))
+	id := uuid.NewString()
+	n.append(events.Event{
+		ID: uuid.NewString(), Source: "/test", Collection: "wide", EntityID: id, Kind: events.Created, Version: 1,
+		Time: time.Unix(1, 0), Document: []byte(`{"f0":"b"}`),
+	})
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			path := fmt.Sprintf("/wide?f%d[gt]=a&f%d[lt]=b&sort=f%d&limit=3", i%20, (i+7)%20, (i/20+i)%20)
+			if r := servicetest.Do(n, "GET", path, ""); r.StatusCode != 200 {
+				t.Errorf("GET %s: got %d, want 200: %s", path, r.StatusCode, servicetest.Body(t, r))
+			}
+			if r := servicetest.Do(n, "GET", "/wide/"+id, ""); r.StatusCode != 200 {
+				t.Errorf("GET of an entity: got %d, want 200: %s", r.StatusCode, servicetest.Body(t, r))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A list that finds no free connection is answered that there is too much to do, and
+// reads of single entities go on.
+func TestAListWithoutAConnectionIsOverload(t *testing.T) {
+	n := newNode(t)
+	id, at := n.created(1)
+	if err := n.model.WaitFor(servicetest.Context(t), at); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		ctx, cancel := context.WithTimeout(servicetest.Context(t), time.Millisecond)
+		s, err := n.model.Snapshot(ctx)
+		cancel()
+		if errors.Is(err, projections.ErrOverloaded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }() // it only read
+	}
+	r := n.get("/users", 503)
+	if body := servicetest.Body(t, r); !strings.Contains(body, "/overloaded") || r.Header.Get("Retry-After") == "" {
+		t.Errorf("got %v, %s, want an overloaded problem with Retry-After", r.Header, body)
+	}
+	n.get("/users/"+id, 200)
+	n.get("/users", 200, "Accept: application/x-ndjson")
+}
