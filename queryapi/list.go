@@ -60,6 +60,11 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 // reads slowly must not hold on to it.
 func (a *API) gather(c echo.Context, collection *collections.Collection, asked listRequest) (body []byte, done bool, err error) {
 	ctx := c.Request().Context()
+	// Before there is a snapshot: a list must not hold a connection while it waits for
+	// memory.
+	if err := web.TakeMemory(c, pieceSize); err != nil {
+		return nil, false, err
+	}
 	s, err := a.Model.Snapshot(ctx)
 	if err != nil {
 		return nil, false, err
@@ -70,16 +75,16 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 		return nil, done, err
 	}
 	body = []byte{'['}
-	room := 0 // that was taken for it
+	room := pieceSize // that was taken for it
 	next, err := s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
 		if len(body) > 1 {
 			body = append(body, ',')
 		}
 		var err error
-		if body, err = appendFields(body, rendered, asked.Fields); err != nil || cap(body) == room {
+		if body, err = appendFields(body, rendered, asked.Fields); err != nil || cap(body) <= room {
 			return err
 		}
-		err = web.TakeMemory(c, cap(body)-room)
+		err = web.TakeMoreMemory(c, cap(body)-room)
 		room = cap(body)
 		return err
 	})

@@ -10,7 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
-// pieceSize is how much of a stream is gathered before it is sent.
+// pieceSize is how much of a stream is gathered before it is sent, and how much memory a
+// page takes at first.
 const pieceSize = 64 << 10
 
 // stream sends all that match, a line each, from one snapshot. It holds no more than a

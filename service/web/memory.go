@@ -34,6 +34,15 @@ func (a *account) take(ctx context.Context, n int64) error {
 	return nil
 }
 
+// takeMore takes n more bytes if they are free, and never waits for them.
+func (a *account) takeMore(n int64) error {
+	if !a.memory.TryAcquire(n) {
+		return &errBusy{lackMemory}
+	}
+	a.taken += n
+	return nil
+}
+
 func (a *account) close() { a.memory.Release(a.taken) }
 
 // TakeMemory takes n bytes of the memory that all requests share, until the request ends.
@@ -45,4 +54,15 @@ func TakeMemory(c echo.Context, n int) error {
 		return nil // a server without limits
 	}
 	return a.take(c.Request().Context(), int64(n))
+}
+
+// TakeMoreMemory is [TakeMemory] for a handler that holds something that others wait for,
+// such as a connection to a database. It doesn't wait: if there is no memory, the error
+// says so at once.
+func TakeMoreMemory(c echo.Context, n int) error {
+	a, ok := c.Get(accountKey).(*account)
+	if !ok {
+		return nil // a server without limits
+	}
+	return a.takeMore(int64(n))
 }
