@@ -28,7 +28,8 @@ type judged struct {
 type writer struct {
 	conn       *sqlx.Conn
 	statements map[string]*sqlx.Stmt
-	known      map[string]bool // collections that have a table
+	known      map[string]bool     // collections that have a table
+	folded     map[string][]string // the properties of collections whose values are folded
 	digests    map[string]*collectionDigest
 	position   events.Position
 	logTime    time.Time
@@ -55,7 +56,7 @@ func newWriter(ctx context.Context, db *database) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s for writing: %w", db.path, err)
 	}
-	w := &writer{conn: conn}
+	w := &writer{conn: conn, folded: db.folded}
 	if err := w.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the checkpoint of %s: %w", db.path, err), w.close())
 	}
@@ -203,6 +204,14 @@ func (w *writer) writeEntity(ctx context.Context, before, after events.Entity) e
 	claims := joinClaims(after.Claims)
 	w.digest(before, after, claims)
 	table := quote(after.Collection)
+	if properties := w.folded[after.Collection]; !after.Deleted && len(properties) > 0 {
+		folded, err := foldedValues(after.Rendered, properties)
+		if err != nil {
+			return fmt.Errorf("fold its values: %w", err)
+		}
+		return w.exec(ctx, `INSERT OR REPLACE INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			after.ID, after.Version, after.CreatedAt, after.UpdatedAt, string(after.Rendered), claims, folded)
+	}
 	if !after.Deleted {
 		return w.exec(ctx, `INSERT OR REPLACE INTO `+table+` (id, version, created_at, updated_at, doc, _claims) VALUES (?, ?, ?, ?, ?, ?)`,
 			after.ID, after.Version, after.CreatedAt, after.UpdatedAt, string(after.Rendered), claims)

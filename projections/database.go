@@ -22,6 +22,7 @@ type database struct {
 	// points are for reads of single rows, lists for pages, exports for long reads. A slow
 	// read of one kind leaves the connections of the others alone.
 	points, lists, exports *readers
+	folded                 map[string][]string // by collection, the properties whose values are folded
 }
 
 // openDatabase opens or creates the file and brings its tables to what is declared. It
@@ -98,7 +99,9 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set, logg
 			return fmt.Errorf("make the tables of %s: %w", db.path, err)
 		}
 	}
+	db.folded = map[string][]string{}
 	for _, c := range declared.All() {
+		db.folded[c.Name()] = foldedProperties(c)
 		if err := declare(ctx, tx, c, logger); err != nil {
 			return err
 		}

@@ -28,11 +28,15 @@ type change struct {
 // declare gives a declared collection's table its columns and indexes: a virtual
 // column for each scalar property, which takes no space, and an index where declared.
 // What is right already is left as it is; what is not declared any more is dropped, and
-// what changed its type is made anew. Only an index that is new takes time: SQLite then
-// reads and sorts the whole table, and doesn't tell how far it is.
+// what changed its type is made anew. Only a new index takes time: SQLite then reads and
+// sorts the whole table, and doesn't tell how far it is. The same holds for values that
+// have to be folded.
 func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
 	if _, err := tx.ExecContext(ctx, createCollection(c.Name())); err != nil {
 		return fmt.Errorf("make the table of %s: %w", c.Name(), err)
+	}
+	if err := addFolded(ctx, tx, c.Name()); err != nil {
+		return err
 	}
 	present, err := generatedColumns(ctx, tx, c.Name())
 	if err != nil {
@@ -46,17 +50,45 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 	if err != nil {
 		return err
 	}
-	changes := changesTo(c, present, indexes)
-	for i, ch := range changes {
-		log := logger.With("collection", c.Name(), "change", ch.means, "number", i+1, "of", len(changes), "entities", living)
-		if living == 0 {
-			log = slog.New(slog.DiscardHandler) // a new table is no news
+	if living == 0 {
+		logger = slog.New(slog.DiscardHandler) // a new table is no news
+	}
+	columns, added := changesTo(c, present, indexes)
+	of := len(columns) + len(added)
+	change := func(first int, changes []change) error {
+		for i, ch := range changes {
+			log := logger.With("collection", c.Name(), "change", ch.means, "number", first+i+1, "of", of, "entities", living)
+			if err := telling(log, tellEvery, func() error { _, err := tx.ExecContext(ctx, ch.statement); return err }); err != nil {
+				return fmt.Errorf("change the table of %s: %s: %w", c.Name(), ch.means, err)
+			}
 		}
-		if err := telling(log, tellEvery, func() error { _, err := tx.ExecContext(ctx, ch.statement); return err }); err != nil {
-			return fmt.Errorf("change the table of %s: %s: %w", c.Name(), ch.means, err)
-		}
+		return nil
+	}
+	if err := change(0, columns); err != nil {
+		return err
+	}
+	if err := declareFolded(ctx, tx, c, logger); err != nil {
+		return err
+	}
+	if err := change(len(columns), added); err != nil {
+		return err
 	}
 	return declareUnique(ctx, tx, c, living, logger)
+}
+
+// addFolded gives the table of an earlier version its column _folded, which is empty then.
+func addFolded(ctx context.Context, tx *sqlx.Tx, collection string) error {
+	var there bool
+	if err := tx.GetContext(ctx, &there, `SELECT count(*) > 0 FROM pragma_table_info(?) WHERE name = '_folded'`, collection); err != nil {
+		return fmt.Errorf("read the columns of %s: %w", collection, err)
+	}
+	if there {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `ALTER TABLE `+quote(collection)+` ADD COLUMN _folded TEXT`); err != nil {
+		return fmt.Errorf("change the table of %s: %w", collection, err)
+	}
+	return nil
 }
 
 // telling does what may last, and says meanwhile for how long it has been at it, and at
@@ -86,18 +118,56 @@ func telling(log *slog.Logger, every time.Duration, do func() error) error {
 	return err
 }
 
-// changesTo gives what leads from the present columns, types by name, and indexes to the
-// declared ones.
-func changesTo(c *collections.Collection, present map[string]string, indexes []string) []change {
-	table := quote(c.Name())
-	wanted, wantedIndexes := map[string]string{}, []string{}
+// A wantedColumn is a virtual column that a collection's table is to have. kind is its
+// SQLite type, value the expression that gives its values.
+type wantedColumn struct{ name, kind, value string }
+
+// wantedColumns are those of a collection.
+func wantedColumns(c *collections.Collection) (all []wantedColumn) {
 	for _, p := range c.Properties() {
-		wanted[p.Name] = affinity[p.Type]
-		if p.Index || p.Unique {
-			wantedIndexes = append(wantedIndexes, indexName(c.Name(), p.Name))
+		// The path's name is quoted for JSON; a property's name is made of letters,
+		// digits and underscores.
+		path := fmt.Sprintf(`'$."%s"'`, p.Name)
+		all = append(all, wantedColumn{p.Name, affinity[p.Type], `doc ->> ` + path})
+		if p.NoCase {
+			all = append(all, wantedColumn{foldedColumn(p.Name), affinity[p.Type], fmt.Sprintf(`coalesce(_folded ->> %s, doc ->> %s)`, path, path)})
 		}
 	}
-	var changes []change
+	return all
+}
+
+// wantedIndexes are the indexes of a collection's table: what each is on, by its name.
+func wantedIndexes(c *collections.Collection) (names []string, on map[string]string) {
+	on = map[string]string{}
+	add := func(name, what string) {
+		name = indexName(c.Name(), name)
+		names, on[name] = append(names, name), what
+	}
+	for _, p := range c.Properties() {
+		// With the id, since that is what ends every sort.
+		if p.Index || p.Unique {
+			add(p.Name, `(`+quote(p.Name)+`, id)`)
+		}
+		if p.NoCase {
+			add(foldedColumn(p.Name), `(`+quote(foldedColumn(p.Name))+`, id)`)
+		}
+	}
+	if len(foldedProperties(c)) > 0 {
+		add("_folded", `(id) WHERE _folded IS NULL`)
+	}
+	return names, on
+}
+
+// changesTo gives what leads from the present columns, types by name, and indexes to the
+// declared ones. The indexes that are added come after everything else.
+func changesTo(c *collections.Collection, present map[string]string, indexes []string) (changes, added []change) {
+	table := quote(c.Name())
+	columns := wantedColumns(c)
+	names, on := wantedIndexes(c)
+	wanted := map[string]string{}
+	for _, col := range columns {
+		wanted[col.name] = col.kind
+	}
 	var stale []string // columns that go
 	for name, kind := range present {
 		if wanted[name] != kind {
@@ -106,31 +176,27 @@ func changesTo(c *collections.Collection, present map[string]string, indexes []s
 	}
 	slices.Sort(stale)
 	for _, name := range indexes {
-		_, property, _ := strings.Cut(name, ".")
-		if !slices.Contains(wantedIndexes, name) || slices.Contains(stale, property) {
-			changes = append(changes, change{"drop the index on " + property, `DROP INDEX ` + quote(name)})
+		_, column, _ := strings.Cut(name, ".")
+		if on[name] == "" || slices.Contains(stale, column) {
+			changes = append(changes, change{"drop the index on " + column, `DROP INDEX ` + quote(name)})
 		}
 	}
 	for _, name := range stale {
 		changes = append(changes, change{"drop the column " + name, `ALTER TABLE ` + table + ` DROP COLUMN ` + quote(name)})
 	}
-	for _, p := range c.Properties() {
-		if present[p.Name] != wanted[p.Name] {
-			// The path's name is quoted for JSON; a property's name is made of letters,
-			// digits and underscores.
-			changes = append(changes, change{"add the column " + p.Name,
-				fmt.Sprintf(`ALTER TABLE %s ADD COLUMN %s %s GENERATED ALWAYS AS (doc ->> '$."%s"') VIRTUAL`, table, quote(p.Name), wanted[p.Name], p.Name)})
+	for _, col := range columns {
+		if present[col.name] != col.kind {
+			changes = append(changes, change{"add the column " + col.name,
+				fmt.Sprintf(`ALTER TABLE %s ADD COLUMN %s %s GENERATED ALWAYS AS (%s) VIRTUAL`, table, quote(col.name), col.kind, col.value)})
 		}
 	}
-	for _, p := range c.Properties() {
-		name := indexName(c.Name(), p.Name)
-		if slices.Contains(wantedIndexes, name) && (!slices.Contains(indexes, name) || slices.Contains(stale, p.Name)) {
-			// With the id, since that is what ends every sort.
-			changes = append(changes, change{"add an index on " + p.Name,
-				`CREATE INDEX ` + quote(name) + ` ON ` + table + ` (` + quote(p.Name) + `, id)`})
+	for _, name := range names {
+		_, column, _ := strings.Cut(name, ".")
+		if !slices.Contains(indexes, name) || slices.Contains(stale, column) {
+			added = append(added, change{"add an index on " + column, `CREATE INDEX ` + quote(name) + ` ON ` + table + ` ` + on[name]})
 		}
 	}
-	return changes
+	return changes, added
 }
 
 // indexName names the index on a property. Neither part has a dot.

@@ -23,7 +23,7 @@ import (
 
 const productsSchema = `{"title":"products","type":"object","properties":{
 	"name":{"type":"string","x-index":true},"price":{"type":"number","x-index":true},"stock":{"type":"integer"},
-	"sold":{"type":"boolean"},"code":{"type":["string","null"],"x-unique":true},"tags":{"type":"array"}}}`
+	"sold":{"type":"boolean"},"code":{"type":["string","null"],"x-unique":true},"mail":{"type":"string","x-unique":"nocase"},"tags":{"type":"array"}}}`
 
 func products(t testing.TB) (*collections.Set, *collections.Collection) {
 	t.Helper()
@@ -95,6 +95,19 @@ func number(v any) float64 {
 
 func (p product) meets(f Filter) bool {
 	v := p.values[f.Column.Name()]
+	if f.Op == Present {
+		return (v != nil) == f.Values[0].(bool)
+	}
+	if f.Column.Name() == "mail" && slices.Contains([]Op{Equal, NotEqual, Prefix, In}, f.Op) {
+		if v != nil {
+			v = collections.Fold(v.(string))
+		}
+		values := make([]any, len(f.Values))
+		for i, w := range f.Values {
+			values[i] = collections.Fold(w.(string))
+		}
+		f.Values = values
+	}
 	if f.Op == NotEqual {
 		return compareValues(v, f.Values[0]) != 0
 	}
@@ -115,7 +128,10 @@ var drawValue = map[string]func(*rapid.T) any{
 	"name": func(t *rapid.T) any {
 		return rapid.SampledFrom([]string{"", "a", "ab", "b", "B", "ä", "\U0010ffff", "a\U0010ffff", "%", "'"}).Draw(t, "name")
 	},
-	"code":  func(t *rapid.T) any { return rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "code") },
+	"code": func(t *rapid.T) any { return rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "code") },
+	"mail": func(t *rapid.T) any {
+		return rapid.SampledFrom([]string{"", "a@x", "A@x", "A@X.", "ß", "SS", "ẞtraße", "é", "e\u0301", "É!", "ΣΑΣ", "σας"}).Draw(t, "mail")
+	},
 	"price": func(t *rapid.T) any { return rapid.SampledFrom([]float64{-1, 0, 0.1, 1, 2.5, 1e300}).Draw(t, "price") },
 	"stock": func(t *rapid.T) any { return rapid.SampledFrom([]int64{-5, 0, 1, 2, 1 << 60}).Draw(t, "stock") },
 	"sold":  func(t *rapid.T) any { return rapid.Bool().Draw(t, "sold") },
@@ -125,7 +141,7 @@ var drawValue = map[string]func(*rapid.T) any{
 	"updated_at": func(t *rapid.T) any { return events.FormatTime(drawTime(t)) },
 }
 
-var modelColumns = []string{"name", "price", "stock", "sold", "code", "version", "created_at", "updated_at"}
+var modelColumns = []string{"name", "price", "stock", "sold", "code", "mail", "version", "created_at", "updated_at"}
 
 func drawTime(t *rapid.T) time.Time {
 	return time.UnixMilli(rapid.SampledFrom([]int64{-1, 0, 1, 1e12}).Draw(t, "time"))
@@ -135,7 +151,7 @@ func drawProducts(t *rapid.T) []product {
 	all := make([]product, rapid.IntRange(0, 25).Draw(t, "products"))
 	for i := range all {
 		all[i] = product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{}}
-		for _, name := range []string{"name", "price", "stock", "sold", "code"} {
+		for _, name := range []string{"name", "price", "stock", "sold", "code", "mail"} {
 			if rapid.IntRange(0, 3).Draw(t, "has") > 0 {
 				all[i].values[name] = drawValue[name](t)
 			}
@@ -150,11 +166,14 @@ func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) Query {
 	var q Query
 	names := slices.Clone(modelColumns)
 	for range rapid.IntRange(0, 3).Draw(t, "filters") {
-		f := Filter{Column: column(tb, c, rapid.SampledFrom(names).Draw(t, "filter")), Op: Op(rapid.IntRange(0, int(In)).Draw(t, "op"))}
+		f := Filter{Column: column(tb, c, rapid.SampledFrom(names).Draw(t, "filter")), Op: Op(rapid.IntRange(0, int(Present)).Draw(t, "op"))}
 		if f.Op == Prefix && f.Column.Kind() != Text {
 			f.Op = Equal
 		}
 		f.Values = []any{drawValue[f.Column.Name()](t)}
+		if f.Op == Present {
+			f.Values = []any{rapid.Bool().Draw(t, "present")}
+		}
 		if f.Op == In {
 			for range rapid.IntRange(0, 2).Draw(t, "more") {
 				f.Values = append(f.Values, drawValue[f.Column.Name()](t))
@@ -163,7 +182,7 @@ func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) Query {
 		q.Filters = append(q.Filters, f)
 	}
 	for _, name := range rapid.Permutation(append(names, "id")).Draw(t, "sort")[:rapid.IntRange(0, 3).Draw(t, "keys")] {
-		q.Sort = append(q.Sort, SortKey{column(tb, c, name), rapid.Bool().Draw(t, "descending")})
+		q.Sort = append(q.Sort, SortKey{column(tb, c, name), rapid.Bool().Draw(t, "descending"), Nulls(rapid.IntRange(0, int(NullsLast)).Draw(t, "nulls"))})
 	}
 	return q
 }
@@ -177,11 +196,17 @@ func expected(all []product, q Query) []string {
 	}
 	slices.SortStableFunc(found, func(a, b product) int {
 		for _, k := range q.keys() {
-			c := compareValues(a.values[k.Column.Name()], b.values[k.Column.Name()])
+			one, other := a.values[k.Column.Name()], b.values[k.Column.Name()]
+			c := compareValues(one, other)
 			if k.Column.Name() == "id" {
 				c = strings.Compare(a.id, b.id)
 			}
-			if k.Descending {
+			switch {
+			case k.Nulls != NullsAsLeast && (one == nil) != (other == nil):
+				if c = -1; (one == nil) == (k.Nulls == NullsLast) {
+					c = 1
+				}
+			case k.Descending:
 				c = -c
 			}
 			if c != 0 {
@@ -428,7 +453,7 @@ func BenchmarkListPage(b *testing.B) {
 		f.applyAll(b, created(b, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"name": fmt.Sprint("n", i%100), "price": float64(i % 1000)}}))
 	}
 	for name, q := range map[string]Query{
-		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []SortKey{{column(b, c, "price"), true}}},
+		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []SortKey{{column(b, c, "price"), true, NullsAsLeast}}},
 		"filter":       {Limit: 100, Filters: []Filter{{column(b, c, "name"), Equal, []any{"n5"}}}},
 		"narrow range": {Limit: 100, Filters: []Filter{{column(b, c, "price"), GreaterOrEqual, []any{990.0}}}},
 		"wide range":   {Limit: 100, Filters: []Filter{{column(b, c, "price"), GreaterOrEqual, []any{100.0}}}},

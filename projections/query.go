@@ -25,6 +25,9 @@ type Column struct {
 	kind     Kind
 	nullable bool
 	indexed  bool
+	format   string
+	noCase   bool
+	folded   bool // the values are folded: see Filter.comparand
 }
 
 // Name is the name of the member that the column holds.
@@ -36,6 +39,20 @@ func (c Column) Kind() Kind { return c.kind }
 // Indexed tells whether filters and sorts by it are fast.
 func (c Column) Indexed() bool { return c.indexed }
 
+// Nullable tells whether an entity can lack the member, or have null in its place.
+func (c Column) Nullable() bool { return c.nullable }
+
+// Format is the format that the schema gives the member, such as date-time; or empty.
+func (c Column) Format() string { return c.format }
+
+// sql is the name of the column in the table.
+func (c Column) sql() string {
+	if c.folded {
+		return quote(foldedColumn(c.name))
+	}
+	return quote(c.name)
+}
+
 var idColumn = Column{name: "id", kind: Text, indexed: true}
 
 var kinds = map[string]Kind{"string": Text, "integer": Integer, "number": Number, "boolean": Boolean}
@@ -46,7 +63,9 @@ func Columns(c *collections.Collection) []Column {
 	columns := []Column{idColumn, {name: "version", kind: Integer}, {name: "created_at", kind: Time}, {name: "updated_at", kind: Time}}
 	for _, p := range c.Properties() {
 		// Also a required property is missing where an older schema did not require it.
-		columns = append(columns, Column{name: p.Name, kind: kinds[p.Type], nullable: true, indexed: p.Index || p.Unique})
+		columns = append(columns, Column{
+			name: p.Name, kind: kinds[p.Type], nullable: true, indexed: p.Index || p.Unique, format: p.Format, noCase: p.NoCase,
+		})
 	}
 	return columns
 }
@@ -54,7 +73,11 @@ func Columns(c *collections.Collection) []Column {
 // An Op compares a column with a value.
 type Op int
 
-// The operators. An entity that lacks the member matches NotEqual and no other.
+// The operators. A member that is null counts as missing. An entity that lacks the member
+// matches NotEqual, and Present with false, and no other.
+//
+// Where a unique member ignores case, so do Equal, NotEqual, Prefix and In: they compare as
+// uniqueness does. The others compare bytes, in the order in which texts are sorted.
 const (
 	Equal Op = iota
 	NotEqual
@@ -62,23 +85,54 @@ const (
 	GreaterOrEqual
 	Less
 	LessOrEqual
-	Prefix // Text alone; case counts
-	In     // any of the values
+	Prefix  // Text alone
+	In      // any of the values
+	Present // the value is true, or false for entities that lack the member
 )
 
 // A Filter is a condition that entities must meet.
 type Filter struct {
 	Column Column
 	Op     Op
-	// Values is one value of the column's kind; for In any number.
+	// Values is one value of the column's kind; for In any number, for Present one bool.
 	Values []any
 }
 
-// A SortKey is a column to sort by. Texts sort by their bytes in UTF-8; entities that
-// lack the member come first, descending last.
+// comparand gives the filter as it is carried out. Filters that ignore case compare folded
+// values with the column that holds the folded ones.
+func (f Filter) comparand() Filter {
+	if !f.Column.noCase || f.Column.folded || !slices.Contains([]Op{Equal, NotEqual, Prefix, In}, f.Op) {
+		return f
+	}
+	f.Column.folded = true
+	folded := make([]any, len(f.Values))
+	for i, v := range f.Values {
+		folded[i] = collections.Fold(v.(string))
+	}
+	f.Values = folded
+	return f
+}
+
+// Nulls is where a sort puts entities that lack a member.
+type Nulls int
+
+// The places.
+const (
+	NullsAsLeast Nulls = iota // before all others, and after them if the sort is descending
+	NullsFirst
+	NullsLast
+)
+
+// A SortKey is a column to sort by. Texts sort by their bytes in UTF-8.
 type SortKey struct {
 	Column     Column
 	Descending bool
+	Nulls      Nulls
+}
+
+// nullsLast tells whether entities that lack the member come after the others.
+func (k SortKey) nullsLast() bool {
+	return k.Nulls == NullsLast || k.Nulls == NullsAsLeast && k.Descending
 }
 
 // A Query asks for entities of a collection.

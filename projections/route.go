@@ -35,7 +35,11 @@ func (s *Snapshot) route(ctx context.Context, collection string, q Query) (route
 func (q Query) spans() [][]Filter {
 	var columns []Column
 	first := q.keys()[0].Column
-	for _, f := range q.Filters {
+	filters := make([]Filter, len(q.Filters))
+	for i, f := range q.Filters {
+		filters[i] = f.comparand()
+	}
+	for _, f := range filters {
 		switch {
 		case f.Op == NotEqual || !f.Column.indexed:
 			continue
@@ -47,7 +51,7 @@ func (q Query) spans() [][]Filter {
 	}
 	spans := make([][]Filter, len(columns))
 	for i, c := range columns {
-		for _, f := range q.Filters {
+		for _, f := range filters {
 			if f.Column == c && f.Op != NotEqual {
 				spans[i] = append(spans[i], f)
 			}

@@ -57,7 +57,7 @@ func createCollection(name string) string {
 	return `CREATE TABLE IF NOT EXISTS ` + quote(name) + ` (
 		id TEXT PRIMARY KEY, version INTEGER NOT NULL,
 		created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
-		doc TEXT NOT NULL, _claims TEXT NOT NULL) WITHOUT ROWID`
+		doc TEXT NOT NULL, _claims TEXT NOT NULL, _folded TEXT) WITHOUT ROWID`
 }
 
 // tables lists the collections that the file has tables for.

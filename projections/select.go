@@ -28,8 +28,14 @@ func conditions(filters []Filter) statement {
 }
 
 func condition(f Filter) statement {
-	column := quote(f.Column.name)
+	f = f.comparand()
+	column := f.Column.sql()
 	switch f.Op {
+	case Present:
+		if f.Values[0] == true {
+			return statement{text: column + ` IS NOT NULL`}
+		}
+		return statement{text: column + ` IS NULL`}
 	case Prefix:
 		prefix := f.Values[0].(string)
 		low := statement{column + ` >= ?`, []any{prefix}}
@@ -82,9 +88,9 @@ const (
 
 func (r route) column(c Column) string {
 	if r == byFilter {
-		return "+" + quote(c.name)
+		return "+" + c.sql()
 	}
-	return quote(c.name)
+	return c.sql()
 }
 
 // selects gives the statements whose answers, one after the other, are the list: with a
@@ -96,7 +102,7 @@ func (q Query) selects(collection string, way route) []statement {
 	filter := conditions(q.Filters)
 	columns := "id, doc"
 	for _, k := range keys[:len(keys)-1] {
-		columns += ", " + quote(k.Column.name)
+		columns += ", " + k.Column.sql()
 	}
 	var all []statement
 	for _, r := range q.ranges(keys, way) {
@@ -126,6 +132,10 @@ func order(keys []SortKey, way route) string {
 		names[i] = way.column(k.Column)
 		if k.Descending {
 			names[i] += " DESC"
+		}
+		// Without need it is not said: an index then gives the order more often.
+		if k.Column.nullable && k.nullsLast() != k.Descending {
+			names[i] += map[bool]string{true: " NULLS LAST", false: " NULLS FIRST"}[k.nullsLast()]
 		}
 	}
 	return strings.Join(names, ", ")
@@ -157,21 +167,25 @@ func (q Query) ranges(keys []SortKey, way route) []keyRange {
 	return all
 }
 
-// beyond gives the ranges of one key after a value. NULL comes before all values.
+// beyond gives the ranges of one key after a value. NULL comes before all values or after
+// them, as the key says.
 func beyond(k SortKey, value any, way route) []statement {
 	column := way.column(k.Column)
-	switch {
-	case !k.Descending && value == nil:
+	if value == nil {
+		if k.nullsLast() {
+			return nil
+		}
 		return []statement{{text: column + " IS NOT NULL"}}
-	case !k.Descending:
-		return []statement{{column + " > ?", []any{value}}}
-	case value == nil:
-		return nil
-	case k.Column.nullable:
-		return []statement{{column + " < ?", []any{value}}, {text: column + " IS NULL"}}
-	default:
-		return []statement{{column + " < ?", []any{value}}}
 	}
+	operator := " > ?"
+	if k.Descending {
+		operator = " < ?"
+	}
+	ranges := []statement{{column + operator, []any{value}}}
+	if k.Column.nullable && k.nullsLast() {
+		ranges = append(ranges, statement{text: column + " IS NULL"})
+	}
+	return ranges
 }
 
 // count is the statement that counts what the filters let through.

@@ -36,10 +36,10 @@ func (f *file) plan(s statement) []string {
 func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
-	values := map[string]any{"name": "a", "price": 1.0, "code": "x"}
-	sorts := map[string][]SortKey{"none": nil, "-id": {{idColumn, true}}, "stock": {{column(t, c, "stock"), false}}}
+	values := map[string]any{"name": "a", "price": 1.0, "code": "x", "mail": "a@x"}
+	sorts := map[string][]SortKey{"none": nil, "-id": {{idColumn, true, NullsAsLeast}}, "stock": {{column(t, c, "stock"), false, NullsAsLeast}}}
 	for name := range values {
-		sorts[name] = []SortKey{{column(t, c, name), true}}
+		sorts[name] = []SortKey{{column(t, c, name), true, NullsAsLeast}}
 	}
 	s, err := p.Snapshot(t.Context())
 	if err != nil {
@@ -47,14 +47,19 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	for name, value := range values {
-		for _, op := range []Op{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Prefix, In} {
+		for _, op := range []Op{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Prefix, In, Present} {
 			column := column(t, c, name)
 			if op == Prefix && column.Kind() != Text {
 				continue
 			}
 			for sorted, sort := range sorts {
 				for _, after := range []*Place{nil, {Keys: []any{value, value}, ID: "0193a1a0-0000-7000-8000-000000000000"}} {
-					q := Query{Filters: []Filter{{column, op, []any{value}}}, Sort: sort, After: after}
+					compared := any(value)
+					if op == Present {
+						compared = false
+					}
+					filter := Filter{column, op, []any{compared}}
+					q := Query{Filters: []Filter{filter}, Sort: sort, After: after}
 					if after != nil {
 						q.After = &Place{Keys: after.Keys[:len(q.keys())-1], ID: after.ID}
 					}
@@ -63,7 +68,7 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 						t.Fatal(err)
 					}
 					for _, part := range append(q.selects("products", way), q.count("products")) {
-						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+name) {
+						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+strings.Trim(filter.comparand().Column.sql(), `"`)) {
 							t.Errorf("%s %d, sorted by %s: %s\n%s", name, op, sorted, part.text, plan)
 						}
 					}
@@ -107,14 +112,21 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 	for name, q := range map[string]Query{
 		"by id":                     {},
 		"by id, later":              {After: &Place{ID: id}},
-		"by id, descending":         {Sort: []SortKey{{idColumn, true}}},
-		"by id, descending, later":  {Sort: []SortKey{{idColumn, true}}, After: &Place{ID: id}},
-		"ascending":                 {Sort: []SortKey{{price, false}}},
-		"ascending, later":          {Sort: []SortKey{{price, false}}, After: after(1.0)},
-		"ascending, missing":        {Sort: []SortKey{{price, false}}, After: after(nil)},
-		"descending":                {Sort: []SortKey{{price, true}}},
-		"descending, later":         {Sort: []SortKey{{price, true}}, After: after(1.0)},
-		"descending, missing":       {Sort: []SortKey{{price, true}}, After: after(nil)},
+		"by id, descending":         {Sort: []SortKey{{idColumn, true, NullsAsLeast}}},
+		"by id, descending, later":  {Sort: []SortKey{{idColumn, true, NullsAsLeast}}, After: &Place{ID: id}},
+		"ascending":                 {Sort: []SortKey{{price, false, NullsAsLeast}}},
+		"ascending, later":          {Sort: []SortKey{{price, false, NullsAsLeast}}, After: after(1.0)},
+		"ascending, missing":        {Sort: []SortKey{{price, false, NullsAsLeast}}, After: after(nil)},
+		"descending":                {Sort: []SortKey{{price, true, NullsAsLeast}}},
+		"descending, later":         {Sort: []SortKey{{price, true, NullsAsLeast}}, After: after(1.0)},
+		"nulls last":                {Sort: []SortKey{{price, false, NullsLast}}},
+		"nulls last, later":         {Sort: []SortKey{{price, false, NullsLast}}, After: after(1.0)},
+		"nulls last, missing":       {Sort: []SortKey{{price, false, NullsLast}}, After: after(nil)},
+		"nulls first":               {Sort: []SortKey{{price, true, NullsFirst}}},
+		"nulls first, later":        {Sort: []SortKey{{price, true, NullsFirst}}, After: after(1.0)},
+		"nulls first, missing":      {Sort: []SortKey{{price, true, NullsFirst}}, After: after(nil)},
+		"without it, by id":         {Filters: []Filter{{price, Present, []any{false}}}},
+		"descending, missing":       {Sort: []SortKey{{price, true, NullsAsLeast}}, After: after(nil)},
 		"of one value, by id":       {Filters: []Filter{{price, Equal, []any{1.0}}}},
 		"of one value, by id later": {Filters: []Filter{{price, Equal, []any{1.0}}}, After: &Place{ID: id}},
 	} {
@@ -146,8 +158,8 @@ var hostile = []string{
 
 // token is all that the text of a list's SQL is made of: names that were declared or are
 // ours, words of SQL, places for arguments.
-var token = regexp.MustCompile(`^(?:"(?:products|id|version|created_at|updated_at|name|price|stock|sold|code)"|` +
-	`SELECT|FROM|WHERE|AND|IS|NOT|NULL|IN|ORDER|BY|DESC|LIMIT|id|doc|value|json_each|count|coalesce|living|_digests|collection|` +
+var token = regexp.MustCompile(`^(?:"(?:products|id|version|created_at|updated_at|name|price|stock|sold|code|mail|_folded_mail)"|` +
+	`SELECT|FROM|WHERE|AND|IS|NOT|NULL|IN|ORDER|BY|DESC|NULLS|FIRST|LAST|LIMIT|id|doc|value|json_each|count|coalesce|living|_digests|collection|` +
 	`\?|[(),=*<>+]|<=|>=|0| )+$`)
 
 // No string of a request is in the text of a statement: with whatever values, the text
@@ -158,14 +170,14 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		query := func(value func() any) Query {
 			var q Query
-			for i, name := range []string{"name", "code", "id"} {
+			for i, name := range []string{"name", "code", "id", "mail"} {
 				for op := Equal; op <= In; op++ {
 					if (int(op)+i)%2 == 0 {
 						q.Filters = append(q.Filters, Filter{column(t, c, name), op, []any{value()}})
 					}
 				}
 			}
-			q.Sort = []SortKey{{column(t, c, "name"), false}, {column(t, c, "price"), true}}
+			q.Sort = []SortKey{{column(t, c, "name"), false, NullsAsLeast}, {column(t, c, "price"), true, NullsAsLeast}}
 			q.After = &Place{Keys: []any{value(), value()}, ID: fmt.Sprint(value())}
 			return q
 		}

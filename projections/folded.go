@@ -1,0 +1,154 @@
+package projections
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// Filters on a unique property that ignores case compare as uniqueness does. SQLite can't
+// fold texts as Unicode has it, and a function of ours in the schema would keep every other
+// program from reading the file. So the column _folded of each entity holds what folding
+// makes of its values, as a JSON object with a member for each value that it changes. A
+// virtual column for each property takes the folded value from there, or else the value
+// from the document, and has an index.
+//
+// An older version of ClusterLite leaves _folded empty in what it writes. An index of the
+// rows where it is empty finds them at the next start.
+
+// foldedColumn names the virtual column of a property's folded values. No property's name
+// begins with an underscore.
+func foldedColumn(property string) string { return "_folded_" + property }
+
+// metaFolded begins the name in _meta of what a collection's _folded was made from.
+const metaFolded = "folded."
+
+// foldedProperties are the properties of a collection whose values are folded.
+func foldedProperties(c *collections.Collection) (names []string) {
+	for _, p := range c.Properties() {
+		if p.NoCase {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// foldedValues gives what _folded holds for a document.
+func foldedValues(doc []byte, properties []string) (string, error) {
+	var folded map[string]string
+	in := jsontext.NewDecoder(bytes.NewReader(doc))
+	if _, err := in.ReadToken(); err != nil {
+		return "", err
+	}
+	for in.PeekKind() == '"' {
+		name, err := in.ReadToken()
+		if err != nil {
+			return "", err
+		}
+		property := name.String()
+		if in.PeekKind() != '"' || !slices.Contains(properties, property) {
+			if err := in.SkipValue(); err != nil {
+				return "", err
+			}
+			continue
+		}
+		value, err := in.ReadToken()
+		if err != nil {
+			return "", err
+		}
+		text := value.String()
+		if f := collections.Fold(text); f != text {
+			if folded == nil {
+				folded = map[string]string{}
+			}
+			folded[property] = f
+		}
+	}
+	if folded == nil {
+		return "{}", nil
+	}
+	b, err := json.Marshal(folded)
+	return string(b), err
+}
+
+// declareFolded fills _folded where it is empty, or was made for other properties or by
+// another way of folding. It is called when the virtual columns are there, and before
+// indexes on them are added.
+func declareFolded(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
+	properties := foldedProperties(c)
+	if len(properties) == 0 {
+		return nil
+	}
+	if err := forgetFolded(ctx, tx, c.Name(), properties); err != nil {
+		return fmt.Errorf("fold the values of %s: %w", c.Name(), err)
+	}
+	var stale int64
+	if err := tx.GetContext(ctx, &stale, `SELECT count(*) FROM `+quote(c.Name())+` WHERE _folded IS NULL`); err != nil {
+		return fmt.Errorf("fold the values of %s: %w", c.Name(), err)
+	}
+	if stale == 0 {
+		return nil
+	}
+	log := logger.With("collection", c.Name(), "change", "fold the values of "+strings.Join(properties, ", "), "entities", stale)
+	return telling(log, tellEvery, func() error { return fold(ctx, tx, c.Name(), properties) })
+}
+
+// forgetFolded empties _folded if it was made from something else.
+func forgetFolded(ctx context.Context, tx *sqlx.Tx, collection string, properties []string) error {
+	name, now := metaFolded+collection, strconv.Itoa(collections.FoldVersion)+":"+strings.Join(properties, ",")
+	var before string
+	err := tx.GetContext(ctx, &before, `SELECT value FROM _meta WHERE name = ?`, name)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) || before == now {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE `+quote(collection)+` SET _folded = NULL WHERE _folded IS NOT NULL`); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, now)
+	return err
+}
+
+// fold fills _folded where it is empty, some rows at a time.
+func fold(ctx context.Context, tx *sqlx.Tx, collection string, properties []string) error {
+	const batch = 1000
+	table := quote(collection)
+	update, err := tx.PreparexContext(ctx, `UPDATE `+table+` SET _folded = ? WHERE id = ?`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = update.Close() }()
+	for after := ""; ; {
+		var rows []struct {
+			ID  string `db:"id"`
+			Doc string `db:"doc"`
+		}
+		if err := tx.SelectContext(ctx, &rows, `SELECT id, doc FROM `+table+` WHERE _folded IS NULL AND id > ? ORDER BY id LIMIT ?`, after, batch); err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		for _, r := range rows {
+			folded, err := foldedValues([]byte(r.Doc), properties)
+			if err != nil {
+				return fmt.Errorf("read the document of %s: %w", r.ID, err)
+			}
+			if _, err := update.ExecContext(ctx, folded, r.ID); err != nil {
+				return err
+			}
+		}
+		after = rows[len(rows)-1].ID
+	}
+}

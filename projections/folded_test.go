@@ -1,0 +1,104 @@
+package projections
+
+import (
+	"bytes"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestFoldedValues(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{}`:                        `{}`,
+		`{"mail":"a@x","name":"A"}`: `{}`,
+		`{"id":"x","mail":"A@X","deep":{"mail":"B"},"more":["C"]}`: `{"mail":"a@x"}`,
+		`{"other":"ẞ","mail":"e\u0301"}`:                           `{"mail":"é","other":"ss"}`,
+		`{"mail":7,"other":null}`:                                  `{}`,
+	} {
+		if got, err := foldedValues([]byte(doc), []string{"mail", "other"}); got != want || err != nil {
+			t.Errorf("%s: got %s, %v, want %s", doc, got, err, want)
+		}
+	}
+	if got, err := foldedValues([]byte(`{"mail":"A`), []string{"mail"}); err == nil {
+		t.Errorf("a document that is cut: got %s, want an error", got)
+	}
+}
+
+// mails gives the ids of the products whose mail is this one, whatever its case.
+func (f *file) mails(t testing.TB, mail string) []string {
+	t.Helper()
+	set, c := products(t)
+	if f.db.folded["products"] == nil {
+		t.Fatalf("the file is open without %v", set.All())
+	}
+	return f.found(Query{Filters: []Filter{{column(t, c, "mail"), Equal, []any{mail}}}}, inOrder)
+}
+
+// What an older version wrote, which knows nothing of folding, is folded at the next start:
+// all rows of a file that it made, and the rows that it wrote to a file of this version.
+func TestAnOlderVersionsRowsAreFolded(t *testing.T) {
+	f, _ := newProducts(t)
+	const one, two, three = "0193a1a0-0000-7000-8000-000000000001", "0193a1a0-0000-7000-8000-000000000002", "0193a1a0-0000-7000-8000-000000000003"
+	f.applyAll(t, created(t, product{one, map[string]any{"mail": "Ada@X"}}), created(t, product{two, map[string]any{"mail": "Bob@X"}}), created(t, product{three, map[string]any{}}))
+	older := func(statements ...string) {
+		t.Helper()
+		for _, s := range statements {
+			if _, err := f.w.conn.ExecContext(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set, _ := products(t)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	for name, statements := range map[string][]string{
+		"made by it": {
+			`DROP INDEX "products._folded_mail"`, `DROP INDEX "products._folded"`, `ALTER TABLE products DROP COLUMN _folded_mail`,
+			`ALTER TABLE products DROP COLUMN _folded`, `DELETE FROM _meta WHERE name LIKE 'folded.%'`,
+		},
+		"written by it":                  {`UPDATE products SET _folded = NULL WHERE id <> '` + two + `'`},
+		"folded in another way":          {`UPDATE products SET _folded = '{"mail":"x"}'`, `UPDATE _meta SET value = '0:mail' WHERE name = 'folded.products'`},
+		"folded for other properties":    {`UPDATE products SET _folded = '{}'`, `UPDATE _meta SET value = '1:name' WHERE name = 'folded.products'`},
+		"written by it after it made it": {`DROP INDEX "products._folded"`, `UPDATE products SET _folded = NULL`},
+	} {
+		older(statements...)
+		log.Reset()
+		f = f.reopen(set, logger)
+		for mail, want := range map[string][]string{"ada@x": {one}, "ADA@X": {one}, "bob@X": {two}, "eve@x": {}} {
+			if got := f.mails(t, mail); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %s: got %v, want %v", name, mail, got, want)
+			}
+		}
+		if !strings.Contains(log.String(), `change="fold the values of mail"`) {
+			t.Errorf("%s: the log does not tell of it:\n%s", name, log.String())
+		}
+	}
+	log.Reset()
+	f = f.reopen(set, logger)
+	if log.Len() > 0 {
+		t.Errorf("with nothing to fold the log says:\n%s", log.String())
+	}
+}
+
+// A change of case, of the value and of whether it is there shows in filters at once.
+func TestFoldedValuesFollowTheDocument(t *testing.T) {
+	f, _ := newProducts(t)
+	const id = "0193a1a0-0000-7000-8000-000000000001"
+	e := created(t, product{id, map[string]any{"mail": "Ada@X"}})
+	f.applyAll(t, e)
+	for version, mail := range []any{"ADA@X", "Bob@X", nil, 7, "ẞ"} {
+		e := created(t, product{id, map[string]any{"mail": mail}})
+		e.Kind, e.Version = "updated", int64(version)+2
+		f.applyAll(t, e)
+		for asked, is := range map[string]any{"ada@x": "ADA@X", "BOB@x": "Bob@X", "7": 7, "SS": "ẞ"} {
+			want := []string{}
+			if is == mail {
+				want = []string{id}
+			}
+			if got := f.mails(t, asked); !reflect.DeepEqual(got, want) {
+				t.Errorf("with %v, asked for %s: got %v, want %v", mail, asked, got, want)
+			}
+		}
+	}
+}
