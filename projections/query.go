@@ -12,8 +12,8 @@ type Kind int
 // The kinds, and how their values are given in Go.
 const (
 	Text    Kind = iota // string
-	Integer             // int64, or float64 beyond its range
-	Number              // float64
+	Integer             // int64, or beyond its range float64 or json.Number
+	Number              // float64 or json.Number
 	Boolean             // bool
 	Time                // string in events.TimeFormat
 )

@@ -2,6 +2,8 @@ package projections
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -82,6 +84,20 @@ func (s *Snapshot) Summaries(ctx context.Context) (map[string]Summary, error) {
 		return nil, fmt.Errorf("read the digests: %w", err)
 	}
 	return all, nil
+}
+
+// Summary gives what is kept of one collection beside its rows; zero if it has none.
+func (s *Snapshot) Summary(ctx context.Context, collection string) (summary Summary, err error) {
+	var digest []byte
+	err = s.reader.QueryRowContext(ctx, `SELECT living, digest FROM _digests WHERE collection = ?`, collection).Scan(&summary.Living, &digest)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Summary{}, nil
+	}
+	if err != nil {
+		return Summary{}, fmt.Errorf("read the digest of %s: %w", collection, err)
+	}
+	summary.Digest = digestOf(digest)
+	return summary, nil
 }
 
 func loadSummaries(ctx context.Context, q sqlx.QueryerContext) (map[string]Summary, error) {

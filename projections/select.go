@@ -45,10 +45,21 @@ func condition(f Filter) statement {
 		return low
 	case In:
 		// One argument whatever their number, so that few texts are prepared.
-		return statement{column + ` IN (SELECT value FROM json_each(?))`, []any{jsonArray(f.Values)}}
+		return statement{column + ` IN (SELECT ` + f.argument("value") + ` FROM json_each(?))`, []any{jsonArray(f.Values)}}
 	}
 	operator := map[Op]string{Equal: "=", NotEqual: "IS NOT", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}[f.Op]
-	return statement{column + " " + operator + ` ?`, []any{f.Values[0]}}
+	return statement{column + " " + operator + " " + f.argument("?"), []any{f.Values[0]}}
+}
+
+// argument makes of a value what the column would make of it. Numbers come as they are
+// written: SQLite and Go round one of many digits differently now and then, so it is
+// SQLite that reads both the document's and the filter's. An integer is compared exactly
+// with a floating-point number, unless it is made one too.
+func (f Filter) argument(value string) string {
+	if f.Column.kind == Number {
+		return "CAST(" + value + " AS REAL)"
+	}
+	return value
 }
 
 // afterPrefix gives the first text after all that start with the prefix, in the order

@@ -27,10 +27,18 @@ func wide(t testing.TB) *collections.Set {
 	for i := range 20 {
 		properties = append(properties, fmt.Sprintf(`"f%d":{"type":"string"}`, i))
 	}
+	return declared(t, map[string]string{"wide": strings.Join(properties, ",")})
+}
+
+// declared declares collections with these properties, by their names.
+func declared(t testing.TB, properties map[string]string) *collections.Set {
+	t.Helper()
 	dir := t.TempDir()
-	schema := `{"title":"wide","type":"object","properties":{` + strings.Join(properties, ",") + `}}`
-	if err := os.WriteFile(filepath.Join(dir, "wide.json"), []byte(schema), 0o600); err != nil {
-		t.Fatal(err)
+	for name, of := range properties {
+		schema := `{"title":"` + name + `","type":"object","properties":{` + of + `}}`
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), []byte(schema), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	set, err := collections.Load(dir)
 	if err != nil {

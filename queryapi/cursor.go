@@ -15,20 +15,24 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// A cursor is the place of the last entity of a page, with the sort that it is a place
-// in. Clients see it as opaque; nothing in it is trusted.
+// A cursor is the place of the last entity of a page, with what it is a place in. Clients
+// see it as opaque; nothing in it is trusted.
 type cursor struct {
-	Sort string `json:"s,omitempty"`
-	Keys []any  `json:"k,omitempty"`
-	ID   string `json:"i"`
+	// Collection and Sort say which list it is a place in, and Types of which types the
+	// columns of the sort were, a letter each: the values of another type stand elsewhere.
+	Collection string `json:"c,omitempty"`
+	Sort       string `json:"s,omitempty"`
+	Types      string `json:"t,omitempty"`
+	Keys       []any  `json:"k,omitempty"`
+	ID         string `json:"i"`
 }
 
-func encodeCursor(sort []projections.SortKey, place projections.Place) string {
+func encodeCursor(collection string, sort []projections.SortKey, place projections.Place) string {
 	keys := make([]any, len(place.Keys))
 	for i, key := range place.Keys {
 		keys[i] = writeKey(key)
 	}
-	b, err := json.Marshal(cursor{sortText(sort), keys, place.ID})
+	b, err := json.Marshal(cursor{collection, sortText(sort), typesText(sort), keys, place.ID})
 	if err != nil { // the keys are scalars that SQLite gave
 		panic(err)
 	}
@@ -41,12 +45,31 @@ func sortText(sort []projections.SortKey) string {
 		if names[i] = k.Column.Name(); k.Descending {
 			names[i] = "-" + names[i]
 		}
+		for word, placed := range nulls {
+			if k.Nulls == placed {
+				names[i] += "." + word
+			}
+		}
 	}
 	return strings.Join(names, ",")
 }
 
-// decodeCursor reads a cursor for a list of this sort. The error is a problem.
-func decodeCursor(text string, sort []projections.SortKey) (*projections.Place, error) {
+// typeLetters stand for types in cursors, which outlive the process that makes them.
+var typeLetters = map[projections.Kind]byte{
+	projections.Text: 's', projections.Integer: 'i', projections.Number: 'n', projections.Boolean: 'b', projections.Time: 't',
+}
+
+func typesText(sort []projections.SortKey) string {
+	letters := make([]byte, len(sort))
+	for i, k := range sort {
+		letters[i] = typeLetters[k.Column.Kind()]
+	}
+	return string(letters)
+}
+
+// decodeCursor reads a cursor for a list of a collection with this sort. The error is a
+// problem.
+func decodeCursor(text, collection string, sort []projections.SortKey) (*projections.Place, error) {
 	bad := malformed("after must be a cursor from a Link of this list, with the same sort.")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
@@ -60,6 +83,12 @@ func decodeCursor(text string, sort []projections.SortKey) (*projections.Place, 
 		return nil, bad
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, bad
+	}
+	switch {
+	case c.Collection == "", c.Collection == collection && c.Types != typesText(sort):
+		return nil, malformed("after: the cursor belongs to an earlier definition of the list. Begin again with its first page, without after.")
+	case c.Collection != collection:
 		return nil, bad
 	}
 	keys := slices.IndexFunc(sort, func(k projections.SortKey) bool { return k.Column.Name() == "id" })

@@ -15,14 +15,9 @@ import (
 // and before others.
 func sorts(t testing.TB) [][]projections.SortKey {
 	t.Helper()
-	set, err := collections.Load("../examples")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, _ := set.Get("products")
-	words := newVocabulary(c)
+	words := newVocabulary(mustGet(t, "products"))
 	var all [][]projections.SortKey
-	for _, text := range []string{"id", "-id", "version", "-created_at", "name", "-price", "stock", "sold_out", "name,-price,stock", "-price,id,name"} {
+	for _, text := range []string{"id", "-id", "version", "-created_at", "name", "-price", "stock", "sold_out", "name,-price,stock", "-price,id,name", "price.nullslast,-name.nullsfirst"} {
 		sort, err := words.parseSort(text)
 		if err != nil {
 			t.Fatal(err)
@@ -31,6 +26,21 @@ func sorts(t testing.TB) [][]projections.SortKey {
 	}
 	return append(all, nil)
 }
+
+func mustGet(t testing.TB, name string) *collections.Collection {
+	t.Helper()
+	set, err := collections.Load("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ok := set.Get(name)
+	if !ok {
+		t.Fatalf("there is no collection %s", name)
+	}
+	return c
+}
+
+func raw(cursor string) string { return base64.RawURLEncoding.EncodeToString([]byte(cursor)) }
 
 const placeID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
 
@@ -52,13 +62,13 @@ func TestACursorIsAPlace(t *testing.T) {
 				}
 				place.Keys = append(place.Keys, hostileKeys[(i+k)%len(hostileKeys)])
 			}
-			cursor := encodeCursor(sort, place)
-			got, err := decodeCursor(cursor, sort)
+			cursor := encodeCursor("products", sort, place)
+			got, err := decodeCursor(cursor, "products", sort)
 			if err != nil || got.ID != place.ID || len(got.Keys) != len(place.Keys) || len(place.Keys) > 0 && !reflect.DeepEqual(got.Keys, place.Keys) {
 				t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, got, err)
 			}
 			for _, other := range sorts(t) {
-				if _, err := decodeCursor(cursor, other); sortText(other) != sortText(sort) && err == nil {
+				if _, err := decodeCursor(cursor, "products", other); sortText(other) != sortText(sort) && err == nil {
 					t.Errorf("a cursor of %q is one of %q", sortText(sort), sortText(other))
 				}
 			}
@@ -76,16 +86,17 @@ func FuzzCursor(f *testing.F) {
 		for range all[which] {
 			keys = append(keys, key)
 		}
-		f.Add(uint(which), encodeCursor(all[which], projections.Place{Keys: keys, ID: placeID}))
+		f.Add(uint(which), encodeCursor("products", all[which], projections.Place{Keys: keys, ID: placeID}))
 	}
 	for i, sort := range all {
-		for _, raw := range []string{
+		for _, text := range []string{
 			`{"s":"name","k":["a"],"i":"` + placeID + `"}}`, `{"s":"name","k":[{}],"i":"` + placeID + `"}`, `{"s":"name","k":null,"i":"` + placeID + `"}`, `{"s":"name","k":["a"],"i":"x' OR 1=1"}`,
 			`{"s":"name","k":["a"],"i":"` + placeID + `","x":1}`, `{"s":"name","k":["\ud800"],"i":"` + placeID + `"}`, `{"s":"name","k":[true],"i":"` + placeID + `"}`,
 			`{"s":"-price","k":[1e999],"i":"` + placeID + `"}`, `{"s":"-price","k":[-0.0],"i":"` + placeID + `"}`, `{"s":"-price","k":[1e-999],"i":"` + placeID + `"}`, `{"s":"-price","k":[99999999999999999999],"i":"` + placeID + `"}`,
 		} {
-			if strings.HasPrefix(raw, `{"s":"`+sortText(sort)+`",`) {
-				f.Add(uint(i), base64.RawURLEncoding.EncodeToString([]byte(raw)))
+			if rest, ok := strings.CutPrefix(text, `{"s":"`+sortText(sort)+`",`); ok {
+				f.Add(uint(i), raw(text))
+				f.Add(uint(i), raw(`{"c":"products","s":"`+sortText(sort)+`","t":"`+typesText(sort)+`",`+rest))
 			}
 		}
 	}
@@ -94,11 +105,11 @@ func FuzzCursor(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which uint, text string) {
 		sort := all[which%uint(len(all))]
-		place, err := decodeCursor(text, sort)
+		place, err := decodeCursor(text, "products", sort)
 		if err != nil {
 			return
 		}
-		again, err := decodeCursor(encodeCursor(sort, *place), sort)
+		again, err := decodeCursor(encodeCursor("products", sort, *place), "products", sort)
 		if err != nil || !reflect.DeepEqual(again, place) && (len(again.Keys) > 0 || len(place.Keys) > 0 || again.ID != place.ID) {
 			t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, again, err)
 		}

@@ -70,7 +70,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 		return nil, false, err
 	}
 	defer func() { _ = s.Close() }() // it only read
-	done, err = head(c, s, collection, asked, "")
+	done, err = a.head(c, s, collection, asked, "")
 	if done || err != nil {
 		return nil, done, err
 	}
@@ -94,19 +94,25 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if next != nil {
 		query := c.QueryParams()
 		query.Set("limit", strconv.Itoa(asked.Limit))
-		query.Set("after", encodeCursor(asked.Sort, *next))
+		query.Set("after", encodeCursor(collection.Name(), asked.Sort, *next))
 		c.Response().Header().Set("Link", "</"+collection.Name()+"?"+query.Encode()+`>; rel="next"`)
 	}
 	return append(body, ']'), false, nil
 }
 
-// head sets what lists have in common in their header. done tells that nothing has
-// moved since the client last asked, and that it was told so.
-func head(c echo.Context, s *projections.Snapshot, collection *collections.Collection, asked listRequest, variant string) (done bool, err error) {
+// head sets what lists have in common in their header. done tells that the client has
+// what it asks for, and that it was told so.
+func (a *API) head(c echo.Context, s *projections.Snapshot, collection *collections.Collection, asked listRequest, variant string) (done bool, err error) {
 	h := c.Response().Header()
 	api.SetPosition(h, int64(s.At))
-	// Weak: the same entities, not promised to be the same bytes in all versions.
-	etag := `W/"p` + strconv.FormatInt(int64(s.At), 10) + variant + `"`
+	summary, err := s.Summary(c.Request().Context(), collection.Name())
+	if err != nil {
+		return false, err
+	}
+	// The digest stands for the rows of this collection alone, on whichever node, topic and
+	// position. What a list shows of them depends on the definition too. The tag is weak: it
+	// promises the same entities, but not the same bytes in all versions.
+	etag := `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).definition + variant + `"`
 	h.Set("ETag", etag)
 	if asked.Count {
 		n, err := s.Count(c.Request().Context(), collection.Name(), asked.Query)

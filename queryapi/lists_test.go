@@ -99,6 +99,7 @@ func drawSort(t *rapid.T) string {
 		if rapid.Bool().Draw(t, "descending") {
 			keys[i] = "-" + keys[i]
 		}
+		keys[i] += rapid.SampledFrom([]string{"", "", ".nullsfirst", ".nullslast"}).Draw(t, "nulls")
 	}
 	return strings.Join(keys, ",")
 }
@@ -148,7 +149,7 @@ func TestPagesWhileOthersWrite(t *testing.T) {
 	}
 	n.append(batch...)
 	made := 80
-	for _, sort := range []string{"", "-id", "name", "-name,price", "price,-stock", "-sold_out", "updated_at,name", "-version,id"} {
+	for _, sort := range []string{"", "-id", "name", "-name,price", "price,-stock", "-sold_out", "name.nullslast,-price.nullsfirst", "updated_at,name", "-version,id"} {
 		still := map[string]bool{}
 		for i := range versions {
 			still[productID(i)] = true

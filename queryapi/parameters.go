@@ -1,18 +1,14 @@
 package queryapi
 
 import (
-	"encoding/json"
-	"errors"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
-	"math"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-	"unicode/utf8"
 
-	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
@@ -31,7 +27,10 @@ const (
 
 // A vocabulary is what the lists of one collection can be asked. Made once, immutable.
 type vocabulary struct {
-	columns map[string]projections.Column
+	collection string
+	// definition tells definitions of the collection apart.
+	definition string
+	columns    map[string]projections.Column
 	// filters are the parameters that filter, by their whole name.
 	filters map[string]projections.Filter
 	// parameters are all the names of parameters; members all that an entity can have
@@ -42,18 +41,29 @@ type vocabulary struct {
 
 func newVocabulary(c *collections.Collection) *vocabulary {
 	v := &vocabulary{
+		collection: c.Name(), definition: definitionOf(c),
 		columns: map[string]projections.Column{}, filters: map[string]projections.Filter{},
 		parameters: slices.Clone(api.ListParameters),
 	}
 	for _, column := range projections.Columns(c) {
 		v.columns[column.Name()] = column
 		for _, o := range api.Operators(column.Kind()) {
+			if o.Op == projections.Present && !column.Nullable() {
+				continue
+			}
 			v.addFilter(api.FilterName(column.Name(), o), column, o.Op)
 		}
 	}
 	v.members, v.open = c.Members()
 	v.members = append([]string{"id", "version", "created_at", "updated_at"}, v.members...)
 	return v
+}
+
+// definitionOf gives a short text that changes with the collection's schema, and so with
+// what its lists can be asked and answer.
+func definitionOf(c *collections.Collection) string {
+	sum := sha256.Sum256(c.Schema())
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
 func (v *vocabulary) addFilter(name string, column projections.Column, op projections.Op) {
@@ -96,7 +106,7 @@ func (v *vocabulary) parse(values url.Values) (r listRequest, err error) {
 		}
 	}
 	if values.Has("after") { // it depends on the sort
-		r.After, err = decodeCursor(values.Get("after"), r.Sort)
+		r.After, err = decodeCursor(values.Get("after"), v.collection, r.Sort)
 	}
 	return r, err
 }
@@ -134,23 +144,46 @@ func parseBool(name, value string) (bool, error) {
 }
 
 func (v *vocabulary) parseSort(value string) ([]projections.SortKey, error) {
-	names := strings.Split(value, ",")
-	if len(names) > maxSortKeys {
+	parts := strings.Split(value, ",")
+	if len(parts) > maxSortKeys {
 		return nil, malformed("sort can have %d keys.", maxSortKeys)
 	}
 	var keys []projections.SortKey
-	for _, name := range names {
-		name, descending := strings.CutPrefix(name, "-")
-		column, ok := v.columns[name]
-		if !ok {
-			return nil, malformed("sort: there is no member %s to sort by.%s", api.Quote(name), api.Nearest(name, v.columnNames()))
+	for _, part := range parts {
+		key, err := v.parseSortKey(part)
+		if err != nil {
+			return nil, err
 		}
-		if slices.ContainsFunc(keys, func(k projections.SortKey) bool { return k.Column == column }) {
-			return nil, malformed("sort names %s twice.", name)
+		if slices.ContainsFunc(keys, func(k projections.SortKey) bool { return k.Column == key.Column }) {
+			return nil, malformed("sort names %s twice.", key.Column.Name())
 		}
-		keys = append(keys, projections.SortKey{Column: column, Descending: descending})
+		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// nulls are the words that say where a sort puts entities that lack the member.
+var nulls = map[string]projections.Nulls{"nullsfirst": projections.NullsFirst, "nullslast": projections.NullsLast}
+
+// parseSortKey reads a key such as -due.nullslast.
+func (v *vocabulary) parseSortKey(text string) (key projections.SortKey, err error) {
+	name, descending := strings.CutPrefix(text, "-")
+	key.Descending = descending
+	name, word, placed := strings.Cut(name, ".")
+	var ok bool
+	if key.Column, ok = v.columns[name]; !ok {
+		return key, malformed("sort: there is no member %s to sort by.%s", api.Quote(name), api.Nearest(name, v.columnNames()))
+	}
+	if !placed {
+		return key, nil
+	}
+	if key.Nulls, ok = nulls[word]; !ok {
+		return key, malformed("sort: after %s., there can be nullsfirst or nullslast, not %s.", name, api.Quote(word))
+	}
+	if !key.Column.Nullable() {
+		key.Nulls = projections.NullsAsLeast // every entity has it
+	}
+	return key, nil
 }
 
 func (v *vocabulary) columnNames() []string {
@@ -187,7 +220,7 @@ func (v *vocabulary) parseFilter(q *projections.Query, name, value string) error
 		}
 	}
 	for _, text := range texts {
-		parsed, err := parseValue(f.Column.Kind(), text)
+		parsed, err := parseValue(f, text)
 		if err != nil {
 			return malformed("%s must be %s.", name, err)
 		}
@@ -216,49 +249,4 @@ func splitIn(value string) []string {
 		escaped = false
 	}
 	return append(parts, part.String())
-}
-
-// parseValue reads a value of a column. The error says what it must be.
-func parseValue(kind projections.Kind, text string) (any, error) {
-	switch kind {
-	case projections.Integer:
-		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return i, nil
-		}
-		if f, ok := parseNumber(text); ok && f == math.Trunc(f) {
-			return f, nil // 1e3, or beyond the range
-		}
-		return nil, errors.New("an integer")
-	case projections.Number:
-		if f, ok := parseNumber(text); ok {
-			return f, nil
-		}
-		return nil, errors.New("a number")
-	case projections.Boolean:
-		if b, err := parseBool("", text); err == nil {
-			return b, nil
-		}
-		return nil, errors.New("true or false")
-	case projections.Time:
-		t, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil || t.Nanosecond()%1e6 != 0 || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
-			return nil, errors.New("a time as RFC 3339 has it, with milliseconds at most, such as 2026-11-24T12:00:00Z")
-		}
-		return events.FormatTime(t), nil
-	default:
-		if !utf8.ValidString(text) {
-			return nil, errors.New("valid UTF-8")
-		}
-		return text, nil
-	}
-}
-
-// parseNumber reads a number as JSON has it.
-func parseNumber(text string) (float64, bool) {
-	var n json.Number
-	if err := json.Unmarshal([]byte(text), &n); err != nil || text[0] == '"' || n == "" {
-		return 0, false
-	}
-	f, err := n.Float64()
-	return f, err == nil
 }

@@ -19,7 +19,7 @@ import (
 // the others.
 var hostileValues = []string{
 	"", "0", "-0", "1e3", "1e999", "-1e-999", "9223372036854775808", "1234567890123456768", "0x10", "NaN", `"1"`, "true", "2026-11-24T12:00:00.001Z", "-0001-01-01T00:00:00Z",
-	"null", "a", "a,b\\,c\\", "%", "\x00", "\xff", "\U0010ffff", `' OR 1=1; --`, `"name"`, "name", "-price,name", strings.Repeat("a,", 1001),
+	"null", "a", "a,b\\,c\\", "%", "\x00", "\xff", "\U0010ffff", `' OR 1=1; --`, `"name"`, "name", "name.nullslast", "-price.nullsfirst,stock.nulls", "1e1000", "1e1001", "1e+3", "1e 3", "9007199254740993.0", strings.Repeat("9", 1001), "2026-11-24T12:00:00 02:00", "2026-11-24t12:00:60.1234567891z", "-price,name", strings.Repeat("a,", 1001),
 }
 
 // listSeeds are query strings: each operator of each column of products, which have one

@@ -23,7 +23,7 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 		return gone(ctx, err)
 	}
 	defer func() { _ = s.Close() }() // it only read
-	done, err := head(c, s, collection, asked, "n")
+	done, err := a.head(c, s, collection, asked, "n")
 	if done || err != nil {
 		return gone(ctx, err)
 	}

@@ -19,10 +19,12 @@ var operators = []Operator{
 	{"lte", projections.LessOrEqual, "is less or equal"},
 	{"ne", projections.NotEqual, "is another value or missing"},
 	{"in", projections.In, `is one of these values, comma between (\, is a comma)`},
+	{"exists", projections.Present, "is there and not null, if true; is missing or null, if false"},
 	{"prefix", projections.Prefix, "starts with this text"},
 }
 
-// Operators are those that a column of a kind has.
+// Operators are those that a column of a kind has. Columns that are never missing do
+// without exists: see [projections.Column.Nullable].
 func Operators(kind projections.Kind) []Operator {
 	if kind == projections.Text {
 		return operators

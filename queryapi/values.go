@@ -1,0 +1,180 @@
+package queryapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// parseValue reads a value of a filter. The error says what it must be.
+func parseValue(f projections.Filter, text string) (any, error) {
+	if f.Op == projections.Present {
+		return parseTruth(text)
+	}
+	switch f.Column.Kind() {
+	case projections.Integer:
+		return parseInteger(text)
+	case projections.Number:
+		return parseNumber(text)
+	case projections.Boolean:
+		return parseTruth(text)
+	case projections.Time:
+		return parseTime(text)
+	default:
+		return parseText(f.Column, text)
+	}
+}
+
+func parseTruth(text string) (any, error) {
+	b, err := parseBool("", text)
+	if err != nil {
+		return nil, errors.New("true or false")
+	}
+	return b, nil
+}
+
+// The bounds of numbers, which are those that documents have.
+const (
+	maxDigits   = 1000
+	maxExponent = 1000
+)
+
+// number is a number as JSON has it (RFC 8259, 6).
+var number = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?0*([0-9]+))?$`)
+
+// checkNumber reads the text of a number. It computes nothing, so that the bounds are
+// checked before anything depends on the number's size.
+func checkNumber(text string) error {
+	parts := number.FindStringSubmatch(text)
+	if parts == nil {
+		if number.MatchString(strings.Replace(text, " ", "+", 1)) {
+			return errors.New("a number: write + as %2B in a URL, where + stands for a space")
+		}
+		return errors.New("a number")
+	}
+	if digits := len(parts[1]) + len(strings.TrimPrefix(parts[2], ".")); digits > maxDigits {
+		return fmt.Errorf("a number of at most %d digits", maxDigits)
+	}
+	if exponent := parts[4]; len(exponent) > len("1000") || exponent != "" && atoi(exponent) > maxExponent {
+		return fmt.Errorf("a number with an exponent from %d to %d", -maxExponent, maxExponent)
+	}
+	return nil
+}
+
+func atoi(digits string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil { // the caller has seen to it
+		panic(err)
+	}
+	return n
+}
+
+func parseNumber(text string) (any, error) {
+	if err := checkNumber(text); err != nil {
+		return nil, err
+	}
+	return json.Number(text), nil
+}
+
+// parseInteger reads an integer, however it is written: 10, 10.0 and 1e1 are the same.
+func parseInteger(text string) (any, error) {
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil && number.MatchString(text) {
+		return i, nil
+	}
+	if err := checkNumber(text); err != nil {
+		return nil, errors.New(strings.Replace(err.Error(), "a number", "an integer", 1))
+	}
+	r, ok := new(big.Rat).SetString(text)
+	switch {
+	case !ok || !r.IsInt():
+		return nil, errors.New("an integer")
+	case r.Num().IsInt64():
+		return r.Num().Int64(), nil
+	}
+	return json.Number(r.Num().String()), nil
+}
+
+// offsetWithSpace is how a time with an offset ends whose + was not escaped.
+var offsetWithSpace = regexp.MustCompile(` [0-9]{2}:[0-9]{2}$`)
+
+// spaceForPlus tells whether a text is a time whose + has become a space.
+func spaceForPlus(text string) bool {
+	if !offsetWithSpace.MatchString(text) {
+		return false
+	}
+	i := strings.LastIndexByte(text, ' ')
+	_, ok := parseRFC3339(text[:i] + "+" + text[i+1:])
+	return ok
+}
+
+const escapePlus = "a time whose + is written as %2B: in a URL, + stands for a space"
+
+// parseTime reads a time for a column of ours, which has milliseconds. One that lies
+// between two milliseconds sorts between their texts and is equal to none.
+func parseTime(text string) (any, error) {
+	t, ok := parseRFC3339(text)
+	switch {
+	case spaceForPlus(text):
+		return nil, errors.New(escapePlus)
+	case !ok || t.UTC().Year() < 0 || t.UTC().Year() > 9999:
+		return nil, errors.New("a time as RFC 3339 has it, such as 2026-11-24T12:00:00Z")
+	}
+	whole := t.Truncate(time.Millisecond)
+	formatted := events.FormatTime(whole)
+	if !t.Equal(whole) {
+		formatted += "+"
+	}
+	return formatted, nil
+}
+
+// rfc3339 is a time as RFC 3339, 5.6, has it: T and Z may be in lower case.
+var rfc3339 = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-]([0-9]{2}):([0-9]{2}))$`)
+
+// parseRFC3339 reads a time strictly. time.Parse takes less (no lower case, no leap
+// second) and more (hours of one digit, a comma before the fraction, offsets beyond a
+// day). A leap second can only be the last second of a day in UTC, and is taken for the
+// first of the next day, as POSIX counts. Digits beyond nanoseconds are cut off.
+func parseRFC3339(text string) (time.Time, bool) {
+	parts := rfc3339.FindStringSubmatch(text)
+	if parts == nil {
+		return time.Time{}, false
+	}
+	day, minute, second, fraction, offset := parts[1], parts[2], parts[3], parts[4], strings.ToUpper(parts[5])
+	if offset != "Z" && (parts[6] > "23" || parts[7] > "59") {
+		return time.Time{}, false
+	}
+	leap := second == "60"
+	if leap {
+		second = "59"
+	}
+	t, err := time.Parse(time.RFC3339Nano, day+"T"+minute+":"+second+fraction+offset)
+	if err != nil {
+		return time.Time{}, false
+	}
+	if leap {
+		if utc := t.UTC(); utc.Hour() != 23 || utc.Minute() != 59 {
+			return time.Time{}, false
+		}
+		t = t.Add(time.Second)
+	}
+	return t, true
+}
+
+func parseText(column projections.Column, text string) (any, error) {
+	if !utf8.ValidString(text) {
+		return nil, errors.New("valid UTF-8")
+	}
+	if column.Format() == "date-time" && spaceForPlus(text) {
+		return nil, errors.New(escapePlus)
+	}
+	return text, nil
+}
