@@ -30,6 +30,7 @@ type writer struct {
 	statements map[string]*sqlx.Stmt
 	known      map[string]bool     // collections that have a table
 	folded     map[string][]string // the properties of collections whose values are folded
+	folder     *valueFolder
 	digests    map[string]*collectionDigest
 	position   events.Position
 	logTime    time.Time
@@ -56,7 +57,7 @@ func newWriter(ctx context.Context, db *database) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s for writing: %w", db.path, err)
 	}
-	w := &writer{conn: conn, folded: db.folded}
+	w := &writer{conn: conn, folded: db.folded, folder: newValueFolder()}
 	if err := w.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the checkpoint of %s: %w", db.path, err), w.close())
 	}
@@ -205,7 +206,7 @@ func (w *writer) writeEntity(ctx context.Context, before, after events.Entity) e
 	w.digest(before, after, claims)
 	table := quote(after.Collection)
 	if properties := w.folded[after.Collection]; !after.Deleted && len(properties) > 0 {
-		folded, err := foldedValues(after.Rendered, properties)
+		folded, err := w.folder.fold(after.Rendered, properties)
 		if err != nil {
 			return fmt.Errorf("fold its values: %w", err)
 		}

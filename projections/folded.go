@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -45,42 +43,90 @@ func foldedProperties(c *collections.Collection) (names []string) {
 	return names
 }
 
-// foldedValues gives what _folded holds for a document.
-func foldedValues(doc []byte, properties []string) (string, error) {
-	var folded map[string]string
-	in := jsontext.NewDecoder(bytes.NewReader(doc))
-	if _, err := in.ReadToken(); err != nil {
+// A valueFolder makes what _folded holds. It reuses its buffers; one goroutine uses it.
+type valueFolder struct {
+	text bytes.Reader
+	in   *jsontext.Decoder
+	out  []byte
+}
+
+func newValueFolder() *valueFolder {
+	f := &valueFolder{}
+	f.in = jsontext.NewDecoder(&f.text)
+	return f
+}
+
+// fold gives what _folded holds for a document.
+func (f *valueFolder) fold(doc []byte, properties []string) (string, error) {
+	f.text.Reset(doc)
+	f.in.Reset(&f.text)
+	f.out = append(f.out[:0], '{')
+	if _, err := f.in.ReadToken(); err != nil {
 		return "", err
 	}
-	for in.PeekKind() == '"' {
-		name, err := in.ReadToken()
+	for f.in.PeekKind() == '"' {
+		name, err := f.in.ReadValue()
 		if err != nil {
 			return "", err
 		}
-		property := name.String()
-		if in.PeekKind() != '"' || !slices.Contains(properties, property) {
-			if err := in.SkipValue(); err != nil {
+		property := named(name, properties)
+		if property == "" || f.in.PeekKind() != '"' {
+			if err := f.in.SkipValue(); err != nil {
 				return "", err
 			}
 			continue
 		}
-		value, err := in.ReadToken()
+		value, err := f.in.ReadToken()
 		if err != nil {
 			return "", err
 		}
-		text := value.String()
-		if f := collections.Fold(text); f != text {
-			if folded == nil {
-				folded = map[string]string{}
-			}
-			folded[property] = f
+		if err := f.add(property, value.String()); err != nil {
+			return "", err
 		}
 	}
-	if folded == nil {
+	if _, err := f.in.ReadToken(); err != nil {
+		return "", err
+	}
+	if len(f.out) == len("{") {
 		return "{}", nil
 	}
-	b, err := json.Marshal(folded)
-	return string(b), err
+	return string(append(f.out, '}')), nil
+}
+
+// named gives the property that a member's name, a JSON string, is of those; or nothing.
+func named(name jsontext.Value, properties []string) string {
+	if bytes.IndexByte(name, '\\') < 0 {
+		name = name[1 : len(name)-1]
+	} else {
+		unquoted, err := jsontext.AppendUnquote(nil, name)
+		if err != nil {
+			return ""
+		}
+		name = unquoted
+	}
+	for _, p := range properties {
+		if string(name) == p {
+			return p
+		}
+	}
+	return ""
+}
+
+// add adds a value if folding changes it.
+func (f *valueFolder) add(property, text string) (err error) {
+	folded := collections.Fold(text)
+	if folded == text {
+		return nil
+	}
+	if len(f.out) > len("{") {
+		f.out = append(f.out, ',')
+	}
+	if f.out, err = jsontext.AppendQuote(f.out, property); err != nil {
+		return err
+	}
+	f.out = append(f.out, ':')
+	f.out, err = jsontext.AppendQuote(f.out, folded)
+	return err
 }
 
 // declareFolded fills _folded where it is empty, or was made for other properties or by
@@ -129,6 +175,7 @@ func fold(ctx context.Context, tx *sqlx.Tx, collection string, properties []stri
 		return err
 	}
 	defer func() { _ = update.Close() }()
+	folder := newValueFolder()
 	for after := ""; ; {
 		var rows []struct {
 			ID  string `db:"id"`
@@ -141,7 +188,7 @@ func fold(ctx context.Context, tx *sqlx.Tx, collection string, properties []stri
 			return nil
 		}
 		for _, r := range rows {
-			folded, err := foldedValues([]byte(r.Doc), properties)
+			folded, err := folder.fold([]byte(r.Doc), properties)
 			if err != nil {
 				return fmt.Errorf("read the document of %s: %w", r.ID, err)
 			}

@@ -9,18 +9,20 @@ import (
 )
 
 func TestFoldedValues(t *testing.T) {
+	folder := newValueFolder()
 	for doc, want := range map[string]string{
 		`{}`:                        `{}`,
 		`{"mail":"a@x","name":"A"}`: `{}`,
 		`{"id":"x","mail":"A@X","deep":{"mail":"B"},"more":["C"]}`: `{"mail":"a@x"}`,
-		`{"other":"ẞ","mail":"e\u0301"}`:                           `{"mail":"é","other":"ss"}`,
+		`{"other":"ẞ","mail":"e\u0301"}`:                           `{"other":"ss","mail":"é"}`,
+		`{"m\u0061il":"\u0041@\u00c9","other":"\"B\""}`:            `{"mail":"a@é","other":"\"b\""}`,
 		`{"mail":7,"other":null}`:                                  `{}`,
 	} {
-		if got, err := foldedValues([]byte(doc), []string{"mail", "other"}); got != want || err != nil {
+		if got, err := folder.fold([]byte(doc), []string{"mail", "other"}); got != want || err != nil {
 			t.Errorf("%s: got %s, %v, want %s", doc, got, err, want)
 		}
 	}
-	if got, err := foldedValues([]byte(`{"mail":"A`), []string{"mail"}); err == nil {
+	if got, err := folder.fold([]byte(`{"mail":"A`), []string{"mail"}); err == nil {
 		t.Errorf("a document that is cut: got %s, want an error", got)
 	}
 }

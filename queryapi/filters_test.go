@@ -64,7 +64,7 @@ func TestFiltersCompareValues(t *testing.T) {
 		// By bytes, as sorts do.
 		"mail[lt]=a": {1}, "mail[gte]=s&sort=-mail": {3, 2},
 		// Missing, or null.
-		"due[exists]=true": {1, 3}, "due[exists]=false": {2, 4}, "n[exists]=false": {4}, "done[exists]=false": {1, 2}, "done[exists]=true&done=false": {3}, "due=null": {},
+		"due[exists]=true": {1, 3}, "due[exists]=false": {2, 4}, "n[exists]=false": {4}, "done[exists]=false": {1, 2}, "done[exists]=true&done=false": {3}, "due=null": nil, "n=null": nil, "mail[in]=null": {},
 		"sort=due": {2, 4, 1, 3}, "sort=due.nullslast": {1, 3, 2, 4}, "sort=-due": {3, 1, 4, 2}, "sort=-due.nullsfirst": {4, 2, 3, 1}, "sort=due.nullsfirst": {2, 4, 1, 3}, "sort=-due.nullslast": {3, 1, 4, 2},
 		"sort=done.nullslast,-n.nullsfirst": {3, 4, 1, 2},
 		// Times of any precision.
@@ -86,7 +86,7 @@ func TestFiltersCompareValues(t *testing.T) {
 	}
 	for query, says := range map[string]string{
 		"created_at[gt]=2026-01-01T00:00:00+02:00": "%2B", "due[gte]=2026-01-01T00:00:00+02:00": "%2B", "weight=1e+3": "%2B", "weight=1e1001": "exponent from -1000 to 1000",
-		"id[exists]=true": "no query parameter", "due[exists]=yes": "true or false", "sort=due.nullslst": "nullslast",
+		"id[exists]=true": "no query parameter", "due=null": "due[exists]=false", "n[ne]=null": "n[exists]=false", "version=null": "no entity lacks", "due[exists]=yes": "true or false", "sort=due.nullslst": "nullslast",
 	} {
 		if body := servicetest.Body(t, n.get("/tasks?"+query, 400)); !strings.Contains(body, says) {
 			t.Errorf("%s: got %s, want %q in it", query, body, says)

@@ -20,6 +20,9 @@ func parseValue(f projections.Filter, text string) (any, error) {
 	if f.Op == projections.Present {
 		return parseTruth(text)
 	}
+	if text == "null" && (f.Column.Kind() != projections.Text || f.Column.Format() != "") {
+		return nil, errNull(f.Column)
+	}
 	switch f.Column.Kind() {
 	case projections.Integer:
 		return parseInteger(text)
@@ -32,6 +35,15 @@ func parseValue(f projections.Filter, text string) (any, error) {
 	default:
 		return parseText(f.Column, text)
 	}
+}
+
+// errNull says how to ask for what is missing. For a text without a format, null is a text
+// like any other.
+func errNull(column projections.Column) error {
+	if !column.Nullable() {
+		return errors.New("a value: no entity lacks this member")
+	}
+	return fmt.Errorf("a value: %s[exists]=false asks for entities where it is missing or null", column.Name())
 }
 
 func parseTruth(text string) (any, error) {

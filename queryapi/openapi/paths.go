@@ -173,13 +173,16 @@ func filterParameters(c *collections.Collection) openapi3.Parameters {
 	for _, column := range projections.Columns(c) {
 		names = append(names, column.Name())
 	}
-	all := add(nil, "sort", "Members to sort by, comma between, - before one for descending: "+strings.Join(names, ", ")+". The id is always last.", openapi3.NewStringSchema())
+	all := add(nil, "sort", "Members to sort by, comma between, - before one for descending: "+strings.Join(names, ", ")+". Each can end in .nullsfirst or .nullslast. The id is always last.", openapi3.NewStringSchema())
 	all = add(all, "fields", "The members to give, comma between.", openapi3.NewStringSchema())
 	for _, column := range projections.Columns(c) {
 		for _, operator := range api.Operators(column.Kind()) {
 			name, says := api.FilterName(column.Name(), operator), "Only those where "+column.Name()+" "+operator.Means+"."
 			if column.Indexed() {
 				says += " Indexed."
+			}
+			if operator.Op == projections.Present && !column.Nullable() {
+				continue
 			}
 			if !slices.Contains(api.ListParameters, name) {
 				all = add(all, name, says, openapi3.NewStringSchema())
