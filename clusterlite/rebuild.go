@@ -33,7 +33,7 @@ type rebuild struct {
 
 	Keep   bool   `name:"keep" help:"Keep the file that is replaced."`
 	Back   bool   `name:"back" help:"Take the file that was kept instead of a new one, once it has caught up."`
-	Force  bool   `name:"force" help:"Replace the file also if its digests differ; it is then kept."`
+	Force  bool   `name:"force" help:"Replace the file also if its digests differ, or if it has entities that the log lacks; it is then kept."`
 	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most so many records a second. Default: rest as long as it works; a stopped node is rebuilt without rest."`
 	Cancel bool   `name:"cancel" help:"End the rebuild that runs instead."`
 	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest snapshot that fits, instead of the beginning of the log: a folder or bucket as the node sees it, or another node's admin listener (http://…). With --data-dir also the file of a read model."`
@@ -48,7 +48,9 @@ same position, and swaps in one step; reads and writes go on. If they differ the
 on. Whenever this is ended, the nodes' rebuild is cancelled.
 
 A node that refuses to start is rebuilt by --data-dir. Its old file, if it can't be compared, is
-kept as projection.previous.db.
+kept as projection.previous.db. If the log lacks entities that the old file has, the rebuild
+changes nothing and says how many: the log may be lost, and the file the only copy. Save it then,
+with clusterlite snapshot create STORE --data-dir DIR.
 
 Examples:
 
