@@ -58,7 +58,8 @@ func (f folder) open() (path string, err error) {
 		if path, err = f.next(); err != nil {
 			return "", err
 		}
-		if err := f.point(FileName, path); err != nil {
+		// Or a power cut could leave a generation that no link names, which is removed.
+		if err := errors.Join(f.point(FileName, path), f.sync()); err != nil {
 			return "", err
 		}
 	}

@@ -10,15 +10,14 @@ import (
 	"path/filepath"
 )
 
-// Write makes path a file with these bytes, readable by everybody and writable by its
-// owner. If there is an error the old file is still there, and nothing is left beside it.
-func Write(path string, b []byte) error {
+// Write makes path a file with these bytes and this mode. If there is an error the old file is still there, and nothing is left beside it.
+func Write(path string, b []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	_, err = f.Write(b)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
 		err = Replace(f.Name(), path)
 	}
 	if err != nil {

@@ -34,7 +34,7 @@ func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
 	for _, text := range []string{"one", "", "three"} {
-		if err := atomicfile.Write(path, []byte(text)); err != nil {
+		if err := atomicfile.Write(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		holds(t, path, text)
@@ -48,11 +48,11 @@ func TestWhatCannotBeWrittenChangesNothing(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(path, "in"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	if err := atomicfile.Write(path, []byte("x")); err == nil {
+	if err := atomicfile.Write(path, []byte("x"), 0o600); err == nil {
 		t.Error("a folder was replaced by a file")
 	}
 	alone(t, dir, "f")
-	if err := atomicfile.Write(filepath.Join(dir, "no", "f"), nil); !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Write(filepath.Join(dir, "no", "f"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 	if err := atomicfile.Replace(filepath.Join(dir, "nothing"), filepath.Join(dir, "g")); !errors.Is(err, fs.ErrNotExist) {
