@@ -14,6 +14,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/roster"
@@ -185,6 +186,10 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 			return nil, err
 		}
 		tell(task)(status.Position, status.End)
+		if ctx.Err() == nil && status.State == projections.RebuildDone {
+			task.Done()
+			return status, goesOn(ctx, n, status.Position)
+		}
 		if ctx.Err() == nil && status.State != projections.RebuildRunning {
 			return status, nil
 		}
@@ -192,6 +197,44 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 		case <-time.After(polling):
 		case <-ctx.Done():
 			return nil, order(ctx, n, http.MethodDelete, "/rebuild")
+		}
+	}
+}
+
+// goesOn returns an error if a node that was rebuilt up to a position can't apply the log
+// from there: the new file has been swapped in, and the node is no better for it. A node
+// is given some time to apply the next records.
+func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
+	const patience = 10 * time.Second
+	for end := time.Now().Add(patience); ; {
+		var is struct {
+			Position events.Position `json:"position"`
+			End      events.Position `json:"end"`
+			Broker   bool            `json:"broker_reachable"`
+			Stopped  string          `json:"stopped"`
+			Failing  string          `json:"failing"`
+		}
+		err := n.Get(ctx, "/status", &is)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("it was rebuilt up to position %d, and then did not say whether it goes on: %w", rebuilt, err)
+		case is.Stopped != "":
+			return fmt.Errorf("it was rebuilt up to position %d, and still can't go on from there: %s", rebuilt, is.Stopped)
+		case is.Position > rebuilt, is.Failing == "" && is.Position >= is.End:
+			return nil
+		case time.Now().After(end) && is.Failing != "":
+			return fmt.Errorf("it was rebuilt up to position %d, and still can't apply the log from there: %s", rebuilt, is.Failing)
+		case time.Now().After(end) && !is.Broker:
+			return fmt.Errorf("it was rebuilt up to position %d; the broker is out of reach, so that nothing tells whether it goes on", rebuilt)
+		case time.Now().After(end):
+			return fmt.Errorf("it was rebuilt up to position %d, and has applied nothing since, though the log ends at %d", rebuilt, is.End)
+		}
+		select {
+		case <-time.After(polling):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
