@@ -95,7 +95,7 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 // tests read: one environment often serves all.
 func ofOthers(name string) bool {
 	if strings.HasPrefix(name, "CLUSTERLITE_E2E") || slices.Contains([]string{
-		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",
+		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",
 	}, name) {
 		return true
 	}
