@@ -20,6 +20,11 @@ type place struct {
 	set      bool
 }
 
+// Allowed says what a place looks like.
+func (*place) Allowed() string {
+	return "a position such as 1000, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m"
+}
+
 // UnmarshalText reads a place.
 func (p *place) UnmarshalText(text []byte) error {
 	s := string(text)
@@ -34,7 +39,7 @@ func (p *place) UnmarshalText(text []byte) error {
 	}
 	var err error
 	if p.time, err = time.Parse(time.RFC3339, s); err != nil {
-		return fmt.Errorf("%q is no place in the log; allowed: a position such as 1000, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m", text)
+		return fmt.Errorf("%q is not a place in the log; allowed: %s", text, p.Allowed())
 	}
 	return nil
 }
