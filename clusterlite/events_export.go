@@ -41,8 +41,12 @@ func (c eventsExport) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	if _, err := describeLog(ctx, log); err != nil {
+	info, err := describeLog(ctx, log)
+	if err != nil {
 		return err
+	}
+	if err := c.Until.check(ctx, log, info, out.stderr); err != nil {
+		return fmt.Errorf("%w. No file was made", err)
 	}
 	p := &phases{w: out.stderr}
 	defer p.done()

@@ -66,13 +66,31 @@ func (c eventsTail) Run(ctx context.Context, out streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	from, stop, err := c.bounds(ctx, log)
-	if err == nil && (stop < 0 || from < stop) {
+	switch {
+	case err != nil:
+	case stop < 0 || from < stop:
 		err = c.stream(ctx, log, from, stop, out.stdout)
+	default:
+		err = c.explain(ctx, log, from, stop, out.stderr)
 	}
 	if ctx.Err() != nil { // it was told to stop, and that is how it ends
 		return nil
 	}
 	return err
+}
+
+// explain says why there is nothing to print.
+func (c eventsTail) explain(ctx context.Context, log *eventlog.Log, from, stop events.Position, w io.Writer) error {
+	info, err := describeLog(ctx, log)
+	if err != nil {
+		return err
+	}
+	if early := c.Until.check(ctx, log, info, io.Discard); early != nil {
+		_, _ = fmt.Fprintf(w, "note: %v\n", early)
+		return ctx.Err()
+	}
+	_, _ = fmt.Fprintf(w, "note: the log has nothing from position %d up to position %d\n", from, stop)
+	return nil
 }
 
 // bounds gives the positions from which on, and up to which, to print; the latter is

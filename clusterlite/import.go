@@ -81,13 +81,13 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 	defer func() { _ = input.Close() }() // it was only read
 	task := progress.Start(out.stderr, "import", size, progress.Bytes)
 	defer task.Done()
-	tell, closeErrors, err := i.failures(task)
+	tell, sync, closeErrors, err := i.failures(task)
 	if err != nil {
 		return err
 	}
 	summary, err := importer.Run(ctx, input, importer.Options{
 		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor,
-		Failed: tell, Resumed: task.Resume, Progress: task.Set,
+		Failed: tell, Told: sync, Resumed: task.Resume, Progress: task.Set,
 	})
 	task.Done()
 	if closed := closeErrors(); err == nil {
@@ -124,21 +124,25 @@ func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err
 }
 
 // failures gives what tells of a line that failed: to the file that was named, else
-// beside the progress.
-func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, done func() error, err error) {
+// beside the progress. sync has what was told reach the disk.
+func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, sync, done func() error, err error) {
 	if i.Errors == "" {
 		tell = func(f importer.Failure) error {
 			_, err := fmt.Fprintln(beside, f)
 			return err
 		}
-		return tell, func() error { return nil }, nil
+		return tell, nil, func() error { return nil }, nil
 	}
 	// An earlier run may have told of others.
 	file, err := os.OpenFile(i.Errors, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	lines := json.NewEncoder(file)
 	lines.SetEscapeHTML(false)
-	return func(f importer.Failure) error { return lines.Encode(f) }, file.Close, nil
+	sync = file.Sync
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		sync = nil // a pipe or a device has no disk
+	}
+	return func(f importer.Failure) error { return lines.Encode(f) }, sync, file.Close, nil
 }

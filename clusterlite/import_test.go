@@ -202,6 +202,36 @@ func TestImportIsResumed(t *testing.T) {
 	wantUsers(t, url, 5500)
 }
 
+// A checkpoint that can't be read says what to do, and the import begins again as said.
+func TestImportWithABrokenCheckpoint(t *testing.T) {
+	url := startServe(t, serveArgs(t.TempDir())...).url
+	file := writeFile(t, userLines(0, 3))
+	for name, text := range map[string]string{
+		"empty": "", "blanks": " \n", "zeroes": strings.Repeat("\x00", 100), "cut off": `{"url":"http://127`, "no object": "[1]", "no member": "{}",
+		"another document": `{"name":"Ada"}`, "two": `{"url":"` + url + `","collection":"users","key":"","lines":1,"bytes":9,"digest":"AAAA"}{}`,
+		"negative": `{"url":"` + url + `","collection":"users","key":"","lines":-1,"bytes":9,"digest":"AAAA"}`,
+	} {
+		if err := os.WriteFile(file+".import", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stdout, _, err := runImport(t, file, "--url="+url)
+		var broken *importer.CheckpointError
+		if !errors.As(err, &broken) || stdout != "" || !strings.Contains(err.Error(), file+".import") || !strings.Contains(err.Error(), "delete it") {
+			t.Errorf("%s: got %v, want a CheckpointError that says to delete the file", name, err)
+		}
+		if b, err := os.ReadFile(file + ".import"); err != nil || string(b) != text {
+			t.Errorf("%s: the file holds %q, %v", name, b, err)
+		}
+	}
+	wantUsers(t, url, 0)
+	if err := os.Remove(file + ".import"); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, err := runImport(t, file, "--url="+url); err != nil || stdout != "users: 3 lines, 3 created, 0 failed\n" {
+		t.Errorf("%v, it says %s", err, stdout)
+	}
+}
+
 func TestImportOfAFileThatChanged(t *testing.T) {
 	file := writeFile(t, userLines(0, 10))
 	if err := os.WriteFile(file+".import", []byte(`{"url":"http://127.0.0.1:1","collection":"users","lines":2,"bytes":60,"digest":"AAAA"}`), 0o600); err != nil {

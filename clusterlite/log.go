@@ -26,11 +26,22 @@ func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 	})
 }
 
+// errNoTopic is what a missing topic is, whatever its name.
+var errNoTopic = errors.New("there is no such topic at the broker")
+
+type errMissing struct{ topic string }
+
+func (e *errMissing) Error() string {
+	return fmt.Sprintf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", e.topic)
+}
+
+func (e *errMissing) Is(target error) bool { return target == errNoTopic }
+
 // describeLog describes a log that must be there: to look into it makes no topic.
 func describeLog(ctx context.Context, log *eventlog.Log) (eventlog.Info, error) {
 	info, err := log.Describe(ctx)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-		return info, fmt.Errorf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", log.Topic())
+		return info, &errMissing{log.Topic()}
 	}
 	return info, err
 }

@@ -27,6 +27,8 @@ type grammar struct {
 	Voids  voids         `cmd:"" help:"List the records that admission refused."`
 	Verify verify        `cmd:"" help:"Prove that all nodes hold the same, and what the log makes; exit with 1 if not."`
 
+	Completion completion `cmd:"" help:"Print a script that has a shell complete command lines: bash, zsh or fish."`
+
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }
 

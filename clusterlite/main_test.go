@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,24 @@ func TestServeSaysWhatIsWrong(t *testing.T) {
 		if err := run(t.Context(), append(serveArgs(t.TempDir()), flag), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%s: %v", flag, err)
 		}
+	}
+}
+
+// Tracing that can't work is a wrong call, and names the variable.
+func TestServeRefusesVariablesOfTracing(t *testing.T) {
+	for name, value := range map[string]string{"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4318"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			dir := filepath.Join(t.TempDir(), "data")
+			err := run(t.Context(), serveArgs(dir), io.Discard, io.Discard)
+			var usage *settings.ErrUsage
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v, want a usage error that names %s", err, name)
+			}
+			if _, err := os.Stat(dir); err == nil {
+				t.Error("it made the data folder")
+			}
+		})
 	}
 }
 

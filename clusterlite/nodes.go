@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
+	"github.com/clusterlite/clusterlite/clusterlite/overview"
 	"github.com/clusterlite/clusterlite/service/roster"
 	"github.com/clusterlite/clusterlite/service/settings"
 )
@@ -33,6 +35,7 @@ Examples:
 type nodesList struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
+	All            bool `name:"all" help:"Show nodes that have left too, each in a line of its own. With --output json they are always there."`
 }
 
 // Help is shown by --help.
@@ -48,16 +51,26 @@ Examples:
 // roll is the result.
 type roll struct {
 	Nodes []roster.Entry `json:"nodes"`
+
+	all bool
 }
 
 // Text writes it for people.
 func (r roll) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "NODE\tROLE\tSTATE\tPOSITION\tVERSION\tADMIN\tHEARD")
+	var left []string
 	for _, e := range r.Nodes {
+		if e.State == roster.Left && !r.all {
+			left = append(left, e.Node)
+			continue
+		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.Node, e.Role, e.State, e.Position, e.Version, e.Admin, e.At.Format(time.RFC3339))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return overview.LeftText(w, left)
 }
 
 // Run lists the nodes.
@@ -71,14 +84,23 @@ func (c nodesList) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return err
 	}
-	return c.print(out, roll{entries})
+	return c.print(out, roll{entries, c.All})
 }
 
 // nodesForget removes some.
 type nodesForget struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
-	Names          []string `arg:"" name:"node" help:"Names of nodes."`
+	Names          []string `arg:"" optional:"" name:"node" help:"Names of nodes."`
+	Left           bool     `name:"left" help:"All nodes that have left: they were asked to stop."`
+}
+
+// Validate is called by the parser.
+func (c *nodesForget) Validate() error {
+	if c.Left == (len(c.Names) > 0) {
+		return errors.New("name the nodes to forget, or say --left")
+	}
+	return nil
 }
 
 // Help is shown by --help.
@@ -88,7 +110,8 @@ not touched. A node that lives is not removed: it would be back in seconds.
 
 Examples:
 
-    clusterlite nodes forget query-3`
+    clusterlite nodes forget query-3
+    clusterlite nodes forget --left`
 }
 
 // forgotten is the result.
@@ -106,6 +129,14 @@ func (f forgotten) Text(w io.Writer) error {
 	return nil
 }
 
+// doomed are the nodes to forget.
+func (c nodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
+	if !c.Left {
+		return nodes.Select(all, c.Names...)
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(n nodes.Node) bool { return n.State != roster.Left }), nil
+}
+
 // Run removes all of them or, if one is missing or lives, none.
 func (c nodesForget) Run(ctx context.Context, out streams) error {
 	log, err := openLog(c.Kafka, out)
@@ -117,7 +148,7 @@ func (c nodesForget) Run(ctx context.Context, out streams) error {
 	if err != nil {
 		return err
 	}
-	doomed, err := nodes.Select(all, c.Names...)
+	doomed, err := c.doomed(all)
 	if err != nil {
 		return err
 	}

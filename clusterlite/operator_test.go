@@ -223,7 +223,16 @@ func TestStatusTellsWhatIsWrong(t *testing.T) {
 	}
 	all(t, strings.Join(r.Problems, "\n"), "dead is gone", "hides is unreachable", "This is node query-1", "ahead-of-log")
 	text, _ := c.tool("status")
-	all(t, text, "Problems:", "gone", "left", "ahead-of-log")
+	all(t, text, "Problems:", "gone", "1 node has left (query-4): --all shows them", "ahead-of-log")
+	if strings.Contains(text, "\nquery-4") {
+		t.Errorf("the node that has left has a line of its own:\n%s", text)
+	}
+	text, _ = c.tool("status", "--all")
+	all(t, text, "\nquery-4")
+	text, _ = c.tool("nodes")
+	all(t, text, "1 node has left (query-4)", "\nfailed ")
+	text, _ = c.tool("nodes", "--all")
+	all(t, text, "\nquery-4 ")
 
 	out, _ = c.tool("nodes", "--output", "json")
 	if n := len(decode[roll](t, out).Nodes); n != 8 {
@@ -236,7 +245,11 @@ func TestStatusTellsWhatIsWrong(t *testing.T) {
 			t.Errorf("forget %s: %v", names, err)
 		}
 	}
-	if out, _ := c.tool("nodes", "forget", "dead", "hides", "moved", "failed", "query-4"); strings.Count(out, "forgot") != 5 {
+	if out, _ := c.tool("nodes", "forget", "--left"); out != "forgot query-4\n" {
+		t.Errorf("got %s", out)
+	}
+	checkUsage(t, "nodes", [][]string{{"forget"}, {"forget", "a", "--left"}})
+	if out, _ := c.tool("nodes", "forget", "dead", "hides", "moved", "failed"); strings.Count(out, "forgot") != 4 {
 		t.Errorf("got %s", out)
 	}
 	if out, well := c.tool("status"); !well {
@@ -255,6 +268,29 @@ func TestStatusWithoutATopicOrABroker(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "out of reach") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// While the broker is away nodes are found where the operator says.
+func TestStatusWhileTheBrokerIsAway(t *testing.T) {
+	c := startCluster(t, 2)
+	c.write(3)
+	c.broker.Close()
+	admin := "--admin=http://" + c.nodes[0].Admin.String() + "," + c.nodes[1].Admin.String() + ",127.0.0.1:1"
+	text, well := c.tool("status", admin)
+	if well {
+		t.Error("all is well")
+	}
+	all(t, text, "out of reach", "\nquery-1 ", "\nquery-2 ", "users", "Problems:", "127.0.0.1:1")
+	out, _ := c.tool("status", admin, "--output=json")
+	r := decode[overview.Report](t, out)
+	if r.Healthy || !strings.Contains(r.BrokerError, "out of reach") || len(r.Nodes) != 2 || r.Nodes[0].Node != "query-1" || r.Nodes[0].Role != "query" || r.Nodes[0].Position != 3 || r.Nodes[0].Entities["users"] != 3 {
+		t.Errorf("got %+v", r)
+	}
+	err := run(servicetest.Context(t), []string{"status", "--admin=127.0.0.1:1", "--kafka-brokers=" + c.broker.Addr()}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "out of reach") || !strings.Contains(err.Error(), "No node answers at 127.0.0.1:1") {
+		t.Errorf("no node answers: got %v", err)
+	}
+	checkUsage(t, "status", [][]string{{"--admin=nowhere"}})
 }
 
 // frames passes on what is drawn, frame by frame.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -19,6 +20,11 @@ type place struct {
 	set      bool
 }
 
+// Allowed says what a place looks like.
+func (*place) Allowed() string {
+	return "a position such as 1000, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m"
+}
+
 // UnmarshalText reads a place.
 func (p *place) UnmarshalText(text []byte) error {
 	s := string(text)
@@ -33,7 +39,7 @@ func (p *place) UnmarshalText(text []byte) error {
 	}
 	var err error
 	if p.time, err = time.Parse(time.RFC3339, s); err != nil {
-		return fmt.Errorf("%q is no place in the log; allowed: a position such as 1000, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m", text)
+		return fmt.Errorf("%q is not a place in the log; allowed: %s", text, p.Allowed())
 	}
 	return nil
 }
@@ -52,6 +58,31 @@ func (p place) to(ctx context.Context, log *eventlog.Log) (events.Position, erro
 		return p.position, nil
 	}
 	return log.PositionAt(ctx, p.time.Truncate(time.Millisecond).Add(time.Millisecond))
+}
+
+// check returns an error if the place is a time at which the log had nothing yet, and
+// tells on w if it is one that is still to come.
+func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info, w io.Writer) error {
+	if p.time.IsZero() {
+		return nil
+	}
+	asked := events.FormatTime(p.time.UTC())
+	if info.End == info.Start {
+		return fmt.Errorf("topic %s holds no record: it had nothing at %s", log.Topic(), asked)
+	}
+	if p.time.After(time.Now()) {
+		_, _ = fmt.Fprintf(w, "note: %s is still to come: taken is all that the log holds now, up to position %d\n", asked, info.End)
+		return nil
+	}
+	at, err := p.to(ctx, log)
+	if err != nil || at > info.Start {
+		return err
+	}
+	first, err := log.Read(ctx, info.Start)
+	if err != nil {
+		return fmt.Errorf("read the first record of the log: %w", err)
+	}
+	return fmt.Errorf("the log begins at %s, and had nothing at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
 }
 
 // until is the place for projections.Build; none is the end of the log as it is then.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/roster"
@@ -33,7 +34,7 @@ type rebuild struct {
 
 	Keep   bool   `name:"keep" help:"Keep the file that is replaced."`
 	Back   bool   `name:"back" help:"Take the file that was kept instead of a new one, once it has caught up."`
-	Force  bool   `name:"force" help:"Replace the file also if its digests differ; it is then kept."`
+	Force  bool   `name:"force" help:"Replace the file also if its digests differ, or if it has entities that the log lacks; it is then kept."`
 	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most so many records a second. Default: rest as long as it works; a stopped node is rebuilt without rest."`
 	Cancel bool   `name:"cancel" help:"End the rebuild that runs instead."`
 	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest snapshot that fits, instead of the beginning of the log: a folder or bucket as the node sees it, or another node's admin listener (http://…). With --data-dir also the file of a read model."`
@@ -48,7 +49,9 @@ same position, and swaps in one step; reads and writes go on. If they differ the
 on. Whenever this is ended, the nodes' rebuild is cancelled.
 
 A node that refuses to start is rebuilt by --data-dir. Its old file, if it can't be compared, is
-kept as projection.previous.db.
+kept as projection.previous.db. If the log lacks entities that the old file has, the rebuild
+changes nothing and says how many: the log may be lost, and the file the only copy. Save it then,
+with clusterlite snapshot create STORE --data-dir DIR.
 
 Examples:
 
@@ -183,6 +186,10 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 			return nil, err
 		}
 		tell(task)(status.Position, status.End)
+		if ctx.Err() == nil && status.State == projections.RebuildDone {
+			task.Done()
+			return status, goesOn(ctx, n, status.Position)
+		}
 		if ctx.Err() == nil && status.State != projections.RebuildRunning {
 			return status, nil
 		}
@@ -190,6 +197,44 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 		case <-time.After(polling):
 		case <-ctx.Done():
 			return nil, order(ctx, n, http.MethodDelete, "/rebuild")
+		}
+	}
+}
+
+// goesOn returns an error if a node that was rebuilt up to a position can't apply the log
+// from there: the new file has been swapped in, and the node is no better for it. A node
+// is given some time to apply the next records.
+func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
+	const patience = 10 * time.Second
+	for end := time.Now().Add(patience); ; {
+		var is struct {
+			Position events.Position `json:"position"`
+			End      events.Position `json:"end"`
+			Broker   bool            `json:"broker_reachable"`
+			Stopped  string          `json:"stopped"`
+			Failing  string          `json:"failing"`
+		}
+		err := n.Get(ctx, "/status", &is)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("it was rebuilt up to position %d, and then did not say whether it goes on: %w", rebuilt, err)
+		case is.Stopped != "":
+			return fmt.Errorf("it was rebuilt up to position %d, and still can't go on from there: %s", rebuilt, is.Stopped)
+		case is.Position > rebuilt, is.Failing == "" && is.Position >= is.End:
+			return nil
+		case time.Now().After(end) && is.Failing != "":
+			return fmt.Errorf("it was rebuilt up to position %d, and still can't apply the log from there: %s", rebuilt, is.Failing)
+		case time.Now().After(end) && !is.Broker:
+			return fmt.Errorf("it was rebuilt up to position %d; the broker is out of reach, so that nothing tells whether it goes on", rebuilt)
+		case time.Now().After(end):
+			return fmt.Errorf("it was rebuilt up to position %d, and has applied nothing since, though the log ends at %d", rebuilt, is.End)
+		}
+		select {
+		case <-time.After(polling):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -14,7 +14,7 @@ type nodeRebuild struct {
 	Node string `json:"node"`
 	// Rebuild is null if it was not begun.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
-	// Error says why there is no rebuild to tell of.
+	// Error says why there is no rebuild to tell of, or why the node can't go on after it.
 	Error string `json:"error,omitempty"`
 }
 
@@ -30,7 +30,7 @@ func (r rebuilds) verdict(cancelled bool) error {
 		want = projections.RebuildCancelled
 	}
 	for _, n := range r.Nodes {
-		if n.Rebuild == nil || n.Rebuild.State != want {
+		if n.Error != "" || n.Rebuild == nil || n.Rebuild.State != want {
 			return process.ErrTold
 		}
 	}
@@ -61,6 +61,9 @@ func (n nodeRebuild) text() string {
 	}
 	if r.Error != "" {
 		return text + ": " + r.Error
+	}
+	if n.Error != "" {
+		text = "FAILED: " + n.Error
 	}
 	return text + differed(r.Differs) + kept(r.Kept)
 }

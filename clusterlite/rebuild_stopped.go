@@ -5,42 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/logging"
+	"github.com/clusterlite/clusterlite/service/settings"
 )
 
 // stopped rebuilds a node that doesn't run, in its folder.
 func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
-	if info, err := os.Stat(c.DataDir); err != nil || !info.IsDir() {
-		return errors.Join(fmt.Errorf("%s is no data folder", c.DataDir), err)
-	}
 	set, err := collections.Load(c.Collections)
 	if err != nil {
 		return err
 	}
-	lock, err := projections.LockDir(c.DataDir, "clusterlite-rebuild")
+	lock, err := projections.LockExisting(c.DataDir, "clusterlite-rebuild")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	stop, err := c.ownBroker(out)
-	if err != nil {
-		return err
+	// A node that is not the whole of a store has no log in its folder.
+	if _, err := os.Stat(filepath.Join(c.DataDir, brokerDir)); err == nil {
+		stop, err := ownBroker(c.DataDir, &c.Kafka, out)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
-	defer stop()
 	log, err := openLog(c.Kafka, out)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	if _, err := describeLog(ctx, log); err != nil {
+	if _, err := describeLog(ctx, log); errors.Is(err, errNoTopic) {
+		return fmt.Errorf("%w. Nothing was changed. If the topic was lost, save what the folder holds with `clusterlite snapshot create STORE --data-dir %s`, and make a new log of it with `clusterlite snapshot append STORE`", err, c.DataDir)
+	} else if err != nil {
 		return err
 	}
 	task := progress.Start(out.stderr, "rebuild "+c.DataDir, 0, "events")
@@ -50,25 +54,21 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	if err != nil {
 		return err
 	}
-	r := rebuiltFolder{Folder: c.DataDir, Differs: done.Differs, Kept: done.Kept, state: stateOf(done.Built)}
+	r := rebuiltFolder{Folder: c.DataDir, Differs: done.Differs, Kept: done.Kept, Missing: done.Missing, state: stateOf(done.Built)}
 	if done.Incomparable != nil {
 		r.Incomparable = done.Incomparable.Error()
 	}
 	return c.print(out, r)
 }
 
-// ownBroker starts the broker whose log is in the folder, if that is so: the log of a
-// clusterlite serve can be read in no other way while that is stopped.
-func (c *rebuild) ownBroker(out streams) (stop func(), err error) {
-	dir := filepath.Join(c.DataDir, brokerDir)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return func() {}, nil
-	}
-	b, err := embedded.Start(dir, "127.0.0.1:0", logging.New(out.stderr, "text", "warn"))
+// ownBroker starts the broker of a stopped clusterlite serve, whose log is in its folder,
+// and has the settings name it: in no other way can that log be read or written.
+func ownBroker(dir string, kafka *settings.Kafka, out streams) (stop func(), err error) {
+	b, err := embedded.Start(filepath.Join(dir, brokerDir), "127.0.0.1:0", logging.New(out.stderr, "text", "warn"))
 	if err != nil {
 		return nil, err
 	}
-	c.Brokers = []string{b.Addr()}
+	kafka.Brokers = []string{b.Addr()}
 	return b.Close, nil
 }
 
@@ -79,6 +79,8 @@ type rebuiltFolder struct {
 	Incomparable string   `json:"incomparable,omitempty"`
 	Differs      []string `json:"differs,omitempty"`
 	Kept         string   `json:"kept,omitempty"`
+	// Missing is how many entities of each collection the old file has and the log lacks.
+	Missing map[string]int64 `json:"missing,omitempty"`
 	state
 }
 
@@ -87,6 +89,9 @@ func (r rebuiltFolder) Text(w io.Writer) error {
 	text := fmt.Sprintf("Rebuilt the read model in %s up to position %d", r.Folder, r.Position)
 	if r.Incomparable != "" {
 		text += "; the old file could not be compared with it: " + r.Incomparable
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Missing)) {
+		text += fmt.Sprintf("; %d entities of %s are not in the log", r.Missing[name], name)
 	}
 	if _, err := fmt.Fprintln(w, text+differed(r.Differs)+kept(r.Kept)); err != nil {
 		return err

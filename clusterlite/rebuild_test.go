@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -163,6 +164,40 @@ func TestRebuildIsCancelled(t *testing.T) {
 	}
 	if s, _ := model.Rebuild(); s.State != projections.RebuildCancelled {
 		t.Errorf("it is %+v", s)
+	}
+}
+
+// A node that can't apply the next record is rebuilt up to there, and is no better for it.
+func TestRebuildOfANodeThatStaysStuck(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	running, _ := startNodes(t, b, 5, "query-1")
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.DefaultProduceTopic("clusterlite.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	err = client.ProduceSync(servicetest.Context(t), &kgo.Record{Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("clusterlite.users.archived")}, {Key: "ce_format", Value: []byte("99")},
+	}}).FirstErr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for running[0].Model.Err() == nil {
+		if servicetest.Context(t).Err() != nil {
+			t.Fatal("it goes on")
+		}
+		time.Sleep(time.Millisecond) // polling
+	}
+	for _, whose := range []string{"--node=query-1", "--all", "--admin=" + running[0].Admin.String()} {
+		var out bytes.Buffer
+		err := run(servicetest.Context(t), []string{"rebuild", whose, "--kafka-brokers=" + b.Addr()}, &out, io.Discard)
+		if !errors.Is(err, process.ErrTold) || !strings.Contains(out.String(), "FAILED: it was rebuilt up to position 5, and still can't go on") || !strings.Contains(out.String(), "newer-format") {
+			t.Errorf("%s: got %v: %s, want a failure that names newer-format", whose, err, out.String())
+		}
+		var result rebuilds
+		if err := tool(t, b, &result, "rebuild", whose); !errors.Is(err, process.ErrTold) || len(result.Nodes) != 1 || !strings.Contains(result.Nodes[0].Error, "newer-format") {
+			t.Errorf("%s: got %v, %+v, want an error that names newer-format", whose, err, result)
+		}
 	}
 }
 

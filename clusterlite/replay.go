@@ -31,7 +31,8 @@ type replay struct {
 // Help gives examples.
 func (replay) Help() string {
 	return `Makes an ordinary SQLite file of the state at a position or a time, from the log alone; no
-node takes part. A time is the broker's: the file has what the broker had taken up to then.
+node takes part. A time is the broker's: the file has what the broker had taken up to then. A time
+before the first record is refused, as is a position after the last.
 
 Examples:
 
@@ -51,8 +52,12 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	if _, err := describeLog(ctx, log); err != nil {
+	info, err := describeLog(ctx, log)
+	if err != nil {
 		return err
+	}
+	if err := c.Until.check(ctx, log, info, out.stderr); err != nil {
+		return fmt.Errorf("%w. No file was made", err)
 	}
 	task := progress.Start(out.stderr, "replay", 0, "events")
 	defer task.Done()

@@ -49,7 +49,7 @@ func TestReplay(t *testing.T) {
 	end := appendUsers(t, log, 10)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "f.db")
-	for until, want := range map[string]int{"": 10, "4": 4, "0": 0, time.Now().Add(time.Hour).Format(time.RFC3339): 10, "2000-01-01T00:00:00Z": 0} {
+	for until, want := range map[string]int{"": 10, "4": 4, "0": 0, time.Now().Add(time.Hour).Format(time.RFC3339): 10} {
 		args := []string{"replay", "--out=" + out, "--force"}
 		if until != "" {
 			args = append(args, "--until="+until)
@@ -66,6 +66,33 @@ func TestReplay(t *testing.T) {
 	args := []string{"replay", "--until=7", "--out=" + filepath.Join(dir, "g.db"), "--kafka-brokers=" + b.Addr()}
 	if err := run(servicetest.Context(t), args, &said, io.Discard); err != nil || !strings.Contains(said.String(), "up to position 7, the log's time 20") || !strings.Contains(said.String(), "users: 7 entities, digest ") {
 		t.Errorf("%v: %s", err, said.String())
+	}
+
+	// Before the log began there is no state, and no file is made of it.
+	for _, until := range []string{"1h", "2000-01-01T00:00:00Z"} {
+		var result replayed
+		for _, args := range [][]string{{"replay", "--out=" + out, "--force"}, {"replay", "--out=" + out + "2"}, {"events", "export", "--out=" + out + ".jsonl"}} {
+			err := tool(t, b, &result, append(args, "--until="+until)...)
+			if err == nil || !strings.Contains(err.Error(), "the log begins at 20") || !strings.Contains(err.Error(), "No file was made") {
+				t.Errorf("until %q: got %v, want an error that says when the log begins", until, err)
+			}
+			var usage *settings.ErrUsage
+			if errors.As(err, &usage) {
+				t.Errorf("until %q: got a usage error: %v", until, err)
+			}
+		}
+	}
+	said.Reset()
+	args = []string{"events", "tail", "--from=0", "--until=1h", "--no-follow", "--kafka-brokers=" + b.Addr()}
+	if err := run(servicetest.Context(t), args, io.Discard, &said); err != nil || !strings.Contains(said.String(), "the log begins at 20") {
+		t.Errorf("tail: %v: %q, want a note that says when the log begins", err, said.String())
+	}
+	said.Reset()
+	if err := run(servicetest.Context(t), []string{"replay", "--until=2100-01-01T00:00:00Z", "--force", "--out=" + out, "--kafka-brokers=" + b.Addr()}, io.Discard, &said); err != nil || !strings.Contains(said.String(), "still to come") {
+		t.Errorf("a time to come: %v: %s", err, said.String())
+	}
+	if n := count(t, out); n != 10 {
+		t.Errorf("a time to come: the file holds %d, want 10", n)
 	}
 
 	var result replayed

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"text/tabwriter"
 
@@ -20,7 +21,7 @@ import (
 
 // snapshot keeps copies of read models in a store, and takes them into use.
 type snapshot struct {
-	Create  snapshotCreate  `cmd:"" help:"Have a node make a snapshot, check it and store it."`
+	Create  snapshotCreate  `cmd:"" help:"Have a node make a snapshot, or make one of a stopped node's folder; check it and store it."`
 	List    snapshotList    `cmd:"" help:"List the snapshots in a store."`
 	Restore snapshotRestore `cmd:"" help:"Make a snapshot the read model of a stopped node."`
 	Append  snapshotAppend  `cmd:"" help:"Make a lost topic's log anew, from a snapshot."`
@@ -32,9 +33,18 @@ type snapshotStore struct {
 	Store string `arg:"" placeholder:"STORE" help:"A folder, or a bucket: s3://…, gs://…, azblob://…."`
 }
 
-// open opens the store for as long as use takes.
+// open opens the store for as long as use takes. It makes none.
 func (s snapshotStore) open(ctx context.Context, use func(*snapshots.Store) error) error {
-	store, err := snapshots.OpenStore(ctx, s.Store)
+	return s.with(ctx, snapshots.OpenStore, use)
+}
+
+// create opens the store for as long as use takes, and makes a folder that is missing.
+func (s snapshotStore) create(ctx context.Context, use func(*snapshots.Store) error) error {
+	return s.with(ctx, snapshots.CreateStore, use)
+}
+
+func (s snapshotStore) with(ctx context.Context, open func(context.Context, string) (*snapshots.Store, error), use func(*snapshots.Store) error) error {
+	store, err := open(ctx, s.Store)
 	if err != nil {
 		return err
 	}
@@ -45,14 +55,23 @@ type snapshotCreate struct {
 	settings.Kafka `embed:""`
 	output         `embed:""`
 	snapshotStore  `embed:""`
-	Node           string `name:"node" placeholder:"NAME" help:"The node that makes it. Default: the one that is furthest."`
+	Node           string `name:"node" xor:"whose" placeholder:"NAME" help:"The node that makes it. Default: the one that is furthest."`
+	DataDir        string `name:"data-dir" xor:"whose" placeholder:"DIR" help:"Make it of the read model in the folder of a node that is stopped. Needs no broker."`
 }
 
 func (snapshotCreate) Help() string {
-	return `The node goes on meanwhile, and sends a consistent copy of its read model.
+	return `A node that runs goes on meanwhile, and sends a consistent copy of its read model.
 
-Example:
-  clusterlite snapshot create s3://backups?region=eu-west-1&prefix=clusterlite/ --node query-1`
+With --data-dir the snapshot is made of a stopped node's folder, whether or not there is a broker
+or a topic: this is how to save the data when the log is lost. All rows are checked first; nothing
+in the folder is changed. TMPDIR must have room for a copy of the read model.
+
+A store that is a folder is made if it is missing, in a folder that exists.
+
+Examples:
+
+    clusterlite snapshot create s3://backups?region=eu-west-1&prefix=clusterlite/ --node query-1
+    clusterlite snapshot create /backups --data-dir /var/lib/clusterlite`
 }
 
 // stored is a snapshot that was stored.
@@ -68,25 +87,73 @@ func (s stored) Text(w io.Writer) error {
 }
 
 func (c snapshotCreate) Run(ctx context.Context, out streams) error {
+	if c.DataDir != "" {
+		return c.stopped(ctx, out)
+	}
 	n, err := c.node(ctx, out)
 	if err != nil {
 		return err
 	}
-	return c.open(ctx, func(store *snapshots.Store) error {
+	return c.create(ctx, func(store *snapshots.Store) error {
 		response, err := n.Do(ctx, "GET", snapshots.Path)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = response.Body.Close() }() // it was only read
-		task := progress.Start(out.stderr, "snapshot of "+n.Node, 0, progress.Bytes)
+		return c.put(ctx, out, store, response.Body, "snapshot of "+n.Node)
+	})
+}
+
+// stopped makes a snapshot of a folder.
+func (c snapshotCreate) stopped(ctx context.Context, out streams) (err error) {
+	lock, err := projections.LockExisting(c.DataDir, "clusterlite-snapshot")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	return c.create(ctx, func(store *snapshots.Store) error {
+		task := progress.Start(out.stderr, "check "+c.DataDir, 0, "rows")
 		defer task.Done()
-		e, m, err := store.Put(ctx, response.Body, task.Set)
+		made, err := snapshots.FromFolder(ctx, c.DataDir, whereabouts(c.DataDir), func(done, all int64) error {
+			task.Total(all)
+			task.Set(done)
+			return nil
+		})
+		task.Done()
 		if err != nil {
 			return err
 		}
-		task.Done()
-		return c.print(out, stored{e, m})
+		defer func() { _ = made.Close() }() // a folder for temporary files
+		body, err := made.Open(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = body.Close() }() // it was only read
+		return c.put(ctx, out, store, body, "snapshot of "+c.DataDir)
 	})
+}
+
+// whereabouts names a folder on this host: there may be no node to name.
+func whereabouts(dir string) string {
+	if absolute, err := filepath.Abs(dir); err == nil {
+		dir = absolute
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return dir
+	}
+	return host + ":" + dir
+}
+
+func (c snapshotCreate) put(ctx context.Context, out streams, store *snapshots.Store, body io.Reader, name string) error {
+	task := progress.Start(out.stderr, name, 0, progress.Bytes)
+	defer task.Done()
+	e, m, err := store.Put(ctx, body, task.Set)
+	if err != nil {
+		return err
+	}
+	task.Done()
+	return c.print(out, stored{e, m})
 }
 
 // node finds the node that is to make the snapshot.
@@ -153,11 +220,13 @@ type snapshotRestore struct {
 	DataDir       string `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The folder of the node, which must be stopped (default ${default})."`
 	Name          string `name:"name" placeholder:"NAME" help:"The snapshot. Default: the newest that is sound, of the topic that was stored last."`
 	Topic         string `name:"topic-id" placeholder:"ID" help:"Only snapshots of the topic with this id."`
+	Force         bool   `name:"force" help:"Replace the folder's read model also if it has entities that the snapshot lacks; it is then kept."`
 }
 
 func (snapshotRestore) Help() string {
-	return `What the folder had is replaced. When the node starts it goes on from there, or refuses if the
-snapshot is of another topic than it is set to.
+	return `The snapshot takes the place of the folder's read model, unless that has entities which the
+snapshot lacks: see --force. When the node starts it goes on from there, or refuses if the snapshot
+is of another topic than it is set to.
 
 Example:
   clusterlite snapshot restore /backups --data-dir /var/lib/clusterlite`
@@ -168,36 +237,45 @@ type restored struct {
 	Name     string             `json:"name"`
 	DataDir  string             `json:"data_dir"`
 	Manifest snapshots.Manifest `json:"manifest"`
+	// Kept is the read model that was replaced and kept, if it was.
+	Kept string `json:"kept,omitempty"`
 }
 
 func (r restored) Text(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "restored %s into %s: position %d of topic %s\n", r.Name, r.DataDir, r.Manifest.Position, r.Manifest.Topic)
+	_, err := fmt.Fprintf(w, "restored %s into %s: position %d of topic %s%s\n", r.Name, r.DataDir, r.Manifest.Position, r.Manifest.Topic, kept(r.Kept))
 	return err
 }
 
 func (c snapshotRestore) Run(ctx context.Context, out streams) error {
-	lock, err := projections.LockDir(c.DataDir, "clusterlite snapshot restore")
-	if err != nil {
-		return err
-	}
-	err = c.open(ctx, func(store *snapshots.Store) error {
+	return c.open(ctx, func(store *snapshots.Store) error {
 		names, err := c.names(ctx, store)
+		if err == nil && len(names) == 0 {
+			err = fmt.Errorf("%w in %s", snapshots.ErrNone, c.Store)
+		}
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			m, err := c.restore(ctx, out, store, name)
-			if err == nil {
-				return c.print(out, restored{name, c.DataDir, m})
-			}
-			if ctx.Err() != nil || c.Name != "" {
-				return err
-			}
-			_, _ = fmt.Fprintf(out.stderr, "%s is passed over: %v\n", name, err) // who can't be told goes on
+		lock, err := projections.LockDir(c.DataDir, "clusterlite snapshot restore")
+		if err != nil {
+			return err
 		}
-		return snapshots.ErrNone
+		return errors.Join(c.first(ctx, out, store, names), lock.Release())
 	})
-	return errors.Join(err, lock.Release())
+}
+
+// first restores the first snapshot that is sound.
+func (c snapshotRestore) first(ctx context.Context, out streams, store *snapshots.Store, names []string) error {
+	for _, name := range names {
+		r, err := c.restore(ctx, out, store, name)
+		if err == nil {
+			return c.print(out, r)
+		}
+		if lost := (*projections.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) {
+			return err
+		}
+		_, _ = fmt.Fprintf(out.stderr, "%s is passed over: %v\n", name, err) // who can't be told goes on
+	}
+	return snapshots.ErrNone
 }
 
 // names are the snapshots to try, in order.
@@ -206,13 +284,16 @@ func (c snapshotRestore) names(ctx context.Context, store *snapshots.Store) (nam
 		return []string{c.Name}, nil
 	}
 	all, err := store.List(ctx)
-	if err != nil {
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	for _, e := range all {
-		if c.Topic == "" {
-			c.Topic = e.TopicID // that of the newest, which comes first
+	if c.Topic == "" {
+		if err := poorer(ctx, store, all); err != nil {
+			return nil, err
 		}
+		c.Topic = all[0].TopicID // that of the newest, which comes first
+	}
+	for _, e := range all {
 		if e.TopicID == c.Topic {
 			names = append(names, e.Name)
 		}
@@ -220,17 +301,49 @@ func (c snapshotRestore) names(ctx context.Context, store *snapshots.Store) (nam
 	return names, nil
 }
 
-func (c snapshotRestore) restore(ctx context.Context, out streams, store *snapshots.Store, name string) (snapshots.Manifest, error) {
+// poorer returns an error if the newest snapshot has fewer entities than the newest one of
+// an earlier topic of the same name: a topic that was lost and made again, from which a
+// timer has stored what little there is.
+func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) error {
+	newest, err := store.Manifest(ctx, all[0].Name)
+	if err != nil {
+		return ctx.Err() // to be passed over
+	}
+	seen := map[string]bool{newest.TopicID: true}
+	for _, e := range all {
+		if seen[e.TopicID] {
+			continue
+		}
+		seen[e.TopicID] = true
+		m, err := store.Manifest(ctx, e.Name)
+		if err != nil || m.Topic != newest.Topic || total(m.Entities) <= total(newest.Entities) {
+			continue
+		}
+		return fmt.Errorf("the newest snapshot, %s, holds %d entities, and %s, of an earlier topic %s, holds %d: say with --name which to take",
+			all[0].Name, total(newest.Entities), e.Name, m.Topic, total(m.Entities))
+	}
+	return ctx.Err()
+}
+
+func total(entities map[string]int64) (n int64) {
+	for _, count := range entities {
+		n += count
+	}
+	return n
+}
+
+func (c snapshotRestore) restore(ctx context.Context, out streams, store *snapshots.Store, name string) (restored, error) {
 	path, err := snapshots.Temporary(c.DataDir)
 	if err != nil {
-		return snapshots.Manifest{}, err
+		return restored{}, err
 	}
 	defer func() { _ = os.Remove(path) }() // no longer there once it is installed
 	m, err := saveSnapshot(ctx, out, store, name, path)
 	if err != nil {
-		return m, err
+		return restored{}, err
 	}
-	return m, projections.Install(c.DataDir, path)
+	kept, err := projections.Restore(ctx, c.DataDir, path, c.Force)
+	return restored{name, c.DataDir, m, kept}, err
 }
 
 // saveSnapshot checks a snapshot and writes the file that it holds to path.

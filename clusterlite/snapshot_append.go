@@ -29,6 +29,7 @@ type snapshotAppend struct {
 	output         `embed:""`
 	snapshotStore  `embed:""`
 	Name           string `name:"name" placeholder:"NAME" help:"The snapshot. Default: the newest, of the topic that was stored last."`
+	DataDir        string `name:"data-dir" placeholder:"DIR" help:"The folder of a clusterlite serve that is stopped: the log is made in its broker."`
 }
 
 func (snapshotAppend) Help() string {
@@ -36,8 +37,13 @@ func (snapshotAppend) Help() string {
 must be empty. Entities get the ids, versions, times and documents that they had; what they were before
 that is lost, and so are idempotency keys. No service may write meanwhile.
 
-Example:
-  clusterlite snapshot append /backups --kafka-brokers kafka-1:9092`
+The log of a clusterlite serve is in its data folder: stop it and give --data-dir. Afterwards
+clusterlite rebuild --data-dir takes the folder's read model to the new log.
+
+Examples:
+
+    clusterlite snapshot append /backups --kafka-brokers kafka-1:9092
+    clusterlite snapshot append /backups --data-dir ./clusterlite-data`
 }
 
 // appended is a snapshot whose rows the log gives again.
@@ -82,7 +88,7 @@ func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a app
 			return err
 		}
 		if len(names) == 0 {
-			return snapshots.ErrNone
+			return fmt.Errorf("%w in %s", snapshots.ErrNone, c.Store)
 		}
 		a.Name = names[0]
 		a.Manifest, err = saveSnapshot(ctx, out, store, a.Name, path)
@@ -90,6 +96,18 @@ func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a app
 	})
 	if err != nil {
 		return a, err
+	}
+	if c.DataDir != "" {
+		lock, err := projections.LockExisting(c.DataDir, "clusterlite-append")
+		if err != nil {
+			return a, err
+		}
+		defer func() { _ = lock.Release() }() // the process ends soon
+		stop, err := ownBroker(c.DataDir, &c.Kafka, out)
+		if err != nil {
+			return a, err
+		}
+		defer stop()
 	}
 	log, err := openLog(c.Kafka, out)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/overview"
@@ -17,6 +18,8 @@ type status struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 	Watch          bool          `name:"watch" short:"w" help:"Show it again and again, until Ctrl-C."`
+	All            bool          `name:"all" help:"Show nodes that have left too, each in a line of its own."`
+	Admin          []string      `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT,…" help:"Where admin listeners are of nodes to show even if the broker doesn't know of them or can't be asked; a name may lead to several. Default: none while the broker answers, else this host's 9080, 9081 and 9082."`
 	Interval       time.Duration `name:"interval" default:"2s" placeholder:"DURATION" help:"How often with --watch (default ${default})."`
 }
 
@@ -26,10 +29,14 @@ func (status) Help() string {
 brokers, and what is wrong. It exits with 1 if anything is: a node that doesn't answer, is
 not ready or differs from another at the same position, a topic that can lose events.
 
+Nodes are found by what they announce in the broker. While that can't be asked, shown are the nodes
+that answer on this host, or where --admin says.
+
 Examples:
 
     clusterlite status --kafka-brokers kafka-1:9092,kafka-2:9092
-    clusterlite status --watch`
+    clusterlite status --watch
+    clusterlite status --admin query:9082,command:9081`
 }
 
 // Validate is called by the parser.
@@ -37,7 +44,27 @@ func (c *status) Validate() error {
 	if c.Interval < 100*time.Millisecond {
 		return fmt.Errorf("--interval is %s; allowed: 100ms and more", c.Interval)
 	}
+	for _, address := range c.Admin {
+		if err := settings.CheckAddr("admin", strings.TrimPrefix(address, "http://")); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// local is where the admin listeners of this host's nodes are by default.
+var local = []string{"127.0.0.1:9080", "127.0.0.1:9081", "127.0.0.1:9082"}
+
+// gather makes a report.
+func (c status) gather(ctx context.Context, log *eventlog.Log) (result, bool, error) {
+	r, err := overview.Gather(ctx, overview.Options{Log: log, Admin: c.Admin, Fallback: local})
+	if err != nil {
+		return nil, false, err
+	}
+	if c.All {
+		return overview.Whole{Report: r}, r.Healthy, nil
+	}
+	return r, r.Healthy, nil
 }
 
 // Run gathers a report, or one after the other.
@@ -50,17 +77,14 @@ func (c status) Run(ctx context.Context, out streams) error {
 	if c.Watch {
 		return c.watch(ctx, out, log)
 	}
-	if _, err := describeLog(ctx, log); err != nil {
-		return err
-	}
-	r, err := overview.Gather(ctx, log)
+	r, healthy, err := c.gather(ctx, log)
 	if err != nil {
 		return err
 	}
 	if err := c.print(out, r); err != nil {
 		return err
 	}
-	if !r.Healthy {
+	if !healthy {
 		return process.ErrTold
 	}
 	return nil
@@ -74,7 +98,7 @@ func (c status) watch(ctx context.Context, out streams, log *eventlog.Log) error
 	defer again.Stop()
 	for {
 		var frame bytes.Buffer
-		r, err := overview.Gather(ctx, log)
+		r, _, err := c.gather(ctx, log)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it is what was waited for
 		}

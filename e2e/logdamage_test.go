@@ -75,10 +75,14 @@ func says(t *testing.T, who, said string, words ...string) {
 	}
 }
 
-// rebuildFolder does what a refusal advises.
+// rebuildFolder does what a refusal advises, of a node that has an entity which the log
+// lacks: it takes force.
 func rebuildFolder(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	t.Helper()
-	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--data-dir", p.DataDir()).CombinedOutput(); err != nil {
+	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--data-dir", p.DataDir()).CombinedOutput(); err == nil || !strings.Contains(string(out), "would be lost (users 1)") {
+		t.Fatalf("rebuild %s: got %v: %s, want a refusal that counts one user", p.Name, err, out)
+	}
+	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--force", "--data-dir", p.DataDir()).CombinedOutput(); err != nil {
 		t.Fatalf("rebuild %s: %v: %s", p.Name, err, out)
 	}
 }
@@ -106,11 +110,11 @@ func topicMadeAnew(t *testing.T) {
 	client := kafka(t, c)
 	deleteTopic(t, client)
 	makeTopic(t, client, "retention.ms=-1")
-	stops(t, query, "other-topic", "`clusterlite rebuild --data-dir`")
+	stops(t, query, "other-topic", "`clusterlite rebuild --data-dir DIR`", "`clusterlite snapshot create STORE --data-dir DIR`")
 	stops(t, c.Server, "other-topic")
 	suite.Target{URL: c.URL}.Do(t, "POST", "/users", suite.UserBody("Eve", suite.Email())).Problem(t, 503, "not-ready")
 	query.Kill()
-	refuses(t, query, "other-topic", "`clusterlite rebuild --data-dir`")
+	refuses(t, query, "other-topic", "`clusterlite rebuild --data-dir DIR`", "`clusterlite snapshot create STORE --data-dir DIR`")
 	c.Server.Stop()
 	refuses(t, c.Server, "other-topic")
 	rebuildFolder(t, c, c.Server)
@@ -182,7 +186,7 @@ func olderLogRestored(t *testing.T) {
 	}
 	stops(t, query, "other-record", "may be the only copy")
 	query.Kill()
-	refuses(t, query, "other-record", "`clusterlite rebuild --data-dir`")
+	refuses(t, query, "other-record", "`clusterlite rebuild --data-dir DIR`", "`clusterlite snapshot create STORE --data-dir DIR`")
 	rebuildFolder(t, c, query)
 	ready(t, c, query)
 	sameRows(t, c, query)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
@@ -95,10 +96,7 @@ func Build(ctx context.Context, options BuildOptions) (built Built, err error) {
 	if err := options.vacant(); err != nil { // it took a while
 		return Built{}, err
 	}
-	if err := os.Rename(temporary.Name(), options.Path); err != nil {
-		return Built{}, fmt.Errorf("make %s: %w", options.Path, err)
-	}
-	return built, folder{filepath.Dir(options.Path)}.sync()
+	return built, atomicfile.Replace(temporary.Name(), options.Path)
 }
 
 func (o BuildOptions) vacant() error {

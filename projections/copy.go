@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
 
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
@@ -105,10 +106,15 @@ func (e *ErrNotAProjection) Unwrap() error { return e.Err }
 // [ErrNotAProjection] for one that is no read model, and an [ErrRefused] for one of
 // another version.
 func Inspect(ctx context.Context, path string) (built Built, err error) {
+	return inspect(ctx, path, "ro")
+}
+
+// inspect is Inspect with a mode of SQLite's.
+func inspect(ctx context.Context, path, mode string) (built Built, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return Built{}, err
 	}
-	db, err := connect(ctx, path, 1, url.Values{"_query_only": {"true"}, "mode": {"ro"}})
+	db, err := connect(ctx, path, 1, url.Values{"_query_only": {"true"}, "mode": {mode}})
 	if err != nil {
 		return Built{}, &ErrNotAProjection{path, err}
 	}
@@ -177,11 +183,34 @@ func Exists(dir string) (bool, error) {
 // must lie in the same folder or at least on the same file system. The caller holds the
 // folder's lock.
 func Install(dir, path string) error {
-	f := folder{dir}
 	// The generations are left to Open, which takes the ordinary file for the newest one
 	// and removes what no link names.
-	if err := os.Rename(path, f.path(FileName)); err != nil {
-		return fmt.Errorf("put %s in place: %w", path, err)
+	return atomicfile.Replace(path, filepath.Join(dir, FileName))
+}
+
+// Restore is [Install] for a folder that may have a projection. It returns a [LossError]
+// if the projection has entities that the file lacks, unless forced; one that has is then
+// kept. kept is the path of the projection that was replaced and kept, or empty.
+func Restore(ctx context.Context, dir, path string, force bool) (kept string, err error) {
+	f := folder{dir}
+	if err := f.adopt(); err != nil {
+		return "", fmt.Errorf("take %s into use: %w", f.path(FileName), err)
 	}
-	return f.sync()
+	serving, err := f.follow(FileName)
+	if err != nil {
+		return "", err
+	}
+	if serving != "" {
+		keep, _, err := f.keeping(ctx, serving, path, false, false, force)
+		if err != nil {
+			return "", err
+		}
+		if keep {
+			if err := f.point(PreviousName, serving); err != nil {
+				return "", err
+			}
+			kept = serving
+		}
+	}
+	return kept, Install(dir, path)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
 const (
@@ -56,7 +58,8 @@ func (f folder) open() (path string, err error) {
 		if path, err = f.next(); err != nil {
 			return "", err
 		}
-		if err := f.point(FileName, path); err != nil {
+		// Or a power cut could leave a generation that no link names, which is removed.
+		if err := errors.Join(f.point(FileName, path), f.sync()); err != nil {
 			return "", err
 		}
 	}
@@ -213,14 +216,4 @@ func (f folder) candidate(ctx context.Context, o RebuildOptions) (path string, e
 }
 
 // sync has the names in the folder reach the disk.
-func (f folder) sync() error {
-	d, err := os.Open(f.dir)
-	if err != nil {
-		return fmt.Errorf("sync the data folder: %w", err)
-	}
-	err = errors.Join(d.Sync(), d.Close())
-	if err != nil {
-		return fmt.Errorf("sync the data folder: %w", err)
-	}
-	return nil
-}
+func (f folder) sync() error { return atomicfile.SyncDir(f.dir) }

@@ -3,6 +3,7 @@ module github.com/clusterlite/clusterlite/projections
 go 1.26.0
 
 require (
+	github.com/IBM/sarama v1.61.1
 	github.com/clusterlite/clusterlite/events v0.0.0
 	github.com/gofrs/flock v0.13.2
 	github.com/google/go-cmp v0.7.0
@@ -17,7 +18,6 @@ require (
 )
 
 require (
-	github.com/IBM/sarama v1.61.1 // indirect
 	github.com/ThreeDotsLabs/watermill v1.5.2 // indirect
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.1.2 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,21 @@ type lockHolder struct {
 	PID   int       `json:"pid"`
 	Node  string    `json:"node"`
 	Since time.Time `json:"since"`
+}
+
+// LockExisting is [LockDir] for a data folder that must be there: it makes none.
+func LockExisting(dir, node string) (*Lock, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no data folder %s", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a data folder but a file", dir)
+	}
+	return LockDir(dir, node)
 }
 
 // LockDir makes the data folder if it is missing and claims it for the node. It

@@ -3,10 +3,10 @@ package projections
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/collections"
 )
 
 // Rebuilt is a stopped node's projection that was built anew.
@@ -19,12 +19,16 @@ type Rebuilt struct {
 	Differs []string
 	// Kept is the path of the file that was replaced and kept, or empty.
 	Kept string
+	// Missing is how many living entities of each collection the old file has and the new
+	// one lacks; nil if none.
+	Missing map[string]int64
 }
 
 // RebuildDir builds the projection of a node that doesn't run, up to the end of the log,
 // and puts it in the place of the old one: also if that can't be opened, is of another
 // topic, or is ahead of the log. If the two can be compared and differ it returns an
-// [ErrDiffers], unless forced. An old file that was not proved equal is kept. The caller
+// [ErrDiffers], unless forced. If entities of the old file would be lost it returns a
+// [LossError], unless forced. An old file that was not proved equal is kept. The caller
 // holds the folder's lock. Whenever it ends, by an error, by ctx or by a crash, either
 // the old or the new one is in place. told, if not nil, is called after each batch.
 func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, told func(at, end events.Position)) (done Rebuilt, err error) {
@@ -46,7 +50,14 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, to
 	if err = errors.Join(err, b.stop(), b.close()); err != nil {
 		return Rebuilt{}, err
 	}
-	keep := rebuild.keeps(done.Incomparable == nil && len(done.Differs) == 0)
+	equal := done.Incomparable == nil && len(done.Differs) == 0
+	keep, lost, err := f.keeping(ctx, serving, b.db.path, equal, rebuild.keeps(equal), rebuild.Force)
+	if err != nil {
+		return Rebuilt{}, err
+	}
+	if lost != nil {
+		done.Missing = lost.Missing
+	}
 	if err := f.replace(serving, b.db.path, keep); err != nil {
 		return Rebuilt{}, err
 	}
@@ -80,23 +91,24 @@ func (b *builder) rebuildDir(ctx context.Context, serving string, options Option
 	return done, nil
 }
 
-// comparable opens the old file and tells what it holds, or why that says nothing of
-// what the log gives.
+// comparable tells what the old file holds, or why that says nothing of what the log
+// gives. It changes nothing in the file.
 func (b *builder) comparable(ctx context.Context, serving string, options Options) (old Built, err error) {
-	undeclared := new(collections.Set) // the old file keeps its columns
-	g, err := openGeneration(ctx, serving, undeclared, options.Logger)
+	old, err = inspect(ctx, serving, "rw") // whoever reads a file in WAL mode has to write its index
+	if errors.Is(err, fs.ErrNotExist) {
+		return Built{}, nil // a new folder
+	}
 	if err != nil {
 		return Built{}, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	if err := g.writer.sameTopic(options.Log.Topic(), b.info.ID); err != nil {
+	if err := sameTopic(old.Topic, old.TopicID, options.Log.Topic(), b.info.ID); err != nil {
 		return Built{}, err
 	}
-	if err := g.writer.mark().goesOn(ctx, options.Log, b.info); err != nil {
+	if err := old.GoesOn(ctx, options.Log, b.info); err != nil {
 		return Built{}, err
 	}
-	if g.writer.position < b.position() {
+	if old.Position < b.position() {
 		return Built{}, errors.New("the old file " + filepath.Base(serving) + " is behind the one that was started from")
 	}
-	return g.writer.built(), nil
+	return old, nil
 }

@@ -26,12 +26,15 @@ const (
 	RefusedFormat Reason = "newer-format"
 )
 
+// onlyCopy is what to do where this node's file may have what the log lost.
+const onlyCopy = "The projection's files may be the only copy of them: stop the node and save them with `clusterlite snapshot create STORE --data-dir DIR`. To go on with what they hold, make a new log of the snapshot with `clusterlite snapshot append STORE`. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir DIR`: it says how many entities would be lost, and with --force keeps the old file."
+
 // remedy says what an operator does about each reason.
 var remedy = map[Reason]string{
-	RefusedTopic:  "If the topic was deleted and made again, its old events are gone: `clusterlite rebuild --data-dir` builds this node's folder from what the topic holds now. If the setting names the wrong topic or cluster, correct it.",
+	RefusedTopic:  "If the setting names the wrong topic or cluster, correct it. If the topic was lost, this node's file still has the entities: save them with `clusterlite snapshot create STORE --data-dir DIR`, and make a new log of them with `clusterlite snapshot append STORE`. If the topic was made again on purpose, `clusterlite rebuild --data-dir DIR` builds this node's folder from what it holds now.",
 	RefusedUnfit:  "Then start the node again.",
-	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). Keep the projection's files: they may be the only copy. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir`, which keeps the old file.",
-	RefusedOther:  "The log lost records that this node had applied, and others came in their place. Keep the projection's files: they may be the only copy. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir`, which keeps the old file.",
+	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). " + onlyCopy,
+	RefusedOther:  "The log lost records that this node had applied, and others came in their place. " + onlyCopy,
 	RefusedGap:    "Start the node with a copy of another node's projection file that is further on, or put the missing records back. Retention of the topic must be unlimited.",
 	RefusedSchema: "Install the version that made the file, or build the folder again from the log with `clusterlite rebuild --data-dir`.",
 	RefusedFormat: "Install a newer version of ClusterLite and start it on the same data folder.",

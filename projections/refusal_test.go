@@ -178,7 +178,12 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != projections.RefusedOther {
 		t.Errorf("a copy goes on: %v", err)
 	}
-	done, err := projections.RebuildDir(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}, projections.RebuildOptions{}, nil)
+	options := projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}
+	var lost *projections.LossError
+	if _, err := projections.RebuildDir(deadline(t), options, projections.RebuildOptions{}, nil); !errors.As(err, &lost) || lost.Missing["users"] != 1 {
+		t.Errorf("the rebuild: got %v, want a LossError of one user", err)
+	}
+	done, err := projections.RebuildDir(deadline(t), options, projections.RebuildOptions{Force: true}, nil)
 	if err != nil || !errors.As(done.Incomparable, &refused) || refused.Reason != projections.RefusedOther || done.Kept == "" {
 		t.Errorf("the rebuild: %+v, %v", done, err)
 	}

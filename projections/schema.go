@@ -62,8 +62,12 @@ func createCollection(name string) string {
 
 // tables lists the collections that the file has tables for.
 func tables(ctx context.Context, q sqlx.QueryerContext) ([]string, error) {
+	return tablesIn(ctx, q, "sqlite_schema")
+}
+
+func tablesIn(ctx context.Context, q sqlx.QueryerContext, schema string) ([]string, error) {
 	var names []string
-	err := sqlx.SelectContext(ctx, q, &names, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+	err := sqlx.SelectContext(ctx, q, &names, `SELECT name FROM `+schema+` WHERE type = 'table' AND name NOT LIKE '\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
 	slices.Sort(names)
 	return names, err
 }

@@ -77,7 +77,7 @@ var errDoubt = errors.New("the log may be another than before")
 // fit checks the file against the log. An [ErrRefused] is final, but for [RefusedAhead]
 // if it has fitted before.
 func (p *Projection) fit(ctx context.Context) error {
-	info, err := p.options.Log.Prepare(ctx)
+	info, err := p.prepare(ctx)
 	var unfit *eventlog.ErrTopicUnfit
 	if errors.As(err, &unfit) {
 		return &ErrRefused{Reason: RefusedUnfit, Detail: err.Error()}

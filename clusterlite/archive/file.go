@@ -10,6 +10,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
 // compressed gives the writer that compresses for a name with this extension.
@@ -62,9 +64,9 @@ func vacant(name string) error {
 
 // Commit puts what was written on the disk, and under its name.
 func (f *File) Commit() error {
-	err := errors.Join(f.compressor.Close(), f.temporary.Sync(), f.temporary.Close(), vacant(f.name))
+	err := errors.Join(f.compressor.Close(), f.temporary.Close(), vacant(f.name))
 	if err == nil {
-		err = os.Rename(f.temporary.Name(), f.name)
+		err = atomicfile.Replace(f.temporary.Name(), f.name)
 	}
 	if err != nil {
 		return fmt.Errorf("make %s: %w", f.name, errors.Join(err, os.Remove(f.temporary.Name())))

@@ -1,13 +1,16 @@
 package importer
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
 // A checkpoint is how far an import is: what of its input is acknowledged. It lies in a
@@ -40,38 +43,64 @@ func loadCheckpoint(o Options) (checkpoint, error) {
 	if err != nil {
 		return start, fmt.Errorf("read how far the import is: %w", err)
 	}
-	var p checkpoint
-	if err := json.Unmarshal(b, &p); err != nil {
-		return start, fmt.Errorf("%s is not the checkpoint of an import: %w", o.Checkpoint, err)
+	p, err := parseCheckpoint(b)
+	if err != nil {
+		return start, &CheckpointError{o.Checkpoint, err}
 	}
 	if p.Lines == 0 {
 		return start, nil // nothing depends on it
 	}
 	if p.URL != o.URL || p.Collection != o.Collection || p.Key != o.Key {
-		return start, fmt.Errorf("%s belongs to an import into %s at %s that is not done: finish it, or remove the file", o.Checkpoint, p.Collection, p.URL)
+		return start, fmt.Errorf("%s belongs to an import into %s at %s that is not done: finish it with the same options, or delete the file to begin again", o.Checkpoint, p.Collection, p.URL)
 	}
 	return p, nil
 }
 
-// save writes the checkpoint, whole or not at all.
+// A CheckpointError is returned for a file that does not say how far an import is.
+type CheckpointError struct {
+	File string
+	Err  error
+}
+
+// Error says what is wrong with the file, and how to go on.
+func (e *CheckpointError) Error() string {
+	return fmt.Sprintf("%s does not say how far the import is: %v. Nothing was sent. If it is the file of this import, delete it and run the same command again, which begins at the first line: "+
+		"lines that were created less than a day ago, under the same --key, are not created twice, and older ones are. If it is another file, name one with --checkpoint", e.File, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *CheckpointError) Unwrap() error { return e.Err }
+
+// parseCheckpoint reads a checkpoint as save wrote it.
+func parseCheckpoint(b []byte) (p checkpoint, err error) {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return p, errors.New("it is empty")
+	}
+	strict := json.NewDecoder(bytes.NewReader(b))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&p); err != nil {
+		return p, err
+	}
+	if _, err := strict.Token(); !errors.Is(err, io.EOF) {
+		return p, errors.New("something follows the checkpoint")
+	}
+	if p.Lines < 0 || p.Bytes < 0 || p.Created < 0 || p.Failed < 0 || p.URL == "" || p.Collection == "" || len(p.Digest) == 0 {
+		return p, errors.New("what it holds makes no sense")
+	}
+	return p, nil
+}
+
+// save writes the checkpoint, whole or not at all, also if the power fails.
 func (p checkpoint) save(path string) error {
 	if path == "" {
 		return nil
 	}
 	b, err := json.Marshal(p)
+	if err == nil {
+		err = atomicfile.Write(path, b, 0o600)
+	}
 	if err != nil {
 		return fmt.Errorf("keep how far the import is: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("keep how far the import is: %w", err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("keep how far the import is: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

@@ -29,6 +29,9 @@ type Options struct {
 	Patience time.Duration
 	// Failed is called for each line that failed, in order. An error ends the import.
 	Failed func(Failure) error
+	// Told, if not nil, is called after those of a chunk, before the checkpoint says that
+	// they are done with: what was told must be on the disk by then. An error ends the import.
+	Told func() error
 	// Resumed is called once, before anything is sent, with how many bytes of the input an
 	// earlier run had acknowledged.
 	Resumed func(bytes int64)
@@ -111,6 +114,11 @@ func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error)
 		}
 		for _, f := range failures {
 			if err := o.Failed(f); err != nil {
+				return point.summary(), err
+			}
+		}
+		if len(failures) > 0 && o.Told != nil {
+			if err := o.Told(); err != nil {
 				return point.summary(), err
 			}
 		}

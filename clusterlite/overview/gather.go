@@ -2,8 +2,14 @@ package overview
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/IBM/sarama"
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/events"
@@ -15,29 +21,90 @@ import (
 // patience is how long a node may take to tell how it is.
 const patience = 3 * time.Second
 
-// Gather asks the broker, then all nodes at once. Nodes that don't answer are part of
-// the report; an error means that the broker did not.
-func Gather(ctx context.Context, log *eventlog.Log) (Report, error) {
-	health, err := log.Health(ctx)
-	if err != nil {
-		return Report{}, err
+// Options say where to look.
+type Options struct {
+	// Log is the cluster's.
+	Log *eventlog.Log
+	// Admin are admin addresses, host:port, of nodes to show even if the broker doesn't
+	// know of them.
+	Admin []string
+	// Fallback is Admin while the broker can't be asked, if there is none.
+	Fallback []string
+}
+
+// Gather asks the broker, then all nodes at once: those that have announced themselves in
+// the broker, and those at the admin addresses. Nodes that don't answer are part of the
+// report, and so is a broker that doesn't, or that lacks the topic: the nodes at the
+// addresses may then be all that can be found. If there are none it returns the broker's
+// error.
+func Gather(ctx context.Context, o Options) (Report, error) {
+	r := Report{Topic: Topic{Name: o.Log.Topic(), Leader: -1, Replicas: []int32{}, InSync: []int32{}}, Brokers: []Broker{}, Nodes: []Node{}}
+	health, failed := o.Log.Health(ctx)
+	if errors.Is(failed, sarama.ErrUnknownTopicOrPartition) {
+		failed = fmt.Errorf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", o.Log.Topic())
+	} else if failed == nil {
+		r.Topic, r.Brokers = topic(o.Log.Topic(), health), brokers(health)
 	}
-	all, err := nodes.All(ctx, log)
-	if err != nil {
-		return Report{}, err
+	all, err := nodes.All(ctx, o.Log)
+	if failed == nil {
+		failed = err
 	}
-	r := Report{Topic: topic(log.Topic(), health), Brokers: brokers(health), Nodes: make([]Node, len(all))}
-	var asked sync.WaitGroup
-	for i, n := range all {
-		asked.Go(func() { r.Nodes[i] = look(ctx, n, health.End) })
+	admin := o.Admin
+	if failed != nil && len(admin) == 0 {
+		admin = o.Fallback
 	}
-	asked.Wait()
+	r.Nodes = append(lookAll(ctx, all, health.End), lookAt(ctx, all, admin)...)
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
-	r.Problems = append(problemsOfTopic(r.Topic, health.Unfit), problemsOfNodes(r.Nodes, r.Topic)...)
+	where := strings.Join(admin, ", ")
+	switch {
+	case failed == nil:
+		r.Problems = append(problemsOfTopic(r.Topic, health.Unfit), problemsOfNodes(r.Nodes, r.Topic)...)
+	case len(r.Nodes) == 0:
+		return Report{}, fmt.Errorf("%w. No node answers at %s; --admin says where nodes are", failed, where)
+	default:
+		r.BrokerError = failed.Error()
+		r.Problems = append([]string{fmt.Sprintf("%v. Other nodes than those that are shown may run: asked were %s", failed, where)}, problemsOfNodes(r.Nodes, r.Topic)...)
+	}
 	r.Healthy = len(r.Problems) == 0
 	return r, nil
+}
+
+func lookAll(ctx context.Context, all []nodes.Node, end events.Position) []Node {
+	shown := make([]Node, len(all))
+	var asked sync.WaitGroup
+	for i, n := range all {
+		asked.Go(func() { shown[i] = look(ctx, n, end) })
+	}
+	asked.Wait()
+	return shown
+}
+
+// lookAt asks the nodes at admin addresses, and gives those that answer and are not among
+// the known ones.
+func lookAt(ctx context.Context, known []nodes.Node, admin []string) (shown []Node) {
+	var at []nodes.Node
+	for _, address := range admin {
+		soon, cancel := context.WithTimeout(ctx, patience)
+		found, err := nodes.At(soon, address)
+		cancel()
+		if err == nil { // a name that leads nowhere has no node that answers
+			at = append(at, found...)
+		}
+	}
+	seen := map[string]bool{}
+	for _, n := range known {
+		seen[n.Node] = true
+	}
+	for _, n := range lookAll(ctx, at, 0) {
+		if answered := n.Node != ""; answered && !seen[n.Node] {
+			seen[n.Node] = true
+			shown = append(shown, n)
+		}
+	}
+	slices.SortFunc(shown, func(a, b Node) int { return strings.Compare(a.Node, b.Node) })
+	return shown
 }
 
 func topic(name string, h eventlog.Health) Topic {
@@ -57,6 +124,8 @@ func brokers(h eventlog.Health) []Broker {
 
 // told is what of a node's /status is shown.
 type told struct {
+	Node     string            `json:"node"`
+	Role     string            `json:"role"`
 	Ready    bool              `json:"ready"`
 	Reason   string            `json:"reason"`
 	Version  string            `json:"version"`
@@ -98,6 +167,7 @@ func look(ctx context.Context, n nodes.Node, end events.Position) Node {
 	if !t.Ready {
 		shown.State = Unready
 	}
+	shown.Node, shown.Role = t.Node, t.Role
 	shown.Version, shown.TopicID, shown.Position, shown.Lag, shown.Rate, shown.Voids = t.Version, t.TopicID, t.Position, &t.Lag, t.Rate, t.Voids
 	shown.Entities, shown.Digests, shown.Rebuild = t.Entities, t.Digests, t.Rebuild
 	return shown

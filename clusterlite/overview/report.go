@@ -16,7 +16,10 @@ type Report struct {
 	Problems []string `json:"problems"`
 	Topic    Topic    `json:"topic"`
 	Brokers  []Broker `json:"brokers"`
-	Nodes    []Node   `json:"nodes"`
+	// BrokerError says why the broker could not be asked. Topic then has no more than its
+	// name, and Nodes are those that were found without it.
+	BrokerError string `json:"broker_error,omitempty"`
+	Nodes       []Node `json:"nodes"`
 }
 
 // Topic is the log.

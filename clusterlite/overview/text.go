@@ -12,13 +12,28 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
+// Text writes the report for people. Nodes that have left are in one line.
+func (r Report) Text(w io.Writer) error { return r.text(w, false) }
+
+// Whole is a report that has nodes which have left in the table.
+type Whole struct{ Report }
+
 // Text writes the report for people.
-func (r Report) Text(w io.Writer) error {
+func (r Whole) Text(w io.Writer) error { return r.text(w, true) }
+
+func (r Report) text(w io.Writer, left bool) error {
 	var b bytes.Buffer
-	t := r.Topic
-	_, _ = fmt.Fprintf(&b, "topic    %s, id %s, end %d; led by broker %s; replicas on brokers %s, in sync %s\n", t.Name, or(t.ID, "unknown"), t.End, or(id(t.Leader), "none"), list(t.Replicas), list(t.InSync))
-	_, _ = fmt.Fprintf(&b, "brokers  %s\n\n", brokersText(r.Brokers))
-	nodesText(&b, r.Nodes)
+	if r.BrokerError != "" {
+		_, _ = fmt.Fprintf(&b, "topic    %s is not shown: %s\n\n", r.Topic.Name, r.BrokerError)
+	} else {
+		r.brokerText(&b)
+	}
+	shown, gone := r.Nodes, []string(nil)
+	if !left {
+		shown, gone = withoutLeft(r.Nodes)
+	}
+	nodesText(&b, shown, len(gone))
+	_ = LeftText(&b, gone) // to memory
 	collectionsText(&b, r.Nodes)
 	if r.Healthy {
 		_, _ = fmt.Fprintln(&b, "\nAll is well.")
@@ -32,7 +47,42 @@ func (r Report) Text(w io.Writer) error {
 	return err
 }
 
-func nodesText(w io.Writer, all []Node) {
+// withoutLeft parts the nodes that have left from the others, and gives their names.
+func withoutLeft(all []Node) (others []Node, left []string) {
+	for _, n := range all {
+		if n.State == Left {
+			left = append(left, n.Node)
+		} else {
+			others = append(others, n)
+		}
+	}
+	return others, left
+}
+
+// LeftText writes a line about nodes that were asked to stop, if there are any.
+func LeftText(w io.Writer, names []string) error {
+	const most = 5
+	if len(names) == 0 {
+		return nil
+	}
+	have, listed := "nodes have", strings.Join(names[:min(most, len(names))], ", ")
+	if len(names) == 1 {
+		have = "node has"
+	}
+	if len(names) > most {
+		listed += ", …"
+	}
+	_, err := fmt.Fprintf(w, "%d %s left (%s): --all shows them, clusterlite nodes forget --left removes them\n", len(names), have, listed)
+	return err
+}
+
+func (r Report) brokerText(b *bytes.Buffer) {
+	t := r.Topic
+	_, _ = fmt.Fprintf(b, "topic    %s, id %s, end %d; led by broker %s; replicas on brokers %s, in sync %s\n", t.Name, or(t.ID, "unknown"), t.End, or(id(t.Leader), "none"), list(t.Replicas), list(t.InSync))
+	_, _ = fmt.Fprintf(b, "brokers  %s\n\n", brokersText(r.Brokers))
+}
+
+func nodesText(w io.Writer, all []Node, left int) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "NODE\tROLE\tSTATE\tPOSITION\tLAG\tRATE\tVOIDS\tREBUILD\tVERSION\tADMIN")
 	for _, n := range all {
@@ -42,7 +92,7 @@ func nodesText(w io.Writer, all []Node) {
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Node, n.Role, n.State, n.Position, lagText(n), rate, voids, rebuildText(n.Rebuild), n.Version, n.Admin)
 	}
-	if len(all) == 0 {
+	if len(all)+left == 0 {
 		_, _ = fmt.Fprintln(table, "none has announced itself")
 	}
 	_ = table.Flush() // to memory

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/events/nearest"
 	"github.com/clusterlite/clusterlite/service/problem"
 	"github.com/clusterlite/clusterlite/service/web"
 )
@@ -140,18 +140,13 @@ func unknownParameter(name string, known []string) string {
 }
 
 // Nearest gives a sentence with the name that is most like one that is not known, with
-// a space before it; empty if none is like it.
+// a space before it; empty if none is near.
 func Nearest(name string, known []string) string {
-	nearest, distance := "", 1+len(name)/2
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(clip(name), k); d <= distance {
-			nearest, distance = k, d
-		}
-	}
-	if nearest == "" {
+	meant, found := nearest.Name(name, known)
+	if !found {
 		return ""
 	}
-	return " Do you mean " + strconv.Quote(nearest) + "?"
+	return " Do you mean " + strconv.Quote(meant) + "?"
 }
 
 // Quote quotes what a stranger wrote for a message, shortened.

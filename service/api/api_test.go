@@ -41,6 +41,15 @@ func TestRefuseUnknownParameters(t *testing.T) {
 	}
 }
 
+// A guess that is not near misleads.
+func TestOnlyWhatIsNearIsSuggested(t *testing.T) {
+	for name, want := range map[string]string{"order": "", "offset": "", "x": "", "af": "", "aftr": ` Do you mean "after"?`, "LIMIT": ` Do you mean "limit"?`} {
+		if got := Nearest(name, []string{"limit", "after", "sort", "fields", "count"}); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	request := func(name string, values ...string) *http.Request {
 		return &http.Request{Header: http.Header{name: values}}

@@ -43,7 +43,7 @@ func StartBroker(t testing.TB) *Broker {
 	t.Helper()
 	b := &Broker{t: t, dir: t.TempDir(), addr: "127.0.0.1:0"}
 	b.Restart()
-	b.addr = b.Addr()
+	b.addr = b.Broker.Addr()
 	t.Cleanup(b.Close)
 	return b
 }
@@ -57,6 +57,9 @@ func (b *Broker) Restart() {
 	}
 	b.Broker = broker
 }
+
+// Addr is where the broker is, also while it is stopped.
+func (b *Broker) Addr() string { return b.addr }
 
 // Close stops the broker. It may be called more than once.
 func (b *Broker) Close() {

@@ -14,6 +14,11 @@ var byteUnits = []struct {
 	size int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
+// Allowed says what a size looks like.
+func (*ByteSize) Allowed() string {
+	return "a number of bytes such as 1000000, or a whole number with KiB, MiB or GiB such as 1MiB"
+}
+
 // UnmarshalText reads a size.
 func (b *ByteSize) UnmarshalText(text []byte) error {
 	digits, unit := string(text), int64(1)
@@ -25,7 +30,7 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseUint(digits, 10, 32)
 	if err != nil {
-		return fmt.Errorf("%q is no size; allowed: bytes, or a whole number with KiB or MiB", text)
+		return fmt.Errorf("%q is not a size; allowed: %s", text, b.Allowed())
 	}
 	*b = ByteSize(int64(n) * unit)
 	return nil

@@ -22,8 +22,8 @@ type Program struct {
 	Version string
 }
 
-// ErrHelp is returned when the command line asked for help or the version, and has got
-// it.
+// ErrHelp is returned when the command line asked for help or the version, or a shell for
+// what completes it, and has got it.
 var ErrHelp = errors.New("help was shown")
 
 // ErrUsage is returned for a command line or an environment that can't be taken.
@@ -51,12 +51,16 @@ func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*k
 	if err != nil {
 		return nil, fmt.Errorf("the command line of %s: %w", p.Name, err)
 	}
+	if completed(parser) {
+		return nil, ErrHelp
+	}
+	refused := explain(parser.Model.Node)
 	ctx, err := parser.Parse(args)
 	if exited {
 		return nil, ErrHelp
 	}
 	if err != nil {
-		return nil, &ErrUsage{fmt.Errorf("%s: %w. See %s --help", p.Name, err, p.Name)}
+		return nil, p.usage(parser, args, *refused, err, stderr)
 	}
 	for _, name := range unknownVariables(parser, os.Environ()) {
 		_, _ = fmt.Fprintf(stderr, "%s: warning: no setting reads the variable %s\n", p.Name, name)
@@ -68,18 +72,11 @@ func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*k
 // else be a default in silence.
 func unknownVariables(parser *kong.Kong, environment []string) []string {
 	known := map[string]bool{}
-	var visit func(*kong.Node)
-	visit = func(n *kong.Node) {
-		for _, f := range n.Flags {
-			for _, e := range f.Envs {
-				known[e] = true
-			}
+	eachFlag(parser.Model.Node, func(f *kong.Flag) {
+		for _, e := range f.Envs {
+			known[e] = true
 		}
-		for _, child := range n.Children {
-			visit(child)
-		}
-	}
-	visit(parser.Model.Node)
+	})
 	var unknown []string
 	for _, e := range environment {
 		name, _, _ := strings.Cut(e, "=")
@@ -95,7 +92,7 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 // tests read: one environment often serves all.
 func ofOthers(name string) bool {
 	if strings.HasPrefix(name, "CLUSTERLITE_E2E") || slices.Contains([]string{
-		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",
+		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",
 	}, name) {
 		return true
 	}

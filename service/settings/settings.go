@@ -104,15 +104,15 @@ func (n *Node) Validate() error {
 	if n.ReadyLag <= 0 {
 		return bad("ready-lag", n.ReadyLag.String(), "a duration above zero, such as 30s")
 	}
-	if err := checkAddr("http-addr", n.HTTPAddr); err != nil {
+	if err := CheckAddr("http-addr", n.HTTPAddr); err != nil {
 		return err
 	}
 	if n.AdminAdvertise != "" {
-		if err := checkAddr("admin-advertise", n.AdminAdvertise); err != nil {
+		if err := CheckAddr("admin-advertise", n.AdminAdvertise); err != nil {
 			return err
 		}
 	}
-	return checkAddr("admin-addr", n.AdminAddr)
+	return CheckAddr("admin-addr", n.AdminAddr)
 }
 
 // Validate is called by the parser.
@@ -121,7 +121,7 @@ func (k *Kafka) Validate() error {
 		return bad("kafka-brokers", "", "at least one host:port")
 	}
 	for _, b := range k.Brokers {
-		if err := checkAddr("kafka-brokers", b); err != nil {
+		if err := CheckAddr("kafka-brokers", b); err != nil {
 			return err
 		}
 	}
@@ -186,7 +186,8 @@ func bad(flag, value, allowed string) error {
 	return fmt.Errorf("--%s (%s) is %q; allowed: %s", flag, variable(flag), value, allowed)
 }
 
-func checkAddr(flag, addr string) error {
+// CheckAddr refuses an address that is not host:port, with the flag that has it.
+func CheckAddr(flag, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
@@ -203,7 +204,7 @@ type AdminAddr struct {
 }
 
 // Validate is called by the parser.
-func (a *AdminAddr) Validate() error { return checkAddr("admin-addr", a.Addr) }
+func (a *AdminAddr) Validate() error { return CheckAddr("admin-addr", a.Addr) }
 
 // VersionFlag shows the version and ends the program.
 type VersionFlag = kong.VersionFlag
@@ -214,4 +215,4 @@ type Listen struct {
 }
 
 // Validate is called by the parser.
-func (l *Listen) Validate() error { return checkAddr("kafka-listen", l.KafkaListen) }
+func (l *Listen) Validate() error { return CheckAddr("kafka-listen", l.KafkaListen) }

@@ -38,7 +38,7 @@ func newRig(t *testing.T) *rig {
 	log := servicetest.StartBroker(t).OpenLog()
 	r := &rig{t: t, log: log, model: servicetest.OpenModel(t, log, servicetest.Collections(t)).Follow(), place: filepath.Join(t.TempDir(), "store")}
 	var err error
-	if r.store, err = snapshots.OpenStore(t.Context(), r.place); err != nil {
+	if r.store, err = snapshots.CreateStore(t.Context(), r.place); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.store.Close() })

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,11 +19,12 @@ import (
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
-	_ "gocloud.dev/blob/fileblob"  // file://
+	"gocloud.dev/blob/fileblob"    // file://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
 // A Store keeps snapshots: a folder, or a bucket of S3, Google Cloud Storage or Azure.
@@ -28,33 +32,119 @@ import (
 type Store struct {
 	bucket *blob.Bucket
 	name   string
+	folder string // where files are written, empty for a bucket
+	made   string // the folder that was made for the store, or empty
 }
+
+// ErrNoStore is returned for a folder that is not there.
+var ErrNoStore = errors.New("the folder does not exist")
 
 // OpenStore opens a folder by its path, or a bucket by its URL as gocloud.dev/blob has it:
 // file:///backups, s3://bucket?region=eu-west-1&prefix=clusterlite/, gs://bucket,
-// azblob://container. A folder is made if it is missing. Credentials come from where the
-// provider's own tools look for them.
+// azblob://container. It makes nothing: a folder that is missing gives an error that wraps
+// [ErrNoStore]. Credentials come from where the provider's own tools look for them.
 func OpenStore(ctx context.Context, place string) (*Store, error) {
+	s, err := openStore(ctx, place)
+	if err != nil && !errors.Is(err, ErrNoStore) {
+		return nil, fmt.Errorf("open the snapshot store %s: %w", place, err)
+	}
+	return s, err
+}
+
+// CreateStore opens a store as [OpenStore] does, and makes a folder that is missing if
+// the folder that it is to be in exists: of a path that is mistyped further up, a chain of
+// new folders would look like a healthy store.
+func CreateStore(ctx context.Context, place string) (*Store, error) {
+	folder, err := folderOf(place)
+	if err != nil {
+		return nil, fmt.Errorf("open the snapshot store %s: %w", place, err)
+	}
+	if folder == "" {
+		return OpenStore(ctx, place)
+	}
+	switch err := os.Mkdir(folder, 0o777); { //nolint:gosec // as the operator's umask has it
+	case errors.Is(err, fs.ErrExist):
+		return OpenStore(ctx, place)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("no snapshot store can be made at %s: the folder %s does not exist", place, filepath.Dir(folder))
+	case err != nil:
+		return nil, fmt.Errorf("make the snapshot store %s: %w", place, err)
+	}
+	if err := atomicfile.SyncDir(filepath.Dir(folder)); err != nil {
+		return nil, fmt.Errorf("make the snapshot store %s: %w", place, err)
+	}
+	s, err := OpenStore(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	s.made = folder
+	return s, nil
+}
+
+func openStore(ctx context.Context, place string) (*Store, error) {
+	folder, err := folderOf(place)
+	if err != nil {
+		return nil, err
+	}
 	address := place
-	if !strings.Contains(place, "://") {
-		path, err := filepath.Abs(place)
-		if err != nil {
-			return nil, fmt.Errorf("open the store of snapshots %s: %w", place, err)
+	if folder != "" {
+		info, err := os.Stat(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no snapshot store at %s: %w", place, ErrNoStore)
 		}
-		// Files next to where they go, since a rename from elsewhere may not be possible;
-		// no side files, since nothing is in them.
-		u := url.URL{Scheme: "file", Path: path, RawQuery: "create_dir=true&no_tmp_dir=true&metadata=skip"}
-		address = u.String()
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, errors.New("it is not a folder but a file")
+		}
+		address = folderURL(place, folder)
 	}
 	bucket, err := blob.OpenBucket(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("open the store of snapshots %s: %w", place, err)
+		return nil, err
 	}
-	return &Store{bucket, place}, nil
+	if strings.Contains(address, "prefix=") {
+		folder = "" // where it writes is the driver's to say
+	}
+	return &Store{bucket: bucket, name: place, folder: folder}, nil
 }
 
-// Close closes the store.
-func (s *Store) Close() error { return s.bucket.Close() }
+// folderURL is how the driver of folders gets one.
+func folderURL(place, folder string) string {
+	u, err := url.Parse(place)
+	if err != nil || u.Scheme != fileblob.Scheme {
+		// No side files, since nothing is in them.
+		u = &url.URL{Scheme: fileblob.Scheme, Path: folder, RawQuery: "metadata=skip"}
+	}
+	options := u.Query()
+	options.Del("create_dir") // to look into a store must not make it
+	u.RawQuery = options.Encode()
+	return u.String()
+}
+
+// folderOf gives the path of a store that is a folder, and an empty one for a bucket.
+func folderOf(place string) (string, error) {
+	if !strings.Contains(place, "://") {
+		if place == "" {
+			return "", errors.New("it has no name")
+		}
+		return filepath.Abs(place)
+	}
+	u, err := url.Parse(place)
+	if err != nil || u.Scheme != fileblob.Scheme {
+		return "", err
+	}
+	return filepath.FromSlash(u.Path), nil
+}
+
+// Close closes the store. A folder that was made for it and got no snapshot is removed.
+func (s *Store) Close() error {
+	if s.made != "" {
+		_ = os.Remove(s.made) // fails if anything is in it
+	}
+	return s.bucket.Close()
+}
 
 // An Entry is a snapshot in a store, as its name tells it.
 type Entry struct {
@@ -128,9 +218,11 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 }
 
 // Put stores a snapshot that is read from r, and checks it on the way: one that is
-// corrupt, or that ctx or r ends before it is whole, is not stored. progress, if not nil,
-// is told how many bytes of its file came. An equal position of a topic is replaced: it
-// holds the same.
+// corrupt, or that ctx or r ends before it is whole, is not stored. Once Put has returned
+// it survives a power cut. progress, if not nil, is told how many bytes of its file came.
+// A snapshot of the same topic and position is replaced if it holds the same rows or can't
+// be read; one with other rows gives an error, since only one of the two can be what the
+// log said, and it may be that one.
 func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64)) (e Entry, m Manifest, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // without which a writer that is given up would be kept
@@ -140,14 +232,20 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 		return e, m, err
 	}
 	m = reader.Manifest
-	w, err := s.bucket.NewWriter(ctx, m.name(), &blob.WriterOptions{ContentType: "application/octet-stream"})
+	if err := s.replaceable(ctx, m); err != nil {
+		return e, m, err
+	}
+	w, err := s.create(ctx, m.name())
 	if err != nil {
 		return e, m, fmt.Errorf("store %s in %s: %w", m.name(), s.name, err)
 	}
 	stored.to(w)
 	err = reader.Copy(&countingWriter{ctx: ctx, w: io.Discard, told: progress})
 	if err == nil {
-		_, err = io.Copy(io.Discard, stored) // what the decoder needed not
+		_, err = io.Copy(io.Discard, stored) // what the decoder did not need
+	}
+	if err == nil {
+		err = ctx.Err()
 	}
 	if err != nil {
 		cancel() // else Close would commit what there is
@@ -159,6 +257,77 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 		return e, m, fmt.Errorf("store %s in %s: %w", m.name(), s.name, err)
 	}
 	return Entry{Name: m.name(), TopicID: m.TopicID, Position: m.Position, Bytes: stored.bytes, StoredAt: time.Now().UTC()}, m, nil
+}
+
+// replaceable returns an error if the store holds a sound snapshot with other rows of the
+// same position.
+func (s *Store) replaceable(ctx context.Context, m Manifest) error {
+	there, err := s.bucket.Exists(ctx, m.name())
+	if err != nil || !there {
+		return err
+	}
+	old, err := s.Manifest(ctx, m.name())
+	if err != nil || maps.Equal(old.Digests, m.Digests) {
+		return ctx.Err()
+	}
+	if sound, err := s.sound(ctx, m.name()); err != nil || !sound {
+		return err
+	}
+	return fmt.Errorf("%s already holds %s, of the same topic and position and with other rows, made by %s: the log changed in between. Use another store, so that both are kept", s.name, m.name(), old.Node)
+}
+
+// sound reads a snapshot to its end and checks it.
+func (s *Store) sound(ctx context.Context, name string) (ok bool, err error) {
+	dir, err := os.MkdirTemp("", "clusterlite-check-*")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	body, err := s.Open(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = body.Close() }() // it was only read
+	reader, err := Read(body)
+	if err == nil {
+		_, err = reader.Save(ctx, filepath.Join(dir, "snapshot.db"), nil)
+	}
+	if broken := (*ErrCorrupt)(nil); errors.As(err, &broken) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// create begins an object, which is there once it is closed unless ctx has ended.
+func (s *Store) create(ctx context.Context, name string) (io.WriteCloser, error) {
+	if s.folder == "" {
+		return s.bucket.NewWriter(ctx, name, &blob.WriterOptions{ContentType: "application/octet-stream"})
+	}
+	f, err := os.CreateTemp(s.folder, name+".partial-*")
+	if err != nil {
+		return nil, err
+	}
+	return &stored{f, ctx, filepath.Join(s.folder, name)}, nil
+}
+
+// stored is a file that is being written into a folder. The driver of folders would not
+// sync it.
+type stored struct {
+	*os.File
+	ctx  context.Context
+	path string
+}
+
+// Close gives the file its name, unless the context has ended.
+func (s *stored) Close() error {
+	err := errors.Join(s.Chmod(0o644), s.File.Close(), s.ctx.Err())
+	if err == nil {
+		err = atomicfile.Replace(s.Name(), s.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(s.Name()))
+	}
+	return nil
 }
 
 // tee hands on what is read to a writer. What is read before there is one is kept for

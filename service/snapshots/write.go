@@ -56,9 +56,22 @@ func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir,
 	if err != nil {
 		return m, err
 	}
-	m = Manifest{Format: format, Node: node, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
-	m.describe(copied)
+	if m, err = describeFile(ctx, path, node, copied); err != nil {
+		return m, err
+	}
 	f, err := os.Open(path) //nolint:gosec // made above
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return m, m.write(w, contextReader{ctx, f})
+}
+
+// describeFile gives the manifest of a read model in an ordinary file.
+func describeFile(ctx context.Context, path, node string, holds projections.Built) (m Manifest, err error) {
+	m = Manifest{Format: format, Node: node, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	m.describe(holds)
+	f, err := os.Open(path) //nolint:gosec // the caller made it
 	if err != nil {
 		return m, err
 	}
@@ -68,10 +81,7 @@ func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir,
 		return m, err
 	}
 	m.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return m, err
-	}
-	return m, m.write(w, contextReader{ctx, f})
+	return m, nil
 }
 
 func (m Manifest) write(w io.Writer, file io.Reader) error {

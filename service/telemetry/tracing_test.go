@@ -1,14 +1,17 @@
 package telemetry_test
 
 import (
+	"errors"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/clusterlite/clusterlite/service/logging"
+	"github.com/clusterlite/clusterlite/service/settings"
 	"github.com/clusterlite/clusterlite/service/telemetry"
 )
 
@@ -46,15 +49,54 @@ func TestTracesAreAskedFor(t *testing.T) {
 }
 
 func TestBadVariablesAreRefused(t *testing.T) {
-	for name, value := range map[string]string{
-		"OTEL_TRACES_EXPORTER": "carrier-pigeon", "OTEL_EXPORTER_OTLP_PROTOCOL": "x", "OTEL_RESOURCE_ATTRIBUTES": "no equals sign",
+	for _, bad := range []struct{ name, value, allowed string }{
+		{"OTEL_TRACES_EXPORTER", "carrier-pigeon", "otlp, console or none"}, {"OTEL_TRACES_EXPORTER", "zipkin", "otlp"}, {"OTEL_TRACES_EXPORTER", "OTLP", "otlp"},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "x", "http/protobuf or grpc"}, {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "grpc"},
+		{"OTEL_RESOURCE_ATTRIBUTES", "no equals sign", "name=value"}, {"OTEL_EXPORTER_OTLP_HEADERS", "x", "name=value"}, {"OTEL_EXPORTER_OTLP_HEADERS", "a=%zz", "name=value"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318", "http://collector:4318"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "collector", "http://"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://", "http://"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "://x", "http://"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x", "http://"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:port", "http://"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:99999", "http://"}, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318", "http://"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "whole number"}, {"OTEL_EXPORTER_OTLP_COMPRESSION", "brotli", "gzip or none"}, {"OTEL_EXPORTER_OTLP_INSECURE", "perhaps", "true or false"},
+		{"OTEL_TRACES_SAMPLER", "sometimes", "always_on"}, {"OTEL_BSP_MAX_QUEUE_SIZE", "many", "whole number"}, {"OTEL_SDK_DISABLED", "yes", "true or false"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(bad.name+"="+bad.value, func(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-			t.Setenv(name, value)
-			if _, _, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "OTEL_") {
-				t.Errorf("got %v", err)
+			t.Setenv(bad.name, bad.value)
+			_, _, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler))
+			var usage *settings.ErrUsage
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), bad.name+" is "+strconv.Quote(bad.value)) || !strings.Contains(err.Error(), bad.allowed) {
+				t.Errorf("got %v, want a usage error that names %s and %q", err, bad.name, bad.allowed)
 			}
+		})
+	}
+	t.Run("a ratio", func(t *testing.T) {
+		t.Setenv("OTEL_TRACES_EXPORTER", "console")
+		t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", "1%")
+		if _, _, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "OTEL_TRACES_SAMPLER_ARG") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// What the library takes is not refused.
+func TestGoodVariablesAreTaken(t *testing.T) {
+	for _, variables := range []map[string]string{
+		{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example:4318/prefix", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic%20abc==, x=y", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1]:4317", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
+		{"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_ENDPOINT": "not asked"},
+		{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_RESOURCE_ATTRIBUTES": "a=b,c=d"},
+	} {
+		t.Run("", func(t *testing.T) {
+			for name, value := range variables {
+				t.Setenv(name, value)
+			}
+			_, stop, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatalf("%v: %v", variables, err)
+			}
+			stop()
 		})
 	}
 }

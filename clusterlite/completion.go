@@ -1,0 +1,45 @@
+package main
+
+import "fmt"
+
+// completion prints what a shell needs to complete command lines of the tool.
+type completion struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
+}
+
+// Help gives examples.
+func (completion) Help() string {
+	return `Prints a script that has a shell complete subcommands and flags of clusterlite. The program must be
+in the PATH under this name.
+
+Examples:
+
+    source <(clusterlite completion bash)      # in ~/.bashrc
+    source <(clusterlite completion zsh)       # in ~/.zshrc
+    clusterlite completion fish | source       # in ~/.config/fish/config.fish`
+}
+
+// scripts have the shells run the program with COMP_LINE, which it then completes.
+var scripts = map[string]string{
+	"bash": `complete -o default -o bashdefault -C clusterlite clusterlite
+`,
+	"zsh": `autoload -U +X bashcompinit && bashcompinit
+complete -o default -o bashdefault -C clusterlite clusterlite
+`,
+	"fish": `function __complete_clusterlite
+    set -lx COMP_LINE (commandline -cp)
+    test -z (commandline -ct)
+    and set COMP_LINE "$COMP_LINE "
+    clusterlite
+end
+complete -c clusterlite -a "(__complete_clusterlite)"
+`,
+}
+
+// Run prints the script.
+func (c completion) Run(out streams) error {
+	if _, err := fmt.Fprint(out.stdout, scripts[c.Shell]); err != nil {
+		return fmt.Errorf("write the script: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,406 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/clusterlite/comparison"
+	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+)
+
+// served runs a clusterlite serve on a folder, for as long as use takes, and gives it the
+// address of the API.
+func served(t *testing.T, dir string, use func(url string)) {
+	t.Helper()
+	ctx, stop := context.WithCancel(servicetest.Context(t))
+	defer stop()
+	out := &greeting{done: make(chan struct{})}
+	ran := make(chan error, 1)
+	go func() { ran <- run(ctx, serveArgs(dir), out, io.Discard) }()
+	select {
+	case <-out.done:
+	case err := <-ran:
+		t.Fatalf("it ended: %v", err)
+	}
+	_, rest, _ := strings.Cut(out.String(), "http://")
+	address, _, _ := strings.Cut(rest, "\n")
+	use("http://" + address)
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := <-ran; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func post(t *testing.T, url, document string) {
+	t.Helper()
+	r, err := http.Post(url, "application/json", strings.NewReader(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	if r.StatusCode != http.StatusCreated {
+		t.Fatalf("POST %s: got %s, want 201", url, r.Status)
+	}
+}
+
+func list(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	b, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s, %v", url, r.Status, err)
+	}
+	return string(b)
+}
+
+// filesIn are all files of a folder, by path, but for its lock.
+func filesIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || e.Name() == "lock" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// same reports what changed in a folder.
+func same(t *testing.T, before, after map[string]string) {
+	t.Helper()
+	for path := range before {
+		if after[path] != before[path] {
+			t.Errorf("%s has changed or is gone", path)
+		}
+	}
+	for path := range after {
+		if _, there := before[path]; !there {
+			t.Errorf("%s is new", path)
+		}
+	}
+}
+
+// prepareIn makes the topic in the folder of a broker that does not run.
+func prepareIn(t *testing.T, dir string) {
+	t.Helper()
+	b, err := embedded.Start(dir, "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	log, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "clusterlite.events"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = log.Prepare(servicetest.Context(t))
+	if err := errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The log of an all-in-one store is lost, and its read model is not: the whole way back.
+func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
+	dir, store := t.TempDir(), filepath.Join(t.TempDir(), "store")
+	var before string
+	served(t, dir, func(url string) {
+		for _, name := range []string{"Ada", "Bob", "Eve"} {
+			post(t, url+"/users", `{"name":"`+name+`","email":"`+name+`@example.com"}`)
+		}
+		before = list(t, url+"/users")
+	})
+	if err := os.RemoveAll(filepath.Join(dir, brokerDir)); err != nil {
+		t.Fatal(err)
+	}
+
+	// It refuses to start, and says what to do.
+	err := run(servicetest.Context(t), serveArgs(dir), io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "other-topic") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
+		t.Fatalf("got %v, want a refusal that names snapshot create", err)
+	}
+	// It has not made an empty topic in the place of the one that was lost.
+	files := filesIn(t, dir)
+	err = run(servicetest.Context(t), []string{"rebuild", "--data-dir=" + dir}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "no topic clusterlite.events") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
+		t.Fatalf("got %v, want an error that names snapshot create", err)
+	}
+	// Where somebody has, a rebuild would make an empty store, and does not.
+	prepareIn(t, filepath.Join(dir, brokerDir))
+	var lost *projections.LossError
+	err = run(servicetest.Context(t), []string{"rebuild", "--data-dir=" + dir}, io.Discard, io.Discard)
+	if !errors.As(err, &lost) || lost.Missing["users"] != 3 || !strings.Contains(err.Error(), "3 of the 3 entities") || !strings.Contains(err.Error(), "--force") {
+		t.Fatalf("got %v, want a refusal that counts 3 entities", err)
+	}
+	for path, was := range filesIn(t, dir) {
+		if strings.HasPrefix(filepath.Base(path), "projection") && files[path] != was {
+			t.Errorf("%s has changed", path)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, brokerDir)); err != nil {
+		t.Fatal(err)
+	}
+
+	// Nothing of the folder changes for a snapshot, which needs no broker.
+	files = filesIn(t, dir)
+	var made stored
+	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err != nil {
+		t.Fatal(err)
+	}
+	same(t, files, filesIn(t, dir))
+	if m := made.Manifest; m.Entities["users"] != 3 || m.Topic != "clusterlite.events" || m.TopicID == "" || len(m.SHA256) != 64 || !strings.HasSuffix(m.Node, dir) {
+		t.Errorf("the manifest is %+v", m)
+	}
+	var anew appended
+	if err := toolAlone(t, &anew, "snapshot", "append", store, "--data-dir="+dir); err != nil || anew.Events != 3 || len(anew.Differs) > 0 {
+		t.Fatalf("append: got %+v, %v", anew, err)
+	}
+	var rebuilt rebuiltFolder
+	if err := toolAlone(t, &rebuilt, "rebuild", "--data-dir="+dir); err != nil || rebuilt.Entities["users"] != 3 || len(rebuilt.Missing) > 0 {
+		t.Fatalf("rebuild: got %+v, %v", rebuilt, err)
+	}
+	served(t, dir, func(url string) {
+		if after := list(t, url+"/users"); after != before {
+			t.Errorf("got %s, want %s", after, before)
+		}
+		post(t, url+"/users", `{"name":"Zoe","email":"Zoe@example.com"}`)
+	})
+}
+
+// A forced rebuild keeps the full file, and the next one does not throw that away.
+func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	running, stops := startNodes(t, b, 10, "query-1")
+	dir := running[0].DataDir
+	if err := stops[0](); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"other", "yet.another"} {
+		log, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: other})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Prepare(servicetest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var result rebuiltFolder
+	var lost *projections.LossError
+	if err := tool(t, b, &result, "rebuild", "--data-dir="+dir, "--kafka-topic=other"); !errors.As(err, &lost) {
+		t.Fatalf("got %v, want a LossError", err)
+	}
+	if err := tool(t, b, &result, "rebuild", "--data-dir="+dir, "--kafka-topic=other", "--force"); err != nil || result.Missing["users"] != 10 || result.Kept == "" {
+		t.Fatalf("forced: got %+v, %v", result, err)
+	}
+	for _, more := range [][]string{nil, {"--force"}} {
+		args := append([]string{"rebuild", "--data-dir=" + dir, "--kafka-topic=yet.another"}, more...)
+		if err := tool(t, b, &result, args...); err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		kept, err := projections.Inspect(t.Context(), filepath.Join(dir, projections.PreviousName))
+		if err != nil || kept.Collections["users"].Living != 10 {
+			t.Errorf("%v: the kept file holds %+v, %v, want 10 users", args, kept, err)
+		}
+	}
+}
+
+// What a folder holds in addition is not replaced by a snapshot in silence.
+func TestRestoreOverAFullerFolder(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	running, stops := startNodes(t, b, 3, "query-1")
+	n, store := running[0], filepath.Join(t.TempDir(), "store")
+	var made stored
+	if err := tool(t, b, &made, "snapshot", "create", store); err != nil {
+		t.Fatal(err)
+	}
+	end := appendUsers(t, n.Log, 2)
+	if err := n.Model.WaitFor(servicetest.Context(t), end); err != nil {
+		t.Fatal(err)
+	}
+	if err := stops[0](); err != nil {
+		t.Fatal(err)
+	}
+	var r restored
+	var lost *projections.LossError
+	if err := toolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+n.DataDir); !errors.As(err, &lost) || lost.Missing["users"] != 2 || lost.Living != 5 {
+		t.Fatalf("got %v, want a LossError of 2 of 5 users", err)
+	}
+	if err := toolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+n.DataDir, "--force"); err != nil || r.Kept == "" {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	for name, want := range map[string]int64{projections.FileName: 3, projections.PreviousName: 5} {
+		if built, err := projections.Inspect(t.Context(), filepath.Join(n.DataDir, name)); err != nil || built.Collections["users"].Living != want {
+			t.Errorf("%s holds %+v, %v, want %d users", name, built, err, want)
+		}
+	}
+}
+
+// A damaged file does not go into a store as if it were sound.
+func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, dir string){
+		"a changed row": func(t *testing.T, dir string) {
+			spoil(t, dir, `UPDATE users SET doc = '{"name":"Mallory"}' WHERE id = (SELECT max(id) FROM users)`)
+		},
+		"a missing row": func(t *testing.T, dir string) {
+			spoil(t, dir, `DELETE FROM users WHERE id = (SELECT max(id) FROM users)`)
+		},
+		"a claim too few": func(t *testing.T, dir string) { spoil(t, dir, `INSERT INTO _claims VALUES ('users', 'x:1', 'y')`) },
+		"a damaged page": func(t *testing.T, dir string) {
+			path, err := filepath.EvalSymlinks(filepath.Join(dir, projections.FileName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := len(b) / 2; i < len(b)/2+8192; i++ {
+				b[i] ^= 0x5a
+			}
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no database": func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, projections.FileName), bytes.Repeat([]byte("text "), 1000), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := servicetest.StartBroker(t)
+			running, stops := startNodes(t, b, 1000, "query-1")
+			dir, store := running[0].DataDir, filepath.Join(t.TempDir(), "store")
+			if err := stops[0](); err != nil {
+				t.Fatal(err)
+			}
+			spoil(t, dir)
+			before := filesIn(t, dir)
+			var made stored
+			var damaged *projections.DamagedError
+			if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); !errors.As(err, &damaged) {
+				t.Fatalf("got %v, want a DamagedError", err)
+			}
+			same(t, before, filesIn(t, dir))
+			if left, err := os.ReadDir(store); err == nil {
+				t.Errorf("the store was made, and holds %v", left)
+			}
+		})
+	}
+}
+
+// A node that was killed has committed what is not in the file itself yet.
+func TestASnapshotOfAFolderHasWhatIsInTheWAL(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	running, _ := startNodes(t, b, 20, "query-1")
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(running[0].DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(killed, "projection.1.db-wal")); err != nil || info.Size() == 0 {
+		t.Fatalf("the test is no good: %v", err)
+	}
+	var made stored
+	store := t.TempDir()
+	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+killed); err != nil || made.Manifest.Entities["users"] != 20 {
+		t.Errorf("got %+v, %v, want 20 users", made, err)
+	}
+	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+running[0].DataDir); err == nil || !strings.Contains(err.Error(), "in use by node query-1") {
+		t.Errorf("a node that runs: got %v", err)
+	}
+	checkUsage(t, "snapshot", [][]string{{"create", store, "--node=a", "--data-dir=b"}})
+}
+
+// A timer that stores snapshots of a topic that was lost and made again must not have the
+// empty one taken.
+func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
+	full, store := servicetest.StartBroker(t), filepath.Join(t.TempDir(), "store")
+	startNodes(t, full, 3, "query-1")
+	var made, empty stored
+	if err := tool(t, full, &made, "snapshot", "create", store); err != nil {
+		t.Fatal(err)
+	}
+	again := servicetest.StartBroker(t)
+	startNodes(t, again, 0, "query-1")
+	if err := tool(t, again, &empty, "snapshot", "create", store); err != nil {
+		t.Fatal(err)
+	}
+	// The names of files tell which came last, and two may come in the same instant.
+	target := servicetest.StartBroker(t)
+	var a appended
+	if err := tool(t, target, &a, "snapshot", "append", store); err == nil || !strings.Contains(err.Error(), "holds 3") || !strings.Contains(err.Error(), made.Name) {
+		t.Errorf("append: got %v, want an error that names %s", err, made.Name)
+	}
+	var r restored
+	dir := filepath.Join(t.TempDir(), "node")
+	if err := toolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), made.Name) {
+		t.Errorf("restore: got %v, want an error that names %s", err, made.Name)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the refused restore made the folder")
+	}
+	if err := tool(t, target, &a, "snapshot", "append", store, "--name="+made.Name); err != nil || a.Events != 3 {
+		t.Errorf("append by name: got %+v, %v", a, err)
+	}
+}
+
+// Two histories of one topic can reach the same position.
+func TestASnapshotOfAnotherHistoryIsNotReplaced(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	running, stops := startNodes(t, b, 3, "query-1")
+	dir, store := running[0].DataDir, filepath.Join(t.TempDir(), "store")
+	if err := stops[0](); err != nil {
+		t.Fatal(err)
+	}
+	var made stored
+	for range 2 { // an equal one is replaced
+		if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := filesIn(t, store)
+	spoil(t, dir, `DELETE FROM users WHERE id = (SELECT max(id) FROM users)`)
+	var out bytes.Buffer
+	if err := run(servicetest.Context(t), []string{"verify", "--data-dir=" + dir, "--output=json"}, &out, io.Discard); !errors.Is(err, process.ErrTold) {
+		t.Fatalf("the test is no good: %v", err)
+	}
+	found := decode[comparison.Report](t, out.String()).Nodes[0].Audit.Collections["users"].Found
+	spoil(t, dir, fmt.Sprintf(`UPDATE _digests SET living = 2, digest = x'%s'`, found.Digest))
+	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "other rows") {
+		t.Errorf("got %v, want an error about other rows", err)
+	}
+	same(t, before, filesIn(t, store))
+	// One that can't be used is replaced.
+	path := filepath.Join(store, made.Name)
+	if err := os.Truncate(path, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err != nil || made.Manifest.Entities["users"] != 2 {
+		t.Errorf("in the place of a broken one: got %+v, %v", made, err)
+	}
+}

@@ -1,0 +1,34 @@
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/service/roster"
+)
+
+// At gives nodes by where their admin listeners are, without asking a broker: host:port,
+// or http://host:port. A host's name that leads to several addresses, as that of a service
+// of Compose or Kubernetes does, gives a node for each. Their names are not known until
+// they are asked.
+func At(ctx context.Context, address string) ([]Node, error) {
+	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("the admin address %q: %w", address, err)
+	}
+	hosts, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("the admin address %s: %w", address, err)
+	}
+	if host == "localhost" {
+		hosts = hosts[:1] // IPv4 and IPv6 are the same host
+	}
+	var found []Node
+	for _, ip := range hosts {
+		found = append(found, Node{roster.Entry{State: roster.Running, Admin: net.JoinHostPort(ip, port)}})
+	}
+	return found, nil
+}

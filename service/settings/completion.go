@@ -1,0 +1,19 @@
+package settings
+
+import (
+	"os"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+)
+
+// completed answers a shell that asks what completes a command line, if one does: it sets
+// COMP_LINE, as bash does for complete -C, and runs the program for its answer alone.
+func completed(parser *kong.Kong) bool {
+	if os.Getenv("COMP_LINE") == "" {
+		return false
+	}
+	done := false
+	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(int) { done = true }))
+	return done
+}

@@ -1,0 +1,86 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/clusterlite/clusterlite/events/nearest"
+)
+
+// usage makes of what kong found wrong with a command line an error that says it in words
+// and where there is help.
+func (p Program) usage(parser *kong.Kong, args []string, refused, found error, stderr io.Writer) error {
+	at := parser.Model.Node
+	var parsing *kong.ParseError
+	if errors.As(found, &parsing) && parsing.Context != nil && parsing.Context.Selected() != nil {
+		at = parsing.Context.Selected()
+	}
+	if len(at.Children) > 0 && strings.Join(args, " ") == at.Path() {
+		parser.Stdout = stderr
+		if err := parsing.Context.PrintUsage(false); err != nil {
+			return fmt.Errorf("write the help: %w", err)
+		}
+		return &ErrUsage{fmt.Errorf("\n%s: no command is named", at.FullPath())}
+	}
+	if refused == nil {
+		refused = meant(found, at)
+	}
+	text := strings.TrimSuffix(strings.TrimPrefix(refused.Error(), at.Path()+": "), ".")
+	if !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return &ErrUsage{fmt.Errorf("%s: %s See %s --help", p.Name, text, at.FullPath())}
+}
+
+// unknown is how kong tells of a flag or an argument that it does not know. Its guesses at
+// what was meant are replaced: to it any two words of two letters are alike. The types of
+// these errors are not public; TestUnknownFlagsAndCommands notices a change of the words.
+var unknown = regexp.MustCompile(`^(unknown flag|unexpected argument) ("?)([^ ,"]+)"?(, did you mean .*)?$`)
+
+// missing is how kong tells of an argument that has to be there.
+var missing = regexp.MustCompile(`^expected "(<[^"]*>)"$`)
+
+// meant gives an error of kong's with a guess that is near, or none.
+func meant(found error, at *kong.Node) error {
+	if parts := missing.FindStringSubmatch(found.Error()); parts != nil {
+		return fmt.Errorf("the argument %s is missing", parts[1])
+	}
+	parts := unknown.FindStringSubmatch(found.Error())
+	if parts == nil {
+		return found
+	}
+	what, name := parts[1], parts[3]
+	var known []string
+	if what == "unknown flag" {
+		for n := at; n != nil; n = n.Parent {
+			for _, f := range n.Flags {
+				if !f.Hidden {
+					known = append(known, "--"+f.Name)
+				}
+			}
+		}
+	} else {
+		for _, child := range at.Children {
+			known = append(known, child.Name)
+		}
+	}
+	text := what + " " + name
+	// Dashes are no letters that tell names apart.
+	if near, ok := nearest.Name(strings.TrimLeft(name, "-"), trimmed(known)); ok {
+		text += fmt.Sprintf(". Do you mean %s?", strings.Repeat("-", len(name)-len(strings.TrimLeft(name, "-")))+near)
+	}
+	return errors.New(text)
+}
+
+func trimmed(names []string) []string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = strings.TrimLeft(name, "-")
+	}
+	return all
+}

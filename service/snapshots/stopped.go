@@ -1,0 +1,56 @@
+package snapshots
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// A Stopped is a snapshot of a node that doesn't run, made from its folder. Close it.
+type Stopped struct {
+	Manifest
+
+	dir, path string
+}
+
+// FromFolder makes a snapshot of the read model in the folder of a node that doesn't run.
+// It needs no broker, and nothing in the folder is changed; the caller holds its lock. It
+// takes as much room in the folder for temporary files (TMPDIR) as the read model's file.
+// All rows are checked first: errors as for [projections.CopyStopped]. progress, if not
+// nil, is told how many rows were checked, now and then.
+func FromFolder(ctx context.Context, dir, node string, progress func(done, all int64) error) (_ *Stopped, err error) {
+	temporary, err := os.MkdirTemp("", "clusterlite-snapshot-*")
+	if err != nil {
+		return nil, err
+	}
+	s := &Stopped{dir: temporary, path: filepath.Join(temporary, "snapshot.db")}
+	built, err := projections.CopyStopped(ctx, dir, s.path, progress)
+	if err == nil {
+		s.Manifest, err = describeFile(ctx, s.path, node, built)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Open gives the snapshot as it is stored. The caller closes it.
+func (s *Stopped) Open(ctx context.Context) (io.ReadCloser, error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	r, w := io.Pipe()
+	go func() {
+		err := s.write(w, contextReader{ctx, f})
+		w.CloseWithError(errors.Join(err, f.Close()))
+	}()
+	return r, nil
+}
+
+// Close removes what was made.
+func (s *Stopped) Close() error { return os.RemoveAll(s.dir) }
