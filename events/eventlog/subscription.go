@@ -88,8 +88,8 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	return s, nil
 }
 
-// consumerConfig is for what Watermill asks by itself, which partitions there are: a
-// [reader] reads.
+// consumerConfig is for the client that Watermill's subscriber makes. It asks whether a
+// broker is there, and no more: a [reader] reads.
 func (l *Log) consumerConfig() *sarama.Config {
 	c := l.askConfig()
 	c.Consumer.Return.Errors = false // nobody reads that channel in Watermill's mode without a group
@@ -232,6 +232,10 @@ type seekConsumer struct {
 	sarama.Consumer
 	subscription *Subscription
 }
+
+// Partitions says what there is without asking: the log has one partition. If the question
+// failed, Watermill's subscriber would leave its client open.
+func (seekConsumer) Partitions(string) ([]int32, error) { return []int32{partition}, nil }
 
 func (c seekConsumer) ConsumePartition(string, int32, int64) (sarama.PartitionConsumer, error) {
 	return c.subscription.startReader()
