@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"text/tabwriter"
@@ -73,9 +74,13 @@ func (c snapshotCreate) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	return c.open(ctx, func(store *snapshots.Store) error {
-		response, err := n.Do(ctx, "GET", snapshots.Path)
-		if err != nil {
+		var response *http.Response
+		errs := nodes.Each(ctx, out.stderr, []nodes.Node{n}, func(ctx context.Context, _ int, n nodes.Node) (err error) {
+			response, err = n.DoPatiently(ctx, http.MethodGet, snapshots.Path)
 			return err
+		})
+		if errs[0] != nil {
+			return errs[0]
 		}
 		defer func() { _ = response.Body.Close() }() // it was only read
 		task := progress.Start(out.stderr, "snapshot of "+n.Node, 0, progress.Bytes)

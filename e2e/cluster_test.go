@@ -33,6 +33,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("every query node has everything", func(t *testing.T) { everyNodeHasAll(t, c) })
 	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
+	t.Run("foreign transactions", func(t *testing.T) { foreignTransactions(t, c) })
 	t.Run("move a standalone store here", func(t *testing.T) { moveStore(t, c) })
 	t.Run("admin is not reachable", func(t *testing.T) { adminIsHidden(t, c) })
 	t.Run("snapshots under load", func(t *testing.T) { snapshotsUnderLoad(t, c) })
