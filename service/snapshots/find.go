@@ -128,22 +128,16 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 	return false, ErrNone
 }
 
-// probe asks nodes what takes no work to answer; peer asks for snapshots, on which a node
-// works before it begins to answer.
-var (
-	probe = outgoing.NewClient(outgoing.Limits{Connect: limits.Connect, Answer: 5 * time.Second, Stall: limits.Stall}, nil)
-	peer  = outgoing.NewClient(limits, nil)
-)
-
 // fetch asks another node for a snapshot, once it has shown that it answers at all.
 func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 	node = strings.TrimSuffix(node, "/")
-	live, err := get(ctx, probe, node+"/livez")
+	// A snapshot is worked on before its answer begins, and this is not.
+	live, err := get(ctx, outgoing.Limits{Connect: limits.Connect, Answer: limits.Connect, Stall: limits.Stall}, node+"/livez")
 	if err != nil {
 		return nil, err
 	}
 	_ = live.Body.Close() // what it says does not matter
-	response, err := get(ctx, peer, node+Path)
+	response, err := get(ctx, limits, node+Path)
 	if err != nil {
 		return nil, err
 	}
@@ -155,13 +149,13 @@ func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-func get(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
+func get(ctx context.Context, l outgoing.Limits, url string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Close = true // nothing more is asked
-	return client.Do(r)
+	return outgoing.NewClient(l, nil).Do(r)
 }
 
 // take checks a snapshot and writes its file.
