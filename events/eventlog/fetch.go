@@ -31,28 +31,35 @@ const (
 // never learn that it has come to the end of a log that ends with one. Nor does it say
 // which records are part of a transaction.
 type fetcher struct {
-	client *kgo.Client
-	topic  string
-	leader *kmsg.MetadataResponseTopicPartition // nil until it is known
+	client      *kgo.Client
+	connections *connections
+	topic       string
+	leader      *kmsg.MetadataResponseTopicPartition // nil until it is known
 }
 
-func (l *Log) newFetcher() (*fetcher, error) {
+// newFetcher makes one. Its connections are cut when ctx ends.
+func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
+	connections := newConnections(ctx, l.config.AskTimeout)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(l.config.Brokers...),
 		kgo.ClientID(l.config.ClientID),
 		kgo.MaxVersions(kversion.V2_8_0()), // what the other clients speak, see clientConfig
-		kgo.DialTimeout(l.config.AskTimeout),
+		kgo.Dialer(connections.dial),
 		kgo.RequestTimeoutOverhead(fetchPatience),
 		kgo.RequestRetries(1),
 		kgo.DisableClientMetrics(),
 	)
 	if err != nil {
+		connections.cut()
 		return nil, fmt.Errorf("make a client to read the log: %w", err)
 	}
-	return &fetcher{client: client, topic: l.config.Topic}, nil
+	return &fetcher{client: client, connections: connections, topic: l.config.Topic}, nil
 }
 
-func (f *fetcher) close() { f.client.Close() }
+func (f *fetcher) close() {
+	f.connections.cut() // or the client would wait for a broker that hangs
+	f.client.Close()
+}
 
 // fetch returns what the log holds from an offset on, without a gap: records, and in their
 // place messages made by [events.NewNoRecord] where there are none. It returns nothing if

@@ -93,14 +93,14 @@ func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error
 
 // first fetches until there is something at an offset.
 func (l *Log) first(ctx context.Context, offset int64) (*sarama.ConsumerMessage, error) {
-	f, err := l.newFetcher()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	f, err := l.newFetcher(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(l.ctx, cancel)()
 	for {
 		messages, err := f.fetch(ctx, offset)
 		switch {

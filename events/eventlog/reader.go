@@ -29,11 +29,12 @@ var _ sarama.PartitionConsumer = (*reader)(nil)
 
 // startReader reads from where the subscription is.
 func (s *Subscription) startReader() (*reader, error) {
-	f, err := s.log.newFetcher()
+	ctx, cancel := context.WithCancel(s.log.ctx)
+	f, err := s.log.newFetcher(ctx)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(s.log.ctx)
 	r := &reader{
 		subscription: s, fetcher: f, cancel: cancel,
 		messages: make(chan *sarama.ConsumerMessage, readAhead),

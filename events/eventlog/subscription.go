@@ -62,6 +62,8 @@ type waiting struct {
 // subscription ends when it is closed.
 func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(l.ctx)
+	config := l.consumerConfig()
+	dialWith(ctx, config) // cut by Close, or Watermill's subscriber would wait for the broker
 	s := &Subscription{
 		log:     l,
 		ahead:   semaphore.NewWeighted(maxWaitingBytes),
@@ -75,7 +77,7 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	s.subscriber, err = kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers:               l.config.Brokers,
 		Unmarshaler:           events.Codec{},
-		OverwriteSaramaConfig: l.consumerConfig(),
+		OverwriteSaramaConfig: config,
 		NackResendSleep:       kafka.NoSleep,
 		ReconnectRetrySleep:   probeInterval,
 		Tracer:                seekTracer{subscription: s},
