@@ -75,6 +75,15 @@ var written = []string{
 	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
 }
 
+// names are the headers that nearly all records have, so that each name is kept once.
+var names = func() map[string]string {
+	all := make(map[string]string, len(written))
+	for _, name := range written {
+		all[name] = name
+	}
+	return all
+}()
+
 // NewMessage gives the Watermill message that stands for the event.
 func NewMessage(e Event) *message.Message {
 	m := message.NewMessage(e.ID, e.Document)
@@ -178,7 +187,10 @@ func (Codec) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, error)
 			none = true
 			continue
 		}
-		name := string(h.Key)
+		name, known := names[string(h.Key)] // without a copy of the key
+		if !known {
+			name = string(h.Key)
+		}
 		if _, twice := metadata[name]; twice && repeated == "" {
 			repeated = name
 		}

@@ -173,14 +173,27 @@ func newMessage(r *kgo.Record) *sarama.ConsumerMessage {
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
 		Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
 	}
-	headers := make([]sarama.RecordHeader, len(r.Headers))
-	m.Headers = make([]*sarama.RecordHeader, len(r.Headers), len(r.Headers)+1)
-	for i, h := range r.Headers {
-		headers[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: h.Value}
-		m.Headers[i] = &headers[i]
-	}
+	m.Headers = headers(r.Headers)
 	if r.Attrs.IsTransactional() {
 		events.InTransaction(m)
 	}
 	return m
+}
+
+// headers gives a record's headers as sarama has them. Their names share one piece of
+// memory: there are a dozen in each record.
+func headers(of []kgo.RecordHeader) []*sarama.RecordHeader {
+	size := 0
+	for _, h := range of {
+		size += len(h.Key)
+	}
+	names, all := make([]byte, 0, size), make([]sarama.RecordHeader, len(of))
+	pointers := make([]*sarama.RecordHeader, len(of), len(of)+1) // and a mark
+	for i, h := range of {
+		begin := len(names)
+		names = append(names, h.Key...)
+		all[i] = sarama.RecordHeader{Key: names[begin:len(names):len(names)], Value: h.Value}
+		pointers[i] = &all[i]
+	}
+	return pointers
 }
