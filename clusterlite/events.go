@@ -44,6 +44,7 @@ func (p *phases) done() {
 // contents names what a record holds, for people and programs.
 var contents = map[events.Content]string{
 	events.HasEvent: "event", events.Barrier: "barrier", events.Malformed: "malformed", events.NewerFormat: "newer-format",
+	events.NoRecord: "no-record",
 }
 
 // content names what a record holds.
@@ -52,6 +53,14 @@ func content(r events.Record) string {
 		return "checkpoint"
 	}
 	return contents[r.Content]
+}
+
+// appendedAt writes the broker's time of a record, or a dash where there is no record.
+func appendedAt(r events.Record) string {
+	if r.Content == events.NoRecord {
+		return "-"
+	}
+	return events.FormatTime(r.Timestamp)
 }
 
 // printable makes one line that a terminal takes as text of what a stranger wrote.

@@ -107,8 +107,8 @@ type shownRecord struct {
 	Position   events.Position `json:"position"`
 	Offset     int64           `json:"offset"`
 	AppendedAt string          `json:"appended_at"`
-	// Content is event, barrier, checkpoint, malformed or newer-format; Detail says what
-	// is malformed.
+	// Content is event, barrier, checkpoint, malformed, newer-format or no-record; Detail
+	// says what is malformed, or why there is no record.
 	Content string `json:"content"`
 	Detail  string `json:"detail,omitempty"`
 	Key     string `json:"key"`
@@ -122,7 +122,7 @@ type shownRecord struct {
 
 func newShownRecord(r eventlog.RawRecord) shownRecord {
 	s := shownRecord{
-		Position: r.Position(), Offset: r.Offset, AppendedAt: events.FormatTime(r.Timestamp),
+		Position: r.Position(), Offset: r.Offset, AppendedAt: appendedAt(r.Record),
 		Content: content(r.Record), Detail: detail(r.Record), Key: string(r.Key), Headers: [][2]string{},
 	}
 	for _, h := range r.Headers {

@@ -27,7 +27,7 @@ type eventsTail struct {
 	Collection []string `name:"collection" placeholder:"NAME,…" help:"Only events of these collections."`
 	ID         []string `name:"id" placeholder:"ID,…" help:"Only events of these entities."`
 	Type       []string `name:"type" placeholder:"TYPE,…" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
-	All        bool     `name:"all" help:"Also records that are no events: barriers, and what nobody understands."`
+	All        bool     `name:"all" help:"Also what is no event: barriers, records that are not understood, and offsets without a record."`
 }
 
 // Help gives examples.
@@ -166,7 +166,7 @@ func (c eventsTail) wants(r events.Record) bool {
 const shownDocument = 100
 
 func writeText(w *bufio.Writer, r events.Record) {
-	_, _ = fmt.Fprintf(w, "%d  %s  ", r.Position(), events.FormatTime(r.Timestamp)) // Flush tells
+	_, _ = fmt.Fprintf(w, "%d  %s  ", r.Position(), appendedAt(r)) // Flush tells
 	if r.Content != events.HasEvent {
 		_, _ = fmt.Fprintf(w, "(%s)  %s\n", content(r), printable(detail(r)))
 		return
@@ -193,6 +193,8 @@ func detail(r events.Record) string {
 		return r.Malformed
 	case events.NewerFormat:
 		return fmt.Sprintf("needs log format %d", r.Format)
+	case events.NoRecord:
+		return "a transaction marker, or a place from which records were removed"
 	}
 	return ""
 }
@@ -209,6 +211,10 @@ func writeJSON(w *bufio.Writer, r events.Record) {
 			b = fmt.Appendf(b, `"detail":%s,`, quoteJSON(d))
 		}
 	}
-	b = fmt.Appendf(b, `"position":%q,"appendedat":%q}`+"\n", strconv.FormatInt(int64(r.Position()), 10), events.FormatTime(r.Timestamp))
+	b = fmt.Appendf(b, `"position":%q`, strconv.FormatInt(int64(r.Position()), 10))
+	if r.Content != events.NoRecord {
+		b = fmt.Appendf(b, `,"appendedat":%q`, events.FormatTime(r.Timestamp))
+	}
+	b = append(b, "}\n"...)
 	_, _ = w.Write(b) // Flush tells
 }

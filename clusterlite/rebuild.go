@@ -242,10 +242,11 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 // order tells a node what to do, also if ctx has ended: once it is sent, the node may be
 // at it.
 func order(ctx context.Context, n nodes.Node, method, path string) error {
-	const patience = 10 * time.Second
+	// To cancel takes as long as the node's batch.
+	const patience = 30 * time.Second
 	sent, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	response, err := n.Do(sent, method, path)
+	response, err := n.DoPatiently(sent, method, path)
 	if err != nil {
 		return err
 	}

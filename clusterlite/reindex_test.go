@@ -21,9 +21,9 @@ import (
 
 // A serving is a running `clusterlite serve`.
 type serving struct {
-	t          *testing.T
-	url, kafka string
-	stop       func()
+	t                 *testing.T
+	url, admin, kafka string
+	stop              func()
 }
 
 func startServe(t *testing.T, args ...string) serving {
@@ -57,6 +57,8 @@ func startServe(t *testing.T, args ...string) serving {
 		switch fields := strings.Fields(line); {
 		case len(fields) == 2 && fields[0] == "API":
 			s.url = fields[1]
+		case len(fields) == 2 && fields[0] == "admin":
+			s.admin = strings.TrimSuffix(fields[1], "/status")
 		case len(fields) == 2 && fields[0] == "Kafka":
 			s.kafka = fields[1]
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,9 +96,13 @@ func (c snapshotCreate) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	return c.create(ctx, func(store *snapshots.Store) error {
-		response, err := n.Do(ctx, "GET", snapshots.Path)
-		if err != nil {
+		var response *http.Response
+		errs := nodes.Each(ctx, out.stderr, []nodes.Node{n}, func(ctx context.Context, _ int, n nodes.Node) (err error) {
+			response, err = n.DoPatiently(ctx, http.MethodGet, snapshots.Path)
 			return err
+		})
+		if errs[0] != nil {
+			return errs[0]
 		}
 		defer func() { _ = response.Body.Close() }() // it was only read
 		return c.put(ctx, out, store, response.Body, "snapshot of "+n.Node)

@@ -92,17 +92,34 @@ func (c voids) Run(ctx context.Context, out streams) error {
 			return err
 		}
 	}
-	err = errors.New("the broker knows of no node that runs")
-	for i, n := range asked {
-		var v refused
-		failed := n.Get(ctx, fmt.Sprintf("/voids?limit=%d", c.Limit), &v)
-		if failed == nil {
-			return c.print(out, v)
-		}
-		if i == 0 {
-			err = nil
-		}
-		err = errors.Join(err, failed)
+	if len(asked) == 0 {
+		return errors.New("the broker knows of no node that runs")
 	}
-	return err
+	v, err := c.first(ctx, out, asked)
+	if err != nil {
+		return err
+	}
+	return c.print(out, v)
+}
+
+// first asks all nodes at once, and gives the first answer.
+func (c voids) first(ctx context.Context, out streams, asked []nodes.Node) (refused, error) {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	answers := make(chan refused, len(asked))
+	errs := nodes.Each(ctx, out.stderr, asked, func(ctx context.Context, _ int, n nodes.Node) error {
+		var v refused
+		if err := n.Get(ctx, fmt.Sprintf("/voids?limit=%d", c.Limit), &v); err != nil {
+			return err
+		}
+		answers <- v
+		enough()
+		return nil
+	})
+	select {
+	case v := <-answers:
+		return v, nil
+	default:
+		return refused{}, errors.Join(errs...)
+	}
 }

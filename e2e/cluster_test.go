@@ -33,12 +33,14 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("every query node has everything", func(t *testing.T) { everyNodeHasAll(t, c) })
 	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
+	t.Run("foreign transactions", func(t *testing.T) { foreignTransactions(t, c) })
 	t.Run("move a standalone store here", func(t *testing.T) { moveStore(t, c) })
 	t.Run("admin is not reachable", func(t *testing.T) { adminIsHidden(t, c) })
 	t.Run("snapshots under load", func(t *testing.T) { snapshotsUnderLoad(t, c) })
 	t.Run("verify under load", func(t *testing.T) { verifyUnderLoad(t, c) })
 	t.Run("a node with a full disk", func(t *testing.T) { fullDisk(t, c, c.Queries[2]) })
 	t.Run("status misses the dead", func(t *testing.T) { statusMissesTheDead(t, c, c.Queries[1]) })
+	t.Run("tools name a stopped node", func(t *testing.T) { toolsNameTheStopped(t, c, c.Queries[1]) })
 	for _, p := range c.Processes() {
 		if p == c.Server || p == c.Commands[0] || p == c.Queries[0] {
 			t.Run("kill "+p.Name+" under load", func(t *testing.T) { killUnderLoad(t, c, p) })

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
@@ -119,4 +120,25 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	disk.Resize(roomy)
 	p.AwaitReady()
 	equalRows(t, c)
+}
+
+// toolsNameTheStopped stops a node as a host that hangs would: its connections are accepted,
+// and nothing is answered. The tool names it, in bounded time, and asks the others.
+func toolsNameTheStopped(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
+	eventually(t, "all is well", func() bool { _, _, status := tool(t, c, "status"); return status == 0 })
+	p.Signal(syscall.SIGSTOP)
+	silent := "node " + p.Node() + " at "
+	const words = " accepted the connection and did not answer within "
+	if out, errs, status := tool(t, c, "voids"); status != 0 || !strings.Contains(out, "void records") {
+		t.Errorf("voids: exit status %d, want 0:\n%s%s", status, out, errs)
+	}
+	for _, args := range [][]string{{"verify"}, {"snapshot", "create", t.TempDir(), "--node", p.Node()}, {"rebuild", "--node", p.Node()}} {
+		out, errs, status := tool(t, c, args...)
+		if said := out + errs; status != 1 || !strings.Contains(said, silent) || !strings.Contains(said, words) {
+			t.Errorf("%v: exit status %d, want 1 and that it says %q%q:\n%s", args, status, silent, words, said)
+		}
+	}
+	p.Signal(syscall.SIGCONT)
+	p.AwaitReady()
+	eventually(t, "all is well again", func() bool { _, _, status := tool(t, c, "status"); return status == 0 })
 }

@@ -38,7 +38,8 @@ const (
 	Admitted Outcome = iota
 	// Void: the record changes nothing but the position.
 	Void
-	// Passed: a barrier; only the position moves, and nothing is wrong.
+	// Passed: a barrier, or no record at all; only the position moves, and nothing is
+	// wrong.
 	Passed
 )
 
@@ -92,7 +93,7 @@ func Admit(s State, r Record) (Verdict, error) {
 	switch r.Content {
 	case NewerFormat:
 		return Verdict{}, &ErrNewerFormat{Offset: r.Offset, Format: r.Format}
-	case Barrier:
+	case Barrier, NoRecord:
 		return Verdict{Outcome: Passed}, nil
 	case Malformed:
 		return Verdict{Outcome: Void, Reason: ReasonMalformed, Detail: r.Malformed}, nil

@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -59,17 +60,19 @@ func (e Event) Type() string {
 // people and for Kafka's tools; no rule reads it.
 func (e Event) Key() string { return e.Collection + "/" + e.EntityID }
 
-// A Position is the number of records that a reader has taken from the log: at
-// position p, every offset below p has been applied. The end of the log is a position
+// A Position is how far a reader has come in the log: at position p it has dealt with
+// every offset below p. Nearly every offset holds a record, so it is also about the number
+// of records; see [NoRecord] for those that hold none. The end of the log is a position
 // too. The zero Position is the beginning.
 type Position int64
 
-// A Record is one record of the log as a reader sees it: an event, a barrier, or
-// something that is not understood.
+// A Record is one record of the log as a reader sees it: an event, a barrier, something
+// that is not understood, or the fact that there is no record.
 type Record struct {
-	// Offset is the broker's coordinate of the record.
+	// Offset is the broker's coordinate of the record. If Content is NoRecord it is the
+	// last of one or more offsets that hold none.
 	Offset int64
-	// Timestamp is the broker's clock at the append.
+	// Timestamp is the broker's clock at the append. It is zero if Content is NoRecord.
 	Timestamp time.Time
 	// Content says which of the following fields are set.
 	Content Content
@@ -83,7 +86,9 @@ type Record struct {
 	// Malformed says what is wrong with the record if Content is Malformed.
 	Malformed string
 
-	id string // as the record gives it, understood or not
+	// id is the record's id, as the record gives it, whether it is understood or not. If
+	// Content is NoRecord it says why there is none.
+	id string
 }
 
 // Position is the position after the record.
@@ -93,7 +98,31 @@ func (r Record) Position() Position { return Position(r.Offset) + 1 }
 // clock and the id that it was given: a log that holds another record there is not the
 // log that was read.
 func (r Record) Identity() string {
+	if r.Content == NoRecord {
+		return noRecordIdentity + fmt.Sprintf("%d %s", r.Offset, r.id)
+	}
 	return fmt.Sprintf("%d %d %s", r.Offset, r.Timestamp.UnixMilli(), clip(r.id))
+}
+
+// noRecordIdentity begins the identity of offsets that hold no record. No record's identity
+// begins so.
+const noRecordIdentity = "none "
+
+// IdentifiesLastBefore reports whether an identity, as [Record.Identity] gave it, is that
+// of the record right before a position.
+func IdentifiesLastBefore(identity string, p Position) bool {
+	identity = strings.TrimPrefix(identity, noRecordIdentity)
+	return strings.HasPrefix(identity, strconv.FormatInt(int64(p)-1, 10)+" ")
+}
+
+// UpTo cuts what holds no record at a position, if the position lies within it: readers
+// may find the same gap in one piece or in several. cut is false for all else.
+func (r Record) UpTo(p Position) (before Record, cut bool) {
+	if r.Content != NoRecord || r.Position() <= p || r.id != Gap {
+		return r, false
+	}
+	r.Offset = int64(p) - 1
+	return r, true
 }
 
 // Content is what a [Record] holds.
@@ -109,7 +138,13 @@ const (
 	Malformed
 	// NewerFormat is a record that this version of ClusterLite can't read.
 	NewerFormat
+	// NoRecord says that one or more offsets hold no record, so that a reader moves past
+	// them: a transaction marker, or a place from which a record was removed.
+	NoRecord
 )
+
+// Gap is what [NewNoRecord] is told of offsets that hold nothing at all.
+const Gap = "gap"
 
 const (
 	typePrefix  = "clusterlite."

@@ -25,6 +25,9 @@ func ParseMessage(m *message.Message) Record {
 }
 
 func parse(headers message.Metadata, value []byte, offset int64, timestamp time.Time) Record {
+	if _, none := headers[headerNoRecord]; none {
+		return Record{Offset: offset, Content: NoRecord, id: string(value)}
+	}
 	r := Record{Offset: offset, Timestamp: timestamp, id: headers[headerID]}
 	format, err := parseFormat(headers)
 	if err != nil {
@@ -33,6 +36,10 @@ func parse(headers message.Metadata, value []byte, offset int64, timestamp time.
 	if format > Format {
 		r.Content, r.Format = NewerFormat, format
 		return r
+	}
+	// After the format, so that a later version may give transactions a meaning.
+	if _, in := headers[headerTransaction]; in {
+		return r.malformed(errTransaction)
 	}
 	if headers[headerType] == barrierType {
 		r.Content, r.Checkpoint = Barrier, headers[headerCheckpoint] == isTrue
@@ -44,6 +51,10 @@ func parse(headers message.Metadata, value []byte, offset int64, timestamp time.
 	r.Content = HasEvent
 	return r
 }
+
+// errTransaction: a reader can't wait for the end of a stranger's transaction, and must
+// decide as those do that read after it.
+var errTransaction = errors.New("it was produced in a transaction, which the log does not take")
 
 func (r Record) malformed(err error) Record {
 	return Record{Offset: r.Offset, Timestamp: r.Timestamp, id: r.id, Content: Malformed, Malformed: err.Error()}

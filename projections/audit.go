@@ -41,12 +41,12 @@ func (s *Snapshot) Audit(ctx context.Context, progress func(done, all int64) err
 	if err != nil {
 		return Audit{}, err
 	}
-	count, err := s.counting(ctx, kept, progress)
+	count, alive, err := s.counting(ctx, kept, progress)
 	if err != nil {
 		return Audit{}, err
 	}
 	for _, name := range names {
-		found, err := s.audit(ctx, name, count)
+		found, err := s.audit(ctx, name, count, alive)
 		if err != nil {
 			return Audit{}, err
 		}
@@ -56,28 +56,37 @@ func (s *Snapshot) Audit(ctx context.Context, progress func(done, all int64) err
 	return audit, nil
 }
 
-// counting counts rows, and tells progress from time to time.
-func (s *Snapshot) counting(ctx context.Context, kept map[string]Summary, progress func(done, all int64) error) (func() error, error) {
+// counting counts rows, and tells progress from time to time: count is called for each row,
+// alive for each step that is none.
+func (s *Snapshot) counting(ctx context.Context, kept map[string]Summary, progress func(done, all int64) error) (count, alive func() error, err error) {
 	if progress == nil {
-		return func() error { return nil }, nil
+		none := func() error { return nil }
+		return none, none, nil
 	}
 	const every = 1 << 14
-	var done, all int64
+	var done, all, steps int64
 	if err := s.reader.GetContext(ctx, &all, `SELECT count(*) FROM _tombstones`); err != nil {
-		return nil, fmt.Errorf("count the rows: %w", err)
+		return nil, nil, fmt.Errorf("count the rows: %w", err)
 	}
 	for _, summary := range kept {
 		all += summary.Living
 	}
-	return func() error {
+	count = func() error {
 		if done++; done%every == 0 {
 			return progress(done, max(done, all))
 		}
 		return nil
-	}, nil
+	}
+	alive = func() error {
+		if steps++; steps%every == 0 {
+			return progress(done, max(done, all))
+		}
+		return nil
+	}
+	return count, alive, nil
 }
 
-func (s *Snapshot) audit(ctx context.Context, collection string, count func() error) (a Audited, err error) {
+func (s *Snapshot) audit(ctx context.Context, collection string, count, alive func() error) (a Audited, err error) {
 	var held, indexed Digest
 	err = s.Rows(ctx, collection, func(r Row) error {
 		a.Found.Digest.add(r.Digest)
@@ -103,6 +112,9 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count func() er
 			return a, fmt.Errorf("read the claims of %s: %w", collection, err)
 		}
 		indexed.add(claimDigest(claim, id))
+		if err := alive(); err != nil {
+			return a, err
+		}
 	}
 	a.ClaimsDiffer = held != indexed
 	return a, rows.Err()

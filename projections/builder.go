@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -76,10 +77,15 @@ func (b *builder) step(ctx context.Context, until bound) (done bool, err error) 
 			return false, err
 		}
 	}
-	within := b.taken
+	within, left := b.taken, b.taken[len(b.taken):]
 	for i, r := range b.taken {
+		if before, cut := r.UpTo(until.position); cut {
+			// The part of the gap beyond the bound stays, for the next step.
+			within, left, done = append(slices.Clone(b.taken[:i]), before), b.taken[i:], true
+			break
+		}
 		if until.excludes(r) {
-			within, done = b.taken[:i], true
+			within, left, done = b.taken[:i], b.taken[i:], true
 			break
 		}
 	}
@@ -89,7 +95,7 @@ func (b *builder) step(ctx context.Context, until bound) (done bool, err error) 
 		if err != nil {
 			return false, refuseNewer(err)
 		}
-		b.taken, b.spent = b.taken[len(within):], time.Since(began)
+		b.taken, b.spent = left, time.Since(began)
 		if err := b.tell(applied); err != nil {
 			return false, err
 		}

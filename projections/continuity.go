@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -13,7 +12,8 @@ import (
 // A mark is how far a reader of the log has come.
 type mark struct {
 	position events.Position
-	// last is the identity of the record before the position; empty if nobody noted it.
+	// last is the identity of the record before the position, or of the marker or gap that
+	// is there instead; empty if it was not noted.
 	last string
 	// other says that the log was found to hold another than was read, and has been read
 	// on since; else it is empty.
@@ -22,7 +22,7 @@ type mark struct {
 
 func (w *writer) mark() mark {
 	last := w.meta[metaLast]
-	if !strings.HasPrefix(last, fmt.Sprintf("%d ", w.position-1)) {
+	if !events.IdentifiesLastBefore(last, w.position) {
 		last = "" // a version that notes none has written to the file since
 	}
 	return mark{w.position, last, w.meta[metaOther]}

@@ -112,6 +112,9 @@ func (e *export) record(r events.Record) error {
 	if r.Timestamp.After(e.logTime) {
 		e.logTime = r.Timestamp
 	}
+	if r.Content == events.NoRecord {
+		return nil
+	}
 	if !e.admitted.has(r.Offset) {
 		e.done.Left++
 		return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
@@ -92,12 +91,10 @@ func (r *Report) digests(ctx context.Context, o Options, all []nodes.Node) error
 			return fmt.Errorf("append a checkpoint to compare at: %w", err)
 		}
 		r.Position = position
-		errs := make([]error, len(all))
-		var asked sync.WaitGroup
-		for i, n := range all {
-			asked.Go(func() { r.Nodes[i].Digests, errs[i] = digestsAt(ctx, n, position, o.Wait) })
-		}
-		asked.Wait()
+		errs := nodes.Each(ctx, o.Progress, all, func(ctx context.Context, i int, n nodes.Node) (err error) {
+			r.Nodes[i].Digests, err = digestsAt(ctx, n, position, o.Wait)
+			return err
+		})
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -133,10 +130,10 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 	return d.Collections, nil
 }
 
-// at asks a node for what it has at a position or later, and waits until it is there. One
-// question may not wait so long.
+// at asks a node for what it has at a position or later, and waits until it is there. It
+// asks again and again, so that a node that does not answer is told from one that is behind.
 func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
-	const most = 10 * time.Second
+	const most = 2 * time.Second
 	for end := time.Now().Add(wait); ; {
 		left := max(0, min(most, time.Until(end)))
 		response, err := n.Do(ctx, http.MethodGet, fmt.Sprintf("%s?position=%d&wait=%s", path, position, left))

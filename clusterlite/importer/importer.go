@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/clusterlite/clusterlite/service/problem"
@@ -94,9 +93,9 @@ func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error)
 			err = errors.Join(err, point.remove(o.Checkpoint))
 		}
 	}()
-	transport := newTransport()
-	defer transport.CloseIdleConnections()
-	s := &sender{Options: o, client: &http.Client{Transport: transport, CheckRedirect: noRedirects}}
+	client := newClient()
+	defer client.CloseIdleConnections()
+	s := &sender{Options: o, client: client}
 	o.Resumed(point.Bytes)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/outgoing"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
@@ -33,10 +34,13 @@ type sender struct {
 	client *http.Client
 }
 
-func newTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = stall
-	return t
+// limits have a store say something for each batch.
+var limits = outgoing.Limits{Connect: 10 * time.Second, Answer: stall, Stall: stall}
+
+func newClient() *http.Client {
+	c := outgoing.NewClient(limits, nil)
+	c.CheckRedirect = noRedirects
+	return c
 }
 
 func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -65,8 +69,6 @@ func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 
 // attempt sends a chunk once. The error is permanent if it would not help to try again.
 func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/"+s.Collection, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, backoff.Permanent(err)
@@ -81,8 +83,6 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != api.NDJSON {
 		return nil, refusal(answer)
 	}
-	watch := time.AfterFunc(stall, cancel)
-	defer watch.Stop()
 	results := json.NewDecoder(answer.Body)
 	var failures []Failure
 	for i, l := range c.lines {
@@ -93,7 +93,6 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 		if result.Line != int64(i+1) {
 			return nil, backoff.Permanent(fmt.Errorf("the answer has a result for line %d in place of line %d", result.Line, i+1))
 		}
-		watch.Reset(stall)
 		result.Line = l.number
 		switch {
 		case result.Status >= http.StatusInternalServerError:

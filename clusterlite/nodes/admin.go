@@ -6,23 +6,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/clusterlite/clusterlite/service/admin"
+	"github.com/clusterlite/clusterlite/service/outgoing"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
 // connectTimeout is how long a node may take to accept a connection.
 const connectTimeout = 2 * time.Second
 
-// client keeps no connection: the tool asks rarely, and a node that stops should not
-// wait for it.
-var client = &http.Client{Transport: &http.Transport{
-	DialContext:       (&net.Dialer{Timeout: connectTimeout}).DialContext,
-	DisableKeepAlives: true,
-}}
+// limits are for what a node answers at once. A node says every moment how far it is with
+// what takes long.
+var limits = outgoing.Limits{Connect: connectTimeout, Answer: 5 * time.Second, Stall: 30 * time.Second}
+
+// prompt and patient ask nodes. patient is for what a node has to work on before its answer
+// begins: it is asked only once the node has shown that it answers at all.
+var (
+	prompt  = newClient(limits)
+	patient = newClient(outgoing.Limits{Connect: limits.Connect, Answer: time.Minute, Stall: limits.Stall})
+)
+
+// newClient makes one that keeps no connection: the tool asks rarely, and a node that stops
+// should not wait for it. Admin listeners are not behind a proxy.
+func newClient(l outgoing.Limits) *http.Client {
+	return outgoing.NewClient(l, func(t *http.Transport) {
+		t.DisableKeepAlives, t.Proxy = true, nil
+	})
+}
 
 // ErrUnreachable is returned for a node whose admin listener does not answer.
 type ErrUnreachable struct {
@@ -32,6 +44,9 @@ type ErrUnreachable struct {
 
 // Error says which node, where it was looked for, and what happened.
 func (e *ErrUnreachable) Error() string {
+	if silent := (*outgoing.SilentError)(nil); errors.As(e.Err, &silent) {
+		return fmt.Sprintf("node %s at %s %s", e.Node, e.Admin, silent.What())
+	}
 	return fmt.Sprintf("node %s can't be reached at %s: %v", e.Node, e.Admin, e.Err)
 }
 
@@ -40,8 +55,28 @@ func (e *ErrUnreachable) Unwrap() error { return e.Err }
 
 // Do sends a request to the node's admin listener; path may carry a query. The caller
 // closes the answer's body. A node that does not answer gives an [ErrUnreachable]; an
-// answer other than 2xx gives the *problem.Problem that it carries, with its status.
+// answer other than 2xx gives the *problem.Problem that it carries, with its status. The
+// node has to begin its answer within five seconds; an error of the body that says that the
+// node fell silent holds an [outgoing.SilentError].
 func (n Node) Do(ctx context.Context, method, path string) (*http.Response, error) {
+	return n.do(ctx, prompt, method, path)
+}
+
+// DoPatiently is as Do, for what a node works on for up to a minute before its answer begins.
+// The node must first answer a question that takes no work.
+func (n Node) DoPatiently(ctx context.Context, method, path string) (*http.Response, error) {
+	if err := n.answers(ctx); err != nil {
+		return nil, err
+	}
+	return n.do(ctx, patient, method, path)
+}
+
+func (n Node) answers(ctx context.Context) error {
+	var live struct{}
+	return n.Get(ctx, "/livez", &live)
+}
+
+func (n Node) do(ctx context.Context, client *http.Client, method, path string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+n.Admin+path, nil)
 	if err != nil {
 		return nil, n.unreachable(err)
@@ -78,8 +113,7 @@ func (n Node) Get(ctx context.Context, path string, into any) error {
 func (n Node) Lives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var live struct{}
-	return n.Get(ctx, "/livez", &live) == nil
+	return n.answers(ctx) == nil
 }
 
 // unreachable wraps what kept a node from answering; that the caller gave up does not

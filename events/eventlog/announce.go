@@ -32,8 +32,9 @@ type Announcement struct {
 // announcer commits announcements over a connection of its own, made when it is first
 // needed and again after a failure.
 type announcer struct {
-	mu     sync.Mutex
-	client sarama.Client
+	mu          sync.Mutex
+	client      sarama.Client
+	connections *connections
 }
 
 // Announce commits an announcement for the log's topic. The group needs no members. It
@@ -45,7 +46,9 @@ func (l *Log) Announce(ctx context.Context, a Announcement) error {
 		return ErrUnreachable
 	}
 	done := make(chan error, 1)
-	l.work.Go(func() { done <- l.announcer.commit(l, a) })
+	if !l.do(func() { done <- l.announcer.commit(ctx, l, a) }) {
+		return ErrClosed
+	}
 	select {
 	case err := <-done:
 		return err
@@ -56,20 +59,31 @@ func (l *Log) Announce(ctx context.Context, a Announcement) error {
 	}
 }
 
-func (n *announcer) commit(l *Log, a Announcement) (err error) {
+func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err // others took so long
+	}
 	defer func() {
 		if err != nil {
 			n.disconnect()
 			err = fmt.Errorf("%w: announce %s: %w", ErrUnreachable, a.Node, err)
 		}
 	}()
+	ctx, cancel := context.WithTimeout(ctx, 5*l.config.AskTimeout)
+	defer cancel()
 	if n.client == nil {
-		if n.client, err = sarama.NewClient(l.config.Brokers, l.askConfig()); err != nil {
+		config := l.askConfig()
+		n.connections = dialWith(l.ctx, config)
+		defer context.AfterFunc(ctx, n.connections.cut)()
+		if n.client, err = sarama.NewClient(l.config.Brokers, config); err != nil {
+			n.connections.cut()
 			n.client = nil // not a nil pointer within an interface
 			return err
 		}
+	} else {
+		defer context.AfterFunc(ctx, n.connections.cut)()
 	}
 	group := groupPrefix + a.Node
 	coordinator, err := n.client.Coordinator(group)
@@ -92,6 +106,7 @@ func (n *announcer) commit(l *Log, a Announcement) (err error) {
 func (n *announcer) disconnect() {
 	if n.client != nil {
 		_ = n.client.Close() // nothing is lost with it
+		n.connections.cut()
 		n.client = nil
 	}
 }

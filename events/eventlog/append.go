@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -48,26 +49,45 @@ func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.
 	if !l.Reachable() {
 		return 0, ErrUnreachable
 	}
-	p, err := l.connectPublisher()
-	if err != nil {
-		return 0, err
-	}
 	receipt, done := newReceipt(messages), make(chan error, 1)
+	var decided atomic.Bool // that it is sent, or that it never will be
 	// Publish knows no context. It ends by itself, when the producer's retries do.
-	l.work.Go(func() { done <- p.Publish(l.config.Topic, messages...) })
+	if !l.do(func() {
+		p, err := l.connectPublisher()
+		switch {
+		case err != nil:
+			done <- &notSentError{err}
+		case decided.CompareAndSwap(false, true):
+			done <- p.Publish(l.config.Topic, messages...)
+		}
+	}) {
+		return 0, ErrClosed
+	}
 	select {
 	case err := <-done:
 		return receipt.position, appendError(err)
 	case <-ctx.Done():
+		if decided.CompareAndSwap(false, true) {
+			return 0, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		}
 		return 0, fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
 	}
 }
+
+// notSentError is why nothing was sent.
+type notSentError struct{ error }
+
+// Unwrap gives the cause.
+func (e *notSentError) Unwrap() error { return e.error }
 
 // appendError tells what is known of a failed append. After retries nobody knows what
 // the first attempt did, so only what is refused before it is sent counts as not done.
 func appendError(err error) error {
 	var unsendable sarama.ConfigurationError // how the producer names a message over its limit
+	var notSent *notSentError
 	switch {
+	case errors.As(err, &notSent):
+		return notSent.error
 	case err == nil:
 		return nil
 	case errors.As(err, &unsendable), errors.Is(err, sarama.ErrMessageSizeTooLarge), errors.Is(err, sarama.ErrMessageTooLarge):
@@ -99,34 +119,86 @@ func newReceipt(messages []*message.Message) *receipt {
 
 // publisher is Watermill's publisher over a producer that acknowledges only what is
 // on all in-sync replicas.
-type publisher struct{ *kafka.Publisher }
+type publisher struct {
+	*kafka.Publisher
+	connections *connections
+}
 
+// Close closes the publisher and its connections.
+func (p *publisher) Close() error {
+	defer p.connections.cut()
+	return p.Publisher.Close()
+}
+
+// connectPublisher gives the log's publisher, and connects it first if need be.
 func (l *Log) connectPublisher() (*publisher, error) {
+	l.connecting.Lock()
+	defer l.connecting.Unlock()
+	connected := func() (*publisher, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.ctx.Err() != nil {
+			return nil, ErrClosed
+		}
+		return l.publisher, nil
+	}
+	if p, err := connected(); p != nil || err != nil {
+		return p, err
+	}
+	if err := l.findProducerIDs(); err != nil {
+		return nil, err
+	}
+	p, err := l.newPublisher(l.ctx, l.producerConfig())
+	if err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx.Err() != nil {
+		_ = p.Close() // nothing was sent with it
 		return nil, ErrClosed
 	}
-	if l.publisher != nil {
-		return l.publisher, nil
-	}
-	var err error
-	l.publisher, err = l.newPublisher(l.producerConfig())
-	return l.publisher, err
+	l.publisher = p
+	return p, nil
 }
 
-// newPublisher connects a publisher.
-func (l *Log) newPublisher(config *sarama.Config) (*publisher, error) {
+// findProducerIDs asks a broker for what an idempotent producer begins with. Sarama leaves
+// the client of a producer open, and trying, if that fails.
+func (l *Log) findProducerIDs() (err error) {
+	config := l.producerConfig()
+	connections := dialWith(l.ctx, config)
+	defer connections.cut()
+	defer time.AfterFunc(5*l.config.AskTimeout, connections.cut).Stop()
+	client, err := sarama.NewClient(l.config.Brokers, config)
+	if err == nil {
+		defer func() { _ = client.Close() }() // nothing is lost with it
+		_, err = client.InitProducerID()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// newPublisher connects a publisher, for as long as ctx lasts and no longer than a few
+// questions may take.
+func (l *Log) newPublisher(ctx context.Context, config *sarama.Config) (*publisher, error) {
+	connections := dialWith(l.sending, config)
+	connected := context.AfterFunc(ctx, connections.cut)
+	late := time.AfterFunc(5*l.config.AskTimeout, connections.cut)
 	p, err := kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers:               l.config.Brokers,
 		Marshaler:             receiptMarshaler{},
 		OverwriteSaramaConfig: config,
 		Tracer:                batchTracer{},
 	}, l.wm)
+	connected()
+	late.Stop()
 	if err != nil {
+		connections.cut()
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	return &publisher{p}, nil
+	return &publisher{p, connections}, nil
 }
 
 // producerConfig asks for what makes an acknowledged append durable. Sarama's defaults

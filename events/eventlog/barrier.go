@@ -79,8 +79,8 @@ func (b *barriers) append() (events.Position, error) {
 }
 
 // try appends one barrier. A publisher that fails is given up, and the next try starts
-// from the bootstrap list. When ctx ends the try is left to itself: it ends when its
-// connection's deadlines do, and closes what it has.
+// from the bootstrap list. When ctx ends the try is left to itself: its connections are cut,
+// by which it ends, and closes what it has.
 func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	type outcome struct {
 		publisher *publisher
@@ -90,13 +90,15 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	done := make(chan outcome)
 	p := b.publisher
 	b.publisher = nil
-	b.log.work.Go(func() {
+	if !b.log.do(func() {
 		var o outcome
 		if o.publisher = p; p == nil {
-			o.publisher, o.err = b.log.newPublisher(b.log.barrierConfig())
+			o.publisher, o.err = b.log.newPublisher(ctx, b.log.barrierConfig())
 		}
 		if o.err == nil {
+			given := context.AfterFunc(ctx, o.publisher.connections.cut)
 			o.position, o.err = b.publish(o.publisher)
+			given()
 		}
 		select {
 		case done <- o:
@@ -105,7 +107,9 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 				_ = o.publisher.Close() // nothing is lost with it
 			}
 		}
-	})
+	}) {
+		return 0, ErrClosed
+	}
 	select {
 	case o := <-done:
 		if o.err != nil && o.publisher != nil {

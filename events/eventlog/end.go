@@ -20,8 +20,13 @@ type endAsker struct {
 	callers
 	down atomic.Bool
 
-	client sarama.Client // used by run alone
+	client      sarama.Client // used by run alone, as are its connections
+	connections *connections
 }
+
+// questionPatience bounds one question, a new connection included. It is more than a
+// broker that answers needs for each step of it.
+func (c Config) questionPatience() time.Duration { return 2 * c.AskTimeout }
 
 func newEndAsker(l *Log) *endAsker { return &endAsker{log: l, callers: newCallers()} }
 
@@ -71,11 +76,17 @@ func (a *endAsker) tell(err error) {
 
 func (a *endAsker) question() (events.Position, error) {
 	if a.client == nil {
-		client, err := sarama.NewClient(a.log.config.Brokers, a.log.askConfig())
+		config := a.log.askConfig()
+		a.connections = dialWith(a.log.ctx, config)
+		defer time.AfterFunc(a.log.config.questionPatience(), a.connections.cut).Stop()
+		client, err := sarama.NewClient(a.log.config.Brokers, config)
 		if err != nil {
+			a.connections.cut()
 			return 0, err
 		}
 		a.client = client
+	} else {
+		defer time.AfterFunc(a.log.config.questionPatience(), a.connections.cut).Stop()
 	}
 	// The leader's high watermark. An acknowledged append lies below it, also right
 	// after an election: a new leader answers OFFSET_NOT_AVAILABLE until that holds
@@ -93,6 +104,7 @@ func (a *endAsker) question() (events.Position, error) {
 func (a *endAsker) disconnect() {
 	if a.client != nil {
 		_ = a.client.Close() // nothing is lost with it
+		a.connections.cut()
 		a.client = nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -27,7 +28,8 @@ func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, err
 	})
 }
 
-// Scan hands the records from one position up to another to each, in order. It returns
+// Scan hands the records from one position up to another to each, in order, and a record
+// whose content is [events.NoRecord] where there are none. It returns
 // the first error of each, an [ErrGone] if the log doesn't hold one of them, or ctx.Err().
 func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(events.Record) error) (err error) {
 	s, err := l.Subscribe(from)
@@ -41,6 +43,7 @@ func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(even
 			return err
 		}
 		for _, r := range records {
+			r, _ = r.UpTo(to)
 			if err := each(r); err != nil {
 				return err
 			}
@@ -65,46 +68,51 @@ type RawRecord struct {
 // A RawHeader is a header of a record.
 type RawHeader struct{ Name, Value string }
 
-// Read reads the one record after a position. It returns an [ErrGone] if the log has
-// none there.
+// Read reads what lies right after a position: a record, or the fact that there is none
+// ([events.NoRecord]). It returns an [ErrGone] if the log doesn't reach there.
 func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error) {
-	return withAdmin(ctx, l, func(client sarama.Client, admin sarama.ClusterAdmin) (RawRecord, error) {
-		info, err := l.describe(client, admin)
-		if err != nil {
-			return RawRecord{}, err
-		}
-		if after < info.Start || after >= info.End {
-			return RawRecord{}, &ErrGone{Next: after}
-		}
-		m, err := l.fetch(ctx, client, int64(after))
-		if err != nil {
-			return RawRecord{}, fmt.Errorf("read the record at offset %d: %w", after, err)
-		}
-		return rawRecord(m)
-	})
+	info, err := l.Describe(ctx)
+	if err != nil {
+		return RawRecord{}, err
+	}
+	if after < info.Start || after >= info.End {
+		return RawRecord{}, &ErrGone{Next: after}
+	}
+	m, err := l.first(ctx, int64(after))
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return RawRecord{}, &ErrGone{Next: after}
+	}
+	if err != nil {
+		return RawRecord{}, fmt.Errorf("read the record at offset %d: %w", after, err)
+	}
+	r, err := rawRecord(m)
+	// A gap may reach further, and what is known of it here is that it covers the offset.
+	r.Record, _ = r.UpTo(after + 1)
+	return r, err
 }
 
-func (l *Log) fetch(ctx context.Context, client sarama.Client, offset int64) (*sarama.ConsumerMessage, error) {
-	consumer, err := sarama.NewConsumerFromClient(client)
+// first fetches until there is something at an offset.
+func (l *Log) first(ctx context.Context, offset int64) (*sarama.ConsumerMessage, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	f, err := l.newFetcher(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = consumer.Close() }() // nothing is lost with it
-	reader, err := consumer.ConsumePartition(l.config.Topic, partition, offset)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = reader.Close() }()
-	select {
-	case m, ok := <-reader.Messages():
-		if !ok {
-			return nil, ErrUnreachable
+	defer f.close()
+	for {
+		messages, err := f.fetch(ctx, offset)
+		switch {
+		case l.ctx.Err() != nil:
+			return nil, ErrClosed
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		case len(messages) > 0:
+			return messages[0], nil
 		}
-		return m, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-l.ctx.Done():
-		return nil, ErrClosed
 	}
 }
 
@@ -114,7 +122,11 @@ func rawRecord(m *sarama.ConsumerMessage) (RawRecord, error) {
 		return RawRecord{}, err
 	}
 	r := RawRecord{Record: events.ParseMessage(message), Key: m.Key, Value: m.Value}
-	r.Offset, r.Timestamp = m.Offset, m.Timestamp
+	r.Offset = m.Offset
+	if r.Content == events.NoRecord {
+		return RawRecord{Record: r.Record}, nil
+	}
+	r.Timestamp = m.Timestamp
 	for _, h := range m.Headers {
 		r.Headers = append(r.Headers, RawHeader{Name: string(h.Key), Value: string(h.Value)})
 	}

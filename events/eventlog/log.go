@@ -76,10 +76,31 @@ type Log struct {
 
 	ctx  context.Context // done when the log is closed
 	stop context.CancelFunc
-	work sync.WaitGroup
+	// sending is done some time after ctx, so that what was appended just then can be
+	// confirmed.
+	sending context.Context
+	abandon context.CancelFunc
+	work    sync.WaitGroup
 
-	mu        sync.Mutex
-	publisher *publisher
+	mu         sync.Mutex // guards publisher, and that no work begins after the log is closed
+	publisher  *publisher
+	connecting sync.Mutex // held while the publisher connects
+}
+
+// closingPatience is how long a log that is closed waits for the broker to confirm what
+// was appended.
+const closingPatience = 5 * time.Second
+
+// do starts work that Close waits for. It returns false, and starts nothing, once the log
+// is closed.
+func (l *Log) do(work func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return false
+	}
+	l.work.Go(work)
+	return true
 }
 
 // Open gives a handle on the log. It doesn't wait for a broker: see [Log.Prepare].
@@ -95,6 +116,7 @@ func Open(config Config) (*Log, error) {
 		ctx:    ctx,
 		stop:   stop,
 	}
+	l.sending, l.abandon = context.WithCancel(context.Background())
 	l.end, l.barriers = newEndAsker(l), newBarriers(l)
 	l.work.Go(l.end.run)
 	l.work.Go(l.barriers.run)
@@ -134,13 +156,17 @@ func (l *Log) Barriers() (appended, failed int64) {
 // Reachable reports whether the broker answered the last question. It starts true.
 func (l *Log) Reachable() bool { return !l.end.down.Load() }
 
-// Close stops what the log does and waits for it. Subscriptions end with [ErrClosed].
+// Close stops what the log does and waits for it: some seconds for appends that are under
+// way, and no longer than moments for all else, whether or not the broker answers.
+// Subscriptions end with [ErrClosed].
 func (l *Log) Close() error {
-	l.stop()
 	l.mu.Lock()
+	l.stop()
 	p := l.publisher
 	l.publisher = nil
 	l.mu.Unlock()
+	defer l.abandon()
+	defer time.AfterFunc(closingPatience, l.abandon).Stop()
 	l.work.Wait()
 	l.announcer.close()
 	if p != nil {

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -40,6 +39,7 @@ func (e *ErrGone) Error() string {
 // A Subscription reads records in the order of the log, each once, from a position on.
 // It reconnects by itself. One goroutine may call Take; Close is safe from any.
 type Subscription struct {
+	log        *Log
 	subscriber *kafka.Subscriber
 	ahead      *semaphore.Weighted
 	records    chan waiting
@@ -62,7 +62,10 @@ type waiting struct {
 // subscription ends when it is closed.
 func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(l.ctx)
+	config := l.consumerConfig()
+	dialWith(ctx, config) // cut by Close, or Watermill's subscriber would wait for the broker
 	s := &Subscription{
+		log:     l,
 		ahead:   semaphore.NewWeighted(maxWaitingBytes),
 		records: make(chan waiting, maxWaiting),
 		cancel:  cancel,
@@ -74,7 +77,7 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	s.subscriber, err = kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers:               l.config.Brokers,
 		Unmarshaler:           events.Codec{},
-		OverwriteSaramaConfig: l.consumerConfig(),
+		OverwriteSaramaConfig: config,
 		NackResendSleep:       kafka.NoSleep,
 		ReconnectRetrySleep:   probeInterval,
 		Tracer:                seekTracer{subscription: s},
@@ -87,18 +90,11 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	return s, nil
 }
 
+// consumerConfig is for the client that Watermill's subscriber makes. It asks whether a
+// broker is there, and no more: a [reader] reads.
 func (l *Log) consumerConfig() *sarama.Config {
-	c := l.clientConfig()
-	// Nobody reads that channel in Watermill's mode without a group, and 256 errors
-	// (an outage of some minutes) would block the consumer for good. What matters shows
-	// in seekConsumer.
-	c.Consumer.Return.Errors = false
-	c.Consumer.Fetch.Default = 4 << 20
-	c.Consumer.MaxWaitTime = 250 * time.Millisecond
-	c.Consumer.Retry.Backoff = probeInterval
-	// Longer than MaxWaitTime, short enough to notice a broker that hangs.
-	c.Net.ReadTimeout = 5 * time.Second
-	c.Net.WriteTimeout = 5 * time.Second
+	c := l.askConfig()
+	c.Consumer.Return.Errors = false // nobody reads that channel in Watermill's mode without a group
 	return c
 }
 
@@ -149,8 +145,10 @@ func (s *Subscription) connect(ctx context.Context, topic string) (<-chan *messa
 }
 
 // Take waits for a record, then returns it with what else has come, at most most
-// records and never waiting for more. A checkpoint ends what it returns, so that what is
-// derived from it can be kept. It returns an [ErrGone] if the log doesn't hold
+// records and never waiting for more. Where the log holds no record it returns one whose
+// content is [events.NoRecord], so that the position after the last that it returned reaches
+// the end of the log, whatever the log ends with. A checkpoint ends what it returns, so that
+// what is derived from it can be kept. It returns an [ErrGone] if the log doesn't hold
 // the next record, ctx.Err() if ctx ends, [ErrClosed] after Close.
 func (s *Subscription) Take(ctx context.Context, most int) ([]events.Record, error) {
 	first, err := s.first(ctx)
@@ -230,16 +228,17 @@ func (seekTracer) WrapPartitionConsumer(c sarama.PartitionConsumer) sarama.Parti
 	return c
 }
 
-// seekConsumer starts where the subscription is, on each connect.
+// seekConsumer starts where the subscription is, on each connect, and with a [reader] of
+// our own.
 type seekConsumer struct {
 	sarama.Consumer
 	subscription *Subscription
 }
 
-func (c seekConsumer) ConsumePartition(topic string, partition int32, _ int64) (sarama.PartitionConsumer, error) {
-	pc, err := c.Consumer.ConsumePartition(topic, partition, c.subscription.next.Load())
-	if errors.Is(err, sarama.ErrOffsetOutOfRange) {
-		c.subscription.lose()
-	}
-	return pc, err
+// Partitions says what there is without asking: the log has one partition. If the question
+// failed, Watermill's subscriber would leave its client open.
+func (seekConsumer) Partitions(string) ([]int32, error) { return []int32{partition}, nil }
+
+func (c seekConsumer) ConsumePartition(string, int32, int64) (sarama.PartitionConsumer, error) {
+	return c.subscription.startReader()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -65,20 +66,28 @@ func (l *Log) Describe(ctx context.Context) (Info, error) {
 	return withAdmin(ctx, l, l.describe)
 }
 
+// adminPatience bounds all questions of one call that uses withAdmin: some are about the
+// whole cluster.
+func (c Config) adminPatience() time.Duration { return 10*time.Second + c.AskTimeout }
+
 // withAdmin runs f with clients of its own, since such calls are rare, and returns when
-// ctx ends even if the broker hangs.
+// ctx ends, or the broker has not answered for long, even if the broker hangs.
 func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.ClusterAdmin) (T, error)) (none T, _ error) {
 	type answer struct {
 		value T
 		err   error
 	}
 	done := make(chan answer, 1)
-	l.work.Go(func() {
+	if !l.do(func() {
 		value, err := func() (none T, _ error) {
 			config := l.clientConfig()
 			config.Metadata.Full = true // to find the controller
 			config.Net.ReadTimeout = 5 * l.config.AskTimeout
 			config.Net.WriteTimeout = 5 * l.config.AskTimeout
+			connections := dialWith(l.ctx, config)
+			defer connections.cut()
+			defer context.AfterFunc(ctx, connections.cut)()
+			defer time.AfterFunc(l.config.adminPatience(), connections.cut).Stop()
 			client, err := sarama.NewClient(l.config.Brokers, config)
 			if err != nil {
 				return none, fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -91,7 +100,9 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 			return f(client, admin)
 		}()
 		done <- answer{value, err}
-	})
+	}) {
+		return none, ErrClosed
+	}
 	select {
 	case a := <-done:
 		return a.value, a.err

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/clusterlite/clusterlite/service/outgoing"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
@@ -146,6 +147,10 @@ func Refuse(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true
 // healthTimeout is how long a health check waits for an answer.
 const healthTimeout = 2 * time.Second
 
+var health = outgoing.NewClient(outgoing.Limits{Connect: healthTimeout, Answer: healthTimeout, Stall: healthTimeout}, func(t *http.Transport) {
+	t.DisableKeepAlives, t.Proxy = true, nil
+})
+
 // CheckHealth asks the admin listener at addr whether its process is ready. The error
 // says what the process said. It is what a container's HEALTHCHECK runs.
 func CheckHealth(ctx context.Context, addr string) error {
@@ -162,7 +167,7 @@ func CheckHealth(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := health.Do(r)
 	if err != nil {
 		return err
 	}

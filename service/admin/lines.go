@@ -28,7 +28,9 @@ type Lines struct {
 func BeginLines(w http.ResponseWriter) *Lines {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	return &Lines{w: w, control: http.NewResponseController(w)}
+	l := &Lines{w: w, control: http.NewResponseController(w)}
+	_ = l.Flush() // at once, so that the asker sees that there will be an answer; the next line tells if it is gone
+	return l
 }
 
 // Write adds a line. It is sent with others, or by Flush.

@@ -72,7 +72,10 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	out := &sender{w: w, control: http.NewResponseController(w)}
+	// To copy the file takes its time, and the asker must not take this node for dead.
+	copied := admin.Working(w)
+	defer copied()
+	out := &sender{w: w, control: http.NewResponseController(w), begin: copied}
 	m, err := snapshots.Write(r.Context(), out, n.Model, n.DataDir, n.NodeID)
 	switch {
 	case err == nil:
@@ -81,8 +84,10 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 		n.Logger.Warn("a snapshot was not sent whole", "error", err)
 		panic(http.ErrAbortHandler) // only so does the asker learn it
 	case errors.Is(err, projections.ErrBusy):
+		copied()
 		admin.Refuse(w, problem.Overloaded.Because(err, "As many reads that last are running as there can be."))
 	default:
+		copied()
 		n.Logger.Warn("a snapshot was not made", "error", err)
 		admin.Refuse(w, problem.Internal.New(err.Error()))
 	}
@@ -92,10 +97,12 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	begin   func() // called before anything is written
 	sent    int64
 }
 
 func (s *sender) Write(p []byte) (int, error) {
+	s.begin()
 	// A connection that can't have a deadline, as in tests, has none.
 	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 	n, err := s.w.Write(p)

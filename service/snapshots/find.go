@@ -13,6 +13,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/outgoing"
 )
 
 // Path is where a node's admin listener gives a snapshot of what it has.
@@ -119,18 +120,24 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+		if silent := (*outgoing.SilentError)(nil); errors.As(err, &silent) {
+			return false, err // older ones are no nearer
+		}
 		f.Logger.Warn("a snapshot was passed over", "place", place, "name", e.Name, "error", err)
 	}
 	return false, ErrNone
 }
 
-// fetch asks another node for a snapshot.
+// fetch asks another node for a snapshot, once it has shown that it answers at all.
 func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(node, "/")+Path, nil)
+	node = strings.TrimSuffix(node, "/")
+	// A snapshot is worked on before its answer begins, and this is not.
+	live, err := get(ctx, outgoing.Limits{Connect: limits.Connect, Answer: limits.Connect, Stall: limits.Stall}, node+"/livez")
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(r)
+	_ = live.Body.Close() // what it says does not matter
+	response, err := get(ctx, limits, node+Path)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +147,15 @@ func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%s: %s", response.Status, said)
 	}
 	return response.Body, nil
+}
+
+func get(ctx context.Context, l outgoing.Limits, url string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Close = true // nothing more is asked
+	return outgoing.NewClient(l, nil).Do(r)
 }
 
 // take checks a snapshot and writes its file.

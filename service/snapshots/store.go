@@ -174,8 +174,10 @@ func (m Manifest) name() string {
 // of their newest snapshots. What is not the name of a snapshot is passed over.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	var all []Entry
+	ctx, waiting := s.watch(ctx)
+	defer waiting.stop()
 	for i := s.bucket.List(&blob.ListOptions{Prefix: "clusterlite-"}); ; {
-		o, err := i.Next(ctx)
+		o, err := ask(waiting, func() (*blob.ListObject, error) { return i.Next(ctx) })
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -208,13 +210,16 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
-// Open opens a snapshot. The caller closes it.
+// Open opens a snapshot. The caller closes it. A store that stops to send it gives an
+// [outgoing.SilentError].
 func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
-	r, err := s.bucket.NewReader(ctx, name, nil)
+	ctx, waiting := s.watch(ctx)
+	r, err := ask(waiting, func() (*blob.Reader, error) { return s.bucket.NewReader(ctx, name, nil) })
 	if err != nil {
+		waiting.stop()
 		return nil, fmt.Errorf("open %s in %s: %w", name, s.name, err)
 	}
-	return r, nil
+	return waiting.reader(r), nil
 }
 
 // Put stores a snapshot that is read from r, and checks it on the way: one that is
@@ -224,8 +229,8 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 // be read; one with other rows gives an error, since only one of the two can be what the
 // log said, and it may be that one.
 func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64)) (e Entry, m Manifest, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // without which a writer that is given up would be kept
+	ctx, waiting := s.watch(ctx)
+	defer waiting.stop() // without which a writer that is given up would be kept
 	stored := &tee{Reader: r}
 	reader, err := Read(stored)
 	if err != nil {
@@ -239,7 +244,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 	if err != nil {
 		return e, m, fmt.Errorf("store %s in %s: %w", m.name(), s.name, err)
 	}
-	stored.to(w)
+	stored.to(waiting.writer(w))
 	err = reader.Copy(&countingWriter{ctx: ctx, w: io.Discard, told: progress})
 	if err == nil {
 		_, err = io.Copy(io.Discard, stored) // what the decoder did not need
@@ -248,9 +253,9 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 		err = ctx.Err()
 	}
 	if err != nil {
-		cancel() // else Close would commit what there is
+		waiting.stop() // else Close would commit what there is
 	}
-	if closeErr := w.Close(); err == nil {
+	if _, closeErr := ask(waiting, func() (none struct{}, _ error) { return none, w.Close() }); err == nil {
 		err = closeErr
 	}
 	if err != nil {
@@ -394,7 +399,7 @@ func (s *Store) Prune(ctx context.Context, keep int) (removed []Entry, err error
 		if kept[e.TopicID]++; kept[e.TopicID] <= keep {
 			continue
 		}
-		if err := s.bucket.Delete(ctx, e.Name); err != nil {
+		if err := s.remove(ctx, e.Name); err != nil {
 			return removed, fmt.Errorf("remove %s from %s: %w", e.Name, s.name, err)
 		}
 		removed = append(removed, e)

@@ -1,0 +1,58 @@
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// patience is how long it may be quiet before it is said whom one waits for.
+const patience = time.Second
+
+// Each asks all nodes at once, and returns what came of each once all have answered or
+// failed. If that takes more than a second it writes to w whom it waits for, and again
+// when fewer are left. ask is called from many goroutines.
+func Each(ctx context.Context, w io.Writer, all []Node, ask func(ctx context.Context, i int, n Node) error) []error {
+	errs := make([]error, len(all))
+	answered := make(chan int, len(all))
+	var asked sync.WaitGroup
+	for i, n := range all {
+		asked.Go(func() {
+			errs[i] = ask(ctx, i, n)
+			answered <- i
+		})
+	}
+	tick := time.NewTicker(patience)
+	defer tick.Stop()
+	missing, told := make([]bool, len(all)), ""
+	for i := range missing {
+		missing[i] = true
+	}
+	for slices.Contains(missing, true) {
+		select {
+		case i := <-answered:
+			missing[i] = false
+		case <-tick.C:
+			if now := waitingFor(all, missing); now != told {
+				_, _ = fmt.Fprintln(w, now) // only to tell
+				told = now
+			}
+		}
+	}
+	asked.Wait()
+	return errs
+}
+
+func waitingFor(all []Node, missing []bool) string {
+	var names []string
+	for i, n := range all {
+		if missing[i] {
+			names = append(names, fmt.Sprintf("%s at %s", n.Node, n.Admin))
+		}
+	}
+	return "waiting for " + strings.Join(names, ", ")
+}

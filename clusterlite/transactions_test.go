@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+)
+
+// foreignTransactions opens transactions on the log one after the other, of a record each,
+// and ends each as it is told. A nil leaves one open.
+func foreignTransactions(t *testing.T, addr string, ends ...*kgo.TransactionEndTry) {
+	t.Helper()
+	ctx := servicetest.Context(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.TransactionalID("foreign"), kgo.DefaultProduceTopic("clusterlite.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	for _, end := range ends {
+		if err := client.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ProduceSync(ctx, &kgo.Record{Value: []byte("foreign")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if end == nil {
+			continue
+		}
+		if err := client.EndTransaction(ctx, *end); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wantAtEnd checks that reads are answered from the end of the log, and that the node
+// says so of itself.
+func (s serving) wantAtEnd(position, voids int64) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(servicetest.Context(s.t), http.MethodGet, s.url+"/users", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, consistency := range []string{"strong", "eventual"} {
+		r.Header.Set("Clusterlite-Consistency", consistency)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			s.t.Errorf("%s: got %d %s, want 200", consistency, answer.StatusCode, body)
+		}
+	}
+	var got projections.Status
+	if err := json.Unmarshal(request(s.t, http.MethodGet, s.admin+"/status", ""), &got); err != nil {
+		s.t.Fatal(err)
+	}
+	if int64(got.Position) != position || got.Lag.Events != 0 || got.Voids != voids {
+		s.t.Errorf("got position %d, lag %d, %d voids, want %d, 0, %d", got.Position, got.Lag.Events, got.Voids, position, voids)
+	}
+	request(s.t, http.MethodGet, s.admin+"/readyz", "")
+}
+
+// Whatever the log ends with, every reader of it comes to its end.
+func TestALogWithForeignTransactions(t *testing.T) {
+	commit, abort := kgo.TryCommit, kgo.TryAbort
+	for name, c := range map[string]struct {
+		before, after   []*kgo.TransactionEndTry // the one event of the log
+		position, voids int64
+	}{
+		"committed at the end":           {nil, []*kgo.TransactionEndTry{&commit}, 3, 1},
+		"aborted at the end":             {nil, []*kgo.TransactionEndTry{&abort}, 3, 1},
+		"open":                           {nil, []*kgo.TransactionEndTry{nil}, 2, 1},
+		"at the start":                   {[]*kgo.TransactionEndTry{&commit}, nil, 3, 1},
+		"several in a row, the last one": {[]*kgo.TransactionEndTry{&abort, &commit}, []*kgo.TransactionEndTry{&commit, &abort, &commit}, 11, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := serveArgs(t.TempDir())
+			s := startServe(t, args...)
+			if len(c.before) > 0 {
+				foreignTransactions(t, s.kafka, c.before...)
+			}
+			if status, _ := s.post("users", `{"name":"Nora","email":"ada@example.com"}`); status != http.StatusCreated {
+				t.Fatalf("create: got %d, want 201", status)
+			}
+			if len(c.after) > 0 {
+				foreignTransactions(t, s.kafka, c.after...)
+			}
+			s.wantAtEnd(c.position, c.voids)
+
+			// A node that starts right after a marker finds the log to be the one it knows.
+			s.stop()
+			s = startServe(t, args...)
+			s.wantAtEnd(c.position, c.voids)
+			s.wantTools(t.TempDir())
+			if status, _ := s.post("users", `{"name":"Bob","email":"bob@example.com"}`); status != http.StatusCreated {
+				t.Errorf("create after all: got %d, want 201", status)
+			}
+		})
+	}
+}
+
+// wantTools runs all that reads the log to its end. The commands end, and find one user.
+func (s serving) wantTools(dir string) {
+	s.t.Helper()
+	for _, args := range [][]string{
+		{"events", "tail", "--from=0", "--no-follow", "--all"},
+		{"events", "tail", "--from=0", "--no-follow", "--all", "--output=json"},
+		{"events", "export", "--out=" + filepath.Join(dir, "log.jsonl")},
+		{"replay", "--out=" + filepath.Join(dir, "replayed.db")},
+		{"reindex", "users", "--dry-run"},
+		{"verify", "--deep"},
+		{"snapshot", "create", filepath.Join(dir, "store")},
+		{"voids"},
+		{"rebuild", "--all"},
+		{"status"},
+	} {
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+		var stdout, stderr bytes.Buffer
+		if err := run(ctx, append(slices.Clone(args), "--kafka-brokers="+s.kafka), &stdout, &stderr); err != nil {
+			s.t.Errorf("%v: got %v, want no error\n%s%s", args, err, stdout.String(), stderr.String())
+		}
+		cancel()
+	}
+	if n := count(s.t, filepath.Join(dir, "replayed.db")); n != 1 {
+		s.t.Errorf("replay: got %d users, want 1", n)
+	}
+}

@@ -1,0 +1,40 @@
+package eventlog_test
+
+import (
+	"testing"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// BenchmarkCatchUp reads a log from its beginning, as a node does that joins.
+func BenchmarkCatchUp(b *testing.B) {
+	const batches, size = 40, 500
+	l, _ := prepared(b)
+	for range batches {
+		var batch []events.Event
+		for i := range size {
+			batch = append(batch, event(i))
+		}
+		if _, err := l.Append(deadline(b), batch...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := l.Subscribe(0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for at := events.Position(0); at < batches*size; {
+			records, err := s.Take(deadline(b), 1000)
+			if err != nil {
+				b.Fatal(err)
+			}
+			at = records[len(records)-1].Position()
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(batches*size*b.N)/b.Elapsed().Seconds(), "records/s")
+}

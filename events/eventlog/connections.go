@@ -1,0 +1,97 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// connections are those of one client to the brokers. Sarama's calls know no context, and
+// against a broker that accepts connections and never answers each lasts for many read
+// timeouts, one for each retry of each step. When the connections are cut such a call ends
+// at once.
+type connections struct {
+	dialer net.Dialer
+	ctx    context.Context // done once they are cut
+	cancel context.CancelFunc
+
+	mu   sync.Mutex
+	open map[*connection]struct{}
+}
+
+// newConnections are cut when ctx ends. Whoever closes the client cuts them too, or they
+// would be kept until then.
+func newConnections(ctx context.Context, dialTimeout time.Duration) *connections {
+	n := &connections{dialer: net.Dialer{Timeout: dialTimeout}, open: map[*connection]struct{}{}}
+	n.ctx, n.cancel = context.WithCancel(ctx)
+	context.AfterFunc(n.ctx, n.closeAll)
+	return n
+}
+
+// dialWith has a client of sarama's make its connections so that they can be cut.
+func dialWith(ctx context.Context, c *sarama.Config) *connections {
+	n := newConnections(ctx, c.Net.DialTimeout)
+	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // where sarama takes a dialer
+	return n
+}
+
+// cut closes all connections, and no more are made.
+func (n *connections) cut() { n.cancel() }
+
+// errCut is why there are no more connections.
+var errCut = errors.New("the broker did not answer in time, or the log was closed")
+
+// Dial makes a connection, for sarama.
+func (n *connections) Dial(network, addr string) (net.Conn, error) {
+	return n.dial(n.ctx, network, addr)
+}
+
+// dial makes a connection.
+func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if n.ctx.Err() != nil {
+		return nil, errCut
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	made, err := n.dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{made, n}
+	n.mu.Lock()
+	n.open[c] = struct{}{}
+	n.mu.Unlock()
+	if n.ctx.Err() != nil { // cut in between, so that it may have been missed
+		_ = c.Close()
+		return nil, errCut
+	}
+	return c, nil
+}
+
+func (n *connections) closeAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.open {
+		_ = c.Conn.Close() // the client closes it again
+	}
+	clear(n.open)
+}
+
+// connection is one of them.
+type connection struct {
+	net.Conn
+	of *connections
+}
+
+// Close closes it.
+func (c *connection) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}

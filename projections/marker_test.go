@@ -1,0 +1,91 @@
+package projections_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// transact has another producer make a transaction of one record, which leaves a marker.
+func (r *rig) transact() {
+	r.t.Helper()
+	ctx := deadline(r.t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.broker.Addr()), kgo.TransactionalID("foreign"), kgo.DefaultProduceTopic("clusterlite.events"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.BeginTransaction(); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := client.ProduceSync(ctx, &kgo.Record{Value: []byte("foreign")}).FirstErr(); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func awaitReady(t *testing.T, n *node) {
+	t.Helper()
+	for ctx := deadline(t); n.Ready(0) != nil; time.Sleep(time.Millisecond) { // polling
+		if ctx.Err() != nil {
+			t.Fatalf("it is not ready: %v", n.Ready(0))
+		}
+	}
+}
+
+// A node that was stopped right after a marker knows the log again by that marker, and
+// knows a log that has lost it from the one that has it.
+func TestAMarkerTellsALogFromAnother(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	r := newRig(t)
+	dir := t.TempDir()
+	r.append(user(uuid.NewString(), "Ada", ""))
+	back := r.backup()
+	r.transact()
+	if err := r.node(dir, 0).at(3).close(); err != nil {
+		t.Fatal(err)
+	}
+	again := r.node(dir, 0)
+	awaitReady(t, again)
+	if got := again.Position(); got != 3 {
+		t.Errorf("got position %d, want 3", got)
+	}
+	if err := again.close(); err != nil {
+		t.Fatal(err)
+	}
+
+	back()
+	r.log = r.open("clusterlite.events") // the other's producer counts on
+	r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
+	refusedAtStart(t, r.node(dir, 0), projections.RefusedOther)
+}
+
+// All ways to a read model end where the log does.
+func TestARebuildEndsAfterAMarker(t *testing.T) {
+	r := newRig(t)
+	r.append(user(uuid.NewString(), "Ada", ""))
+	r.transact()
+	n := r.node(t.TempDir(), 0).at(3)
+	if err := n.StartRebuild(projections.RebuildOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := deadline(t); ; time.Sleep(time.Millisecond) { // polling
+		status, _ := n.Rebuild()
+		if status.State == projections.RebuildRunning && ctx.Err() == nil {
+			continue
+		}
+		if status.State != projections.RebuildDone || status.Position != 3 {
+			t.Fatalf("got %+v, want that it is done at position 3", status)
+		}
+		break
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+}

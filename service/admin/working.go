@@ -1,0 +1,35 @@
+package admin
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// sign is how often an asker is told that its answer is being worked on.
+const sign = 3 * time.Second
+
+// Working tells an asker at once, and every few seconds, that its answer is being worked
+// on, by an interim answer of status 102 (Processing). stop ends that: nothing else may
+// be written to w before it has returned. It may be called more than once.
+func Working(w http.ResponseWriter) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		control := http.NewResponseController(w)
+		tick := time.NewTicker(sign)
+		defer tick.Stop()
+		for {
+			// A connection that can't have a deadline, as in tests, has none.
+			_ = control.SetWriteDeadline(time.Now().Add(sign))
+			w.WriteHeader(http.StatusProcessing)
+			select {
+			case <-tick.C:
+			case <-done:
+				_ = control.SetWriteDeadline(time.Time{})
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done); <-ended })
+}

@@ -1,0 +1,73 @@
+package snapshots
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/clusterlite/clusterlite/service/outgoing"
+)
+
+// limits bound how long a node or a bucket may be silent. Answer is for the longest piece
+// of work of theirs that does not show: a node that copies its file says all the while that
+// it does, and a bucket takes what is written in pieces of some megabytes.
+var limits = outgoing.Limits{Connect: 5 * time.Second, Answer: time.Minute, Stall: 30 * time.Second, Least: 64 << 10}
+
+// waiting watches a store while it is asked. The providers' clients have no limits of
+// their own, or such that grow with their retries.
+type waiting struct {
+	*outgoing.Watch
+	stop func()
+}
+
+// watch gives the context to ask the store with.
+func (s *Store) watch(ctx context.Context) (context.Context, waiting) {
+	ctx, w, stop := outgoing.NewWatch(ctx, s.name)
+	return ctx, waiting{w, stop}
+}
+
+// ask asks a question that is answered in one.
+func ask[T any](w waiting, question func() (T, error)) (T, error) {
+	w.Wait(outgoing.Asking, limits.Answer)
+	defer w.Rest()
+	answer, err := question()
+	return answer, w.Err(err)
+}
+
+// reader reads what the store sends.
+func (w waiting) reader(r *blob.Reader) io.ReadCloser {
+	return &object{outgoing.NewReader(r, w.Watch, limits), r, w.stop}
+}
+
+type object struct {
+	io.Reader
+	closer io.Closer
+	stop   func()
+}
+
+func (o *object) Close() error {
+	o.stop()
+	return o.closer.Close()
+}
+
+// writer writes what the store takes.
+func (w waiting) writer(to io.Writer) io.Writer { return patientWriter{w, to} }
+
+type patientWriter struct {
+	waiting
+	io.Writer
+}
+
+func (w patientWriter) Write(p []byte) (int, error) {
+	return ask(w.waiting, func() (int, error) { return w.Writer.Write(p) })
+}
+
+// remove removes an object.
+func (s *Store) remove(ctx context.Context, name string) error {
+	ctx, waiting := s.watch(ctx)
+	defer waiting.stop()
+	_, err := ask(waiting, func() (none struct{}, _ error) { return none, s.bucket.Delete(ctx, name) })
+	return err
+}

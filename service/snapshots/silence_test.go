@@ -1,0 +1,129 @@
+package snapshots_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/snapshots"
+)
+
+// silent accepts connections and never answers.
+func silent(t *testing.T) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-ended })
+	return l.Addr().String()
+}
+
+// stalling is a node that answers that it lives, and gives a snapshot of so many bytes by
+// its header, of which it sends the first. Then it does what then does with the rest.
+func stalling(t *testing.T, size int, first []byte, then func(w http.ResponseWriter, ended <-chan struct{})) (url string) {
+	t.Helper()
+	ended := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != snapshots.Path {
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		_, _ = w.Write(first)
+		_ = http.NewResponseController(w).Flush()
+		then(w, ended)
+	}))
+	t.Cleanup(func() { close(ended); s.Close() })
+	return s.URL
+}
+
+func waits(_ http.ResponseWriter, ended <-chan struct{}) { <-ended }
+
+func drips(w http.ResponseWriter, ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(10 * time.Millisecond):
+			if _, err := io.WriteString(w, "."); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
+}
+
+// A place that falls silent, whenever it does, is named, and the next one is taken.
+func TestASilentPlaceIsPassedOver(t *testing.T) {
+	r := newRig(t)
+	r.write(3)
+	b, _ := r.snapshot()
+	r.put(b)
+	manifest := bytes.IndexByte(b, '\n') + 1
+	t.Setenv("AWS_ACCESS_KEY_ID", "x")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	mute := silent(t)
+	for name, c := range map[string]struct{ place, words string }{
+		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection and did not answer within"},
+		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stopped in the middle of its answer: after 0 bytes"},
+		"a node that stops in the manifest":    {stalling(t, len(b), b[:manifest/2], waits), "stopped in the middle of its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
+		"a node that stops after the manifest": {stalling(t, len(b), b[:manifest], waits), "stopped in the middle of its answer: after " + strconv.Itoa(manifest) + " bytes"},
+		"a node that stops in the file":        {stalling(t, len(b), b[:len(b)-10], waits), "stopped in the middle of its answer"},
+		"a node that drips":                    {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stopped in the middle of its answer"},
+		"a bucket that says nothing":           {"s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute) + " did not answer within"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			snapshots.Impatient(t, 300*time.Millisecond)
+			var log bytes.Buffer
+			f := snapshots.Finder{Places: []string{c.place, r.place}, Log: r.log, Logger: slog.New(slog.NewJSONHandler(&log, nil))}
+			if err := f.Save(servicetest.Context(t), filepath.Join(t.TempDir(), "f.db")); err != nil {
+				t.Fatalf("got %v, want that the next place is taken\n%s", err, log.String())
+			}
+			if got := strings.ReplaceAll(log.String(), `\u0026`, "&"); !strings.Contains(got, c.words) {
+				t.Errorf("got %s, want that it says %q", got, c.words)
+			}
+		})
+	}
+}
+
+// A bucket that does not take what is to be stored is named as well.
+func TestASilentBucketStoresNothing(t *testing.T) {
+	r := newRig(t)
+	r.write(3)
+	b, _ := r.snapshot()
+	t.Setenv("AWS_ACCESS_KEY_ID", "x")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	snapshots.Impatient(t, 300*time.Millisecond)
+	store, err := snapshots.OpenStore(t.Context(), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint="+url.QueryEscape("http://"+silent(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	if _, _, err := store.Put(servicetest.Context(t), bytes.NewReader(b), nil); err == nil || !strings.Contains(err.Error(), "did not answer within") {
+		t.Errorf("put: got %v, want that the bucket did not answer", err)
+	}
+	if _, err := store.List(servicetest.Context(t)); err == nil || !strings.Contains(err.Error(), "did not answer within") {
+		t.Errorf("list: got %v, want that the bucket did not answer", err)
+	}
+}
