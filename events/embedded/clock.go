@@ -35,7 +35,7 @@ type clock struct {
 
 // date has the clock date all records that cluster takes from now on. newest is the time of
 // the newest record in the log, in milliseconds since 1970.
-func date(cluster *kfake.Cluster, newest int64) {
+func date(cluster *kfake.Cluster, newest int64) *clock {
 	c := &clock{cluster: cluster, now: time.Now}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
@@ -49,6 +49,7 @@ func date(cluster *kfake.Cluster, newest int64) {
 		response := c.produce(request)
 		return response, nil, response != nil
 	})
+	return c
 }
 
 // time is the broker's. It never goes back, also if the machine's clock does.

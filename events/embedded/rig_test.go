@@ -56,7 +56,7 @@ func client(t testing.TB, b *Broker, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(b.Addr()), kgo.DefaultProduceTopic(testTopic), kgo.ProducerLinger(0),
-		kgo.RecordDeliveryTimeout(20 * time.Second), kgo.MetadataMinAge(10 * time.Millisecond),
+		kgo.MetadataMinAge(10 * time.Millisecond),
 	}, options...)...)
 	if err != nil {
 		t.Fatal(err)
