@@ -5,7 +5,7 @@
 //
 // The broker is franz-go's kfake. This package makes up for what kfake lacks as a store:
 // it checks the whole log before kfake opens it ([Check]), keeps a record of how far the
-// log is acknowledged, and gives records the broker's time.
+// log is acknowledged, gives records the broker's time, and lets no damaged record out.
 package embedded
 
 import (
@@ -43,7 +43,7 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate := &gate{open: make(chan struct{})}
+	gate := &gate{open: make(chan struct{}), guard: &guard{dir: dir, logger: logger}}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
@@ -77,15 +77,17 @@ func (b *Broker) Close() { b.close.Do(func() { b.keeper.close(b.cluster.Close) }
 // at requests.
 type gate struct {
 	net.Listener
-	open chan struct{}
+	open  chan struct{}
+	guard *guard
 }
 
 func (g *gate) Accept() (net.Conn, error) {
 	conn, err := g.Listener.Accept()
-	if err == nil {
-		<-g.open
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	<-g.open
+	return g.guard.wrap(conn), nil
 }
 
 // quiet hands on only what an operator has to know; the broker logs each request.
