@@ -137,7 +137,7 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 		// The broker writes an entry into the index after the batch, syncs both, and then
 		// acknowledges. Only a batch without an entry was certainly never acknowledged.
 		found := s.tail.found
-		if last && s.tail.torn && s.indexHasTail {
+		if last && s.indexHasTail {
 			found += "; its index knows of this batch, so it may have been acknowledged"
 		}
 		return c.damaged(s.path, s.size, found)
