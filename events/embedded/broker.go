@@ -60,8 +60,8 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
 	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}
-	date(cluster, checked.maxTime)
 	b.keeper = keep(dir, cluster, checked.mark, logger)
+	date(cluster, checked.maxTime, b.keeper.settle)
 	close(gate.open)
 	return b, nil
 }

@@ -34,8 +34,9 @@ type clock struct {
 }
 
 // date has the clock date all records that cluster takes from now on. newest is the time of
-// the newest record in the log, in milliseconds since 1970.
-func date(cluster *kfake.Cluster, newest int64) *clock {
+// the newest record in the log, in milliseconds since 1970. before is called before each
+// request is handled.
+func date(cluster *kfake.Cluster, newest int64, before func()) *clock {
 	c := &clock{cluster: cluster, now: time.Now}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
@@ -46,6 +47,7 @@ func date(cluster *kfake.Cluster, newest int64) *clock {
 			return nil, nil, false
 		}
 		cluster.KeepControl()
+		before()
 		response := c.produce(request)
 		return response, nil, response != nil
 	})

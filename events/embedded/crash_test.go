@@ -88,6 +88,9 @@ func TestPowerLoss(t *testing.T) {
 			t.Errorf("it refuses what a killed process leaves behind: %v", d)
 		default:
 			refused++
+			if os.Getenv("CLUSTERLITE_CRASHES") != "" {
+				t.Logf("refused after call %d (%v), in order %v: %s byte %d: %s", at, trace.ops[at-1], inOrder, filepath.Base(d.File), d.Offset, d.Found)
+			}
 		}
 		if t.Failed() {
 			t.Logf("after call %d of %d (%v), names in order: %v, kind %d", at, len(trace.ops), trace.ops[at-1], inOrder, how)

@@ -35,6 +35,7 @@ type keeper struct {
 	topics  []topic // as the broker has them, in memory
 	mark    *mark   // as it is on disk
 	changed time.Time
+	unsure  atomic.Bool // the topics on disk may not be those of the mark
 }
 
 // keep starts to keep the mark, of which old is what the check found; it may be nil.
@@ -168,6 +169,20 @@ func (k *keeper) change(kmsg.Request) {
 	next.Topics = nil
 	k.attempt(func() error { return k.put(next) })
 	k.changed = time.Now()
+	k.unsure.Store(true)
+}
+
+// settle is called before the broker handles a Produce request, when it has handled all
+// that came before. A record of a new topic is not acknowledged before the mark has the
+// topic.
+func (k *keeper) settle() {
+	if !k.unsure.Swap(false) {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attempt(k.readTopics)
+	k.attempt(k.update)
 }
 
 // trim is called before the broker removes records from the front of a log.

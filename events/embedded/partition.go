@@ -136,13 +136,9 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 	case s.tail != nil && (!last || !s.tail.torn || s.indexHasTail || !s.indexed):
 		// The broker writes an entry into the index after the batch, syncs both, and then
 		// acknowledges. Only a batch without an entry was certainly never acknowledged.
-		found := s.tail.found
-		if last && s.indexHasTail {
-			found += "; its index knows of this batch, so it may have been acknowledged"
-		}
-		return c.damaged(s.path, s.size, found)
+		return c.damagedEnd(p, s, last, s.tail.found)
 	case s.tail == nil && s.indexHasTail && s.indexed && last:
-		return c.damaged(s.path, s.size, "the file ends here, but its index knows of one more record batch, which may have been acknowledged")
+		return c.damagedEnd(p, s, last, "the file ends here")
 	case s.count == 0 && s.tail == nil && !last:
 		return c.damaged(s.path, 0, "the file is empty, and another segment follows")
 	}
@@ -155,6 +151,24 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 		c.repairs = append(c.repairs, rewrite{file: indexOf(s.path), content: s.rebuilt, keep: len(s.index) > 0 && !routine, why: "it is made from the segment"})
 	}
 	return nil
+}
+
+// damagedEnd is about what follows the last intact batch of a segment. Its index may know
+// of a batch there. Then the batch was acknowledged, unless the power failed at that moment,
+// and the entry got to the disk before the batch did.
+func (c *check) damagedEnd(p *partition, s *segment, last bool, found string) error {
+	if !last || !s.indexHasTail {
+		return c.damaged(s.path, s.size, found)
+	}
+	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index knows of a record batch here, so it may have been acknowledged", Remedy: restore(c.dir)}
+	if s.indexed && (p.known == nil || p.known.End <= s.next) {
+		d.Remedy = fmt.Sprintf(`If the machine lost its power while this was written (the end of the process alone can't do this), it was almost certainly never acknowledged. Then keep a copy, and cut it off:
+     cp -a %[1]s %[1]s.copy
+     truncate -s %[2]d %[3]s
+     truncate -s %[4]d %[5]s
+Otherwise an event is lost. `, c.dir, s.size, s.path, s.count*indexEntry, indexOf(s.path)) + d.Remedy
+	}
+	return d
 }
 
 // checkBounds holds the log against what is known to have been acknowledged.

@@ -133,7 +133,8 @@ func (s *segment) readBatch(in *window, gaps bool) (header, *wrongBatch, error) 
 	}
 	h := parseHeader(first)
 	if why := s.misplaced(h, gaps); why != "" {
-		return h, &wrongBatch{found: why, torn: zeros(first) && s.zeroed(in, s.size)}, nil
+		torn, err := s.tornHeader(in, first)
+		return h, &wrongBatch{found: why, torn: torn}, err
 	}
 	if h.length > left {
 		return h, &wrongBatch{found: fmt.Sprintf("a record batch of %d bytes, of which %d are there", h.length, left), torn: true}, nil
@@ -181,17 +182,14 @@ func plausible(fragment []byte, offset int64) bool {
 	return bytes.Equal(fragment[:n], want[:n]) && (len(fragment) <= atMagic || fragment[atMagic] == 2 || zeros(fragment[atMagic:]))
 }
 
-// zeroed reports whether all from a position to the end of the file is zero.
-func (s *segment) zeroed(in *window, from int64) bool {
-	for from < s.end {
-		n := min(readAhead, s.end-from)
-		b, err := in.at(from, n)
-		if err != nil || !zeros(b) {
-			return false
-		}
-		from += n
+// tornHeader reports whether the header is the beginning of that of the next batch, and the
+// rest zeros up to the end of the file: its blocks were made, but not written.
+func (s *segment) tornHeader(in *window, first []byte) (bool, error) {
+	if !plausible(first[:8], s.next) && !zeros(first[:8]) {
+		return false, nil
 	}
-	return true
+	end, err := in.at(s.end-8, 8)
+	return err == nil && zeros(end), err
 }
 
 func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
@@ -208,7 +206,7 @@ type window struct {
 // at returns n bytes at a position, which must not run beyond the end of the file. They
 // are valid until the next call.
 func (w *window) at(position, n int64) ([]byte, error) {
-	if position >= w.start && position+n <= w.start+int64(len(w.b)) {
+	if position >= w.start && w.b != nil && position+n <= w.start+int64(len(w.b)) {
 		return w.b[position-w.start:][:n], nil
 	}
 	size := min(max(n, readAhead), w.end-position)
