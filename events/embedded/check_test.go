@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -251,6 +252,36 @@ func TestATornWriteIsCutOff(t *testing.T) {
 		// The process ended between the two writes, or between the second and its answer.
 		holds(t, edited(killed, index, func(s string) string { return s[:len(s)-indexEntry] }), acknowledged)
 	})
+}
+
+// After a power loss the index can know of a batch that never got to the disk. Nobody but
+// the operator knows that the power failed; the refusal says what to do then, and only then.
+func TestWhatToDoAfterAPowerLoss(t *testing.T) {
+	killed, stopped, acknowledged := written(t)
+	end := last(killed)
+	half := func(s string) string { return s[:len(s)-20] }
+	dir := lay(t, edited(killed, end, half))
+	var d *DamagedError
+	if _, err := Start(dir, "127.0.0.1:0", slog.New(slog.DiscardHandler)); !errors.As(err, &d) {
+		t.Fatalf("got %v", err)
+	}
+	_, commands, _ := strings.Cut(d.Remedy, "cut it off:\n")
+	commands, _, _ = strings.Cut(commands, "Otherwise")
+	if out, err := exec.CommandContext(t.Context(), "sh", "-ec", commands).CombinedOutput(); err != nil || strings.Count(commands, "truncate") != 2 {
+		t.Fatalf("%q: %v: %s", commands, err, out)
+	}
+	if got := values(read(t, start(t, dir))); !slices.Equal(got, acknowledged[:len(acknowledged)-1]) {
+		t.Errorf("got %d records, want all but the last of %d", len(got), len(acknowledged))
+	}
+	for name, files := range map[string]map[string]string{
+		"the first batch":          edited(killed, segmentFile("0.dat"), flip(70)),
+		"the last segment's first": edited(killed, end, flip(70)),
+		"after a clean stop":       edited(stopped, end, half),
+	} {
+		if d := holds(t, files, acknowledged); d == nil || strings.Contains(d.Remedy, "truncate") {
+			t.Errorf("%s: got %v, want a refusal without the advice to cut", name, d)
+		}
+	}
 }
 
 // A folder that an older version wrote has no mark.

@@ -161,7 +161,8 @@ func (c *check) damagedEnd(p *partition, s *segment, last bool, found string) er
 		return c.damaged(s.path, s.size, found)
 	}
 	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index knows of a record batch here, so it may have been acknowledged", Remedy: restore(c.dir)}
-	if s.indexed && (p.known == nil || p.known.End <= s.next) {
+	one := len(s.index) < (s.count+2)*indexEntry // more than one write can't be under way
+	if s.indexed && one && (p.known == nil || p.known.End <= s.next) {
 		d.Remedy = fmt.Sprintf(`If the machine lost its power while this was written (the end of the process alone can't do this), it was almost certainly never acknowledged. Then keep a copy, and cut it off:
      cp -a %[1]s %[1]s.copy
      truncate -s %[2]d %[3]s
