@@ -219,6 +219,7 @@ func TestATornWriteIsCutOff(t *testing.T) {
 		"zeros":           strings.Repeat("\x00", 200),
 		"begins, zeros":   string(next[:70]) + strings.Repeat("\x00", len(next)-70),
 		"zeros, 20 bytes": strings.Repeat("\x00", 20),
+		"a block missing": string(next[:70]) + strings.Repeat("\x00", 9) + string(next[79:]),
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := lay(t, edited(killed, end, func(s string) string { return s + torn }))

@@ -144,8 +144,8 @@ func (s *segment) readBatch(in *window, gaps bool) (header, *wrongBatch, error) 
 		return h, nil, err
 	}
 	if !intact(batch) {
-		// A write that a power loss interrupted leaves whole blocks of zeros at its end.
-		torn := h.length == left && zeros(batch[max(batchHeader, len(batch)-8):])
+		// A power loss can leave any part of the last write out, if nothing was written behind.
+		torn := h.length == left
 		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d whose checksum is wrong", h.base), torn: torn}, nil
 	}
 	// The leader's epoch is the one field that no checksum covers, and nothing else tells.
