@@ -31,13 +31,22 @@ type clock struct {
 	mu   sync.Mutex
 	last int64 // in milliseconds since 1970
 	past *kmsg.ProduceRequest
+	// brokers caches which topics get the broker's time: to ask kfake costs as much as the
+	// rest of a write.
+	brokers map[topicKey]bool
+}
+
+// topicKey is how a request names a topic: by one of both.
+type topicKey struct {
+	name string
+	id   [16]byte
 }
 
 // date has the clock date all records that cluster takes from now on. newest is the time of
-// the newest record in the log, in milliseconds since 1970. before is called before each
-// request is handled.
-func date(cluster *kfake.Cluster, newest int64, before func()) *clock {
-	c := &clock{cluster: cluster, now: time.Now}
+// the newest record in the log, in milliseconds since 1970. changed is called before each
+// request is handled, and reports whether topics may have changed.
+func date(cluster *kfake.Cluster, newest int64, changed func() bool) *clock {
+	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
 	}
@@ -47,7 +56,9 @@ func date(cluster *kfake.Cluster, newest int64, before func()) *clock {
 			return nil, nil, false
 		}
 		cluster.KeepControl()
-		before()
+		if changed() {
+			c.forget()
+		}
 		response := c.produce(request)
 		return response, nil, response != nil
 	})
@@ -99,6 +110,13 @@ func (c *clock) release(request *kmsg.ProduceRequest) {
 
 // dates reports whether the records of a topic get the broker's time.
 func (c *clock) dates(t *kmsg.ProduceRequestTopic) bool {
+	key := topicKey{t.Topic, t.TopicID}
+	c.mu.Lock()
+	brokers, known := c.brokers[key]
+	c.mu.Unlock()
+	if known {
+		return brokers
+	}
 	var info *kfake.TopicInfo
 	if t.Topic != "" {
 		info = c.cluster.TopicInfo(t.Topic)
@@ -109,7 +127,18 @@ func (c *clock) dates(t *kmsg.ProduceRequestTopic) bool {
 		return false // kfake refuses it
 	}
 	kind := info.Configs["message.timestamp.type"]
-	return kind != nil && *kind == "LogAppendTime"
+	brokers = kind != nil && *kind == "LogAppendTime"
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.brokers[key] = brokers
+	return brokers
+}
+
+// forget has the topics looked up again.
+func (c *clock) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.brokers)
 }
 
 // refusal says that the request has records that can't be read.

@@ -183,6 +183,31 @@ func TestProducersTimeIsKeptWhereItIsPromised(t *testing.T) {
 	}
 }
 
+// A topic may promise the broker's time later, and no longer.
+func TestTheTimestampTypeChanges(t *testing.T) {
+	b := start(t, t.TempDir())
+	c := client(t, b)
+	makeTopic(t, c)
+	past := time.Now().Add(-30 * time.Hour).Truncate(time.Millisecond)
+	for i, kind := range []string{"LogAppendTime", "CreateTime", "LogAppendTime"} {
+		config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		config.Name, config.Value = "message.timestamp.type", &kind
+		resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+		resource.ResourceType, resource.ResourceName, resource.Configs = kmsg.ConfigResourceTypeTopic, testTopic, append(resource.Configs, config)
+		request := kmsg.NewIncrementalAlterConfigsRequest()
+		request.Resources = append(request.Resources, resource)
+		if answer, err := request.RequestWith(soon(t), c); err != nil || answer.Resources[0].ErrorCode != 0 {
+			t.Fatalf("%v, %+v", err, answer)
+		}
+		if err := c.ProduceSync(soon(t), &kgo.Record{Value: []byte("x"), Timestamp: past}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if producers := read(t, b)[i].Timestamp.Equal(past); producers != (kind == "CreateTime") {
+			t.Errorf("with %s the record has the producer's time: %v", kind, producers)
+		}
+	}
+}
+
 // The broker's time never goes back, while it runs and across restarts, and does not
 // believe a log that is far ahead.
 func TestTheBrokersTimeNeverGoesBack(t *testing.T) {
@@ -200,7 +225,7 @@ func TestTheBrokersTimeNeverGoesBack(t *testing.T) {
 	defer b.Close()
 	for newest, follows := range map[time.Duration]bool{time.Minute: true, 30 * time.Hour: false} {
 		at := time.Now().Add(newest).UnixMilli()
-		if c := date(b.cluster, at, func() {}); (c.time() >= at) != follows {
+		if c := date(b.cluster, at, func() bool { return false }); (c.time() >= at) != follows {
 			t.Errorf("with a log that is %v ahead it follows: %v, want %v", newest, !follows, follows)
 		}
 	}

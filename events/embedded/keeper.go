@@ -174,15 +174,16 @@ func (k *keeper) change(kmsg.Request) {
 
 // settle is called before the broker handles a Produce request, when it has handled all
 // that came before. A record of a new topic is not acknowledged before the mark has the
-// topic.
-func (k *keeper) settle() {
+// topic. It reports whether topics may have changed since the last call.
+func (k *keeper) settle() bool {
 	if !k.unsure.Swap(false) {
-		return
+		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.attempt(k.readTopics)
 	k.attempt(k.update)
+	return true
 }
 
 // trim is called before the broker removes records from the front of a log.
