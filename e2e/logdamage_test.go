@@ -1,8 +1,11 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +28,7 @@ func TestLogDamage(t *testing.T) {
 	t.Run("record of a newer format", newerFormat)
 	t.Run("topic that forgets", forgetfulTopic)
 	t.Run("foreign and malformed records", malformedRecords)
+	t.Run("a byte of the embedded broker's log", damagedByte)
 }
 
 // damaged is one process with its broker, and a query service beside it.
@@ -100,6 +104,69 @@ func moveAway(t *testing.T, p *cluster.Process) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// damagedByte changes one byte of the embedded broker's log. Neither the log nor the read
+// model beside it may get lost by that.
+func damagedByte(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	c := cluster.Serve(t)
+	target := suite.Target{URL: c.URL}
+	for range 40 {
+		target.Create(t, "Ada")
+	}
+	c.Server.Kill()
+	folder := filepath.Join(c.Server.DataDir(), "broker")
+	segment := filepath.Join(folder, "partitions", cluster.Topic+"-0", "0.dat")
+	whole, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func(at int) {
+		t.Helper()
+		b := bytes.Clone(whole)
+		b[at] ^= 0x40
+		if err := os.WriteFile(segment, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage(100)
+	before := filesOf(t, folder)
+	refuses(t, c.Server, segment, "byte 0", "checksum", "Nothing was changed", "Restore "+folder, "clusterlite snapshot create", "clusterlite snapshot append")
+	damage(len(whole) - 10) // of the last event
+	refuses(t, c.Server, segment, "checksum", "may have been acknowledged")
+	damage(100)
+	moveAway(t, c.Server) // without the read model it does not serve an empty store
+	refuses(t, c.Server, segment, "byte 0")
+	if !maps.Equal(filesOf(t, folder), before) {
+		t.Error("a refusal changed the broker's folder")
+	}
+	if err := os.WriteFile(segment, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Server.Start()
+	c.Server.AwaitReady()
+	if n := len(target.All(t, 100)); n != 40 {
+		t.Errorf("with its byte restored it lists %d users, want 40", n)
+	}
+}
+
+// filesOf are the contents of a folder's files by path.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		files[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func topicMadeAnew(t *testing.T) {

@@ -2,6 +2,10 @@
 // folder. It is for one machine: laptops, tests, small installations. Everything talks
 // to it over TCP with the same client code as to Apache Kafka, and any Kafka tool can
 // look into it.
+//
+// The broker is franz-go's kfake. This package makes up for what kfake lacks as a store:
+// it checks the whole log before kfake opens it ([Check]), keeps a record of how far the
+// log is acknowledged, gives records the broker's time, and lets no damaged record out.
 package embedded
 
 import (
@@ -9,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -16,39 +21,74 @@ import (
 // A Broker is a running broker. Safe for concurrent use.
 type Broker struct {
 	cluster *kfake.Cluster
+	keeper  *keeper
 	addr    string
+	close   sync.Once
 }
 
 // Start opens the log in dir, which it makes if it is missing, and listens on addr
 // (host:port; port 0 picks a free one). Clients are told to connect to that same
 // address. Every append is on disk before it is acknowledged. The caller must own dir:
 // two brokers on one folder destroy it.
+//
+// Start reads the whole log first. If the log is damaged, it returns a [*DamagedError] and
+// leaves the folder as it is. What an interrupted write left at the end of the log, and was
+// certainly never acknowledged, is cut off, with a warning; a copy of it is kept.
 func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the broker's folder: %w", err)
 	}
+	logger = logger.With("component", "embedded-broker")
+	checked, err := prepare(dir, logger)
+	if err != nil {
+		return nil, err
+	}
+	gate := &gate{open: make(chan struct{}), guard: &guard{dir: dir, logger: logger}}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
 		kfake.SyncWrites(),
-		kfake.ClusterID("clusterlite"),
+		kfake.ClusterID(clusterID),
 		kfake.WithLogger(quiet{logger}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			return net.Listen(network, addr)
+			var err error
+			gate.Listener, err = net.Listen(network, addr)
+			return gate, err
 		}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
+	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}
+	b.keeper = keep(dir, cluster, checked.mark, logger)
+	date(cluster, checked.maxTime, b.keeper.settle)
+	close(gate.open)
+	return b, nil
 }
 
 // Addr is the address that clients connect to, host:port.
 func (b *Broker) Addr() string { return b.addr }
 
 // Close stops the broker and closes its files. Appends that were not acknowledged may
-// or may not be in the log.
-func (b *Broker) Close() { b.cluster.Close() }
+// or may not be in the log. Further calls do nothing.
+func (b *Broker) Close() { b.close.Do(func() { b.keeper.close(b.cluster.Close) }) }
+
+// A gate accepts no connection before it is open, so that no request precedes what looks
+// at requests.
+type gate struct {
+	net.Listener
+	open  chan struct{}
+	guard *guard
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	conn, err := g.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	<-g.open
+	return g.guard.wrap(conn), nil
+}
 
 // quiet hands on only what an operator has to know; the broker logs each request.
 type quiet struct{ logger *slog.Logger }
@@ -56,8 +96,8 @@ type quiet struct{ logger *slog.Logger }
 func (q quiet) Logf(level kfake.LogLevel, format string, args ...any) {
 	switch level {
 	case kfake.LogLevelError:
-		q.logger.Error(fmt.Sprintf(format, args...), "component", "embedded-broker")
+		q.logger.Error(fmt.Sprintf(format, args...))
 	case kfake.LogLevelWarn:
-		q.logger.Warn(fmt.Sprintf(format, args...), "component", "embedded-broker")
+		q.logger.Warn(fmt.Sprintf(format, args...))
 	}
 }

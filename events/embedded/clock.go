@@ -1,0 +1,244 @@
+package embedded
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// maxAhead is how far the log may be ahead of the clock and still be believed: by more,
+// its last record was dated by a producer's clock, as older versions let it be.
+const maxAhead = time.Hour
+
+// A clock gives records the broker's time. kfake takes message.timestamp.type and ignores
+// it: records keep the time that their producer's clock showed. So each batch for a topic
+// with LogAppendTime is dated before kfake sees it.
+//
+// The batch is not marked as LogAppendTime: kfake would write another time into a marked
+// batch and leave its checksum as it was, and so make it unreadable.
+type clock struct {
+	cluster *kfake.Cluster
+	now     func() time.Time
+
+	mu   sync.Mutex
+	last int64 // in milliseconds since 1970
+	past *kmsg.ProduceRequest
+	// brokers caches which topics get the broker's time: to ask kfake costs as much as the
+	// rest of a write.
+	brokers map[topicKey]bool
+}
+
+// topicKey is how a request names a topic: by one of both.
+type topicKey struct {
+	name string
+	id   [16]byte
+}
+
+// date has the clock date all records that cluster takes from now on. newest is the time of
+// the newest record in the log, in milliseconds since 1970. changed is called before each
+// request is handled, and reports whether topics may have changed.
+func date(cluster *kfake.Cluster, newest int64, changed func() bool) *clock {
+	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
+	if newest <= time.Now().Add(maxAhead).UnixMilli() {
+		c.last = newest
+	}
+	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		request, ok := r.(*kmsg.ProduceRequest)
+		if !ok {
+			return nil, nil, false
+		}
+		cluster.KeepControl()
+		if changed() {
+			c.forget()
+		}
+		response := c.produce(request)
+		return response, nil, response != nil
+	})
+	return c
+}
+
+// time is the broker's. It never goes back, also if the machine's clock does.
+func (c *clock) time() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = max(c.last, c.now().UnixMilli())
+	return c.last
+}
+
+// produce dates the batches of a request. If one can't be read, it returns the response
+// that refuses the request, and nothing of it is stored.
+func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
+	c.release(request)
+	refused := false
+	for i := range request.Topics {
+		t := &request.Topics[i]
+		brokersTime := c.dates(t)
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			dated, err := redate(p.Records, brokersTime, c.time())
+			if err != nil {
+				refused = true
+				continue
+			}
+			p.Records = dated
+		}
+	}
+	if !refused {
+		return nil
+	}
+	return refusal(request)
+}
+
+// release frees the records of the request before this one. It is done with, but kfake
+// keeps the last request of each connection, open or not, for as long as it runs.
+func (c *clock) release(request *kmsg.ProduceRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.past != nil && c.past != request {
+		c.past.Topics = nil
+	}
+	c.past = request
+}
+
+// dates reports whether the records of a topic get the broker's time.
+func (c *clock) dates(t *kmsg.ProduceRequestTopic) bool {
+	key := topicKey{t.Topic, t.TopicID}
+	c.mu.Lock()
+	brokers, known := c.brokers[key]
+	c.mu.Unlock()
+	if known {
+		return brokers
+	}
+	var info *kfake.TopicInfo
+	if t.Topic != "" {
+		info = c.cluster.TopicInfo(t.Topic)
+	} else {
+		info = c.cluster.TopicIDInfo(t.TopicID)
+	}
+	if info == nil {
+		return false // kfake refuses it
+	}
+	kind := info.Configs["message.timestamp.type"]
+	brokers = kind != nil && *kind == "LogAppendTime"
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.brokers[key] = brokers
+	return brokers
+}
+
+// forget has the topics looked up again.
+func (c *clock) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.brokers)
+}
+
+// refusal says that the request has records that can't be read.
+func refusal(request *kmsg.ProduceRequest) kmsg.Response {
+	response := request.ResponseKind().(*kmsg.ProduceResponse)
+	for _, t := range request.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode, rp.BaseOffset, rp.LogStartOffset = p.Partition, kerr.InvalidRecord.Code, -1, -1
+			rp.ErrorMessage = kmsg.StringPtr("A record batch of this request can't be read. Nothing of the request was stored.")
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		response.Topics = append(response.Topics, rt)
+	}
+	return response
+}
+
+var (
+	errUnreadable = errors.New("the batch can't be read")
+	decompressor  = kgo.DefaultDecompressor()
+	codecs        = map[kgo.CompressionCodecType]kgo.CompressionCodec{
+		kgo.CodecGzip: kgo.GzipCompression(), kgo.CodecSnappy: kgo.SnappyCompression(),
+		kgo.CodecLz4: kgo.Lz4Compression(), kgo.CodecZstd: kgo.ZstdCompression(),
+	}
+)
+
+// redate returns a batch whose records all have the time now, in milliseconds since 1970,
+// if brokersTime is set; else they keep theirs. In both cases the batch is not marked as
+// LogAppendTime. A batch that kfake refuses is returned as it is. The error means that the
+// batch is whole, but its records can't be read by anyone.
+func redate(batch []byte, brokersTime bool, now int64) ([]byte, error) {
+	var b kmsg.RecordBatch
+	if len(batch) < batchHeader || b.ReadFrom(batch) != nil || b.Magic != 2 || int(b.Length) != len(batch)-batchPrefix || !intact(batch) {
+		return batch, nil
+	}
+	if !brokersTime && b.Attributes&attributeLogAppendTime == 0 {
+		return batch, nil
+	}
+	b.Attributes &^= attributeLogAppendTime
+	if brokersTime {
+		records, err := undelta(b)
+		if err != nil {
+			return nil, err
+		}
+		b.Records, b.FirstTimestamp, b.MaxTimestamp = records, now, now
+	}
+	out := b.AppendTo(make([]byte, 0, len(batch)+64))
+	binary.BigEndian.PutUint32(out[8:], uint32(len(out)-batchPrefix))
+	binary.BigEndian.PutUint32(out[atCRC:], crc32.Checksum(out[atAttributes:], castagnoli))
+	return out, nil
+}
+
+// undelta returns the records of a batch, compressed as they were, without the differences
+// of their times from that of the first.
+func undelta(b kmsg.RecordBatch) ([]byte, error) {
+	codec := kgo.CompressionCodecType(b.Attributes & attributeCodec)
+	raw, err := decompressor.Decompress(b.Records, codec)
+	if err != nil {
+		return nil, errUnreadable
+	}
+	out, changed := make([]byte, 0, len(raw)), false
+	for n := range b.NumRecords {
+		length, prefix := binary.Varint(raw)
+		if prefix <= 0 || length < 0 || length > int64(len(raw)-prefix) {
+			return nil, errUnreadable
+		}
+		whole := prefix + int(length)
+		r := kmsg.NewRecord()
+		if err := r.ReadFrom(raw[:whole]); err != nil || r.OffsetDelta != n {
+			return nil, errUnreadable
+		}
+		if r.TimestampDelta64 == 0 {
+			out = append(out, raw[:whole]...)
+		} else {
+			changed = true
+			_, delta := binary.Varint(raw[prefix+1:]) // behind the attributes
+			rest := raw[prefix+1+delta : whole]
+			out = binary.AppendVarint(out, int64(2+len(rest)))
+			out = append(append(out, raw[prefix], 0), rest...)
+		}
+		raw = raw[whole:]
+	}
+	switch {
+	case len(raw) > 0:
+		return nil, errUnreadable
+	case !changed:
+		return b.Records, nil
+	case codec == kgo.CodecNone:
+		return out, nil
+	}
+	compressor, err := kgo.DefaultCompressor(codecs[codec])
+	if err != nil {
+		return nil, errUnreadable
+	}
+	var into bytes.Buffer
+	packed, used := compressor.Compress(&into, out)
+	if used != codec {
+		return nil, errUnreadable
+	}
+	return bytes.Clone(packed), nil
+}

@@ -1,0 +1,43 @@
+package embedded
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// A DamagedError says that the broker's folder does not hold what a broker wrote there.
+// Nothing in the folder was changed, and the broker did not start. Errors of this type
+// come from [Start] and from [Check].
+type DamagedError struct {
+	// File is the damaged file, or the one that is missing.
+	File string
+	// Offset is where in File the damage begins, in bytes.
+	Offset int64
+	// Found says what is wrong there.
+	Found string
+	// Remedy says what to do. It is a command block or a full sentence.
+	Remedy string
+}
+
+// Error says what was found, what was not done, and what to do.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("the embedded broker's log is damaged: %s, byte %d: %s. Nothing was changed, and the broker did not start. %s", e.File, e.Offset, e.Found, e.Remedy)
+}
+
+// restore is the remedy for a log that lost events.
+func restore(dir string) string {
+	data := filepath.Dir(dir)
+	return fmt.Sprintf(`To continue, do one of these:
+1. Restore %[1]s from a backup.
+2. Recover the state from the read model beside it. The history before that state is lost:
+     clusterlite snapshot create ./recovered --data-dir %[2]s
+     mv %[2]s %[2]s.damaged
+     clusterlite serve --data-dir %[2]s    # then, in another terminal:
+     clusterlite snapshot append ./recovered --kafka-brokers 127.0.0.1:19092
+The runbook "The embedded broker's log is damaged" in docs/operating.md has each step.`, dir, data)
+}
+
+// moveAway is the remedy for a file without which nothing that ClusterLite stores is lost.
+func moveAway(file, lost string) string {
+	return fmt.Sprintf("Restore the file from a backup, or move it away: mv %[1]s %[1]s.damaged. %s", file, lost)
+}

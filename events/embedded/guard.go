@@ -1,0 +1,202 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A guard looks at what clients are told. kfake reads records from its files again for each
+// client, and hands them on as they are. Records that were damaged while the broker runs
+// don't leave it: the client gets KAFKA_STORAGE_ERROR, and the log names the damage.
+type guard struct {
+	dir    string
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	warned time.Time
+}
+
+// wrap returns a connection that looks at the answers to fetches.
+func (g *guard) wrap(conn net.Conn) net.Conn {
+	return &guarded{Conn: conn, guard: g, fetches: map[int32]int16{}}
+}
+
+// guarded is one client's connection. kfake reads from it in one goroutine and writes to it
+// in another, an answer at a time.
+type guarded struct {
+	net.Conn
+	guard *guard
+	in    frames // used by Read alone
+
+	mu      sync.Mutex
+	fetches map[int32]int16 // versions of fetches that were not answered, by correlation id
+}
+
+func (c *guarded) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.in.take(b[:n], func(key, version int16, id int32) {
+		if key != int16(kmsg.Fetch) {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fetches[id] = version
+	})
+	return n, err
+}
+
+// Write gets one answer as a whole.
+func (c *guarded) Write(b []byte) (int, error) {
+	if len(b) < 8 {
+		return c.Conn.Write(b)
+	}
+	id := int32(binary.BigEndian.Uint32(b[4:]))
+	c.mu.Lock()
+	version, fetch := c.fetches[id]
+	delete(c.fetches, id)
+	c.mu.Unlock()
+	if !fetch {
+		return c.Conn.Write(b)
+	}
+	sound := c.guard.sound(b, version)
+	if _, err := c.Conn.Write(sound); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// sound returns an answer without the records that are damaged.
+func (g *guard) sound(answer []byte, version int16) []byte {
+	response := kmsg.NewPtrFetchResponse()
+	response.SetVersion(version)
+	head := 8
+	if response.IsFlexible() {
+		head++ // no tagged fields
+	}
+	if len(answer) < head || response.ReadFrom(answer[head:]) != nil {
+		return answer
+	}
+	damaged := false
+	for i := range response.Topics {
+		t := &response.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			at := firstDamaged(p.RecordBatches)
+			if at < 0 {
+				continue
+			}
+			damaged = true
+			g.report()
+			p.RecordBatches = p.RecordBatches[:at] // what precedes it is sound
+			if at == 0 {
+				p.ErrorCode = kerr.KafkaStorageError.Code
+			}
+		}
+	}
+	if !damaged {
+		return answer
+	}
+	out := response.AppendTo(append([]byte(nil), answer[:head]...))
+	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
+	return out
+}
+
+// firstDamaged returns where in a run of batches the first damaged one begins, or -1.
+func firstDamaged(batches []byte) int {
+	for at := 0; at < len(batches); {
+		rest := batches[at:]
+		if len(rest) < batchHeader {
+			return at
+		}
+		h := parseHeader(rest)
+		if h.magic != 2 || h.length < batchHeader || h.length > int64(len(rest)) || !intact(rest[:h.length]) {
+			return at
+		}
+		at += int(h.length)
+	}
+	return -1
+}
+
+// report names the damage in the log, at most once a minute.
+func (g *guard) report() {
+	const pause = time.Minute
+	g.mu.Lock()
+	again := time.Since(g.warned) >= pause
+	if again {
+		g.warned = time.Now()
+	}
+	g.mu.Unlock()
+	if !again {
+		return
+	}
+	d, err := g.find()
+	if err != nil || d == nil {
+		d = &DamagedError{File: filepath.Join(g.dir, "partitions"), Found: "a client was to get records that are damaged", Remedy: restore(g.dir)}
+	}
+	g.logger.Error("the embedded broker's log is damaged. The broker still runs, takes writes, and serves what is sound; readers of the damaged part get an error. It refuses to start again like this",
+		"file", d.File, "offset", d.Offset, "found", d.Found, "error", err, "do", d.Remedy)
+}
+
+// find reads all segments, to name the file and the byte.
+func (g *guard) find() (*DamagedError, error) {
+	folders, err := filepath.Glob(filepath.Join(g.dir, "partitions", "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range folders {
+		p := &partition{dir: dir}
+		segments, _, err := p.files()
+		if err != nil {
+			return nil, err
+		}
+		for _, base := range segments {
+			s, err := readSegment(p.file(base, segmentSuffix), base, true)
+			if err != nil {
+				return nil, err
+			}
+			writing := base == segments[len(segments)-1] && s.tail != nil && s.tail.torn
+			if s.tail != nil && !writing {
+				return &DamagedError{File: s.path, Offset: s.size, Found: s.tail.found, Remedy: restore(g.dir)}, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// frames finds the header of each request in a stream of bytes.
+type frames struct {
+	head []byte // the length, key, version and correlation id, as far as they were read
+	skip int64  // how much of the request is still to come
+}
+
+// take looks at the next bytes, and calls found for each header that ends in them.
+func (f *frames) take(b []byte, found func(key, version int16, id int32)) {
+	const size = 12
+	for len(b) > 0 {
+		if f.skip > 0 {
+			n := min(f.skip, int64(len(b)))
+			f.skip -= n
+			b = b[n:]
+			continue
+		}
+		n := min(size-len(f.head), len(b))
+		f.head = append(f.head, b[:n]...)
+		b = b[n:]
+		if len(f.head) < size {
+			return
+		}
+		r := kbin.Reader{Src: f.head}
+		length := int64(r.Int32())
+		found(r.Int16(), r.Int16(), r.Int32())
+		f.skip = max(0, length-(size-4))
+		f.head = f.head[:0]
+	}
+}

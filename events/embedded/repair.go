@@ -1,0 +1,118 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A repair loses nothing that was acknowledged. None begins before the whole folder has
+// passed the check.
+type repair interface {
+	apply(stamp string, logger *slog.Logger) error
+}
+
+// cut removes what an interrupted write left at the end of a file, once a copy is safe.
+type cut struct {
+	file  string
+	size  int64
+	found string
+}
+
+func (c cut) apply(stamp string, logger *slog.Logger) error {
+	kept := c.file + ".torn-" + stamp
+	if err := copyFile(c.file, kept, c.size); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(c.file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = f.Truncate(c.size)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cut %s at byte %d: %w", c.file, c.size, err)
+	}
+	logger.Warn("the embedded broker cut off a write that was interrupted and never acknowledged; no event is lost",
+		"file", c.file, "offset", c.size, "bytes", info.Size()-c.size, "found", c.found, "copy", kept)
+	return nil
+}
+
+// rewrite replaces a file that is made from others, or removes it if content is nil.
+type rewrite struct {
+	file    string
+	content []byte
+	keep    bool // the old file is worth a look
+	why     string
+}
+
+func (r rewrite) apply(stamp string, logger *slog.Logger) error {
+	if r.keep {
+		kept := r.file + ".damaged-" + stamp
+		if err := copyFile(r.file, kept, 0); err != nil {
+			return err
+		}
+		logger.Warn("the embedded broker replaced a damaged file; no event is lost", "file", r.file, "because", r.why, "copy", kept)
+	}
+	if r.content == nil {
+		return errors.Join(os.Remove(r.file), syncDir(filepath.Dir(r.file)))
+	}
+	return writeFile(r.file, r.content)
+}
+
+// copyFile copies a file from a position on, and syncs the copy.
+func copyFile(from, to string, position int64) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, io.NewSectionReader(in, position, 1<<62))
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return fmt.Errorf("keep a copy of %s: %w", from, err)
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// writeFile replaces a file as a whole, durably.
+func writeFile(path string, content []byte) error {
+	next := path + ".tmp" // the broker removes such files when it starts
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// stampOf is a time as it stands in the names of copies.
+func stampOf(t time.Time) string { return t.UTC().Format("20060102T150405.000Z") }
