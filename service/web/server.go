@@ -33,8 +33,8 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Tracing makes the spans of requests; nil makes none.
 	Tracing trace.TracerProvider
-	// CORSOrigins are the origins whose scripts may call the API; * is any.
-	CORSOrigins []string
+	// CORS says which scripts may call the API.
+	CORS CORS
 	// MaxBody is the largest body, in bytes.
 	MaxBody int64
 	// Limits bound what is taken on at once.
@@ -52,7 +52,7 @@ func New(o Options) *echo.Echo {
 		traceRequests(o.Tracing),
 		observe(o.Logger, o.Registry),
 		recoverPanics(),
-		cors(o.CORSOrigins),
+		o.CORS.middleware(),
 	)
 	e.Use(newOverload(o.Limits, o.Registry).admit(o.MaxBody))
 	return e

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,7 +147,7 @@ func TestCORS(t *testing.T) {
 		{[]string{origin}, "https://app.example.com.evil.example", ""},
 		{[]string{origin}, "null", ""},
 	} {
-		e := server(web.Options{CORSOrigins: s.origins}, nil)
+		e := server(web.Options{CORS: web.CORS{Origins: s.origins}}, nil)
 		for _, headers := range [][]string{{"Origin: " + s.from}, {"Origin: " + s.from, "Access-Control-Request-Method: PUT"}} {
 			method := "GET"
 			if len(headers) == 2 {
@@ -163,6 +164,34 @@ func TestCORS(t *testing.T) {
 				t.Errorf("%s from %q: %v", method, s.from, h)
 			}
 		}
+	}
+}
+
+// The API knows no Authorization, but what stands in front of it does, and so may it
+// have header fields of its own.
+func TestCORSHeaders(t *testing.T) {
+	e := server(web.Options{CORS: web.CORS{Origins: []string{"*"}, AllowHeaders: []string{"X-Tenant"}, ExposeHeaders: []string{"RateLimit"}}}, nil)
+	const origin = "Origin: https://app.example.com"
+	h := servicetest.Do(e, "OPTIONS", "/things", "", origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization, x-tenant").Header
+	for _, name := range []string{"Authorization", "Content-Encoding", "Idempotency-Key", "X-Tenant"} {
+		if !slices.Contains(strings.Split(h.Get("Access-Control-Allow-Headers"), ", "), name) {
+			t.Errorf("%s is not allowed: %v", name, h)
+		}
+	}
+	if h.Get("Access-Control-Max-Age") == "" {
+		t.Errorf("no Access-Control-Max-Age: %v", h)
+	}
+	for _, path := range []string{"/things", "/nothing"} {
+		h := servicetest.Do(e, "GET", path, "", origin).Header
+		for _, name := range []string{"ETag", "Accept-Patch", "WWW-Authenticate", "RateLimit"} {
+			if !slices.Contains(strings.Split(h.Get("Access-Control-Expose-Headers"), ", "), name) {
+				t.Errorf("%s: %s is not exposed: %v", path, name, h)
+			}
+		}
+	}
+	// Without a method that it asks for it is no preflight, but a request like any other.
+	if h := servicetest.Do(e, "OPTIONS", "/things", "", origin).Header; h.Get("Allow") == "" || h.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("OPTIONS by a script: %v", h)
 	}
 }
 
