@@ -144,7 +144,7 @@ func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 	if !events.ValidID(command.ID) {
 		return command, problem.NotFound.New("There is no entity with this id.")
 	}
-	command.Match, err = readPrecondition(c.Request())
+	command.Match, err = api.IfMatch(c.Request())
 	return command, err
 }
 

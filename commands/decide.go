@@ -51,8 +51,10 @@ const (
 // only given on a state that is known to be fresh.
 type Refusal struct {
 	Kind RefusalKind
-	// Version is the one that there is, for VersionMismatch.
+	// Version is the one that there is, and Match what the client demands, for
+	// VersionMismatch.
 	Version int64
+	Match   Precondition
 	// Field is the unique field whose value is taken, and Holder the entity that has it.
 	Field, Holder string
 	// Violations say what is wrong with the document.
@@ -107,7 +109,7 @@ func refuse(c Command, s State) *Refusal {
 		return &Refusal{Kind: NotFound, Detail: fmt.Sprintf("there is no %s/%s", c.Collection.Name(), c.ID)}
 	}
 	if !c.Match.Holds(s.Version) {
-		return &Refusal{Kind: VersionMismatch, Version: s.Version, Detail: fmt.Sprintf("the entity has version %d, which If-Match does not name", s.Version)}
+		return &Refusal{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which If-Match does not name", s.Version)}
 	}
 	return nil
 }
@@ -115,13 +117,13 @@ func refuse(c Command, s State) *Refusal {
 func patched(c Command, s State) (document.Document, *Refusal) {
 	next, err := document.Merge(s.Document, c.Patch)
 	if err != nil {
-		return next, &Refusal{Kind: Invalid, Detail: err.Error()}
+		return next, &Refusal{Kind: Invalid, Detail: "after the patch the document would not be valid: it is " + err.Error()}
 	}
 	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
-		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("the document would have %d bytes after the patch, more than the %d that are allowed", len(next.Bytes()), c.MaxDocument)}
+		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes, more than the %d that are allowed", len(next.Bytes()), c.MaxDocument)}
 	}
 	if violations := c.Collection.Validate(next.Value()); len(violations) > 0 {
-		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "the document would break its schema after the patch"}
+		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "after the patch the document would break its schema"}
 	}
 	return next, nil
 }

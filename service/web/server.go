@@ -35,7 +35,9 @@ type Options struct {
 	Tracing trace.TracerProvider
 	// CORS says which scripts may call the API.
 	CORS CORS
-	// MaxBody is the largest body, in bytes.
+	// Uncompressed tells that answers are never compressed, whatever clients accept.
+	Uncompressed bool
+	// MaxBody is the largest body, in bytes, after decompression.
 	MaxBody int64
 	// Limits bound what is taken on at once.
 	Limits Limits
@@ -54,6 +56,9 @@ func New(o Options) *echo.Echo {
 		recoverPanics(),
 		o.CORS.middleware(),
 	)
+	if o.Uncompressed {
+		e.Pre(uncompressed)
+	}
 	e.Use(newOverload(o.Limits, o.Registry).admit(o.MaxBody))
 	return e
 }

@@ -24,10 +24,16 @@ import (
 
 var things = web.Resource{Path: "/things", Methods: []string{"GET", "HEAD", "POST", "OPTIONS"}}
 
-// server mounts a resource whose POST is f.
+// server mounts a resource whose POST is f, once the body is here.
 func server(options web.Options, f echo.HandlerFunc) *echo.Echo {
 	e := servicetest.Echo(options)
-	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, "got") }}, web.Handlers{"POST": f})
+	post := func(c echo.Context) error {
+		if _, err := web.ReadBody(c); err != nil {
+			return err
+		}
+		return f(c)
+	}
+	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, "got") }}, web.Handlers{"POST": post})
 	return e
 }
 
@@ -91,7 +97,7 @@ func TestRequestIDs(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	e := server(web.Options{MaxBody: 10}, func(c echo.Context) error {
-		b, err := web.ReadBody(c.Request())
+		b, err := web.ReadBody(c)
 		if err != nil {
 			return err
 		}
@@ -117,7 +123,7 @@ func TestBodies(t *testing.T) {
 
 func TestABodyThatBreaksOff(t *testing.T) {
 	e := server(web.Options{}, func(c echo.Context) error {
-		_, err := web.ReadBody(c.Request())
+		_, err := web.ReadBody(c)
 		return err
 	})
 	r, err := http.NewRequest("POST", "http://x/things", io.MultiReader(strings.NewReader("{"), errReader{}))
