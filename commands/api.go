@@ -40,7 +40,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	media, err := web.ContentType(c.Request(), api.JSON, api.NDJSON)
+	media, err := web.ContentType(c.Request(), api.Collection.Accepts[http.MethodPost]...)
 	if err != nil {
 		return err
 	}

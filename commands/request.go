@@ -36,7 +36,7 @@ func readDocument(c echo.Context, command *Command) error {
 
 // readPatch reads a merge patch from the body. The error is a problem.
 func readPatch(c echo.Context, command *Command) error {
-	if _, err := web.ContentType(c.Request(), api.MergePatch, api.JSON); err != nil {
+	if _, err := web.ContentType(c.Request(), api.Entity.Accepts[http.MethodPatch]...); err != nil {
 		return err
 	}
 	body, err := web.ReadBody(c)

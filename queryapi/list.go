@@ -38,7 +38,7 @@ func (a *API) list(c echo.Context) error {
 	if err := a.makeFresh(c); err != nil {
 		return err
 	}
-	c.Response().Header().Add("Vary", "Accept")
+	web.AddVary(c.Response().Header(), "Accept")
 	if media == api.NDJSON {
 		return a.stream(c, collection, asked)
 	}
@@ -114,7 +114,7 @@ func head(c echo.Context, s *projections.Snapshot, collection *collections.Colle
 	if err != nil || !has {
 		return false, err
 	}
-	return true, c.NoContent(http.StatusNotModified)
+	return true, web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
 }
 
 func appendFields(body, rendered []byte, fields []string) ([]byte, error) {

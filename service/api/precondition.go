@@ -49,7 +49,9 @@ func (p Precondition) Holds(version int64) bool {
 // Mismatch is the answer to a client whose precondition does not hold for a version.
 func (p Precondition) Mismatch(version int64) *problem.Problem {
 	detail := fmt.Sprintf("The entity has version %d, which If-Match does not name.", version)
-	if slices.Contains(p.Weak, version) {
+	if !p.Set {
+		detail = fmt.Sprintf("The entity was changed after the date of If-Unmodified-Since. It has version %d.", version)
+	} else if slices.Contains(p.Weak, version) {
 		detail = fmt.Sprintf(`If-Match names version %[1]d, the present one, by the weak tag W/"%[1]d". If-Match compares strongly, so a weak tag never matches. `+
 			`This API sends strong tags; a proxy that compresses or rewrites answers makes them weak. Send If-Match: "%[1]d", without W/, or let the proxy pass answers on unchanged.`, version)
 	} else if len(p.Weak) > 0 && len(p.Versions) == 0 {

@@ -40,17 +40,63 @@ func server(options web.Options, f echo.HandlerFunc) *echo.Echo {
 func TestMethods(t *testing.T) {
 	e := servicetest.Echo(web.Options{})
 	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, "got") }})
-	for method, status := range map[string]int{"GET": 200, "OPTIONS": 204, "POST": 405, "HEAD": 405, "PUT": 405, "DELETE": 405, "TRACE": 405, "BREW": 405} {
+	const allow = "GET, HEAD, POST, OPTIONS"
+	for method, want := range map[string]struct {
+		status int
+		allow  string
+	}{
+		"GET": {200, ""}, "OPTIONS": {204, allow}, "PUT": {405, allow}, "DELETE": {405, allow}, "TRACE": {405, allow}, "BREW": {405, allow},
+		// The resource has them, this node does not: no Allow could say both.
+		"POST": {421, ""}, "HEAD": {421, ""},
+	} {
 		r := servicetest.Do(e, method, "/things", "")
-		if r.StatusCode != status {
-			t.Errorf("%s: %d, want %d", method, r.StatusCode, status)
-		}
-		if got := r.Header.Get("Allow"); status != 200 && got != "GET, HEAD, POST, OPTIONS" {
-			t.Errorf("%s: Allow %q", method, got)
+		if r.StatusCode != want.status || r.Header.Get("Allow") != want.allow {
+			t.Errorf("%s: %d, Allow %q, want %+v", method, r.StatusCode, r.Header.Get("Allow"), want)
 		}
 	}
 	if r := servicetest.Do(e, "GET", "/nothing/here", ""); r.StatusCode != 404 || r.Header.Get("Content-Type") != problem.ContentType {
 		t.Errorf("got %d %v", r.StatusCode, r.Header)
+	}
+}
+
+// A parameter at the end of a path is one segment; what lies below it is no resource, with
+// any method.
+func TestPathsEndWhereTheirResourceDoes(t *testing.T) {
+	e := servicetest.Echo(web.Options{})
+	web.Mount(e, web.Resource{Path: "/:a/:b", Methods: []string{"GET", "OPTIONS"}}, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, c.Param("b")) }})
+	for path, status := range map[string]int{"/x/y": 200, "/x/y%20": 200, "/x/y/z": 404, "/x/y/": 404, "/x/": 404, "/x/y/z/w": 404} {
+		for _, method := range []string{"GET", "OPTIONS", "PUT"} {
+			r := servicetest.Do(e, method, path, "")
+			want := status
+			if method != "GET" && status == 200 {
+				want = map[string]int{"OPTIONS": 204, "PUT": 405}[method]
+			}
+			if body := servicetest.Body(t, r); r.StatusCode != want || want == 404 && !strings.Contains(body, "nothing at this path") {
+				t.Errorf("%s %s: %d %s, want %d", method, path, r.StatusCode, body, want)
+			}
+		}
+	}
+}
+
+// What a resource takes is told by OPTIONS, and by the refusal of something else.
+func TestAcceptPatchAndPost(t *testing.T) {
+	e := servicetest.Echo(web.Options{})
+	types := []string{"application/merge-patch+json", "application/json"}
+	refuse := func(c echo.Context) error {
+		_, err := web.ContentType(c.Request(), types...)
+		return err
+	}
+	web.Mount(e, web.Resource{Path: "/things", Methods: []string{"POST", "PUT", "PATCH", "OPTIONS"}, Accepts: map[string][]string{"PATCH": types, "POST": types}},
+		web.Handlers{"POST": refuse, "PATCH": refuse, "PUT": refuse})
+	want := strings.Join(types, ", ")
+	if h := servicetest.Do(e, "OPTIONS", "/things", "").Header; h.Get("Accept-Patch") != want || h.Get("Accept-Post") != want || h.Get("Allow") != "POST, PUT, PATCH, OPTIONS" {
+		t.Errorf("OPTIONS: %v", h)
+	}
+	for method, field := range map[string]string{"PATCH": "Accept-Patch", "POST": "Accept-Post", "PUT": "Accept"} {
+		r := servicetest.Do(e, method, "/things", "x", "Content-Type: text/plain")
+		if r.StatusCode != 415 || r.Header.Get(field) != want || r.Header.Get("Accept") != want {
+			t.Errorf("%s: %d %v", method, r.StatusCode, r.Header)
+		}
 	}
 }
 
