@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -15,7 +16,7 @@ type State struct {
 	Version int64
 	// CreatedAt is in events.TimeFormat.
 	CreatedAt string
-	// Document is the living entity's document; needed for a Patch alone.
+	// Document is the living entity's document; needed for a Patch, and for [Changes].
 	Document document.Document
 }
 
@@ -45,6 +46,9 @@ const (
 	TooLarge
 	// KeyReused: the idempotency key came with another request.
 	KeyReused
+	// Unchanged: the entity is already as the command wants it. The client is told that it
+	// is, not that anything is wrong.
+	Unchanged
 )
 
 // A Refusal is a command's no. On another state the answer may be another, so it is
@@ -99,6 +103,14 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
 	e.Document = next.Bytes()
 	e.Claims = c.Collection.Claims(next.Value())
 	return e, nil
+}
+
+// Changes tells whether an event that was decided changes the entity. A document with
+// its members in another order, or a number in another spelling, is another document.
+// A command with an idempotency key always changes: its event is what keeps the key, so
+// that a retry after someone else's change does not become a change itself.
+func Changes(c Command, s State, e events.Event) bool {
+	return e.Kind != events.Updated || c.IdempotencyKey != "" || !bytes.Equal(e.Document, s.Document.Bytes())
 }
 
 // refuse decides what needs no document.
