@@ -197,7 +197,7 @@ func preconditions(t *testing.T, target Target) {
 				}
 			}
 		}
-		if got := target.Do(t, "PUT", path, UserBody("Ada", e.Email), `If-Match: "5", "1"`).Want(t, 200).Entity(t); got.Version != 2 {
+		if got := target.Do(t, "PUT", path, UserBody("Grace", e.Email), `If-Match: "5", "1"`).Want(t, 200).Entity(t); got.Version != 2 {
 			t.Errorf("got %+v", got)
 		}
 		target.Do(t, "PATCH", path, `{"name":"A"}`, `If-Match: "1"`).Problem(t, 412, "version-mismatch")

@@ -83,13 +83,14 @@ func Mount(e *echo.Echo, r Resource, services ...Handlers) {
 // exactly keeps a handler to the paths that the resource has: echo gives the rest of a
 // path, with all its slashes, to the last parameter, and an empty one too.
 func (r Resource) exactly(h echo.HandlerFunc) echo.HandlerFunc {
-	i := strings.LastIndexByte(r.Path, '/')
-	if !strings.HasPrefix(r.Path[i+1:], ":") {
+	if !strings.HasPrefix(r.Path[strings.LastIndexByte(r.Path, '/')+1:], ":") {
 		return h
 	}
-	name := r.Path[i+2:]
+	slashes := strings.Count(r.Path, "/")
 	return func(c echo.Context) error {
-		if last := c.Param(name); last == "" || strings.Contains(last, "/") {
+		// Not the parameter: a method that echo does not know has none.
+		path := echo.GetPath(c.Request())
+		if strings.Count(path, "/") != slashes || strings.HasSuffix(path, "/") {
 			return noResource()
 		}
 		return h(c)

@@ -65,11 +65,11 @@ func TestPathsEndWhereTheirResourceDoes(t *testing.T) {
 	e := servicetest.Echo(web.Options{})
 	web.Mount(e, web.Resource{Path: "/:a/:b", Methods: []string{"GET", "OPTIONS"}}, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, c.Param("b")) }})
 	for path, status := range map[string]int{"/x/y": 200, "/x/y%20": 200, "/x/y/z": 404, "/x/y/": 404, "/x/": 404, "/x/y/z/w": 404} {
-		for _, method := range []string{"GET", "OPTIONS", "PUT"} {
+		for _, method := range []string{"GET", "OPTIONS", "PUT", "BREW"} {
 			r := servicetest.Do(e, method, path, "")
 			want := status
 			if method != "GET" && status == 200 {
-				want = map[string]int{"OPTIONS": 204, "PUT": 405}[method]
+				want = map[string]int{"OPTIONS": 204, "PUT": 405, "BREW": 405}[method]
 			}
 			if body := servicetest.Body(t, r); r.StatusCode != want || want == 404 && !strings.Contains(body, "nothing at this path") {
 				t.Errorf("%s %s: %d %s, want %d", method, path, r.StatusCode, body, want)
