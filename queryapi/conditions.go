@@ -85,9 +85,13 @@ func notModifiedSince(r *http.Request, e projections.Entity, modified time.Time)
 
 // modifiedSince tells whether If-Unmodified-Since fails.
 func modifiedSince(r *http.Request, e projections.Entity) bool {
-	since, err := http.ParseTime(r.Header.Get("If-Unmodified-Since"))
+	header := r.Header.Get("If-Unmodified-Since")
+	if header == "" {
+		return false
+	}
+	since, err := http.ParseTime(header)
 	if err != nil {
-		return false // there is none, or none that is a date
+		return false // RFC 9110, 13.1.4: it is ignored
 	}
 	updated, err := time.Parse(events.TimeFormat, e.UpdatedAt)
 	return err == nil && since.Before(updated.Truncate(time.Second))
