@@ -113,6 +113,7 @@ type answer struct {
 	position   int64
 	problem    string
 	label      string
+	keyed      bool // the request had an idempotency key
 }
 
 func (m *machine) node(t *rapid.T) *member { return rapid.SampledFrom(m.store.nodes).Draw(t, "node") }

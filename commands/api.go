@@ -40,7 +40,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	media, err := web.ContentType(c.Request(), api.JSON, api.NDJSON)
+	media, err := web.ContentType(c.Request(), api.Collection.Accepts[http.MethodPost]...)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 	if !events.ValidID(command.ID) {
 		return command, problem.NotFound.New("There is no entity with this id.")
 	}
-	command.Match, err = readPrecondition(c.Request())
+	command.Match, err = api.IfMatch(c.Request())
 	return command, err
 }
 

@@ -22,7 +22,7 @@ type Outcome struct {
 // about what one command does. The commands ask for the same consistency. Safe for
 // concurrent use.
 func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
-	b := execution{x: x, commands: batch, outcomes: make([]Outcome, len(batch)), events: make([]events.Event, len(batch)), before: make([]events.Entity, len(batch))}
+	b := execution{x: x, commands: batch, outcomes: make([]Outcome, len(batch)), events: make([]events.Event, len(batch)), before: make([]entityAt, len(batch))}
 	if err := x.Model.Err(); err != nil {
 		b.failAll(b.all(), err)
 		return b.outcomes
@@ -55,7 +55,7 @@ type execution struct {
 	commands []Command
 	outcomes []Outcome
 	events   []events.Event
-	before   []events.Entity
+	before   []entityAt
 }
 
 func (b *execution) all() []int {

@@ -1,8 +1,6 @@
 package commands
 
 import (
-	"slices"
-
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/service/api"
@@ -44,18 +42,5 @@ type Command struct {
 	Consistency api.Consistency
 }
 
-// A Precondition is what a client demands of the version that it changes. The zero
-// Precondition demands nothing.
-type Precondition struct {
-	// Set tells that the client demands something.
-	Set bool
-	// Any is If-Match: *, any version will do.
-	Any bool
-	// Versions are those that will do.
-	Versions []int64
-}
-
-// Holds reports whether a living entity of this version satisfies the client.
-func (p Precondition) Holds(version int64) bool {
-	return !p.Set || p.Any || slices.Contains(p.Versions, version)
-}
+// A Precondition is what a client demands of the version that it changes.
+type Precondition = api.Precondition

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -15,7 +16,7 @@ type State struct {
 	Version int64
 	// CreatedAt is in events.TimeFormat.
 	CreatedAt string
-	// Document is the living entity's document; needed for a Patch alone.
+	// Document is the living entity's document; needed for a Patch, and for [Changes].
 	Document document.Document
 }
 
@@ -45,14 +46,19 @@ const (
 	TooLarge
 	// KeyReused: the idempotency key came with another request.
 	KeyReused
+	// Unchanged: the entity is already as the command wants it. The client is told that it
+	// is, not that anything is wrong.
+	Unchanged
 )
 
 // A Refusal is a command's no. On another state the answer may be another, so it is
 // only given on a state that is known to be fresh.
 type Refusal struct {
 	Kind RefusalKind
-	// Version is the one that there is, for VersionMismatch.
+	// Version is the one that there is, and Match what the client demands, for
+	// VersionMismatch.
 	Version int64
+	Match   Precondition
 	// Field is the unique field whose value is taken, and Holder the entity that has it.
 	Field, Holder string
 	// Violations say what is wrong with the document.
@@ -99,6 +105,14 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
 	return e, nil
 }
 
+// Changes tells whether an event that was decided changes the entity. A document with
+// its members in another order, or a number in another spelling, is another document.
+// A command with an idempotency key always changes: its event is what keeps the key, so
+// that a retry after someone else's change does not become a change itself.
+func Changes(c Command, s State, e events.Event) bool {
+	return e.Kind != events.Updated || c.IdempotencyKey != "" || !bytes.Equal(e.Document, s.Document.Bytes())
+}
+
 // refuse decides what needs no document.
 func refuse(c Command, s State) *Refusal {
 	// RFC 9110, 13.1.1: a failed If-Match is 412 also where nothing is there. A client
@@ -107,7 +121,7 @@ func refuse(c Command, s State) *Refusal {
 		return &Refusal{Kind: NotFound, Detail: fmt.Sprintf("there is no %s/%s", c.Collection.Name(), c.ID)}
 	}
 	if !c.Match.Holds(s.Version) {
-		return &Refusal{Kind: VersionMismatch, Version: s.Version, Detail: fmt.Sprintf("the entity has version %d, which If-Match does not name", s.Version)}
+		return &Refusal{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which If-Match does not name", s.Version)}
 	}
 	return nil
 }
@@ -115,13 +129,13 @@ func refuse(c Command, s State) *Refusal {
 func patched(c Command, s State) (document.Document, *Refusal) {
 	next, err := document.Merge(s.Document, c.Patch)
 	if err != nil {
-		return next, &Refusal{Kind: Invalid, Detail: err.Error()}
+		return next, &Refusal{Kind: Invalid, Detail: "after the patch the document would not be valid: it is " + err.Error()}
 	}
 	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
-		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("the document would have %d bytes after the patch, more than the %d that are allowed", len(next.Bytes()), c.MaxDocument)}
+		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes, more than the %d that are allowed", len(next.Bytes()), c.MaxDocument)}
 	}
 	if violations := c.Collection.Validate(next.Value()); len(violations) > 0 {
-		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "the document would break its schema after the patch"}
+		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "after the patch the document would break its schema"}
 	}
 	return next, nil
 }

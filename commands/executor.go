@@ -59,7 +59,8 @@ type Result struct {
 	Replayed bool
 }
 
-// Execute decides a command, appends its event and waits for the verdict.
+// Execute decides a command, appends its event and waits for the verdict. A command that
+// leaves the entity as it is, on fresh state, appends nothing; see [Changes].
 //
 // It returns a [Refusal] made on fresh state; [eventlog.ErrUnreachable], [ErrBehind] or
 // [ErrContended] if nothing was done, and the command can be tried again;
@@ -95,6 +96,9 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 			return Result{}, err
 		}
 		if refusal != nil {
+			if fresh && refusal.Kind == Unchanged {
+				return Result{Position: before.at, Entity: before.Entity}, nil
+			}
 			if fresh {
 				return x.refuse(ctx, c, refusal)
 			}
@@ -135,13 +139,19 @@ func (x *Executor) refuse(ctx context.Context, c Command, refusal error) (Result
 	return Result{}, refusal
 }
 
+// An entityAt is an entity as the write model has it at a position.
+type entityAt struct {
+	events.Entity
+	at events.Position
+}
+
 // decide decides on the write model as it is, holders of unique values included.
-func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before events.Entity, refusal *Refusal, err error) {
+func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before entityAt, refusal *Refusal, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return event, before, nil, fmt.Errorf("make an event's id: %w", err)
 	}
-	state, err := x.state(ctx, c)
+	state, before, err := x.state(ctx, c)
 	if err != nil {
 		return event, before, nil, err
 	}
@@ -149,6 +159,7 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 	if refusal != nil {
 		return event, before, refusal, nil
 	}
+	claimed := true
 	for _, claim := range event.Claims {
 		holder, err := x.Model.Holder(ctx, event.Collection, claim)
 		if err != nil {
@@ -157,8 +168,13 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 		if holder != "" && holder != c.ID {
 			return event, before, takenBy(events.ClaimField(claim), holder), nil
 		}
+		claimed = claimed && holder != ""
 	}
-	return event, events.Entity{Version: state.Version, CreatedAt: state.CreatedAt}, nil, nil
+	// A property that became unique is claimed by the next write, whatever it writes.
+	if claimed && !Changes(c, state, event) {
+		return event, before, &Refusal{Kind: Unchanged, Version: state.Version, Detail: "the entity is already as the request wants it"}, nil
+	}
+	return event, before, nil, nil
 }
 
 func (x *Executor) now() time.Time {
@@ -168,21 +184,23 @@ func (x *Executor) now() time.Time {
 	return time.Now()
 }
 
-func (x *Executor) state(ctx context.Context, c Command) (State, error) {
+// state reads what a decision needs, and the entity that a command may leave as it is.
+func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error) {
 	if c.Action == Create {
-		return State{}, nil // its id is new
+		return State{}, entityAt{}, nil // its id is new
 	}
-	e, found, _, err := x.Model.Entity(ctx, c.Collection.Name(), c.ID)
+	e, found, at, err := x.Model.Entity(ctx, c.Collection.Name(), c.ID)
 	if err != nil || !found || e.Deleted {
-		return State{}, err
+		return State{}, entityAt{}, err
 	}
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
-	if c.Action == Patch {
+	if c.Action == Patch || c.Action == Replace && c.IdempotencyKey == "" {
 		if s.Document, err = document.Parse(e.Rendered); err != nil {
-			return State{}, fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err)
+			return State{}, entityAt{}, fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err)
 		}
 	}
-	return s, nil
+	before := events.Entity{Collection: c.Collection.Name(), ID: e.ID, Version: e.Version, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, Rendered: e.Rendered}
+	return s, entityAt{before, at}, nil
 }
 
 // freshen brings the write model to the end of the log as of now: as the broker tells

@@ -34,6 +34,10 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	if a.importing.Add(1) > imports {
 		return problem.Overloaded.New("As many imports are running as there can be.")
 	}
+	body, err := web.BodyStream(c)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
 	in := &importer{a: a, command: command, path: c.Request().URL.Path, draining: web.Draining(ctx)}
@@ -42,7 +46,7 @@ func (a *API) importLines(c echo.Context, command Command) error {
 
 	// A proxy such as nginx sends no more of a request once its answer has begun.
 	halfDuplex := c.Request().Header.Get(api.HeaderHalfDuplex) != ""
-	lines := newLineReader(c.Request().Body, a.MaxBody)
+	lines := newLineReader(body, a.MaxBody)
 	if !halfDuplex {
 		// The error: this connection, as in tests, can't or needn't.
 		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
@@ -80,7 +84,7 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	results.end()
 	if early || err != nil {
 		cancel()
-		web.CutBody(c.Request())
+		web.CutBody(c)
 		for range batches {
 			// What had been read is not executed.
 		}
@@ -145,6 +149,11 @@ func (in *importer) read(ctx context.Context, lines *lineReader, batches chan<- 
 			text, err := lines.next()
 			if errors.Is(err, io.EOF) {
 				return in.send(ctx, batches, batch)
+			}
+			var damaged *web.DecodeError
+			if errors.As(err, &damaged) {
+				// What came before is good. This is the last result: what follows can't be read.
+				return in.send(ctx, batches, append(batch, importLine{number: lines.number, err: damaged.Problem}))
 			}
 			if err != nil && !errors.Is(err, errLongLine) {
 				return err

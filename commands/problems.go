@@ -3,11 +3,10 @@ package commands
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
@@ -46,15 +45,23 @@ func (r *Refusal) problem() *problem.Problem {
 	case NotFound:
 		return problem.NotFound.New("There is no entity with this id.")
 	case VersionMismatch:
-		return problem.VersionMismatch.New(fmt.Sprintf("The entity has version %d, which If-Match does not name.", r.Version)).Set("ETag", api.ETag(r.Version))
+		return r.Match.Mismatch(r.Version)
 	case Taken:
 		return problem.UniqueTaken.New("Another entity has this value of " + r.Field + ".").
 			With(problem.FieldError{Pointer: "/" + r.Field, Detail: "is taken"})
 	case KeyReused:
 		return problem.IdempotencyKeyReused.New("The Idempotency-Key came before, with another method, path or body.")
 	case TooLarge:
-		return problem.BodyTooLarge.New("After the patch, " + r.Detail + ".")
+		return problem.BodyTooLarge.New(sentence(r.Detail))
 	default:
-		return invalid("The document would not be valid after the patch: "+r.Detail+".", r.Violations)
+		return invalid(sentence(r.Detail), r.Violations)
 	}
+}
+
+// sentence makes a sentence of the text of an error.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }

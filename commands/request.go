@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -21,7 +20,7 @@ func readDocument(c echo.Context, command *Command) error {
 	if _, err := web.ContentType(c.Request(), api.JSON); err != nil {
 		return err
 	}
-	body, err := web.ReadBody(c.Request())
+	body, err := web.ReadBody(c)
 	if err != nil {
 		return err
 	}
@@ -37,10 +36,10 @@ func readDocument(c echo.Context, command *Command) error {
 
 // readPatch reads a merge patch from the body. The error is a problem.
 func readPatch(c echo.Context, command *Command) error {
-	if _, err := web.ContentType(c.Request(), api.MergePatch, api.JSON); err != nil {
+	if _, err := web.ContentType(c.Request(), api.Entity.Accepts[http.MethodPatch]...); err != nil {
 		return err
 	}
-	body, err := web.ReadBody(c.Request())
+	body, err := web.ReadBody(c)
 	if err != nil {
 		return err
 	}
@@ -80,23 +79,6 @@ func invalid(detail string, violations []collections.Violation) *problem.Problem
 		p.Errors = append(p.Errors, problem.FieldError{Pointer: v.Pointer, Detail: v.Detail})
 	}
 	return p
-}
-
-// readPrecondition reads If-Match. A tag that is weak, or that no version has, can't
-// match (RFC 9110, 13.1.1). The error is a problem.
-func readPrecondition(r *http.Request) (Precondition, error) {
-	tags, anyTag, err := api.Tags(r, "If-Match")
-	if err != nil {
-		return Precondition{}, err
-	}
-	match := Precondition{Set: anyTag || len(tags) > 0, Any: anyTag}
-	for _, t := range tags {
-		v, err := strconv.ParseInt(t.Opaque, 10, 64)
-		if err == nil && !t.Weak && api.ETag(v) == `"`+t.Opaque+`"` {
-			match.Versions = append(match.Versions, v)
-		}
-	}
-	return match, nil
 }
 
 // refuseHeaders refuses what a client may rely on and this version does not do: to

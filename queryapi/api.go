@@ -31,6 +31,8 @@ type API struct {
 	// MaxLag is how long the model may have been behind before reads stop waiting for
 	// it.
 	MaxLag time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 
 	words        sync.Map // collection's name → *vocabulary
 	describeOnce sync.Once

@@ -2,7 +2,6 @@ package queryapi
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -35,22 +34,13 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return gone(c.Request().Context(), err)
 	}
-	h := c.Response().Header()
-	api.SetPosition(h, int64(at))
+	api.SetPosition(c.Response().Header(), int64(at))
 	if !found || e.Deleted {
 		return noEntity()
 	}
-	etag := api.ETag(e.Version)
-	h.Set("ETag", etag)
-	if updated, err := time.Parse(events.TimeFormat, e.UpdatedAt); err == nil {
-		h.Set("Last-Modified", updated.Format(http.TimeFormat))
-	}
-	has, err := api.NoneMatch(c.Request(), etag)
-	if err != nil {
+	done, err := a.conditions(c, e)
+	if done || err != nil {
 		return err
-	}
-	if has {
-		return c.NoContent(http.StatusNotModified)
 	}
 	return write(c, e.Rendered)
 }

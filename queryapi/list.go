@@ -38,7 +38,7 @@ func (a *API) list(c echo.Context) error {
 	if err := a.makeFresh(c); err != nil {
 		return err
 	}
-	c.Response().Header().Add("Vary", "Accept")
+	web.AddVary(c.Response().Header(), "Accept")
 	if media == api.NDJSON {
 		return a.stream(c, collection, asked)
 	}
@@ -125,7 +125,7 @@ func (a *API) head(c echo.Context, s *projections.Snapshot, collection *collecti
 	if err != nil || !has {
 		return false, err
 	}
-	return true, c.NoContent(http.StatusNotModified)
+	return true, web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
 }
 
 func appendFields(body, rendered []byte, fields []string) ([]byte, error) {

@@ -27,11 +27,11 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 	if done || err != nil {
 		return gone(ctx, err)
 	}
-	if c.Request().Method == http.MethodHead {
-		c.Response().Header().Set("Content-Type", api.NDJSON)
-		return c.NoContent(http.StatusOK)
-	}
 	out := web.BeginStream(c, api.NDJSON)
+	if c.Request().Method == http.MethodHead {
+		out.End(nil)
+		return nil
+	}
 	piece := make([]byte, 0, pieceSize+4<<10)
 	_, err = s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) (err error) {
 		if piece, err = appendFields(piece, rendered, asked.Fields); err != nil {

@@ -104,6 +104,7 @@ func (c *client) write(g *group, o history.Operation) {
 	}
 	headers := asking(asked)
 	keyed := c.rng.IntN(3) == 0
+	o.Keyed = keyed
 	if keyed {
 		c.keys++
 		headers = append(headers, fmt.Sprintf("Idempotency-Key: %s.c%d.%d", g.name, c.id, c.keys))

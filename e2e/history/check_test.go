@@ -158,6 +158,20 @@ func TestBadHistoriesAreRejected(t *testing.T) {
 	}
 }
 
+// A change that finds everything as it wants it makes no version, unless it has a key.
+func TestAChangeThatChangesNothing(t *testing.T) {
+	for _, keyed := range []bool{false, true} {
+		s := new(script).create(0, 1, a1).at(1)
+		s.operations = append(s.operations, history.Operation{
+			Group: s.operations[0].Group, Kind: history.Patch, ID: a1.ID, Email: a1.Email, Keyed: keyed, Start: 2, End: 3,
+			Outcome: history.Done, Entity: a1, Position: 5, Fresh: true,
+		})
+		if v := s.violations(); (len(v) > 0) != keyed {
+			t.Errorf("with a key %v: %q", keyed, v)
+		}
+	}
+}
+
 // A search that can't end in time is no pass.
 func TestAnUndecidedHistoryIsNoPass(t *testing.T) {
 	s := new(script)

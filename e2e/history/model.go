@@ -76,6 +76,11 @@ func (s state) do(o Operation) (Outcome, Entity, state) {
 	if o.Name != "" {
 		e.Name = o.Name
 	}
+	// What changes nothing makes no version. A replacement may have its members in
+	// another order, but those here have a name that is new.
+	if before, _ := s.byID(o.ID); e == before && !o.Keyed {
+		return Done, e, s
+	}
 	e.Version++
 	return Done, e, s.with(e)
 }

@@ -72,6 +72,8 @@ type Operation struct {
 	Email, Name string
 	// Match is the version that the client demands (If-Match); zero if none.
 	Match int64
+	// Keyed tells that a write had an idempotency key.
+	Keyed bool
 	// Start is when the first request was sent, End when the last answer was there; both
 	// on one clock that only goes forward.
 	Start, End time.Duration
@@ -80,7 +82,7 @@ type Operation struct {
 	// Entity is what the answer showed; for Mismatch only its version.
 	Entity Entity
 	// Position is the position that the answer named: of the event that a write left, of
-	// the state that a read saw. Zero if that is not known.
+	// the state that a read saw, or a write that left no event. Zero if that is not known.
 	Position int64
 	// Fresh tells that the answer had to show all that was acknowledged before Start. A
 	// read that is not fresh, and a refusal that is not, is only held to its position.
@@ -92,6 +94,12 @@ type Operation struct {
 
 // write tells whether the operation changes anything when it is done.
 func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
+
+// leavesEvent tells whether the operation, when it is done, has certainly left an event:
+// a change without a key that finds everything as it wants it leaves none.
+func (o Operation) leavesEvent() bool {
+	return o.write() && (o.Kind != Patch || o.Name != "" || o.Keyed)
+}
 
 // String is the operation in a line.
 func (o Operation) String() string {

@@ -41,7 +41,7 @@ func atPositions(name string, group []Operation) []string {
 }
 
 func order(o Operation) int {
-	if o.write() {
+	if o.leavesEvent() {
 		return 1
 	}
 	return 0
@@ -69,7 +69,7 @@ func (l *life) tell(o Operation) string {
 		return "its version goes back while the position grows"
 	case living && lived && o.Entity.Version == l.last.Entity.Version && o.Entity != l.last.Entity:
 		return "one version has two contents"
-	case living && lived && o.write() && !same && o.Entity.Version == l.last.Entity.Version:
+	case living && lived && o.leavesEvent() && !same && o.Entity.Version == l.last.Entity.Version:
 		return "a version was there before the position that its write was acknowledged with"
 	}
 	l.gone = l.gone || o.Kind == Delete || lived && !living

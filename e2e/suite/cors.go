@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,6 +22,27 @@ func cors(t *testing.T, target Target) {
 			}
 		}
 	})
+	t.Run("every documented header field can be used", func(t *testing.T) {
+		asked, answered := target.documentedFields(t)
+		h := target.Do(t, "OPTIONS", "/users/"+e.ID, "", origin, "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: authorization").Want(t, 204).Header
+		// What a description leaves out: standards, and what a proxy in front may ask for.
+		for _, name := range append(asked, "Accept", "Authorization", "Content-Encoding", "Content-Type", "X-Request-Id", "traceparent", "tracestate") {
+			if !listed(h.Get("Access-Control-Allow-Headers"), name) {
+				t.Errorf("scripts can't send %s: %s", name, h.Get("Access-Control-Allow-Headers"))
+			}
+		}
+		h = target.Do(t, "GET", "/users/"+e.ID, "", origin).Want(t, 200).Header
+		for name := range h {
+			if !strings.HasPrefix(name, "Access-Control-") && name != "Server" && name != "Connection" {
+				answered = append(answered, name)
+			}
+		}
+		for _, name := range answered {
+			if !listed(h.Get("Access-Control-Expose-Headers")+", Cache-Control, Content-Length, Content-Type", name) { // always readable
+				t.Errorf("scripts can't read %s: %s", name, h.Get("Access-Control-Expose-Headers"))
+			}
+		}
+	})
 	t.Run("preflights are answered", func(t *testing.T) {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 			r := target.Do(t, "OPTIONS", "/users/"+e.ID, "", origin, "Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: content-type, if-match").Want(t, 204)
@@ -35,4 +57,47 @@ func cors(t *testing.T, target Target) {
 			t.Errorf("%v", r.Header)
 		}
 	})
+}
+
+// listed tells whether a list of header fields names one.
+func listed(list, name string) bool {
+	return slices.ContainsFunc(strings.Split(list, ","), func(field string) bool {
+		return strings.EqualFold(strings.TrimSpace(field), name)
+	})
+}
+
+// documentedFields are the header fields of requests and of answers that the target's
+// description names.
+func (target Target) documentedFields(t *testing.T) (asked, answered []string) {
+	t.Helper()
+	d := describe(target.URL)
+	if d.err != nil {
+		t.Fatalf("the description: %v", d.err)
+	}
+	for _, p := range d.doc.Components.Parameters {
+		if p.Value.In == "header" {
+			asked = append(asked, p.Value.Name)
+		}
+	}
+	for name := range d.doc.Components.Headers {
+		answered = append(answered, name)
+	}
+	for _, path := range d.doc.Paths.Map() {
+		for _, operation := range path.Operations() {
+			for _, p := range operation.Parameters {
+				if p.Value.In == "header" {
+					asked = append(asked, p.Value.Name)
+				}
+			}
+			for _, r := range operation.Responses.Map() {
+				for name := range r.Value.Headers {
+					answered = append(answered, name)
+				}
+			}
+		}
+	}
+	if len(asked) == 0 || len(answered) == 0 {
+		t.Fatalf("the description names %d fields of requests and %d of answers", len(asked), len(answered))
+	}
+	return asked, answered
 }

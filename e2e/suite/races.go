@@ -16,9 +16,9 @@ func races(t *testing.T, target Target) {
 			var mu sync.Mutex
 			wins := 0
 			var clients sync.WaitGroup
-			for range clientsAtOnce {
+			for i := range clientsAtOnce {
 				clients.Go(func() {
-					r, err := Send("PATCH", target.URL+"/users/"+e.ID, `{"name":"B"}`, fmt.Sprintf(`If-Match: "%d"`, version))
+					r, err := Send("PATCH", target.URL+"/users/"+e.ID, fmt.Sprintf(`{"name":"%d.%d"}`, version, i), fmt.Sprintf(`If-Match: "%d"`, version))
 					mu.Lock()
 					defer mu.Unlock()
 					switch {

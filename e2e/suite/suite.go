@@ -21,6 +21,7 @@ func Run(t *testing.T, target Target) {
 		{"Consistency", consistency},
 		{"BadInput", badInput},
 		{"CORS", cors},
+		{"Codings", codings},
 		{"Races", races},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, target) })

@@ -12,7 +12,7 @@ func headers() openapi3.Headers {
 		return &openapi3.HeaderRef{Value: &openapi3.Header{Parameter: openapi3.Parameter{Description: description, Schema: schema.NewRef()}}}
 	}
 	return openapi3.Headers{
-		"ETag":                header(`The version, as "3"; of a list, a weak tag of the position.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
+		"ETag":                header(`The version, as "3", and "3-gzip" or "3-zstd" where the answer is compressed; of a list, a weak tag of the position.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
 		"Location":            header("The path of the new entity.", openapi3.NewStringSchema()),
 		"Link":                header(`The next page, with rel="next"; on the last page there is none.`, openapi3.NewStringSchema()),
 		"Last-Modified":       header("When the entity was changed last.", openapi3.NewStringSchema()),
@@ -22,6 +22,8 @@ func headers() openapi3.Headers {
 		api.HeaderPosition:    header("The position in the log that the answer holds for.", openapi3.NewIntegerSchema().WithMin(0)),
 		api.HeaderConsistency: header("The consistency that the read was given.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
 		"Allow":               header("The methods of the resource.", openapi3.NewStringSchema()),
+		"Accept-Patch":        header("The media types of PATCH (RFC 5789).", openapi3.NewStringSchema()),
+		"Accept-Encoding":     header("The content codings of a body, in an answer that refuses another one.", openapi3.NewStringSchema()),
 	}
 }
 
@@ -37,7 +39,7 @@ func parameters() openapi3.ParametersMap {
 		"count":          parameter(openapi3.NewQueryParameter("count"), "Asks for Total-Count.", openapi3.NewBoolSchema()),
 		"consistency":    parameter(openapi3.NewHeaderParameter(api.HeaderConsistency), "Of a read, how fresh the answer is to be; of a write, how a refusal is made sure of: strong, linearizable, eventual.", openapi3.NewStringSchema()),
 		"minPosition":    parameter(openapi3.NewHeaderParameter(api.HeaderMinPosition), "Waits until the node has applied this position.", openapi3.NewIntegerSchema().WithMin(0)),
-		"ifMatch":        parameter(openapi3.NewHeaderParameter("If-Match"), `The versions on which the write may happen, as "3".`, openapi3.NewStringSchema()),
+		"ifMatch":        parameter(openapi3.NewHeaderParameter("If-Match"), `The versions on which the request may happen, as "3". A weak tag never matches.`, openapi3.NewStringSchema()),
 		"ifNoneMatch":    parameter(openapi3.NewHeaderParameter("If-None-Match"), "The tags that the client has: 304 if one is current.", openapi3.NewStringSchema()),
 		"idempotencyKey": parameter(openapi3.NewHeaderParameter("Idempotency-Key"), "1 to 255 visible ASCII characters. For 24 hours the first outcome is repeated.", openapi3.NewStringSchema()),
 	}
@@ -80,6 +82,8 @@ func problems() openapi3.ResponseBodies {
 			r.Headers["Retry-After"] = headerRef("Retry-After")
 		case 405:
 			r.Headers["Allow"] = headerRef("Allow")
+		case 415:
+			r.Headers["Accept-Encoding"], r.Headers["Accept-Patch"] = headerRef("Accept-Encoding"), headerRef("Accept-Patch")
 		}
 		all[name] = &openapi3.ResponseRef{Value: r}
 	}

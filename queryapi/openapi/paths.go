@@ -108,9 +108,9 @@ func entityPath(c *collections.Collection, example map[string]any) *openapi3.Pat
 	name := c.Name()
 	entity := jsonContent(schemaRef(name), orNil(entityExampleOf(example)))
 	get := operation{
-		id: "get_" + name, tag: name, summary: "Read one of " + name + ".", parameters: slices.Concat([]string{"id"}, readAsks), status: http.StatusOK,
+		id: "get_" + name, tag: name, summary: "Read one of " + name + ".", parameters: slices.Concat([]string{"id", "ifMatch"}, readAsks), status: http.StatusOK,
 		success:  response("The entity.", entity, slices.Concat(readHeaders, []string{"ETag", "Last-Modified"})...),
-		problems: []string{"notFound"},
+		problems: []string{"notFound", "preconditionFailed"},
 	}.build()
 	get.Responses.Set("304", notModified())
 	changes := []string{"notFound", "requestTimeout", "conflict", "preconditionFailed", "contentTooLarge", "unsupportedMediaType", "unprocessable"}

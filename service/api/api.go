@@ -43,8 +43,16 @@ var (
 	Documentation      = web.Resource{Path: "/docs", Methods: readOnly}
 	DocumentationFiles = web.Resource{Path: "/docs/*", Methods: readOnly}
 
-	Collection = web.Resource{Path: "/:collection", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}}
-	Entity     = web.Resource{Path: "/:collection/:id", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}}
+	Collection = web.Resource{
+		Path:    "/:collection",
+		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions},
+		Accepts: map[string][]string{http.MethodPost: {JSON, NDJSON}},
+	}
+	Entity = web.Resource{
+		Path:    "/:collection/:id",
+		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions},
+		Accepts: map[string][]string{http.MethodPut: {JSON}, http.MethodPatch: {MergePatch, JSON}},
+	}
 )
 
 var readOnly = []string{http.MethodGet, http.MethodHead, http.MethodOptions}

@@ -78,6 +78,62 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// What is wrong with a list of tags is named.
+func TestBadTags(t *testing.T) {
+	for header, want := range map[string]string{
+		"3": "no quotes", `"3`: "no quote at its end", `"3" "4"`: "no comma", "": "empty", ",": "empty", "x": "no quotes", `*, "3"`: "*", `"3", *`: "*", "*, *": "*",
+		`w/"3"`: "upper case", `"3 "`: "space", `W/3`: "no quotes", `W/ "3"`: "no quotes", "\"3\t\"": "space",
+	} {
+		_, _, err := Tags(&http.Request{Header: http.Header{"If-Match": {header}}}, "If-Match")
+		if err == nil || problem.From(err).Status != 400 || !strings.Contains(problem.From(err).Detail, want) {
+			t.Errorf("%s: got %v, want %q", header, err, want)
+		}
+	}
+	for _, headers := range [][]string{{`"3"`, `"4"`}, {` "3" ,, "4" `}, {`"3",`, `W/"4"`}} {
+		if tags, _, err := Tags(&http.Request{Header: http.Header{"If-Match": headers}}, "If-Match"); err != nil || len(tags) != 2 {
+			t.Errorf("%v: got %v, %v", headers, tags, err)
+		}
+	}
+	if _, _, err := Tags(&http.Request{Header: http.Header{"If-Match": {"*", `"3"`}}}, "If-Match"); err == nil {
+		t.Error("* beside another tag is taken")
+	}
+}
+
+// A weak tag never matches, and a client that has it from a proxy is told so.
+func TestIfMatch(t *testing.T) {
+	for header, want := range map[string]struct {
+		holds  bool
+		detail string
+	}{
+		`"3"`: {true, ""}, `"3-gzip"`: {true, ""}, `"3-zstd"`: {true, ""}, `"1", "3"`: {true, ""}, `*`: {true, ""}, `W/"3", "3"`: {true, ""},
+		`"4"`: {false, "does not name"}, `"3-br"`: {false, "does not name"}, `"03"`: {false, "does not name"}, `"+3"`: {false, "does not name"}, `"3-gzip-gzip"`: {false, "does not name"},
+		`W/"3"`: {false, `Send If-Match: "3"`}, `W/"3-gzip"`: {false, `the weak tag W/"3"`}, `"4", W/"3"`: {false, "proxy"}, `W/"2"`: {false, `only W/"2"`},
+	} {
+		p, err := IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
+		if err != nil || p.Holds(3) != want.holds {
+			t.Errorf("%s: %+v, %v", header, p, err)
+		}
+		if answer := p.Mismatch(3); answer.Status != 412 || answer.Header.Get("ETag") != `"3"` || !want.holds && !strings.Contains(answer.Detail, want.detail) {
+			t.Errorf("%s: %+v", header, answer)
+		}
+	}
+	if p, err := IfMatch(&http.Request{Header: http.Header{}}); err != nil || !p.Holds(3) || p.Set {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+// A client that has the answer in another coding has the answer.
+func TestHeldTag(t *testing.T) {
+	for _, c := range [][3]string{
+		{`"3"`, `"3"`, `"3"`}, {`W/"3"`, `"3"`, `"3"`}, {`"3-gzip"`, `"3"`, `"3-gzip"`}, {`"2", "3-zstd"`, `"3"`, `"3-zstd"`}, {`W/"3-gzip"`, `"3"`, `"3-gzip"`},
+		{`*`, `"3"`, `"3"`}, {`"3-br"`, `"3"`, ""}, {`"4"`, `"3"`, ""}, {`"p3"`, `W/"p3"`, `W/"p3"`}, {`W/"p3-gzip"`, `W/"p3"`, ""},
+	} {
+		if got, err := HeldTag(&http.Request{Header: http.Header{"If-None-Match": {c[0]}}}, c[1]); got != c[2] || err != nil {
+			t.Errorf("If-None-Match: %s for %s: got %s, %v, want %s", c[0], c[1], got, err, c[2])
+		}
+	}
+}
+
 func TestNoneMatch(t *testing.T) {
 	for header, hit := range map[string]bool{`"3"`: true, `W/"3"`: true, `"1", "3"`: true, "*": true, `"4"`: false, "": false} {
 		r := &http.Request{Header: http.Header{}}

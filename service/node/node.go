@@ -195,7 +195,8 @@ func (n *Node) listen() error {
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
 	n.registerMetrics()
-	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, CORSOrigins: n.CORSOrigins, MaxBody: int64(n.MaxBody),
+	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, MaxBody: int64(n.MaxBody), Uncompressed: !n.Compress,
+		CORS:   web.CORS{Origins: n.CORSOrigins, AllowHeaders: n.CORSAllowHeaders, ExposeHeaders: n.CORSExposeHeaders},
 		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)
 	adminHandler := admin.Handler(admin.Source{

@@ -163,8 +163,8 @@ func Echo(options web.Options) *echo.Echo {
 	if options.Registry == nil {
 		options.Registry = prometheus.NewRegistry()
 	}
-	if options.CORSOrigins == nil {
-		options.CORSOrigins = []string{"*"}
+	if options.CORS.Origins == nil {
+		options.CORS.Origins = []string{"*"}
 	}
 	if options.MaxBody == 0 {
 		options.MaxBody = 1 << 20

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/net/http/httpguts"
 )
 
 // Node is what every process has.
@@ -51,7 +52,11 @@ type HTTP struct {
 	MaxConnections int      `name:"max-connections" env:"CLUSTERLITE_MAX_CONNECTIONS" default:"4096" placeholder:"N" help:"The most connections of clients; more wait until one ends (default ${default})."`
 	MaxRequests    int      `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"512" placeholder:"N" help:"The most requests that are worked on at once, reads and writes each; four times as many wait, for a second at most, and more get 503 (default ${default})."`
 	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for bodies, what is made of them, and answers; at least 64 times max-body (default ${default})."`
+	Compress       bool     `name:"compress" env:"CLUSTERLITE_COMPRESS" default:"true" help:"Compress answers of 1 KiB or more for clients that accept gzip or zstd (default ${default})."`
 	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, comma between; * is any (default ${default})."`
+	// Both come on top of the header fields that the API itself has.
+	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME,…" help:"More request headers that scripts of other origins may send, comma between, for what is in front of the API. Those of the API and Authorization are always allowed. Default: none."`
+	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME,…" help:"More response headers that scripts of other origins may read, comma between. Those of the API are always readable. Default: none."`
 }
 
 // Reads is what a process that answers reads has.
@@ -158,7 +163,10 @@ func (h *HTTP) Validate() error {
 			return bad("cors-origins", o, "* alone, or origins such as https://app.example.com")
 		}
 	}
-	return nil
+	if err := checkFieldNames("cors-allow-headers", h.CORSAllowHeaders); err != nil {
+		return err
+	}
+	return checkFieldNames("cors-expose-headers", h.CORSExposeHeaders)
 }
 
 // Validate is called by the parser.
@@ -173,6 +181,17 @@ func (r *Reads) Validate() error {
 func (w *Writes) Validate() error {
 	if w.Wait <= 0 || w.Wait > time.Minute {
 		return bad("write-wait", w.Wait.String(), "a duration above zero, up to 1m")
+	}
+	return nil
+}
+
+// checkFieldNames checks names of header fields (RFC 9110, 5.1). A wildcard is none: it
+// would not cover Authorization, and would not say what it opens.
+func checkFieldNames(flag string, names []string) error {
+	for _, name := range names {
+		if !httpguts.ValidHeaderFieldName(name) || name == "*" {
+			return bad(flag, name, "names of header fields, such as X-Tenant")
+		}
 	}
 	return nil
 }

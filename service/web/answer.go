@@ -16,9 +16,17 @@ const (
 	pieceTimeout = 30 * time.Second
 )
 
-// Answer answers with bytes that are ready. To HEAD it sends no body.
+// Answer answers with bytes that are ready, compressed if they are many and the client
+// likes that. To HEAD it sends no body. The ETag, if there is one, is to be set before.
 func Answer(c echo.Context, status int, contentType string, body []byte) error {
 	w := c.Response()
+	if coding := chooseCoding(c, len(body)); coding != identity {
+		var err error
+		if body, err = compress(c, coding, body); err != nil {
+			w.Header().Del("Content-Encoding") // the problem is not compressed
+			return err
+		}
+	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)

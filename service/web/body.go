@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,88 +25,94 @@ const (
 	bodyPiece = 4 << 10
 )
 
-// takeBody reads the body of a write into memory of the account. It refuses one that is
-// too large, before it is read if it says so, and one that comes too slowly. A body of
-// lines is left to its handler, which bounds each line.
-func takeBody(c echo.Context, a *account, most int64) error {
-	r := c.Request()
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
+// ReadBody reads the whole body of a request, decompressed if it is compressed, into
+// memory of the request's account. It refuses a body that is too large, one whose coding
+// is not known, and one that comes too slowly. Until it is called nothing is read, so a
+// client that waits for "100 Continue" sends no body that a handler refuses by its header.
+//
+// The request takes its place among those that are worked on once its body is here. The
+// bytes are the same when it is called again. The error is for the handler to return.
+func ReadBody(c echo.Context) ([]byte, error) {
+	a, ok := c.Get(admissionKey).(*admission)
+	if !ok {
+		return nil, errors.New("the server has no admission of requests") // not made by New
 	}
-	slow := &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
-	r.Body = slow
-	switch {
-	case r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch:
-		return nil // nobody reads it
-	case IsStream(r):
-		return nil
-	case r.ContentLength > most:
-		drain(slow)
-		return tooLarge(most)
+	if a.slow == nil || a.read {
+		return a.body, nil
 	}
-	slow.end = time.Now().Add(wholeBodyTimeout)
-	b, err := gather(c, slow, a, most)
+	a.read = true
+	b, err := a.readBody(c.Request())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.take(r.Context(), int64(len(b))*parsed); err != nil {
-		return err
+	if err := a.take(c.Request().Context(), int64(len(b))*parsed); err != nil {
+		return nil, err
 	}
-	r.Body = gathered{bytes.NewReader(b), b}
-	return nil
+	if err := a.enter(c); err != nil {
+		return nil, err
+	}
+	a.body = b
+	return b, nil
+}
+
+func (a *admission) readBody(r *http.Request) ([]byte, error) {
+	coding, err := contentCoding(r)
+	if err != nil {
+		return nil, err
+	}
+	if coding == identity && r.ContentLength > a.mostBody {
+		return nil, tooLarge(a.mostBody)
+	}
+	a.slow.end = time.Now().Add(wholeBodyTimeout)
+	if coding == identity {
+		return a.gather(r, a.slow, a.mostBody)
+	}
+	return a.decompress(r, coding)
+}
+
+// BodyStream gives the body of a request to read piece by piece, decompressed if it is
+// compressed. It may be of any length. An error of Read is a [DecodeError] if the
+// compressed data is damaged, or ends too early, or is a bomb; else it is that of the
+// connection. The error of BodyStream is for the handler to return.
+func BodyStream(c echo.Context) (io.Reader, error) {
+	a, ok := c.Get(admissionKey).(*admission)
+	if !ok || a.slow == nil {
+		return strings.NewReader(""), nil
+	}
+	coding, err := contentCoding(c.Request())
+	if err != nil || coding == identity {
+		return a.slow, err
+	}
+	return a.decompressStream(c.Request(), coding)
 }
 
 func tooLarge(most int64) error {
-	return problem.BodyTooLarge.New(fmt.Sprintf("A body may have %d bytes.", most))
+	return problem.BodyTooLarge.New(fmt.Sprintf("A body may have at most %d bytes, counted after decompression.", most))
 }
 
-// gather reads a whole body.
-func gather(c echo.Context, body *slowBody, a *account, most int64) ([]byte, error) {
+// gather reads all that a reader of the body has.
+func (a *admission) gather(r *http.Request, body io.Reader, most int64) ([]byte, error) {
 	var b []byte
 	for size := int64(bodyPiece); ; size *= 2 {
 		// One byte more than there may be tells that there is more.
 		size = min(size, most+1)
-		if err := a.take(c.Request().Context(), size-int64(cap(b))); err != nil {
-			drain(body)
+		if err := a.take(r.Context(), size-int64(cap(b))); err != nil {
 			return nil, err
 		}
 		b = append(make([]byte, 0, size), b...)
-		n, err := io.ReadFull(body, b[len(b):size])
-		b = b[:len(b)+n]
-		switch {
-		case int64(len(b)) > most:
-			drain(body)
-			return nil, tooLarge(most)
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && body.ended:
-			return b, nil
-		case err != nil:
-			return nil, bodyError(err)
+		for len(b) < cap(b) {
+			n, err := body.Read(b[len(b):cap(b)])
+			b = b[:len(b)+n]
+			switch {
+			case int64(len(b)) > most:
+				return nil, tooLarge(a.mostBody)
+			case errors.Is(err, io.EOF):
+				return b, nil
+			case err != nil:
+				return nil, bodyError(err)
+			}
 		}
 	}
-}
-
-// gathered is a body that was read.
-type gathered struct {
-	*bytes.Reader
-	bytes []byte
-}
-
-// Close does nothing: net/http closes the body that it made.
-func (gathered) Close() error { return nil }
-
-// ReadBody gives the whole body. The error is a problem.
-func ReadBody(r *http.Request) ([]byte, error) {
-	if g, ok := r.Body.(gathered); ok {
-		return g.bytes, nil
-	}
-	if r.Body == nil {
-		return nil, nil
-	}
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, bodyError(err)
-	}
-	return b, nil
 }
 
 // IsStream tells whether a body is one of lines, which may be of any length in all.
@@ -119,19 +124,15 @@ func IsStream(r *http.Request) bool {
 // drained is the most that is read of a body that is refused.
 const drained = 8 << 20
 
-// drain reads on, within bounds. A client, or a proxy, that is still sending when the
-// connection is closed sees a reset in place of the answer.
-func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, drained) }
-
 // ErrBodyCut is what reading a body gives after [CutBody].
 var ErrBodyCut = errors.New("the body is read no further")
 
 // CutBody makes a Read of the request's body that waits, and all later ones, return
 // [ErrBodyCut]. It is for a handler that reads the body in another goroutine and is done
 // before the body is. Safe for concurrent use with Read.
-func CutBody(r *http.Request) {
-	if b, ok := r.Body.(*slowBody); ok {
-		b.cutOff()
+func CutBody(c echo.Context) {
+	if a, ok := c.Get(admissionKey).(*admission); ok && a.slow != nil {
+		a.slow.cutOff()
 	}
 }
 
@@ -140,13 +141,25 @@ type slowBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	end     time.Time // when the whole body must be here; zero if there is no such time
+	begun   bool      // something was read, so that the client has leave to send
 	ended   bool      // the body is here
+	failed  error     // why it will never be here
+	count   int64     // bytes that were read
 
 	mu  sync.Mutex // so that a deadline of Read never comes after that of cutOff
 	cut bool
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
+	n, err := b.read(p)
+	b.begun, b.count = true, b.count+int64(n)
+	if err != nil && !b.ended {
+		b.failed = err
+	}
+	return n, err
+}
+
+func (b *slowBody) read(p []byte) (int, error) {
 	deadline := time.Now().Add(bodyTimeout)
 	if !b.end.IsZero() && b.end.Before(deadline) {
 		deadline = b.end
@@ -168,6 +181,16 @@ func (b *slowBody) Read(p []byte) (int, error) {
 		b.extend(time.Time{})
 	}
 	return n, err
+}
+
+// drain reads on, within bounds. A client, or a proxy, that is still sending when the
+// connection is closed sees a reset in place of the answer. A client that waits for
+// "100 Continue" is not sending, and a read would ask it to.
+func (b *slowBody) drain(r *http.Request) {
+	waits := r.Header.Get("Expect") != "" && !b.begun
+	if !waits && !b.ended && b.failed == nil {
+		_, _ = io.CopyN(io.Discard, b, drained)
+	}
 }
 
 // extend gives the body time until a deadline, zero for any, unless it was cut.

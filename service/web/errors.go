@@ -38,7 +38,7 @@ func toProblem(err error) *problem.Problem {
 	if errors.As(err, &routing) {
 		switch routing.Code {
 		case http.StatusNotFound:
-			return problem.NotFound.New("There is nothing at this path.")
+			return problem.From(noResource())
 		case http.StatusMethodNotAllowed:
 			return problem.MethodNotAllowed.New("")
 		}

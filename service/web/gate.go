@@ -2,13 +2,12 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/labstack/echo/v4"
+	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
@@ -38,12 +37,15 @@ type Limits struct {
 type overload struct {
 	reads, writes *gate
 	memory        *semaphore.Weighted
+	mostMemory    int64
+	zstd          *zstd.Decoder
 	rejected      *prometheus.CounterVec
 }
 
 func newOverload(l Limits, registry *prometheus.Registry) *overload {
 	o := &overload{
-		reads: newGate(l.Requests), writes: newGate(l.Requests), memory: semaphore.NewWeighted(l.Memory),
+		reads: newGate(l.Requests), writes: newGate(l.Requests), memory: semaphore.NewWeighted(l.Memory), mostMemory: l.Memory,
+		zstd: newZstdDecoder(),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterlite_http_requests_rejected_total", Help: "Requests refused because there was too much to do, by what there was not enough of.",
 		}, []string{"lack"}),
@@ -58,46 +60,13 @@ func newOverload(l Limits, registry *prometheus.Registry) *overload {
 	return o
 }
 
-// admit gives each request memory for its body, then a place.
-func (o *overload) admit(most int64) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			a := &account{memory: o.memory}
-			defer a.close()
-			c.Set(accountKey, a)
-			err := o.serve(c, a, most, next)
-			var busy *errBusy
-			if errors.As(err, &busy) {
-				o.rejected.WithLabelValues(busy.lack).Inc()
-				return problem.Overloaded.Because(err, "The server has as much to do as it can. Try again.")
-			}
-			return err
-		}
-	}
-}
-
-func (o *overload) serve(c echo.Context, a *account, most int64, next echo.HandlerFunc) error {
-	g := o.writes
-	switch c.Request().Method {
+// gateFor is where a request gets its place: reads and writes have their own.
+func (o *overload) gateFor(r *http.Request) *gate {
+	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		g = o.reads
+		return o.reads
 	}
-	if err := takeBody(c, a, most); err != nil {
-		return err
-	}
-	leave, err := g.enter(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	defer leave()
-	// What is left then is to send the answer, and that may take long.
-	c.Response().Before(leave)
-	err = next(c)
-	if slow, unread := c.Request().Body.(*slowBody); unread && err != nil {
-		leave()
-		drain(slow)
-	}
-	return err
+	return o.writes
 }
 
 // What there may be not enough of, as the metric names it.

@@ -11,9 +11,6 @@ import (
 // is nothing but small objects takes 47 times as much as its text.
 const parsed = 48
 
-// accountKey is where a request's account is kept.
-const accountKey = "clusterlite.account"
-
 // An account is what one request has taken of the memory that all share. One goroutine
 // uses it.
 type account struct {
@@ -43,13 +40,19 @@ func (a *account) takeMore(n int64) error {
 	return nil
 }
 
+// give returns n bytes that were taken and are no longer needed.
+func (a *account) give(n int64) {
+	a.memory.Release(n)
+	a.taken -= n
+}
+
 func (a *account) close() { a.memory.Release(a.taken) }
 
 // TakeMemory takes n bytes of the memory that all requests share, until the request ends.
 // A handler that gathers what may be large calls it as it goes. It waits for a second at
 // most. The error is for the handler to return: the server answers it with 503.
 func TakeMemory(c echo.Context, n int) error {
-	a, ok := c.Get(accountKey).(*account)
+	a, ok := c.Get(admissionKey).(*admission)
 	if !ok {
 		return nil // a server without limits
 	}
@@ -60,7 +63,7 @@ func TakeMemory(c echo.Context, n int) error {
 // such as a connection to a database. It doesn't wait: if there is no memory, the error
 // says so at once.
 func TakeMoreMemory(c echo.Context, n int) error {
-	a, ok := c.Get(accountKey).(*account)
+	a, ok := c.Get(admissionKey).(*admission)
 	if !ok {
 		return nil // a server without limits
 	}

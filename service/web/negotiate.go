@@ -93,5 +93,9 @@ func ContentType(r *http.Request, allowed ...string) (string, error) {
 			}
 		}
 	}
-	return "", problem.UnsupportedMediaType.New("The body must be "+strings.Join(allowed, " or ")+", in UTF-8.").Set("Accept", strings.Join(allowed, ", "))
+	p := problem.UnsupportedMediaType.New("The body must be "+strings.Join(allowed, " or ")+", in UTF-8.").Set("Accept", strings.Join(allowed, ", "))
+	if field := acceptField(r.Method); field != "" {
+		p.Set(field, strings.Join(allowed, ", "))
+	}
+	return "", p
 }

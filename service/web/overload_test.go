@@ -245,7 +245,7 @@ func TestLargeBodies(t *testing.T) {
 		defer working.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-		b, err := web.ReadBody(c.Request())
+		b, err := web.ReadBody(c)
 		if err != nil || len(b) != size {
 			return fmt.Errorf("%d bytes: %w", len(b), err)
 		}

@@ -33,9 +33,11 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Tracing makes the spans of requests; nil makes none.
 	Tracing trace.TracerProvider
-	// CORSOrigins are the origins whose scripts may call the API; * is any.
-	CORSOrigins []string
-	// MaxBody is the largest body, in bytes.
+	// CORS says which scripts may call the API.
+	CORS CORS
+	// Uncompressed tells that answers are never compressed, whatever clients accept.
+	Uncompressed bool
+	// MaxBody is the largest body, in bytes, after decompression.
 	MaxBody int64
 	// Limits bound what is taken on at once.
 	Limits Limits
@@ -52,8 +54,11 @@ func New(o Options) *echo.Echo {
 		traceRequests(o.Tracing),
 		observe(o.Logger, o.Registry),
 		recoverPanics(),
-		cors(o.CORSOrigins),
+		o.CORS.middleware(),
 	)
+	if o.Uncompressed {
+		e.Pre(uncompressed)
+	}
 	e.Use(newOverload(o.Limits, o.Registry).admit(o.MaxBody))
 	return e
 }

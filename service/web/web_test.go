@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,27 +24,79 @@ import (
 
 var things = web.Resource{Path: "/things", Methods: []string{"GET", "HEAD", "POST", "OPTIONS"}}
 
-// server mounts a resource whose POST is f.
+// server mounts a resource whose POST is f, once the body is here.
 func server(options web.Options, f echo.HandlerFunc) *echo.Echo {
 	e := servicetest.Echo(options)
-	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, "got") }}, web.Handlers{"POST": f})
+	post := func(c echo.Context) error {
+		if _, err := web.ReadBody(c); err != nil {
+			return err
+		}
+		return f(c)
+	}
+	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, "got") }}, web.Handlers{"POST": post})
 	return e
 }
 
 func TestMethods(t *testing.T) {
 	e := servicetest.Echo(web.Options{})
 	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, "got") }})
-	for method, status := range map[string]int{"GET": 200, "OPTIONS": 204, "POST": 405, "HEAD": 405, "PUT": 405, "DELETE": 405, "TRACE": 405, "BREW": 405} {
+	const allow = "GET, HEAD, POST, OPTIONS"
+	for method, want := range map[string]struct {
+		status int
+		allow  string
+	}{
+		"GET": {200, ""}, "OPTIONS": {204, allow}, "PUT": {405, allow}, "DELETE": {405, allow}, "TRACE": {405, allow}, "BREW": {405, allow},
+		// The resource has them, this node does not: no Allow could say both.
+		"POST": {421, ""}, "HEAD": {421, ""},
+	} {
 		r := servicetest.Do(e, method, "/things", "")
-		if r.StatusCode != status {
-			t.Errorf("%s: %d, want %d", method, r.StatusCode, status)
-		}
-		if got := r.Header.Get("Allow"); status != 200 && got != "GET, HEAD, POST, OPTIONS" {
-			t.Errorf("%s: Allow %q", method, got)
+		if r.StatusCode != want.status || r.Header.Get("Allow") != want.allow {
+			t.Errorf("%s: %d, Allow %q, want %+v", method, r.StatusCode, r.Header.Get("Allow"), want)
 		}
 	}
 	if r := servicetest.Do(e, "GET", "/nothing/here", ""); r.StatusCode != 404 || r.Header.Get("Content-Type") != problem.ContentType {
 		t.Errorf("got %d %v", r.StatusCode, r.Header)
+	}
+}
+
+// A parameter at the end of a path is one segment; what lies below it is no resource, with
+// any method.
+func TestPathsEndWhereTheirResourceDoes(t *testing.T) {
+	e := servicetest.Echo(web.Options{})
+	web.Mount(e, web.Resource{Path: "/:a/:b", Methods: []string{"GET", "OPTIONS"}}, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, c.Param("b")) }})
+	for path, status := range map[string]int{"/x/y": 200, "/x/y%20": 200, "/x/y/z": 404, "/x/y/": 404, "/x/": 404, "/x/y/z/w": 404} {
+		for _, method := range []string{"GET", "OPTIONS", "PUT", "BREW"} {
+			r := servicetest.Do(e, method, path, "")
+			want := status
+			if method != "GET" && status == 200 {
+				want = map[string]int{"OPTIONS": 204, "PUT": 405, "BREW": 405}[method]
+			}
+			if body := servicetest.Body(t, r); r.StatusCode != want || want == 404 && !strings.Contains(body, "nothing at this path") {
+				t.Errorf("%s %s: %d %s, want %d", method, path, r.StatusCode, body, want)
+			}
+		}
+	}
+}
+
+// What a resource takes is told by OPTIONS, and by the refusal of something else.
+func TestAcceptPatchAndPost(t *testing.T) {
+	e := servicetest.Echo(web.Options{})
+	types := []string{"application/merge-patch+json", "application/json"}
+	refuse := func(c echo.Context) error {
+		_, err := web.ContentType(c.Request(), types...)
+		return err
+	}
+	web.Mount(e, web.Resource{Path: "/things", Methods: []string{"POST", "PUT", "PATCH", "OPTIONS"}, Accepts: map[string][]string{"PATCH": types, "POST": types}},
+		web.Handlers{"POST": refuse, "PATCH": refuse, "PUT": refuse})
+	want := strings.Join(types, ", ")
+	if h := servicetest.Do(e, "OPTIONS", "/things", "").Header; h.Get("Accept-Patch") != want || h.Get("Accept-Post") != want || h.Get("Allow") != "POST, PUT, PATCH, OPTIONS" {
+		t.Errorf("OPTIONS: %v", h)
+	}
+	for method, field := range map[string]string{"PATCH": "Accept-Patch", "POST": "Accept-Post", "PUT": "Accept"} {
+		r := servicetest.Do(e, method, "/things", "x", "Content-Type: text/plain")
+		if r.StatusCode != 415 || r.Header.Get(field) != want || r.Header.Get("Accept") != want {
+			t.Errorf("%s: %d %v", method, r.StatusCode, r.Header)
+		}
 	}
 }
 
@@ -90,7 +143,7 @@ func TestRequestIDs(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	e := server(web.Options{MaxBody: 10}, func(c echo.Context) error {
-		b, err := web.ReadBody(c.Request())
+		b, err := web.ReadBody(c)
 		if err != nil {
 			return err
 		}
@@ -116,7 +169,7 @@ func TestBodies(t *testing.T) {
 
 func TestABodyThatBreaksOff(t *testing.T) {
 	e := server(web.Options{}, func(c echo.Context) error {
-		_, err := web.ReadBody(c.Request())
+		_, err := web.ReadBody(c)
 		return err
 	})
 	r, err := http.NewRequest("POST", "http://x/things", io.MultiReader(strings.NewReader("{"), errReader{}))
@@ -146,7 +199,7 @@ func TestCORS(t *testing.T) {
 		{[]string{origin}, "https://app.example.com.evil.example", ""},
 		{[]string{origin}, "null", ""},
 	} {
-		e := server(web.Options{CORSOrigins: s.origins}, nil)
+		e := server(web.Options{CORS: web.CORS{Origins: s.origins}}, nil)
 		for _, headers := range [][]string{{"Origin: " + s.from}, {"Origin: " + s.from, "Access-Control-Request-Method: PUT"}} {
 			method := "GET"
 			if len(headers) == 2 {
@@ -163,6 +216,34 @@ func TestCORS(t *testing.T) {
 				t.Errorf("%s from %q: %v", method, s.from, h)
 			}
 		}
+	}
+}
+
+// The API knows no Authorization, but what stands in front of it does, and so may it
+// have header fields of its own.
+func TestCORSHeaders(t *testing.T) {
+	e := server(web.Options{CORS: web.CORS{Origins: []string{"*"}, AllowHeaders: []string{"X-Tenant"}, ExposeHeaders: []string{"RateLimit"}}}, nil)
+	const origin = "Origin: https://app.example.com"
+	h := servicetest.Do(e, "OPTIONS", "/things", "", origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization, x-tenant").Header
+	for _, name := range []string{"Authorization", "Content-Encoding", "Idempotency-Key", "X-Tenant"} {
+		if !slices.Contains(strings.Split(h.Get("Access-Control-Allow-Headers"), ", "), name) {
+			t.Errorf("%s is not allowed: %v", name, h)
+		}
+	}
+	if h.Get("Access-Control-Max-Age") == "" {
+		t.Errorf("no Access-Control-Max-Age: %v", h)
+	}
+	for _, path := range []string{"/things", "/nothing"} {
+		h := servicetest.Do(e, "GET", path, "", origin).Header
+		for _, name := range []string{"ETag", "Accept-Patch", "WWW-Authenticate", "RateLimit"} {
+			if !slices.Contains(strings.Split(h.Get("Access-Control-Expose-Headers"), ", "), name) {
+				t.Errorf("%s: %s is not exposed: %v", path, name, h)
+			}
+		}
+	}
+	// Without a method that it asks for it is no preflight, but a request like any other.
+	if h := servicetest.Do(e, "OPTIONS", "/things", "", origin).Header; h.Get("Allow") == "" || h.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("OPTIONS by a script: %v", h)
 	}
 }
 

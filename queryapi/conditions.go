@@ -1,0 +1,105 @@
+package queryapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// conditions sets the validators of an entity and answers by the preconditions of the
+// request, in the order of RFC 9110, 13.2.2. done tells that the client has what it asks
+// for, and that it was told so. The error is a problem.
+func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err error) {
+	r, h := c.Request(), c.Response().Header()
+	etag := api.ETag(e.Version)
+	h.Set("ETag", etag)
+	modified := a.lastModified(e)
+	if !modified.IsZero() {
+		h.Set("Last-Modified", modified.Format(http.TimeFormat))
+	}
+	match, err := api.IfMatch(r)
+	if err != nil {
+		return false, err
+	}
+	if !match.Holds(e.Version) || !match.Set && modifiedSince(r, e) {
+		return false, match.Mismatch(e.Version)
+	}
+	if r.Header.Get("If-None-Match") == "" {
+		if notModifiedSince(r, e, modified) {
+			return true, web.NotModified(c, len(e.Rendered))
+		}
+		return false, nil
+	}
+	held, err := api.HeldTag(r, etag)
+	if err != nil || held == "" {
+		return false, err
+	}
+	h.Set("ETag", held)
+	return true, web.NotModified(c, len(e.Rendered))
+}
+
+// settled is how old a change must be before its Last-Modified is sent. The date has
+// seconds only: before the second is over, with another one for clocks that differ, the
+// same date might stand for a later change too.
+const settled = 2 * time.Second
+
+// lastModified is the entity's Last-Modified; zero while the date could come to stand for
+// two versions. That of the first version is always sent: [notModifiedSince] knows it.
+func (a *API) lastModified(e projections.Entity) time.Time {
+	updated, err := time.Parse(events.TimeFormat, e.UpdatedAt)
+	if err != nil {
+		return time.Time{}
+	}
+	second := updated.Truncate(time.Second)
+	if e.Version > 1 && a.now().Before(second.Add(settled)) {
+		return time.Time{}
+	}
+	return second
+}
+
+// notModifiedSince tells whether a client that sends If-Modified-Since has the entity as
+// it is: it sends the date of this version, or one that is clearly later. A date that may
+// also be that of another version is no proof, nor is one between: dates come from the
+// clocks of several nodes, which agree to a second at best.
+func notModifiedSince(r *http.Request, e projections.Entity, modified time.Time) bool {
+	header := r.Header.Get("If-Modified-Since")
+	if header == "" || modified.IsZero() {
+		return false
+	}
+	since, err := http.ParseTime(header)
+	if err != nil {
+		return false // RFC 9110, 13.1.3: it is ignored
+	}
+	if since.Equal(modified) {
+		created, err := time.Parse(events.TimeFormat, e.CreatedAt)
+		return e.Version == 1 || err == nil && created.Truncate(time.Second).Before(modified)
+	}
+	return !since.Before(modified.Add(settled))
+}
+
+// modifiedSince tells whether If-Unmodified-Since fails.
+func modifiedSince(r *http.Request, e projections.Entity) bool {
+	header := r.Header.Get("If-Unmodified-Since")
+	if header == "" {
+		return false
+	}
+	since, err := http.ParseTime(header)
+	if err != nil {
+		return false // RFC 9110, 13.1.4: it is ignored
+	}
+	updated, err := time.Parse(events.TimeFormat, e.UpdatedAt)
+	return err == nil && since.Before(updated.Truncate(time.Second))
+}
+
+func (a *API) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
