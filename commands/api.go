@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -23,6 +24,8 @@ type API struct {
 	MaxBody int
 	// SpoolDir is where the results of imports may be kept for slow clients.
 	SpoolDir string
+	// Logger is told of lines of imports that the server failed on; nil tells nobody.
+	Logger *slog.Logger
 
 	importing atomic.Int64
 }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -114,6 +115,10 @@ func refuse(c Command, s State) *Refusal {
 
 func patched(c Command, s State) (document.Document, *Refusal) {
 	next, err := document.Merge(s.Document, c.Patch)
+	var number *document.NumberError
+	if errors.As(err, &number) {
+		return next, &Refusal{Kind: Invalid, Violations: outOfBounds(number), Detail: "it has a number that is too large or too long"}
+	}
 	if err != nil {
 		return next, &Refusal{Kind: Invalid, Detail: err.Error()}
 	}

@@ -178,7 +178,7 @@ func (x *Executor) state(ctx context.Context, c Command) (State, error) {
 	}
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
 	if c.Action == Patch {
-		if s.Document, err = document.Parse(e.Rendered); err != nil {
+		if s.Document, err = document.ParseStored(e.Rendered); err != nil {
 			return State{}, fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err)
 		}
 	}

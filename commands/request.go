@@ -61,7 +61,10 @@ func keyed(c echo.Context, command Command, body []byte) Command {
 // parseBody parses a body and checks its id; an empty id is that of no path.
 func parseBody(body []byte, id string) (document.Document, error) {
 	d, err := document.Parse(body)
+	var number *document.NumberError
 	switch {
+	case errors.As(err, &number):
+		return d, invalid("The document has a number that is too large or too long.", outOfBounds(number))
 	case errors.Is(err, document.ErrSyntax):
 		return d, problem.MalformedRequest.New("The body is " + err.Error() + ".")
 	case err != nil:
@@ -72,6 +75,11 @@ func parseBody(body []byte, id string) (document.Document, error) {
 			With(problem.FieldError{Pointer: "/id", Detail: "must be the id in the path, or left out"})
 	}
 	return d, nil
+}
+
+// outOfBounds gives a number that can't be computed with as a violation.
+func outOfBounds(e *document.NumberError) []collections.Violation {
+	return []collections.Violation{{Pointer: e.Pointer, Detail: e.Reason}}
 }
 
 func invalid(detail string, violations []collections.Violation) *problem.Problem {
