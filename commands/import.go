@@ -202,8 +202,8 @@ func (in *importer) prepare(command *Command, number int64, text []byte) (err er
 	if command.Document, err = parseBody(text, ""); err != nil {
 		return err
 	}
-	if violations := command.Collection.Validate(command.Document.Value()); len(violations) > 0 {
-		return invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
+	if err := complete(command); err != nil {
+		return err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

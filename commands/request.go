@@ -28,10 +28,26 @@ func readDocument(c echo.Context, command *Command) error {
 	if command.Document, err = parseBody(body, command.ID); err != nil {
 		return err
 	}
+	if err := complete(command); err != nil {
+		return err
+	}
+	*command = keyed(c, *command, body)
+	return nil
+}
+
+// complete puts the defaults into the document of a Create or Replace, and validates what
+// comes of it. The error is a problem.
+func complete(command *Command) (err error) {
+	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)
+	switch {
+	case errors.Is(err, collections.ErrDefaultsTooLarge):
+		return problem.BodyTooLarge.New(fmt.Sprintf("With the defaults of its collection the document would have more than the %d bytes that are allowed.", command.MaxDocument))
+	case err != nil:
+		return problem.InvalidDocument.Because(err, "With the defaults of its collection the document would be "+err.Error()+".")
+	}
 	if violations := command.Collection.Validate(command.Document.Value()); len(violations) > 0 {
 		return invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
 	}
-	*command = keyed(c, *command, body)
 	return nil
 }
 

@@ -17,6 +17,7 @@ type Collection struct {
 	properties  []Property
 	members     []string
 	open        bool
+	defaults    *shape // nil if nothing has a default
 }
 
 // A Property is a declared scalar property at the top of a collection's documents.

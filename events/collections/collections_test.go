@@ -42,7 +42,7 @@ func load(t testing.TB, name, schema string) *collections.Collection {
 
 func value(t testing.TB, body string) map[string]any {
 	t.Helper()
-	d, err := document.Parse([]byte(body))
+	d, err := document.ParseStored([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,11 @@ type Violation struct {
 // Validate holds a document, as document.Document.Value gives it, against the schema.
 // Nil means that it fits. Violations are sorted by place.
 func (c *Collection) Validate(value map[string]any) []Violation {
-	err := c.schema.Validate(value)
+	return violationsOf(c.schema.Validate(value))
+}
+
+// violationsOf words what the schema library found.
+func violationsOf(err error) []Violation {
 	if err == nil {
 		return nil
 	}
