@@ -159,7 +159,10 @@ func parse(path string, source []byte) (*Collection, error) {
 	if err != nil {
 		return nil, compileError(path, value, err)
 	}
-	schema, err := compiler.Compile(location(name, ""))
+	if _, err := compiler.Compile(location(name, "")); err != nil {
+		return nil, compileError(path, value, err)
+	}
+	validators, err := newValidators(name, root)
 	if err != nil {
 		return nil, compileError(path, value, err)
 	}
@@ -176,7 +179,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	declared, _ := root["properties"].(map[string]any)
 	description, _ := root["description"].(string)
 	return &Collection{
-		name: name, description: description, source: compact.Bytes(), schema: schema, properties: properties,
+		name: name, description: description, source: compact.Bytes(), validators: validators, properties: properties,
 		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false, defaults: defaults,
 	}, nil
 }
