@@ -98,7 +98,7 @@ func TestNoLineIsParsedAfterTheClientHasLeft(t *testing.T) {
 		ctx.most.Store(most)
 		in := &importer{a: &API{MaxBody: 100}, command: Command{Collection: users}}
 		lines := newLineReader(strings.NewReader(strings.Repeat("{}\n", 1000)), 100)
-		if err := in.read(ctx, lines, make(chan []importLine)); !errors.Is(err, context.Canceled) {
+		if err := in.read(ctx, lines, make(chan []importLine, 10)); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		if lines.number != most {

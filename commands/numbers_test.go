@@ -141,3 +141,34 @@ func TestHugeNumbersThatAreStored(t *testing.T) {
 		t.Errorf("a patch that mends it: got %d %s, want 200", status, answer)
 	}
 }
+
+// A server that is asked to stop does so within its time, though an import has brought
+// more work than that: it looks up between two lines.
+func TestAServerStopsWhileAnImportComputes(t *testing.T) {
+	for name, leave := range map[string]bool{"its client waits": false, "its client has left": true} {
+		t.Run(name, func(t *testing.T) {
+			s := serveDeclared(t, map[string]string{"users": `{"title":"users","type":"object","properties":{"l":{"items":{"type":"integer"}}}}`})
+			x := s.begin(t)
+			x.send(t, "{}\n")
+			x.want(t, 1, 201)
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				line := `{"l":[` + strings.Repeat("1,", 50_000) + "1]}\n"
+				for range 1000 { // minutes of work
+					if _, err := fmt.Fprintf(x, "%x\r\n%s\r\n", len(line), line); err != nil {
+						return
+					}
+				}
+			}()
+			x.want(t, 2, 201)
+			if leave {
+				_ = x.Close()
+			}
+			s.stop()
+			s.awaitStop(t)
+			_ = x.Close()
+			<-sent
+		})
+	}
+}
