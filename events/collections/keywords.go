@@ -45,6 +45,7 @@ var keywordHints = map[string]string{
 	"nullable":         `write "type": ["string", "null"], with the type that it has`,
 	"unique":           "x-unique makes a property unique, and uniqueItems the items of an array",
 	"index":            "x-index gives a property an index",
+	"id":               `write "$id"`,
 	"dependencies":     "write dependentRequired or dependentSchemas",
 	"additionalItems":  "write items, with prefixItems before it",
 	"$recursiveRef":    "write $dynamicRef",

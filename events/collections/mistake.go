@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/clusterlite/clusterlite/events/nearest"
 )
 
 // A mistake is something wrong with a collection's file, and its place there.
@@ -106,12 +106,8 @@ func likeOurs(key string) bool {
 			return true
 		}
 	}
-	for _, ours := range []string{keywordUnique, keywordIndex} {
-		if levenshtein.ComputeDistance(strings.ToLower(key), ours) <= 2 {
-			return true
-		}
-	}
-	return false
+	_, like := nearest.Name(key, []string{keywordUnique, keywordIndex})
+	return like
 }
 
 // dialect is the only version of JSON Schema that a collection is written in.
@@ -197,19 +193,9 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 // suggest gives a sentence with the known name that an unknown one is most like, with a
 // space before it; nothing if none is near.
 func suggest(name string, known []string) string {
-	nearest, distance := "", 1+len(name)/4
-	for _, k := range known {
-		if d := levenshtein.ComputeDistance(fold(clip(name)), fold(k)); d < distance || d == distance && nearest == "" {
-			nearest, distance = k, d
-		}
-	}
-	if nearest == "" {
+	near, found := nearest.Name(name, known)
+	if !found {
 		return ""
 	}
-	return fmt.Sprintf(" Did you mean %q?", nearest)
+	return fmt.Sprintf(" Did you mean %q?", near)
 }
-
-func fold(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
-
-// clip keeps the comparison of names short.
-func clip(name string) string { return name[:min(len(name), 100)] }

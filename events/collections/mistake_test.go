@@ -113,7 +113,7 @@ func TestKnownFormatsAreChecked(t *testing.T) {
 
 func TestOtherMistakes(t *testing.T) {
 	wantMistake(t, `{"$schema":"http://json-schema.org/draft-07/schema#","title":"things","type":"object"}`, "/$schema", "2020-12")
-	wantMistake(t, `{"title":"things","type":"object","additionalProperties":false,"required":["name","nmae"],"properties":{"name":{}}}`, "/required/1", `"nmae" is required`, `"name"`)
+	wantMistake(t, `{"title":"things","type":"object","additionalProperties":false,"required":["name","nam"],"properties":{"name":{}}}`, "/required/1", `"nam" is required`, `"name"`)
 	wantMistake(t, object(`"a":{"type":"object","required":["x"],"additionalProperties":false}`), "/properties/a/required/0", `"x" is required`)
 	if wrong := loadError(t, map[string]string{"things.json": `{"title":"things","type":"object","required":["a","b"],"properties":{"a":{}}}`}); wrong != nil {
 		t.Errorf("an open object: got %v, want it loaded", wrong)
