@@ -168,6 +168,20 @@ func TestImportOverFaults(t *testing.T) {
 	wantUsers(t, url, 300)
 }
 
+// A line on which the store itself fails is reported, and those after it are done.
+func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
+	url := startServe(t, serveArgs(t.TempDir())...).url
+	proxy := startProxy(t, url, func(_ int64, w http.ResponseWriter, _ http.Handler, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		_, _ = io.WriteString(w, `{"line":1,"status":201}`+"\n"+`{"line":2,"status":500,"title":"Something is wrong with the server"}`+"\n"+`{"line":3,"status":201}`+"\n")
+		return true
+	})
+	stdout, stderr, err := runImport(t, writeFile(t, userLines(0, 3)), "--url="+proxy)
+	if !errors.Is(err, process.ErrTold) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
+		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
+	}
+}
+
 // An import that was given up, or killed, goes on where it was.
 func TestImportIsResumed(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url

@@ -174,7 +174,7 @@ func history(e events.Entity, each func(events.Event) error) error {
 	}
 	body := []byte(`{}`)
 	if !e.Deleted {
-		d, err := document.Parse(e.Rendered)
+		d, err := document.ParseStored(e.Rendered)
 		if err != nil {
 			return fmt.Errorf("the document of %s/%s: %w", e.Collection, e.ID, err)
 		}

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -23,6 +24,8 @@ type API struct {
 	MaxBody int
 	// SpoolDir is where the results of imports may be kept for slow clients.
 	SpoolDir string
+	// Logger is told of lines of imports that the server failed on; nil tells nobody.
+	Logger *slog.Logger
 
 	importing atomic.Int64
 }
@@ -87,7 +90,6 @@ func (a *API) patch(c echo.Context) error {
 	if err := readPatch(c, &command); err != nil {
 		return err
 	}
-	command.MaxDocument = a.MaxBody
 	result, err := a.execute(c, command)
 	if err != nil {
 		return err
@@ -131,7 +133,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 		return Command{}, err
 	}
 	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Linearizable, api.Eventual)
-	return Command{Collection: collection, IdempotencyKey: key, Consistency: consistency}, err
+	return Command{Collection: collection, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
 }
 
 // beginEntity reads what writes to one entity have in common.

@@ -8,6 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/web"
 )
 
 // An Outcome is what became of one command of a batch.
@@ -76,26 +77,37 @@ func (b *execution) failAll(which []int, err error) {
 // those that have an event to append.
 func (b *execution) decide(ctx context.Context, which []int) (refused, appendable []int) {
 	for _, i := range which {
-		o := &b.outcomes[i]
-		r, done, err := b.x.replay(ctx, b.commands[i])
-		if done || err != nil {
-			o.Result, o.Err = r, err
-			continue
-		}
-		event, before, refusal, err := b.x.decide(ctx, b.commands[i])
-		switch {
+		var refusal *Refusal
+		var decided bool
+		err := web.Guard(func() (err error) {
+			refusal, decided, err = b.decideOne(ctx, i)
+			return err
+		})
+		switch o := &b.outcomes[i]; {
 		case err != nil:
 			o.Err = err
 		case refusal != nil:
 			o.Err = refusal
 			refused = append(refused, i)
-		default:
+		case decided:
 			o.Err = nil
-			b.events[i], b.before[i] = event, before
 			appendable = append(appendable, i)
 		}
 	}
 	return refused, appendable
+}
+
+// decideOne decides one command. Unless it is decided, and has an event to append, it was
+// refused, or an earlier command with its key did it and it has its outcome.
+func (b *execution) decideOne(ctx context.Context, i int) (refusal *Refusal, decided bool, err error) {
+	r, done, err := b.x.replay(ctx, b.commands[i])
+	if done || err != nil {
+		b.outcomes[i].Result, b.outcomes[i].Err = r, err
+		return nil, false, err
+	}
+	event, before, refusal, err := b.x.decide(ctx, b.commands[i])
+	b.events[i], b.before[i] = event, before
+	return refusal, err == nil && refusal == nil, err
 }
 
 // append appends the events and waits for their verdicts.

@@ -30,8 +30,8 @@ type Command struct {
 	Patch []byte
 	// Match is the client's If-Match.
 	Match Precondition
-	// MaxDocument is the most bytes that a document may have after a Patch; zero means
-	// any.
+	// MaxDocument is the most bytes that a document may have after a Patch, or with its
+	// defaults; zero means any.
 	MaxDocument int
 	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
 	// the request; see [HashRequest].

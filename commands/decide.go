@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -128,6 +129,10 @@ func refuse(c Command, s State) *Refusal {
 
 func patched(c Command, s State) (document.Document, *Refusal) {
 	next, err := document.Merge(s.Document, c.Patch)
+	var number *document.NumberError
+	if errors.As(err, &number) {
+		return next, &Refusal{Kind: Invalid, Violations: outOfBounds(number), Detail: "it has a number that is too large or too long"}
+	}
 	if err != nil {
 		return next, &Refusal{Kind: Invalid, Detail: "after the patch the document would not be valid: it is " + err.Error()}
 	}

@@ -195,7 +195,7 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 	}
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
 	if c.Action == Patch || c.Action == Replace && c.IdempotencyKey == "" {
-		if s.Document, err = document.Parse(e.Rendered); err != nil {
+		if s.Document, err = document.ParseStored(e.Rendered); err != nil {
 			return State{}, entityAt{}, fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err)
 		}
 	}

@@ -10,10 +10,12 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
 	"github.com/clusterlite/clusterlite/service/web"
@@ -122,6 +124,7 @@ type importLine struct {
 	number  int64
 	command Command
 	err     error
+	fault   bool // err is a fault of the server in this line alone
 }
 
 type importer struct {
@@ -130,6 +133,8 @@ type importer struct {
 	path    string
 	// draining is closed once the server is to stop.
 	draining <-chan struct{}
+	// faults is how many lines the server failed on.
+	faults atomic.Int64
 }
 
 const (
@@ -140,12 +145,16 @@ const (
 )
 
 // read reads batches until the end of the body: what has arrived, never waiting for
-// more. The error is that of the body.
+// more. The error is that of the body, or of ctx: once it has ended, no other line is
+// looked at.
 func (in *importer) read(ctx context.Context, lines *lineReader, batches chan<- []importLine) error {
 	for {
 		var batch []importLine
 		bytes := 0
 		for len(batch) < batchLines && bytes < batchBytes && (len(batch) == 0 || lines.ready()) {
+			if ctx.Err() != nil {
+				return ctx.Err() // to parse and validate lines is work too, and nobody waits for it
+			}
 			text, err := lines.next()
 			if errors.Is(err, io.EOF) {
 				return in.send(ctx, batches, batch)
@@ -162,7 +171,7 @@ func (in *importer) read(ctx context.Context, lines *lineReader, batches chan<- 
 				continue // an empty line is no entity
 			}
 			bytes += len(text)
-			batch = append(batch, in.parse(lines.number, text, err))
+			batch = append(batch, in.parse(ctx, lines.number, text, err))
 		}
 		if err := in.send(ctx, batches, batch); err != nil {
 			return err
@@ -182,31 +191,55 @@ func (in *importer) send(ctx context.Context, batches chan<- []importLine, batch
 	}
 }
 
-// parse makes a command of a line.
-func (in *importer) parse(number int64, text []byte, err error) importLine {
+// parse makes a command of a line. A line that the server fails on fails alone.
+func (in *importer) parse(ctx context.Context, number int64, text []byte, err error) importLine {
 	l := importLine{number: number, command: in.command}
 	if err != nil {
 		l.err = problem.BodyTooLarge.New(fmt.Sprintf("A line may have %d bytes.", in.a.MaxBody))
 		return l
 	}
-	if l.command.Document, l.err = parseBody(text, ""); l.err != nil {
-		return l
+	l.err = web.Guard(func() error { return in.prepare(&l.command, number, text) })
+	if in.isFault(ctx, number, l.err) {
+		l.err = problem.Internal.Because(l.err, "The server failed on this line and did nothing for it. The failure was logged under the request's id. The other lines are not affected.")
+		l.fault = true
 	}
-	if violations := l.command.Collection.Validate(l.command.Document.Value()); len(violations) > 0 {
-		l.err = invalid("The document breaks the schema of "+l.command.Collection.Name()+".", violations)
-		return l
+	return l
+}
+
+// prepare reads and validates a line. The error is a problem.
+func (in *importer) prepare(command *Command, number int64, text []byte) (err error) {
+	if command.Document, err = parseBody(text, ""); err != nil {
+		return err
+	}
+	if err := complete(command); err != nil {
+		return err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		l.err = err
-		return l
+		return err
 	}
-	l.command.ID = id.String()
+	command.ID = id.String()
 	if key := in.command.IdempotencyKey; key != "" {
-		l.command.IdempotencyKey = lineKey(key, number)
-		l.command.RequestHash = HashRequest(http.MethodPost, in.path, text)
+		command.IdempotencyKey = lineKey(key, number)
+		command.RequestHash = HashRequest(http.MethodPost, in.path, text)
 	}
-	return l
+	return nil
+}
+
+// loggedFaults is how many faults of one import are logged: a stack for each line of a
+// large file would fill the disk.
+const loggedFaults = 10
+
+// isFault tells whether an error is a panic, which it logs.
+func (in *importer) isFault(ctx context.Context, number int64, err error) bool {
+	var fault *web.PanicError
+	if !errors.As(err, &fault) {
+		return false
+	}
+	if n := in.faults.Add(1); n <= loggedFaults && in.a.Logger != nil {
+		in.a.Logger.ErrorContext(ctx, "a line of an import failed; the others go on", "line", number, "fault", n, "logged_at_most", loggedFaults, "error", err)
+	}
+	return true
 }
 
 // lineKey gives each line of an import a key of its own, so that a retry of the whole
@@ -257,29 +290,50 @@ func (in *importer) executeBatch(ctx context.Context, batch []importLine, result
 			commands = append(commands, l.command)
 		}
 	}
-	// Without the client's context: what was begun gets its verdict, and its result.
-	outcomes := in.a.Executor.ExecuteBatch(context.WithoutCancel(ctx), commands)
+	outcomes := in.executeCommands(ctx, commands)
 	out := json.NewEncoder(results)
 	out.SetEscapeHTML(false)
 	for _, l := range batch {
 		r := lineResult{Line: l.number}
+		fault := l.fault
 		if l.err != nil {
 			r.fail(l.err)
 		} else {
 			o := outcomes[0]
 			outcomes = outcomes[1:]
 			if o.Err != nil {
+				fault = in.isFault(ctx, l.number, o.Err)
 				r.fail(toProblem(o.Err))
 			} else {
 				r.Status, r.ID, r.Version = http.StatusCreated, o.Entity.ID, o.Entity.Version
 			}
 		}
-		unavailable = unavailable || r.Status >= http.StatusInternalServerError
+		unavailable = unavailable || r.Status >= http.StatusInternalServerError && !fault
 		if err := out.Encode(r); err != nil {
 			return unavailable, err
 		}
 	}
 	return unavailable, nil
+}
+
+// executeCommands executes commands, without the client's context: what was begun gets
+// its verdict, and its result. If the server fails on all of them together, their events
+// may be in the log.
+func (in *importer) executeCommands(ctx context.Context, commands []Command) (outcomes []Outcome) {
+	if len(commands) == 0 {
+		return nil
+	}
+	err := web.Guard(func() error {
+		outcomes = in.a.Executor.ExecuteBatch(context.WithoutCancel(ctx), commands)
+		return nil
+	})
+	if err != nil {
+		outcomes = make([]Outcome, len(commands))
+		for i := range outcomes {
+			outcomes[i].Err = fmt.Errorf("%w: %w", eventlog.ErrOutcomeUnknown, err)
+		}
+	}
+	return outcomes
 }
 
 // A lineResult is what became of a line: an id, or a problem.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/servicetest"
@@ -33,8 +34,13 @@ type server struct {
 
 func serve(t testing.TB, s service) *server {
 	t.Helper()
+	return serveSet(t, s, servicetest.Collections(t))
+}
+
+func serveSet(t testing.TB, s service, set *collections.Set) *server {
+	t.Helper()
 	e := servicetest.Echo(web.Options{})
-	a := &commands.API{Executor: s.Executor, Collections: servicetest.Collections(t), MaxBody: 1 << 20, SpoolDir: t.TempDir()}
+	a := &commands.API{Executor: s.Executor, Collections: set, MaxBody: 1 << 20, SpoolDir: t.TempDir()}
 	api.Mount(e, a.Service())
 	l, err := web.Listen("127.0.0.1:0")
 	if err != nil {

@@ -16,5 +16,6 @@ func New(n *node.Node, writes settings.Writes) *API {
 		Collections: n.Collections,
 		MaxBody:     int(n.MaxBody),
 		SpoolDir:    n.DataDir,
+		Logger:      n.Logger,
 	}
 }

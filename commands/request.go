@@ -27,10 +27,26 @@ func readDocument(c echo.Context, command *Command) error {
 	if command.Document, err = parseBody(body, command.ID); err != nil {
 		return err
 	}
+	if err := complete(command); err != nil {
+		return err
+	}
+	*command = keyed(c, *command, body)
+	return nil
+}
+
+// complete puts the defaults into the document of a Create or Replace, and validates what
+// comes of it. The error is a problem.
+func complete(command *Command) (err error) {
+	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)
+	switch {
+	case errors.Is(err, collections.ErrDefaultsTooLarge):
+		return problem.BodyTooLarge.New(fmt.Sprintf("With the defaults of its collection the document would have more than the %d bytes that are allowed.", command.MaxDocument))
+	case err != nil:
+		return problem.InvalidDocument.Because(err, "With the defaults of its collection the document would be "+err.Error()+".")
+	}
 	if violations := command.Collection.Validate(command.Document.Value()); len(violations) > 0 {
 		return invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
 	}
-	*command = keyed(c, *command, body)
 	return nil
 }
 
@@ -60,7 +76,10 @@ func keyed(c echo.Context, command Command, body []byte) Command {
 // parseBody parses a body and checks its id; an empty id is that of no path.
 func parseBody(body []byte, id string) (document.Document, error) {
 	d, err := document.Parse(body)
+	var number *document.NumberError
 	switch {
+	case errors.As(err, &number):
+		return d, invalid("The document has a number that is too large or too long.", outOfBounds(number))
 	case errors.Is(err, document.ErrSyntax):
 		return d, problem.MalformedRequest.New("The body is " + err.Error() + ".")
 	case err != nil:
@@ -71,6 +90,11 @@ func parseBody(body []byte, id string) (document.Document, error) {
 			With(problem.FieldError{Pointer: "/id", Detail: "must be the id in the path, or left out"})
 	}
 	return d, nil
+}
+
+// outOfBounds gives a number that can't be computed with as a violation.
+func outOfBounds(e *document.NumberError) []collections.Violation {
+	return []collections.Violation{{Pointer: e.Pointer, Detail: e.Reason}}
 }
 
 func invalid(detail string, violations []collections.Violation) *problem.Problem {

@@ -95,7 +95,9 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 		}
 		result.Line = l.number
 		switch {
-		case result.Status >= http.StatusInternalServerError:
+		// 500 is a fault of the store in this line alone: to send it again would give the
+		// same, and the lines after it need not wait for it.
+		case result.Status > http.StatusInternalServerError:
 			return nil, errors.New(result.String())
 		case result.Status != http.StatusCreated:
 			failures = append(failures, result)

@@ -130,7 +130,7 @@ func (r *Reindex) tell(what string, done, total int64) {
 
 // wanted are the claims that an entity is to hold by the definition.
 func (r *Reindex) wanted(e events.Entity) (document.Document, []string, error) {
-	d, err := document.Parse(e.Rendered)
+	d, err := document.ParseStored(e.Rendered)
 	if err != nil {
 		return d, nil, fmt.Errorf("read the document of %s/%s: %w", e.Collection, e.ID, err)
 	}

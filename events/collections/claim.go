@@ -9,8 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
+	"github.com/clusterlite/clusterlite/events/collections/folding"
 )
 
 // Claims are the unique keys that a document would hold, sorted: for each unique field
@@ -24,7 +23,7 @@ func (c *Collection) Claims(value map[string]any) []string {
 		if !p.Unique {
 			continue
 		}
-		if v, ok := normalise(value[p.Name], p.NoCase); ok {
+		if v, ok := p.Normalise(value[p.Name]); ok {
 			claims = append(claims, p.Name+":"+hashClaim(c.name, p.Name, v))
 		}
 	}
@@ -37,17 +36,17 @@ func hashClaim(collection, field, value string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// normalise gives the text that stands for a value. Texts that look the same are the
-// same: Unicode's NFC, and for nocase its full case folding between two of them
-// (Unicode 3.13, D146). Integers that are equal are the same, however written.
-func normalise(value any, noCase bool) (string, bool) {
+// Normalise gives the text that stands for a value of the property where values are
+// compared for uniqueness, and false for a value that takes no part in it, such as null.
+// Two values are the same if their texts are. See [folding] for texts; integers that are
+// equal are the same, however written.
+func (p Property) Normalise(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
-		v = norm.NFC.String(v)
-		if noCase {
-			v = norm.NFC.String(cases.Fold().String(v))
+		if p.NoCase {
+			return folding.Fold(v), true
 		}
-		return v, true
+		return folding.NFC(v), true
 	case json.Number:
 		return normaliseInteger(string(v)), true
 	default:

@@ -2,21 +2,18 @@
 // JSON Schema (2020-12), with two keywords of ours, x-unique and x-index.
 package collections
 
-import (
-	"encoding/json"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-)
+import "encoding/json"
 
 // A Collection is one declared kind of resource. Immutable, safe for concurrent use.
 type Collection struct {
 	name        string
 	description string
 	source      json.RawMessage
-	schema      *jsonschema.Schema
+	validators  *validators
 	properties  []Property
 	members     []string
 	open        bool
+	defaults    *shape // nil if nothing has a default
 }
 
 // A Property is a declared scalar property at the top of a collection's documents.

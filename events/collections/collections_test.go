@@ -42,7 +42,7 @@ func load(t testing.TB, name, schema string) *collections.Collection {
 
 func value(t testing.TB, body string) map[string]any {
 	t.Helper()
-	d, err := document.Parse([]byte(body))
+	d, err := document.ParseStored([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +135,10 @@ func TestClaimsAreForEver(t *testing.T) {
 	if want := []string{"alias:8J5p-g3OnKG7ucPTzr_5xw", "code:T906g8MfdHd31TQuMhjN-w", "n:kCxolNcjgf0rvjoViSZBpA"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	got = load(t, "things", things).Claims(value(t, `{"code":"xy","alias":"ΆΙ Ꭰ Ǆ ﬃ Å"}`))
+	if want := []string{"alias:S0-vtnNC4aN1dw1wjluC-w", "code:AcAswlG7zgpwBLIp2NXMpg"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
 
 func TestClaims(t *testing.T) {
@@ -148,6 +152,9 @@ func TestClaims(t *testing.T) {
 	same(`{"code":"ab"}`, `{"code":"AB"}`, false)
 	same(`{"alias":"straße"}`, `{"alias":"STRASSE"}`, true)
 	same(`{"alias":"ÅNGSTRÖM"}`, `{"alias":"a\u030angstro\u0308m"}`, true)
+	same(`{"alias":"ᎠᎡᏰ"}`, `{"alias":"ꭰꭱᏸ"}`, true) // Cherokee
+	same(`{"alias":"\u1fb3\u0360"}`, `{"alias":"\u0391\u0360\u0345"}`, true)
+	same(`{"code":"ᎠᎡ"}`, `{"code":"ꭰꭱ"}`, false)
 	same(`{"code":"é"}`, `{"code":"e\u0301"}`, true)
 	same(`{"n":1}`, `{"n":1.0}`, true)
 	same(`{"n":100}`, `{"n":1e2}`, true)

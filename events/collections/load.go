@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/clusterlite/clusterlite/events/document"
 )
 
 //go:embed users.json
@@ -58,7 +61,8 @@ func (e *ErrFile) Error() string {
 
 // Load gives users and the collections that the *.json files of a folder declare; an
 // empty dir is none. A users.json there takes the place of ours. The error joins an
-// [ErrFile] for each wrong file.
+// [ErrFile] for each wrong file, and for each whose name looks like a collection's and
+// is not.
 func Load(dir string) (*Set, error) {
 	set := &Set{byName: map[string]*Collection{}}
 	var errs []error
@@ -68,7 +72,11 @@ func Load(dir string) (*Set, error) {
 			return nil, fmt.Errorf("read the folder of collections: %w", err)
 		}
 		for _, entry := range entries {
-			if entry.IsDir() || filepath.Ext(entry.Name()) != ".json" {
+			is, reason := isCollection(entry)
+			if reason != "" {
+				errs = append(errs, &ErrFile{File: filepath.Join(dir, entry.Name()), Reason: reason})
+			}
+			if !is {
 				continue
 			}
 			c, err := loadFile(dir, entry)
@@ -122,6 +130,10 @@ func parse(path string, source []byte) (*Collection, error) {
 	if pointer, reason := notJSON(source); reason != "" {
 		return nil, wrong(pointer, "not valid JSON: %s", reason)
 	}
+	var number *document.NumberError
+	if errors.As(document.CheckNumbers(source), &number) {
+		return nil, wrong(number.Pointer, "the number here %s", number.Reason)
+	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
 	if err != nil {
 		return nil, wrong("", "not valid JSON: %v", err)
@@ -136,16 +148,29 @@ func parse(path string, source []byte) (*Collection, error) {
 	if root["type"] != "object" {
 		return nil, wrong("/type", `must be "object"`)
 	}
-	if pointer, keyword := unknownKeyword(value, ""); keyword != "" {
-		return nil, wrong(pointer, "unknown keyword %q: ours are x-unique and x-index, on properties at the top", keyword)
+	if m := findMistake(root); m != nil {
+		return nil, wrong(m.pointer, "%s", m.reason)
 	}
 	properties, pointer, reason := readProperties(root)
 	if reason != "" {
 		return nil, wrong(pointer, "%s", reason)
 	}
-	schema, err := compile(name, value)
+	compiler, err := newCompiler(name, value)
 	if err != nil {
 		return nil, compileError(path, value, err)
+	}
+	if _, err := compiler.Compile(location(name, "")); err != nil {
+		return nil, compileError(path, value, err)
+	}
+	validators, err := newValidators(name, root)
+	if err != nil {
+		return nil, compileError(path, value, err)
+	}
+	defaults, m := readDefaults(root, source, func(pointer string) (*jsonschema.Schema, error) {
+		return compiler.Compile(location(name, pointer))
+	})
+	if m != nil {
+		return nil, wrong(m.pointer, "%s", m.reason)
 	}
 	compact := bytes.Buffer{}
 	if err := json.Compact(&compact, source); err != nil {
@@ -154,8 +179,8 @@ func parse(path string, source []byte) (*Collection, error) {
 	declared, _ := root["properties"].(map[string]any)
 	description, _ := root["description"].(string)
 	return &Collection{
-		name: name, description: description, source: compact.Bytes(), schema: schema, properties: properties,
-		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false,
+		name: name, description: description, source: compact.Bytes(), validators: validators, properties: properties,
+		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false, defaults: defaults,
 	}, nil
 }
 
@@ -185,16 +210,26 @@ func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("a schema may not refer to %s: put what it needs under $defs", url)
 }
 
-func compile(name string, value any) (*jsonschema.Schema, error) {
+// newCompiler makes a compiler of a collection's schema and what is in it.
+func newCompiler(name string, value any) (*jsonschema.Compiler, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(noLoader{})
 	c.AssertFormat()
+	return c, c.AddResource(location(name, ""), value)
+}
+
+// location names the schema at pointer to the compiler.
+func location(name, pointer string) string {
 	url := "clusterlite:///" + name
-	if err := c.AddResource(url, value); err != nil {
-		return nil, err
+	if pointer == "" {
+		return url
 	}
-	return c.Compile(url)
+	parts := strings.Split(pointer, "/")
+	for i := range parts {
+		parts[i] = neturl.PathEscape(parts[i])
+	}
+	return url + "#" + strings.Join(parts, "/")
 }
 
 // compileError finds the place in the file that the compiler complains about.

@@ -20,6 +20,10 @@ var validColumn = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 // serverMembers are the server's own, in every entity.
 var serverMembers = []string{"id", "version", "created_at", "updated_at"}
 
+// parameters are those of lists, and names that new ones will have. A filter is a
+// parameter with the property's name, so that a column can't have one of these.
+var parameters = []string{"after", "at", "count", "fields", "limit", "live", "offset", "previous", "q", "sort"}
+
 // documentColumn is where a collection's table has the whole document.
 const documentColumn = "doc"
 
@@ -49,6 +53,10 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 		}
 		if !scalar || !validColumn.MatchString(name) {
 			continue
+		}
+		if slices.Contains(parameters, strings.ToLower(name)) {
+			return nil, pointer, fmt.Sprintf(`%q is a parameter of lists, or reserved as one, so that lists could not filter by it: `+
+				`rename the property, or declare it without a column as {"allOf": [{"type": %q}]}`, name, p.Type)
 		}
 		if strings.ToLower(name) == documentColumn {
 			return nil, pointer, fmt.Sprintf("%q is the column of the whole document: a scalar property needs another name", name)
@@ -113,43 +121,6 @@ func readKeywords(p *Property, schema map[string]any, column bool) string {
 	}
 	p.Unique, p.NoCase = true, unique == noCase
 	return ""
-}
-
-// unknownKeyword finds a keyword that starts as ours do, and is none or in the wrong
-// place: a misspelt x-unique would enforce nothing.
-func unknownKeyword(value any, pointer string) (where, keyword string) {
-	switch v := value.(type) {
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			at := pointer + "/" + escape(key)
-			if strings.HasPrefix(key, "x-") && !(strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 && (key == keywordUnique || key == keywordIndex)) && !isName(pointer) {
-				return at, key
-			}
-			if key == "const" || key == "enum" || key == "default" || key == "examples" {
-				continue // values, not schemas
-			}
-			if where, keyword = unknownKeyword(v[key], at); keyword != "" {
-				return where, keyword
-			}
-		}
-	case []any:
-		for i, one := range v {
-			if where, keyword = unknownKeyword(one, fmt.Sprintf("%s/%d", pointer, i)); keyword != "" {
-				return where, keyword
-			}
-		}
-	}
-	return "", ""
-}
-
-// isName reports whether the keys of the object at pointer are names, not keywords.
-func isName(pointer string) bool {
-	for _, parent := range []string{"/properties", "/$defs", "/patternProperties", "/dependentSchemas", "/dependentRequired"} {
-		if strings.HasSuffix(pointer, parent) {
-			return true
-		}
-	}
-	return false
 }
 
 // escape writes a name for a JSON pointer (RFC 6901).

@@ -42,25 +42,38 @@ func leads(root any, reference string) bool {
 	if !strings.HasPrefix(path, "/") {
 		return true
 	}
-	at := root
-	for _, name := range strings.Split(path[1:], "/") {
+	_, there := find(root, path)
+	return there
+}
+
+// at gives what a JSON pointer leads to; nil if that is nothing.
+func at(root any, pointer string) any {
+	value, _ := find(root, pointer)
+	return value
+}
+
+// find follows a JSON pointer.
+func find(root any, pointer string) (value any, there bool) {
+	value = root
+	if pointer == "" {
+		return value, true
+	}
+	for _, name := range strings.Split(pointer[1:], "/") {
 		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
-		switch v := at.(type) {
+		switch v := value.(type) {
 		case map[string]any:
-			next, there := v[name]
-			if !there {
-				return false
+			if value, there = v[name]; !there {
+				return nil, false
 			}
-			at = next
 		case []any:
 			i, err := strconv.Atoi(name)
 			if err != nil || i < 0 || i >= len(v) {
-				return false
+				return nil, false
 			}
-			at = v[i]
+			value = v[i]
 		default:
-			return false
+			return nil, false
 		}
 	}
-	return true
+	return value, true
 }

@@ -22,12 +22,26 @@ type Violation struct {
 	Detail string
 }
 
+// maxViolations is how many violations of a document are told.
+const maxViolations = 100
+
 // Validate holds a document, as document.Document.Value gives it, against the schema.
-// Nil means that it fits. Violations are sorted by place.
+// Nil means that it fits. Violations are sorted by place; of very many, the first are
+// given, and the last one says that there are more. The numbers in the document must be
+// within the bounds of [document.Parse]. The work is in proportion to the document's size:
+// a document that takes much more, since the schema refers to itself from several
+// branches, has a violation that says so.
 func (c *Collection) Validate(value map[string]any) []Violation {
-	err := c.schema.Validate(value)
+	return violationsOf(c.validators.validate(value))
+}
+
+// violationsOf words what the schema library found.
+func violationsOf(err error) []Violation {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, errTooManySteps) {
+		return []Violation{{Detail: "takes far more steps to validate than its size allows: the schema tries several ways at each level of the document"}}
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
@@ -37,7 +51,11 @@ func (c *Collection) Validate(value map[string]any) []Violation {
 	slices.SortFunc(violations, func(a, b Violation) int {
 		return cmp.Or(strings.Compare(a.Pointer, b.Pointer), strings.Compare(a.Detail, b.Detail))
 	})
-	return slices.Compact(violations)
+	violations = slices.Compact(violations)
+	if more := len(violations) - maxViolations; more > 0 {
+		violations = append(violations[:maxViolations:maxViolations], Violation{Detail: fmt.Sprintf("has %s that are not listed", count(more, "more violation"))})
+	}
+	return violations
 }
 
 // leaves collects what is wrong at the bottom: what lies above only repeats it.
@@ -83,8 +101,6 @@ func explain(e jsonschema.ErrorKind) string {
 		return fmt.Sprintf("must have at least %s", count(k.Want, "item"))
 	case *kind.MaxItems:
 		return fmt.Sprintf("must have at most %s", count(k.Want, "item"))
-	case *kind.UniqueItems:
-		return fmt.Sprintf("has the same item at %d and %d", k.Duplicates[0], k.Duplicates[1])
 	case *kind.Minimum:
 		return "must be at least " + number(k.Want)
 	case *kind.Maximum:
@@ -96,13 +112,19 @@ func explain(e jsonschema.ErrorKind) string {
 	case *kind.MultipleOf:
 		return "must be a multiple of " + number(k.Want)
 	case *kind.Format:
+		var rule ruleError
+		if errors.As(k.Err, &rule) {
+			return string(rule)
+		}
 		return "is not a valid " + k.Want
 	case *kind.Pattern:
 		return "must match " + k.Want
-	case *kind.Enum:
-		return "must be one of " + list(k.Want)
 	case *kind.Const:
-		return fmt.Sprintf("must be %v", k.Want)
+		return "must be " + list([]any{k.Want})
+	case *kind.Enum: // of a schema, against its own schema
+		return "must be one of " + list(k.Want)
+	case *kind.UniqueItems: // as above
+		return fmt.Sprintf("has the same item at %d and %d", k.Duplicates[0], k.Duplicates[1])
 	case *kind.FalseSchema:
 		return "is not allowed"
 	default:
@@ -132,16 +154,32 @@ func count(n int, what string) string {
 }
 
 func number(r *big.Rat) string {
-	if r.IsInt() {
-		return r.Num().String()
+	const most = 30 // characters that one can still read
+	if digits, exact := r.FloatPrec(); exact && digits <= most {
+		if text := r.FloatString(digits); len(text) <= most {
+			return text
+		}
 	}
-	return strings.TrimRight(r.FloatString(12), "0")
+	return new(big.Float).SetRat(r).Text('g', 17)
 }
 
+// listed is how many values of an enum are told, and how long each may be.
+const (
+	listed       = 20
+	listedLength = 100
+)
+
 func list(values []any) string {
-	texts := make([]string, len(values))
-	for i, v := range values {
-		texts[i] = fmt.Sprintf("%v", v)
+	texts := make([]string, min(len(values), listed))
+	for i := range texts {
+		texts[i] = fmt.Sprintf("%v", values[i])
+		if len(texts[i]) > listedLength {
+			texts[i] = strings.ToValidUTF8(texts[i][:listedLength], "") + "…"
+		}
 	}
-	return strings.Join(texts, ", ")
+	text := strings.Join(texts, ", ")
+	if more := len(values) - listed; more > 0 {
+		text += fmt.Sprintf(" or %d others", more)
+	}
+	return text
 }

@@ -60,9 +60,24 @@ func (d Document) Value() map[string]any { return d.value }
 // document.
 func (d Document) ID() (id any, given bool) { return d.id, d.hasID }
 
-// Parse reads a body. It takes the server's members out: what was read can be sent
-// back. The errors are [ErrSyntax], [ErrNotObject] and [ErrTooDeep], wrapped.
+// Parse reads a body that a client sent. It takes the server's members out: what was read
+// can be sent back. The errors are [ErrSyntax], [ErrNotObject] and [ErrTooDeep], wrapped,
+// and a [NumberError] for a number whose arithmetic would cost too much.
 func Parse(body []byte) (Document, error) {
+	d, err := ParseStored(body)
+	if err != nil {
+		return Document{}, err
+	}
+	if err := CheckNumbers(d.bytes); err != nil {
+		return Document{}, err
+	}
+	return d, nil
+}
+
+// ParseStored reads a document or an entity that is in the log already, or that comes from
+// there. It is [Parse] without the bounds of numbers, which earlier versions did not have:
+// what was admitted once can always be read. Nothing may compute with its numbers.
+func ParseStored(body []byte) (Document, error) {
 	d := Document{bytes: append(make([]byte, 0, len(body)), '{')}
 	in := jsontext.NewDecoder(bytes.NewReader(body))
 	err := eachMember(in, func(name string, value jsontext.Value) error {
@@ -106,7 +121,9 @@ func (d *Document) take(name string, value jsontext.Value) error {
 		return nil
 	}
 	d.hasID = true
-	if err := json.Unmarshal(value, &d.id); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber() // of any size: no number is the id of an entity
+	if err := decoder.Decode(&d.id); err != nil {
 		return fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	return nil

@@ -10,7 +10,8 @@ import (
 // Merge applies a merge patch (RFC 7396) to a document. Members keep the target's
 // order, new ones follow in the patch's. The server's members of the patch are ignored.
 // A patch that is not an object would make the resource something else: [ErrNotObject].
-// Other errors are those of [Parse].
+// Other errors are those of [Parse], also for a target from before numbers were bounded
+// that has one out of bounds, and still has it after the patch.
 func Merge(target Document, patch []byte) (Document, error) {
 	p, err := Parse(patch)
 	if err != nil {

@@ -80,7 +80,7 @@ func TestDescribe(t *testing.T) {
 func TestDescribesWhatCollectionsCanHave(t *testing.T) {
 	for name, schema := range map[string]string{
 		"plain":     `{"title":"plain","type":"object"}`,
-		"booleans":  `{"title":"booleans","type":"object","properties":{"a":true,"b":false,"limit":{"type":"string"}}}`,
+		"booleans":  `{"title":"booleans","type":"object","properties":{"a":true,"b":false,"limit":{"type":"array"}}}`,
 		"recursive": `{"title":"recursive","type":"object","properties":{"next":{"$ref":"#"},"tree":{"$ref":"#/$defs/tree"}},"$defs":{"tree":{"type":"object","properties":{"leaves":{"type":"array","items":{"$ref":"#/$defs/tree"}}}}}}`,
 		"choices":   `{"title":"choices","type":"object","oneOf":[{"required":["a"]},{"required":["b"]}],"properties":{"a":{"const":1},"b":{"enum":["x",null]},"c":{"type":["string","null"],"if":{"minLength":3},"then":{"pattern":"^x"}}},"patternProperties":{"^y":{"type":"integer"}},"dependentRequired":{"a":["c"]}}`,
 	} {

@@ -64,7 +64,17 @@ func Guard(do func() error) (err error) {
 		if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
 			panic(r)
 		}
-		err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		err = &PanicError{Value: r, Stack: debug.Stack()}
 	}()
 	return do()
 }
+
+// A PanicError is a panic that [Guard] stopped.
+type PanicError struct {
+	// Value is what was given to panic, and Stack the stack at that place.
+	Value any
+	Stack []byte
+}
+
+// Error has the stack in it, for the log.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }

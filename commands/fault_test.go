@@ -1,0 +1,108 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/service/problem"
+)
+
+// A line on which the server panics fails alone, and the log says so once, with the stack.
+func TestAPanicFailsItsLineAlone(t *testing.T) {
+	var logged bytes.Buffer
+	in := &importer{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}} // without a collection: to validate panics
+	batches := make(chan []importLine, 1)
+	if err := in.read(t.Context(), newLineReader(strings.NewReader("[1]\n{}\n[2]\n"), 100), batches); err != nil {
+		t.Fatal(err)
+	}
+	results := newSpool(t.TempDir())
+	unavailable, err := in.executeBatch(t.Context(), <-batches, results)
+	if unavailable || err != nil {
+		t.Errorf("got %v, %v, want that the import goes on", unavailable, err)
+	}
+	results.end()
+	for line, status := range []int{422, 500, 422} {
+		var got lineResult
+		if err := json.NewDecoder(io.LimitReader(results, int64(bytes.IndexByte(results.memory, '\n')+1))).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Line != int64(line+1) || got.Status != status || strings.Contains(got.Detail, "goroutine") {
+			t.Errorf("got %+v, want line %d with %d", got, line+1, status)
+		}
+	}
+	if n := strings.Count(logged.String(), "level=ERROR"); n != 1 || !strings.Contains(logged.String(), "line=2") || !strings.Contains(logged.String(), "goroutine") {
+		t.Errorf("got %d records, want one for line 2 with a stack: %s", n, &logged)
+	}
+}
+
+// Thousands of lines that fail alike don't fill the log.
+func TestFaultsAreLoggedWithinBounds(t *testing.T) {
+	var logged bytes.Buffer
+	in := &importer{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}
+	batches := make(chan []importLine, 1)
+	if err := in.read(t.Context(), newLineReader(strings.NewReader(strings.Repeat("{}\n", 300)), 100), batches); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(logged.String(), "level=ERROR"); got != loggedFaults {
+		t.Errorf("got %d records, want %d", got, loggedFaults)
+	}
+}
+
+// A command that panics while it is decided fails alone; if all fail together, what
+// became of them is unknown.
+func TestAPanicOfTheExecutor(t *testing.T) {
+	b := execution{x: &Executor{}, commands: make([]Command, 2), outcomes: make([]Outcome, 2)} // without a model
+	refused, appendable := b.decide(t.Context(), b.all())
+	if len(refused) != 0 || len(appendable) != 0 || b.outcomes[0].Err == nil || b.outcomes[1].Err == nil {
+		t.Errorf("got %v, %v, %+v", refused, appendable, b.outcomes)
+	}
+	in := &importer{a: &API{}} // without an executor
+	for _, o := range in.executeCommands(t.Context(), make([]Command, 2)) {
+		var p *problem.Problem
+		if !errors.As(toProblem(o.Err), &p) || !p.Of(problem.OutcomeUnknown) {
+			t.Errorf("got %v, want outcome-unknown", o.Err)
+		}
+	}
+}
+
+// endsAfter is a context that ends when it was asked a number of times.
+type endsAfter struct {
+	context.Context
+	asked, most atomic.Int64
+}
+
+func (c *endsAfter) Err() error {
+	if c.asked.Add(1) > c.most.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Once the client has left, no other line is parsed, though thousands have arrived.
+func TestNoLineIsParsedAfterTheClientHasLeft(t *testing.T) {
+	set, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, _ := set.Get("users")
+	for _, most := range []int64{0, 1, 7} {
+		ctx := &endsAfter{Context: context.Background()}
+		ctx.most.Store(most)
+		in := &importer{a: &API{MaxBody: 100}, command: Command{Collection: users}}
+		lines := newLineReader(strings.NewReader(strings.Repeat("{}\n", 1000)), 100)
+		if err := in.read(ctx, lines, make(chan []importLine, 10)); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+		if lines.number != most {
+			t.Errorf("got %d lines read, want %d", lines.number, most)
+		}
+	}
+}

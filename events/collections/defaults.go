@@ -1,0 +1,168 @@
+package collections
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/clusterlite/clusterlite/events/document"
+)
+
+// ErrDefaultsTooLarge is returned for a document that its defaults make too large.
+var ErrDefaultsTooLarge = errors.New("the document with its defaults is too large")
+
+// A shape is what one schema says about members that may be missing.
+type shape struct {
+	// defaults are the members that get a value if they are missing, in the order of the
+	// file.
+	defaults []defaultMember
+	// properties are the shapes of members, and items those of an array's items after the
+	// first few.
+	properties map[string]*shape
+	items      *shape
+	itemsFrom  int
+	// all are the shapes that hold for the same value: this one, and those that $ref and
+	// allOf lead to.
+	all []*shape
+	// reaches tells whether there is a default here or below.
+	reaches bool
+}
+
+type defaultMember struct {
+	name  string
+	value jsontext.Value // compact
+}
+
+// Complete gives the document with the declared defaults of what it lacks: members of the
+// document itself, and of objects and items of arrays in it that are there. They follow
+// the members that were sent. Nothing is put in place of null. A document that is complete
+// stays as it is. If the document would have more than most bytes, the error is
+// [ErrDefaultsTooLarge]; zero means any size. Other errors are those of [document.Parse].
+func (c *Collection) Complete(d document.Document, most int) (document.Document, error) {
+	if c.defaults == nil {
+		return d, nil
+	}
+	f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.Bytes())), most: most}
+	if err := f.fill(c.defaults.all); err != nil {
+		return document.Document{}, err
+	}
+	if f.filled == 0 {
+		return d, nil
+	}
+	return document.Parse(f.out)
+}
+
+// A filler copies JSON and puts defaults in.
+type filler struct {
+	in     *jsontext.Decoder
+	out    []byte
+	most   int
+	filled int
+}
+
+// fill copies the next value, which has these shapes.
+func (f *filler) fill(shapes []*shape) error {
+	reaches := slices.ContainsFunc(shapes, func(s *shape) bool { return s.reaches })
+	switch kind := f.in.PeekKind(); {
+	case reaches && kind == '{':
+		return f.fillObject(shapes)
+	case reaches && kind == '[':
+		return f.fillArray(shapes)
+	}
+	value, err := f.in.ReadValue()
+	if err != nil {
+		return err
+	}
+	f.out = append(f.out, value...)
+	return f.fits()
+}
+
+func (f *filler) fits() error {
+	if f.most > 0 && len(f.out) > f.most {
+		return ErrDefaultsTooLarge
+	}
+	return nil
+}
+
+func (f *filler) fillObject(shapes []*shape) error {
+	if _, err := f.in.ReadToken(); err != nil {
+		return err
+	}
+	f.out = append(f.out, '{')
+	first, there := true, map[string]bool{}
+	name := func(name string) {
+		if !first {
+			f.out = append(f.out, ',')
+		}
+		first, there[name] = false, true
+		f.out, _ = jsontext.AppendQuote(f.out, name) // a name that was read can be written
+		f.out = append(f.out, ':')
+	}
+	for f.in.PeekKind() == '"' {
+		token, err := f.in.ReadToken()
+		if err != nil {
+			return err
+		}
+		member := token.String()
+		name(member)
+		var below []*shape
+		for _, s := range shapes {
+			if p := s.properties[member]; p != nil {
+				below = appendNew(below, p.all...)
+			}
+		}
+		if err := f.fill(below); err != nil {
+			return err
+		}
+	}
+	for _, s := range shapes {
+		for _, d := range s.defaults {
+			if !there[d.name] {
+				name(d.name)
+				f.out = append(f.out, d.value...)
+				f.filled++
+			}
+		}
+	}
+	f.out = append(f.out, '}')
+	if err := f.fits(); err != nil {
+		return err
+	}
+	_, err := f.in.ReadToken()
+	return err
+}
+
+func (f *filler) fillArray(shapes []*shape) error {
+	if _, err := f.in.ReadToken(); err != nil {
+		return err
+	}
+	f.out = append(f.out, '[')
+	for i := 0; f.in.PeekKind() != ']'; i++ {
+		if i > 0 {
+			f.out = append(f.out, ',')
+		}
+		var below []*shape
+		for _, s := range shapes {
+			if s.items != nil && i >= s.itemsFrom {
+				below = appendNew(below, s.items.all...)
+			}
+		}
+		if err := f.fill(below); err != nil {
+			return err
+		}
+	}
+	f.out = append(f.out, ']')
+	_, err := f.in.ReadToken()
+	return err
+}
+
+func appendNew(shapes []*shape, more ...*shape) []*shape {
+	for _, s := range more {
+		if !slices.Contains(shapes, s) {
+			shapes = append(shapes, s)
+		}
+	}
+	return shapes
+}

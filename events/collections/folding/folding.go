@@ -1,0 +1,94 @@
+// Package folding decides which texts are the same for x-unique. Claims made of its
+// answers lie in logs for ever, so its tables are its own: those of Unicode 15.0.0, whatever
+// version the libraries have. What a later version assigns is left as it is.
+package folding
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Version names the rules. Others would change claims: they would be a version of their
+// own, and existing entities would get new claims by clusterlite reindex.
+const Version = 1
+
+// NFC gives the text in Unicode's normalization form C. Texts that are canonically
+// equivalent have the same.
+func NFC(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= firstMark }) {
+		return text
+	}
+	return string(compose(decompose(text)))
+}
+
+// firstMark is the first code point that NFC may change, or join with the one before it.
+const firstMark = 0x300
+
+// Fold gives the text in which upper and lower case are the same: NFC(NFD(F(NFD(text)))),
+// where F is the full case folding of each code point. Texts have the same if and only if
+// they are a canonical caseless match (The Unicode Standard, 3.13, D145). Fold of what it
+// gives is the same again.
+func Fold(text string) string {
+	ascii := true
+	for i := 0; i < len(text) && ascii; i++ {
+		ascii = text[i] < utf8.RuneSelf
+	}
+	if ascii {
+		return strings.ToLower(text)
+	}
+	folds := tables().fold
+	var folded []rune
+	for _, r := range decompose(text) {
+		switch f := folds[r]; {
+		case f != nil:
+			folded = append(folded, f...)
+		default:
+			folded = append(folded, r)
+		}
+	}
+	return string(compose(decompose(string(folded))))
+}
+
+// decompose gives the text in normalization form D.
+func decompose(text string) []rune {
+	t := tables()
+	runes := make([]rune, 0, utf8.RuneCountInString(text)+8)
+	for _, r := range text {
+		runes = t.decompose(runes, r)
+	}
+	for begin := 0; begin < len(runes); begin++ {
+		end := begin
+		for end < len(runes) && t.classOf(runes[end]) != 0 {
+			end++
+		}
+		if end-begin > 1 {
+			slices.SortStableFunc(runes[begin:end], func(a, b rune) int { return int(t.class[a]) - int(t.class[b]) })
+		}
+		begin = end
+	}
+	return runes
+}
+
+// compose makes form C of form D, in place.
+func compose(runes []rune) []rune {
+	t := tables()
+	composed := runes[:0]
+	starter := -1
+	last := uint8(0) // the class of what was put out last
+	for _, r := range runes {
+		class := t.classOf(r)
+		if r >= firstMark && starter >= 0 && (starter == len(composed)-1 || last < class) {
+			if joined, ok := t.join(composed[starter], r); ok {
+				composed[starter] = joined
+				continue
+			}
+		}
+		if class == 0 {
+			starter = len(composed)
+		}
+		last = class
+		composed = append(composed, r)
+	}
+	return composed
+}

@@ -1,0 +1,62 @@
+package collections
+
+import (
+	"maps"
+	"slices"
+)
+
+// What a keyword's value is made of.
+type holding int
+
+const (
+	noSchema      holding = iota // a value, or an annotation
+	aSchema                      // one schema
+	listedSchemas                // an array of them
+	namedSchemas                 // an object of them, whose keys are names
+)
+
+// keywords are those of JSON Schema 2020-12, and what each holds. Ours are not among them.
+var keywords = map[string]holding{
+	// Core.
+	"$schema": noSchema, "$id": noSchema, "$ref": noSchema, "$anchor": noSchema, "$dynamicRef": noSchema,
+	"$dynamicAnchor": noSchema, "$vocabulary": noSchema, "$comment": noSchema, "$defs": namedSchemas,
+	"definitions": namedSchemas, // the old name of $defs, which references may still lead into
+	// Applicators.
+	"allOf": listedSchemas, "anyOf": listedSchemas, "oneOf": listedSchemas, "prefixItems": listedSchemas,
+	"not": aSchema, "if": aSchema, "then": aSchema, "else": aSchema, "items": aSchema, "contains": aSchema,
+	"additionalProperties": aSchema, "propertyNames": aSchema, "unevaluatedItems": aSchema, "unevaluatedProperties": aSchema,
+	"properties": namedSchemas, "patternProperties": namedSchemas, "dependentSchemas": namedSchemas,
+	// Validation.
+	"type": noSchema, "const": noSchema, "enum": noSchema, "multipleOf": noSchema, "maximum": noSchema,
+	"exclusiveMaximum": noSchema, "minimum": noSchema, "exclusiveMinimum": noSchema, "maxLength": noSchema,
+	"minLength": noSchema, "pattern": noSchema, "maxItems": noSchema, "minItems": noSchema, "uniqueItems": noSchema,
+	"maxContains": noSchema, "minContains": noSchema, "maxProperties": noSchema, "minProperties": noSchema,
+	"required": noSchema, "dependentRequired": noSchema, "format": noSchema,
+	// Annotations.
+	"title": noSchema, "description": noSchema, "default": noSchema, "deprecated": noSchema, "readOnly": noSchema,
+	"writeOnly": noSchema, "examples": noSchema, "contentEncoding": noSchema, "contentMediaType": noSchema, "contentSchema": aSchema,
+}
+
+// keywordNames are all that may be meant, ours too.
+var keywordNames = slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), keywordUnique, keywordIndex)))
+
+// keywordHints say what to write in place of a keyword that another dialect has.
+var keywordHints = map[string]string{
+	"nullable":         `write "type": ["string", "null"], with the type that it has`,
+	"unique":           "x-unique makes a property unique, and uniqueItems the items of an array",
+	"index":            "x-index gives a property an index",
+	"id":               `write "$id"`,
+	"dependencies":     "write dependentRequired or dependentSchemas",
+	"additionalItems":  "write items, with prefixItems before it",
+	"$recursiveRef":    "write $dynamicRef",
+	"$recursiveAnchor": "write $dynamicAnchor",
+}
+
+// countKeywords take a number of things.
+var countKeywords = []string{"maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties"}
+
+// formats are those that are checked.
+var formats = []string{
+	"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "iri", "iri-reference", "json-pointer", "period",
+	"regex", "relative-json-pointer", "semver", "time", "uri", "uri-reference", "uri-template", "uuid",
+}

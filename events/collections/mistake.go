@@ -1,0 +1,201 @@
+package collections
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/events/nearest"
+)
+
+// A mistake is something wrong with a collection's file, and its place there.
+type mistake struct{ pointer, reason string }
+
+func mistakeAt(pointer, format string, args ...any) *mistake {
+	return &mistake{pointer, fmt.Sprintf(format, args...)}
+}
+
+// findMistake looks for what JSON Schema allows and nobody can mean: keywords and formats
+// that don't exist would check nothing.
+func findMistake(root map[string]any) *mistake {
+	return eachSchema(root, "", func(pointer string, schema map[string]any) *mistake {
+		for _, key := range slices.Sorted(maps.Keys(schema)) {
+			if m := checkKeyword(pointer, key); m != nil {
+				return m
+			}
+		}
+		for _, check := range []func(string, map[string]any) *mistake{checkDialect, checkFormat, checkCounts, checkRequired} {
+			if m := check(pointer, schema); m != nil {
+				return m
+			}
+		}
+		return nil
+	})
+}
+
+// eachSchema visits a schema and all that are in it, in order. What is not a schema, such
+// as the values of enum, const, default and examples, is left out.
+func eachSchema(value any, pointer string, visit func(pointer string, schema map[string]any) *mistake) *mistake {
+	schema, ok := value.(map[string]any)
+	if !ok {
+		return nil // true or false; the compiler refuses all else
+	}
+	if m := visit(pointer, schema); m != nil {
+		return m
+	}
+	for _, key := range slices.Sorted(maps.Keys(schema)) {
+		at := pointer + "/" + escape(key)
+		switch holds := keywords[key]; within := schema[key].(type) {
+		case map[string]any:
+			if holds == aSchema {
+				if m := eachSchema(within, at, visit); m != nil {
+					return m
+				}
+			}
+			if holds != namedSchemas {
+				continue
+			}
+			for _, name := range slices.Sorted(maps.Keys(within)) {
+				if m := eachSchema(within[name], at+"/"+escape(name), visit); m != nil {
+					return m
+				}
+			}
+		case []any:
+			if holds != listedSchemas {
+				continue
+			}
+			for i, one := range within {
+				if m := eachSchema(one, fmt.Sprintf("%s/%d", at, i), visit); m != nil {
+					return m
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// checkKeyword refuses a keyword that is none, and ours in the wrong place.
+func checkKeyword(pointer, key string) *mistake {
+	at := pointer + "/" + escape(key)
+	if key == keywordUnique || key == keywordIndex {
+		if strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 {
+			return nil
+		}
+		return mistakeAt(at, "unknown keyword %q in this place: %s and %s are for properties at the top", key, keywordUnique, keywordIndex)
+	}
+	if _, known := keywords[key]; known {
+		return nil
+	}
+	if hint := keywordHints[key]; hint != "" {
+		return mistakeAt(at, "unknown keyword %q: %s", key, hint)
+	}
+	if strings.HasPrefix(key, "x-") && !likeOurs(key) {
+		return nil // an annotation of somebody else's
+	}
+	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames))
+}
+
+// likeOurs tells whether an extension reads as if it were meant for us. It would be
+// ignored, and a misspelt x-unique would enforce nothing.
+func likeOurs(key string) bool {
+	for _, word := range []string{"uniq", "index", "nocase", "clusterlite"} {
+		if strings.Contains(strings.ToLower(key), word) {
+			return true
+		}
+	}
+	_, like := nearest.Name(key, []string{keywordUnique, keywordIndex})
+	return like
+}
+
+// dialect is the only version of JSON Schema that a collection is written in.
+const dialect = "https://json-schema.org/draft/2020-12/schema"
+
+func checkDialect(pointer string, schema map[string]any) *mistake {
+	if named, ok := schema["$schema"].(string); ok && strings.TrimSuffix(named, "#") != dialect {
+		return mistakeAt(pointer+"/$schema", "must be %q or left out: %q is another dialect, in which keywords mean something else", dialect, named)
+	}
+	return nil
+}
+
+func checkFormat(pointer string, schema map[string]any) *mistake {
+	format, ok := schema["format"].(string)
+	if !ok {
+		return nil // the compiler refuses what is not a string
+	}
+	at := pointer + "/format"
+	if !slices.Contains(formats, format) {
+		return mistakeAt(at, "unknown format %q, which nothing would check.%s Known are %s.", format, suggest(format, formats), strings.Join(formats, ", "))
+	}
+	if types := typesOf(schema); len(types) > 0 && !slices.Contains(types, "string") {
+		return mistakeAt(at, "the format %q is for strings, and the type here is %s", format, strings.Join(types, " or "))
+	}
+	return nil
+}
+
+// typesOf gives the types that a schema names; none if it names none.
+func typesOf(schema map[string]any) []string {
+	switch t := schema["type"].(type) {
+	case string:
+		return []string{t}
+	case []any:
+		var types []string
+		for _, one := range t {
+			if s, ok := one.(string); ok {
+				types = append(types, s)
+			}
+		}
+		return types
+	}
+	return nil
+}
+
+// maxCount is the largest count that a keyword can ask for: the schema library takes them
+// as integers of 64 bits and does not notice when one is larger.
+const maxCount = 1 << 53
+
+func checkCounts(pointer string, schema map[string]any) *mistake {
+	for _, key := range countKeywords {
+		n, ok := schema[key].(json.Number)
+		if !ok {
+			continue
+		}
+		if r, ok := new(big.Rat).SetString(string(n)); !ok || r.Cmp(big.NewRat(maxCount, 1)) > 0 {
+			return mistakeAt(pointer+"/"+key, "must be at most %d", int64(maxCount))
+		}
+	}
+	return nil
+}
+
+// checkRequired refuses a required member that the same schema forbids: no document
+// could ever be valid.
+func checkRequired(pointer string, schema map[string]any) *mistake {
+	required, _ := schema["required"].([]any)
+	if _, patterns := schema["patternProperties"]; patterns || schema["additionalProperties"] != false {
+		return nil
+	}
+	declared, ok := schema["properties"].(map[string]any)
+	if _, given := schema["properties"]; given && !ok {
+		return nil // the compiler refuses it
+	}
+	for i, one := range required {
+		name, ok := one.(string)
+		if _, there := declared[name]; ok && !there {
+			return mistakeAt(fmt.Sprintf("%s/required/%d", pointer, i), "%q is required, but is no property, and additionalProperties is false.%s",
+				name, suggest(name, slices.Sorted(maps.Keys(declared))))
+		}
+	}
+	return nil
+}
+
+// suggest gives a sentence with the known name that an unknown one is most like, with a
+// space before it; nothing if none is near.
+func suggest(name string, known []string) string {
+	near, found := nearest.Name(name, known)
+	if !found {
+		return ""
+	}
+	return fmt.Sprintf(" Did you mean %q?", near)
+}

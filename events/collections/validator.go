@@ -1,0 +1,247 @@
+package collections
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// A step is the evaluation of one schema on one value, and each value within counts too.
+// A schema that refers to itself from two branches doubles its work with each level of a
+// document, so a document may take so many steps and no more.
+const (
+	// freeSteps are those that any document may take: some milliseconds.
+	freeSteps = 100_000
+	// stepsPerValue are those that it may take in addition for each value in it.
+	stepsPerValue = 64
+)
+
+// errTooManySteps stops a validation. It is the value of a panic, for the library has no
+// other way out.
+var errTooManySteps = errors.New("too many steps")
+
+// idleValidators is how many validators of a collection are kept for the next documents.
+const idleValidators = 16
+
+// A validator is a compiled schema that counts its steps, and decides enum and uniqueItems
+// by hash: the library compares each item with each value, exactly. One goroutine uses it
+// at a time.
+type validator struct {
+	schema   *jsonschema.Schema
+	document any
+	left     int  // steps
+	extended bool // by what the size of the document allows
+}
+
+// validators keeps those of a collection that nobody uses.
+type validators struct {
+	name string
+	root map[string]any
+	idle chan *validator
+}
+
+// newValidators makes the first validator: if it can be made, so can others.
+func newValidators(name string, root map[string]any) (*validators, error) {
+	all := &validators{name: name, root: root, idle: make(chan *validator, idleValidators)}
+	v, err := all.make()
+	if err != nil {
+		return nil, err
+	}
+	all.idle <- v
+	return all, nil
+}
+
+// validate holds a document against the schema. The error is the library's, or
+// errTooManySteps.
+func (all *validators) validate(document any) error {
+	v, err := all.take()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		v.document = nil
+		select {
+		case all.idle <- v:
+		default: // enough of them are kept
+		}
+	}()
+	return v.validate(document)
+}
+
+func (all *validators) take() (*validator, error) {
+	select {
+	case v := <-all.idle:
+		return v, nil
+	default:
+		return all.make()
+	}
+}
+
+func (all *validators) make() (*validator, error) {
+	v := &validator{}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.UseLoader(noLoader{})
+	c.AssertFormat()
+	i := instrument{validator: v, compiler: c}
+	instrumented := i.copy(all.root)
+	if err := c.AddResource(location(all.name, ""), instrumented); err != nil {
+		return nil, err
+	}
+	var err error
+	v.schema, err = c.Compile(location(all.name, ""))
+	return v, err
+}
+
+func (v *validator) validate(document any) (err error) {
+	v.document, v.left, v.extended = document, freeSteps, false
+	defer func() {
+		if r := recover(); r == errTooManySteps { //nolint:errorlint // the very value that was given to panic
+			err = errTooManySteps
+		} else if r != nil {
+			panic(r)
+		}
+	}()
+	return v.schema.Validate(document)
+}
+
+// count counts the evaluation of a schema on a value.
+func (v *validator) count(value any) {
+	steps := 1
+	switch value := value.(type) {
+	case map[string]any:
+		steps += len(value)
+	case []any:
+		steps += len(value)
+	case string:
+		steps += len(value) / 64
+	}
+	if v.left -= steps; v.left >= 0 {
+		return
+	}
+	if !v.extended {
+		v.extended = true
+		v.left += stepsPerValue * countValues(v.document)
+	}
+	if v.left < 0 {
+		panic(errTooManySteps)
+	}
+}
+
+// countValues counts the values in a document.
+func countValues(value any) int {
+	n := 1
+	switch value := value.(type) {
+	case map[string]any:
+		for _, one := range value {
+			n += countValues(one)
+		}
+	case []any:
+		for _, one := range value {
+			n += countValues(one)
+		}
+	}
+	return n
+}
+
+// instrument makes the copy of a schema that a validator is compiled of. Each schema in it
+// has a format of its own, since formats are what the library calls us for, before it
+// looks into a value.
+type instrument struct {
+	validator *validator
+	compiler  *jsonschema.Compiler
+	made      int
+}
+
+func (i *instrument) copy(value any) any {
+	schema, ok := value.(map[string]any)
+	if !ok {
+		return value // true or false
+	}
+	schema = maps.Clone(schema)
+	for key, within := range schema {
+		switch holds := keywords[key]; within := within.(type) {
+		case map[string]any:
+			switch holds {
+			case aSchema:
+				schema[key] = i.copy(within)
+			case namedSchemas:
+				named := make(map[string]any, len(within))
+				for name, one := range within {
+					named[name] = i.copy(one)
+				}
+				schema[key] = named
+			}
+		case []any:
+			if holds == listedSchemas {
+				listed := make([]any, len(within))
+				for n, one := range within {
+					listed[n] = i.copy(one)
+				}
+				schema[key] = listed
+			}
+		}
+	}
+	r := rule{validator: i.validator}
+	r.format, _ = schema["format"].(string)
+	if enum, ok := schema["enum"].([]any); ok {
+		r.enum = newValues(enum)
+		delete(schema, "enum")
+	}
+	if schema["uniqueItems"] == true {
+		r.unique = true
+		delete(schema, "uniqueItems")
+	}
+	i.made++
+	name := fmt.Sprintf("clusterlite-%d", i.made)
+	i.compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: r.check})
+	schema["format"] = name
+	return schema
+}
+
+// A rule is what we check of one schema.
+type rule struct {
+	validator *validator
+	enum      *values
+	unique    bool
+	format    string
+}
+
+// A ruleError says what is wrong with a value. The name of the member can stand before it.
+type ruleError string
+
+// Error gives the text.
+func (e ruleError) Error() string { return string(e) }
+
+func (r rule) check(value any) error {
+	r.validator.count(value)
+	if r.enum != nil && !r.enum.has(value) {
+		return ruleError("must be one of " + list(r.enum.listed))
+	}
+	if r.format != "" && formatChecks[r.format](value) != nil {
+		return ruleError("is not a valid " + r.format)
+	}
+	if items, ok := value.([]any); ok && r.unique {
+		if i, j := duplicates(items); j > 0 {
+			return ruleError(fmt.Sprintf("has the same item at %d and %d", i, j))
+		}
+	}
+	return nil
+}
+
+// formatChecks are the library's checks of the formats.
+var formatChecks = func() map[string]func(any) error {
+	checks := map[string]func(any) error{}
+	for _, format := range formats {
+		c := jsonschema.NewCompiler()
+		c.AssertFormat()
+		err := c.AddResource("clusterlite:///format", map[string]any{"format": format})
+		if err != nil {
+			panic(err) // of a schema that is our own
+		}
+		checks[format] = c.MustCompile("clusterlite:///format").Format.Validate
+	}
+	return checks
+}()
