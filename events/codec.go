@@ -31,41 +31,7 @@ const (
 	specVersion = "1.0"
 	contentJSON = "application/json"
 	isTrue      = "true"
-
-	// headerRepeated marks, between Unmarshal and ParseMessage, a record in which a
-	// header came twice. A Watermill message can't hold both, and a reader that took
-	// either would be guessing. The name can't come from a record: Unmarshal sets or
-	// clears it after all others.
-	headerRepeated = "clusterlite_repeated_header"
-	// headerTransaction marks in the same way a record that was produced in a
-	// transaction, and headerNoRecord offsets that hold no record.
-	headerTransaction = "clusterlite_in_transaction"
-	headerNoRecord    = "clusterlite_no_record"
 )
-
-// inTransaction and noRecord mark a message that a reader of the log hands to
-// [Codec.Unmarshal]. Unmarshal compares the pointers, so no bytes in the log can pass
-// for a mark.
-var (
-	inTransaction = &sarama.RecordHeader{}
-	noRecord      = &sarama.RecordHeader{}
-)
-
-// InTransaction marks a record as one that was produced in a transaction. Such a record
-// is void, whether the transaction was committed, aborted, or is still open.
-func InTransaction(record *sarama.ConsumerMessage) {
-	record.Headers = append(record.Headers, inTransaction)
-}
-
-// NewNoRecord gives the message that stands for offsets that hold no record, the last of
-// which is offset. what says why, in words that are the same whenever the log is read: for
-// example which transaction a marker ends.
-func NewNoRecord(topic string, partition int32, offset int64, what string) *sarama.ConsumerMessage {
-	return &sarama.ConsumerMessage{
-		Topic: topic, Partition: partition, Offset: offset, Value: []byte(what),
-		Headers: []*sarama.RecordHeader{noRecord},
-	}
-}
 
 // written is the order in which headers are written, so that the same event always
 // gives the same bytes.
@@ -74,15 +40,6 @@ var written = []string{
 	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
 	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
 }
-
-// names are the headers that nearly all records have, so that each name is kept once.
-var names = func() map[string]string {
-	all := make(map[string]string, len(written))
-	for _, name := range written {
-		all[name] = name
-	}
-	return all
-}()
 
 // NewMessage gives the Watermill message that stands for the event.
 func NewMessage(e Event) *message.Message {
@@ -144,11 +101,11 @@ func encodeClaims(claims []string) string {
 	return string(b)
 }
 
-// Codec turns Watermill messages into Kafka records and back. It is stateless and safe
-// for concurrent use.
+// Codec turns Watermill messages into Kafka records. [Parse] is the way back. It is
+// stateless and safe for concurrent use.
 type Codec struct{}
 
-var _ kafka.MarshalerUnmarshaler = Codec{}
+var _ kafka.Marshaler = Codec{}
 
 // Marshal gives the Kafka record for a message made by [NewMessage], [NewBarrier] or
 // [NewCheckpoint].
@@ -168,47 +125,4 @@ func (Codec) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage,
 		record.Value = sarama.ByteEncoder(m.Payload)
 	}
 	return record, nil
-}
-
-// Unmarshal takes any Kafka record at all. It never fails, since Watermill's
-// subscriber would then end its consumer in silence: what is wrong with a record shows
-// in [ParseMessage].
-func (Codec) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, error) {
-	metadata := make(message.Metadata, len(record.Headers)+1)
-	repeated, transaction, none := "", false, false
-	for _, h := range record.Headers {
-		switch h {
-		case nil:
-			continue
-		case inTransaction:
-			transaction = true
-			continue
-		case noRecord:
-			none = true
-			continue
-		}
-		name, known := names[string(h.Key)] // without a copy of the key
-		if !known {
-			name = string(h.Key)
-		}
-		if _, twice := metadata[name]; twice && repeated == "" {
-			repeated = name
-		}
-		metadata[name] = string(h.Value)
-	}
-	for _, reserved := range []string{headerRepeated, headerTransaction, headerNoRecord} {
-		delete(metadata, reserved)
-	}
-	if repeated != "" {
-		metadata[headerRepeated] = repeated
-	}
-	if transaction {
-		metadata[headerTransaction] = isTrue
-	}
-	if none {
-		metadata[headerNoRecord] = isTrue
-	}
-	m := message.NewMessage(metadata[headerID], record.Value)
-	m.Metadata = metadata
-	return m, nil
 }

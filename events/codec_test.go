@@ -1,7 +1,6 @@
 package events_test
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -53,7 +52,7 @@ func TestGoldenRecords(t *testing.T) {
 	for name, event := range samples() {
 		t.Run(name, func(t *testing.T) {
 			stored := golden(t, name, events.NewMessage(event))
-			read := parse(t, stored.consumer())
+			read := events.Parse(stored.stored())
 			if diff := cmp.Diff(event, read.Event); diff != "" || read.Content != events.HasEvent {
 				t.Errorf("the stored record is read as %+v (%s)\n%s", read, read.Malformed, diff)
 			}
@@ -124,25 +123,15 @@ func show(t *testing.T, record *sarama.ProducerMessage) []byte {
 	return append(b, '\n')
 }
 
-func (g goldenRecord) consumer() *sarama.ConsumerMessage {
-	m := &sarama.ConsumerMessage{Key: []byte(g.Key)}
+func (g goldenRecord) stored() events.Stored {
+	s := events.Stored{Key: []byte(g.Key)}
 	for _, h := range g.Headers {
-		m.Headers = append(m.Headers, &sarama.RecordHeader{Key: []byte(h[0]), Value: []byte(h[1])})
+		s.Headers = append(s.Headers, events.Header{Name: h[0], Value: []byte(h[1])})
 	}
 	if g.Value != nil {
-		m.Value = []byte(*g.Value)
+		s.Value = []byte(*g.Value)
 	}
-	return m
-}
-
-func parse(t *testing.T, record *sarama.ConsumerMessage) events.Record {
-	t.Helper()
-	m, err := events.Codec{}.Unmarshal(record)
-	if err != nil {
-		t.Fatalf("the unmarshaler failed, which ends a consumer: %v", err)
-	}
-	m.SetContext(context.Background())
-	return events.ParseMessage(m)
+	return s
 }
 
 // wire is a good record, to be spoilt.
@@ -201,7 +190,7 @@ func (g goldenRecord) empty() goldenRecord {
 
 func TestMalformedRecords(t *testing.T) {
 	good := wire()
-	if r := parse(t, good.consumer()); r.Content != events.HasEvent {
+	if r := events.Parse(good.stored()); r.Content != events.HasEvent {
 		t.Fatalf("the good record is %+v", r)
 	}
 	for name, bad := range map[string]goldenRecord{
@@ -258,7 +247,7 @@ func TestMalformedRecords(t *testing.T) {
 		"deleted with claims":        good.with("ce_type", "clusterlite.users.deleted").with("ce_entityversion", "2").with("ce_claims", `["a:AAAAAAAAAAAAAAAAAAAAAA"]`).empty(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := parse(t, bad.consumer())
+			r := events.Parse(bad.stored())
 			if r.Content != events.Malformed || r.Malformed == "" || !reflect.DeepEqual(r.Event, events.Event{}) {
 				t.Errorf("got %+v", r)
 			}
@@ -269,9 +258,9 @@ func TestMalformedRecords(t *testing.T) {
 // Two records at one offset are told apart, understood or not.
 func TestIdentity(t *testing.T) {
 	identity := func(g goldenRecord, offset, at int64) string {
-		c := g.consumer()
+		c := g.stored()
 		c.Offset, c.Timestamp = offset, time.UnixMilli(at)
-		r := parse(t, c)
+		r := events.Parse(c)
 		r.Offset, r.Timestamp = c.Offset, c.Timestamp
 		return r.Identity()
 	}
@@ -303,7 +292,7 @@ func TestNewerFormatStopsAReader(t *testing.T) {
 		"a barrier":  wire().with("ce_format", "2").with("ce_type", "clusterlite.barrier"),
 		"a new kind": wire().with("ce_format", "999999999").with("ce_type", "clusterlite.users.archived").without("ce_claims"),
 	} {
-		if r := parse(t, record.consumer()); r.Content != events.NewerFormat || r.Format < 2 {
+		if r := events.Parse(record.stored()); r.Content != events.NewerFormat || r.Format < 2 {
 			t.Errorf("%s: got %+v", name, r)
 		}
 	}
@@ -318,12 +307,12 @@ func TestBarriers(t *testing.T) {
 		if stored.Value != nil || stored.Key != "" {
 			t.Errorf("%s has a value or a key", name)
 		}
-		if r := parse(t, stored.consumer()); r.Content != events.Barrier || r.Checkpoint != (name == "checkpoint") {
+		if r := events.Parse(stored.stored()); r.Content != events.Barrier || r.Checkpoint != (name == "checkpoint") {
 			t.Errorf("the stored %s is read as %+v", name, r)
 		}
 		// The mark is a hint: whatever a stranger writes there, a barrier is one.
 		for _, mark := range []string{"", "false", "TRUE", "1"} {
-			if r := parse(t, stored.with("ce_checkpoint", mark).consumer()); r.Content != events.Barrier || r.Checkpoint {
+			if r := events.Parse(stored.with("ce_checkpoint", mark).stored()); r.Content != events.Barrier || r.Checkpoint {
 				t.Errorf("a mark %q is read as %+v", mark, r)
 			}
 		}
@@ -337,7 +326,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind, claims, at, version, format, subject string, value []byte) {
 		g := wire().with("ce_type", kind).with("ce_claims", claims).with("ce_time", at).with("ce_entityversion", version).with("ce_format", format).with("ce_subject", subject).holding(string(value))
-		r := parse(t, g.consumer())
+		r := events.Parse(g.stored())
 		if (r.Content == events.Malformed) != (r.Malformed != "") {
 			t.Fatalf("got %+v", r)
 		}
@@ -352,7 +341,7 @@ func FuzzParse(f *testing.F) {
 		if err := json.Unmarshal(show(t, record), &again); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(r.Event, parse(t, again.consumer()).Event); diff != "" {
+		if diff := cmp.Diff(r.Event, events.Parse(again.stored()).Event); diff != "" {
 			t.Fatalf("written and read again it is another:\n%s", diff)
 		}
 	})

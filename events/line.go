@@ -89,18 +89,19 @@ func fitsLine(document []byte) bool {
 // ParseLine reads a line that [AppendLine] wrote, without its end, and takes no other:
 // not another order of members, not another spelling, nothing more and nothing less.
 func ParseLine(line []byte) (Event, error) {
-	headers, document, err := parseMembers(line)
+	members, document, err := parseMembers(line)
 	if err != nil {
 		return Event{}, err
 	}
-	format, err := parseFormat(headers)
+	h := headers{values: members}
+	format, err := parseFormat(h)
 	if err != nil {
 		return Event{}, err
 	}
 	if format > Format {
 		return Event{}, fmt.Errorf("it has log format %d, and this version knows up to %d: install a version of ClusterLite that knows format %[1]d", format, Format)
 	}
-	e, err := parseEvent(headers, document)
+	e, err := parseEvent(h, document)
 	if err != nil {
 		return Event{}, err
 	}

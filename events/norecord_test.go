@@ -4,28 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
-	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
-
 	"github.com/clusterlite/clusterlite/events"
 )
 
-var _ kafka.MarshalerUnmarshaler = events.Codec{}
-
-func parseRaw(t *testing.T, m *sarama.ConsumerMessage) events.Record {
-	t.Helper()
-	message, err := events.Codec{}.Unmarshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := events.ParseMessage(message)
-	r.Offset = m.Offset
-	return r
-}
-
 func TestNoRecordMovesThePositionAndNothingElse(t *testing.T) {
 	for _, what := range []string{events.Gap, "marker 1764000000000 7"} {
-		r := parseRaw(t, events.NewNoRecord("t", 0, 6, what))
+		r := events.NoRecordAt(6, what)
 		if r.Content != events.NoRecord || r.Position() != 7 || !r.Timestamp.IsZero() {
 			t.Fatalf("%s: got %+v, want no record up to position 7", what, r)
 		}
@@ -41,14 +25,14 @@ func TestNoRecordMovesThePositionAndNothingElse(t *testing.T) {
 }
 
 func TestOnlyAGapIsCut(t *testing.T) {
-	gap := parseRaw(t, events.NewNoRecord("t", 0, 6, events.Gap))
-	if got, cut := gap.UpTo(3); !cut || got.Position() != 3 || got.Identity() != parseRaw(t, events.NewNoRecord("t", 0, 2, events.Gap)).Identity() {
+	gap := events.NoRecordAt(6, events.Gap)
+	if got, cut := gap.UpTo(3); !cut || got.Position() != 3 || got.Identity() != events.NoRecordAt(2, events.Gap).Identity() {
 		t.Errorf("got %+v, %v, want the gap up to position 3", got, cut)
 	}
 	for name, r := range map[string]events.Record{
-		"a gap that ends there": parseRaw(t, events.NewNoRecord("t", 0, 2, events.Gap)),
-		"a marker":              parseRaw(t, events.NewNoRecord("t", 0, 6, "marker 1 7")),
-		"a record":              parseRaw(t, &sarama.ConsumerMessage{Offset: 6}),
+		"a gap that ends there": events.NoRecordAt(2, events.Gap),
+		"a marker":              events.NoRecordAt(6, "marker 1 7"),
+		"a record":              events.Parse(events.Stored{Offset: 6}),
 	} {
 		if got, cut := r.UpTo(3); cut || got.Position() != r.Position() {
 			t.Errorf("%s: got %+v, %v, want it as it was", name, got, cut)

@@ -8,28 +8,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// ParseMessage reads a message that [Codec.Unmarshal] made and Watermill's Kafka
-// subscriber delivered. It always gives a record: a message that is not understood
-// gives one that is [Malformed] and says why. The same bytes give the same answer for
-// ever; each check is a rule of storage.
-func ParseMessage(m *message.Message) Record {
-	offset, _ := kafka.MessagePartitionOffsetFromCtx(m.Context())
-	timestamp, _ := kafka.MessageTimestampFromCtx(m.Context())
-	return parse(m.Metadata, m.Payload, offset, timestamp)
-}
-
-func parse(headers message.Metadata, value []byte, offset int64, timestamp time.Time) Record {
-	if _, none := headers[headerNoRecord]; none {
-		return Record{Offset: offset, Content: NoRecord, id: string(value)}
-	}
-	r := Record{Offset: offset, Timestamp: timestamp, id: headers[headerID]}
-	format, err := parseFormat(headers)
+// Parse reads a record. It always gives one: what is not understood gives one that is
+// [Malformed] and says why. The same bytes give the same answer for ever; each check is a
+// rule of storage.
+func Parse(s Stored) Record {
+	h := s.headers()
+	r := Record{Offset: s.Offset, Timestamp: s.Timestamp, id: h.get(headerID)}
+	format, err := parseFormat(h)
 	if err != nil {
 		return r.malformed(err)
 	}
@@ -38,14 +26,14 @@ func parse(headers message.Metadata, value []byte, offset int64, timestamp time.
 		return r
 	}
 	// After the format, so that a later version may give transactions a meaning.
-	if _, in := headers[headerTransaction]; in {
+	if s.InTransaction {
 		return r.malformed(errTransaction)
 	}
-	if headers[headerType] == barrierType {
-		r.Content, r.Checkpoint = Barrier, headers[headerCheckpoint] == isTrue
+	if h.get(headerType) == barrierType {
+		r.Content, r.Checkpoint = Barrier, h.get(headerCheckpoint) == isTrue
 		return r
 	}
-	if r.Event, err = parseEvent(headers, value); err != nil {
+	if r.Event, err = parseEvent(h, s.Value); err != nil {
 		return r.malformed(err)
 	}
 	r.Content = HasEvent
@@ -63,48 +51,48 @@ func (r Record) malformed(err error) Record {
 // parseFormat finds the format that a reader must know. Only a record that says it is
 // a CloudEvent of ours can ask a reader to stop: nine digits at most, so that no
 // nonsense of a stranger does.
-func parseFormat(headers message.Metadata) (int, error) {
-	if name, twice := headers[headerRepeated]; twice {
-		return 0, fmt.Errorf("header %q more than once", clip(name))
+func parseFormat(h headers) (int, error) {
+	if h.repeated != "" {
+		return 0, fmt.Errorf("header %q more than once", clip(h.repeated))
 	}
-	if v := headers[headerSpecVersion]; v != specVersion {
+	if v := h.get(headerSpecVersion); v != specVersion {
 		return 0, fmt.Errorf("%s is %q, not %q", headerSpecVersion, clip(v), specVersion)
 	}
-	if t := headers[headerType]; !strings.HasPrefix(t, typePrefix) {
+	if t := h.get(headerType); !strings.HasPrefix(t, typePrefix) {
 		return 0, fmt.Errorf("unknown type %q", clip(t))
 	}
-	n, err := parseCount(headers, headerFormat, 9)
+	n, err := parseCount(h, headerFormat, 9)
 	return int(n), err
 }
 
-func parseEvent(headers message.Metadata, value []byte) (Event, error) {
+func parseEvent(h headers, value []byte) (Event, error) {
 	e := Event{
-		ID:          headers[headerID],
-		Source:      headers[headerSource],
-		EntityID:    headers[headerSubject],
-		TraceParent: headers[headerTraceParent],
+		ID:          h.get(headerID),
+		Source:      h.get(headerSource),
+		EntityID:    h.get(headerSubject),
+		TraceParent: h.get(headerTraceParent),
 	}
 	var err error
-	if e.Collection, e.Kind, err = parseType(headers[headerType]); err != nil {
+	if e.Collection, e.Kind, err = parseType(h.get(headerType)); err != nil {
 		return Event{}, err
 	}
 	if err = checkNames(e); err != nil {
 		return Event{}, err
 	}
-	if e.Time, err = parseTime(headers[headerTime]); err != nil {
+	if e.Time, err = parseTime(h.get(headerTime)); err != nil {
 		return Event{}, err
 	}
-	if e.Version, err = parseCount(headers, headerEntityVersion, 15); err != nil {
+	if e.Version, err = parseCount(h, headerEntityVersion, 15); err != nil {
 		return Event{}, err
 	}
-	if e.Claims, err = parseClaims(headers[headerClaims]); err != nil {
+	if e.Claims, err = parseClaims(h.get(headerClaims)); err != nil {
 		return Event{}, err
 	}
-	if err = parseIdempotency(headers, &e); err != nil {
+	if err = parseIdempotency(h, &e); err != nil {
 		return Event{}, err
 	}
 	e.Document = value
-	return e, checkKind(headers, &e)
+	return e, checkKind(h, &e)
 }
 
 func checkNames(e Event) error {
@@ -121,7 +109,7 @@ func checkNames(e Event) error {
 }
 
 // checkKind holds an event against what its kind allows.
-func checkKind(headers message.Metadata, e *Event) error {
+func checkKind(h headers, e *Event) error {
 	if (e.Kind == Created) != (e.Version == 1) {
 		return fmt.Errorf("%s can't create version %d", e.Kind, e.Version)
 	}
@@ -132,7 +120,7 @@ func checkKind(headers message.Metadata, e *Event) error {
 		e.Document = nil
 		return nil
 	}
-	if t := headers[headerContentType]; t != contentJSON {
+	if t := h.get(headerContentType); t != contentJSON {
 		return fmt.Errorf("content-type is %q, not %q", clip(t), contentJSON)
 	}
 	if err := document.Check(e.Document); err != nil {
@@ -142,8 +130,8 @@ func checkKind(headers message.Metadata, e *Event) error {
 }
 
 // parseCount reads a positive integer in its one canonical form.
-func parseCount(headers message.Metadata, name string, digits int) (int64, error) {
-	s := headers[name]
+func parseCount(h headers, name string, digits int) (int64, error) {
+	s := h.get(name)
 	bad := s == "" || len(s) > digits || s[0] == '0'
 	for i := 0; i < len(s) && !bad; i++ {
 		bad = s[i] < '0' || s[i] > '9'
@@ -204,9 +192,9 @@ func isWord(s, others string) bool {
 	return true
 }
 
-func parseIdempotency(headers message.Metadata, e *Event) error {
-	key, hasKey := headers[headerIdempotencyKey]
-	hash, hasHash := headers[headerRequestHash]
+func parseIdempotency(h headers, e *Event) error {
+	key, hasKey := h.values[headerIdempotencyKey]
+	hash, hasHash := h.values[headerRequestHash]
 	if hasKey != hasHash {
 		return fmt.Errorf("%s and %s must come together", headerIdempotencyKey, headerRequestHash)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -62,10 +61,10 @@ func (f *fetcher) close() {
 }
 
 // fetch returns what the log holds from an offset on, without a gap: records, and in their
-// place messages made by [events.NewNoRecord] where there are none. It returns nothing if
+// place the fact that there are none. It returns nothing if
 // nothing has come for a while, and an error that wraps [kerr.OffsetOutOfRange] if the log
 // does not reach from before the offset to it. Any error may be one of the connection.
-func (f *fetcher) fetch(ctx context.Context, offset int64) ([]*sarama.ConsumerMessage, error) {
+func (f *fetcher) fetch(ctx context.Context, offset int64) ([]fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait+fetchPatience)
 	defer cancel()
 	if f.leader == nil {
@@ -135,65 +134,58 @@ func (f *fetcher) ask(ctx context.Context, offset int64) (*kmsg.FetchResponseTop
 	return &kmsg.FetchResponseTopicPartition{}, nil // throttled, and so without an answer
 }
 
-func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64) ([]*sarama.ConsumerMessage, error) {
-	fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64) ([]fetched, error) {
+	part, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		KeepControlRecords: true,
 		Offset:             offset,
 		IsolationLevel:     kgo.ReadUncommitted(),
 		Topic:              f.topic,
 		Partition:          partition,
 	}, response, kgo.DefaultDecompressor(), nil)
-	messages := make([]*sarama.ConsumerMessage, 0, len(fetched.Records)+1)
+	all := make([]fetched, 0, len(part.Records)+1)
 	gap := func(to int64) {
 		if offset < to {
-			messages = append(messages, events.NewNoRecord(f.topic, partition, to-1, events.Gap))
+			all = append(all, fetched{Stored: events.Stored{Offset: to - 1}, none: events.Gap})
 		}
 	}
-	for _, r := range fetched.Records {
+	for _, r := range part.Records {
 		gap(r.Offset)
-		messages = append(messages, newMessage(r))
+		all = append(all, newFetched(r))
 		offset = r.Offset + 1
 	}
-	if fetched.Err == nil {
+	if part.Err == nil {
 		gap(next)
-	} else if len(messages) == 0 {
-		return nil, fmt.Errorf("read what lies at offset %d of %s: %w", offset, f.topic, fetched.Err)
+	} else if len(all) == 0 {
+		return nil, fmt.Errorf("read what lies at offset %d of %s: %w", offset, f.topic, part.Err)
 	} // else the next fetch begins with what can't be read, and says so
-	return messages, nil
+	return all, nil
 }
 
-// newMessage gives a record as Watermill's subscriber takes it.
-func newMessage(r *kgo.Record) *sarama.ConsumerMessage {
+// A fetched is a record of the log, or says why there is none.
+type fetched struct {
+	events.Stored
+	none string // why there is no record up to the offset; empty if there is one
+}
+
+func newFetched(r *kgo.Record) fetched {
 	if r.Attrs.IsControl() {
 		// Its place, its time and its producer tell it from any other.
-		what := fmt.Sprintf("marker %d %d", r.Timestamp.UnixMilli(), r.ProducerID)
-		return events.NewNoRecord(r.Topic, r.Partition, r.Offset, what)
+		return fetched{Stored: events.Stored{Offset: r.Offset}, none: fmt.Sprintf("marker %d %d", r.Timestamp.UnixMilli(), r.ProducerID)}
 	}
-	m := &sarama.ConsumerMessage{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
-		Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
+	s := events.Stored{
+		Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
+		Headers: make([]events.Header, len(r.Headers)), InTransaction: r.Attrs.IsTransactional(),
 	}
-	m.Headers = headers(r.Headers)
-	if r.Attrs.IsTransactional() {
-		events.InTransaction(m)
+	for i, h := range r.Headers {
+		s.Headers[i] = events.Header{Name: h.Key, Value: h.Value}
 	}
-	return m
+	return fetched{Stored: s}
 }
 
-// headers gives a record's headers as sarama has them. Their names share one piece of
-// memory: there are a dozen in each record.
-func headers(of []kgo.RecordHeader) []*sarama.RecordHeader {
-	size := 0
-	for _, h := range of {
-		size += len(h.Key)
+// record is what ClusterLite reads in it.
+func (f fetched) record() events.Record {
+	if f.none != "" {
+		return events.NoRecordAt(f.Offset, f.none)
 	}
-	names, all := make([]byte, 0, size), make([]sarama.RecordHeader, len(of))
-	pointers := make([]*sarama.RecordHeader, len(of), len(of)+1) // and a mark
-	for i, h := range of {
-		begin := len(names)
-		names = append(names, h.Key...)
-		all[i] = sarama.RecordHeader{Key: names[begin:len(names):len(names)], Value: h.Value}
-		pointers[i] = &all[i]
-	}
-	return pointers
+	return events.Parse(f.Stored)
 }

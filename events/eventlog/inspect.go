@@ -78,57 +78,48 @@ func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error
 	if after < info.Start || after >= info.End {
 		return RawRecord{}, &ErrGone{Next: after}
 	}
-	m, err := l.first(ctx, int64(after))
+	found, err := l.first(ctx, int64(after))
 	if errors.Is(err, kerr.OffsetOutOfRange) {
 		return RawRecord{}, &ErrGone{Next: after}
 	}
 	if err != nil {
 		return RawRecord{}, fmt.Errorf("read the record at offset %d: %w", after, err)
 	}
-	r, err := rawRecord(m)
+	r := found.raw()
 	// A gap may reach further, and what is known of it here is that it covers the offset.
 	r.Record, _ = r.UpTo(after + 1)
-	return r, err
+	return r, nil
 }
 
 // first fetches until there is something at an offset.
-func (l *Log) first(ctx context.Context, offset int64) (*sarama.ConsumerMessage, error) {
+func (l *Log) first(ctx context.Context, offset int64) (fetched, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
 	f, err := l.newFetcher(ctx)
 	if err != nil {
-		return nil, err
+		return fetched{}, err
 	}
 	defer f.close()
 	for {
-		messages, err := f.fetch(ctx, offset)
+		found, err := f.fetch(ctx, offset)
 		switch {
 		case l.ctx.Err() != nil:
-			return nil, ErrClosed
+			return fetched{}, ErrClosed
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return fetched{}, ctx.Err()
 		case err != nil:
-			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-		case len(messages) > 0:
-			return messages[0], nil
+			return fetched{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		case len(found) > 0:
+			return found[0], nil
 		}
 	}
 }
 
-func rawRecord(m *sarama.ConsumerMessage) (RawRecord, error) {
-	message, err := events.Codec{}.Unmarshal(m)
-	if err != nil {
-		return RawRecord{}, err
+func (f fetched) raw() RawRecord {
+	r := RawRecord{Record: f.record(), Key: f.Key, Value: f.Value}
+	for _, h := range f.Headers {
+		r.Headers = append(r.Headers, RawHeader{Name: h.Name, Value: string(h.Value)})
 	}
-	r := RawRecord{Record: events.ParseMessage(message), Key: m.Key, Value: m.Value}
-	r.Offset = m.Offset
-	if r.Content == events.NoRecord {
-		return RawRecord{Record: r.Record}, nil
-	}
-	r.Timestamp = m.Timestamp
-	for _, h := range m.Headers {
-		r.Headers = append(r.Headers, RawHeader{Name: string(h.Key), Value: string(h.Value)})
-	}
-	return r, nil
+	return r
 }

@@ -2,23 +2,20 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/IBM/sarama"
-	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
-	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/clusterlite/clusterlite/events"
 )
 
 const (
-	// maxWaiting and maxWaitingBytes bound what a subscription reads ahead of its
-	// reader.
-	maxWaiting      = 4096
+	// maxChunks and maxWaitingBytes bound what a subscription reads ahead of its caller.
+	maxChunks       = 64
 	maxWaitingBytes = 64 << 20
 	// recordOverhead is what a record costs in memory beside its document, roughly.
 	recordOverhead = 1 << 10
@@ -38,131 +35,131 @@ func (e *ErrGone) Error() string {
 
 // A Subscription reads records in the order of the log, each once, from a position on.
 // It reconnects by itself. One goroutine may call Take; Close is safe from any.
+//
+// It does not go through Watermill's subscriber, which hands over one message at a time
+// and waits for each to be acknowledged: several goroutine switches a record, where one
+// fetch brings thousands of them.
 type Subscription struct {
-	log        *Log
-	subscriber *kafka.Subscriber
-	ahead      *semaphore.Weighted
-	records    chan waiting
-	cancel     context.CancelFunc
-	settled    chan struct{} // closed once it is connected, or never will be
-	pumped     sync.WaitGroup
+	log     *Log
+	ahead   *semaphore.Weighted
+	chunks  chan chunk
+	cancel  context.CancelFunc
+	reading sync.WaitGroup
+	lost    chan struct{} // closed when the log doesn't hold the next record
 
-	next atomic.Int64  // offset of the next record to read from the broker
-	lost chan struct{} // closed when the broker doesn't have it
-	once sync.Once
+	next events.Position // of the next record that Take returns; used by Take alone
+	rest chunk           // what Take has begun to return; used by Take alone
 }
 
-// waiting is a record that was read, and the room that it takes.
-type waiting struct {
-	record events.Record
-	bytes  int64
+// A chunk is what one fetch brought, or what is left of it.
+type chunk struct {
+	records []events.Record
+	bytes   int64 // the room that it takes, given back once all of it was returned
 }
 
 // Subscribe reads from a position on. The broker need not be reachable. The
-// subscription ends when it is closed.
+// subscription ends when it is closed, and with the log.
 func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(l.ctx)
-	config := l.consumerConfig()
-	dialWith(ctx, config) // cut by Close, or Watermill's subscriber would wait for the broker
 	s := &Subscription{
-		log:     l,
-		ahead:   semaphore.NewWeighted(maxWaitingBytes),
-		records: make(chan waiting, maxWaiting),
-		cancel:  cancel,
-		settled: make(chan struct{}),
-		lost:    make(chan struct{}),
+		log:    l,
+		ahead:  semaphore.NewWeighted(maxWaitingBytes),
+		chunks: make(chan chunk, maxChunks),
+		cancel: cancel,
+		lost:   make(chan struct{}),
+		next:   from,
 	}
-	s.next.Store(int64(from))
-	var err error
-	s.subscriber, err = kafka.NewSubscriber(kafka.SubscriberConfig{
-		Brokers:               l.config.Brokers,
-		Unmarshaler:           events.Codec{},
-		OverwriteSaramaConfig: config,
-		NackResendSleep:       kafka.NoSleep,
-		ReconnectRetrySleep:   probeInterval,
-		Tracer:                seekTracer{subscription: s},
-	}, l.wm)
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("make a subscriber: %w", err)
-	}
-	s.pumped.Go(func() { s.pump(ctx, l.config.Topic) })
+	s.reading.Go(func() {
+		defer close(s.chunks)
+		s.read(ctx, int64(from))
+	})
 	return s, nil
 }
 
-// consumerConfig is for the client that Watermill's subscriber makes. It asks whether a
-// broker is there, and no more: a [reader] reads.
-func (l *Log) consumerConfig() *sarama.Config {
-	c := l.askConfig()
-	c.Consumer.Return.Errors = false // nobody reads that channel in Watermill's mode without a group
-	return c
+// read fetches from an offset on until ctx ends. After any failure it begins again with
+// the bootstrap list, so it finds a cluster whose brokers have all changed their addresses.
+func (s *Subscription) read(ctx context.Context, next int64) {
+	for ctx.Err() == nil {
+		var err error
+		if next, err = s.readOn(ctx, next); err != nil && ctx.Err() == nil {
+			s.log.config.Logger.Debug("reading the log was interrupted", "error", err)
+		}
+		select {
+		case <-time.After(probeInterval):
+		case <-ctx.Done():
+		}
+	}
 }
 
-// pump takes messages from Watermill into the channel. A message is acked when it is
-// taken: whoever reads keeps the position with what it derives from the records, and
-// after a crash subscribes from there.
-func (s *Subscription) pump(ctx context.Context, topic string) {
-	defer close(s.records)
-	messages, err := s.connect(ctx, topic)
-	close(s.settled)
+// readOn fetches with one client until something fails. It returns how far it came.
+func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
+	f, err := s.log.newFetcher(ctx)
 	if err != nil {
-		return
+		return next, err
 	}
-	for m := range messages {
-		record := events.ParseMessage(m)
-		if record.Offset < s.next.Load() { // delivered again after a reconnect
-			m.Ack()
+	defer f.close()
+	for first := true; ; first = false {
+		found, err := f.fetch(ctx, next)
+		if err != nil {
+			// A client that has just asked who leads is believed: a leader that was deposed
+			// may say so too.
+			if first && errors.Is(err, kerr.OffsetOutOfRange) {
+				close(s.lost)
+				<-ctx.Done()
+			}
+			return next, err
+		}
+		if len(found) == 0 {
 			continue
 		}
-		room := min(int64(len(m.Payload))+recordOverhead, maxWaitingBytes)
-		if s.ahead.Acquire(ctx, room) != nil {
-			return
+		records := make([]events.Record, len(found))
+		for i := range found {
+			records[i] = found[i].record()
 		}
-		s.next.Store(record.Offset + 1)
-		m.Ack()
-		select {
-		case s.records <- waiting{record, room}:
-		case <-ctx.Done():
-			return
+		if err := s.hand(ctx, records); err != nil {
+			return next, err
 		}
+		next = found[len(found)-1].Offset + 1
 	}
 }
 
-// connect subscribes, again and again until a broker is there: Watermill reconnects by
-// itself only once it was connected.
-func (s *Subscription) connect(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	for {
-		messages, err := s.subscriber.Subscribe(ctx, topic)
-		if err == nil {
-			return messages, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(probeInterval):
-		}
+// hand passes what a fetch brought to Take, once there is room for it.
+func (s *Subscription) hand(ctx context.Context, records []events.Record) error {
+	c := chunk{records: records}
+	for _, r := range records {
+		c.bytes += int64(len(r.Event.Document)) + recordOverhead
+	}
+	c.bytes = min(c.bytes, maxWaitingBytes)
+	if err := s.ahead.Acquire(ctx, c.bytes); err != nil {
+		return err
+	}
+	select {
+	case s.chunks <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// Take waits for a record, then returns it with what else has come, at most most
+// Take waits for a record, then returns it with what else has come, at most limit
 // records and never waiting for more. Where the log holds no record it returns one whose
 // content is [events.NoRecord], so that the position after the last that it returned reaches
 // the end of the log, whatever the log ends with. A checkpoint ends what it returns, so that
 // what is derived from it can be kept. It returns an [ErrGone] if the log doesn't hold
 // the next record, ctx.Err() if ctx ends, [ErrClosed] after Close.
-func (s *Subscription) Take(ctx context.Context, most int) ([]events.Record, error) {
-	first, err := s.first(ctx)
-	if err != nil {
+func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, error) {
+	if err := s.await(ctx); err != nil {
 		return nil, err
 	}
-	batch := append(make([]events.Record, 0, min(most, len(s.records)+1)), first)
-	for len(batch) < most && !batch[len(batch)-1].Checkpoint {
+	batch := s.cut(nil, limit)
+	for len(batch) < limit && !batch[len(batch)-1].Checkpoint {
 		select {
-		case w, ok := <-s.records:
+		case c, ok := <-s.chunks:
 			if !ok {
 				return batch, nil
 			}
-			batch = append(batch, s.release(w))
+			s.rest = c
+			batch = s.cut(batch, limit)
 		default:
 			return batch, nil
 		}
@@ -170,75 +167,59 @@ func (s *Subscription) Take(ctx context.Context, most int) ([]events.Record, err
 	return batch, nil
 }
 
-// first waits for one record. What was read before the log lost the next one is still
-// good, so that comes first.
-func (s *Subscription) first(ctx context.Context) (events.Record, error) {
+// cut moves records from the rest to a batch, up to the limit or a checkpoint.
+func (s *Subscription) cut(batch []events.Record, limit int) []events.Record {
+	n := min(limit-len(batch), len(s.rest.records))
+	for i, r := range s.rest.records[:n] {
+		if r.Checkpoint {
+			n = i + 1
+			break
+		}
+	}
+	taken := s.rest.records[:n:n]
+	if s.rest.records = s.rest.records[n:]; len(s.rest.records) == 0 {
+		s.ahead.Release(s.rest.bytes)
+		s.rest = chunk{}
+	}
+	s.next = taken[n-1].Position()
+	if batch == nil {
+		return taken
+	}
+	return append(batch, taken...)
+}
+
+// await waits until there is a rest. What was read before the log lost the next record is
+// still good, so that comes first.
+func (s *Subscription) await(ctx context.Context) error {
+	if len(s.rest.records) > 0 {
+		return nil
+	}
+	var ok bool
 	select {
-	case w, ok := <-s.records:
-		return s.received(w, ok)
+	case s.rest, ok = <-s.chunks:
+		return closedUnless(ok)
 	default:
 	}
 	select {
-	case w, ok := <-s.records:
-		return s.received(w, ok)
+	case s.rest, ok = <-s.chunks:
+		return closedUnless(ok)
 	case <-s.lost:
-		return events.Record{}, &ErrGone{Next: events.Position(s.next.Load())}
+		return &ErrGone{Next: s.next}
 	case <-ctx.Done():
-		return events.Record{}, ctx.Err()
+		return ctx.Err()
 	}
 }
 
-func (s *Subscription) received(w waiting, ok bool) (events.Record, error) {
-	if !ok {
-		return events.Record{}, ErrClosed
+func closedUnless(open bool) error {
+	if !open {
+		return ErrClosed
 	}
-	return s.release(w), nil
-}
-
-func (s *Subscription) release(w waiting) events.Record {
-	s.ahead.Release(w.bytes)
-	return w.record
+	return nil
 }
 
 // Close ends the subscription and waits for what it started.
 func (s *Subscription) Close() error {
 	s.cancel()
-	// Watermill's subscriber can't be closed while it subscribes.
-	<-s.settled
-	err := s.subscriber.Close()
-	s.pumped.Wait()
-	return err
-}
-
-// lose notes that the log doesn't hold the next record.
-func (s *Subscription) lose() { s.once.Do(func() { close(s.lost) }) }
-
-// seekTracer is not a tracer: Watermill's hook for one is where a consumer can be
-// wrapped, and its subscriber starts only at the oldest or the newest offset.
-type seekTracer struct {
-	kafka.SaramaTracer
-	subscription *Subscription
-}
-
-func (t seekTracer) WrapConsumer(c sarama.Consumer) sarama.Consumer {
-	return seekConsumer{c, t.subscription}
-}
-
-func (seekTracer) WrapPartitionConsumer(c sarama.PartitionConsumer) sarama.PartitionConsumer {
-	return c
-}
-
-// seekConsumer starts where the subscription is, on each connect, and with a [reader] of
-// our own.
-type seekConsumer struct {
-	sarama.Consumer
-	subscription *Subscription
-}
-
-// Partitions says what there is without asking: the log has one partition. If the question
-// failed, Watermill's subscriber would leave its client open.
-func (seekConsumer) Partitions(string) ([]int32, error) { return []int32{partition}, nil }
-
-func (c seekConsumer) ConsumePartition(string, int32, int64) (sarama.PartitionConsumer, error) {
-	return c.subscription.startReader()
+	s.reading.Wait()
+	return nil
 }
