@@ -71,7 +71,7 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 			err = fmt.Errorf("%w: announce %s: %w", ErrUnreachable, a.Node, err)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, 5*l.config.AskTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.config.connectPatience())
 	defer cancel()
 	if n.client == nil {
 		config := l.askConfig()

@@ -53,7 +53,7 @@ func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.
 	var decided atomic.Bool // that it is sent, or that it never will be
 	// Publish knows no context. It ends by itself, when the producer's retries do.
 	if !l.do(func() {
-		p, err := l.connectPublisher()
+		p, err := l.connectPublisher(ctx)
 		switch {
 		case err != nil:
 			done <- &notSentError{err}
@@ -130,10 +130,14 @@ func (p *publisher) Close() error {
 	return p.Publisher.Close()
 }
 
-// connectPublisher gives the log's publisher, and connects it first if need be.
-func (l *Log) connectPublisher() (*publisher, error) {
+// connectPublisher gives the log's publisher, and connects it first if need be. Who waited
+// for another to try until ctx ended does not try again.
+func (l *Log) connectPublisher(ctx context.Context) (*publisher, error) {
 	l.connecting.Lock()
 	defer l.connecting.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
 	connected := func() (*publisher, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -168,7 +172,7 @@ func (l *Log) findProducerIDs() (err error) {
 	config := l.producerConfig()
 	connections := dialWith(l.ctx, config)
 	defer connections.cut()
-	defer time.AfterFunc(5*l.config.AskTimeout, connections.cut).Stop()
+	defer time.AfterFunc(l.config.connectPatience(), connections.cut).Stop()
 	client, err := sarama.NewClient(l.config.Brokers, config)
 	if err == nil {
 		defer func() { _ = client.Close() }() // nothing is lost with it
@@ -185,7 +189,7 @@ func (l *Log) findProducerIDs() (err error) {
 func (l *Log) newPublisher(ctx context.Context, config *sarama.Config) (*publisher, error) {
 	connections := dialWith(l.sending, config)
 	connected := context.AfterFunc(ctx, connections.cut)
-	late := time.AfterFunc(5*l.config.AskTimeout, connections.cut)
+	late := time.AfterFunc(l.config.connectPatience(), connections.cut)
 	p, err := kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers:               l.config.Brokers,
 		Marshaler:             receiptMarshaler{},

@@ -24,9 +24,10 @@ type endAsker struct {
 	connections *connections
 }
 
-// questionPatience bounds one question, a new connection included. It is more than a
-// broker that answers needs for each step of it.
+// questionPatience bounds one question over a connection that there is, connectPatience
+// one that begins with a new client, which takes several steps.
 func (c Config) questionPatience() time.Duration { return 2 * c.AskTimeout }
+func (c Config) connectPatience() time.Duration  { return 5 * c.AskTimeout }
 
 func newEndAsker(l *Log) *endAsker { return &endAsker{log: l, callers: newCallers()} }
 
@@ -78,7 +79,7 @@ func (a *endAsker) question() (events.Position, error) {
 	if a.client == nil {
 		config := a.log.askConfig()
 		a.connections = dialWith(a.log.ctx, config)
-		defer time.AfterFunc(a.log.config.questionPatience(), a.connections.cut).Stop()
+		defer time.AfterFunc(a.log.config.connectPatience(), a.connections.cut).Stop()
 		client, err := sarama.NewClient(a.log.config.Brokers, config)
 		if err != nil {
 			a.connections.cut()
