@@ -53,7 +53,7 @@ func TestPowerLoss(t *testing.T) {
 	if err != nil {
 		t.Skip("strace is not installed")
 	}
-	limit := 120
+	limit := 60
 	if text := os.Getenv("CLUSTERLITE_CRASHES"); text != "" {
 		if _, err := fmt.Sscan(text, &limit); err != nil {
 			t.Fatal(err)
