@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -117,7 +118,12 @@ func TestAnotherTopicIsRefused(t *testing.T) {
 	if err := r.node(dir, 0).at(r.append(user(uuid.NewString(), "Ada", ""))).close(); err != nil {
 		t.Fatal(err)
 	}
-	refusedAtStart(t, r.nodeOn(r.open("other.events"), dir, 0), projections.RefusedTopic)
+	other := r.open("other.events")
+	refusedAtStart(t, r.nodeOn(other, dir, 0), projections.RefusedTopic)
+	// An empty topic in the place of one that was lost, or was never there, would hide that.
+	if _, err := other.Describe(deadline(t)); !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		t.Errorf("got %v, want that the topic was not made", err)
+	}
 }
 
 func TestDeletedRecordsAreRefused(t *testing.T) {

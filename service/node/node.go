@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,9 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 // can't start, if its projection refuses its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
 	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), Registry: admin.NewRegistry()}
+	if err := telemetry.CheckVariables(os.Getenv); err != nil {
+		return err // before anything is made
+	}
 	if err := n.lock(); err != nil {
 		return err
 	}

@@ -110,15 +110,18 @@ func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	// The same file on another topic: it refuses.
-	_, stop = servicetest.RunNode(t, b, "query-1", func(config *node.Config) {
-		config.DataDir, config.Kafka.Topic.Topic = n.DataDir, "other.events"
-	})
 	other, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "other.events"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
+	if _, err := other.Prepare(servicetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	// The same file on another topic: it refuses.
+	_, stop = servicetest.RunNode(t, b, "query-1", func(config *node.Config) {
+		config.DataDir, config.Kafka.Topic.Topic = n.DataDir, "other.events"
+	})
 	e := await(t, other, "failed", func(e roster.Entry) bool { return e.State == roster.Failed })
 	if !strings.Contains(e.Reason, "other-topic") {
 		t.Errorf("got %+v", e)

@@ -17,8 +17,6 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
-
-	"github.com/clusterlite/clusterlite/service/settings"
 )
 
 // flushTimeout bounds how long a process that stops waits for its last spans to go out.
@@ -33,14 +31,11 @@ type Process struct{ Role, Node, Version string }
 // collector that is away is no reason to fail. A variable that can't be read is: the error
 // names it.
 func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
-	if disabled := os.Getenv("OTEL_SDK_DISABLED"); disabled != "" && boolean(disabled) != "" {
-		return nil, nil, &settings.ErrUsage{Err: fmt.Errorf("OTEL_SDK_DISABLED is %q; allowed: true or false", disabled)}
+	if err := CheckVariables(os.Getenv); err != nil {
+		return nil, nil, err
 	}
 	if !wanted(os.Getenv) {
 		return noop.NewTracerProvider(), func() {}, nil
-	}
-	if err := checkVariables(os.Getenv); err != nil {
-		return nil, nil, err
 	}
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {

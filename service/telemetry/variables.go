@@ -13,10 +13,10 @@ import (
 // A check returns what a variable may hold instead, or nothing if its value is good.
 type check func(value string) (allowed string)
 
-// checkVariables refuses the OTEL_… variables that the library would pass over in
-// silence, with a line of its own, or with an error that does not name them. It is for a
-// process that was asked for traces. The error is a *settings.ErrUsage.
-func checkVariables(getenv func(string) string) error {
+// CheckVariables refuses the OTEL_… variables that the library would pass over in
+// silence, with a line of its own, or with an error that does not name them, if they ask
+// for traces. The error is a *settings.ErrUsage.
+func CheckVariables(getenv func(string) string) error {
 	refuse := func(allows check, names ...string) error {
 		for _, name := range names {
 			value := strings.TrimSpace(getenv(name))
@@ -28,6 +28,9 @@ func checkVariables(getenv func(string) string) error {
 			}
 		}
 		return nil
+	}
+	if err := refuse(boolean, "OTEL_SDK_DISABLED"); err != nil || !wanted(getenv) {
+		return err
 	}
 	if err := refuse(oneOf("otlp", "console", "none"), "OTEL_TRACES_EXPORTER"); err != nil {
 		return err
