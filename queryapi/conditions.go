@@ -23,6 +23,9 @@ func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err e
 	if !modified.IsZero() {
 		h.Set("Last-Modified", modified.Format(http.TimeFormat))
 	}
+	if len(r.Header["If-Match"])+len(r.Header["If-None-Match"])+len(r.Header["If-Modified-Since"])+len(r.Header["If-Unmodified-Since"]) == 0 {
+		return false, nil // as most reads
+	}
 	match, err := api.IfMatch(r)
 	if err != nil {
 		return false, err
@@ -30,7 +33,7 @@ func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err e
 	if !match.Holds(e.Version) || !match.Set && modifiedSince(r, e) {
 		return false, match.Mismatch(e.Version)
 	}
-	if r.Header.Get("If-None-Match") == "" {
+	if len(r.Header["If-None-Match"]) == 0 {
 		if notModifiedSince(r, e, modified) {
 			return true, web.NotModified(c, len(e.Rendered))
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/service/problem"
@@ -17,10 +16,8 @@ const admissionKey = "clusterlite.admission"
 // goroutine uses it.
 type admission struct {
 	account
-	gate                 *gate
-	leave                func() // gives the place back; nil before there is one
-	mostBody, mostMemory int64
-	zstd                 *zstd.Decoder // for whole bodies
+	*overload
+	leave func() // gives the place back; nil before there is one
 
 	slow     *slowBody // nil if the request has no body
 	read     bool      // ReadBody was called
@@ -29,10 +26,10 @@ type admission struct {
 }
 
 // admit gives each request memory for its body, and a place.
-func (o *overload) admit(mostBody int64) echo.MiddlewareFunc {
+func (o *overload) admit() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			a := &admission{account: account{memory: o.memory}, gate: o.gateFor(c.Request()), mostBody: mostBody, mostMemory: o.mostMemory, zstd: o.zstd}
+			a := &admission{account: account{memory: o.room}, overload: o}
 			defer a.end()
 			c.Set(admissionKey, a)
 			err := a.serve(c, next)
@@ -79,7 +76,7 @@ func (a *admission) readsWhole(r *http.Request) bool {
 // enter gives the request its place, until its answer is ready: what is left then is to
 // send it, and that may take long.
 func (a *admission) enter(c echo.Context) (err error) {
-	if a.leave, err = a.gate.enter(c.Request().Context()); err != nil {
+	if a.leave, err = a.gateFor(c.Request()).enter(c.Request().Context()); err != nil {
 		return err
 	}
 	c.Response().Before(a.leave)

@@ -33,14 +33,14 @@ func uncompressed(next echo.HandlerFunc) echo.HandlerFunc {
 // in the header. A compressed answer is another representation, so its strong entity tag
 // is another one (RFC 9110, 8.8.3.3): "3" becomes "3-gzip". Call it once the ETag is set.
 func chooseCoding(c echo.Context, size int) string {
-	h := c.Response().Header()
-	if c.Get(uncompressedKey) != nil {
-		return identity
-	}
-	accepted := c.Request().Header.Values("Accept-Encoding")
+	accepted := c.Request().Header["Accept-Encoding"]
 	if size < leastCompressed && !slices.ContainsFunc(accepted, refusesSome) {
 		return identity // the same for all clients that take it plain
 	}
+	if c.Get(uncompressedKey) != nil {
+		return identity
+	}
+	h := c.Response().Header()
 	AddVary(h, "Accept-Encoding")
 	coding, plain := preferredCoding(accepted)
 	if coding == identity || size < leastCompressed && plain {

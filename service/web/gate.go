@@ -36,15 +36,16 @@ type Limits struct {
 // client that sends or reads slowly keeps nobody out.
 type overload struct {
 	reads, writes *gate
-	memory        *semaphore.Weighted
+	room          *semaphore.Weighted
 	mostMemory    int64
-	zstd          *zstd.Decoder
+	mostBody      int64
+	zstd          *zstd.Decoder // for whole bodies
 	rejected      *prometheus.CounterVec
 }
 
-func newOverload(l Limits, registry *prometheus.Registry) *overload {
+func newOverload(l Limits, mostBody int64, registry *prometheus.Registry) *overload {
 	o := &overload{
-		reads: newGate(l.Requests), writes: newGate(l.Requests), memory: semaphore.NewWeighted(l.Memory), mostMemory: l.Memory,
+		reads: newGate(l.Requests), writes: newGate(l.Requests), room: semaphore.NewWeighted(l.Memory), mostMemory: l.Memory, mostBody: mostBody,
 		zstd: newZstdDecoder(),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterlite_http_requests_rejected_total", Help: "Requests refused because there was too much to do, by what there was not enough of.",

@@ -59,7 +59,7 @@ func New(o Options) *echo.Echo {
 	if o.Uncompressed {
 		e.Pre(uncompressed)
 	}
-	e.Use(newOverload(o.Limits, o.Registry).admit(o.MaxBody))
+	e.Use(newOverload(o.Limits, o.MaxBody, o.Registry).admit())
 	return e
 }
 
