@@ -78,10 +78,10 @@ func documented(column projections.Column, format string) []api.Operator {
 		words = []string{"", "gt", "lt"}
 	case column.Kind() == projections.Boolean:
 		words = []string{"", "ne", "exists"}
-	case column.Kind() == projections.Text && format == "":
-		words = []string{"", "ne", "in", "prefix", "exists"}
-	case column.Kind() == projections.Text: // a date or a time, or what else has a format
+	case column.Kind() == projections.Text && slices.Contains([]string{"date", "date-time", "time"}, format):
 		words = []string{"", "gt", "gte", "lt", "lte", "in", "prefix", "exists"}
+	case column.Kind() == projections.Text:
+		words = []string{"", "ne", "in", "prefix", "exists"}
 	case column.Kind() == projections.Time:
 		words = []string{"gt", "gte", "lt", "lte"}
 	default:
