@@ -24,18 +24,21 @@ func parameters() openapi3.ParametersMap {
 	consistency := func() *openapi3.Schema {
 		return text().WithEnum(string(api.Strong), string(api.Linearizable), string(api.Eventual))
 	}
+	tags := func() *openapi3.Schema {
+		return text().WithMinLength(1).WithPattern(`^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$`)
+	}
 	position := openapi3.NewIntegerSchema().WithMin(0)
 	add(openapi3.NewPathParameter("id"), "id", "The entity's id, a UUID.", text())
 	add(openapi3.NewQueryParameter("limit"), "limit", "At most so many entities; 100 if it is not given.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000))
 	add(openapi3.NewQueryParameter("after"), "after", "Where the page begins: the cursor from the `Link` of the page before, which has the same `sort`.", text())
 	add(openapi3.NewQueryParameter("count"), "count", "If true, the answer has `Total-Count`.", openapi3.NewBoolSchema())
 	listed(add(openapi3.NewQueryParameter("fields"), "fields", "Only these members of each entity, comma between. The entities of the answer then lack the others, also those that their schema requires.",
-		openapi3.NewArraySchema().WithItems(text())))
+		openapi3.NewArraySchema().WithItems(text().WithMinLength(1)).WithMinItems(1)))
 	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "consistency", "How fresh the answer must be. If it is not given, `strong`, and `eventual` while the broker is out of reach.", consistency())
 	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "refusalConsistency", "How fresh the state must be that a refusal (404, 409, 412) is based on.", consistency())
 	add(openapi3.NewHeaderParameter(api.HeaderMinPosition), "minPosition", "The read waits, at most two seconds, until the node has applied this position of the log.", position)
-	add(openapi3.NewHeaderParameter("If-Match"), "ifMatch", "The request happens only if the entity has this version, as in its `ETag`: `\"3\"`. Else the answer is 412. A weak tag never matches.", text())
-	add(openapi3.NewHeaderParameter("If-None-Match"), "ifNoneMatch", "The `ETag` that the client has: the answer is 304 if it is current.", text())
+	add(openapi3.NewHeaderParameter("If-Match"), "ifMatch", "The request happens only if the entity has this version, as in its `ETag`: `\"3\"`. Else the answer is 412. A weak tag never matches.", tags())
+	add(openapi3.NewHeaderParameter("If-None-Match"), "ifNoneMatch", "The `ETag` that the client has: the answer is 304 if it is current.", tags())
 	add(openapi3.NewHeaderParameter("Idempotency-Key"), "idempotencyKey", "A name of the client's for this write, in visible ASCII. The same write with the same key is done once: for 24 hours, the answer of the first success is repeated.",
 		text().WithMinLength(1).WithMaxLength(255).WithPattern(`^[!-~]+$`))
 	for _, column := range serverColumns() {
