@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// deadline is for one command.
-const deadline = 5 * time.Minute
+// deadline is for one command, such as the installation of the tools.
+const deadline = 10 * time.Minute
 
 const oapiCodegen = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 

@@ -54,10 +54,10 @@ func Describe(set *collections.Set, version string) ([]byte, error) {
 		}
 		doc.Tags = append(doc.Tags, &openapi3.Tag{Name: c.Name(), Description: c.Description()})
 		doc.Paths.Set("/"+c.Name(), b.collectionPath(r))
-		doc.Paths.Set("/"+c.Name()+"/{id}", b.entityPath(r))
+		doc.Paths.Set("/"+c.Name()+"/{id}", entityPath(r))
 	}
-	doc.Paths.Set("/", b.rootPath())
-	doc.Paths.Set("/openapi.json", b.descriptionPath())
+	doc.Paths.Set("/", rootPath())
+	doc.Paths.Set("/openapi.json", descriptionPath())
 	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "What collections there are."})
 	out, err := json.Marshal(doc)
 	if err != nil {

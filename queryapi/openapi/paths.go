@@ -107,7 +107,7 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 	return &openapi3.PathItem{Get: list, Post: create}
 }
 
-func (b builder) entityPath(r resource) *openapi3.PathItem {
+func entityPath(r resource) *openapi3.PathItem {
 	name := r.Name()
 	entity := jsonContent(schemaRef(r.entity), r.entityExample())
 	get := operation{
@@ -140,24 +140,23 @@ func notModified() *openapi3.ResponseRef {
 	return &openapi3.ResponseRef{Value: response("The client has what there is.", nil, slices.Concat(readHeaders, []string{"ETag"})...)}
 }
 
-func (b builder) rootPath() *openapi3.PathItem {
+func rootPath() *openapi3.PathItem {
 	entry := openapi3.NewObjectSchema().WithProperty("name", openapi3.NewStringSchema()).WithProperty("href", openapi3.NewStringSchema()).WithProperty("description", openapi3.NewStringSchema())
 	entry.Required = []string{"name", "href"}
 	s := openapi3.NewObjectSchema().
 		WithProperty("collections", openapi3.NewArraySchema().WithItems(entry)).
 		WithProperty("description", openapi3.NewStringSchema()).WithProperty("documentation", openapi3.NewStringSchema())
 	s.Required = []string{"collections", "description", "documentation"}
-	return &openapi3.PathItem{Get: operation{
-		id: "get_clusterlite", tag: tagOfNone, summary: "List the collections", status: http.StatusOK,
-		success: response("The collections.", jsonContent(s.NewRef(), nil), api.HeaderPosition), problems: []string{"notAcceptable"},
-	}.build()}
+	return &openapi3.PathItem{Get: static("get_clusterlite", "List the collections", response("The collections.", jsonContent(s.NewRef(), nil), "ETag", api.HeaderPosition))}
 }
 
-func (b builder) descriptionPath() *openapi3.PathItem {
-	get := operation{
-		id: "get_openapi", tag: tagOfNone, summary: "Read this description", parameters: []string{"ifNoneMatch"}, status: http.StatusOK,
-		success: response("OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", api.HeaderPosition), problems: []string{"notAcceptable"},
-	}.build()
+func descriptionPath() *openapi3.PathItem {
+	return &openapi3.PathItem{Get: static("get_openapi", "Read this description", response("OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", api.HeaderPosition))}
+}
+
+// static reads what no write changes.
+func static(id, summary string, success *openapi3.Response) *openapi3.Operation {
+	get := operation{id: id, tag: tagOfNone, summary: summary, parameters: []string{"ifNoneMatch"}, status: http.StatusOK, success: success, problems: []string{"notAcceptable"}}.build()
 	get.Responses.Set("304", &openapi3.ResponseRef{Value: response("The client has what there is.", nil, "ETag", api.HeaderPosition)})
-	return &openapi3.PathItem{Get: get}
+	return get
 }
