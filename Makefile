@@ -5,7 +5,7 @@ MODULES := events projections service commands queryapi clusterlite e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz deploy-check scale e2e faults compose
+.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,8 +34,11 @@ deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Deb
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 
-e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser; an upgrade; buckets: see e2e/README.md
-	CLUSTERLITE_E2E=embedded,kafka,netns,browser,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Nginx|Upgrade|Stores' ./e2e/cluster ./e2e
+e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
+	CLUSTERLITE_E2E=embedded,kafka,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores' ./e2e/clients ./e2e/cluster ./e2e
+
+docs-page: ## fetch the script of /docs anew from its npm package, by the hash that the tree has; VERSION=… upgrades it
+	bash queryapi/reference/vendor.sh $(VERSION)
 
 TIME ?= 10m
 SEED ?=

@@ -91,7 +91,7 @@ func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Col
 	}
 	told := &tasks{w: out.stderr, unit: c.Name()}
 	report, err := (&reindex.Reindex{
-		Log: log, Model: model, Collection: c, Dir: dir, Source: "/clusterlite/reindex/" + host,
+		Log: log, Model: model, Collection: c, Dir: dir, Source: "/clusterlite/reindex/" + settings.NodeName(host),
 		Wait: r.Wait, DryRun: r.DryRun, SkipClashing: r.SkipClashing, Tell: told.tell,
 	}).Run(ctx)
 	told.done()

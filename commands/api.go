@@ -115,11 +115,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if !ok {
 		return Command{}, problem.UnknownCollection.New("No collection has the name that the path gives.")
 	}
-	answers := []string{api.JSON}
-	if web.IsStream(c.Request()) {
-		answers = []string{api.NDJSON, api.JSON} // the answer's lines are JSON
-	}
-	if _, err := web.Accepts(c.Request(), answers...); err != nil {
+	if err := checkAccept(c.Request()); err != nil {
 		return Command{}, err
 	}
 	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
@@ -134,6 +130,20 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	}
 	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Linearizable, api.Eventual)
 	return Command{Collection: collection, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
+}
+
+// checkAccept refuses a write whose answer would have a body of a type that the client
+// rules out. The error is a problem.
+func checkAccept(r *http.Request) error {
+	answer := api.JSON
+	switch {
+	case r.Method == http.MethodDelete:
+		return nil // its answer has no body
+	case web.IsStream(r):
+		answer = api.NDJSON
+	}
+	_, err := web.Accepts(r, answer)
+	return err
 }
 
 // beginEntity reads what writes to one entity have in common.

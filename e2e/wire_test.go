@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -122,19 +124,31 @@ func onTheWire(t *testing.T, c *cluster.Cluster) {
 	target.Do(t, "PATCH", path, `{"name":"B"}`).Want(t, 200)
 	target.Do(t, "PUT", path, suite.UserBody("C", suite.Email())).Want(t, 200)
 	target.Do(t, "POST", "/users", suite.UserBody("D", suite.Email())+"\n", "Content-Type: application/x-ndjson", "Idempotency-Key: wire-"+suite.Email(), "traceparent: "+trace).Want(t, 200)
-	end := target.Do(t, "DELETE", path, "").Want(t, 204).Position(t)
+	target.Do(t, "DELETE", path, "").Want(t, 204)
+	// A barrier of the node's, and one of the tool's.
+	target.Do(t, "GET", "/users", "", "Clusterlite-Consistency: linearizable").Want(t, 200)
+	if out, err := c.Tool(t, "clusterlite.events", "verify").CombinedOutput(); err != nil {
+		t.Fatalf("verify: %v\n%s", err, out)
+	}
+	end := target.Do(t, "GET", "/users?limit=1", "", "Clusterlite-Consistency: strong").Want(t, 200).Position(t)
 
 	w := describedWire(t)
-	seen, traced := map[string]int{}, 0
+	seen, traced, sources := map[string]int{}, 0, map[string]bool{}
 	for _, r := range readTopic(t, c, end) {
 		seen[w.check(t, r)]++
 		for _, h := range r.Headers {
 			if h[0] == "traceparent" && h[1] == trace {
 				traced++
 			}
+			if h[0] == "ce_source" {
+				sources[h[1]] = true
+			}
 		}
 	}
-	for _, kind := range []string{"created", "updated", "deleted"} {
+	if !sources["/clusterlite/tool"] || len(sources) < 2 {
+		t.Errorf("the sources are %v, want /clusterlite/tool and a node's", sources)
+	}
+	for _, kind := range []string{"created", "updated", "deleted", "barrier"} {
 		if seen[kind] == 0 {
 			t.Errorf("the log has no %s: %v", kind, seen)
 		}
@@ -174,6 +188,51 @@ func readTopic(t *testing.T, c *cluster.Cluster, end int64) []record {
 		})
 	}
 	return all
+}
+
+// Every source that the code can write is one that the description allows.
+func TestSourcesAreDescribed(t *testing.T) {
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	if err := c.AddResource(asyncAPI, asyncAPIDocument(t)); err != nil {
+		t.Fatal(err)
+	}
+	described := c.MustCompile(asyncAPI + "#/components/schemas/attributes/properties/ce_source")
+	literal := regexp.MustCompile(`"(/clusterlite(?:/[^"]*)?)"`)
+	found := map[string]bool{}
+	for _, module := range []string{"clusterlite", "commands", "events", "projections", "queryapi", "service"} {
+		err := filepath.WalkDir(filepath.Join(cluster.Root(t), module), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, match := range literal.FindAllStringSubmatch(string(text), -1) {
+				source := match[1]
+				switch {
+				case source == "/clusterlite/": // a role and a name follow
+					source += "command/cmd-1"
+				case strings.HasSuffix(source, "/"): // a name follows
+					source += "host-1.example_x"
+				}
+				found[source] = true
+				if err := described.Validate(source); err != nil {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(found) < 4 {
+		t.Errorf("the code has the sources %v, want those of nodes, the tool, its snapshots and its reindexing", found)
+	}
+	for _, wrong := range []string{"", "/", "/clusterlite", "/clusterlite/", "/clusterlite/tool/", "/clusterlite/Tool", "/clusterlite/a/b/c", "clusterlite/tool", "/clusterlite/tool\n"} {
+		if described.Validate(wrong) == nil {
+			t.Errorf("%q is allowed as a source", wrong)
+		}
+	}
 }
 
 // What the description refers to is there; each of its messages is one of the channel's and

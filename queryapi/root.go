@@ -1,13 +1,12 @@
 package queryapi
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"strings"
-	"sync"
 
 	"github.com/labstack/echo/v4"
-	"github.com/swaggest/swgui/v5emb"
 
 	"github.com/clusterlite/clusterlite/queryapi/openapi"
 	"github.com/clusterlite/clusterlite/service/api"
@@ -50,25 +49,17 @@ func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set("Cache-Control", "no-cache")
-	return write(c, b)
-}
-
-// documentationPolicy keeps the page from asking any other host for anything.
-const documentationPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-
-var documentationHandler = sync.OnceValue(func() http.Handler {
-	return v5emb.New("ClusterLite", api.Description.Path, api.Documentation.Path)
-})
-
-// documentation serves a page for people, which reads the description.
-func documentation(c echo.Context) error {
 	h := c.Response().Header()
-	h.Set("Content-Security-Policy", documentationPolicy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	if strings.HasSuffix(c.Request().URL.Path, api.Documentation.Path) {
-		h.Set("Cache-Control", "no-cache")
+	h.Set("Cache-Control", "no-cache")
+	sum := sha256.Sum256(b)
+	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	h.Set("ETag", etag)
+	has, err := api.NoneMatch(c.Request(), etag)
+	if err != nil {
+		return err
 	}
-	documentationHandler().ServeHTTP(c.Response(), c.Request())
-	return nil
+	if has {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return write(c, b)
 }

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -18,14 +19,56 @@ import (
 type description struct {
 	doc    *openapi3.T
 	router routers.Router
+	lines  map[string]linesAnswer // by the operation's id
 	err    error
+	// extensions are what of it openapi3 does not read.
+	extensions extensions
+}
+
+type extensions struct {
+	Paths map[string]map[string]struct {
+		OperationID string
+		Lines       struct {
+			Response linesAnswer
+		} `json:"x-ndjson"`
+	}
+}
+
+// A linesAnswer is what an operation says of answers of lines.
+type linesAnswer struct {
+	Status     int
+	LineSchema json.RawMessage
+
+	schema *openapi3.Schema
+}
+
+// lineSchemas reads what is said of lines. References in it lead to the description's
+// components.
+func (d description) lineSchemas() (map[string]linesAnswer, error) {
+	all := map[string]linesAnswer{}
+	components, err := json.Marshal(d.doc.Components)
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range d.extensions.Paths {
+		for _, operation := range item {
+			answer := operation.Lines.Response
+			if answer.LineSchema == nil {
+				continue
+			}
+			around := fmt.Sprintf(`{"openapi":"3.1.0","info":{"title":"lines","version":"1"},"components":%s,"paths":{"/":{"get":{"responses":{"200":{"description":"","content":{"application/json":{"schema":%s}}}}}}}}`, components, answer.LineSchema)
+			doc, err := openapi3.NewLoader().LoadFromData([]byte(around))
+			if err != nil {
+				return nil, fmt.Errorf("x-ndjson of %s: %w", operation.OperationID, err)
+			}
+			answer.schema = doc.Paths.Value("/").Get.Responses.Value("200").Value.Content.Get("application/json").Schema.Value
+			all[operation.OperationID] = answer
+		}
+	}
+	return all, nil
 }
 
 var descriptions sync.Map // URL → func() description
-
-func init() {
-	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.PlainBodyDecoder)
-}
 
 func describe(url string) description {
 	once, _ := descriptions.LoadOrStore(url, sync.OnceValue(func() (d description) {
@@ -33,7 +76,13 @@ func describe(url string) description {
 		if r, d.err = Send("GET", url+"/openapi.json", ""); d.err != nil {
 			return d
 		}
+		if d.err = json.Unmarshal(r.Body, &d.extensions); d.err != nil {
+			return d
+		}
 		if d.doc, d.err = openapi3.NewLoader().LoadFromData(r.Body); d.err != nil {
+			return d
+		}
+		if d.lines, d.err = d.lineSchemas(); d.err != nil {
 			return d
 		}
 		d.doc.Servers = nil // any address
@@ -53,17 +102,79 @@ func (target Target) conforms(t testing.TB, request *http.Request, r Response) {
 	if d.err != nil {
 		t.Fatalf("the description: %v", d.err)
 	}
-	route, path, err := d.router.FindRoute(request)
+	asked := request
+	if request.Method == http.MethodHead { // described as GET, whose header it gives
+		asked = request.Clone(request.Context())
+		asked.Method = http.MethodGet
+	}
+	route, path, err := d.router.FindRoute(asked)
 	if err != nil {
 		return // no such path, or not with this method
+	}
+	if r.Status == http.StatusOK && r.Header.Get("Content-Type") == ndjson {
+		d.linesConform(t, route.Operation, request, r)
+		return
+	}
+	if r.Status == http.StatusOK && request.URL.Query().Has("fields") {
+		d.partsConform(t, route.Operation, request, r)
+		return
 	}
 	err = openapi3filter.ValidateResponse(t.Context(), (&openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: request, PathParams: path, Route: route},
 		Status:                 r.Status, Header: r.Header,
-		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: request.Method == http.MethodHead},
 	}).SetBodyBytes(r.Body))
 	if err != nil {
 		t.Errorf("%s %s: the answer %d is not as the API describes itself: %v", request.Method, clip(request.URL.Path), r.Status, err)
+	}
+}
+
+// linesConform holds each line of an answer against the operation's extension for lines.
+func (d description) linesConform(t testing.TB, operation *openapi3.Operation, request *http.Request, r Response) {
+	t.Helper()
+	lines, ok := d.lines[operation.OperationID]
+	if !ok || lines.Status != r.Status {
+		t.Errorf("%s: got lines with status %d, want %+v", operation.OperationID, r.Status, lines)
+		return
+	}
+	for _, line := range strings.FieldsFunc(string(r.Body), func(c rune) bool { return c == '\n' }) {
+		d.valueConforms(t, lines.schema, request, json.RawMessage(line))
+	}
+}
+
+// partsConform holds the entities of a list that was asked for some members alone against
+// what those members must be.
+func (d description) partsConform(t testing.TB, operation *openapi3.Operation, request *http.Request, r Response) {
+	t.Helper()
+	list := operation.Responses.Value("200").Value.Content.Get("application/json")
+	if list == nil || request.Method == http.MethodHead {
+		return
+	}
+	var entities []json.RawMessage
+	if err := json.Unmarshal(r.Body, &entities); err != nil {
+		t.Errorf("%s: %v", operation.OperationID, err)
+	}
+	for _, e := range entities {
+		d.valueConforms(t, list.Schema.Value.Items.Value, request, e)
+	}
+}
+
+// valueConforms fails the test if a value breaks a schema; if members were asked for by
+// name, a value may lack the others.
+func (d description) valueConforms(t testing.TB, schema *openapi3.Schema, request *http.Request, text json.RawMessage) {
+	t.Helper()
+	if request.URL.Query().Has("fields") {
+		part := *schema
+		part.Required = nil
+		schema = &part
+	}
+	var value any
+	err := json.Unmarshal(text, &value)
+	if err == nil {
+		err = schema.VisitJSON(value)
+	}
+	if err != nil {
+		t.Errorf("%s %s: %s is not as the API describes itself: %v", request.Method, clip(request.URL.Path), clip(string(text)), err)
 	}
 }
 

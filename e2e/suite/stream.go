@@ -121,7 +121,6 @@ func imports(t *testing.T, target Target) {
 		if r := target.Do(t, "GET", "/products?name=nobody", "", "Accept: "+ndjson).Want(t, 200); len(r.Body) != 0 {
 			t.Errorf("got %s", r.Body)
 		}
-		target.Do(t, "GET", "/products", "", "Accept: text/csv").Problem(t, 406, "not-acceptable")
 		target.Do(t, "GET", "/products?limit=0", "", "Accept: "+ndjson).Problem(t, 400, "malformed-request")
 	})
 	t.Run("an empty import", func(t *testing.T) {

@@ -19,6 +19,7 @@ func Run(t *testing.T, target Target) {
 		{"Imports", imports},
 		{"Description", selfDescription},
 		{"Consistency", consistency},
+		{"Accept", accept},
 		{"BadInput", badInput},
 		{"CORS", cors},
 		{"Codings", codings},

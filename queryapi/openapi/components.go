@@ -14,34 +14,15 @@ func headers() openapi3.Headers {
 	return openapi3.Headers{
 		"ETag":                header(`The version, as "3", and "3-gzip" or "3-zstd" where the answer is compressed; of a list, a weak tag of the position.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
 		"Location":            header("The path of the new entity.", openapi3.NewStringSchema()),
-		"Link":                header(`The next page, with rel="next"; on the last page there is none.`, openapi3.NewStringSchema()),
+		"Link":                header(`The next page, with rel="next". The last page has none.`, openapi3.NewStringSchema()),
 		"Last-Modified":       header("When the entity was changed last.", openapi3.NewStringSchema()),
 		"Total-Count":         header("How many entities match, if count=true.", openapi3.NewIntegerSchema().WithMin(0)),
 		"Retry-After":         header("Seconds to wait before another try.", openapi3.NewIntegerSchema().WithMin(0)),
 		"X-Request-Id":        header("The client's, or a new one.", openapi3.NewStringSchema()),
 		api.HeaderPosition:    header("The position in the log that the answer holds for.", openapi3.NewIntegerSchema().WithMin(0)),
 		api.HeaderConsistency: header("The consistency that the read was given.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
-		"Allow":               header("The methods of the resource.", openapi3.NewStringSchema()),
 		"Accept-Patch":        header("The media types of PATCH (RFC 5789).", openapi3.NewStringSchema()),
 		"Accept-Encoding":     header("The content codings of a body, in an answer that refuses another one.", openapi3.NewStringSchema()),
-	}
-}
-
-func parameters() openapi3.ParametersMap {
-	parameter := func(p *openapi3.Parameter, description string, schema *openapi3.Schema) *openapi3.ParameterRef {
-		p.Description, p.Schema = description, schema.NewRef()
-		return &openapi3.ParameterRef{Value: p}
-	}
-	return openapi3.ParametersMap{
-		"id":             parameter(openapi3.NewPathParameter("id"), "The entity's id.", openapi3.NewStringSchema()),
-		"limit":          parameter(openapi3.NewQueryParameter("limit"), "The most entities of a page, 100 unless told. With application/x-ndjson, of the stream; all unless told.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000)),
-		"after":          parameter(openapi3.NewQueryParameter("after"), "The cursor from a Link of this list, with the same sort.", openapi3.NewStringSchema()),
-		"count":          parameter(openapi3.NewQueryParameter("count"), "Asks for Total-Count.", openapi3.NewBoolSchema()),
-		"consistency":    parameter(openapi3.NewHeaderParameter(api.HeaderConsistency), "Of a read, how fresh the answer is to be; of a write, how a refusal is made sure of: strong, linearizable, eventual.", openapi3.NewStringSchema()),
-		"minPosition":    parameter(openapi3.NewHeaderParameter(api.HeaderMinPosition), "Waits until the node has applied this position.", openapi3.NewIntegerSchema().WithMin(0)),
-		"ifMatch":        parameter(openapi3.NewHeaderParameter("If-Match"), `The versions on which the request may happen, as "3". A weak tag never matches.`, openapi3.NewStringSchema()),
-		"ifNoneMatch":    parameter(openapi3.NewHeaderParameter("If-None-Match"), "The tags that the client has: 304 if one is current.", openapi3.NewStringSchema()),
-		"idempotencyKey": parameter(openapi3.NewHeaderParameter("Idempotency-Key"), "1 to 255 visible ASCII characters. For 24 hours the first outcome is repeated.", openapi3.NewStringSchema()),
 	}
 }
 
@@ -51,25 +32,28 @@ var answers = map[string]struct {
 	description string
 	kinds       []problem.Kind
 }{
-	"badRequest":           {400, "The request can't be read.", []problem.Kind{problem.MalformedRequest}},
+	"badRequest":           {400, "The request can't be read: it is malformed, or names a parameter that there is not.", []problem.Kind{problem.MalformedRequest}},
 	"notFound":             {404, "There is no such entity or collection.", []problem.Kind{problem.NotFound, problem.UnknownCollection}},
-	"methodNotAllowed":     {405, "The resource does not have this method.", []problem.Kind{problem.MethodNotAllowed}},
-	"notAcceptable":        {406, "No representation is acceptable.", []problem.Kind{problem.NotAcceptable}},
+	"notAcceptable":        {406, "The Accept field rules out the type of the answer. Nothing was done.", []problem.Kind{problem.NotAcceptable}},
 	"requestTimeout":       {408, "The body came too slowly.", []problem.Kind{problem.RequestTimeout}},
 	"conflict":             {409, "A unique value is taken, or the first request with the Idempotency-Key is in flight.", []problem.Kind{problem.UniqueTaken, problem.IdempotencyInFlight}},
-	"preconditionFailed":   {412, "If-Match failed.", []problem.Kind{problem.VersionMismatch}},
+	"preconditionFailed":   {412, "The entity has another version than If-Match asks for. Nothing was done.", []problem.Kind{problem.VersionMismatch}},
 	"contentTooLarge":      {413, "The body is too large.", []problem.Kind{problem.BodyTooLarge}},
-	"unsupportedMediaType": {415, "The body is of another type.", []problem.Kind{problem.UnsupportedMediaType}},
+	"unsupportedMediaType": {415, "The body has a media type that the operation does not take.", []problem.Kind{problem.UnsupportedMediaType}},
 	"unprocessable":        {422, "The document is not valid, or the Idempotency-Key came with another request.", []problem.Kind{problem.InvalidDocument, problem.IdempotencyKeyReused}},
-	"internal":             {500, "Something is wrong with the server.", []problem.Kind{problem.Internal}},
-	"unavailable":          {503, "Nothing was done, or, outcome-unknown, the write may or may not have happened.", []problem.Kind{problem.BrokerUnreachable, problem.ReadModelBehind, problem.NotReady, problem.Overloaded, problem.OutcomeUnknown}},
+	"internal":             {500, "The server failed. The error is in its log, under the request's id.", []problem.Kind{problem.Internal}},
+	"unavailable":          {503, "The node can't answer now. Nothing was done, except that with outcome-unknown the write may or may not have happened.", []problem.Kind{problem.BrokerUnreachable, problem.ReadModelBehind, problem.NotReady, problem.Overloaded, problem.OutcomeUnknown}},
 }
 
+// problemResponse is the name of the response of a problem. Generators make types of it
+// beside those of the schemas.
+func problemResponse(name string) string { return name + "Problem" }
+
 // problems gives a response for each, with an example of each of its kinds.
-func problems() openapi3.ResponseBodies {
+func (b builder) problems() openapi3.ResponseBodies {
 	all := openapi3.ResponseBodies{}
 	for name, a := range answers {
-		media := openapi3.NewMediaType().WithSchemaRef(schemaRef("problem"))
+		media := openapi3.NewMediaType().WithSchemaRef(schemaRef(b.problem))
 		for _, kind := range a.kinds {
 			p := kind.New("What exactly is wrong.")
 			p.Instance = "01a20df2-50e7-7b2a-a562-b526911356d0"
@@ -80,12 +64,10 @@ func problems() openapi3.ResponseBodies {
 		switch a.status {
 		case 503:
 			r.Headers["Retry-After"] = headerRef("Retry-After")
-		case 405:
-			r.Headers["Allow"] = headerRef("Allow")
 		case 415:
 			r.Headers["Accept-Encoding"], r.Headers["Accept-Patch"] = headerRef("Accept-Encoding"), headerRef("Accept-Patch")
 		}
-		all[name] = &openapi3.ResponseRef{Value: r}
+		all[problemResponse(name)] = &openapi3.ResponseRef{Value: r}
 	}
 	return all
 }

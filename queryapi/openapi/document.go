@@ -10,49 +10,67 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
+// about is the text at the head of the description.
+const about = `An event-sourced store for REST resources. A read sees every write that was acknowledged before it began, on any node.
+
+Every GET can also be asked as HEAD, which answers with the header alone. OPTIONS names the methods of a resource.
+
+Lists have a parameter for each filter that makes sense for its member. All operators of a list's filters, ` +
+	"`[gt]`, `[gte]`, `[lt]`, `[lte]`, `[ne]` and `[in]`" + `, work with all members that are scalars.
+
+An operation with ` + "`x-ndjson`" + ` also takes or gives lines of JSON, application/x-ndjson: a list as a stream of all that match, a create as an import of many. Its answers are described there, so that the types of JSON stay plain.`
+
+// tagOfNone is the tag of operations that belong to no collection; no collection can have
+// this name.
+const tagOfNone = "clusterlite"
+
 // Describe gives the description as JSON. It is the same for the same collections.
 func Describe(set *collections.Set, version string) ([]byte, error) {
+	taken := names{}
+	for _, c := range set.All() {
+		taken.claim(c.Name()) // first: the name of a collection is that of its schema
+	}
+	b := builder{problem: taken.claim("problem"), fieldError: taken.claim("field_error")}
+	schemas := openapi3.Schemas{
+		b.problem:    problemSchema(b.problem, b.fieldError),
+		b.fieldError: fieldErrorSchema(b.fieldError),
+	}
 	doc := &openapi3.T{
 		OpenAPI: "3.1.0",
 		Info: &openapi3.Info{
-			Title: "ClusterLite", Version: version,
-			Description: "An event-sourced store for REST resources. A read sees every write that was acknowledged before it began, on any node.",
-			License:     &openapi3.License{Name: "MIT", Identifier: "MIT"},
+			Title: "ClusterLite", Version: version, Description: about,
+			License: &openapi3.License{Name: "MIT", Identifier: "MIT"},
 		},
 		Servers: openapi3.Servers{{URL: "/"}},
-		Paths:   openapi3.NewPaths(),
-		Components: &openapi3.Components{
-			Schemas: openapi3.Schemas{
-				"problem":      problemSchema(),
-				"importResult": importResultSchema(),
-			},
-			Headers: headers(), Parameters: parameters(), Responses: problems(),
-		},
+		// An empty list says that nothing is demanded; the library's own field leaves it out.
+		Extensions: map[string]any{"security": []any{}},
+		Paths:      openapi3.NewPaths(),
+		Components: &openapi3.Components{Schemas: schemas, Headers: headers(), Parameters: parameters(), Responses: b.problems()},
+	}
+	for _, c := range set.All() {
+		r, err := addSchemas(schemas, taken, c)
+		if err != nil {
+			return nil, fmt.Errorf("describe %s: %w", c.Name(), err)
+		}
+		doc.Tags = append(doc.Tags, &openapi3.Tag{Name: c.Name(), Description: c.Description()})
+		doc.Paths.Set("/"+c.Name(), b.collectionPath(r))
+		doc.Paths.Set("/"+c.Name()+"/{id}", entityPath(r))
 	}
 	doc.Paths.Set("/", rootPath())
 	doc.Paths.Set("/openapi.json", descriptionPath())
-	for _, c := range set.All() {
-		var example map[string]any
-		for _, f := range []form{whole, sent, part} {
-			schema, found, err := entitySchema(c, f)
-			if err != nil {
-				return nil, fmt.Errorf("describe %s: %w", c.Name(), err)
-			}
-			doc.Components.Schemas[f.component(c.Name())], example = schema, found
-		}
-		doc.Tags = append(doc.Tags, &openapi3.Tag{Name: c.Name(), Description: c.Description()})
-		doc.Paths.Set("/"+c.Name(), collectionPath(c, example))
-		doc.Paths.Set("/"+c.Name()+"/{id}", entityPath(c, example))
-	}
-	b, err := json.Marshal(doc)
+	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "What collections there are."})
+	out, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("write the OpenAPI description: %w", err)
 	}
-	return b, nil
+	return out, nil
 }
 
+// A builder makes operations. It has the names of the schemas that they share.
+type builder struct{ problem, fieldError string }
+
 func schemaRef(name string) *openapi3.SchemaRef {
-	return &openapi3.SchemaRef{Ref: "#/components/schemas/" + name}
+	return &openapi3.SchemaRef{Ref: componentRef(name)}
 }
 
 func headerRef(name string) *openapi3.HeaderRef {

@@ -56,7 +56,7 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"users", "orders", "products"} {
-		for _, o := range []string{"list_", "head_list_", "create_", "get_", "head_", "replace_", "patch_", "delete_"} {
+		for _, o := range []string{"list_", "create_", "get_", "replace_", "patch_", "delete_"} {
 			if !operations[o+name] {
 				t.Errorf("there is no %s%s", o, name)
 			}

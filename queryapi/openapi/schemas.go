@@ -2,144 +2,157 @@ package openapi
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// serverMembers are read-only members of every entity: in a request they may stand, and
-// are ignored.
+// serverMembers are what the server adds to every entity. In a request they are ignored,
+// and the schemas of requests leave them out.
 var serverMembers = map[string]any{
-	"id":         map[string]any{"type": "string", "format": "uuid", "readOnly": true},
-	"version":    map[string]any{"type": "integer", "minimum": 1, "readOnly": true, "description": "Counts the changes, from 1; the ETag is made of it."},
-	"created_at": map[string]any{"type": "string", "format": "date-time", "readOnly": true},
-	"updated_at": map[string]any{"type": "string", "format": "date-time", "readOnly": true},
+	"id":         map[string]any{"type": "string", "format": "uuid", "description": "The server gives it, a UUIDv7."},
+	"version":    map[string]any{"type": "integer", "minimum": 1, "description": "Counts the changes, from 1. The ETag is made of it."},
+	"created_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity was created."},
+	"updated_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity was changed last."},
 }
 
-// A form is one of the shapes that a collection's entities have on the way.
-type form string
+// A resource is what the paths of a collection need to know of it.
+type resource struct {
+	*collections.Collection
+	// entity, document and patch are the names of the schemas: of what is answered, of
+	// what is sent to create or replace it, and of merge patches.
+	entity, document, patch string
+	// example is one of a document, or nil.
+	example map[string]any
+}
 
-const (
-	whole form = ""          // as answered: the server's members are always there
-	sent  form = ".document" // as a client sends it: they need not be
-	part  form = ".part"     // with some members alone, as fields asks
-)
-
-// component is the name of the schema of a form.
-func (f form) component(collection string) string { return collection + string(f) }
-
-// wholeness are the keywords that demand members: a part can't meet them.
-var wholeness = []string{"required", "minProperties", "dependentRequired", "dependentSchemas", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"}
-
-// entitySchema is the schema of a collection's entities in a form, with an example if it
-// has one.
-func entitySchema(c *collections.Collection, f form) (*openapi3.SchemaRef, map[string]any, error) {
-	var raw map[string]any
-	if err := json.Unmarshal(c.Schema(), &raw); err != nil {
-		return nil, nil, err
+// addSchemas adds the schemas of a collection to the components.
+func addSchemas(all openapi3.Schemas, taken names, c *collections.Collection) (resource, error) {
+	var root map[string]any
+	if err := json.Unmarshal(c.Schema(), &root); err != nil {
+		return resource{}, err
 	}
-	delete(raw, "$schema")
-	rebase(raw, "#/components/schemas/"+f.component(c.Name()))
-	properties, _ := raw["properties"].(map[string]any)
+	taken.reserve(c.Name(), root)
+	r := resource{Collection: c, entity: c.Name(), document: taken.claim(c.Name() + "_document"), patch: taken.claim(c.Name() + "_patch")}
+	for _, example := range asList(root["examples"]) {
+		if m, ok := example.(map[string]any); ok && r.example == nil {
+			r.example = m
+		}
+	}
+	delete(root, "examples") // they stand beside the operations, where they have the server's members
+	s := &source{root: root, name: c.Name(), document: r.document, patch: r.patch, names: taken, lifted: map[string]string{}, components: map[string]any{}}
+
+	document, _ := s.plain(root).(map[string]any)
+	s.components[r.document] = titled(document, r.document)
+	s.components[r.entity] = titled(withServerMembers(document), r.entity)
+	patch, _ := s.mergePatch(root).(map[string]any)
+	s.components[r.patch] = titled(patch, r.patch)
+	for name, schema := range s.components {
+		ref, err := toSchema(schema)
+		if err != nil {
+			return r, fmt.Errorf("the schema %s: %w", name, err)
+		}
+		all[name] = ref
+	}
+	return r, nil
+}
+
+// titled gives a copy of a schema a title. No two schemas have the same one: generators
+// name types by it.
+func titled(schema map[string]any, title string) map[string]any {
+	out := maps.Clone(schema)
+	out["title"] = title
+	return out
+}
+
+func withServerMembers(document map[string]any) map[string]any {
+	entity := maps.Clone(document)
+	properties, _ := document["properties"].(map[string]any)
+	properties = maps.Clone(properties)
 	if properties == nil {
 		properties = map[string]any{}
 	}
-	for name, member := range serverMembers {
-		properties[name] = member
+	maps.Copy(properties, serverMembers)
+	entity["properties"] = properties
+	// Rules about all members at once were written without the server's.
+	if most, ok := document["maxProperties"].(float64); ok {
+		entity["maxProperties"] = most + float64(len(serverMembers))
 	}
-	raw["properties"] = properties
-	switch f {
-	case whole:
-		raw["required"] = append(slices.Clone(asList(raw["required"])), "id", "version", "created_at", "updated_at")
-	case part:
-		for _, keyword := range wholeness {
-			delete(raw, keyword)
-		}
+	if rule, has := document["propertyNames"]; has {
+		entity["propertyNames"] = map[string]any{"anyOf": []any{rule, map[string]any{"enum": slices.Sorted(maps.Keys(serverMembers))}}}
 	}
-	var example map[string]any
-	for _, e := range asList(raw["examples"]) {
-		if m, ok := e.(map[string]any); ok && example == nil {
-			example = m
-		}
-	}
-	delete(raw, "examples") // they lack the server's members
-	b, err := json.Marshal(raw)
+	entity["required"] = append(slices.Clone(asList(document["required"])), "id", "version", "created_at", "updated_at")
+	return entity
+}
+
+// toSchema makes a schema of its JSON.
+func toSchema(value any) (*openapi3.SchemaRef, error) {
+	b, err := json.Marshal(value)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	schema := &openapi3.Schema{}
-	if err := schema.UnmarshalJSON(b); err != nil {
-		return nil, nil, err
-	}
-	return &openapi3.SchemaRef{Value: schema}, example, nil
-}
-
-func asList(v any) []any {
-	list, _ := v.([]any)
-	return list
-}
-
-// rebase makes references within a schema point to where it stands now.
-func rebase(value any, base string) {
-	switch v := value.(type) {
-	case map[string]any:
-		if to, ok := v["$ref"].(string); ok && strings.HasPrefix(to, "#") {
-			v["$ref"] = base + strings.TrimPrefix(to, "#")
-		}
-		for _, inner := range v {
-			rebase(inner, base)
-		}
-	case []any:
-		for _, inner := range v {
-			rebase(inner, base)
-		}
-	}
+	ref := &openapi3.SchemaRef{}
+	return ref, ref.UnmarshalJSON(b)
 }
 
 // entityExample is an example as the server answers it.
-func entityExample(example map[string]any) map[string]any {
+func (r resource) entityExample() map[string]any {
+	if r.example == nil {
+		return nil
+	}
 	full := map[string]any{
 		"id": "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", "version": 1,
 		"created_at": "2026-11-22T12:00:00.000Z", "updated_at": "2026-11-22T12:00:00.000Z",
 	}
-	for name, value := range example {
-		full[name] = value
-	}
+	maps.Copy(full, r.example)
 	return full
 }
 
-func problemSchema() *openapi3.SchemaRef {
-	field := openapi3.NewObjectSchema().
-		WithProperty("pointer", described(openapi3.NewStringSchema(), "The place in the body (RFC 6901).")).
-		WithProperty("detail", openapi3.NewStringSchema())
-	field.Required = []string{"pointer", "detail"}
+func problemSchema(title, fieldError string) *openapi3.SchemaRef {
 	s := openapi3.NewObjectSchema().
-		WithProperty("type", described(openapi3.NewStringSchema().WithFormat("uri"), "Stable, for programs.")).
-		WithProperty("title", openapi3.NewStringSchema()).
-		WithProperty("status", openapi3.NewIntegerSchema()).
-		WithProperty("detail", openapi3.NewStringSchema()).
-		WithProperty("instance", described(openapi3.NewStringSchema(), "The request's id.")).
-		WithProperty("errors", openapi3.NewArraySchema().WithItems(field))
+		WithProperty("type", described(openapi3.NewStringSchema().WithFormat("uri"), "Names the kind of problem. It is stable, for programs.")).
+		WithProperty("title", described(openapi3.NewStringSchema(), "The kind in words.")).
+		WithProperty("status", described(openapi3.NewIntegerSchema(), "The status of the answer.")).
+		WithProperty("detail", described(openapi3.NewStringSchema(), "What went wrong in this request, for people.")).
+		WithProperty("instance", described(openapi3.NewStringSchema(), "The request's id, as in X-Request-Id."))
+	s.Properties["errors"] = fieldErrors(fieldError)
 	s.Required = []string{"type", "title", "status"}
-	s.Description = "Problem details (RFC 9457)."
+	s.Title, s.Description = title, "Problem details (RFC 9457)."
 	return s.NewRef()
 }
 
-func importResultSchema() *openapi3.SchemaRef {
+// fieldErrors is the schema of the member that names bad fields.
+func fieldErrors(fieldError string) *openapi3.SchemaRef {
+	list := described(openapi3.NewArraySchema(), "The bad fields of the body.")
+	list.Items = schemaRef(fieldError)
+	return list.NewRef()
+}
+
+func fieldErrorSchema(title string) *openapi3.SchemaRef {
+	field := openapi3.NewObjectSchema().
+		WithProperty("pointer", described(openapi3.NewStringSchema(), "The place in the body, a JSON pointer (RFC 6901).")).
+		WithProperty("detail", described(openapi3.NewStringSchema(), "What is wrong there."))
+	field.Required = []string{"pointer", "detail"}
+	field.Title, field.Description = title, "What is wrong with one member of a body."
+	return field.NewRef()
+}
+
+func importResultSchema(fieldError string) *openapi3.SchemaRef {
 	s := openapi3.NewObjectSchema().
-		WithProperty("line", openapi3.NewIntegerSchema().WithMin(1)).
-		WithProperty("status", openapi3.NewIntegerSchema()).
+		WithProperty("line", described(openapi3.NewIntegerSchema().WithMin(1), "The number of the line in the body, from 1.")).
+		WithProperty("status", described(openapi3.NewIntegerSchema(), "What the answer to the line alone would be.")).
 		WithProperty("id", openapi3.NewStringSchema().WithFormat("uuid")).
 		WithProperty("version", openapi3.NewIntegerSchema()).
 		WithProperty("type", openapi3.NewStringSchema()).
 		WithProperty("title", openapi3.NewStringSchema()).
-		WithProperty("detail", openapi3.NewStringSchema()).
-		WithProperty("errors", openapi3.NewArraySchema().WithItems(openapi3.NewObjectSchema()))
+		WithProperty("detail", openapi3.NewStringSchema())
+	s.Properties["errors"] = fieldErrors(fieldError)
 	s.Required = []string{"line", "status"}
-	s.Description = "What became of one line: an id, or the members of a problem."
+	s.Description = "What became of one line of an import: an id and a version, or the members of a problem."
 	return s.NewRef()
 }
 

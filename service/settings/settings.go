@@ -89,13 +89,18 @@ func (n *Node) SetDefaults(role string) error {
 	if err != nil {
 		return fmt.Errorf("--node-id (CLUSTERLITE_NODE_ID) is not set and the host has no name: %w", err)
 	}
-	n.NodeID = strings.Map(func(r rune) rune {
+	n.NodeID = NodeName(host) + "-" + role
+	return nil
+}
+
+// NodeName makes a node's name of a host's: what a name can't have becomes a dash.
+func NodeName(host string) string {
+	return strings.Map(func(r rune) rune {
 		if validNode.MatchString(string(r)) {
 			return r
 		}
 		return '-'
-	}, host) + "-" + role
-	return nil
+	}, host)
 }
 
 // Validate is called by the parser.

@@ -9,46 +9,63 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// Accepts picks the offered media type that the client likes best; the first of equals.
-// No Accept header means anything. The error is a problem.
+// Accepts picks the offered media type that the client likes best, the first of equals.
+//
+// A client that names none of them gets the first: RFC 9110, 12.5.1, lets a server
+// disregard Accept, and most clients are better off with that answer than with none. Only
+// a client that rules out the first, with q=0, and accepts no other gets an error, which
+// is a problem.
 func Accepts(r *http.Request, offered ...string) (string, error) {
 	header := r.Header.Values("Accept")
 	if len(header) == 0 || len(header) == 1 && (header[0] == "*/*" || header[0] == offered[0]) {
 		return offered[0], nil
 	}
-	best, most := "", 0.0
 	ranges := parseAccept(strings.Join(header, ","))
+	best, most := "", 0.0
 	for _, offer := range offered {
-		if q := quality(ranges, offer); q > most {
+		if q, _ := quality(ranges, offer); q > most {
 			best, most = offer, q
 		}
 	}
-	if best == "" {
-		return "", problem.NotAcceptable.New("There is: " + strings.Join(offered, ", ") + ".")
+	if best != "" {
+		return best, nil
 	}
-	return best, nil
+	if _, named := quality(ranges, offered[0]); named {
+		return "", problem.NotAcceptable.New("Nothing was done: the Accept field rules out " + strings.Join(offered, " and ") +
+			", and there is no other representation. Leave q=0 out of the field, or send no Accept field.")
+	}
+	return offered[0], nil
 }
 
+// A mediaRange is a part of an Accept field.
 type mediaRange struct {
 	name string
 	q    float64
 }
 
+// parseAccept reads the ranges of an Accept field. A weight that can't be read counts as
+// 1: a mistake must not rule out a type.
 func parseAccept(header string) []mediaRange {
 	var ranges []mediaRange
 	for part := range strings.SplitSeq(header, ",") {
 		name, parameters, _ := strings.Cut(part, ";")
 		r := mediaRange{strings.ToLower(strings.TrimSpace(name)), 1}
+		variant := false
 		for p := range strings.SplitSeq(parameters, ";") {
-			if key, value, _ := strings.Cut(p, "="); strings.EqualFold(strings.TrimSpace(key), "q") {
-				q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-				if err != nil || !(q >= 0 && q <= 1) {
-					q = 0
+			key, value, _ := strings.Cut(p, "=")
+			switch key = strings.ToLower(strings.TrimSpace(key)); key {
+			case "", "charset":
+			case "q":
+				if q, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && q >= 0 && q <= 1 {
+					r.q = q
 				}
-				r.q = q
+			default:
+				variant = true
 			}
 		}
-		if r.name != "" {
+		// A variant of a type that is ruled out, such as application/json;v=2;q=0, says
+		// nothing about the type itself.
+		if r.name != "" && !(variant && r.q == 0) {
 			ranges = append(ranges, r)
 		}
 	}
@@ -56,9 +73,9 @@ func parseAccept(header string) []mediaRange {
 }
 
 // quality is how much the client likes a type: the most specific range counts
-// (RFC 9110, 12.5.1).
-func quality(ranges []mediaRange, offer string) float64 {
-	q, specific := 0.0, -1
+// (RFC 9110, 12.5.1). named reports whether any range covers the type.
+func quality(ranges []mediaRange, offer string) (q float64, named bool) {
+	specific := -1
 	kind, _, _ := strings.Cut(offer, "/")
 	for _, r := range ranges {
 		level := -1
@@ -74,7 +91,7 @@ func quality(ranges []mediaRange, offer string) float64 {
 			q, specific = r.q, level
 		}
 	}
-	return q
+	return q, specific >= 0
 }
 
 // ContentType checks that a body is of one of the allowed media types, and tells which.

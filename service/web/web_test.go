@@ -250,7 +250,12 @@ func TestCORSHeaders(t *testing.T) {
 func TestAccepts(t *testing.T) {
 	for header, want := range map[string]string{
 		"": "a/b", "*/*": "a/b", "a/b": "a/b", "c/d": "c/d", "a/*": "a/b", "c/d, a/b": "a/b", "c/d, a/b;q=0.5": "c/d",
-		"a/b;q=0, */*": "c/d", "x/y": "", "a/b;q=0": "", "A/B": "a/b", "c/d;q=x": "", "text/html, */*;q=0.1": "a/b", ",": "",
+		"a/b;q=0, */*": "c/d", "A/B": "a/b", "text/html, */*;q=0.1": "a/b", "a/*;q=0, c/d;q=0.1": "c/d",
+		// What names no type of ours, and what can't be read, gets the first.
+		"x/y": "a/b", ",": "a/b", "a": "a/b", `x/y;a="b,c";q=0`: "a/b", "x/y, z/*;q=0": "a/b", "c/d;q=0": "a/b", "a/b;q=2": "a/b", "c/d;q=x": "c/d", "a/b;q=-1": "a/b",
+		"a/b;v=2;q=0": "a/b", "a/b;charset=utf-8": "a/b", "a/b;q=0;q=1": "a/b",
+		// What rules out the first gets another only if it asks for it.
+		"a/b;q=0": "", "*/*;q=0": "", "a/*;q=0": "", "x/y, */*;q=0": "", "a/b; Q=0.000": "", "a/b;charset=utf-8;q=0": "", "a/b;q=0, c/d;q=0": "", "a/b;q=0, x/y": "",
 	} {
 		r := &http.Request{Header: http.Header{}}
 		if header != "" {
@@ -258,7 +263,7 @@ func TestAccepts(t *testing.T) {
 		}
 		got, err := web.Accepts(r, "a/b", "c/d")
 		if got != want || (err == nil) != (want != "") || err != nil && problem.From(err).Status != 406 {
-			t.Errorf("%q: %q, %v; want %q", header, got, err, want)
+			t.Errorf("%q: got %q, %v; want %q", header, got, err, want)
 		}
 	}
 }

@@ -1,0 +1,166 @@
+package openapi
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
+)
+
+// parameters are those that operations share. Their names end in Parameter, since
+// generators make types of them beside those of the schemas.
+func parameters() openapi3.ParametersMap {
+	all := openapi3.ParametersMap{}
+	add := func(p *openapi3.Parameter, name, description string, schema *openapi3.Schema) *openapi3.Parameter {
+		p.Description, p.Schema = description, schema.NewRef()
+		all[name+"Parameter"] = &openapi3.ParameterRef{Value: p}
+		return p
+	}
+	text := openapi3.NewStringSchema
+	consistency := func() *openapi3.Schema {
+		return text().WithEnum(string(api.Strong), string(api.Linearizable), string(api.Eventual))
+	}
+	tags := func() *openapi3.Schema {
+		return text().WithMinLength(1).WithPattern(`^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$`)
+	}
+	position := openapi3.NewIntegerSchema().WithMin(0)
+	add(openapi3.NewPathParameter("id"), "id", "The entity's id, a UUID.", text())
+	add(openapi3.NewQueryParameter("limit"), "limit", "At most so many entities; 100 if it is not given.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000))
+	add(openapi3.NewQueryParameter("after"), "after", "Where the page begins: the cursor from the `Link` of the page before, which has the same `sort`.", text())
+	add(openapi3.NewQueryParameter("count"), "count", "If true, the answer has `Total-Count`.", openapi3.NewBoolSchema())
+	listed(add(openapi3.NewQueryParameter("fields"), "fields", "Only these members of each entity, comma between. The entities of the answer then lack the others, also those that their schema requires.",
+		openapi3.NewArraySchema().WithItems(text().WithMinLength(1)).WithMinItems(1)))
+	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "consistency", "How fresh the answer must be. If it is not given, `strong`, and `eventual` while the broker is out of reach.", consistency())
+	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "refusalConsistency", "How fresh the state must be that a refusal (404, 409, 412) is based on.", consistency())
+	add(openapi3.NewHeaderParameter(api.HeaderMinPosition), "minPosition", "The read waits, at most two seconds, until the node has applied this position of the log.", position)
+	add(openapi3.NewHeaderParameter("If-Match"), "ifMatch", "The request happens only if the entity has this version, as in its `ETag`: `\"3\"`. Else the answer is 412. A weak tag never matches.", tags())
+	add(openapi3.NewHeaderParameter("If-None-Match"), "ifNoneMatch", "The `ETag` that the client has: the answer is 304 if it is current.", tags())
+	add(openapi3.NewHeaderParameter("Idempotency-Key"), "idempotencyKey", "A name of the client's for this write, in visible ASCII. The same write with the same key is done once: for 24 hours, the answer of the first success is repeated.",
+		text().WithMinLength(1).WithMaxLength(255).WithPattern(`^[!-~]+$`))
+	for _, column := range serverColumns() {
+		for _, operator := range documented(column, "") {
+			all[serverFilter(column, operator)] = &openapi3.ParameterRef{Value: filter(column, operator)}
+		}
+	}
+	return all
+}
+
+// listed makes a parameter's values one text with commas between.
+func listed(p *openapi3.Parameter) *openapi3.Parameter {
+	explode := false
+	p.Style, p.Explode = openapi3.SerializationForm, &explode
+	return p
+}
+
+// serverColumns are those that all collections have.
+func serverColumns() []projections.Column {
+	return projections.Columns(&collections.Collection{})
+}
+
+// serverFilter names the shared parameter of a filter by a member of the server's.
+func serverFilter(column projections.Column, operator api.Operator) string {
+	name := strings.ReplaceAll(column.Name(), "_a", "A") // createdAt
+	if operator.Word != "" {
+		name += strings.ToUpper(operator.Word[:1]) + operator.Word[1:]
+	}
+	return name + "Filter"
+}
+
+// documented are the operators that have a parameter of their own in the description: of
+// all that a column has, those that make sense for what it holds.
+func documented(column projections.Column, format string) []api.Operator {
+	var words []string
+	switch {
+	case column.Name() == "id":
+		words = []string{"", "in"}
+	case column.Name() == "version":
+		words = []string{"", "gt", "lt"}
+	case column.Kind() == projections.Boolean:
+		words = []string{"", "ne", "exists"}
+	case column.Kind() == projections.Text && slices.Contains([]string{"date", "date-time", "time"}, format):
+		words = []string{"", "gt", "gte", "lt", "lte", "in", "prefix", "exists"}
+	case column.Kind() == projections.Text:
+		words = []string{"", "ne", "in", "prefix", "exists"}
+	case column.Kind() == projections.Time:
+		words = []string{"gt", "gte", "lt", "lte"}
+	default:
+		words = []string{"", "gt", "gte", "lt", "lte", "ne", "in", "exists"}
+	}
+	return slices.DeleteFunc(slices.Clone(api.Operators(column.Kind())), func(o api.Operator) bool {
+		return !slices.Contains(words, o.Word) || o.Op == projections.Present && !column.Nullable()
+	})
+}
+
+// filter is the parameter of a filter.
+func filter(column projections.Column, operator api.Operator) *openapi3.Parameter {
+	p := openapi3.NewQueryParameter(api.FilterName(column.Name(), operator))
+	p.Description = "Only those whose `" + column.Name() + "` " + operator.Means + "."
+	if column.Indexed() {
+		p.Description += " It has an index."
+	}
+	value := valueSchema(column.Kind())
+	switch operator.Word {
+	case "in":
+		p.Schema = openapi3.NewArraySchema().WithItems(value).WithMinItems(1).WithMaxItems(1000).NewRef()
+		return listed(p)
+	case "exists":
+		value = openapi3.NewBoolSchema()
+	}
+	p.Schema = value.NewRef()
+	return p
+}
+
+// valueSchema is the schema of a value to compare with.
+func valueSchema(kind projections.Kind) *openapi3.Schema {
+	switch kind {
+	case projections.Integer:
+		return openapi3.NewIntegerSchema()
+	case projections.Number:
+		return openapi3.NewFloat64Schema().WithFormat("double")
+	case projections.Boolean:
+		return openapi3.NewBoolSchema()
+	case projections.Time:
+		return openapi3.NewDateTimeSchema()
+	}
+	return openapi3.NewStringSchema()
+}
+
+// listParameters are the parameters of a list that name members.
+func listParameters(c *collections.Collection) openapi3.Parameters {
+	var keys []any
+	columns := projections.Columns(c)
+	for _, column := range columns {
+		keys = append(keys, column.Name(), "-"+column.Name())
+		if column.Nullable() { // against the order that it has by itself
+			keys = append(keys, column.Name()+".nullslast", "-"+column.Name()+".nullsfirst")
+		}
+	}
+	sort := listed(openapi3.NewQueryParameter("sort").WithDescription("The members to sort by, comma between, each with `-` before it for descending. Entities that lack the member come first, and last for descending; `.nullslast` and `.nullsfirst` after the name turn that around. What is equal is in order of ids."))
+	sort.Schema = openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema().WithEnum(keys...)).WithMinItems(1).WithMaxItems(8).NewRef()
+	all := openapi3.Parameters{&openapi3.ParameterRef{Value: sort}}
+
+	formats := map[string]string{}
+	for _, p := range c.Properties() {
+		formats[p.Name] = p.Format
+	}
+	shared := len(serverColumns())
+	for i := range columns {
+		// The collection's own members first.
+		column := columns[(i+shared)%len(columns)]
+		server := (i+shared)%len(columns) < shared
+		for _, operator := range documented(column, formats[column.Name()]) {
+			switch name := api.FilterName(column.Name(), operator); {
+			case slices.Contains(api.ListParameters, name): // it means something else there
+			case server:
+				all = append(all, parameterRef(serverFilter(column, operator)))
+			default:
+				all = append(all, &openapi3.ParameterRef{Value: filter(column, operator)})
+			}
+		}
+	}
+	return all
+}

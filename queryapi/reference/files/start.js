@@ -1,0 +1,15 @@
+// Shows the description of this node. Nothing here or in the page needs another host:
+// no fonts, no proxy, no telemetry, no service of the page's makers.
+Scalar.createApiReference("#reference", {
+  url: "/openapi.json",
+  withDefaultFonts: false,
+  telemetry: false,
+  hideClientButton: true,
+  showDeveloperTools: "never",
+  agent: { disabled: true },
+  mcp: { disabled: true },
+  defaultOpenAllTags: true,
+  hideModels: true,
+  documentDownloadType: "json",
+  defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
+});

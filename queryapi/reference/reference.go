@@ -1,0 +1,98 @@
+// Package reference is the page for people at /docs: Scalar's API reference, which reads
+// the OpenAPI description and sends requests to try. All its files are in the binary, and
+// it asks no other host for anything.
+package reference
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+)
+
+//go:embed files
+var files embed.FS
+
+// A File is one that the page consists of.
+type File struct {
+	// Type is its media type, ETag its strong entity tag.
+	Type, ETag string
+	// Immutable reports whether its name changes with its content.
+	Immutable bool
+	// Gzip is its content compressed, or nil.
+	Gzip []byte
+	// Plain gives its content. Callers must not change it.
+	Plain func() ([]byte, error)
+}
+
+// Policy is the page's content security policy: scripts, requests and pictures of this
+// origin alone, and no script in the page or from text. Scalar makes style sheets as it
+// runs.
+const Policy = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+
+// Page is the name of the page itself.
+const Page = ""
+
+// Files gives the page's files, by the name that follows /docs/. They are read once.
+var Files = sync.OnceValues(read)
+
+func read() (map[string]File, error) {
+	page, err := files.ReadFile("files/page.html")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]File{}
+	for name, kind := range map[string]string{
+		"scalar.js": "text/javascript; charset=utf-8", "start.js": "text/javascript; charset=utf-8",
+		"icon.svg": "image/svg+xml", "LICENSE.scalar.txt": "text/plain; charset=utf-8",
+	} {
+		f, err := open(name, kind)
+		if err != nil {
+			return nil, fmt.Errorf("the page's %s: %w", name, err)
+		}
+		// The page names it by its content, so that browsers may keep it for ever.
+		served := name
+		if mark := []byte("{{" + name + "}}"); bytes.Contains(page, mark) {
+			ext := path.Ext(name)
+			served = strings.TrimSuffix(name, ext) + "-" + strings.Trim(f.ETag, `"`) + ext
+			f.Immutable = true
+			page = bytes.ReplaceAll(page, mark, []byte(served))
+		}
+		all[served] = f
+	}
+	all[Page] = plainFile("text/html; charset=utf-8", page)
+	return all, nil
+}
+
+func open(name, kind string) (File, error) {
+	if content, err := files.ReadFile("files/" + name); err == nil {
+		return plainFile(kind, content), nil
+	}
+	compressed, err := files.ReadFile("files/" + name + ".gz")
+	if err != nil {
+		return File{}, err
+	}
+	f := plainFile(kind, compressed)
+	f.Gzip = compressed
+	f.Plain = sync.OnceValues(func() ([]byte, error) { return unzip(compressed) })
+	return f, nil
+}
+
+func plainFile(kind string, content []byte) File {
+	sum := sha256.Sum256(content)
+	return File{Type: kind, ETag: `"` + hex.EncodeToString(sum[:8]) + `"`, Plain: func() ([]byte, error) { return content, nil }}
+}
+
+func unzip(compressed []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
