@@ -160,8 +160,8 @@ func TestRacesBetweenServices(t *testing.T) {
 	var wait sync.WaitGroup
 	for i := range clients {
 		wait.Go(func() {
-			for range each {
-				r, err := services[i%2].Execute(context.Background(), change(t, commands.Patch, c.ID, "B"))
+			for n := range each {
+				r, err := services[i%2].Execute(context.Background(), change(t, commands.Patch, c.ID, fmt.Sprintf("B%d.%d", i, n)))
 				if err != nil {
 					t.Error(err)
 					return
