@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
 // A repair loses nothing that was acknowledged. None begins before the whole folder has
@@ -62,7 +64,7 @@ func (r rewrite) apply(stamp string, logger *slog.Logger) error {
 		logger.Warn("the embedded broker replaced a damaged file; no event is lost", "file", r.file, "because", r.why, "copy", kept)
 	}
 	if r.content == nil {
-		return errors.Join(os.Remove(r.file), syncDir(filepath.Dir(r.file)))
+		return errors.Join(os.Remove(r.file), atomicfile.SyncDir(filepath.Dir(r.file)))
 	}
 	return writeFile(r.file, r.content)
 }
@@ -85,33 +87,16 @@ func copyFile(from, to string, position int64) (err error) {
 	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("keep a copy of %s: %w", from, err)
 	}
-	return syncDir(filepath.Dir(to))
+	return atomicfile.SyncDir(filepath.Dir(to))
 }
 
 // writeFile replaces a file as a whole, durably.
 func writeFile(path string, content []byte) error {
-	next := path + ".tmp" // the broker removes such files when it starts
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(next, path)
-	}
-	if err != nil {
+	next := path + ".tmp" // what a crash leaves of it the broker removes when it starts
+	if err := os.WriteFile(next, content, 0o640); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Replace(next, path)
 }
 
 // stampOf is a time as it stands in the names of copies.
