@@ -7,6 +7,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
