@@ -23,10 +23,44 @@ type answer struct {
 	err error
 }
 
-// append appends events together, in order, and waits for the judgement of each. If ctx
-// ends the wait, those that are left have [eventlog.ErrOutcomeUnknown].
+// A VerdictError says that an event was appended, or may have been, and that its verdict did
+// not come in time. It wraps [eventlog.ErrOutcomeUnknown].
+type VerdictError struct {
+	// Confirmed tells that the log has the event.
+	Confirmed bool
+	Wait      time.Duration
+	// Stuck is why the write model can't tell the verdict, see
+	// [projections.Projection.Stuck]; nil if nothing is known to be wrong with it.
+	Stuck error
+}
+
+// Error says what is known.
+func (e *VerdictError) Error() string {
+	text := "the log has not confirmed the event"
+	if e.Confirmed {
+		text = "the log has the event"
+	}
+	text += fmt.Sprintf(", and no verdict came within %s", e.Wait)
+	if e.Stuck != nil {
+		text += ": " + e.Stuck.Error()
+	}
+	return text
+}
+
+// Unwrap makes it an unknown outcome. It is none of Stuck, by which nothing is done.
+func (e *VerdictError) Unwrap() error { return eventlog.ErrOutcomeUnknown }
+
+// append appends events together, in order, and waits for the judgement of each. If the
+// write model is stuck, so that it would not come to know of them, nothing is appended. If
+// ctx ends the wait, those that are left have a [VerdictError].
 func (x *Executor) append(ctx context.Context, batch ...events.Event) []answer {
 	answers := make([]answer, len(batch))
+	if err := x.Model.Stuck(); err != nil {
+		for i := range answers {
+			answers[i].err = err
+		}
+		return answers
+	}
 	ctx, span := x.beginSpan(ctx, len(batch))
 	carried := traceParent(ctx)
 	judgements := make([]<-chan projections.Judgement, len(batch))
@@ -48,12 +82,13 @@ func (x *Executor) append(ctx context.Context, batch ...events.Event) []answer {
 	}
 	// Also after an append that was not confirmed: the events may come by all the same,
 	// and then the outcome is known after all.
+	confirmed := err == nil
 	for i := range answers {
 		var ok bool
 		if answers[i].Judgement, ok = await(ctx, judgements[i]); ok {
 			x.Metrics.judged(began, answers[i].Verdict)
 		} else {
-			answers[i].err = fmt.Errorf("%w: no verdict within %s", eventlog.ErrOutcomeUnknown, x.Wait)
+			answers[i].err = &VerdictError{Confirmed: confirmed, Wait: x.Wait, Stuck: x.Model.Stuck()}
 			x.Metrics.unjudged()
 		}
 	}

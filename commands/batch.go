@@ -24,7 +24,7 @@ type Outcome struct {
 // concurrent use.
 func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
 	b := execution{x: x, commands: batch, outcomes: make([]Outcome, len(batch)), events: make([]events.Event, len(batch)), before: make([]entityAt, len(batch))}
-	if err := x.Model.Err(); err != nil {
+	if err := x.Model.Stuck(); err != nil {
 		b.failAll(b.all(), err)
 		return b.outcomes
 	}

@@ -64,10 +64,11 @@ type Result struct {
 //
 // It returns a [Refusal] made on fresh state; [eventlog.ErrUnreachable], [ErrBehind] or
 // [ErrContended] if nothing was done, and the command can be tried again;
-// [eventlog.ErrOutcomeUnknown] if nobody can tell. A lost race for an entity is decided
-// again on the new state.
+// [eventlog.ErrOutcomeUnknown] if no one can tell. If the write model is stuck it returns
+// why, see [projections.Projection.Stuck], and has appended nothing. A lost race for an
+// entity is decided again on the new state.
 func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
-	if err := x.Model.Err(); err != nil {
+	if err := x.Model.Stuck(); err != nil {
 		return Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
@@ -196,7 +197,7 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
 	if c.Action == Patch || c.Action == Replace && c.IdempotencyKey == "" {
 		if s.Document, err = document.ParseStored(e.Rendered); err != nil {
-			return State{}, entityAt{}, fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err)
+			return State{}, entityAt{}, x.Model.ReportDamage(fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err))
 		}
 	}
 	before := events.Entity{Collection: c.Collection.Name(), ID: e.ID, Version: e.Version, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, Rendered: e.Rendered}
@@ -218,6 +219,9 @@ func (x *Executor) freshen(ctx context.Context, consistency api.Consistency) err
 		return err
 	}
 	if err := x.Model.WaitFor(ctx, end); err != nil {
+		if stuck := x.Model.Stuck(); stuck != nil {
+			return stuck // that is why it did not get there
+		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: at position %d of %d", ErrBehind, x.Model.Position(), end)
 		}

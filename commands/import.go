@@ -36,6 +36,9 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	if a.importing.Add(1) > imports {
 		return problem.Overloaded.New("As many imports are running as there can be.")
 	}
+	if err := a.Executor.Model.Stuck(); err != nil {
+		return toProblem(err) // as long as another node can be asked for all of it
+	}
 	body, err := web.BodyStream(c)
 	if err != nil {
 		return err

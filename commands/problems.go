@@ -7,16 +7,19 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
 // toProblem says an executor's error to a client.
 func toProblem(err error) error {
 	var refusal *Refusal
-	var stopped *projections.ErrRefused
+	var verdict *VerdictError
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.problem()
+	case errors.As(err, &verdict) && verdict.Confirmed:
+		return problem.OutcomeUnknown.Because(err, "The log has the write, and this node did not learn in time whether it holds."+because(verdict.Stuck)+" Read the resource to see whether it happened.")
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
 		return problem.OutcomeUnknown.Because(err, "The log did not confirm the write in time. Read the resource to see whether it happened.")
 	case errors.Is(err, eventlog.ErrTooLarge):
@@ -29,15 +32,24 @@ func toProblem(err error) error {
 		return problem.IdempotencyInFlight.Because(err, "Try again: the answer will be that of the first request.")
 	case errors.Is(err, ErrContended):
 		return problem.Overloaded.Because(err, "Others change the resource too often.")
-	case errors.As(err, &stopped):
-		return problem.NotReady.Because(err, "This node has stopped following the log. Another may take the write.")
 	case errors.Is(err, projections.ErrOverloaded):
 		return problem.Overloaded.Because(err, "The write model could not be read in time because too many reads are running. Nothing was done; try again.")
 	case errors.Is(err, context.Canceled):
 		return problem.NotReady.Because(err, "The request was given up.")
-	default:
-		return err
 	}
+	if p := api.Unready(err, "Nothing was written. Another node may take the write."); p != nil {
+		return p
+	}
+	return err
+}
+
+// because is what a client is told of why a node could not learn a verdict, with a space
+// before it; empty if nothing is wrong with the node.
+func because(stuck error) string {
+	if p := api.Unready(stuck, ""); p != nil {
+		return " " + strings.TrimSpace(p.Detail)
+	}
+	return ""
 }
 
 func (r *Refusal) problem() *problem.Problem {

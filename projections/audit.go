@@ -66,7 +66,7 @@ func (s *Snapshot) counting(ctx context.Context, kept map[string]Summary, progre
 	const every = 1 << 14
 	var done, all, steps int64
 	if err := s.reader.GetContext(ctx, &all, `SELECT count(*) FROM _tombstones`); err != nil {
-		return nil, nil, fmt.Errorf("count the rows: %w", err)
+		return nil, nil, s.seen(fmt.Errorf("count the rows: %w", err))
 	}
 	for _, summary := range kept {
 		all += summary.Living
@@ -103,13 +103,13 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count, alive fu
 	}
 	rows, err := s.reader.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?`, collection)
 	if err != nil {
-		return a, fmt.Errorf("read the claims of %s: %w", collection, err)
+		return a, s.seen(fmt.Errorf("read the claims of %s: %w", collection, err))
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var claim, id string
 		if err := rows.Scan(&claim, &id); err != nil {
-			return a, fmt.Errorf("read the claims of %s: %w", collection, err)
+			return a, s.seen(fmt.Errorf("read the claims of %s: %w", collection, err))
 		}
 		indexed.add(claimDigest(claim, id))
 		if err := alive(); err != nil {
@@ -117,7 +117,7 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count, alive fu
 		}
 	}
 	a.ClaimsDiffer = held != indexed
-	return a, rows.Err()
+	return a, s.seen(rows.Err())
 }
 
 // claimDigest hashes who holds a claim. A claim has no zero byte.

@@ -36,6 +36,8 @@ type writer struct {
 	logTime    time.Time
 	scratch    []byte
 	meta       map[string]string // what the file belongs to
+	// stale tells that what is kept in memory is not what the file holds.
+	stale bool
 }
 
 // collectionDigest sums up a collection.
@@ -65,8 +67,9 @@ func newWriter(ctx context.Context, db *database) (*writer, error) {
 }
 
 // load reads what the writer keeps in memory between batches. It is also how the
-// writer forgets a batch that failed.
-func (w *writer) load(ctx context.Context) error {
+// writer forgets a batch that failed. Until it succeeds nothing is applied.
+func (w *writer) load(ctx context.Context) (err error) {
+	defer func() { w.stale = err != nil }()
 	var checkpoint struct {
 		Position int64 `db:"position"`
 		LogTime  int64 `db:"log_time"`
@@ -104,6 +107,11 @@ func (w *writer) close() error {
 // If a record stops the reader, what is before it is applied, and the error is an
 // [events.ErrNewerFormat]. Any other error leaves the file as it was.
 func (w *writer) apply(ctx context.Context, records []events.Record) (done []judged, err error) {
+	if w.stale {
+		if err := w.load(ctx); err != nil {
+			return nil, fmt.Errorf("read the checkpoint after a batch that failed: %w", err)
+		}
+	}
 	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
@@ -116,7 +124,7 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 	if err != nil {
 		// Both may fail too, on a disk that is gone; the first error says it.
 		_, _ = w.conn.ExecContext(ctx, `ROLLBACK`)
-		_ = w.load(ctx)
+		_ = w.load(ctx) // else the next batch begins with it
 		return nil, err
 	}
 	return done, stop

@@ -36,9 +36,18 @@ func (p *Projection) Copy(ctx context.Context, path string) (copied Built, err e
 		}
 	}()
 	if err := errors.Join(removeDatabase(path), s.copyTo(ctx, path), s.Close()); err != nil {
-		return Built{}, fmt.Errorf("copy the read model to %s: %w", path, err)
+		return Built{}, s.seenCopying(fmt.Errorf("copy the read model to %s: %w", path, err))
 	}
 	return Inspect(ctx, path)
+}
+
+// seenCopying is seen for a copy, in which the file that is written may be to blame. Only
+// what can't be said of that one is said of the file that is read.
+func (s *Snapshot) seenCopying(err error) error {
+	if fault, is := faultOf(err); is && fault == FaultCorrupt {
+		return s.seen(err)
+	}
+	return err
 }
 
 // copyTo copies the snapshot's pages by SQLite's online backup.

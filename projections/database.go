@@ -43,6 +43,9 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 		"_synchronous": {"NORMAL"},
 		"_txlock":      {"immediate"},
 		"_cache_size":  {"-65536"},
+		// Nothing in the process keeps this connection waiting. If another process does, the
+		// node soon says so; it tries again all the same.
+		"_busy_timeout": {"1000"},
 	}); err != nil {
 		return err
 	}
@@ -62,7 +65,9 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 // connect opens a pool. Settings belong in the DSN: a PRAGMA on the pool would reach
 // one of its connections.
 func connect(ctx context.Context, path string, connections int, settings url.Values) (*sqlx.DB, error) {
-	settings.Set("_busy_timeout", "10000")
+	if !settings.Has("_busy_timeout") {
+		settings.Set("_busy_timeout", "10000")
+	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", path, err)

@@ -14,14 +14,14 @@ import (
 func (s *Snapshot) Entities(ctx context.Context, collection, after string, each func(events.Entity) error) error {
 	var there bool
 	if err := s.reader.GetContext(ctx, &there, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, collection); err != nil {
-		return fmt.Errorf("find the table of %s: %w", collection, err)
+		return s.seen(fmt.Errorf("find the table of %s: %w", collection, err))
 	}
 	if !there {
 		return nil // the log has not named it yet
 	}
 	rows, err := s.reader.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims FROM `+quote(collection)+` WHERE id > ? ORDER BY id`, after)
 	if err != nil {
-		return fmt.Errorf("read the entities of %s: %w", collection, err)
+		return s.seen(fmt.Errorf("read the entities of %s: %w", collection, err))
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
@@ -35,5 +35,5 @@ func (s *Snapshot) Entities(ctx context.Context, collection, after string, each 
 			return err
 		}
 	}
-	return rows.Err()
+	return s.seen(rows.Err())
 }

@@ -29,7 +29,7 @@ func SnapshotFile(ctx context.Context, path string) (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	s, err := begin(r, func() { _ = all.close() })
+	s, err := begin(r, func() { _ = all.close() }, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
@@ -21,6 +22,10 @@ const (
 	FileName = "projection.db"
 	// PreviousName is the link to the generation that served before, if that was kept.
 	PreviousName = "projection.previous.db"
+
+	// damagedPrefix begins the names of damaged files that were replaced and kept, so that
+	// it can be found out what happened to them. Nothing opens them.
+	damagedPrefix = "projection.damaged-"
 
 	// linking is the name of a link that is about to take the place of another.
 	linking = "projection.link"
@@ -198,6 +203,50 @@ func (f folder) replace(serving, path string, keep bool) error {
 		}
 	}
 	return f.point(FileName, path)
+}
+
+// setAside keeps a damaged file under another name, which stays when the file is removed,
+// and gives that name; it is empty if there is no file. Those that were kept before it are
+// removed: they take as much room each.
+func (f folder) setAside(path string, now time.Time) (kept string, err error) {
+	before, err := filepath.Glob(f.path(damagedPrefix) + "*")
+	if err != nil {
+		return "", fmt.Errorf("find damaged files that were kept: %w", err)
+	}
+	kept = f.path(damagedPrefix + now.UTC().Format("20060102T150405.000Z") + ".db")
+	err = os.Link(path, kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err == nil {
+		err = ignoreMissing(os.Link(path+"-wal", kept+"-wal"))
+	}
+	for _, old := range before {
+		err = errors.Join(err, ignoreMissing(os.Remove(old)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("keep the damaged file %s: %w", path, err)
+	}
+	return kept, nil
+}
+
+// SetAside takes the damaged file of a stopped node out of use and keeps it: the next [Open]
+// begins a new one. It gives the path of the file that is kept. The caller holds the
+// folder's lock.
+func SetAside(dir string) (kept string, err error) {
+	f := folder{dir}
+	path, err := f.follow(FileName)
+	if err != nil || path == "" {
+		return "", err
+	}
+	if kept, err = f.setAside(path, time.Now()); err != nil {
+		return "", err
+	}
+	// The link first: a file that no link names is removed by the next start.
+	if err := errors.Join(os.Remove(f.path(FileName)), f.tidy(), f.sync()); err != nil {
+		return "", fmt.Errorf("take the damaged file %s out of use: %w", path, err)
+	}
+	return kept, nil
 }
 
 // candidate gives the path of the generation that is to be the next, with what it

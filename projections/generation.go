@@ -14,7 +14,8 @@ import (
 // closed after the last of them.
 type generation struct {
 	db     *database
-	writer *writer // used by the holder of Projection.applying alone
+	writer *writer    // used by the holder of Projection.applying alone
+	files  []heldFile // as they were when it was opened
 
 	// holds counts the reads under way, and one for the projection while it serves.
 	// Once it is 0 it stays so.
@@ -31,7 +32,11 @@ func openGeneration(ctx context.Context, path string, declared *collections.Set,
 	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}
-	return newGeneration(db, w), nil
+	g := newGeneration(db, w)
+	if g.files, err = holdFiles(path); err != nil {
+		return nil, errors.Join(err, g.close())
+	}
+	return g, nil
 }
 
 func newGeneration(db *database, w *writer) *generation {

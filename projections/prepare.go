@@ -21,7 +21,7 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 		return p.options.Log.Prepare(ctx)
 	}
 	times := confirmations
-	if p.fitted {
+	if p.life.hasFitted() {
 		times = laterConfirmations
 	}
 	for i := 1; ; i++ {

@@ -66,6 +66,13 @@ func (p *progress) heard(end events.Position) {
 	p.settle(time.Now())
 }
 
+// restart notes that nothing was heard of the log for a while: it has to catch up again.
+func (p *progress) restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heardEnd, p.caughtUp, p.behindSince = false, false, time.Time{}
+}
+
 func (p *progress) settle(now time.Time) {
 	position := p.position()
 	p.end = max(p.end, position)
@@ -95,9 +102,18 @@ func (p *progress) hasCaughtUp() bool {
 	return p.caughtUp
 }
 
+// hasHeard tells whether the end of the log was ever heard of.
+func (p *progress) hasHeard() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heardEnd
+}
+
 func (p *progress) ready(maxLag time.Duration) error {
 	end, lag := p.lag()
 	switch {
+	case !p.hasHeard():
+		return fmt.Errorf("starting: at position %d, and the broker has not told yet where the log ends", p.position())
 	case !p.hasCaughtUp():
 		return fmt.Errorf("catching up: at position %d of %d", p.position(), end)
 	case maxLag > 0 && lag.Seconds > maxLag.Seconds():

@@ -33,6 +33,15 @@ type Options struct {
 	// Applied, if not nil, is told of each batch once it is committed and those who wait
 	// for it are woken. The next batch waits until it returns.
 	Applied func(Batch)
+	// NoSelfRepair leaves it to a person to rebuild a projection whose file is damaged. It
+	// serves nothing until then.
+	NoSelfRepair bool
+	// RepairFrom, if not nil, is what a repair starts from, as in [RebuildOptions.From]. If
+	// it gives nothing the repair starts from the beginning of the log.
+	RepairFrom func(ctx context.Context, path string) error
+	// ScrubInterval is the time from the end of a scrub to the start of the next one; zero
+	// means that there is none. See [ScrubStatus].
+	ScrubInterval time.Duration
 }
 
 // A Projection is a read model and the worker that keeps it up. It serves reads as
@@ -48,7 +57,9 @@ type Projection struct {
 	// checkpoints are the last that the log had.
 	checkpoints checkpoints
 	running     atomic.Bool
-	fitted      bool // the file has fitted the log since Run started; used by Run alone
+	life        lifecycle
+	storage     storageStats
+	voids       atomic.Int64 // as last counted
 	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
 	// run.
 	hadCaughtUp atomic.Bool
@@ -57,17 +68,17 @@ type Projection struct {
 	digests   map[string]Summary
 	digested  mark // what digests belong to
 	topicID   string
-	refused   error          // why the worker stopped
-	failing   error          // why it is trying again
 	rebuild   *rebuild       // the last
-	rebuilds  sync.WaitGroup // of the one that runs or puts away what it replaced
+	rebuilds  sync.WaitGroup // of the one that runs or puts away what it replaced, and of a repair
+	nagging   nagging
 	closing   chan struct{}
 	closeOnce sync.Once
 	closeErr  error
 }
 
 // Open opens the file, or makes it, and brings its tables to what is declared. It
-// returns an [ErrRefused] for a file of another version. It needs no broker.
+// returns an [ErrRefused] for a file of another version, and a [StorageError] for one that
+// can't be opened or is no database: see [SetAside]. It needs no broker.
 func Open(ctx context.Context, options Options) (*Projection, error) {
 	p := &Projection{
 		options: options.withDefaults(), folder: folder{options.Dir},
@@ -79,7 +90,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	}
 	g, err := openGeneration(ctx, path, options.Collections, p.options.Logger)
 	if err != nil {
-		return nil, err
+		return nil, storageError(path, err)
 	}
 	p.serving.Store(g)
 	p.hadCaughtUp.Store(g.writer.meta[metaCaughtUp] != "")
@@ -124,7 +135,8 @@ func (p *Projection) close() error {
 func (p *Projection) Position() events.Position { return p.progress.position() }
 
 // WaitFor returns when all records before position are applied. Else it returns
-// ctx.Err(), or the reason why the projection has stopped: an [ErrRefused].
+// ctx.Err(), or the reason why the projection has stopped: an [ErrRefused], or a
+// [StorageError] while its file is damaged.
 func (p *Projection) WaitFor(ctx context.Context, position events.Position) error {
 	if p.progress.position() >= position {
 		return nil
@@ -132,28 +144,50 @@ func (p *Projection) WaitFor(ctx context.Context, position events.Position) erro
 	return p.waiters.wait(ctx, position)
 }
 
-// Err tells why the projection has stopped, an [ErrRefused], or nil. What it holds can
-// still be read.
+// Err tells why the projection has stopped, an [ErrRefused], or nil.
 func (p *Projection) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refused
+	if state, cause := p.life.now(); state == StateRefused {
+		return cause
+	}
+	return nil
+}
+
+// Stuck tells why the projection can't apply what is appended from now on, or can't be
+// read: an [ErrRefused], a [StorageError], an
+// [ApplyError] or a [ReadPathError]. It is nil while nothing is
+// wrong with the node itself; that it is behind, or the broker away, is no reason.
+func (p *Projection) Stuck() error {
+	if err := p.life.stuck(); err != nil {
+		return err
+	}
+	return p.starved()
+}
+
+// State tells where the projection is in its life.
+func (p *Projection) State() State {
+	state, _ := p.life.now()
+	return state
 }
 
 // apply takes a batch into the generation that serves, makes the state after it visible,
-// then wakes those who wait for it.
-func (p *Projection) apply(records []events.Record) error {
-	batch, err := p.applyServing(records)
+// then wakes those who wait for it. damages is how often the file was damaged when the
+// records were subscribed to: those for a file that was damaged since are not applied.
+func (p *Projection) apply(records []events.Record, damages int) error {
+	batch, err := p.applyServing(records, damages)
 	if batch.Len() > 0 && p.options.Applied != nil {
 		p.options.Applied(batch)
 	}
 	return err
 }
 
-func (p *Projection) applyServing(records []events.Record) (Batch, error) {
+func (p *Projection) applyServing(records []events.Record, damages int) (Batch, error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	w := p.serving.Load().writer
+	if p.life.damageCount() != damages {
+		return Batch{}, errDamaged
+	}
+	g := p.serving.Load()
+	w := g.writer
 	batch := Batch{Began: time.Now()}
 	var err error
 	// Without a context that can end: a batch that was begun is finished, and such a one
@@ -169,18 +203,18 @@ func (p *Projection) applyServing(records []events.Record) (Batch, error) {
 		p.waiters.advance(w.position)
 		p.verdicts.announce(batch.judged)
 	}
-	return batch, err
+	return batch, p.observe(g, err)
 }
 
 // bind ties the generation that serves to its topic.
 func (p *Projection) bind(topicID string) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	w := p.serving.Load().writer
-	if err := w.bind(context.Background(), p.options.Log.Topic(), topicID); err != nil {
-		return err
+	g := p.serving.Load()
+	if err := g.writer.bind(context.Background(), p.options.Log.Topic(), topicID); err != nil {
+		return p.observe(g, err)
 	}
-	p.summarize(w)
+	p.summarize(g.writer)
 	return nil
 }
 
@@ -197,10 +231,19 @@ func (p *Projection) mark() mark {
 	return p.digested
 }
 
+// published gives the digests of the collections as they were after the last batch.
+func (p *Projection) published() (at events.Position, summaries map[string]Summary) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.digested.position, p.digests
+}
+
 // refuse stops the projection, until resume if that ever comes.
 func (p *Projection) refuse(err error) {
+	if !p.life.refuse(err) {
+		return
+	}
 	p.mu.Lock()
-	p.refused, p.failing = err, nil
 	r := p.rebuild
 	p.mu.Unlock()
 	p.waiters.stop(err)
@@ -209,28 +252,28 @@ func (p *Projection) refuse(err error) {
 	}
 }
 
-// resume has the projection go on after refuse.
+// resume has the projection go on once the file fits the log.
 func (p *Projection) resume() {
-	p.mu.Lock()
-	was := p.refused
-	p.refused = nil
-	p.mu.Unlock()
-	if was != nil {
+	switch p.life.fit() {
+	case StateRefused:
 		p.waiters.resume()
 		p.options.Logger.Info("the log has again what this node had applied, applying it", "position", p.Position())
+	case StateInDoubt:
+		p.options.Logger.Info("the broker answers again, applying the log", "position", p.Position(), "failed_for", p.nagging.end())
 	}
 }
 
-// fail notes a passing failure, or with nil its end.
+// fail notes a passing failure, or with nil its end. It warns of one at its beginning, when
+// it becomes another, and from time to time as long as it lasts.
 func (p *Projection) fail(err error) {
-	p.mu.Lock()
-	was := p.failing
-	p.failing = err
-	p.mu.Unlock()
-	switch {
-	case err != nil && (was == nil || was.Error() != err.Error()):
-		p.options.Logger.Warn("can't apply the log, trying again", "error", err, "position", p.Position())
-	case err == nil && was != nil:
-		p.options.Logger.Info("applying the log again", "position", p.Position())
+	if err == nil {
+		if p.life.recover() {
+			p.options.Logger.Info("applying the log again", "position", p.Position(), "failed_for", p.nagging.end())
+		}
+		return
+	}
+	p.life.fail(err)
+	if lasts, due := p.nagging.due(err, time.Now()); due {
+		p.options.Logger.Warn("can't apply the log, trying again", "error", err, "position", p.Position(), "for", lasts)
 	}
 }

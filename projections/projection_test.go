@@ -107,12 +107,27 @@ func (r *rig) nodeOn(log *eventlog.Log, dir string, maxBatch int) *node {
 
 func (r *rig) nodeOf(log *eventlog.Log, dir string, maxBatch int, set *collections.Set) *node {
 	r.t.Helper()
-	p, err := projections.Open(deadline(r.t), projections.Options{Dir: dir, Log: log, Collections: set, MaxBatch: maxBatch})
+	return r.nodeWith(projections.Options{Dir: dir, Log: log, Collections: set, MaxBatch: maxBatch})
+}
+
+// nodeWith starts a node. What the options leave out is as for other nodes.
+func (r *rig) nodeWith(o projections.Options) *node {
+	r.t.Helper()
+	if o.Dir == "" {
+		o.Dir = r.t.TempDir()
+	}
+	if o.Log == nil {
+		o.Log = r.log
+	}
+	if o.Collections == nil {
+		o.Collections = usersOnly(r.t)
+	}
+	p, err := projections.Open(deadline(r.t), o)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	n := &node{Projection: p, t: r.t, dir: dir, stop: stop, ran: make(chan error, 1)}
+	n := &node{Projection: p, t: r.t, dir: o.Dir, stop: stop, ran: make(chan error, 1)}
 	go func() { n.ran <- p.Run(ctx) }()
 	r.t.Cleanup(func() { n.close() })
 	return n

@@ -19,10 +19,13 @@ func (p *Projection) read(ctx context.Context, do func(*reader) error) error {
 	defer g.release()
 	r, err := g.db.points.acquire(ctx)
 	if err != nil {
-		return err
+		return p.observe(g, err)
 	}
 	defer r.release()
-	return do(r)
+	if err := do(r); err != nil {
+		return p.observeRow(g, err)
+	}
+	return nil
 }
 
 // An Entity is one entity as it is stored.

@@ -69,6 +69,7 @@ type reader struct {
 // of the page cache of each in KiB.
 func openReaders(ctx context.Context, path string, size int, cacheKiB int) (*readers, error) {
 	pool, err := connect(ctx, path, size, url.Values{
+		"mode":             {"rw"}, // a file that was deleted is not made again, empty
 		"_query_only":      {"true"},
 		"_cache_size":      {strconv.Itoa(-cacheKiB)},
 		"_stmt_cache_size": {strconv.Itoa(keptStatements)},
@@ -193,14 +194,15 @@ func (r *readers) close() error {
 // that only take long free their connections one after the other.
 const stuckAfter = 15 * time.Second
 
-// stuck returns an error if no read of some kind has got a connection for a long time.
-func (p *Projection) stuck() error {
+// starved returns a [ReadPathError] if no read of some kind has got a connection for a long
+// time.
+func (p *Projection) starved() error {
 	db := p.serving.Load().db
 	if since := db.points.stuck(); since > stuckAfter {
-		return fmt.Errorf("reads of single entities have waited for a connection in vain for %.0f s", since.Seconds())
+		return &ReadPathError{fmt.Errorf("reads of single entities have waited for a connection in vain for %.0f s", since.Seconds())}
 	}
 	if since := db.lists.stuck(); since > stuckAfter {
-		return fmt.Errorf("lists have waited for a connection in vain for %.0f s", since.Seconds())
+		return &ReadPathError{fmt.Errorf("lists have waited for a connection in vain for %.0f s", since.Seconds())}
 	}
 	return nil
 }

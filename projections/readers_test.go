@@ -164,17 +164,17 @@ func TestStuckReadsMakeANodeUnready(t *testing.T) {
 	if _, err := p.Snapshot(t.Context()); !errors.Is(err, ErrOverloaded) {
 		t.Fatalf("got %v, want %v", err, ErrOverloaded)
 	}
-	if err := p.stuck(); err != nil {
+	if err := p.starved(); err != nil {
 		t.Errorf("after a moment: got %v, want none: it may be a burst", err)
 	}
 	f.db.lists.starved.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
-	if err := p.stuck(); err == nil {
+	if err := p.starved(); err == nil {
 		t.Errorf("after %s: got no error", 2*stuckAfter)
 	}
 	if err := open[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.stuck(); err != nil {
+	if err := p.starved(); err != nil {
 		t.Errorf("with a free connection: got %v, want none", err)
 	}
 	for _, s := range open[1:] {

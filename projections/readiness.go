@@ -2,57 +2,60 @@ package projections
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// Ready tells whether the projection has caught up with the log since Run started, is
-// not stopped, has not been behind for longer than maxLag, and can be read. The error says
-// why not.
-// A broker that is away does not make it unready: it serves on from what it has.
+// An ApplyError says that the log can't be applied just now, for another reason than that
+// the broker is away. It is tried again.
+type ApplyError struct{ Err error }
+
+// Error says why.
+func (e *ApplyError) Error() string { return fmt.Sprintf("can't apply the log: %v", e.Err) }
+
+// Unwrap gives the cause.
+func (e *ApplyError) Unwrap() error { return e.Err }
+
+// Ready tells whether what the projection has may be given to clients. It is what /readyz
+// says, and what decides about reads. The error says why not: the projection is stuck (see
+// [Projection.Stuck]), it has not caught up with the log since Run started, or it has been
+// behind for longer than maxLag.
+//
+// A broker that is away makes no node unready that has ever caught up, even if it was
+// started since: no one can tell how far behind it is, and [Projection.Degraded] says so.
+// What Ready prevents is that the beginning of the log passes for its end.
 func (p *Projection) Ready(maxLag time.Duration) error {
-	p.mu.Lock()
-	refused, failing := p.refused, p.failing
-	p.mu.Unlock()
-	switch {
-	case refused != nil:
-		return refused
-	case failing != nil && !errors.Is(failing, eventlog.ErrUnreachable):
-		return fmt.Errorf("can't apply the log: %w", failing)
-	}
-	if err := p.stuck(); err != nil {
+	if err := p.Stuck(); err != nil {
 		return err
 	}
-	return p.progress.ready(maxLag)
+	if err := p.progress.ready(maxLag); err != nil && !p.servesAlone() {
+		return err
+	}
+	return nil
 }
 
-// Serves tells whether what the projection has may be given to clients: if it is ready,
-// and, while the broker is out of reach and nobody knows how far behind it is, if it has
-// ever been caught up before. The error says why not. What it refuses is to pass off the
-// beginning of the log as its end.
-func (p *Projection) Serves(maxLag time.Duration) error {
-	err := p.Ready(maxLag)
-	if err == nil {
-		return nil
+// Degraded says what a projection that is ready can't promise; it is empty if there is
+// nothing.
+func (p *Projection) Degraded() string {
+	if p.Stuck() != nil || !p.servesAlone() {
+		return ""
 	}
-	p.mu.Lock()
-	refused, failing := p.refused, p.failing
-	p.mu.Unlock()
-	away := errors.Is(failing, eventlog.ErrUnreachable) || failing == nil && !p.options.Log.Reachable()
-	if refused == nil && away && p.hadCaughtUp.Load() {
-		return nil
-	}
-	return err
+	return fmt.Sprintf("the broker is unreachable and the end of the log unknown: serving position %d, and reads that ask for no consistency are answered as eventual", p.Position())
+}
+
+// servesAlone tells whether it serves without knowing the end of the log: the broker is
+// away, and the file has once been as far as the log was.
+func (p *Projection) servesAlone() bool {
+	state, _ := p.life.now()
+	return (state == StateInDoubt || !p.options.Log.Reachable()) && p.hadCaughtUp.Load()
 }
 
 // noteCaughtUp has the file remember that it has been as far as the log was.
 func (p *Projection) noteCaughtUp() {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	if err := p.serving.Load().writer.remark(context.Background(), metaCaughtUp, "1"); err != nil {
+	g := p.serving.Load()
+	if err := p.observe(g, g.writer.remark(context.Background(), metaCaughtUp, "1")); err != nil {
 		p.options.Logger.Debug("it is not noted that the file has caught up", "error", err) // next time
 		return
 	}

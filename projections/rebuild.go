@@ -68,7 +68,8 @@ type RebuildStatus struct {
 	SwapSeconds float64 `json:"swap_seconds,omitempty"`
 	// Differs names the collections whose digests were not the same in both files.
 	Differs []string `json:"differs,omitempty"`
-	// Kept is the file that was replaced and kept.
+	// Kept is the file that was replaced and kept. One that was damaged is not the one that
+	// [RebuildOptions.Back] takes.
 	Kept string `json:"kept,omitempty"`
 }
 
@@ -112,6 +113,7 @@ type rebuild struct {
 	progress progress
 	settled  chan struct{} // closed once its outcome is known
 	cleared  chan struct{} // closed once another may start
+	err      error         // why it failed; written before settled is closed
 
 	mu     sync.Mutex
 	status RebuildStatus
@@ -120,16 +122,17 @@ type rebuild struct {
 // StartRebuild has a fresh file built from the log, beside the one that serves. Once it
 // is as far, and holds the same rows, it takes the other's place; [Projection.Rebuild]
 // tells. It returns [ErrRebuilding] if one is under way, and the reason if the
-// projection has stopped because of its file or its log.
+// projection has stopped because of its log. If the file that serves is damaged the new one
+// takes its place whatever rows it holds.
 func (p *Projection) StartRebuild(options RebuildOptions) error {
 	if err := options.Validate(); err != nil {
 		return err
 	}
+	if refused := p.Err(); refused != nil && !unreadable(refused) {
+		return fmt.Errorf("stop this node and rebuild its data folder: %w", refused)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.refused != nil && !unreadable(p.refused) {
-		return fmt.Errorf("stop this node and rebuild its data folder: %w", p.refused)
-	}
 	if p.closed() {
 		return errClosed
 	}

@@ -54,7 +54,7 @@ func (r *Replica) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin a snapshot: %w", err)
 	}
-	return begin(reader, func() {})
+	return begin(reader, func() {}, nil)
 }
 
 // Close closes the file.

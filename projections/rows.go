@@ -30,11 +30,11 @@ type Row struct {
 func (s *Snapshot) Collections(ctx context.Context) ([]string, error) {
 	names, err := tables(ctx, s.reader)
 	if err != nil {
-		return nil, fmt.Errorf("list the collections: %w", err)
+		return nil, s.seen(fmt.Errorf("list the collections: %w", err))
 	}
 	var more []string
 	if err := s.reader.SelectContext(ctx, &more, `SELECT DISTINCT collection FROM _tombstones UNION SELECT collection FROM _digests`); err != nil {
-		return nil, fmt.Errorf("list the collections: %w", err)
+		return nil, s.seen(fmt.Errorf("list the collections: %w", err))
 	}
 	names = append(names, more...)
 	slices.Sort(names)
@@ -47,7 +47,7 @@ func (s *Snapshot) Collections(ctx context.Context) ([]string, error) {
 func (s *Snapshot) Rows(ctx context.Context, collection string, each func(Row) error) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("read the rows of %s: %w", collection, err)
+			err = s.seen(fmt.Errorf("read the rows of %s: %w", collection, err))
 		}
 	}()
 	query := `SELECT id, version, created_at, updated_at, '' AS doc, '' AS claims, 1 AS deleted FROM _tombstones WHERE collection = ?`
@@ -81,7 +81,7 @@ func (s *Snapshot) Rows(ctx context.Context, collection string, each func(Row) e
 func (s *Snapshot) Summaries(ctx context.Context) (map[string]Summary, error) {
 	all, err := loadSummaries(ctx, s.reader)
 	if err != nil {
-		return nil, fmt.Errorf("read the digests: %w", err)
+		return nil, s.seen(fmt.Errorf("read the digests: %w", err))
 	}
 	return all, nil
 }

@@ -35,7 +35,7 @@ func (p *Projection) Sizes(ctx context.Context) (s Sizes, err error) {
 	}
 	defer r.release()
 	if err := r.GetContext(ctx, &s.Free, `SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size`); err != nil {
-		return s, fmt.Errorf("ask for the free pages of %s: %w", g.db.path, err)
+		return s, p.observe(g, fmt.Errorf("ask for the free pages of %s: %w", g.db.path, err))
 	}
 	return s, nil
 }

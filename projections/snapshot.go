@@ -20,6 +20,16 @@ type Snapshot struct {
 
 	reader  *reader
 	release func() // gives back what the connection belongs to
+	// observe, if not nil, takes the errors of reads: see [Projection.observe].
+	observe func(error) error
+}
+
+// seen hands in the error of a read.
+func (s *Snapshot) seen(err error) error {
+	if err == nil || s.observe == nil {
+		return err
+	}
+	return s.observe(err)
 }
 
 // Snapshot opens a snapshot for a short read. It waits for a free connection; if none
@@ -28,10 +38,11 @@ func (p *Projection) Snapshot(ctx context.Context) (*Snapshot, error) {
 	g := p.hold()
 	r, err := g.db.lists.acquire(ctx)
 	if err != nil {
+		err = p.observe(g, fmt.Errorf("begin a snapshot: %w", err))
 		g.release()
-		return nil, fmt.Errorf("begin a snapshot: %w", err)
+		return nil, err
 	}
-	return begin(r, g.release)
+	return begin(r, g.release, p.observer(g))
 }
 
 // LongSnapshot opens a snapshot for a read that may take long. It does not wait: it
@@ -43,16 +54,17 @@ func (p *Projection) LongSnapshot(ctx context.Context) (*Snapshot, error) {
 		err = ErrBusy
 	}
 	if err != nil {
+		err = p.observe(g, err)
 		g.release()
 		return nil, err
 	}
-	return begin(r, g.release)
+	return begin(r, g.release, p.observer(g))
 }
 
 // begin opens a snapshot on a connection, and closes the connection and calls release if
-// it can't.
-func begin(r *reader, release func()) (*Snapshot, error) {
-	s := &Snapshot{reader: r, release: release}
+// it can't. observe may be nil.
+func begin(r *reader, release func(), observe func(error) error) (*Snapshot, error) {
+	s := &Snapshot{reader: r, release: release, observe: observe}
 	// Both take microseconds, so the context is one that can't end.
 	_, err := r.ExecContext(context.Background(), `BEGIN`)
 	if err == nil {
@@ -60,7 +72,7 @@ func begin(r *reader, release func()) (*Snapshot, error) {
 		err = r.GetContext(context.Background(), &s.At, `SELECT position FROM _checkpoint`)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("begin a snapshot: %w", err), s.Close())
+		return nil, errors.Join(s.seen(fmt.Errorf("begin a snapshot: %w", err)), s.Close())
 	}
 	return s, nil
 }
@@ -87,7 +99,7 @@ func (s *Snapshot) Close() error {
 func (s *Snapshot) Count(ctx context.Context, collection string, q Query) (n int64, err error) {
 	c := q.count(collection)
 	if err := s.reader.GetContext(ctx, &n, c.text, c.args...); err != nil {
-		return 0, fmt.Errorf("count %s: %w", collection, err)
+		return 0, s.seen(fmt.Errorf("count %s: %w", collection, err))
 	}
 	return n, nil
 }
@@ -100,11 +112,11 @@ func (s *Snapshot) List(ctx context.Context, collection string, q Query, each fu
 	l := listing{limit: q.Limit, place: Place{Keys: make([]any, len(q.keys())-1)}, each: each}
 	way, err := s.route(ctx, collection, q)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", collection, err)
+		return nil, s.seen(fmt.Errorf("list %s: %w", collection, err))
 	}
 	for _, part := range q.selects(collection, way) {
 		if err := l.take(ctx, s, part); err != nil {
-			return nil, fmt.Errorf("list %s: %w", collection, err)
+			return nil, s.seen(fmt.Errorf("list %s: %w", collection, err))
 		}
 		if l.more {
 			return &l.place, nil

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"time"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -26,23 +27,32 @@ type Status struct {
 	Rate float64 `json:"rate"`
 	// BrokerReachable tells whether the broker answered the last question.
 	BrokerReachable bool `json:"broker_reachable"`
+	// State is where the projection is in its life.
+	State State `json:"state"`
 	// Stopped says why the projection stopped, if it did.
 	Stopped string `json:"stopped,omitempty"`
 	// Failing says what keeps it from applying the log just now, if anything does.
 	Failing string `json:"failing,omitempty"`
+	// Damaged says what is wrong with its file, if it has to be rebuilt.
+	Damaged string `json:"damaged,omitempty"`
 }
 
-// Status tells how the projection is. Position and digests belong together.
+// countTimeout bounds how long an operator's question waits for the answer of the file.
+const countTimeout = time.Second
+
+// Status tells how the projection is. Position and digests belong together. It also tells of
+// a projection that can't be read: the void records are then as they were last counted. Its
+// only error is that of ctx.
 func (p *Projection) Status(ctx context.Context) (Status, error) {
-	counts, err := p.VoidCounts(ctx)
-	if err != nil {
+	p.countVoids(ctx)
+	if err := ctx.Err(); err != nil {
 		return Status{}, err
 	}
 	s := Status{
 		Topic:           p.options.Log.Topic(),
 		Digests:         map[string]string{},
 		Entities:        map[string]int64{},
-		Voids:           VoidSum(counts),
+		Voids:           p.voids.Load(),
 		BrokerReachable: p.options.Log.Reachable(),
 	}
 	p.mu.Lock()
@@ -50,16 +60,27 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 	for name, d := range p.digests {
 		s.Digests[name], s.Entities[name] = d.Digest.String(), d.Living
 	}
-	if p.refused != nil {
-		s.Stopped = p.refused.Error()
-	}
-	if p.failing != nil {
-		s.Failing = p.failing.Error()
-	}
 	p.mu.Unlock()
+	var cause error
+	switch s.State, cause = p.life.now(); s.State {
+	case StateRefused:
+		s.Stopped = cause.Error()
+	case StateFailing, StateInDoubt:
+		s.Failing = cause.Error()
+	case StateDamaged:
+		s.Damaged = cause.Error()
+	}
 	s.End, s.Lag = p.progress.lag()
 	s.Rate = p.progress.speed()
 	return s, nil
+}
+
+func (p *Projection) countVoids(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	if counts, err := p.VoidCounts(ctx); err == nil {
+		p.voids.Store(VoidSum(counts))
+	}
 }
 
 // Lag tells the end of the log as last heard, and how far behind it the projection is.

@@ -34,7 +34,11 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	case RebuildCancelled:
 		log.Info("the rebuild was cancelled", "position", status.Position)
 	default:
-		log.Error("the rebuild failed, the file that served goes on serving", "error", status.Error, "position", status.Position)
+		goesOn := "the file that served goes on serving"
+		if damage, _ := p.life.damaged(); damage != nil {
+			goesOn = "this node serves nothing, since its projection is damaged"
+		}
+		log.Error("the rebuild failed: "+goesOn, "error", status.Error, "position", status.Position)
 	}
 	if old == nil {
 		return
@@ -71,13 +75,20 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 	default:
 		r.status.State, r.status.Error = RebuildFailed, err.Error()
 	}
+	switch r.status.State {
+	case RebuildDone:
+	case RebuildCancelled:
+		r.err = context.Cause(ctx)
+	default:
+		r.err = errors.Join(context.Cause(ctx), err)
+	}
 	return r.status
 }
 
 // rebuildAndSwap returns the generation that was replaced, which reads may still hold;
 // nil if there is an error and the old one serves on.
 func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *generation, err error) {
-	at := p.Position() // before the log is described: what is applied in between is no loss of it
+	at := p.mark() // before the log is described: what is applied in between is no loss of it
 	b, err := newCandidate(ctx, p.folder, p.options, r.options)
 	if err != nil {
 		return nil, err
@@ -88,7 +99,9 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if err := errors.Join(p.sameTopic(b.info), outside(at, b.info)); err != nil {
+	// A log that lost what this node had applied must not take the place of the file that
+	// may have the only copy.
+	if err := errors.Join(p.sameTopic(b.info), at.goesOn(ctx, p.options.Log, b.info)); err != nil {
 		return nil, err
 	}
 	r.progress.restore(b.position())
@@ -130,15 +143,18 @@ func newCandidate(ctx context.Context, f folder, options Options, rebuild Rebuil
 func (p *Projection) sameTopic(info eventlog.Info) error {
 	p.applying.Lock() // bind may be under way
 	defer p.applying.Unlock()
-	return p.serving.Load().writer.sameTopic(p.options.Log.Topic(), info.ID)
+	return p.serving.Load().writer.sameTopic(p.options.Log.Topic(), info.ID) // from memory
 }
 
 // approach applies the log until the builder is where the worker was a moment ago.
 func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error {
 	for {
 		// What it started from may be ahead of this node.
-		if err := p.WaitFor(ctx, b.position()); err != nil {
-			return err
+		damage, _ := p.life.damaged()
+		if damage == nil {
+			if err := p.WaitFor(ctx, b.position()); err != nil {
+				return err
+			}
 		}
 		before, target := b.position(), p.Position()
 		done, err := b.step(ctx, bound{position: target})
@@ -149,8 +165,12 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error
 		if done {
 			return nil
 		}
+		pause := r.rest(b.position()-before, b.spent, target-b.position())
+		if damage != nil {
+			pause = 0 // no one is served meanwhile
+		}
 		select {
-		case <-time.After(r.rest(b.position()-before, b.spent, target-b.position())):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -180,12 +200,16 @@ func (b *builder) persist() error {
 // swap stops the worker, brings the builder to exactly where it is, compares, and has
 // the builder's generation serve. It returns the one that served; nil if the records in
 // between have not come in time.
+//
+// In place of a damaged file it takes any that is at least as far: what was served before
+// came from the log as well, and the log is right.
 func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *generation, err error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	began := time.Now()
 	serving := p.serving.Load()
-	at := serving.writer.position
+	damage, _ := p.life.damaged()
+	at, summaries := p.published()
 	if at-b.position() > events.Position(b.batch) {
 		return nil, nil
 	}
@@ -197,25 +221,62 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 		}
 		return nil, err
 	}
-	differs := differing(serving.writer.summaries(), b.writer.summaries())
-	r.noteDiffers(differs)
-	if len(differs) > 0 && !r.options.Force {
-		return nil, &ErrDiffers{At: at, Collections: differs}
+	if b.position() == at {
+		differs := differing(summaries, b.writer.summaries())
+		r.noteDiffers(differs)
+		if len(differs) > 0 && !r.options.Force && damage == nil {
+			return nil, &ErrDiffers{At: at, Collections: differs}
+		}
 	}
 	if p.hadCaughtUp.Load() {
 		if err := b.writer.remark(ctx, metaCaughtUp, "1"); err != nil {
 			return nil, fmt.Errorf("have %s remember that it is as far as the log was: %w", b.db.path, err)
 		}
 	}
-	keep := r.options.keeps(len(differs) == 0)
-	if err := p.folder.replace(serving.db.path, b.db.path, keep); err != nil {
+	kept, err := p.putInPlace(serving.db.path, b.db.path, r, damage != nil)
+	if err != nil {
 		return nil, err
 	}
 	p.serving.Store(b.generation)
 	serving.release()
 	p.summarize(b.writer)
-	r.noteSwap(at, time.Since(began), keep, serving.db.path)
+	r.noteSwap(b.position(), time.Since(began), kept)
+	if damage != nil {
+		p.noteRepaired(b.position(), kept, r)
+	}
 	return serving, nil
+}
+
+// putInPlace has the links of the folder name another file than the one that serves, and
+// gives the path of that one if it is kept.
+func (p *Projection) putInPlace(serving, path string, r *rebuild, damaged bool) (kept string, err error) {
+	if damaged {
+		if kept, err = p.folder.setAside(serving, time.Now()); err != nil {
+			return "", err
+		}
+		return kept, p.folder.replace(serving, path, false)
+	}
+	r.mu.Lock()
+	keep := r.options.keeps(len(r.status.Differs) == 0)
+	r.mu.Unlock()
+	if keep {
+		kept = serving
+	}
+	return kept, p.folder.replace(serving, path, keep)
+}
+
+// noteRepaired brings the projection back into service. The worker does not run until it
+// has, so nothing else moves the position.
+func (p *Projection) noteRepaired(at events.Position, kept string, r *rebuild) {
+	p.progress.applied(at)
+	p.progress.restart()
+	p.waiters.resume()
+	p.waiters.advance(at)
+	p.storage.noteRepair(true)
+	p.life.repair()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.options.Logger.Info("the projection is repaired", "position", at, "damaged_file", kept, "differed", r.status.Differs)
 }
 
 // keeps tells whether the file that is replaced is kept. One that was not proved equal
@@ -228,12 +289,12 @@ func (r *rebuild) noteDiffers(names []string) {
 	r.status.Differs = names
 }
 
-func (r *rebuild) noteSwap(at events.Position, took time.Duration, kept bool, path string) {
+func (r *rebuild) noteSwap(at events.Position, took time.Duration, kept string) {
 	r.progress.applied(at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status.SwapSeconds = took.Seconds()
-	if kept {
-		r.status.Kept = filepath.Base(path)
+	if kept != "" {
+		r.status.Kept = filepath.Base(kept)
 	}
 }

@@ -20,20 +20,29 @@ const (
 //
 // It returns an [ErrRefused] if the file does not fit the log when it first sees it.
 // What makes it refuse later (the log was replaced or cut, a record needs a newer
-// version) stops the projection but not Run: reads go on, [Projection.Err] and
-// [Projection.Ready] tell. A log that ends before what was applied is looked at on, and
-// the projection goes on once it has that again. Run may be called once.
+// version) stops the projection but not Run: [Projection.Err] and [Projection.Ready] tell.
+// A log that ends before what was applied is asked again and again, and the projection goes
+// on once it has that again. While the file is damaged Run waits for its repair. Run may be
+// called once.
 func (p *Projection) Run(ctx context.Context) error {
 	if !p.running.CompareAndSwap(false, true) {
 		return errors.New("the projection is running already")
 	}
+	defer p.startGuards(ctx)()
 	pause := retryMin
 	for ctx.Err() == nil {
+		if damage, repaired := p.life.damaged(); damage != nil {
+			select {
+			case <-repaired:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		damages := p.life.damageCount()
 		err := p.fit(ctx)
 		if err == nil {
-			p.fitted = true
 			p.resume()
-			err = p.follow(ctx, func() { pause = retryMin })
+			err = p.follow(ctx, damages, func() { pause = retryMin })
 		}
 		var refused *ErrRefused
 		switch {
@@ -41,10 +50,13 @@ func (p *Projection) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errDoubt):
 			continue
+		case p.life.damageCount() != damages:
+			continue // whatever the error is, that is why
 		case errors.As(err, &refused):
 			before := p.Err()
+			fitted := p.life.hasFitted()
 			p.refuse(err)
-			if !p.fitted {
+			if !fitted {
 				return err
 			}
 			if before == nil || before.Error() != err.Error() {
@@ -71,8 +83,13 @@ func (p *Projection) Run(ctx context.Context) error {
 	return nil
 }
 
-// errDoubt is why follow ends for fit to look whether the log is still the same.
-var errDoubt = errors.New("the log may be another than before")
+// The reasons why follow ends although nothing has failed.
+var (
+	// errDoubt: fit has to look whether the log is still the same.
+	errDoubt = errors.New("the log may be another than before")
+	// errDamaged: the file has to be built again first.
+	errDamaged = errors.New("the projection file is damaged")
+)
 
 // fit checks the file against the log. An [ErrRefused] is final, but for [RefusedAhead]
 // if it has fitted before.
@@ -108,7 +125,7 @@ const confirmations, laterConfirmations = 3, 15
 // goes on not doing so.
 func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	times := confirmations
-	if p.fitted {
+	if p.life.hasFitted() {
 		times = laterConfirmations
 	}
 	at := p.mark() // fit runs while nothing is applied
@@ -130,7 +147,7 @@ func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 }
 
 // follow applies what the log brings, until something fails.
-func (p *Projection) follow(ctx context.Context, healthy func()) (err error) {
+func (p *Projection) follow(ctx context.Context, damages int, healthy func()) (err error) {
 	subscription, err := p.options.Log.Subscribe(p.Position())
 	if err != nil {
 		return err
@@ -152,7 +169,7 @@ func (p *Projection) follow(ctx context.Context, healthy func()) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := p.apply(records); err != nil {
+		if err := p.apply(records, damages); err != nil {
 			return refuseNewer(err)
 		}
 		if !p.hadCaughtUp.Load() && p.progress.hasCaughtUp() {
@@ -181,6 +198,10 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 	sound := known    // what was applied when there was last no doubt
 	doubt := false
 	for i := 1; ; i++ {
+		if damage, _ := p.life.damaged(); damage != nil {
+			cancel(errDamaged)
+			return
+		}
 		now := p.mark()
 		end, err := p.options.Log.End(ctx)
 		if err == nil {

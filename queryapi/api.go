@@ -1,6 +1,7 @@
 package queryapi
 
 import (
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type API struct {
 // Service gives the handlers.
 func (a *API) Service() api.Service {
 	read := func(h echo.HandlerFunc) web.Handlers {
+		h = a.blameStorage(h)
 		return web.Handlers{http.MethodGet: h, http.MethodHead: h}
 	}
 	return api.Service{
@@ -52,6 +54,24 @@ func (a *API) Service() api.Service {
 		api.DocumentationFiles.Path: read(documentation),
 		api.Collection.Path:         read(a.list),
 		api.Entity.Path:             read(a.get),
+	}
+}
+
+// errUnreadable: what is stored can't have been written by this program.
+var errUnreadable = errors.New("a stored entity can't be read")
+
+// blameStorage answers a read that met damaged storage with a problem that has Nginx ask
+// another node.
+func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := h(c)
+		if errors.Is(err, errUnreadable) {
+			err = a.Model.ReportDamage(err)
+		}
+		if p := api.Unready(err, elsewhere); p != nil {
+			return p
+		}
+		return err
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
@@ -50,8 +49,8 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 	if given == api.Eventual {
 		return given, a.served()
 	}
-	if err := a.Model.Err(); err != nil {
-		return "", stopped(err)
+	if err := a.Model.Stuck(); err != nil {
+		return "", notReady(err)
 	}
 	return given, nil
 }
@@ -80,8 +79,8 @@ func (a *API) end(ctx context.Context, want api.Consistency) (events.Position, e
 // that has just been started would answer that there is nothing. Nginx then asks
 // another.
 func (a *API) served() error {
-	if err := a.Model.Serves(a.MaxLag); err != nil {
-		return problem.NotReady.Because(err, "This node is not ready. Another may serve the read.")
+	if err := a.Model.Ready(a.MaxLag); err != nil {
+		return notReady(err)
 	}
 	return nil
 }
@@ -91,24 +90,32 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 		return nil
 	}
 	// A node that is far behind would only make the client wait before it says so.
-	if err := a.Model.Ready(a.MaxLag); err != nil {
-		return problem.NotReady.Because(err, "This node is not ready. Another may serve the read.")
+	if err := a.served(); err != nil {
+		return err
 	}
 	err := a.Model.WaitFor(ctx, target)
-	var refused *projections.ErrRefused
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &refused):
-		return stopped(err)
-	case errors.Is(err, eventlog.ErrClosed):
-		return problem.NotReady.Because(err, "The node is stopping.")
-	default:
-		return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d, and the read needs %d.", a.Model.Position(), target))
 	}
+	if p := api.Unready(err, elsewhere); p != nil {
+		return p
+	}
+	if errors.Is(err, eventlog.ErrClosed) {
+		return problem.NotReady.Because(err, "The node is stopping.")
+	}
+	if err := a.Model.Stuck(); err != nil {
+		return notReady(err) // that is why it did not get there
+	}
+	return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d, and the read needs %d.", a.Model.Position(), target))
 }
 
-// stopped is for a node whose projection goes no further until a person comes.
-func stopped(err error) error {
-	return problem.NotReady.Because(err, "This node has stopped following the log. Another may serve the read.")
+// elsewhere is what a client is told of a read that this node can't serve.
+const elsewhere = "Another may serve the read."
+
+// notReady says why this node can't serve a read.
+func notReady(err error) *problem.Problem {
+	if p := api.Unready(err, elsewhere); p != nil {
+		return p
+	}
+	return problem.NotReady.Because(err, "This node is not ready. "+elsewhere)
 }

@@ -3,6 +3,7 @@ package queryapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -132,7 +133,11 @@ func appendFields(body, rendered []byte, fields []string) ([]byte, error) {
 	if len(fields) == 0 {
 		return append(body, rendered...), nil
 	}
-	return document.AppendSelected(body, rendered, fields)
+	selected, err := document.AppendSelected(body, rendered, fields)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return selected, nil
 }
 
 // gone makes of an error what it is if the client has given up.

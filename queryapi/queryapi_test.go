@@ -212,6 +212,18 @@ func TestANodeThatIsStartedDuringAnOutage(t *testing.T) {
 			n.get("/users", status, headers...)
 		}
 		n.get("/users/"+id, 503, "Clusterlite-Consistency: strong")
+
+		// What /readyz says is what clients get, and why.
+		err := model.Ready(time.Minute)
+		if (err == nil) != (status == 200) {
+			t.Errorf("reads are answered with %d, and ready is %v", status, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "catching up") {
+			t.Errorf("it can't know how far it has to go, and says %v", err)
+		}
+		if said := model.Degraded(); (status == 200) != strings.Contains(said, "the broker is unreachable and the end of the log unknown: serving position 1") {
+			t.Errorf("reads are answered with %d, and what it can't promise is %q", status, said)
+		}
 	}
 }
 

@@ -137,6 +137,7 @@ type told struct {
 	Entities map[string]int64  `json:"entities"`
 	Digests  map[string]string `json:"digests"`
 	Rebuild  *Rebuild          `json:"rebuild"`
+	Disk     *Disk             `json:"disk"`
 }
 
 // look asks a node how it is, unless it has said that it stopped.
@@ -170,5 +171,6 @@ func look(ctx context.Context, n nodes.Node, end events.Position) Node {
 	shown.Node, shown.Role = t.Node, t.Role
 	shown.Version, shown.TopicID, shown.Position, shown.Lag, shown.Rate, shown.Voids = t.Version, t.TopicID, t.Position, &t.Lag, t.Rate, t.Voids
 	shown.Entities, shown.Digests, shown.Rebuild = t.Entities, t.Digests, t.Rebuild
+	shown.Disk = t.Disk
 	return shown
 }

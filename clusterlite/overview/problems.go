@@ -42,6 +42,7 @@ func problemsOfNodes(all []Node, t Topic) []string {
 		case Ready, Unready:
 			problems = append(problems, differing(at, n, t)...)
 		}
+		problems = append(problems, problemsOfDisk(n)...)
 		if n.State != Ready {
 			problems = append(problems, fmt.Sprintf("node %s is %s: %s", n.Node, n.State, strings.TrimSuffix(n.Reason, ".")))
 		}
@@ -50,6 +51,19 @@ func problemsOfNodes(all []Node, t Topic) []string {
 		problems = append(problems, "no node serves")
 	}
 	return problems
+}
+
+// littleRoom is how many bytes a node's disk should have free: less are a problem if they
+// are also less than a twentieth of it. The alert of the same name has the same bounds.
+const littleRoom = 2e9
+
+// problemsOfDisk tells of a disk that is about to be full: a node that can't write its
+// projection doesn't serve.
+func problemsOfDisk(n Node) []string {
+	if n.Disk == nil || n.Disk.Free >= littleRoom || n.Disk.Free >= n.Disk.Size/20 {
+		return nil
+	}
+	return []string{fmt.Sprintf("the disk of node %s has %d MB free of %d MB", n.Node, n.Disk.Free/1e6, n.Disk.Size/1e6)}
 }
 
 // differing compares a node with the first at its position.

@@ -84,6 +84,14 @@ type Node struct {
 	Entities map[string]int64  `json:"entities,omitempty"`
 	Digests  map[string]string `json:"digests,omitempty"`
 	Rebuild  *Rebuild          `json:"rebuild,omitempty"`
+	// Disk is the file system of the node's data folder.
+	Disk *Disk `json:"disk,omitempty"`
+}
+
+// Disk is how many bytes a file system has.
+type Disk struct {
+	Free int64 `json:"free_bytes"`
+	Size int64 `json:"size_bytes"`
 }
 
 // Rebuild is a rebuild of a node's projection, as the node tells it.

@@ -117,6 +117,14 @@ func (c *Cluster) AddQuery() *Process {
 	return p
 }
 
+// AddCommand makes one more command service, which is not started yet and not behind Nginx.
+func (c *Cluster) AddCommand() *Process {
+	c.t.Helper()
+	p := c.service("command", len(c.Commands)+1)
+	c.Commands = append(c.Commands, p)
+	return p
+}
+
 func (c *Cluster) service(role string, i int) *Process {
 	c.t.Helper()
 	api, admin := Address(c.t), Address(c.t)

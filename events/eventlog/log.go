@@ -84,7 +84,8 @@ type Log struct {
 
 	mu         sync.Mutex // guards publisher, and that no work begins after the log is closed
 	publisher  *publisher
-	connecting sync.Mutex // held while the publisher connects
+	connecting sync.Mutex        // held while the publisher connects
+	seen       map[string]string // of the topic's settings, see changed
 }
 
 // closingPatience is how long a log that is closed waits for the broker to confirm what

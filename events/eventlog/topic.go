@@ -214,13 +214,28 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	if err := l.checkSettings(settings); err != nil {
 		return err
 	}
-	if t, told := settings["message.timestamp.type"]; told && t != "LogAppendTime" {
+	// The topic is checked whenever something has failed, as often as every few seconds.
+	clock, said := settings["message.timestamp.type"]
+	if said && l.changed("message.timestamp.type", clock) && clock != "LogAppendTime" {
 		l.config.Logger.Warn("the topic takes its writers' clocks for the idempotency window; better: message.timestamp.type=LogAppendTime", "topic", l.config.Topic)
 	}
-	if info.Replicas == 1 {
+	if l.changed("replicas", strconv.Itoa(info.Replicas)) && info.Replicas == 1 {
 		l.config.Logger.Info("the topic has one replica: a broker's disk that fails takes the log along", "topic", l.config.Topic)
 	}
 	return nil
+}
+
+// changed tells whether something about the topic is not as it was when it was last looked
+// at, so that it goes to the log once.
+func (l *Log) changed(name, value string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was, known := l.seen[name]
+	if l.seen == nil {
+		l.seen = map[string]string{}
+	}
+	l.seen[name] = value
+	return !known || was != value
 }
 
 // settings reads what the broker tells of the topic's.

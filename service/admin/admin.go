@@ -27,6 +27,9 @@ type Source struct {
 	Node string
 	// Ready says why the process is not ready; nil if it is.
 	Ready func() error
+	// Degraded says what a process that is ready can't promise, empty for nothing; it may be
+	// nil.
+	Degraded func() string
 	// Status gives what /status shows, as JSON.
 	Status func(context.Context) (any, error)
 	// Registry holds the metrics.
@@ -65,7 +68,11 @@ func Handler(s Source) http.Handler {
 			Answer(w, http.StatusServiceUnavailable, readiness{Reason: err.Error()})
 			return
 		}
-		Answer(w, http.StatusOK, readiness{Ready: true})
+		told := readiness{Ready: true}
+		if s.Degraded != nil {
+			told.Degraded = s.Degraded()
+		}
+		Answer(w, http.StatusOK, told)
 	}})
 	mount("/metrics", Methods{"GET": promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}).ServeHTTP})
 	mount("/status", Methods{"GET": func(w http.ResponseWriter, r *http.Request) {
@@ -125,8 +132,10 @@ func (m Methods) allow() string {
 }
 
 type readiness struct {
-	Ready  bool   `json:"ready"`
-	Reason string `json:"reason,omitempty"`
+	Ready bool `json:"ready"`
+	// Reason is why it is not, Degraded what it can't promise although it is.
+	Reason   string `json:"reason,omitempty"`
+	Degraded string `json:"degraded,omitempty"`
 }
 
 // Answer answers an admin request with JSON.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -112,10 +111,9 @@ func (n *Node) reach(r *http.Request) (events.Position, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	position := events.Position(least)
-	var refused *projections.ErrRefused
 	switch err := n.Model.WaitFor(ctx, position); {
-	case errors.As(err, &refused):
-		return 0, problem.NotReady.New(err.Error())
+	case err != nil && n.Model.Stuck() != nil:
+		return 0, problem.NotReady.New(n.Model.Stuck().Error())
 	case err != nil:
 		why := n.Model.Ready(n.ReadyLag)
 		if why == nil {

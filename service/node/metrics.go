@@ -32,7 +32,7 @@ func (n *Node) registerMetrics() {
 	n.registerRebuild(gauge)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; its labels say what runs."}, []string{"node", "role", "version"})
 	info.WithLabelValues(n.NodeID, n.Role, process.Version()).Set(1)
-	n.Registry.MustRegister(info, sizes{n.Model})
+	n.Registry.MustRegister(info, sizes{n.Model}, storage{n})
 }
 
 // registerRebuild tells Prometheus of the rebuild that runs, or of the last one.

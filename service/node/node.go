@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,10 @@ type Node struct {
 	// snapshotting holds a token while a snapshot is made: each takes room on the disk.
 	snapshotting chan struct{}
 	cause        error // why the node stops, if nobody asked it to
+	began        time.Time
+	// setAside is why the file that the node found when it started is out of use; nil if it
+	// is not.
+	setAside *projections.StorageError
 }
 
 // Source names the node in the records that it appends.
@@ -71,7 +76,7 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 // Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node
 // can't start, if its projection refuses its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
-	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), Registry: admin.NewRegistry()}
+	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), began: time.Now(), Registry: admin.NewRegistry()}
 	if err := telemetry.CheckVariables(os.Getenv); err != nil {
 		return err // before anything is made
 	}
@@ -161,10 +166,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	if err := n.bootstrap(ctx); err != nil {
 		return err
 	}
-	n.Model, err = projections.Open(ctx, projections.Options{
-		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
-	})
-	if err != nil {
+	if err := n.openProjection(ctx); err != nil {
 		return err
 	}
 	n.group.Defer("the projection's file", n.Model.Close)
@@ -206,6 +208,7 @@ func (n *Node) listen() error {
 	adminHandler := admin.Handler(admin.Source{
 		Node:      n.NodeID,
 		Ready:     func() error { return n.Model.Ready(n.ReadyLag) },
+		Degraded:  n.Model.Degraded,
 		Status:    n.status,
 		Registry:  n.Registry,
 		Resources: n.resources(),

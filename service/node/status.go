@@ -11,14 +11,24 @@ import (
 type status struct {
 	Node string `json:"node"`
 	Role string `json:"role"`
-	// Ready tells whether it serves, and Reason why not.
-	Ready  bool   `json:"ready"`
-	Reason string `json:"reason,omitempty"`
+	// Ready tells whether it serves, Reason why not, and Degraded what it can't promise
+	// although it does.
+	Ready    bool   `json:"ready"`
+	Reason   string `json:"reason,omitempty"`
+	Degraded string `json:"degraded,omitempty"`
 	projections.Status
+	// Disk is the file system of the data folder; null if the platform doesn't tell.
+	Disk *disk `json:"disk"`
 	// Rebuild tells of the rebuild that runs, or of the last one since the process
 	// started; null if there was none.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
 	Version string                     `json:"version"`
+}
+
+// disk is how many bytes a file system has.
+type disk struct {
+	Free uint64 `json:"free_bytes"`
+	Size uint64 `json:"size_bytes"`
 }
 
 func (n *Node) status(ctx context.Context) (any, error) {
@@ -26,6 +36,10 @@ func (n *Node) status(ctx context.Context) (any, error) {
 	told := status{Node: n.NodeID, Role: n.Role, Ready: true, Status: s, Version: process.Version()}
 	if unready := n.Model.Ready(n.ReadyLag); unready != nil {
 		told.Ready, told.Reason = false, unready.Error()
+	}
+	told.Degraded = n.Model.Degraded()
+	if free, size, err := diskSpace(n.DataDir); err == nil {
+		told.Disk = &disk{free, size}
 	}
 	if r, any := n.Model.Rebuild(); any {
 		told.Rebuild = &r

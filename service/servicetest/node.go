@@ -21,7 +21,7 @@ func RunNode(t testing.TB, b *Broker, name string, change func(*node.Config)) (r
 	is := make(chan *node.Node, 1)
 	config := node.Config{
 		Role:   "query",
-		Node:   settings.Node{NodeID: name, HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", DataDir: t.TempDir(), ReadyLag: time.Minute, LogFormat: "text", LogLevel: "info"},
+		Node:   settings.Node{NodeID: name, HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", DataDir: t.TempDir(), ReadyLag: time.Minute, SelfRepair: true, LogFormat: "text", LogLevel: "info"},
 		Kafka:  settings.Kafka{Brokers: []string{b.addr}, Topic: settings.Topic{Topic: "clusterlite.events"}},
 		HTTP:   settings.HTTP{MaxBody: 1 << 20, Compress: true, CORSOrigins: []string{"*"}},
 		Stderr: io.Discard,

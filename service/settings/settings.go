@@ -26,6 +26,8 @@ type Node struct {
 	Collections string        `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"A folder of more collections, a JSON Schema file each. Default: none."`
 	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"PLACE,…" help:"Where a node without a read model looks for a snapshot to start from, comma between: a folder, a bucket (s3://…, gs://…, azblob://…), or another node's admin listener (http://…). Default: none, it reads the log from its beginning."`
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"Not ready once behind the log for longer, e.g. 30s (default ${default})."`
+	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"Rebuild the projection if its file is damaged, and keep the damaged file (default true)."`
+	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"The time between two checks of all of the projection file, e.g. 24h; 0 means never (default ${default})."`
 	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"How log lines are written: text or json (default ${default})."`
 	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error (default ${default})."`
 
@@ -113,6 +115,9 @@ func (n *Node) Validate() error {
 	}
 	if n.ReadyLag <= 0 {
 		return bad("ready-lag", n.ReadyLag.String(), "a duration above zero, such as 30s")
+	}
+	if n.Scrub != 0 && n.Scrub < time.Minute {
+		return bad("scrub-interval", n.Scrub.String(), "a duration of at least 1m, or 0 for never")
 	}
 	if err := CheckAddr("http-addr", n.HTTPAddr); err != nil {
 		return err

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // the driver
+)
+
+// A client counts what it is answered.
+type counting struct {
+	t        *testing.T
+	node     running
+	statuses map[int]int
+	// inLog is how many writes the log has for sure, mayBe how many it may have.
+	inLog, mayBe int
+}
+
+type reply struct {
+	status int
+	body   string
+	header http.Header
+}
+
+// do sends a request. What has status 500, or is 503 for no good reason, fails the test.
+func (c *counting) do(method, path, body string) reply {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.node.api+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	switch {
+	case method == http.MethodPatch:
+		r.Header.Set("Content-Type", "application/merge-patch+json")
+	case strings.HasPrefix(body, "{") && strings.Contains(body, "}\n"):
+		r.Header.Set("Content-Type", "application/x-ndjson")
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	got, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	if c.statuses == nil {
+		c.statuses = map[int]int{}
+	}
+	c.statuses[response.StatusCode]++
+	a := reply{response.StatusCode, string(got), response.Header}
+	switch known := strings.Contains(a.body, "/not-ready") || strings.Contains(a.body, "/outcome-unknown"); {
+	case a.status == 503 && !known, a.status >= 500 && a.status != 503:
+		c.t.Errorf("%s %s: got %d %s", method, path, a.status, a.body)
+	}
+	if method != http.MethodGet && a.status < 300 {
+		c.inLog++
+	}
+	if strings.Contains(a.body, "/outcome-unknown") {
+		c.mayBe++
+	}
+	return a
+}
+
+// readyz asks whether the node is ready.
+func (c *counting) readyz() (ready bool, said string) {
+	c.t.Helper()
+	response, err := http.Get(c.node.admin + "/readyz")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	got, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return response.StatusCode == 200, string(got)
+}
+
+// metric gives the value of one that has these labels.
+func (c *counting) metric(line string) string {
+	c.t.Helper()
+	metrics := request(c.t, "GET", c.node.admin+"/metrics", "")
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(line) + ` (\S+)$`).FindSubmatch(metrics)
+	if found == nil {
+		c.t.Fatalf("there is no metric %s", line)
+	}
+	return string(found[1])
+}
+
+// end is where the log ends.
+func (c *counting) end() int64 {
+	c.t.Helper()
+	var s struct {
+		End int64 `json:"end"`
+	}
+	if err := json.Unmarshal(request(c.t, "GET", c.node.admin+"/status", ""), &s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s.End
+}
+
+// eventually polls what is not told.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: it never came", what)
+		}
+	}
+}
+
+// people creates users in one import, and gives their ids.
+func (c *counting) people(count int) (ids []string) {
+	c.t.Helper()
+	var lines bytes.Buffer
+	for i := range count {
+		fmt.Fprintf(&lines, "{\"name\":\"%0200d\",\"email\":\"u%d@example.com\"}\n", i, i)
+	}
+	before := c.inLog
+	got := c.do("POST", "/users", lines.String())
+	for _, found := range regexp.MustCompile(`"id":"([^"]+)"`).FindAllStringSubmatch(got.body, -1) {
+		ids = append(ids, found[1])
+	}
+	if len(ids) != count {
+		c.t.Fatalf("%d of %d were created: %d %.300s", len(ids), count, got.status, got.body)
+	}
+	c.inLog = before + count
+	return ids
+}
+
+func database(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite3", filepath.Join(dir, "projection.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// zero overwrites most of the node's file.
+func zero(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, "projection.db"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, info.Size()/2), info.Size()/4/4096*4096)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A node whose file is damaged answers no request with 500, appends nothing that it can't
+// reply for, rebuilds its projection, and has lost nothing. Damaged while it runs, and
+// while it does not.
+func TestADamagedProjectionIsRepaired(t *testing.T) {
+	for name, running := range map[string]bool{"while it runs": true, "while it is stopped": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			node, stop := serveOn(t, dir)
+			c := &counting{t: t, node: node}
+			ids := c.people(2000)
+			before := c.end()
+			db := database(t, dir)
+			if _, err := db.ExecContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if !running {
+				stop()
+			}
+			zero(t, dir)
+			if !running {
+				node, _ = serveOn(t, dir)
+				c.node = node
+			}
+			c.inLog = 0
+			i := 0
+			eventually(t, "the repair", func() bool {
+				i++
+				c.do("GET", "/users/"+ids[i*7%len(ids)], "")
+				c.do("GET", fmt.Sprintf("/users?limit=50&email[gt]=u%d", i%10), "")
+				c.do("PATCH", "/users/"+ids[i*13%len(ids)], fmt.Sprintf(`{"name":"n%d"}`, i))
+				c.do("POST", "/users", fmt.Sprintf(`{"name":"new","email":"new%d@example.com"}`, i))
+				return c.metric(`clusterlite_projection_repairs_total{result="done"}`) != "0"
+			})
+			eventually(t, "readiness", func() bool { ready, _ := c.readyz(); return ready })
+			for _, id := range ids {
+				if got := c.do("GET", "/users/"+id, ""); got.status != 200 {
+					t.Fatalf("after the repair: %s: %d %s", id, got.status, got.body)
+				}
+			}
+			if c.metric("clusterlite_projection_damaged") != "0" || c.metric(`clusterlite_storage_errors_total{fault="corrupt"}`) == "0" {
+				t.Error("the metrics don't tell of the damage and its end")
+			}
+			// The end may be told a moment late, and is never too high.
+			if after := c.end(); after-before > int64(c.inLog+c.mayBe) {
+				t.Errorf("the log has %d more records, and %d writes succeeded, %d are unknown: %v", after-before, c.inLog, c.mayBe, c.statuses)
+			}
+			if kept, _ := filepath.Glob(filepath.Join(dir, "projection.damaged-*.db")); len(kept) != 1 {
+				t.Errorf("kept: got %v, want one file", kept)
+			}
+			t.Log(c.statuses)
+		})
+	}
+}
+
+// While another process holds the lock of the file, a write is answered by why it can't be
+// done, at once, and not appended.
+func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
+	dir := t.TempDir()
+	node, _ := serveOn(t, dir, "--write-wait=500ms", "--read-wait=3s")
+	c := &counting{t: t, node: node}
+	id := c.people(1)[0]
+	conn, err := database(t, dir).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	// It is not known before a write comes.
+	got := c.do("PATCH", "/users/"+id, `{"name":"first"}`)
+	if got.status != 503 || !strings.Contains(got.body, "The log has the write") {
+		t.Errorf("the first write: got %d %s", got.status, got.body)
+	}
+	const why = "Another process holds a lock"
+	eventually(t, "that the node is not ready", func() bool { ready, _ := c.readyz(); return !ready })
+	if _, said := c.readyz(); !strings.Contains(said, "another process holds a lock") {
+		t.Errorf("readyz: %s", said)
+	}
+	end := c.end()
+	for what, got := range map[string]reply{
+		"a change":  c.do("PATCH", "/users/"+id, `{"name":"second"}`),
+		"a create":  c.do("POST", "/users", `{"name":"a","email":"a@example.com"}`),
+		"an import": c.do("POST", "/users", "{\"name\":\"a\",\"email\":\"a@example.com\"}\n{\"name\":\"b\",\"email\":\"b@example.com\"}\n"),
+		"a read":    c.do("GET", "/users/"+id, ""),
+	} {
+		if got.status != 503 || !strings.Contains(got.body, "/not-ready") || !strings.Contains(got.body, why) {
+			t.Errorf("%s: got %d %s", what, got.status, got.body)
+		}
+	}
+	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "readiness", func() bool { ready, _ := c.readyz(); return ready })
+	if now := c.end(); now != end {
+		t.Errorf("the log ends at %d, want %d: something was appended", now, end)
+	}
+	if got := c.do("GET", "/users/"+id, ""); !strings.Contains(got.body, `"first"`) {
+		t.Errorf("the first write: got %s", got.body)
+	}
+	if c.metric(`clusterlite_command_verdicts_total{verdict="unknown"}`) != "1" || c.metric(`clusterlite_storage_errors_total{fault="locked"}`) == "0" {
+		t.Error("the metrics don't tell of it")
+	}
+}
+
+// serveOn runs the all-in-one process on a folder, until stop or the end of the test.
+func serveOn(t *testing.T, dir string, args ...string) (node running, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out := &greeting{done: make(chan struct{})}
+	ran := make(chan error, 1)
+	go func() { ran <- run(ctx, append(serveArgs(dir), args...), out, io.Discard) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		http.DefaultClient.CloseIdleConnections()
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	select {
+	case <-out.done:
+	case err := <-ran:
+		ran <- err
+		t.Fatalf("it ended: %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("it does not get ready")
+	}
+	found := regexp.MustCompile(`(?s)API +(\S+).*admin +(\S+)/status.*Kafka +(\S+)`).FindStringSubmatch(out.String())
+	if found == nil {
+		t.Fatalf("it says:\n%s", out.String())
+	}
+	return running{found[1], found[2], found[3]}, stop
+}

@@ -1,0 +1,165 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// storageStats count what happened to a projection's storage since it was opened.
+type storageStats struct {
+	mu                    sync.Mutex
+	faults                map[StorageFault]int64
+	repaired, notRepaired int64
+	repairing             repairs
+	scrub                 ScrubStatus
+}
+
+// StorageStatus tells what happened to a projection's storage since it was opened.
+type StorageStatus struct {
+	// Faults counts the failures by what they were.
+	Faults map[StorageFault]int64
+	// Repaired and RepairsFailed count how the repairs of a damaged file ended.
+	Repaired, RepairsFailed int64
+	Scrub                   ScrubStatus
+}
+
+// Storage tells what happened to the projection's storage.
+func (p *Projection) Storage() StorageStatus {
+	s := &p.storage
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return StorageStatus{Faults: maps.Clone(s.faults), Repaired: s.repaired, RepairsFailed: s.notRepaired, Scrub: s.scrub}
+}
+
+func (s *storageStats) count(fault StorageFault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.faults == nil {
+		s.faults = map[StorageFault]int64{}
+	}
+	s.faults[fault]++
+}
+
+// noteRepair counts a repair that has ended.
+func (s *storageStats) noteRepair(done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.repairing.note(time.Now())
+	if done {
+		s.repaired++
+	} else {
+		s.notRepaired++
+	}
+}
+
+func (s *storageStats) pauseBeforeRepair() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.repairing.pause(time.Now())
+}
+
+// observe is where each read and write of the projection hands its error in. If the storage
+// of the generation is to blame it makes a [StorageError] of it, counts it, and, if the file
+// is damaged by it, takes the projection out of service and has it repaired. It returns any
+// other error as it is. It takes no lock of the caller's.
+func (p *Projection) observe(g *generation, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	err = storageError(g.db.path, err)
+	var fault *StorageError
+	if !errors.As(err, &fault) {
+		// Such as "no such table", of a file that was replaced by another.
+		if !fromSQLite(err) {
+			return err
+		}
+		if fault = g.replaced(); fault == nil {
+			return err
+		}
+		fault.Err = errors.Join(fault.Err, err)
+		err = fault
+	}
+	p.suffer(g, fault)
+	return err
+}
+
+// observeRow is observe for a read of a row: one whose values are not what was written
+// there is damaged too.
+func (p *Projection) observeRow(g *generation, err error) error {
+	return p.observe(g, unreadableRow(g.db.path, err))
+}
+
+// observeReader is observe for a read that hands what it finds to a function of the
+// caller's, which may fail for reasons of its own.
+func (p *Projection) observeReader(g *generation, err error) error {
+	if !fromSQLite(err) {
+		return err
+	}
+	return p.observe(g, err)
+}
+
+// observer is observeReader for the reads of a snapshot.
+func (p *Projection) observer(g *generation) func(error) error {
+	return func(err error) error { return p.observeReader(g, err) }
+}
+
+func fromSQLite(err error) bool {
+	var of sqlite3.Error
+	return errors.As(err, &of)
+}
+
+// unreadableRow makes a [StorageError] of an error of a statement that did run, but gave
+// values that don't fit their columns.
+func unreadableRow(path string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, sql.ErrNoRows), fromSQLite(err),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, sql.ErrTxDone), errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn):
+		return err
+	}
+	return &StorageError{Fault: FaultCorrupt, Path: path, Err: err}
+}
+
+// suffer counts a fault and does what it asks for.
+func (p *Projection) suffer(g *generation, fault *StorageError) {
+	if p.closed() {
+		return // what is read now meets closed files
+	}
+	p.storage.count(fault.Fault)
+	if !fault.Fault.damages() || p.serving.Load() != g {
+		return
+	}
+	if !p.life.damage(fault) {
+		return
+	}
+	p.waiters.stop(fault)
+	log := p.options.Logger.With("error", fault, "fault", fault.Fault, "position", p.Position())
+	if p.options.NoSelfRepair {
+		log.Error("the projection's storage failed: this node serves nothing until its projection is rebuilt; run `clusterlite rebuild --node`, or restart the node with --self-repair")
+		return
+	}
+	log.Error("the projection's storage failed: this node serves nothing until it has rebuilt its projection, which begins now")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed() {
+		p.rebuilds.Go(p.repair)
+	}
+}
+
+// ReportDamage takes the projection out of service, and has it repaired, because of what a
+// caller found in it that can't have been written there. It returns the [StorageError] that
+// says so.
+func (p *Projection) ReportDamage(found error) error {
+	g := p.hold()
+	defer g.release()
+	fault := &StorageError{Fault: FaultCorrupt, Path: g.db.path, Err: found}
+	p.suffer(g, fault)
+	return fault
+}

@@ -1,0 +1,105 @@
+package projections
+
+import (
+	"errors"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// repairPauses are the pauses before a repair, by how many there were within repairWindow:
+// storage that damages one file after the other must not keep the node rebuilding without
+// end.
+var repairPauses = []time.Duration{0, 10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
+
+const (
+	repairWindow = time.Hour
+	// repairRetry is the pause after a repair that ended for a reason which says nothing
+	// of the storage: the broker is away, or another rebuild is running.
+	repairRetry = time.Second
+)
+
+// repairs remember when the last repairs began.
+type repairs struct{ began []time.Time }
+
+// pause tells how long to wait before the next repair.
+func (r *repairs) pause(now time.Time) time.Duration {
+	recent := 0
+	for _, at := range r.began {
+		if now.Sub(at) < repairWindow {
+			recent++
+		}
+	}
+	return repairPauses[min(recent, len(repairPauses)-1)]
+}
+
+// note remembers one that began just now.
+func (r *repairs) note(now time.Time) {
+	r.began = append(r.began, now)
+	if n := len(r.began) - len(repairPauses); n > 0 {
+		r.began = r.began[n:]
+	}
+}
+
+// repair rebuilds the projection until the damaged file is replaced, by it or by an
+// operator, or the projection is closed.
+func (p *Projection) repair() {
+	from := p.options.RepairFrom
+	for {
+		damage, repaired := p.life.damaged()
+		if damage == nil {
+			return
+		}
+		if pause := p.storage.pauseBeforeRepair(); pause > 0 {
+			p.options.Logger.Warn("the projection was repaired, or its repair was tried, a short time ago: the next repair waits", "pause", pause, "damage", damage)
+			if !p.pauseRepair(pause, repaired) {
+				return
+			}
+		}
+		err := p.rebuildNow(RebuildOptions{From: from})
+		if err != nil && from != nil && !passes(err) {
+			p.options.Logger.Warn("no snapshot could be used for the repair: it reads the log from its beginning", "error", err)
+			from = nil
+			err = p.rebuildNow(RebuildOptions{})
+		}
+		switch {
+		case err == nil || errors.Is(err, errClosed):
+			return
+		case passes(err):
+			if !p.pauseRepair(repairRetry, repaired) {
+				return
+			}
+		default:
+			p.storage.noteRepair(false)
+		}
+	}
+}
+
+// passes tells whether a repair failed for a reason that says nothing of the storage.
+func passes(err error) bool {
+	return errors.Is(err, ErrRebuilding) || errors.Is(err, eventlog.ErrUnreachable)
+}
+
+// rebuildNow rebuilds the projection and waits for the end.
+func (p *Projection) rebuildNow(options RebuildOptions) error {
+	if err := p.StartRebuild(options); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	r := p.rebuild
+	p.mu.Unlock()
+	<-r.settled // Close cancels it
+	return r.err
+}
+
+// pauseRepair returns false if there is nothing left to do.
+func (p *Projection) pauseRepair(pause time.Duration, repaired <-chan struct{}) bool {
+	select {
+	case <-time.After(pause):
+		return true
+	case <-repaired:
+		return false
+	case <-p.closing:
+		return false
+	}
+}

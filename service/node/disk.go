@@ -1,0 +1,16 @@
+//go:build linux || darwin
+
+package node
+
+import "syscall"
+
+// diskSpace tells how many bytes the file system of a folder has for ordinary users: those
+// that are free, and all.
+func diskSpace(dir string) (free, size uint64, err error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, 0, err
+	}
+	block := uint64(s.Bsize) //nolint:gosec,unconvert // its type depends on the platform
+	return s.Bavail * block, (s.Blocks - s.Bfree + s.Bavail) * block, nil
+}

@@ -1,0 +1,44 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/snapshots"
+)
+
+// openProjection opens the node's projection. One whose file is damaged is set aside, and
+// another begins from a snapshot or from the log, unless a setting forbids it.
+func (n *Node) openProjection(ctx context.Context) (err error) {
+	options := projections.Options{
+		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
+		NoSelfRepair: !n.SelfRepair, RepairFrom: n.repairFrom(), ScrubInterval: n.Scrub,
+	}
+	n.Model, err = projections.Open(ctx, options)
+	if !errors.As(err, &n.setAside) || n.setAside.Fault != projections.FaultCorrupt && n.setAside.Fault != projections.FaultIO {
+		return err
+	}
+	if !n.SelfRepair {
+		return fmt.Errorf("%w. Build it again with `clusterlite rebuild --data-dir %s`, or start the node with --self-repair", err, n.DataDir)
+	}
+	kept, asideErr := projections.SetAside(n.DataDir)
+	if asideErr != nil {
+		return errors.Join(err, asideErr)
+	}
+	n.Logger.Error("the projection file can't be opened: it is kept, and the projection is built again", "error", err, "damaged_file", kept)
+	if err := n.bootstrap(ctx); err != nil {
+		return err
+	}
+	n.Model, err = projections.Open(ctx, options)
+	return err
+}
+
+// repairFrom gives what a repair starts from: a snapshot, if the node is told where to look.
+func (n *Node) repairFrom() func(ctx context.Context, path string) error {
+	if len(n.Bootstrap) == 0 {
+		return nil
+	}
+	return snapshots.Finder{Places: n.Bootstrap, Log: n.Log, Logger: n.Logger}.Save
+}

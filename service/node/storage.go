@@ -1,0 +1,73 @@
+package node
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/projections"
+)
+
+// storage tells Prometheus, when it asks, how the storage of the projection is.
+type storage struct{ node *Node }
+
+func storageDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("clusterlite_"+name, help, labels, nil)
+}
+
+var (
+	damagedDesc       = storageDesc("projection_damaged", "1 while the projection's file is damaged and not rebuilt yet.")
+	storageErrorsDesc = storageDesc("storage_errors_total", "Failures of the storage of the projection, by what they were.", "fault")
+	repairsDesc       = storageDesc("projection_repairs_total", "Repairs of a damaged projection file, by how they ended.", "result")
+	scrubsDesc        = storageDesc("scrubs_total", "Scrubs that read all of the projection file, by what they found.", "result")
+	scrubEndedDesc    = storageDesc("scrub_last_timestamp_seconds", "When the last scrub ended, as Unix time; the start of the process if there was none, NaN if scrubs are off.")
+	scrubTookDesc     = storageDesc("scrub_last_duration_seconds", "How long the last scrub took.")
+	diskDesc          = storageDesc("data_disk_bytes", "Bytes of the file system of the data folder: those that are free, and all.", "part")
+)
+
+// Describe implements [prometheus.Collector].
+func (storage) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{damagedDesc, storageErrorsDesc, repairsDesc, scrubsDesc, scrubEndedDesc, scrubTookDesc, diskDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (s storage) Collect(ch chan<- prometheus.Metric) {
+	of := s.node.Model.Storage()
+	if aside := s.node.setAside; aside != nil {
+		// Of before the projection could be opened.
+		if of.Faults == nil {
+			of.Faults = map[projections.StorageFault]int64{}
+		}
+		of.Faults[aside.Fault]++
+		of.Repaired++
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	counter := func(d *prometheus.Desc, value int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge(damagedDesc, bit(s.node.Model.State() == projections.StateDamaged))
+	for _, fault := range projections.StorageFaults() {
+		counter(storageErrorsDesc, of.Faults[fault], string(fault))
+	}
+	counter(repairsDesc, of.Repaired, "done")
+	counter(repairsDesc, of.RepairsFailed, "failed")
+	counter(scrubsDesc, of.Scrub.Completed, "sound")
+	counter(scrubsDesc, of.Scrub.Failed, "damaged")
+	ended := float64(s.node.began.Unix())
+	switch {
+	case s.node.Scrub == 0:
+		ended = math.NaN() // none is missed
+	case !of.Scrub.Ended.IsZero():
+		ended = float64(of.Scrub.Ended.Unix())
+	}
+	gauge(scrubEndedDesc, ended)
+	gauge(scrubTookDesc, of.Scrub.Took.Seconds())
+	if free, size, err := diskSpace(s.node.DataDir); err == nil {
+		gauge(diskDesc, float64(free), "free")
+		gauge(diskDesc, float64(size), "size")
+	}
+}
