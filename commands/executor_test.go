@@ -102,6 +102,10 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 	must(t, ahead, c)
 	// This one's model never gets there.
 	stuck := servicetest.OpenModel(t, log, servicetest.Collections(t))
+	// A command whose time is over before there is a connection is known not to be done.
+	if _, err := log.AppendCheckpoint(servicetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
 	x := &commands.Executor{Log: log, Model: stuck.Projection, Source: "/test", Wait: 200 * time.Millisecond}
 	if _, err := x.Execute(servicetest.Context(t), change(t, commands.Patch, c.ID, "B")); !errors.Is(err, commands.ErrBehind) {
 		t.Errorf("got %v, want ErrBehind", err)

@@ -133,6 +133,10 @@ func TestARetryAfterAnUnknownOutcome(t *testing.T) {
 	log := b.OpenLog()
 	deaf := servicetest.OpenModel(t, log, servicetest.Collections(t)) // it never reads its events back
 	first := &commands.Executor{Log: log, Model: deaf.Projection, Source: "/test", Wait: 100 * time.Millisecond}
+	// A command whose time is over before there is a connection is known not to be done.
+	if _, err := log.AppendCheckpoint(servicetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
 	other := newService(t, b, 10*time.Second)
 	for i := range 5 {
 		c := keyed(t, fmt.Sprint("key-", i), fmt.Sprint("request-", i))
