@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
 )
 
@@ -56,8 +57,8 @@ func parseTruth(text string) (any, error) {
 
 // The bounds of numbers, which are those that documents have.
 const (
-	maxDigits   = 1000
-	maxExponent = 1000
+	maxDigits   = document.MaxDigits
+	maxExponent = document.MaxExponent
 )
 
 // number is a number as JSON has it (RFC 8259, 6).
