@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
 	_ "github.com/mattn/go-sqlite3" // the driver
@@ -43,6 +44,8 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 		"_synchronous": {"NORMAL"},
 		"_txlock":      {"immediate"},
 		"_cache_size":  {"-65536"},
+		// Loading a batch and ending it are a dozen statements that stay the same.
+		"_stmt_cache_size": {strconv.Itoa(keptStatements)},
 		// Nothing in the process keeps this connection waiting. If another process does, the
 		// node soon says so; it tries again all the same.
 		"_busy_timeout": {"1000"},
