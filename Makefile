@@ -1,11 +1,11 @@
 # The few targets that a contributor needs. `make serve` and `make test` need Go, a C
 # compiler and make; the others say what else.
 
-MODULES := events projections service commands queryapi clusterlite e2e
+MODULES := events projections service commands queryapi clusterlite bench e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose
+.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -50,3 +50,9 @@ faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check wh
 
 compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose
+
+bench: ## compare with rqlite, PocketBase and the machine's limits, and write docs/benchmarks.md; needs wrk and a quiet machine
+	cd bench && go run . -out ../docs/benchmarks.md
+
+bench-quick: ## the same in one short round each, printed
+	cd bench && go run . -rounds 1 -duration 2s -entities 2000
