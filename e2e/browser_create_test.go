@@ -54,13 +54,14 @@ func createFromPage(t *testing.T, url string, width, height int) sentRequest {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(width, height), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(width, height),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"), chromedp.WSURLReadTimeout(time.Minute))...)
 	defer cancel()
 	requests := map[network.RequestID]network.Headers{}
 	answered := make(chan sentRequest, 1)
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
+	defer func() { _ = chromedp.Cancel(ctx) }() // closes the browser and waits for it
 	chromedp.ListenTarget(ctx, func(event any) {
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:

@@ -32,7 +32,7 @@ func documentation(c echo.Context) error {
 	}
 	etag, zipped := file.ETag, false
 	if file.Gzip != nil {
-		h.Add("Vary", "Accept-Encoding")
+		web.AddVary(h, "Accept-Encoding")
 		if zipped = acceptsGzip(c.Request()); zipped {
 			h.Set("Content-Encoding", "gzip")
 		} else {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -59,7 +58,7 @@ func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
 		return err
 	}
 	if has {
-		return c.NoContent(http.StatusNotModified)
+		return web.NotModified(c, len(b))
 	}
 	return write(c, b)
 }

@@ -33,6 +33,9 @@ func uncompressed(next echo.HandlerFunc) echo.HandlerFunc {
 // in the header. A compressed answer is another representation, so its strong entity tag
 // is another one (RFC 9110, 8.8.3.3): "3" becomes "3-gzip". Call it once the ETag is set.
 func chooseCoding(c echo.Context, size int) string {
+	if c.Response().Header().Get("Content-Encoding") != "" {
+		return identity // it comes compressed
+	}
 	accepted := c.Request().Header["Accept-Encoding"]
 	if size < leastCompressed && !slices.ContainsFunc(accepted, refusesSome) {
 		return identity // the same for all clients that take it plain
@@ -65,7 +68,7 @@ func preferredCoding(header []string) (coding string, plain bool) {
 	if len(header) == 1 && header[0] == codeGzip {
 		return codeGzip, true
 	}
-	ranges := parseAccept(strings.Join(header, ","))
+	ranges := parseAccept(strings.Join(header, ","), 0) // to leave a coding out is always right
 	liking := func(names ...string) (q float64, listed bool) {
 		for _, name := range append(names, "*") {
 			if i := slices.IndexFunc(ranges, func(r mediaRange) bool { return r.name == name }); i >= 0 {

@@ -20,7 +20,7 @@ func Accepts(r *http.Request, offered ...string) (string, error) {
 	if len(header) == 0 || len(header) == 1 && (header[0] == "*/*" || header[0] == offered[0]) {
 		return offered[0], nil
 	}
-	ranges := parseAccept(strings.Join(header, ","))
+	ranges := parseAccept(strings.Join(header, ","), 1) // a mistake must not rule out a type
 	best, most := "", 0.0
 	for _, offer := range offered {
 		if q, _ := quality(ranges, offer); q > most {
@@ -43,9 +43,9 @@ type mediaRange struct {
 	q    float64
 }
 
-// parseAccept reads the ranges of an Accept field. A weight that can't be read counts as
-// 1: a mistake must not rule out a type.
-func parseAccept(header string) []mediaRange {
+// parseAccept reads the ranges of an Accept field, or the codings of an Accept-Encoding
+// field. A weight that can't be read counts as unreadable.
+func parseAccept(header string, unreadable float64) []mediaRange {
 	var ranges []mediaRange
 	for part := range strings.SplitSeq(header, ",") {
 		name, parameters, _ := strings.Cut(part, ";")
@@ -56,6 +56,7 @@ func parseAccept(header string) []mediaRange {
 			switch key = strings.ToLower(strings.TrimSpace(key)); key {
 			case "", "charset":
 			case "q":
+				r.q = unreadable
 				if q, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && q >= 0 && q <= 1 {
 					r.q = q
 				}
