@@ -163,3 +163,62 @@ func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 		}
 	}
 }
+
+// A write that a command service refuses because it is not ready goes to another one, and
+// to no more than three. One whose outcome is unknown goes nowhere else.
+func TestNginxTakesARefusedWriteElsewhere(t *testing.T) {
+	wanted(t, "embedded")
+	var asked, taken atomic.Int64
+	refuse := func(name string) *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			if next := r.Header.Get("Clusterlite-Try-Next"); next != "" && name == "not-ready" {
+				w.Header().Set("X-Accel-Redirect", "@"+next)
+			}
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("Retry-After", "1")
+			w.Header().Set("X-Request-Id", r.Header.Get("X-Request-Id"))
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = fmt.Fprintf(w, `{"type":"https://clusterlite.dev/problems/%s","title":"x","status":503,"instance":%q}`, name, r.Header.Get("X-Request-Id"))
+		}))
+	}
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err != nil || len(body) != int(r.ContentLength) {
+			t.Errorf("%s: got %d of %d bytes, %v", r.Method, len(body), r.ContentLength, err)
+		}
+		taken.Add(1)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer service.Close()
+	notReady, unknown := refuse("not-ready"), refuse("outcome-unknown")
+	defer notReady.Close()
+	defer unknown.Close()
+	nowhere := "http://" + cluster.Address(t)
+	for _, write := range [][]string{{"POST", "/users", `{"name":"Ada"}`}, {"PUT", "/users/x", `{"name":"Ada"}`}, {"PATCH", "/users/x", `{"name":"Ada"}`}, {"DELETE", "/users/x", ""}} {
+		send := func(nginx *cluster.Process) suite.Response {
+			t.Helper()
+			// What a client claims of places in the proxy is dropped.
+			r, err := suite.Send(write[0], nginx.URL+write[1], write[2], "Clusterlite-Try-Next: no_query")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		nginx := cluster.Nginx(t, []string{nowhere}, []string{notReady.URL, service.URL})
+		for range 20 {
+			if r := send(nginx); r.Status != 204 {
+				t.Errorf("%v: got status %d %s, want 204 from the service that is ready", write, r.Status, r.Body)
+			}
+		}
+		asked.Store(0)
+		send(cluster.Nginx(t, []string{nowhere}, []string{notReady.URL, notReady.URL})).Problem(t, 503, "not-ready")
+		if got := asked.Load(); got != 3 {
+			t.Errorf("%v: %d services were asked, want 3", write, got)
+		}
+		asked.Store(0)
+		send(cluster.Nginx(t, []string{nowhere}, []string{unknown.URL, unknown.URL})).Problem(t, 503, "outcome-unknown")
+		if got := asked.Load(); got != 1 {
+			t.Errorf("%v: %d services got a write whose outcome is unknown, want 1", write, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 
 	"github.com/labstack/echo/v4"
@@ -27,10 +28,32 @@ func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
 		if p.Status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 			logger.ErrorContext(ctx, "request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
 		}
+		if next := tryNext(c.Request(), p); next != "" {
+			c.Response().Header().Set("X-Accel-Redirect", next)
+			c.Response().WriteHeader(p.Status)
+			return
+		}
 		if err := p.Write(c.Response(), logging.RequestID(ctx), c.Request().Method != http.MethodHead); err != nil {
 			logger.DebugContext(ctx, "the client is gone", "error", err)
 		}
 	}
+}
+
+// HeaderTryNext is set by a proxy that can send a request to another process. It names the
+// place in the proxy's configuration that does.
+const HeaderTryNext = "Clusterlite-Try-Next"
+
+var validPlace = regexp.MustCompile(`^[a-z_]{1,32}$`)
+
+// tryNext gives where a proxy is to send a request that this process refused because it is
+// not ready: nothing was done, so another process can be asked, also with a write. It is
+// empty for all other problems, and if no proxy has said that it can.
+func tryNext(r *http.Request, p *problem.Problem) string {
+	place := r.Header.Get(HeaderTryNext)
+	if place == "" || !p.Of(problem.NotReady) || !validPlace.MatchString(place) {
+		return ""
+	}
+	return "@" + place
 }
 
 func toProblem(err error) *problem.Problem {
