@@ -28,7 +28,8 @@ func serveForTest(t *testing.T) running {
 	ctx, stop := context.WithCancel(context.Background())
 	out := &greeting{done: make(chan struct{})}
 	ran := make(chan error, 1)
-	go func() { ran <- run(ctx, serveArgs(t.TempDir()), out, io.Discard) }()
+	args := serveArgs(t.TempDir()) // made before the clean-up below, so removed after it
+	go func() { ran <- run(ctx, args, out, io.Discard) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		stop()
