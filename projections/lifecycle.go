@@ -152,15 +152,15 @@ func (l *lifecycle) repair() {
 	close(l.repaired)
 }
 
-// damaged gives what is wrong with the file, and a channel that is closed once another has
-// taken its place. It gives nil while nothing is wrong.
-func (l *lifecycle) damaged() (err error, repaired <-chan struct{}) {
+// damaged gives what is wrong with the file as its error, and a channel that is closed once
+// another file has taken its place. Both are nil while nothing is wrong.
+func (l *lifecycle) damaged() (repaired <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != StateDamaged {
 		return nil, nil
 	}
-	return l.cause, l.repaired
+	return l.repaired, l.cause
 }
 
 // damageCount is how often the file was damaged so far.

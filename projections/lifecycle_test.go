@@ -83,12 +83,12 @@ func TestLifecycleTellsOfRepairs(t *testing.T) {
 		if !l.damage(&StorageError{Fault: FaultIO, Err: errors.New("eio")}) || l.damage(&StorageError{}) || l.damageCount() != i+1 {
 			t.Fatalf("round %d: got %d damages", i, l.damageCount())
 		}
-		_, repaired := l.damaged()
+		repaired, _ := l.damaged()
 		if over(repaired) {
 			t.Errorf("round %d: it is repaired already", i)
 		}
 		l.repair()
-		if err, _ := l.damaged(); err != nil || !over(repaired) {
+		if _, err := l.damaged(); err != nil || !over(repaired) {
 			t.Errorf("round %d: got %v", i, err)
 		}
 	}

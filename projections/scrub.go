@@ -34,7 +34,7 @@ func (p *Projection) scrubs(ctx context.Context) {
 		case <-time.After(pause):
 		}
 		pause = p.options.ScrubInterval
-		if damage, _ := p.life.damaged(); damage != nil || !p.scrub(ctx) {
+		if _, damage := p.life.damaged(); damage != nil || !p.scrub(ctx) {
 			pause = min(scrubFirst, pause) // the next time
 		}
 	}

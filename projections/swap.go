@@ -35,7 +35,7 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 		log.Info("the rebuild was cancelled", "position", status.Position)
 	default:
 		goesOn := "the file that served goes on serving"
-		if damage, _ := p.life.damaged(); damage != nil {
+		if _, damage := p.life.damaged(); damage != nil {
 			goesOn = "this node serves nothing, since its projection is damaged"
 		}
 		log.Error("the rebuild failed: "+goesOn, "error", status.Error, "position", status.Position)
@@ -150,7 +150,7 @@ func (p *Projection) sameTopic(info eventlog.Info) error {
 func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error {
 	for {
 		// What it started from may be ahead of this node.
-		damage, _ := p.life.damaged()
+		_, damage := p.life.damaged()
 		if damage == nil {
 			if err := p.WaitFor(ctx, b.position()); err != nil {
 				return err
@@ -208,7 +208,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 	defer p.applying.Unlock()
 	began := time.Now()
 	serving := p.serving.Load()
-	damage, _ := p.life.damaged()
+	_, damage := p.life.damaged()
 	at, summaries := p.published()
 	if at-b.position() > events.Position(b.batch) {
 		return nil, nil

@@ -31,7 +31,7 @@ func (p *Projection) Run(ctx context.Context) error {
 	defer p.startGuards(ctx)()
 	pause := retryMin
 	for ctx.Err() == nil {
-		if damage, repaired := p.life.damaged(); damage != nil {
+		if repaired, damage := p.life.damaged(); damage != nil {
 			select {
 			case <-repaired:
 			case <-ctx.Done():
@@ -198,7 +198,7 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 	sound := known    // what was applied when there was last no doubt
 	doubt := false
 	for i := 1; ; i++ {
-		if damage, _ := p.life.damaged(); damage != nil {
+		if _, damage := p.life.damaged(); damage != nil {
 			cancel(errDamaged)
 			return
 		}
