@@ -141,6 +141,7 @@ func TestCompose(t *testing.T) {
 		clients.progress(200)
 	})
 	clients.end()
+	t.Run("all are restarted", func(t *testing.T) { restartsAll(t, p, url) })
 	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 
@@ -232,6 +233,48 @@ func keepsVolumes(t *testing.T, p *project, before []string) {
 		}
 	}
 	p.well("status")
+}
+
+// restartsAll restarts all services at once, the broker too. From the first read that is
+// answered on, all are: first without the broker, from what the nodes have, then once they
+// have caught up with it, and there is no gap between.
+func restartsAll(t *testing.T, p *project, url string) {
+	const observed = 30 * time.Second // more than twice as long as the broker takes to start
+	p.compose("restart", "command", "query", "nginx", "kafka")
+	began := time.Now()
+	read := func() (suite.Response, error) { return suite.Send("GET", url+"/users?limit=1", "") }
+	for {
+		r, err := read()
+		if err == nil && r.Status == 200 {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("no read is answered: status %d, %v: %s", r.Status, err, r.Body)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("the first read was answered after %s", time.Since(began).Round(10*time.Millisecond))
+	var reads, strong, refused atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for time.Since(began) < observed {
+				r, err := read()
+				if reads.Add(1); err != nil || r.Status != 200 {
+					if refused.Add(1) <= 5 {
+						t.Errorf("after %s: got status %d, %v, want 200: %s", time.Since(began).Round(10*time.Millisecond), r.Status, err, r.Body)
+					}
+				} else if r.Header.Get("Clusterlite-Consistency") == "strong" {
+					strong.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d reads, %d of them strong, %d refused", reads.Load(), strong.Load(), refused.Load())
+	if strong.Load() == 0 {
+		t.Error("no read was strong: the broker is not back")
+	}
 }
 
 // nodes are the names of the nodes that run, sorted.
