@@ -19,7 +19,7 @@ import (
 // TestRunbooks runs the blocks of docs/operating.md that are marked for it, from top to
 // bottom, in one shell, as an operator would.
 func TestRunbooks(t *testing.T) {
-	script := runbooks(t)
+	script := runbooks(t, "runbook")
 	from, to := cluster.Serve(t), cluster.Serve(t)
 	peer := from.AddQuery()
 	peer.Start()
@@ -62,16 +62,54 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
-// runbooks are the marked blocks, one after the other.
-func runbooks(t *testing.T) string {
+// TestRunbookOfADamagedLog damages the log of a process that was killed, and runs the block
+// of docs/operating.md that recovers its state from the read model.
+func TestRunbookOfADamagedLog(t *testing.T) {
+	c := cluster.Serve(t)
+	importUsers(t, c.URL, 100)
+	before := c.Server.Status()
+	c.Server.Kill()
+	log := filepath.Join(c.Server.DataDir(), "broker", "partitions", "clusterlite.events-0", "0.dat")
+	content, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[100] ^= 0xff
+	if err := os.WriteFile(log, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, c.Server, "the embedded broker's log is damaged", log)
+
+	script := runbooks(t, "runbook of a damaged log")
+	for document, here := range map[string]string{
+		"/var/lib/clusterlite": c.Server.DataDir(), "127.0.0.1:8080": strings.TrimPrefix(c.URL, "http://"), "127.0.0.1:19092": c.Brokers,
+	} {
+		if !strings.Contains(script, document) {
+			t.Errorf("the runbook does not name %s", document)
+		}
+		script = strings.ReplaceAll(script, document, here)
+	}
+	env := append(os.Environ(), "CLUSTERLITE_NODE_ID=all-1", "CLUSTERLITE_KAFKA_LISTEN="+c.Brokers,
+		"CLUSTERLITE_ADMIN_ADDR="+strings.TrimPrefix(c.Server.Admin, "http://"), "CLUSTERLITE_COLLECTIONS="+filepath.Join(cluster.Root(t), "examples"))
+	if out := runAll(t, t.TempDir(), env, script); !strings.Contains(out, "and gives the same rows") {
+		t.Errorf("got %s\nwant in it that the log gives the same rows", out)
+	}
+	// The process that the block started has the address of the old one.
+	if after := c.Server.Status(); after.Digests["users"] != before.Digests["users"] || after.Entities["users"] != 100 {
+		t.Errorf("got %+v, want the state of before, %+v", after, before)
+	}
+}
+
+// runbooks are the blocks with a mark, one after the other.
+func runbooks(t *testing.T, mark string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var script strings.Builder
-	marked := regexp.MustCompile("(?ms)^( *)<!-- runbook -->\n *```sh\n(.*?)^ *```$").FindAllSubmatch(text, -1)
-	if n := strings.Count(string(text), "<!-- runbook -->"); len(marked) != n {
+	marked := regexp.MustCompile("(?ms)^( *)<!-- "+mark+" -->\n *```sh\n(.*?)^ *```$").FindAllSubmatch(text, -1)
+	if n := strings.Count(string(text), "<!-- "+mark+" -->"); len(marked) != n {
 		t.Fatalf("%d of %d marks are before a block", len(marked), n)
 	}
 	for _, m := range marked {
