@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,6 +12,8 @@ import (
 // A Watch ends a context when a peer is silent for too long. Safe for concurrent use.
 type Watch struct {
 	peer   string
+	ctx    context.Context // the one that it ends
+	late   bool            // the caller's time was up before the peer was asked
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
@@ -25,8 +28,9 @@ type Watch struct {
 // NewWatch gives a context that ends when the watch finds the peer silent. The caller
 // calls stop when it is done with the peer.
 func NewWatch(ctx context.Context, peer string) (_ context.Context, w *Watch, stop func()) {
+	late := ctx.Err() != nil
 	ctx, cancel := context.WithCancelCause(ctx)
-	w = &Watch{peer: peer, cancel: cancel, began: time.Now()}
+	w = &Watch{peer: peer, ctx: ctx, late: late, cancel: cancel, began: time.Now()}
 	return ctx, w, func() { w.Rest(); cancel(context.Canceled) }
 }
 
@@ -71,8 +75,11 @@ func (w *Watch) fire(turn int, limit time.Duration) {
 	w.cancel(w.silent)
 }
 
-// Err makes of what went wrong what it was: a [SilentError] if the watch has ended the
-// wait, or if a deadline of the caller has. It returns nil for nil.
+// Err returns the error to report for err, which an exchange with the peer has returned: a
+// [SilentError] if a time limit ended the exchange, and err otherwise. The limit may be the
+// watch's, the caller's deadline or a timeout of the library that made the exchange. Which
+// of them came first, and what the library made of it, makes no difference. Err returns nil
+// for nil.
 func (w *Watch) Err(err error) error {
 	if err == nil {
 		return nil
@@ -82,10 +89,42 @@ func (w *Watch) Err(err error) error {
 	if w.silent != nil {
 		return w.silent
 	}
-	if timeout := (interface{ Timeout() bool })(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		return &SilentError{Peer: w.peer, Stage: w.stage, For: time.Since(w.began), Received: w.received}
+	var other *SilentError // an exchange within this one, or around it, was ended
+	switch {
+	case errors.As(err, &other):
+		return err
+	case errors.As(context.Cause(w.ctx), &other):
+		w.silent = other
+	case !w.late && (errors.Is(w.ctx.Err(), context.DeadlineExceeded) || timedOut(err)):
+		w.silent = &SilentError{Peer: w.peer, Stage: w.stage, For: time.Since(w.began), Received: w.received}
+	default:
+		return err
 	}
-	return err
+	return w.silent
+}
+
+// Silence returns the [SilentError] that the watch has found or returned, or nil.
+func (w *Watch) Silence() *SilentError {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.silent
+}
+
+// timedOut reports whether any error that err wraps says that it is a timeout. [errors.As]
+// would ask the first one only, and that of a [net/url.Error] is "no" if a library has
+// wrapped what the transport returned.
+func timedOut(err error) bool {
+	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() { //nolint:errorlint // each in turn
+		return true
+	}
+	switch e := err.(type) { //nolint:errorlint // each in turn
+	case interface{ Unwrap() error }:
+		return timedOut(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), timedOut)
+	default:
+		return false
+	}
 }
 
 // A Reader reads what a peer sends, and returns a [SilentError] if too little comes. One
@@ -114,7 +153,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if r.came += int64(n); r.came >= max(r.limits.Least, 1) {
 		r.waited, r.came = 0, 0
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != io.EOF { //nolint:errorlint // one that wraps it is a connection that was closed
 		err = r.watch.Err(err)
 	}
 	return n, err

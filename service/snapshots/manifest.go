@@ -48,6 +48,14 @@ type ErrCorrupt struct{ Reason string }
 // Error says what is wrong with it.
 func (e *ErrCorrupt) Error() string { return "the snapshot is corrupt: " + e.Reason }
 
+// A FormatError is returned for a snapshot in a format that this version does not know.
+type FormatError struct{ Format int }
+
+// Error names both formats.
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("the snapshot has format %d, and this version of ClusterLite knows %d", e.Format, format)
+}
+
 func corrupt(reason string, args ...any) error { return &ErrCorrupt{fmt.Sprintf(reason, args...)} }
 
 // describe fills in what a file holds.
@@ -119,7 +127,7 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 		return Manifest{}, corrupt("it does not begin with a manifest")
 	}
 	if m.Format != format {
-		return Manifest{}, fmt.Errorf("the snapshot has format %d, and this version of ClusterLite knows %d", m.Format, format)
+		return Manifest{}, &FormatError{m.Format}
 	}
 	if m.Size < 0 || m.Position < 0 || m.Topic == "" {
 		return Manifest{}, corrupt("its manifest makes no sense")
@@ -127,9 +135,10 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 	return m, nil
 }
 
-// truncated makes of an end that came too soon what it is.
+// truncated returns an [ErrCorrupt] if a stored snapshot ends too soon. A connection that
+// breaks off gives another error, which may wrap the one of an end.
 func truncated(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF { //nolint:errorlint // see above
 		return corrupt("it is cut off")
 	}
 	return err

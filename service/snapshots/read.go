@@ -68,7 +68,7 @@ type source struct {
 
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // one that wraps it is a connection that was closed
 		s.err = err
 	}
 	return n, err

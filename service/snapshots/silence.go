@@ -2,10 +2,12 @@ package snapshots
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 
 	"github.com/clusterlite/clusterlite/service/outgoing"
 )
@@ -28,17 +30,34 @@ func (s *Store) watch(ctx context.Context) (context.Context, waiting) {
 	return ctx, waiting{w, stop}
 }
 
-// ask asks a question that is answered in one.
+// ask asks a question that has one answer. If a time limit ends it the error is an
+// [outgoing.SilentError] that names the store.
 func ask[T any](w waiting, question func() (T, error)) (T, error) {
 	w.Wait(outgoing.Asking, limits.Answer)
 	defer w.Rest()
 	answer, err := question()
-	return answer, w.Err(err)
+	return answer, w.Err(coded(err))
+}
+
+// coded marks a timeout that only the code of a provider's error tells of.
+func coded(err error) error {
+	if gcerrors.Code(err) == gcerrors.DeadlineExceeded {
+		return errors.Join(err, context.DeadlineExceeded)
+	}
+	return err
 }
 
 // reader reads what the store sends.
 func (w waiting) reader(r *blob.Reader) io.ReadCloser {
-	return &object{outgoing.NewReader(r, w.Watch, limits), r, w.stop}
+	return &object{outgoing.NewReader(codedReader{r}, w.Watch, limits), r, w.stop}
+}
+
+// codedReader marks a timeout that only its code tells of.
+type codedReader struct{ io.Reader }
+
+func (r codedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	return n, coded(err)
 }
 
 type object struct {

@@ -2,6 +2,8 @@ package snapshots_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterlite/clusterlite/service/outgoing"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
@@ -114,16 +117,35 @@ func TestASilentBucketStoresNothing(t *testing.T) {
 	b, _ := r.snapshot()
 	t.Setenv("AWS_ACCESS_KEY_ID", "x")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
-	snapshots.Impatient(t, 300*time.Millisecond)
+	const soon = 300 * time.Millisecond // far below the deadline of each operation's context
+	snapshots.Impatient(t, soon)
 	store, err := snapshots.OpenStore(t.Context(), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint="+url.QueryEscape("http://"+silent(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = store.Close() }()
-	if _, _, err := store.Put(servicetest.Context(t), bytes.NewReader(b), nil); err == nil || !strings.Contains(err.Error(), "did not answer within") {
-		t.Errorf("put: got %v, want that the bucket did not answer", err)
-	}
-	if _, err := store.List(servicetest.Context(t)); err == nil || !strings.Contains(err.Error(), "did not answer within") {
-		t.Errorf("list: got %v, want that the bucket did not answer", err)
+	for name, operation := range map[string]func(context.Context) error{
+		"put": func(ctx context.Context) error {
+			_, _, err := store.Put(ctx, bytes.NewReader(b), nil)
+			return err
+		},
+		"list": func(ctx context.Context) error {
+			_, err := store.List(ctx)
+			return err
+		},
+		"open": func(ctx context.Context) error {
+			_, err := store.Open(ctx, "clusterlite-0a-00000000000000000001.snapshot")
+			return err
+		},
+		"prune": func(ctx context.Context) error {
+			_, err := store.Prune(ctx, 1)
+			return err
+		},
+	} {
+		err := operation(servicetest.Context(t))
+		var silent *outgoing.SilentError
+		if !errors.As(err, &silent) || silent.For != soon || !strings.Contains(err.Error(), "did not answer within 300ms") {
+			t.Errorf("%s: got %v, want that the bucket did not answer within %s", name, err, soon)
+		}
 	}
 }

@@ -22,9 +22,11 @@ import (
 	"gocloud.dev/blob/fileblob"    // file://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
+	"gocloud.dev/gcerrors"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/atomicfile"
+	"github.com/clusterlite/clusterlite/service/outgoing"
 )
 
 // A Store keeps snapshots: a folder, or a bucket of S3, Google Cloud Storage or Azure.
@@ -34,6 +36,7 @@ type Store struct {
 	name   string
 	folder string // where files are written, empty for a bucket
 	made   string // the folder that was made for the store, or empty
+	stop   func() // ends the context that the bucket was opened with
 }
 
 // ErrNoStore is returned for a folder that is not there.
@@ -100,14 +103,18 @@ func openStore(ctx context.Context, place string) (*Store, error) {
 		}
 		address = folderURL(place, folder)
 	}
-	bucket, err := blob.OpenBucket(ctx, address)
+	// Some clients find their credentials here, from a server of the provider's. They keep
+	// the context for later.
+	ctx, w, stop := outgoing.NewWatch(ctx, place)
+	bucket, err := ask(waiting{w, stop}, func() (*blob.Bucket, error) { return blob.OpenBucket(ctx, address) })
 	if err != nil {
+		stop()
 		return nil, err
 	}
 	if strings.Contains(address, "prefix=") {
 		folder = "" // where it writes is the driver's to say
 	}
-	return &Store{bucket: bucket, name: place, folder: folder}, nil
+	return &Store{bucket: bucket, name: place, folder: folder, stop: stop}, nil
 }
 
 // folderURL is how the driver of folders gets one.
@@ -143,6 +150,7 @@ func (s *Store) Close() error {
 	if s.made != "" {
 		_ = os.Remove(s.made) // fails if anything is in it
 	}
+	defer s.stop()
 	return s.bucket.Close()
 }
 
@@ -177,12 +185,18 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	ctx, waiting := s.watch(ctx)
 	defer waiting.stop()
 	for i := s.bucket.List(&blob.ListOptions{Prefix: "clusterlite-"}); ; {
-		o, err := ask(waiting, func() (*blob.ListObject, error) { return i.Next(ctx) })
-		if errors.Is(err, io.EOF) {
-			break
-		}
+		o, err := ask(waiting, func() (*blob.ListObject, error) {
+			o, err := i.Next(ctx)
+			if err == io.EOF { //nolint:errorlint // one that wraps it is a connection that was closed
+				return nil, nil
+			}
+			return o, err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("list the snapshots in %s: %w", s.name, err)
+		}
+		if o == nil {
+			break
 		}
 		parts := validName.FindStringSubmatch(o.Key)
 		if parts == nil {
@@ -225,9 +239,10 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 // Put stores a snapshot that is read from r, and checks it on the way: one that is
 // corrupt, or that ctx or r ends before it is whole, is not stored. Once Put has returned
 // it survives a power cut. progress, if not nil, is told how many bytes of its file came.
-// A snapshot of the same topic and position is replaced if it holds the same rows or can't
-// be read; one with other rows gives an error, since only one of the two can be what the
-// log said, and it may be that one.
+// A snapshot of the same topic and position is replaced if it holds the same rows, is
+// corrupt, or has a format that this version does not know. One with other rows gives an error, since only one of the two can be what the
+// log said, and it may be that one. One that can't be read now gives an error too, since it
+// may hold other rows.
 func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64)) (e Entry, m Manifest, err error) {
 	ctx, waiting := s.watch(ctx)
 	defer waiting.stop() // without which a writer that is given up would be kept
@@ -237,10 +252,10 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 		return e, m, err
 	}
 	m = reader.Manifest
-	if err := s.replaceable(ctx, m); err != nil {
+	if err := s.replaceable(ctx, waiting, m); err != nil {
 		return e, m, err
 	}
-	w, err := s.create(ctx, m.name())
+	w, err := ask(waiting, func() (io.WriteCloser, error) { return s.create(ctx, m.name()) })
 	if err != nil {
 		return e, m, fmt.Errorf("store %s in %s: %w", m.name(), s.name, err)
 	}
@@ -253,6 +268,9 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 		err = ctx.Err()
 	}
 	if err != nil {
+		if silence := waiting.Silence(); silence != nil {
+			err = silence // which has ended ctx, and others may have seen that first
+		}
 		waiting.stop() // else Close would commit what there is
 	}
 	if _, closeErr := ask(waiting, func() (none struct{}, _ error) { return none, w.Close() }); err == nil {
@@ -265,20 +283,40 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 }
 
 // replaceable returns an error if the store holds a sound snapshot with other rows of the
-// same position.
-func (s *Store) replaceable(ctx context.Context, m Manifest) error {
-	there, err := s.bucket.Exists(ctx, m.name())
-	if err != nil || !there {
-		return err
+// same position, or one that can't be read now and may be such a one.
+func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
+	there, err := ask(w, func() (bool, error) { return s.bucket.Exists(ctx, m.name()) })
+	if err != nil {
+		return fmt.Errorf("look for %s in %s: %w", m.name(), s.name, err)
+	}
+	if !there {
+		return nil
 	}
 	old, err := s.Manifest(ctx, m.name())
-	if err != nil || maps.Equal(old.Digests, m.Digests) {
-		return ctx.Err()
+	if unusable(err) || gcerrors.Code(err) == gcerrors.NotFound {
+		return nil
 	}
-	if sound, err := s.sound(ctx, m.name()); err != nil || !sound {
-		return err
+	if err != nil {
+		return fmt.Errorf("%s already holds a snapshot of the same topic and position, which can't be compared with the new one: %w", s.name, err)
+	}
+	if maps.Equal(old.Digests, m.Digests) {
+		return nil
+	}
+	sound, err := s.sound(ctx, m.name())
+	if err != nil {
+		return fmt.Errorf("%s already holds %s with other rows, which can't be checked: %w", s.name, m.name(), err)
+	}
+	if !sound {
+		return nil
 	}
 	return fmt.Errorf("%s already holds %s, of the same topic and position and with other rows, made by %s: the log changed in between. Use another store, so that both are kept", s.name, m.name(), old.Node)
+}
+
+// unusable reports whether an error says that a snapshot was read and can't be used.
+func unusable(err error) bool {
+	var corrupt *ErrCorrupt
+	var format *FormatError
+	return errors.As(err, &corrupt) || errors.As(err, &format)
 }
 
 // sound reads a snapshot to its end and checks it.
