@@ -16,6 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/outgoing"
 	"github.com/clusterlite/clusterlite/service/settings"
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
@@ -275,12 +276,19 @@ func (c snapshotRestore) first(ctx context.Context, out streams, store *snapshot
 		if err == nil {
 			return c.print(out, r)
 		}
-		if lost := (*projections.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) {
+		if lost := (*projections.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) || isSilent(err) {
 			return err
 		}
 		_, _ = fmt.Fprintf(out.stderr, "%s is passed over: %v\n", name, err) // who can't be told goes on
 	}
 	return snapshots.ErrNone
+}
+
+// isSilent reports whether an error says that the store did not answer: older snapshots are
+// no nearer than the newest, and which of them is to be taken can't be decided.
+func isSilent(err error) bool {
+	var silent *outgoing.SilentError
+	return errors.As(err, &silent)
 }
 
 // names are the snapshots to try, in order.
@@ -311,6 +319,9 @@ func (c snapshotRestore) names(ctx context.Context, store *snapshots.Store) (nam
 // timer has stored what little there is.
 func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) error {
 	newest, err := store.Manifest(ctx, all[0].Name)
+	if isSilent(err) {
+		return err
+	}
 	if err != nil {
 		return ctx.Err() // to be passed over
 	}
@@ -321,6 +332,9 @@ func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) 
 		}
 		seen[e.TopicID] = true
 		m, err := store.Manifest(ctx, e.Name)
+		if isSilent(err) {
+			return err
+		}
 		if err != nil || m.Topic != newest.Topic || total(m.Entities) <= total(newest.Entities) {
 			continue
 		}
