@@ -199,6 +199,35 @@ func TestADamagedFileIsRepairedWhileTheNodeRuns(t *testing.T) {
 	}
 }
 
+// The worker notices a repair however short it is, and although the log brings nothing
+// afterwards that would wake it.
+func TestAQuickRepairIsNoticedWhileTheLogIsQuiet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	end := r.append(user(uuid.NewString(), "Ada", ""))
+	var nodes []*node // several, since each is repaired at another moment of what its worker does
+	for range 6 {
+		nodes = append(nodes, r.node(t.TempDir(), 0).at(end))
+	}
+	for _, n := range nodes {
+		until(t, "readiness before", func() bool { return n.Ready(time.Minute) == nil && n.State() == projections.StateFollowing })
+	}
+	for _, n := range nodes {
+		var storage *projections.StorageError
+		if err := n.ReportDamage(errors.New("a value that was never written")); !errors.As(err, &storage) {
+			t.Fatalf("got %v, want a StorageError", err)
+		}
+		until(t, "the repair", func() bool { return n.Storage().Repaired > 0 })
+	}
+	for i, n := range nodes {
+		for ctx := deadline(t); n.Ready(time.Minute) != nil || n.State() != projections.StateFollowing; time.Sleep(time.Millisecond) {
+			if ctx.Err() != nil {
+				t.Fatalf("node %d after its repair: got state %s, ready: %v, storage %+v; want that it follows the log", i, n.State(), n.Ready(time.Minute), n.Storage())
+			}
+		}
+	}
+}
+
 // Without self-repair the node serves nothing until an operator rebuilds it.
 func TestADamagedFileWaitsForAPersonIfToldSo(t *testing.T) {
 	r := newRig(t)
