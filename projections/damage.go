@@ -133,10 +133,7 @@ func (p *Projection) suffer(g *generation, fault *StorageError) {
 		return // what is read now meets closed files
 	}
 	p.storage.count(fault.Fault)
-	if !fault.Fault.damages() || p.serving.Load() != g {
-		return
-	}
-	if !p.life.damage(fault) {
+	if !fault.Fault.damages() || !p.life.damage(fault, func() bool { return p.serving.Load() == g }) {
 		return
 	}
 	p.waiters.stop(fault)

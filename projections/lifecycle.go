@@ -45,8 +45,10 @@ type lifecycle struct {
 	state  State // empty stands for StateStarting
 	cause  error // why it is not following; nil while it starts and follows
 	fitted bool  // it was following once
-	// damages counts the transitions to damaged; repaired is closed by the next one from it.
-	damages  int
+	// struck is closed by the next transition to damaged, and stays closed while the file is
+	// damaged. It is nil until it is asked for.
+	struck chan struct{}
+	// repaired is closed by the next transition from damaged.
 	repaired chan struct{}
 	// unreadable is why the last probe of the read path failed, whatever the state is.
 	unreadable error
@@ -127,16 +129,19 @@ func (l *lifecycle) refuse(err error) bool {
 	return true
 }
 
-// damage notes that the file is of no use any more. It returns false if that is known
-// already, or if it needs a person anyway.
-func (l *lifecycle) damage(err *StorageError) bool {
+// damage notes that the file is of no use any more, if serves still says that it is the one
+// that serves. It returns false if the damage is known already, or if the projection needs a
+// person anyway. A repair puts another file in place before it calls repair. Since serves is
+// asked under the same lock, damage that was found in the file before it never counts as
+// damage of the new one.
+func (l *lifecycle) damage(err *StorageError, serves func() bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == StateDamaged || l.state == StateRefused {
+	if l.state == StateDamaged || l.state == StateRefused || !serves() {
 		return false
 	}
 	l.state, l.cause = StateDamaged, err
-	l.damages++
+	close(l.untilDamage())
 	l.repaired = make(chan struct{})
 	return true
 }
@@ -149,6 +154,7 @@ func (l *lifecycle) repair() {
 		return
 	}
 	l.state, l.cause = StateStarting, nil
+	l.struck = nil
 	close(l.repaired)
 }
 
@@ -163,11 +169,21 @@ func (l *lifecycle) damaged() (repaired <-chan struct{}, err error) {
 	return l.repaired, l.cause
 }
 
-// damageCount is how often the file was damaged so far.
-func (l *lifecycle) damageCount() int {
+// damageNoted gives a channel that is closed once the file is damaged, and is closed already
+// while it is. A repair does not open it again, so that whoever holds it learns of the damage
+// however soon the repair follows.
+func (l *lifecycle) damageNoted() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.damages
+	return l.untilDamage()
+}
+
+// untilDamage is damageNoted for the holder of the lock.
+func (l *lifecycle) untilDamage() chan struct{} {
+	if l.struck == nil {
+		l.struck = make(chan struct{})
+	}
+	return l.struck
 }
 
 // probed notes how the last probe of the read path ended, and tells how the one before did.

@@ -19,7 +19,7 @@ func TestLifecycle(t *testing.T) {
 		fail     = func(err error) func(*lifecycle) { return func(l *lifecycle) { l.fail(err) } }
 		recovers = func(l *lifecycle) { l.recover() }
 		refuse   = func(l *lifecycle) { l.refuse(ahead) }
-		damage   = func(l *lifecycle) { l.damage(corrupt) }
+		damage   = func(l *lifecycle) { l.damage(corrupt, serves) }
 		repair   = func(l *lifecycle) { l.repair() }
 		slow     = func(l *lifecycle) { l.probed(errors.New("slow")) }
 		fast     = func(l *lifecycle) { l.probed(nil) }
@@ -76,12 +76,21 @@ func TestLifecycle(t *testing.T) {
 
 var errAny = errors.New("any")
 
-// Who waits for a repair is told of the one that ends the damage it waits for.
-func TestLifecycleTellsOfRepairs(t *testing.T) {
+// Whoever waits for a repair learns of the one that ends the damage that it waits for, and
+// whoever waits for damage learns of the next one, also if it looks only after the repair.
+func TestLifecycleTellsOfDamageAndRepairs(t *testing.T) {
 	l := new(lifecycle)
 	for i := range 3 {
-		if !l.damage(&StorageError{Fault: FaultIO, Err: errors.New("eio")}) || l.damage(&StorageError{}) || l.damageCount() != i+1 {
-			t.Fatalf("round %d: got %d damages", i, l.damageCount())
+		noted := l.damageNoted()
+		if over(noted) {
+			t.Fatalf("round %d: damage is noted before there is any", i)
+		}
+		first := l.damage(&StorageError{Fault: FaultIO, Err: errors.New("eio")}, serves)
+		if again := l.damage(&StorageError{}, serves); !first || again {
+			t.Fatalf("round %d: got %v, and %v the second time; want true, and false", i, first, again)
+		}
+		if !over(l.damageNoted()) {
+			t.Errorf("round %d: it is damaged, and one who asks now is not told", i)
 		}
 		repaired, _ := l.damaged()
 		if over(repaired) {
@@ -89,7 +98,24 @@ func TestLifecycleTellsOfRepairs(t *testing.T) {
 		}
 		l.repair()
 		if _, err := l.damaged(); err != nil || !over(repaired) {
-			t.Errorf("round %d: got %v", i, err)
+			t.Errorf("round %d: got %v, want no damage after the repair", i, err)
+		}
+		if !over(noted) {
+			t.Errorf("round %d: the repair hides the damage from one who asked before it", i)
 		}
 	}
 }
+
+// Damage that a read found in a file that was replaced meanwhile says nothing of the new one.
+func TestLifecycleIgnoresDamageOfAReplacedFile(t *testing.T) {
+	l := new(lifecycle)
+	noted := l.damageNoted()
+	if l.damage(&StorageError{Fault: FaultCorrupt}, func() bool { return false }) || over(noted) {
+		t.Error("got damage of a file that does not serve")
+	}
+	if state, err := l.now(); state != StateStarting || err != nil {
+		t.Errorf("got state %s, %v; want %s", state, err, StateStarting)
+	}
+}
+
+func serves() bool { return true }

@@ -170,20 +170,20 @@ func (p *Projection) State() State {
 }
 
 // apply takes a batch into the generation that serves, makes the state after it visible,
-// then wakes those who wait for it. damages is how often the file was damaged when the
-// records were subscribed to: those for a file that was damaged since are not applied.
-func (p *Projection) apply(records []events.Record, damages int) error {
-	batch, err := p.applyServing(records, damages)
+// then wakes those who wait for it. Once damaged is closed it applies nothing: the records
+// were subscribed to for another file.
+func (p *Projection) apply(records []events.Record, damaged <-chan struct{}) error {
+	batch, err := p.applyServing(records, damaged)
 	if batch.Len() > 0 && p.options.Applied != nil {
 		p.options.Applied(batch)
 	}
 	return err
 }
 
-func (p *Projection) applyServing(records []events.Record, damages int) (Batch, error) {
+func (p *Projection) applyServing(records []events.Record, damaged <-chan struct{}) (Batch, error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	if p.life.damageCount() != damages {
+	if over(damaged) {
 		return Batch{}, errDamaged
 	}
 	g := p.serving.Load()
@@ -238,10 +238,11 @@ func (p *Projection) published() (at events.Position, summaries map[string]Summa
 	return p.digested.position, p.digests
 }
 
-// refuse stops the projection, until resume if that ever comes.
-func (p *Projection) refuse(err error) {
+// refuse stops the projection, until resume if that ever comes. It returns false if the file
+// is damaged, which comes first.
+func (p *Projection) refuse(err error) bool {
 	if !p.life.refuse(err) {
-		return
+		return false
 	}
 	p.mu.Lock()
 	r := p.rebuild
@@ -250,6 +251,7 @@ func (p *Projection) refuse(err error) {
 	if r != nil && !unreadable(err) {
 		r.cancel(err) // it would wait for what never comes
 	}
+	return true
 }
 
 // resume has the projection go on once the file fits the log.

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -31,6 +32,7 @@ func (p *Projection) Run(ctx context.Context) error {
 	defer p.startGuards(ctx)()
 	pause := retryMin
 	for ctx.Err() == nil {
+		damaged := p.life.damageNoted() // before it is asked for: no damage falls in between
 		if repaired, damage := p.life.damaged(); damage != nil {
 			select {
 			case <-repaired:
@@ -38,11 +40,10 @@ func (p *Projection) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		damages := p.life.damageCount()
 		err := p.fit(ctx)
 		if err == nil {
 			p.resume()
-			err = p.follow(ctx, damages, func() { pause = retryMin })
+			err = p.follow(ctx, damaged, func() { pause = retryMin })
 		}
 		var refused *ErrRefused
 		switch {
@@ -50,12 +51,14 @@ func (p *Projection) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errDoubt):
 			continue
-		case p.life.damageCount() != damages:
+		case over(damaged):
 			continue // whatever the error is, that is why
 		case errors.As(err, &refused):
 			before := p.Err()
 			fitted := p.life.hasFitted()
-			p.refuse(err)
+			if !p.refuse(err) {
+				continue // the file was damaged just now; the next one may fit
+			}
 			if !fitted {
 				return err
 			}
@@ -146,20 +149,24 @@ func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	}
 }
 
-// follow applies what the log brings, until something fails.
-func (p *Projection) follow(ctx context.Context, damages int, healthy func()) (err error) {
+// follow applies what the log brings, until something fails or damaged is closed.
+func (p *Projection) follow(ctx context.Context, damaged <-chan struct{}, healthy func()) (err error) {
 	subscription, err := p.options.Log.Subscribe(p.Position())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, subscription.Close()) }()
 	ctx, cancel := context.WithCancelCause(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		p.watch(ctx, cancel)
-	}()
-	defer func() { cancel(nil); <-watched }()
+	var watches sync.WaitGroup
+	watches.Go(func() { p.watch(ctx, cancel) })
+	watches.Go(func() {
+		select {
+		case <-damaged:
+			cancel(errDamaged)
+		case <-ctx.Done():
+		}
+	})
+	defer func() { cancel(nil); watches.Wait() }()
 
 	for {
 		records, err := subscription.Take(ctx, p.options.MaxBatch)
@@ -169,7 +176,7 @@ func (p *Projection) follow(ctx context.Context, damages int, healthy func()) (e
 		if err != nil {
 			return err
 		}
-		if err := p.apply(records, damages); err != nil {
+		if err := p.apply(records, damaged); err != nil {
 			return refuseNewer(err)
 		}
 		if !p.hadCaughtUp.Load() && p.progress.hasCaughtUp() {
@@ -198,10 +205,6 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 	sound := known    // what was applied when there was last no doubt
 	doubt := false
 	for i := 1; ; i++ {
-		if _, damage := p.life.damaged(); damage != nil {
-			cancel(errDamaged)
-			return
-		}
 		now := p.mark()
 		end, err := p.options.Log.End(ctx)
 		if err == nil {
