@@ -133,10 +133,10 @@ func (p *Projection) suffer(g *generation, fault *StorageError) {
 		return // what is read now meets closed files
 	}
 	p.storage.count(fault.Fault)
-	if !fault.Fault.damages() || !p.life.damage(fault, func() bool { return p.serving.Load() == g }) {
+	serves := func() bool { return p.serving.Load() == g }
+	if !fault.Fault.damages() || !p.life.damage(fault, serves, p.waiters.stop) {
 		return
 	}
-	p.waiters.stop(fault)
 	log := p.options.Logger.With("error", fault, "fault", fault.Fault, "position", p.Position())
 	if p.options.NoSelfRepair {
 		log.Error("the projection's storage failed: this node serves nothing until its projection is rebuilt; run `clusterlite rebuild --node`, or restart the node with --self-repair")

@@ -133,14 +133,16 @@ func (l *lifecycle) refuse(err error) bool {
 // that serves. It returns false if the damage is known already, or if the projection needs a
 // person anyway. A repair puts another file in place before it calls repair. Since serves is
 // asked under the same lock, damage that was found in the file before it never counts as
-// damage of the new one.
-func (l *lifecycle) damage(err *StorageError, serves func() bool) bool {
+// damage of the new one. For the same reason it calls stop itself: a repair that ends at once
+// can't let callers wait again before stop has turned them away.
+func (l *lifecycle) damage(err *StorageError, serves func() bool, stop func(error)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == StateDamaged || l.state == StateRefused || !serves() {
 		return false
 	}
 	l.state, l.cause = StateDamaged, err
+	stop(err)
 	close(l.untilDamage())
 	l.repaired = make(chan struct{})
 	return true

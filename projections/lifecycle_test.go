@@ -19,7 +19,7 @@ func TestLifecycle(t *testing.T) {
 		fail     = func(err error) func(*lifecycle) { return func(l *lifecycle) { l.fail(err) } }
 		recovers = func(l *lifecycle) { l.recover() }
 		refuse   = func(l *lifecycle) { l.refuse(ahead) }
-		damage   = func(l *lifecycle) { l.damage(corrupt, serves) }
+		damage   = func(l *lifecycle) { l.damage(corrupt, serves, ignore) }
 		repair   = func(l *lifecycle) { l.repair() }
 		slow     = func(l *lifecycle) { l.probed(errors.New("slow")) }
 		fast     = func(l *lifecycle) { l.probed(nil) }
@@ -80,14 +80,16 @@ var errAny = errors.New("any")
 // whoever waits for damage learns of the next one, also if it looks only after the repair.
 func TestLifecycleTellsOfDamageAndRepairs(t *testing.T) {
 	l := new(lifecycle)
+	stops := 0
+	stop := func(error) { stops++ }
 	for i := range 3 {
 		noted := l.damageNoted()
 		if over(noted) {
 			t.Fatalf("round %d: damage is noted before there is any", i)
 		}
-		first := l.damage(&StorageError{Fault: FaultIO, Err: errors.New("eio")}, serves)
-		if again := l.damage(&StorageError{}, serves); !first || again {
-			t.Fatalf("round %d: got %v, and %v the second time; want true, and false", i, first, again)
+		first := l.damage(&StorageError{Fault: FaultIO, Err: errors.New("eio")}, serves, stop)
+		if again := l.damage(&StorageError{}, serves, stop); !first || again || stops != i+1 {
+			t.Fatalf("round %d: got %v, and %v the second time, after %d stops; want true, and false, after %d", i, first, again, stops, i+1)
 		}
 		if !over(l.damageNoted()) {
 			t.Errorf("round %d: it is damaged, and one who asks now is not told", i)
@@ -110,7 +112,7 @@ func TestLifecycleTellsOfDamageAndRepairs(t *testing.T) {
 func TestLifecycleIgnoresDamageOfAReplacedFile(t *testing.T) {
 	l := new(lifecycle)
 	noted := l.damageNoted()
-	if l.damage(&StorageError{Fault: FaultCorrupt}, func() bool { return false }) || over(noted) {
+	if l.damage(&StorageError{Fault: FaultCorrupt}, func() bool { return false }, ignore) || over(noted) {
 		t.Error("got damage of a file that does not serve")
 	}
 	if state, err := l.now(); state != StateStarting || err != nil {
@@ -119,3 +121,5 @@ func TestLifecycleIgnoresDamageOfAReplacedFile(t *testing.T) {
 }
 
 func serves() bool { return true }
+
+func ignore(error) {}
