@@ -227,7 +227,7 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 		case time.Now().After(end) && is.Failing != "":
 			return fmt.Errorf("it was rebuilt up to position %d, and still can't apply the log from there: %s", rebuilt, is.Failing)
 		case time.Now().After(end) && !is.Broker:
-			return fmt.Errorf("it was rebuilt up to position %d; the broker is out of reach, so that nothing tells whether it goes on", rebuilt)
+			return fmt.Errorf("it was rebuilt up to position %d; the broker is out of reach, so it is unknown whether the node goes on", rebuilt)
 		case time.Now().After(end):
 			return fmt.Errorf("it was rebuilt up to position %d, and has applied nothing since, though the log ends at %d", rebuilt, is.End)
 		}
