@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/service/outgoing"
+	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
 // soon is a limit that has passed in no time, and never one that nothing could keep.
@@ -20,29 +21,6 @@ const (
 	soon = 200 * time.Millisecond
 	late = time.Minute
 )
-
-// peer serves connections until the test ends, each by serve.
-func peer(t *testing.T, serve func(net.Conn)) (addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-			go serve(c)
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-ended })
-	return l.Addr().String()
-}
 
 // says has a peer read a request's header and then write a text.
 func says(text string) func(net.Conn) {
@@ -109,7 +87,7 @@ func TestASilentPeerIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr := peer(t, c.peer)
+			addr := servicetest.Peer(t, c.peer)
 			err := ask(t.Context(), outgoing.NewClient(c.limits, nil), addr, c.body)
 			var silent *outgoing.SilentError
 			if !errors.As(err, &silent) || silent.Stage != c.stage || silent.Peer != addr || !strings.Contains(err.Error(), addr+" ") || !strings.Contains(err.Error(), c.words) {
@@ -156,7 +134,7 @@ func TestAPeerThatAcceptsNoConnectionIsNamed(t *testing.T) {
 }
 
 func TestTheCallersDeadlineNamesThePeerToo(t *testing.T) {
-	addr := peer(t, func(net.Conn) {})
+	addr := servicetest.Peer(t, func(net.Conn) {})
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	err := ask(ctx, outgoing.NewClient(outgoing.Limits{Connect: late, Answer: late, Stall: late}, nil), addr, nil)
@@ -166,7 +144,7 @@ func TestTheCallersDeadlineNamesThePeerToo(t *testing.T) {
 }
 
 func TestACallerWhoGivesUpIsNotTheFaultOfThePeer(t *testing.T) {
-	addr := peer(t, func(net.Conn) {})
+	addr := servicetest.Peer(t, func(net.Conn) {})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
 	err := ask(ctx, outgoing.NewClient(outgoing.Limits{Connect: late, Answer: late, Stall: late}, nil), addr, nil)

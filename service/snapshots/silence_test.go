@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,28 +19,6 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
-
-// silent accepts connections and never answers.
-func silent(t *testing.T) (addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-ended })
-	return l.Addr().String()
-}
 
 // stalling is a node that answers that it lives, and gives a snapshot of so many bytes by
 // its header, of which it sends the first. Then it does what then does with the rest.
@@ -86,7 +63,7 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 	manifest := bytes.IndexByte(b, '\n') + 1
 	t.Setenv("AWS_ACCESS_KEY_ID", "x")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
-	mute := silent(t)
+	mute := servicetest.Peer(t, nil)
 	for name, c := range map[string]struct{ place, words string }{
 		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection and did not answer within"},
 		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stopped in the middle of its answer: after 0 bytes"},
@@ -119,7 +96,7 @@ func TestASilentBucketStoresNothing(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
 	const soon = 300 * time.Millisecond // far below the deadline of each operation's context
 	snapshots.Impatient(t, soon)
-	store, err := snapshots.OpenStore(t.Context(), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint="+url.QueryEscape("http://"+silent(t)))
+	store, err := snapshots.OpenStore(t.Context(), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint="+url.QueryEscape("http://"+servicetest.Peer(t, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
