@@ -37,7 +37,7 @@ deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Deb
 e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
 	CLUSTERLITE_E2E=embedded,kafka,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores' ./e2e/clients ./e2e/cluster ./e2e
 
-docs-page: ## fetch the script of /docs anew from its npm package, by the hash that the tree has; VERSION=… upgrades it
+docs-page: ## fetch the script of /docs from its npm package again, and check it against the hash in the tree; VERSION=… upgrades it
 	bash queryapi/reference/vendor.sh $(VERSION)
 
 TIME ?= 10m
