@@ -14,21 +14,15 @@ import (
 // A bench builds the subjects and measures them.
 type bench struct {
 	options
-	dir   string
-	log   io.Writer
-	built map[string]string // name of a subject to the version that was built
-	salt  int
+	dir  string
+	log  io.Writer
+	salt int
 }
 
 // A result is what the rounds of one benchmark found, by subject.
 type result struct {
 	benchmark
 	found map[string][]measurement
-}
-
-type target interface {
-	subject
-	base() string
 }
 
 func (b *bench) run(ctx context.Context) ([]result, error) {
@@ -52,9 +46,8 @@ func (b *bench) run(ctx context.Context) ([]result, error) {
 }
 
 // build builds the subjects that the benchmarks name.
-func (b *bench) build(ctx context.Context, wanted []benchmark) (map[string]target, error) {
-	b.built = map[string]string{}
-	subjects := map[string]target{}
+func (b *bench) build(ctx context.Context, wanted []benchmark) (map[string]subject, error) {
+	subjects := map[string]subject{}
 	needed := map[string]bool{ownName: true}
 	for _, m := range wanted {
 		for _, name := range m.against {
@@ -67,13 +60,13 @@ func (b *bench) build(ctx context.Context, wanted []benchmark) (map[string]targe
 		switch name {
 		case ownName:
 			subjects[name] = &clusterLite{program: program}
-			b.built[name], err = "this tree", b.goBuild(ctx, "..", program, "./clusterlite")
+			err = b.goBuild(ctx, "..", program, "./clusterlite")
 		case rqliteName:
 			subjects[name] = &rqlite{program: program}
-			b.built[name], err = "v8.36.0", b.buildModule(ctx, "github.com/rqlite/rqlite/v8@v8.36.0", program, "./cmd/rqlited")
+			err = b.buildModule(ctx, "github.com/rqlite/rqlite/v8@v8.36.0", program, "./cmd/rqlited")
 		case pocketBaseName:
 			subjects[name] = &pocketBase{program: program}
-			b.built[name], err = "v0.36.0", b.buildModule(ctx, "github.com/pocketbase/pocketbase@v0.36.0", program, "./examples/base")
+			err = b.buildModule(ctx, "github.com/pocketbase/pocketbase@v0.36.0", program, "./examples/base")
 		case bareName, naiveName:
 			subjects[name] = &limits{which: name}
 		}
@@ -110,7 +103,7 @@ func (b *bench) goBuild(ctx context.Context, dir, program, pkg string, env ...st
 
 // compare measures the subjects of a benchmark in turn, round after round. Each starts with
 // an empty store in each round, so that none is slowed by what was written before.
-func (b *bench) compare(ctx context.Context, m benchmark, subjects map[string]target) (result, error) {
+func (b *bench) compare(ctx context.Context, m benchmark, subjects map[string]subject) (result, error) {
 	r := result{benchmark: m, found: map[string][]measurement{}}
 	for round := range b.rounds {
 		for _, name := range append([]string{ownName}, m.against...) {
@@ -125,7 +118,7 @@ func (b *bench) compare(ctx context.Context, m benchmark, subjects map[string]ta
 	return r, nil
 }
 
-func (b *bench) once(ctx context.Context, m benchmark, s target) (measurement, error) {
+func (b *bench) once(ctx context.Context, m benchmark, s subject) (measurement, error) {
 	b.salt++
 	dir := filepath.Join(b.dir, fmt.Sprintf("run-%d", b.salt))
 	defer os.RemoveAll(dir)

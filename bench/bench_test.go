@@ -21,7 +21,7 @@ func TestParseWrk(t *testing.T) {
 
 // Each subject that a benchmark names can carry out its workload.
 func TestSubjectsHaveTheirLoads(t *testing.T) {
-	subjects := map[string]target{
+	subjects := map[string]subject{
 		ownName: &clusterLite{ids: []string{"1"}}, rqliteName: &rqlite{ids: []string{"1"}}, pocketBaseName: &pocketBase{ids: []string{"1"}},
 		bareName: &limits{which: bareName}, naiveName: &limits{which: naiveName},
 	}

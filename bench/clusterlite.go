@@ -75,7 +75,6 @@ func (s *clusterLite) load(w workload) (load, bool) {
 	return load{}, false
 }
 
-// base is the URL of the running subject.
 func (s *clusterLite) base() string { return s.url }
 
 // paths gives a path for each id.

@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	machine := describeMachine(ctx, b.built)
+	machine := describeMachine(ctx)
 	if o.out == "" {
 		return writeReport(stdout, machine, o, results)
 	}

@@ -17,11 +17,10 @@ import (
 type machine struct {
 	cpu, kernel, commit string
 	cores               int
-	built               map[string]string
 }
 
-func describeMachine(ctx context.Context, built map[string]string) machine {
-	m := machine{cores: runtime.NumCPU(), built: built}
+func describeMachine(ctx context.Context) machine {
+	m := machine{cores: runtime.NumCPU()}
 	output := func(name string, args ...string) string {
 		out, err := exec.CommandContext(ctx, name, args...).Output()
 		if err != nil {

@@ -20,6 +20,8 @@ import (
 type subject interface {
 	// name is how the report calls it.
 	name() string
+	// base is the URL of the running subject.
+	base() string
 	// start starts it with an empty store in dir. It ends with the process that is
 	// returned.
 	start(ctx context.Context, dir string) (*process, error)

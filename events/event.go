@@ -143,7 +143,7 @@ const (
 	NoRecord
 )
 
-// Gap is what [NewNoRecord] is told of offsets that hold nothing at all.
+// Gap is the reason that [NoRecordAt] takes for offsets that hold nothing at all.
 const Gap = "gap"
 
 const (
