@@ -78,7 +78,7 @@ func TestCompletionScripts(t *testing.T) {
 	checkUsage(t, "completion", [][]string{{}, {"tcsh"}})
 }
 
-// What the exit status of the program tells: 0 done, 1 failed, 2 called wrongly.
+// The exit status of the program: 0 done, 1 failed, 2 called wrongly.
 func TestExitStatus(t *testing.T) {
 	dir, env := program(t)
 	for line, want := range map[string]int{

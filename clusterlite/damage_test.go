@@ -112,7 +112,7 @@ func (c *counting) end() int64 {
 	return s.End
 }
 
-// eventually polls what is not told.
+// eventually polls a condition that nothing signals.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
@@ -213,7 +213,7 @@ func TestADamagedProjectionIsRepaired(t *testing.T) {
 			if c.metric("clusterlite_projection_damaged") != "0" || c.metric(`clusterlite_storage_errors_total{fault="corrupt"}`) == "0" {
 				t.Error("the metrics don't tell of the damage and its end")
 			}
-			// The end may be told a moment late, and is never too high.
+			// The reported end may be a moment old, and is never too high.
 			if after := c.end(); after-before > int64(c.inLog+c.mayBe) {
 				t.Errorf("the log has %d more records, and %d writes succeeded, %d are unknown: %v", after-before, c.inLog, c.mayBe, c.statuses)
 			}

@@ -166,7 +166,7 @@ func (c eventsTail) wants(r events.Record) bool {
 const shownDocument = 100
 
 func writeText(w *bufio.Writer, r events.Record) {
-	_, _ = fmt.Fprintf(w, "%d  %s  ", r.Position(), appendedAt(r)) // Flush tells
+	_, _ = fmt.Fprintf(w, "%d  %s  ", r.Position(), appendedAt(r)) // Flush returns the error
 	if r.Content != events.HasEvent {
 		_, _ = fmt.Fprintf(w, "(%s)  %s\n", content(r), printable(detail(r)))
 		return
@@ -216,5 +216,5 @@ func writeJSON(w *bufio.Writer, r events.Record) {
 		b = fmt.Appendf(b, `,"appendedat":%q`, events.FormatTime(r.Timestamp))
 	}
 	b = append(b, "}\n"...)
-	_, _ = w.Write(b) // Flush tells
+	_, _ = w.Write(b) // Flush returns the error
 }

@@ -87,7 +87,7 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 	}
 	summary, err := importer.Run(ctx, input, importer.Options{
 		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor,
-		Failed: tell, Told: sync, Resumed: task.Resume, Progress: task.Set,
+		Failed: tell, Sync: sync, Resumed: task.Resume, Progress: task.Set,
 	})
 	task.Done()
 	if closed := closeErrors(); err == nil {
@@ -124,7 +124,7 @@ func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err
 }
 
 // failures gives what tells of a line that failed: to the file that was named, else
-// beside the progress. sync has what was told reach the disk.
+// beside the progress. sync makes what it has written durable.
 func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, sync, done func() error, err error) {
 	if i.Errors == "" {
 		tell = func(f importer.Failure) error {

@@ -203,7 +203,7 @@ type listed struct {
 
 func (l listed) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "POSITION\tSTORED\tBYTES\tTOPIC ID\tNAME") // Flush tells
+	_, _ = fmt.Fprintln(t, "POSITION\tSTORED\tBYTES\tTOPIC ID\tNAME") // Flush returns the error
 	for _, e := range l.Snapshots {
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\n", e.Position, events.FormatTime(e.StoredAt), e.Bytes, e.TopicID, e.Name)
 	}

@@ -131,7 +131,7 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 }
 
 // at asks a node for what it has at a position or later, and waits until it is there. It
-// asks again and again, so that a node that does not answer is told from one that is behind.
+// asks again and again, so that a silent node can be distinguished from one that is behind.
 func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
 	const most = 2 * time.Second
 	for end := time.Now().Add(wait); ; {

@@ -28,9 +28,10 @@ type Options struct {
 	Patience time.Duration
 	// Failed is called for each line that failed, in order. An error ends the import.
 	Failed func(Failure) error
-	// Told, if not nil, is called after those of a chunk, before the checkpoint says that
-	// they are done with: what was told must be on the disk by then. An error ends the import.
-	Told func() error
+	// Sync, if not nil, is called after the failures of a chunk were passed to Failed, and
+	// before the checkpoint records the chunk. It makes what Failed has written durable. An
+	// error ends the import.
+	Sync func() error
 	// Resumed is called once, before anything is sent, with how many bytes of the input an
 	// earlier run had acknowledged.
 	Resumed func(bytes int64)
@@ -116,8 +117,8 @@ func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error)
 				return point.summary(), err
 			}
 		}
-		if len(failures) > 0 && o.Told != nil {
-			if err := o.Told(); err != nil {
+		if len(failures) > 0 && o.Sync != nil {
+			if err := o.Sync(); err != nil {
 				return point.summary(), err
 			}
 		}
