@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -274,39 +273,4 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 	if c.metric(`clusterlite_command_verdicts_total{verdict="unknown"}`) != "1" || c.metric(`clusterlite_storage_errors_total{fault="locked"}`) == "0" {
 		t.Error("the metrics don't tell of it")
 	}
-}
-
-// serveOn runs the all-in-one process on a folder, until stop or the end of the test.
-func serveOn(t *testing.T, dir string, args ...string) (node running, stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	out := &greeting{done: make(chan struct{})}
-	ran := make(chan error, 1)
-	go func() { ran <- run(ctx, append(serveArgs(dir), args...), out, io.Discard) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		http.DefaultClient.CloseIdleConnections()
-		cancel()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(stop)
-	select {
-	case <-out.done:
-	case err := <-ran:
-		ran <- err
-		t.Fatalf("it ended: %v", err)
-	case <-time.After(time.Minute):
-		t.Fatal("it does not get ready")
-	}
-	found := regexp.MustCompile(`(?s)API +(\S+).*admin +(\S+)/status.*Kafka +(\S+)`).FindStringSubmatch(out.String())
-	if found == nil {
-		t.Fatalf("it says:\n%s", out.String())
-	}
-	return running{found[1], found[2], found[3]}, stop
 }

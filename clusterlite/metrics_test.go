@@ -22,21 +22,33 @@ import (
 // A running process tells where it is.
 type running struct{ api, admin, kafka string }
 
-// serveForTest runs the all-in-one process until the test ends.
+// serveForTest runs the all-in-one process on a new folder until the test ends.
 func serveForTest(t *testing.T) running {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	node, _ := serveOn(t, t.TempDir())
+	return node
+}
+
+// serveOn runs the all-in-one process on a folder, until stop or the end of the test.
+func serveOn(t *testing.T, dir string, args ...string) (node running, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	out := &greeting{done: make(chan struct{})}
 	ran := make(chan error, 1)
-	args := serveArgs(t.TempDir()) // made before the clean-up below, so removed after it
-	go func() { ran <- run(ctx, args, out, io.Discard) }()
-	t.Cleanup(func() {
+	go func() { ran <- run(ctx, append(serveArgs(dir), args...), out, io.Discard) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
 		http.DefaultClient.CloseIdleConnections()
-		stop()
+		cancel()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	t.Cleanup(stop)
 	select {
 	case <-out.done:
 	case err := <-ran:
@@ -49,7 +61,7 @@ func serveForTest(t *testing.T) running {
 	if found == nil {
 		t.Fatalf("it says:\n%s", out.String())
 	}
-	return running{found[1], found[2], found[3]}
+	return running{found[1], found[2], found[3]}, stop
 }
 
 // request sends a request and gives the body of its answer.
