@@ -26,16 +26,15 @@ type judged struct {
 
 // writer applies batches over the one connection that writes. One goroutine uses it.
 type writer struct {
-	conn       *sqlx.Conn
-	statements map[string]*sqlx.Stmt
-	known      map[string]bool     // collections that have a table
-	folded     map[string][]string // the properties of collections whose values are folded
-	folder     *valueFolder
-	digests    map[string]*collectionDigest
-	position   events.Position
-	logTime    time.Time
-	scratch    []byte
-	meta       map[string]string // what the file belongs to
+	conn     *sqlx.Conn
+	known    map[string]bool     // collections that have a table
+	folded   map[string][]string // the properties of collections whose values are folded
+	folder   *valueFolder
+	digests  map[string]*collectionDigest
+	position events.Position
+	logTime  time.Time
+	scratch  []byte
+	meta     map[string]string // what the file belongs to
 	// stale tells that what is kept in memory is not what the file holds.
 	stale bool
 }
@@ -96,12 +95,7 @@ func (w *writer) load(ctx context.Context) (err error) {
 	return err
 }
 
-func (w *writer) close() error {
-	for _, s := range w.statements {
-		_ = s.Close() // the connection goes next
-	}
-	return w.conn.Close()
-}
+func (w *writer) close() error { return w.conn.Close() }
 
 // apply takes a batch into the file in one transaction, rows and position together.
 // If a record stops the reader, what is before it is applied, and the error is an
@@ -167,19 +161,9 @@ func (w *writer) write(ctx context.Context, o *overlay, done []judged) error {
 	return nil
 }
 
+// exec runs a statement. The driver keeps those that ran last prepared, see openDatabase.
 func (w *writer) exec(ctx context.Context, query string, args ...any) error {
-	s, ok := w.statements[query]
-	if !ok {
-		var err error
-		if s, err = w.conn.PreparexContext(ctx, query); err != nil {
-			return fmt.Errorf("prepare %s: %w", query, err)
-		}
-		if w.statements == nil {
-			w.statements = map[string]*sqlx.Stmt{}
-		}
-		w.statements[query] = s
-	}
-	if _, err := s.ExecContext(ctx, args...); err != nil {
+	if _, err := w.conn.ExecContext(ctx, query, args...); err != nil {
 		return fmt.Errorf("%s: %w", query, err)
 	}
 	return nil

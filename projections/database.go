@@ -44,7 +44,7 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 		"_synchronous": {"NORMAL"},
 		"_txlock":      {"immediate"},
 		"_cache_size":  {"-65536"},
-		// Loading a batch and ending it are a dozen statements that stay the same.
+		// The writer runs a dozen statements in each batch, and a few for each collection.
 		"_stmt_cache_size": {strconv.Itoa(keptStatements)},
 		// Nothing in the process keeps this connection waiting. If another process does, the
 		// node soon says so; it tries again all the same.
