@@ -5,7 +5,7 @@ MODULES := events projections service commands queryapi clusterlite bench e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick
+.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,8 +51,14 @@ faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check wh
 compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose
 
-bench: ## compare with rqlite, PocketBase and the machine's limits, and write docs/benchmarks.md; needs wrk and a quiet machine
-	cd bench && go run . -out ../docs/benchmarks.md
+bench: ## compare with rqlite, PocketBase and the machine's limits, about 25 minutes, and write docs/benchmarks.md; needs wrk and a quiet machine; ONLY=regexp for some rows
+	cd bench && go run . -docs ../docs -only "$(or $(ONLY),.)"
 
-bench-quick: ## the same in one short round each, printed
-	cd bench && go run . -rounds 1 -duration 2s -entities 2000
+bench-quick: ## the same in one short round each without clusters and large stores, printed; under three minutes
+	cd bench && go run . -quick -rounds 1 -duration 1s -entities 2000 -only "$(or $(ONLY),.)"
+
+costs: ## allocations and compiled statements of the hot paths, held against bench/costs/limits.txt
+	go run ./bench/costs
+
+costs-update: ## set those limits from what is measured now
+	go run ./bench/costs -update

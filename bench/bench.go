@@ -3,140 +3,135 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
-// A bench builds the subjects and measures them.
+// A bench measures rows. It builds the programs that they need when they are first needed.
 type bench struct {
 	options
-	dir  string
-	log  io.Writer
-	salt int
+	dir string
+	log io.Writer
+	// salt is different for each measurement, so that no two write the same unique values.
+	salt  int
+	built map[string]string // paths of programs, by package
+	big   *largeStore       // nil until a row asks for it
 }
 
-// A result is what the rounds of one benchmark found, by subject.
-type result struct {
-	benchmark
-	found map[string][]measurement
-}
-
-func (b *bench) run(ctx context.Context) ([]result, error) {
-	wanted := slices.DeleteFunc(slices.Clone(benchmarks), func(m benchmark) bool { return !b.only.MatchString(m.name) })
-	if len(wanted) == 0 {
-		return nil, fmt.Errorf("no benchmark is called %s", b.only)
-	}
-	subjects, err := b.build(ctx, wanted)
-	if err != nil {
-		return nil, err
-	}
-	var results []result
-	for _, m := range wanted {
-		r, err := b.compare(ctx, m, subjects)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.name, err)
+// run measures the rows one after the other. What was found so far is returned with an error,
+// too.
+func (b *bench) run(ctx context.Context, wanted []row) (results, error) {
+	found, began := results{}, time.Now()
+	defer b.closeLarge()
+	m := describeMachine(ctx)
+	for _, r := range wanted {
+		one := result{At: time.Now().UTC().Truncate(time.Second), Commit: m.commit, Machine: m.String(), Command: b.command}
+		if why := b.cannot(r, time.Since(began)); why != "" {
+			one.Missing = why
+		} else {
+			one.Samples = map[string][]sample{}
+			err := r.run(b, ctx, func(subject string, s sample) {
+				one.Samples[subject] = append(one.Samples[subject], s)
+				fmt.Fprintf(b.log, "%4.0f s  %s: %s %.4g %s, p99 %.3g ms, CPU %.0f us\n", time.Since(began).Seconds(), r.name, subject, s.Value, r.unit, s.P99, s.CPU)
+			})
+			if errors.Is(err, errMissing) {
+				one.Missing = err.Error()
+			} else if err != nil {
+				return found, fmt.Errorf("%s: %w", r.name, err)
+			}
+			if err := complete(r, one); err != nil {
+				return found, fmt.Errorf("%s: %w", r.name, err)
+			}
 		}
-		results = append(results, r)
+		if one.Missing != "" {
+			one.Samples = nil
+			fmt.Fprintf(b.log, "%s: %s\n", r.name, one.Missing)
+		}
+		found[r.name] = one
 	}
-	return results, nil
+	return found, nil
 }
 
-// build builds the subjects that the benchmarks name.
-func (b *bench) build(ctx context.Context, wanted []benchmark) (map[string]subject, error) {
-	subjects := map[string]subject{}
-	needed := map[string]bool{ownName: true}
-	for _, m := range wanted {
-		for _, name := range m.against {
-			needed[name] = true
-		}
+func (b *bench) cannot(r row, elapsed time.Duration) string {
+	if elapsed > b.budget {
+		return fmt.Sprintf("not measured: the budget of %s was used up", b.budget)
 	}
-	for name := range needed {
-		var err error
-		program := filepath.Join(b.dir, fmt.Sprintf("program-%d", len(subjects)))
-		switch name {
-		case ownName:
-			subjects[name] = &clusterLite{program: program}
-			err = b.goBuild(ctx, "..", program, "./clusterlite")
-		case rqliteName:
-			subjects[name] = &rqlite{program: program}
-			err = b.buildModule(ctx, "github.com/rqlite/rqlite/v8@v8.36.0", program, "./cmd/rqlited")
-		case pocketBaseName:
-			subjects[name] = &pocketBase{program: program}
-			err = b.buildModule(ctx, "github.com/pocketbase/pocketbase@v0.36.0", program, "./examples/base")
-		case bareName, naiveName:
-			subjects[name] = &limits{which: name}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("build %s: %w", name, err)
-		}
+	if r.missing != nil {
+		return r.missing()
 	}
-	return subjects, nil
+	return ""
 }
 
-// buildModule builds a program of a module of exactly this version, in the module's own
-// folder, so with the dependencies that its authors chose.
-func (b *bench) buildModule(ctx context.Context, module, program, pkg string) error {
-	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
-	if err != nil {
-		return fmt.Errorf("download %s: %w\n%s", module, err, out)
+// complete returns an error if a row recorded other subjects than it names.
+func complete(r row, found result) error {
+	if found.Missing != "" {
+		return nil
 	}
-	var downloaded struct{ Dir string }
-	if err := json.Unmarshal(out, &downloaded); err != nil {
-		return err
+	for _, name := range r.subjects {
+		if len(found.Samples[name]) == 0 {
+			return fmt.Errorf("nothing was recorded for %s", name)
+		}
 	}
-	return b.goBuild(ctx, downloaded.Dir, program, pkg, "GOWORK=off")
-}
-
-func (b *bench) goBuild(ctx context.Context, dir, program, pkg string, env ...string) error {
-	fmt.Fprintln(b.log, "building", pkg, "in", dir)
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, pkg)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+	for name := range found.Samples {
+		if !slices.Contains(r.subjects, name) {
+			return fmt.Errorf("%s was recorded, which the row does not name", name)
+		}
 	}
 	return nil
 }
 
-// compare measures the subjects of a benchmark in turn, round after round. Each starts with
-// an empty store in each round, so that none is slowed by what was written before.
-func (b *bench) compare(ctx context.Context, m benchmark, subjects map[string]subject) (result, error) {
-	r := result{benchmark: m, found: map[string][]measurement{}}
-	for round := range b.rounds {
-		for _, name := range append([]string{ownName}, m.against...) {
-			one, err := b.once(ctx, m, subjects[name])
-			if err != nil {
-				return r, fmt.Errorf("%s: %w", name, err)
-			}
-			r.found[name] = append(r.found[name], one)
-			fmt.Fprintf(b.log, "%s, round %d of %d: %s %.0f/s, p99 %s\n", m.name, round+1, b.rounds, name, one.perSecond, one.p99)
-		}
-	}
-	return r, nil
+// newDir gives a fresh folder for one run of a subject.
+func (b *bench) newDir() string {
+	b.salt++
+	return filepath.Join(b.dir, fmt.Sprintf("run-%d", b.salt))
 }
 
-func (b *bench) once(ctx context.Context, m benchmark, s subject) (measurement, error) {
-	b.salt++
-	dir := filepath.Join(b.dir, fmt.Sprintf("run-%d", b.salt))
-	defer os.RemoveAll(dir)
-	p, err := s.start(ctx, dir)
+// ownProgram builds one of our programs, and gives its path.
+func (b *bench) ownProgram(ctx context.Context, pkg string) (string, error) {
+	return b.buildOnce(ctx, "..", pkg)
+}
+
+// modulePackage builds a program of a module of exactly this version, in the module's own
+// folder, so with the dependencies that its authors chose.
+func (b *bench) modulePackage(ctx context.Context, module, pkg string) (string, error) {
+	dir, err := moduleDir(ctx, module)
 	if err != nil {
-		return measurement{}, err
+		return "", err
 	}
-	defer p.stop()
-	if err := s.fill(ctx, b.entities); err != nil {
-		return measurement{}, fmt.Errorf("fill: %w", err)
+	return b.buildOnce(ctx, dir, pkg)
+}
+
+func moduleDir(ctx context.Context, module string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("download %s: %w\n%s", module, err, out)
 	}
-	l, ok := s.load(m.work)
-	if !ok {
-		return measurement{}, fmt.Errorf("it has no such load")
+	var downloaded struct{ Dir string }
+	err = json.Unmarshal(out, &downloaded)
+	return downloaded.Dir, err
+}
+
+func (b *bench) buildOnce(ctx context.Context, dir, pkg string) (string, error) {
+	key := dir + " " + pkg
+	if path, ok := b.built[key]; ok {
+		return path, nil
 	}
-	one, err := measure(ctx, dir, s.base(), l, m.connections, b.duration, b.salt)
-	if err == nil && one.failed > 0 {
-		err = fmt.Errorf("%d requests failed", one.failed)
+	path := filepath.Join(b.dir, fmt.Sprintf("program-%d", len(b.built)))
+	fmt.Fprintln(b.log, "building", pkg, "in", dir)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+	cmd.Dir = dir
+	if dir != ".." {
+		cmd.Env = append(os.Environ(), "GOWORK=off")
 	}
-	return one, err
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	b.built[key] = path
+	return path, nil
 }

@@ -6,20 +6,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 const ownName = "ClusterLite"
 
 // clusterLite is one process with the embedded broker, as `clusterlite serve` runs it.
 type clusterLite struct {
-	program string
-	url     string
-	ids     []string
+	program            string
+	url, admin, broker string
+	ids                []string
+	// every is how many entities of a fill one id is kept for; zero to keep all.
+	every int
+	// under is a command that starts the program, such as a tracer; empty for none.
+	under []string
 }
 
 func (*clusterLite) name() string { return ownName }
 
-func (s *clusterLite) start(ctx context.Context, dir string) (*process, error) {
+func (s *clusterLite) start(ctx context.Context, dir string) (running, error) {
 	var addrs [3]string
 	for i := range addrs {
 		var err error
@@ -27,14 +32,16 @@ func (s *clusterLite) start(ctx context.Context, dir string) (*process, error) {
 			return nil, err
 		}
 	}
-	s.url = "http://" + addrs[0]
-	return launch(ctx, dir, "http://"+addrs[1]+"/readyz", nil, s.program, "serve",
+	s.url, s.admin, s.broker = "http://"+addrs[0], "http://"+addrs[1], addrs[2]
+	command := append(slices.Clone(s.under), s.program, "serve",
 		"--data-dir", dir+"/data", "--http-addr", addrs[0], "--admin-addr", addrs[1], "--kafka-listen", addrs[2], "--log-level", "warn")
+	return launch(ctx, dir, s.admin+"/readyz", nil, command[0], command[1:]...)
 }
 
 func (s *clusterLite) fill(ctx context.Context, entities int) error {
 	const chunk = 5000
 	s.ids = nil
+	count := 0
 	for from := 0; from < entities; from += chunk {
 		var lines bytes.Buffer
 		for n := from; n < min(from+chunk, entities); n++ {
@@ -53,7 +60,9 @@ func (s *clusterLite) fill(ctx context.Context, entities int) error {
 			if err := json.Unmarshal(line, &result); err != nil || result.Status != http.StatusCreated {
 				return fmt.Errorf("import: got %s", line)
 			}
-			s.ids = append(s.ids, result.ID)
+			if count++; s.every == 0 || count%s.every == 0 {
+				s.ids = append(s.ids, result.ID)
+			}
 		}
 	}
 	return nil

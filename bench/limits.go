@@ -31,7 +31,7 @@ func (s *limits) name() string { return s.which }
 
 func (s *limits) base() string { return s.url }
 
-func (s *limits) start(ctx context.Context, dir string) (*process, error) {
+func (s *limits) start(ctx context.Context, dir string) (running, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err

@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -28,9 +30,17 @@ func main() {
 type options struct {
 	rounds   int
 	duration time.Duration
-	entities int
-	only     *regexp.Regexp
-	out      string
+	// entities are those of a small store, users those of a large one.
+	entities, users int
+	budget          time.Duration
+	only            *regexp.Regexp
+	quick           bool
+	// render writes the report again from what earlier runs found.
+	render bool
+	// docs is the folder of the report; empty to print it.
+	docs string
+	// command is how this run was asked for.
+	command string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -41,49 +51,65 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	before := results{}
+	if o.docs != "" {
+		if before, err = readResults(filepath.Join(o.docs, resultsFile)); err != nil {
+			return err
+		}
+	}
+	all := rows()
+	if o.render {
+		return writeDocs(o.docs, all, before)
+	}
+	found, err := measureRows(ctx, o, all, stderr)
+	if o.docs == "" {
+		return errors.Join(writeReport(stdout, all, found), err)
+	}
+	after := before.merged(found)
+	return errors.Join(err, after.write(filepath.Join(o.docs, resultsFile)), writeDocs(o.docs, all, after))
+}
+
+func measureRows(ctx context.Context, o options, all []row, log io.Writer) (results, error) {
+	wanted := chosen(all, o.only, o.quick)
+	if len(wanted) == 0 {
+		return nil, fmt.Errorf("no row matches %s", o.only)
+	}
 	if _, err := exec.LookPath("wrk"); err != nil {
-		return errors.New("wrk is missing: install the package wrk")
+		return nil, errors.New("wrk is missing: install the package wrk")
 	}
 	dir, err := os.MkdirTemp("", "clusterlite-bench-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{options: o, dir: dir, log: stderr}
-	results, err := b.run(ctx)
-	if err != nil {
-		return err
-	}
-	machine := describeMachine(ctx)
-	if o.out == "" {
-		return writeReport(stdout, machine, o, results)
-	}
-	file, err := os.Create(o.out)
-	if err != nil {
-		return err
-	}
-	if err := writeReport(file, machine, o, results); err != nil {
-		return errors.Join(err, file.Close())
-	}
-	return file.Close()
+	b := &bench{options: o, dir: dir, log: log, built: map[string]string{}}
+	return b.run(ctx, wanted)
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.IntVar(&o.rounds, "rounds", 5, "rounds; each measures all subjects of a case once")
-	flags.DurationVar(&o.duration, "duration", 5*time.Second, "how long each measurement takes")
-	flags.IntVar(&o.entities, "entities", 10_000, "entities that are there before reads are measured")
-	flags.StringVar(&o.out, "out", "", "write the report to this file instead of printing it")
-	only := flags.String("only", ".", "measure only the cases whose name matches this regular expression")
+	flags.IntVar(&o.rounds, "rounds", 5, "rounds; each measures all subjects of a row once")
+	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long each measurement takes")
+	flags.IntVar(&o.entities, "entities", 10_000, "entities of a small store")
+	flags.IntVar(&o.users, "large", 1_000_000, "entities of a large store")
+	flags.DurationVar(&o.budget, "budget", 20*time.Minute, "start no other row after this time; rows that are left keep their last results")
+	flags.BoolVar(&o.quick, "quick", false, "leave out the rows that take long: those of a cluster and of a large store")
+	flags.BoolVar(&o.render, "render", false, "measure nothing, and write the report again from the results of earlier runs")
+	flags.StringVar(&o.docs, "docs", "", "write benchmarks.md and its plots to this folder, and keep the results there; without it the report is printed")
+	only := flags.String("only", ".", "measure only the rows whose name matches this regular expression, without regard to case")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if o.only, err = regexp.Compile(*only); err != nil {
+	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {
 		return o, fmt.Errorf("-only: %w", err)
 	}
-	if o.rounds < 1 || o.duration < time.Second || o.entities < 100 {
-		return o, errors.New("at least one round, one second and 100 entities are needed")
+	if o.rounds < 1 || o.duration < time.Second || o.entities < 100 || o.users < 1000 {
+		return o, errors.New("at least one round, one second, 100 entities of a small store and 1000 of a large one are needed")
 	}
+	if o.render && o.docs == "" {
+		return o, errors.New("-render needs -docs")
+	}
+	o.command = strings.Join(append([]string{"go run ./bench"}, args...), " ")
 	return o, nil
 }

@@ -6,41 +6,62 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"strconv"
 )
 
-const rqliteName = "rqlite 8.36.0"
+const (
+	rqliteName        = "rqlite 8.36.0"
+	rqliteClusterName = "rqlite 8.36.0, 3 nodes"
+)
 
-// rqlite is one node. Its log is synced before a write is acknowledged.
+// rqlite is one node or three, of which the first leads and takes all requests. Its log is
+// synced before a write is acknowledged.
 type rqlite struct {
 	program string
+	nodes   int
 	url     string
 	ids     []string
 }
 
-func (*rqlite) name() string { return rqliteName }
+func (s *rqlite) name() string {
+	if s.nodes > 1 {
+		return rqliteClusterName
+	}
+	return rqliteName
+}
 
 func (s *rqlite) base() string { return s.url }
 
-func (s *rqlite) start(ctx context.Context, dir string) (*process, error) {
-	api, err := freeAddr()
+func (s *rqlite) start(ctx context.Context, dir string) (running, error) {
+	var nodes fleet
+	leader, err := "", error(nil)
+	for i := range s.nodes {
+		var api, raft string
+		if api, raft, err = twoAddrs(); err != nil {
+			break
+		}
+		args := []string{"-http-addr", api, "-raft-addr", raft, "-node-id", strconv.Itoa(i + 1)}
+		if i == 0 {
+			s.url, leader = "http://"+api, raft
+		} else {
+			args = append(args, "-join", leader)
+		}
+		home := filepath.Join(dir, strconv.Itoa(i+1))
+		var p *process
+		if p, err = launch(ctx, home, "http://"+api+"/readyz", nil, s.program, append(args, home+"/data")...); err != nil {
+			break
+		}
+		nodes = append(nodes, p)
+	}
+	if err == nil {
+		err = s.execute(ctx, `["CREATE TABLE users (id TEXT PRIMARY KEY, version INTEGER NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL COLLATE NOCASE UNIQUE)"]`)
+	}
 	if err != nil {
+		nodes.stop()
 		return nil, err
 	}
-	raft, err := freeAddr()
-	if err != nil {
-		return nil, err
-	}
-	s.url = "http://" + api
-	p, err := launch(ctx, dir, s.url+"/readyz", nil, s.program, "-http-addr", api, "-raft-addr", raft, "-node-id", "1", dir+"/data")
-	if err != nil {
-		return nil, err
-	}
-	err = s.execute(ctx, `["CREATE TABLE users (id TEXT PRIMARY KEY, version INTEGER NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL COLLATE NOCASE UNIQUE)"]`)
-	if err != nil {
-		p.stop()
-		return nil, err
-	}
-	return p, nil
+	return nodes, nil
 }
 
 func (s *rqlite) execute(ctx context.Context, statements string) error {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -22,16 +23,39 @@ type subject interface {
 	name() string
 	// base is the URL of the running subject.
 	base() string
-	// start starts it with an empty store in dir. It ends with the process that is
-	// returned.
-	start(ctx context.Context, dir string) (*process, error)
+	// start starts it with an empty store in dir. It ends when what is returned is stopped.
+	start(ctx context.Context, dir string) (running, error)
 	// fill creates so many entities.
 	fill(ctx context.Context, entities int) error
 	// load gives the requests of a case; ok is false if the subject has nothing like it.
 	load(c workload) (l load, ok bool)
 }
 
-// A process is a subject that runs.
+// running is what a subject has started.
+type running interface {
+	// stop ends all of it, and waits for that.
+	stop()
+	// pids are those of its processes.
+	pids() []int
+}
+
+// A fleet is several processes. The last to be started stops first.
+type fleet []running
+
+func (f fleet) stop() {
+	for _, p := range slices.Backward(f) {
+		p.stop()
+	}
+}
+
+func (f fleet) pids() (all []int) {
+	for _, p := range f {
+		all = append(all, p.pids()...)
+	}
+	return all
+}
+
+// A process is a program that runs.
 type process struct {
 	cmd    *exec.Cmd
 	output string // the file with what it wrote
@@ -66,7 +90,7 @@ func launch(ctx context.Context, dir, url string, env []string, program string, 
 }
 
 func (p *process) await(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for {
 		status, _, err := send(ctx, http.MethodGet, url, "", nil)
@@ -79,10 +103,12 @@ func (p *process) await(ctx context.Context, url string) error {
 			return fmt.Errorf("it ended: %w", err)
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
+
+func (p *process) pids() []int { return []int{p.cmd.Process.Pid} }
 
 // stop ends the process and waits for it, by force after ten seconds.
 func (p *process) stop() {

@@ -1,5 +1,10 @@
 package main
 
+import (
+	"context"
+	"fmt"
+)
+
 // A workload is what clients do.
 type workload int
 
@@ -22,21 +27,49 @@ type load struct {
 	body string
 }
 
-// A benchmark is one workload at one number of connections, and who is compared in it.
-type benchmark struct {
-	name        string
-	work        workload
-	connections int
-	// against are the names of the subjects beside ClusterLite.
-	against []string
+const requestsPerSecond = "requests/s"
+
+// readRows compare reads. Reads change nothing, so the subjects are started once and then
+// measured in turn.
+func readRows() []row {
+	reads := func(name string, w workload, targets map[string]target, peers ...string) row {
+		return row{name: name, unit: requestsPerSecond, subjects: append([]string{ownName}, peers...), targets: targets,
+			run: func(b *bench, ctx context.Context, record recordFunc) error {
+				return b.compareReads(ctx, append([]string{ownName}, peers...), w, 64, record)
+			}}
+	}
+	return []row{
+		reads("GET by id, eventual", getEventual, map[string]target{bareName: {0.60, 0.85}, rqliteName: {2, 3}}, bareName, rqliteName, pocketBaseName),
+		reads("GET by id, strong", getStrong, map[string]target{bareName: {0.50, 0.70}, rqliteName: {1.5, 2.5}}, bareName, rqliteName),
+		reads("GET by id, linearizable", getLinearizable, map[string]target{rqliteName: {1.2, 2}}, rqliteName),
+		reads("list of 20, eventual", listEventual, map[string]target{rqliteName: {1.5, 3}, pocketBaseName: {5, 10}}, bareName, rqliteName, pocketBaseName),
+	}
 }
 
-var benchmarks = []benchmark{
-	{"GET by id, eventual", getEventual, 64, []string{bareName, rqliteName, pocketBaseName}},
-	{"GET by id, strong", getStrong, 64, []string{bareName, rqliteName}},
-	{"GET by id, linearizable", getLinearizable, 64, []string{rqliteName}},
-	{"list of 20, eventual", listEventual, 64, []string{bareName, rqliteName, pocketBaseName}},
-	{"POST, 2 connections", create, 2, []string{naiveName, rqliteName, pocketBaseName}},
-	{"POST, 64 connections", create, 64, []string{naiveName, rqliteName, pocketBaseName}},
-	{"POST, 256 connections", create, 256, []string{naiveName, rqliteName, pocketBaseName}},
+// writeRows compare writes. Each measurement starts with an empty store, so that none is
+// slowed by what was written before.
+func writeRows() []row {
+	writes := func(connections int, targets map[string]target, peers ...string) row {
+		return row{name: fmt.Sprintf("POST, %d connections", connections), unit: requestsPerSecond, subjects: append([]string{ownName}, peers...), targets: targets,
+			run: func(b *bench, ctx context.Context, record recordFunc) error {
+				return b.compareWrites(ctx, append([]string{ownName}, peers...), connections, record)
+			}}
+	}
+	return []row{
+		writes(2, map[string]target{rqliteName: {1.2, 2}, pocketBaseName: {0.6, 1}}, naiveName, rqliteName, pocketBaseName, pocketBaseUnsyncedName),
+		writes(64, map[string]target{rqliteName: {1.5, 3}}, naiveName, rqliteName, pocketBaseName, rawName),
+		writes(256, map[string]target{rqliteName: {2, 4}}, naiveName, rqliteName, pocketBaseName),
+	}
+}
+
+// clusterRows compare writes through a cluster.
+func clusterRows() []row {
+	subjects := []string{ownClusterName, rqliteClusterName}
+	return []row{{
+		name: "POST through Nginx and 3 Kafka brokers, 64 connections", unit: requestsPerSecond, slow: true,
+		subjects: subjects, targets: map[string]target{rqliteClusterName: {1, 2}}, missing: clusterMissing,
+		run: func(b *bench, ctx context.Context, record recordFunc) error {
+			return b.compareWrites(ctx, subjects, 64, record)
+		},
+	}}
 }

@@ -22,13 +22,14 @@ var script string
 type measurement struct {
 	perSecond float64
 	p50, p99  time.Duration
+	requests  int
 	// failed is how many answers had a status that is no success.
 	failed int
 }
 
-// measure sends a load over so many connections for a while. salt makes the numbers of the
+// runWrk sends a load over so many connections for a while. salt makes the numbers of the
 // bodies differ from those of all other runs.
-func measure(ctx context.Context, dir, url string, l load, connections int, d time.Duration, salt int) (m measurement, err error) {
+func runWrk(ctx context.Context, dir, url string, l load, connections int, d time.Duration, salt int) (m measurement, err error) {
 	lua, targets := filepath.Join(dir, "requests.lua"), filepath.Join(dir, "targets")
 	if err := errors.Join(
 		os.WriteFile(lua, []byte(script), 0o600),
@@ -74,6 +75,7 @@ func parseWrk(out string) (m measurement, err error) {
 		perSecond: (s.Requests - s.Failed) / s.Microseconds * 1e6,
 		p50:       time.Duration(s.P50) * time.Microsecond,
 		p99:       time.Duration(s.P99) * time.Microsecond,
+		requests:  int(s.Requests - s.Failed),
 		failed:    int(s.Failed),
 	}, nil
 }

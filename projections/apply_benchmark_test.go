@@ -12,6 +12,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/preparations"
 )
 
 // BenchmarkApply applies created users with unique addresses to a file on disk. One
@@ -36,11 +37,13 @@ func BenchmarkApply(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
+			before := preparations.Count()
 			for from := 0; from < len(records); from += size {
 				if _, err := g.writer.apply(ctx, records[from:min(from+size, len(records))]); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
 		})
 	}
 }

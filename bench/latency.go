@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	writesPerSecond = 1000
+	otherNodeName   = "query node of its own"
+	underWritesName = "while 1,000 writes/s are applied"
+	withoutName     = "without writes"
+)
+
+// latencyRows ask how soon a write shows on another node, and what writes do to reads
+// there. The writes come at a constant rate, to `serve`; the other node is a query service
+// that follows its log.
+func latencyRows() []row {
+	return []row{{
+		name: "acknowledged write until visible on another node, p99", unit: "ms", lower: true,
+		subjects: []string{otherNodeName}, targets: map[string]target{"": {20, 5}},
+		note: "1,000 writes/s; one write in twenty is read from the other node, at level eventual, again and again from its acknowledgement until it is there.",
+		run:  (*bench).visibility,
+	}, {
+		name: "GET by id, eventual, p99 under writes", unit: "ms", lower: true,
+		subjects: []string{underWritesName, withoutName}, targets: map[string]target{withoutName: {2, 1.3}},
+		note: "1,000 reads/s at a constant rate from a query node; latencies count from the instant when the read was due.",
+		run:  (*bench).readsUnderWrites,
+	}}
+}
+
+// pair starts `serve` and a query node that follows it.
+func (b *bench) pair(ctx context.Context, entities int) (started, queryNode, error) {
+	s, err := b.start(ctx, ownName, entities)
+	if err != nil {
+		return started{}, queryNode{}, err
+	}
+	q, err := b.startQuery(ctx, s.dir+"/query", s.subject.(*clusterLite).broker)
+	if err != nil {
+		s.remove()
+		return started{}, queryNode{}, err
+	}
+	return s, q, nil
+}
+
+func (b *bench) visibility(ctx context.Context, record recordFunc) error {
+	s, q, err := b.pair(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer s.remove()
+	defer q.stop()
+	for range b.rounds {
+		var mu sync.Mutex
+		var seen []time.Duration
+		client := loadClient()
+		writes := b.writes(s.base(), client, func(ctx context.Context, n int, location string) error {
+			if n%20 != 0 {
+				return nil
+			}
+			acknowledged := time.Now()
+			err := awaitVisible(ctx, client, q.url+location)
+			mu.Lock()
+			seen = append(seen, time.Since(acknowledged))
+			mu.Unlock()
+			return err
+		})
+		if _, err := writes.run(ctx, max(2*b.duration, 2*time.Second)); err != nil {
+			return err
+		}
+		slices.Sort(seen)
+		record(otherNodeName, sample{Value: milliseconds(percentile(seen, 0.99)), P50: milliseconds(percentile(seen, 0.5)), P99: milliseconds(percentile(seen, 0.99))})
+	}
+	return nil
+}
+
+// awaitVisible reads until the entity is there.
+func awaitVisible(ctx context.Context, client *http.Client, url string) error {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		status, err := quickly(ctx, client, http.MethodGet, url, "")
+		if err != nil {
+			return err
+		}
+		if status.code == http.StatusOK {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not visible after ten seconds", url)
+}
+
+func (b *bench) readsUnderWrites(ctx context.Context, record recordFunc) error {
+	s, q, err := b.pair(ctx, b.entities)
+	if err != nil {
+		return err
+	}
+	defer s.remove()
+	defer q.stop()
+	ids, d, client := s.subject.(*clusterLite).ids, max(2*b.duration, 2*time.Second), loadClient()
+	reads := openLoop{perSecond: 1000, workers: 256, do: func(ctx context.Context, n int) error {
+		status, err := quickly(ctx, client, http.MethodGet, q.url+"/users/"+ids[n*7919%len(ids)], "")
+		if err == nil && status.code != http.StatusOK {
+			err = fmt.Errorf("GET: status %d", status.code)
+		}
+		return err
+	}}
+	measure := func(subject string) error {
+		latencies, err := reads.run(ctx, d)
+		if err != nil {
+			return err
+		}
+		p99 := milliseconds(percentile(latencies, 0.99))
+		record(subject, sample{Value: p99, P50: milliseconds(percentile(latencies, 0.5)), P99: p99})
+		return nil
+	}
+	if _, err := reads.run(ctx, time.Second); err != nil { // so that connections and caches are there
+		return err
+	}
+	for range b.rounds {
+		if err := measure(withoutName); err != nil {
+			return err
+		}
+		writing := make(chan error, 1)
+		writes := b.writes(s.base(), loadClient(), nil)
+		go func() {
+			_, err := writes.run(ctx, d)
+			writing <- err
+		}()
+		err := measure(underWritesName)
+		if written := <-writing; err == nil {
+			err = written
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batchOf makes the unique values of two write loads differ.
+var batchOf atomic.Int64
+
+// writes creates entities at a constant rate. then, if not nil, is called after each
+// acknowledgement, with the entity's path.
+func (b *bench) writes(url string, client *http.Client, then func(ctx context.Context, n int, location string) error) openLoop {
+	batch := batchOf.Add(1)
+	name, _ := person(0)
+	return openLoop{perSecond: writesPerSecond, workers: 512, do: func(ctx context.Context, n int) error {
+		body := fmt.Sprintf(`{"name":%q,"email":"paced-%d-%d@example.com"}`, name, batch, n)
+		got, err := quickly(ctx, client, http.MethodPost, url+"/users", body)
+		if err != nil {
+			return err
+		}
+		if got.code != http.StatusCreated {
+			return fmt.Errorf("POST: status %d", got.code)
+		}
+		if then == nil {
+			return nil
+		}
+		return then(ctx, n, got.location)
+	}}
+}

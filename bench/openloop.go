@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An openLoop does an operation at a constant rate, whether earlier ones are done or not,
+// as clients do that know nothing of each other. A latency counts from the instant when the
+// operation was due, so a server that stalls is charged for all that should have been sent
+// in the meantime (no "coordinated omission", as wrk2 puts it).
+type openLoop struct {
+	perSecond float64
+	// workers bound how many operations are under way at once.
+	workers int
+	// do does the operation of this number, from 0.
+	do func(ctx context.Context, n int) error
+}
+
+// run starts operations for d and waits for all of them. The latencies are sorted.
+func (l openLoop) run(ctx context.Context, d time.Duration) ([]time.Duration, error) {
+	total := int64(l.perSecond * d.Seconds())
+	began := time.Now()
+	latencies := make([]time.Duration, total)
+	var next atomic.Int64
+	failed := make([]error, l.workers)
+	var wait sync.WaitGroup
+	for i := range l.workers {
+		wait.Go(func() {
+			for failed[i] == nil {
+				n := next.Add(1) - 1
+				if n >= total {
+					return
+				}
+				due := began.Add(time.Duration(float64(n) / l.perSecond * float64(time.Second)))
+				if failed[i] = sleepUntil(ctx, due); failed[i] == nil {
+					failed[i] = l.do(ctx, int(n))
+					latencies[n] = time.Since(due)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	slices.Sort(latencies)
+	return latencies, errors.Join(failed...)
+}
+
+func sleepUntil(ctx context.Context, due time.Time) error {
+	wait := time.Until(due)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// percentile gives the value that this part of the sorted values is at or below; zero if
+// there are none.
+func percentile(sorted []time.Duration, part float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[max(0, int(math.Ceil(part*float64(len(sorted))))-1)]
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+const rawName = "raw produce through Watermill"
+
+// raw is the broker of `clusterlite serve` alone: records of the size of an event are
+// appended to a topic of their own through Watermill, with the producer's settings of
+// ClusterLite, and nothing reads them. No write can be faster than this on the same way.
+type raw struct{ clusterLite }
+
+func (*raw) name() string { return rawName }
+
+func (*raw) fill(context.Context, int) error { return nil }
+
+// drive appends with so many writers at once, one record in flight each.
+func (s *raw) drive(ctx context.Context, writers int, d time.Duration) (m measurement, err error) {
+	const topic = "bench.raw"
+	config := rawConfig()
+	if err := createTopic(s.broker, topic, config); err != nil {
+		return m, err
+	}
+	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{
+		Brokers: []string{s.broker}, Marshaler: kafka.DefaultMarshaler{}, OverwriteSaramaConfig: config,
+	}, watermill.NopLogger{})
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, publisher.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	payload, took, failed := make([]byte, 500), make([][]time.Duration, writers), make([]error, writers)
+	began := time.Now()
+	var wait sync.WaitGroup
+	for i := range writers {
+		wait.Go(func() {
+			for ctx.Err() == nil && failed[i] == nil {
+				sent := time.Now()
+				failed[i] = publisher.Publish(topic, message.NewMessage(watermill.NewUUID(), payload))
+				took[i] = append(took[i], time.Since(sent))
+			}
+		})
+	}
+	wait.Wait()
+	all := slices.Concat(took...)
+	slices.Sort(all)
+	return measurement{
+		perSecond: float64(len(all)) / time.Since(began).Seconds(), requests: len(all),
+		p50: percentile(all, 0.5), p99: percentile(all, 0.99),
+	}, errors.Join(failed...)
+}
+
+func rawConfig() *sarama.Config {
+	c := sarama.NewConfig()
+	c.Version = sarama.V2_8_0_0
+	c.Producer.RequiredAcks, c.Producer.Idempotent, c.Net.MaxOpenRequests = sarama.WaitForAll, true, 1
+	c.Producer.Return.Successes = true
+	return c
+}
+
+// createTopic makes a topic of one partition, if there is none of this name.
+func createTopic(broker, topic string, config *sarama.Config) error {
+	admin, err := sarama.NewClusterAdmin([]string{broker}, config)
+	if err != nil {
+		return err
+	}
+	err = admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: 1, ReplicationFactor: 1}, false)
+	if errors.Is(err, sarama.ErrTopicAlreadyExists) {
+		err = nil
+	}
+	if err := errors.Join(err, admin.Close()); err != nil {
+		return fmt.Errorf("create the topic %s: %w", topic, err)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"time"
+)
+
+// A result is what was found for a row when it was measured last.
+type result struct {
+	// Samples are the rounds, by subject.
+	Samples map[string][]sample `json:"samples,omitempty"`
+	// Missing tells why there are none.
+	Missing string    `json:"missing,omitempty"`
+	At      time.Time `json:"at"`
+	// Commit and Machine are those of the measurement.
+	Commit  string `json:"commit"`
+	Machine string `json:"machine"`
+	Command string `json:"command"`
+}
+
+// results are kept from run to run, by the row's name, so that a run of some rows does
+// not lose the others.
+type results map[string]result
+
+// readResults reads what earlier runs found; none if there is no such file.
+func readResults(path string) (results, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return results{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := results{}
+	if err := json.Unmarshal(b, &found); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return found, nil
+}
+
+// merged has the newer results in place of the older ones of the same rows. A row that
+// could not be measured this time keeps the samples of an earlier run.
+func (r results) merged(newer results) results {
+	all := maps.Clone(r)
+	for name, n := range newer {
+		if n.Missing != "" && len(all[name].Samples) > 0 {
+			continue
+		}
+		all[name] = n
+	}
+	return all
+}
+
+func (r results) write(path string) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // it is to be read
+}

@@ -1,0 +1,57 @@
+package main
+
+import "slices"
+
+// spread sums up rounds: the median, the lowest and the highest.
+type spread struct{ median, low, high float64 }
+
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := sorted[len(sorted)/2]
+	if len(sorted)%2 == 0 {
+		middle = (sorted[len(sorted)/2-1] + middle) / 2
+	}
+	return spread{middle, sorted[0], sorted[len(sorted)-1]}
+}
+
+// each takes one value of each sample.
+func each(found []sample, value func(sample) float64) []float64 {
+	all := make([]float64, len(found))
+	for i, s := range found {
+		all[i] = value(s)
+	}
+	return all
+}
+
+func value(s sample) float64 { return s.Value }
+
+// ratios are those of each round: what disturbs one round disturbs both sides of it.
+func ratios(own, other []sample) []float64 {
+	var all []float64
+	for i := range min(len(own), len(other)) {
+		if other[i].Value > 0 {
+			all = append(all, own[i].Value/other[i].Value)
+		}
+	}
+	return all
+}
+
+// reached tells how a median compares with a target.
+func (t target) reached(median float64, lower bool) string {
+	meets := func(wanted float64) bool {
+		if lower {
+			return median <= wanted
+		}
+		return median >= wanted
+	}
+	switch {
+	case meets(t.Goal):
+		return "goal"
+	case meets(t.Floor):
+		return "floor"
+	}
+	return "no"
+}

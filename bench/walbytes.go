@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+)
+
+// fileRows are about what is written to the disk.
+func fileRows() []row {
+	return []row{{
+		name: "WAL per entity, import", unit: "bytes", lower: true, slow: true,
+		subjects: []string{ownName}, targets: map[string]target{"": {3 << 10, 1.5 * (1 << 10)}},
+		note: "what `serve` writes to the read model's write-ahead log, as strace counts it, while entities of 170 bytes are imported: ten times as many as a small store has. Measured once; it hardly varies.",
+		missing: func() string {
+			if _, err := exec.LookPath("strace"); err != nil {
+				return "not measured: this machine lacks strace"
+			}
+			return ""
+		},
+		run: (*bench).walBytes,
+	}}
+}
+
+func (b *bench) walBytes(ctx context.Context, record recordFunc) error {
+	s, err := b.subject(ctx, ownName)
+	if err != nil {
+		return err
+	}
+	own, dir := s.(*clusterLite), b.newDir()
+	defer os.RemoveAll(dir)
+	trace := filepath.Join(b.dir, "trace")
+	defer os.Remove(trace)
+	own.under = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-y", "-e", "trace=pwrite64", "-e", "signal=none", "-s", "0", "-o", trace}
+	p, err := own.start(ctx, dir)
+	if err != nil {
+		return err
+	}
+	entities := 10 * b.entities
+	err = own.fill(ctx, entities)
+	p.stop() // strace passes the signal on, and writes the rest
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(trace)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	written, err := sumWAL(file)
+	if err == nil && written == 0 {
+		err = fmt.Errorf("strace saw no write to a write-ahead log")
+	}
+	if err == nil {
+		record(ownName, sample{Value: float64(written) / float64(entities)})
+	}
+	return err
+}
+
+// walWrite is a write to a write-ahead log in strace's output, or the end of one. Another
+// thread may come between.
+var (
+	walWrite  = regexp.MustCompile(`^(\d+) +pwrite64\(\d+<[^>]*-wal>.*= (\d+)$`)
+	walBegin  = regexp.MustCompile(`^(\d+) +pwrite64\(\d+<[^>]*-wal>.*<unfinished \.\.\.>$`)
+	walResume = regexp.MustCompile(`^(\d+) +<\.\.\. pwrite64 resumed>.*= (\d+)$`)
+)
+
+// sumWAL adds up the bytes that were written to write-ahead logs.
+func sumWAL(trace io.Reader) (sum int64, err error) {
+	lines, begun := bufio.NewScanner(trace), map[string]bool{}
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		found := walWrite.FindStringSubmatch(line)
+		if found == nil {
+			if begin := walBegin.FindStringSubmatch(line); begin != nil {
+				begun[begin[1]] = true
+				continue
+			}
+			found = walResume.FindStringSubmatch(line)
+			if found == nil {
+				continue
+			}
+			if !begun[found[1]] {
+				continue
+			}
+			delete(begun, found[1])
+		}
+		n, err := strconv.ParseInt(found[2], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, lines.Err()
+}

@@ -1,0 +1,57 @@
+package commands_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/projections/preparations"
+	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// A command and a state into an event.
+func BenchmarkDecide(b *testing.B) {
+	c := create(b, "ada@example.com")
+	stamp := commands.Stamp{EventID: id, Now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), Source: "/test"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, refusal := commands.Decide(c, commands.State{}, stamp); refusal != nil {
+			b.Fatal(refusal)
+		}
+	}
+}
+
+// One write at a time, from the request to the answer: decided, appended, read back,
+// admitted and committed. What it allocates is that of the whole process, the embedded
+// broker included.
+func BenchmarkPost(b *testing.B) {
+	s := newService(b, servicetest.StartBroker(b), 10*time.Second)
+	e := servicetest.Echo(web.Options{})
+	a := &commands.API{Executor: s.Executor, Collections: servicetest.Collections(b), MaxBody: 1 << 20, SpoolDir: b.TempDir()}
+	api.Mount(e, a.Service())
+	n := 0
+	write := func() {
+		n++
+		r := httptest.NewRequest(http.MethodPost, "/users", strings.NewReader(fmt.Sprintf(`{"name":"Ada","email":"u%d@example.com"}`, n)))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if e.ServeHTTP(w, r); w.Code != http.StatusCreated {
+			b.Fatalf("got %d: %s", w.Code, w.Body)
+		}
+	}
+	for range 100 { // what is prepared once is no part of it
+		write()
+	}
+	b.ReportAllocs()
+	before := preparations.Count()
+	for b.Loop() {
+		write()
+	}
+	b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
+}

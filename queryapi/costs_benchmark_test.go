@@ -1,0 +1,48 @@
+package queryapi_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/projections/preparations"
+	"github.com/clusterlite/clusterlite/service/api"
+)
+
+// What the processor does for one read, through everything but the network, at each level.
+func BenchmarkGet(b *testing.B) {
+	n := newNode(b)
+	id, at := n.created(1)
+	for i := range 99 {
+		_, at = n.created(i + 2)
+	}
+	if err := n.model.WaitFor(b.Context(), at); err != nil {
+		b.Fatal(err)
+	}
+	for _, level := range []api.Consistency{api.Eventual, api.Strong, api.Linearizable} {
+		b.Run(string(level), func(b *testing.B) { reads(b, n, "/users/"+id, level) })
+	}
+	b.Run("list of 20", func(b *testing.B) { reads(b, n, "/users?limit=20", api.Eventual) })
+}
+
+// reads reports allocations, and the statements that SQLite compiles for a thousand reads.
+func reads(b *testing.B, h http.Handler, path string, level api.Consistency) {
+	b.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Header.Set(api.HeaderConsistency, string(level))
+	read := func() {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+			b.Fatalf("got %d: %s", w.Code, w.Body)
+		}
+	}
+	for range 100 { // what is prepared once is no part of it
+		read()
+	}
+	b.ReportAllocs()
+	before := preparations.Count()
+	for b.Loop() {
+		read()
+	}
+	b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
+}
