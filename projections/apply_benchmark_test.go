@@ -15,40 +15,55 @@ import (
 	"github.com/clusterlite/clusterlite/projections/preparations"
 )
 
-// BenchmarkApply applies created users with unique addresses to a file on disk. One
-// operation is one event.
+// BenchmarkApply applies created users with unique addresses to a file on disk that holds
+// some already. One operation is one event.
 func BenchmarkApply(b *testing.B) {
 	declared, err := collections.Load("")
 	if err != nil {
 		b.Fatal(err)
 	}
 	users, _ := declared.Get("users")
-	for _, size := range []int{1, 8, 64, 1000} {
-		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
-			ctx := context.Background()
-			g, err := openGeneration(ctx, filepath.Join(b.TempDir(), "projection.db"), declared, slog.New(slog.DiscardHandler))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer func() { _ = g.close() }()
-			records := make([]events.Record, b.N)
-			for i := range records {
-				records[i] = createdUser(b, users, int64(i))
-			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			before := preparations.Count()
-			for from := 0; from < len(records); from += size {
-				if _, err := g.writer.apply(ctx, records[from:min(from+size, len(records))]); err != nil {
+	for _, held := range []int{0, 10_000, 300_000} {
+		ctx := context.Background()
+		path := filepath.Join(b.TempDir(), "projection.db")
+		g, err := openGeneration(ctx, path, declared, slog.New(slog.DiscardHandler))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var next int64
+		apply := func(b *testing.B, n, size int) {
+			for ; n > 0; n -= size {
+				b.StopTimer()
+				records := make([]events.Record, min(n, size))
+				for i := range records {
+					records[i] = createdUser(b, users, next)
+					next++
+				}
+				b.StartTimer()
+				if _, err := g.writer.apply(ctx, records); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
-		})
+		}
+		for _, size := range []int{1, 8, 64, 1000} {
+			b.Run(fmt.Sprintf("held=%d/batch=%d", held, size), func(b *testing.B) {
+				if missing := held - int(next); missing > 0 {
+					apply(b, missing, 1000)
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				before := preparations.Count()
+				apply(b, b.N, size)
+				b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
+			})
+		}
+		if err := g.close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
-func createdUser(b *testing.B, users *collections.Collection, offset int64) events.Record {
+func createdUser(b testing.TB, users *collections.Collection, offset int64) events.Record {
 	b.Helper()
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -27,6 +27,7 @@ type judged struct {
 // writer applies batches over the one connection that writes. One goroutine uses it.
 type writer struct {
 	conn     *sqlx.Conn
+	wal      *walCheckpoints
 	known    map[string]bool     // collections that have a table
 	folded   map[string][]string // the properties of collections whose values are folded
 	folder   *valueFolder
@@ -58,7 +59,7 @@ func newWriter(ctx context.Context, db *database) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s for writing: %w", db.path, err)
 	}
-	w := &writer{conn: conn, folded: db.folded, folder: newValueFolder()}
+	w := &writer{conn: conn, wal: db.wal, folded: db.folded, folder: newValueFolder()}
 	if err := w.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the checkpoint of %s: %w", db.path, err), w.close())
 	}
@@ -106,6 +107,9 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 			return nil, fmt.Errorf("read the checkpoint after a batch that failed: %w", err)
 		}
 	}
+	if err := w.wal.makeRoom(w.conn); err != nil {
+		return nil, err
+	}
 	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
@@ -121,7 +125,18 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 		_ = w.load(ctx) // else the next batch begins with it
 		return nil, err
 	}
+	w.wal.wrote(walBytes(done))
 	return done, stop
+}
+
+// walBytes estimates how much a batch has written to the WAL: its documents, and for each
+// record some pages of indexes.
+func walBytes(done []judged) (bytes int64) {
+	const pages = 3 << 10
+	for _, j := range done {
+		bytes += pages + int64(len(j.record.Event.Document))
+	}
+	return bytes
 }
 
 // judge admits the records and writes what they change. stop is the error of a record

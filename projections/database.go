@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	_ "github.com/mattn/go-sqlite3" // the driver
@@ -23,6 +24,7 @@ type database struct {
 	// points are for reads of single rows, lists for pages, exports for long reads. A slow
 	// read of one kind leaves the connections of the others alone.
 	points, lists, exports *readers
+	wal                    *walCheckpoints
 	folded                 map[string][]string // by collection, the properties whose values are folded
 }
 
@@ -48,7 +50,7 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 		"_stmt_cache_size": {strconv.Itoa(keptStatements)},
 		// Nothing in the process keeps this connection waiting. If another process does, the
 		// node soon says so; it tries again all the same.
-		"_busy_timeout": {"1000"},
+		"_busy_timeout": {strconv.FormatInt(writerPatience.Milliseconds(), 10)},
 	}); err != nil {
 		return err
 	}
@@ -61,9 +63,29 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 	if db.lists, err = openReaders(ctx, db.path, listReaders, 16<<10); err != nil {
 		return err
 	}
-	db.exports, err = openReaders(ctx, db.path, exports, 2<<10)
+	if db.exports, err = openReaders(ctx, db.path, exports, 2<<10); err != nil {
+		return err
+	}
+	return db.checkpointInBackground(ctx)
+}
+
+// checkpointInBackground has the connection that writes leave checkpoints to another one.
+func (db *database) checkpointInBackground(ctx context.Context) (err error) {
+	for _, setting := range []string{
+		`PRAGMA wal_autocheckpoint = 0`,
+		// A WAL that a long read let grow is cut once it starts again.
+		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, servingBounds.most),
+	} {
+		if _, err := db.writer.ExecContext(ctx, setting); err != nil {
+			return fmt.Errorf("set up the write-ahead log of %s: %w", db.path, err)
+		}
+	}
+	db.wal, err = startCheckpoints(ctx, db.path)
 	return err
 }
+
+// writerPatience is how long the connection that writes waits for a lock.
+const writerPatience = time.Second
 
 // connect opens a pool. Settings belong in the DSN: a PRAGMA on the pool would reach
 // one of its connections.
@@ -129,9 +151,12 @@ func (db *database) close() error {
 	return err
 }
 
-// closeReaders leaves the connection that writes alone.
+// closeReaders closes all connections but the one that writes.
 func (db *database) closeReaders() error {
 	var errs []error
+	if db.wal != nil {
+		errs = append(errs, db.wal.stop())
+	}
 	for _, r := range []*readers{db.exports, db.lists, db.points} {
 		if r != nil {
 			errs = append(errs, r.close())

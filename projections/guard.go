@@ -63,7 +63,24 @@ func (p *Projection) guardFiles(ctx context.Context) {
 		if fault := g.replaced(); fault != nil {
 			p.suffer(g, fault)
 		}
+		p.observeCheckpoints(g)
 	})
+}
+
+// observeCheckpoints hands in the failure of a checkpoint in the background. One that does
+// not damage the file costs no commit until the WAL has to be cut: then batches fail too.
+func (p *Projection) observeCheckpoints(g *generation) {
+	err := p.observe(g, g.db.wal.failed())
+	if err == nil {
+		p.checkpointing.end()
+		return
+	}
+	if fault := (*StorageError)(nil); errors.As(err, &fault) && fault.Fault.damages() {
+		return // it is logged
+	}
+	if lasts, due := p.checkpointing.due(err, time.Now()); due {
+		p.options.Logger.Warn("can't copy the write-ahead log into the projection's file, which is tried again each second; nothing is lost, and the log grows meanwhile", "error", err, "for", lasts)
+	}
 }
 
 // guardReads makes a small read on the path that requests take, so that the node does not

@@ -64,16 +64,19 @@ type Projection struct {
 	// run.
 	hadCaughtUp atomic.Bool
 
-	mu        sync.Mutex
-	digests   map[string]Summary
-	digested  mark // what digests belong to
-	topicID   string
-	rebuild   *rebuild       // the last
-	rebuilds  sync.WaitGroup // of the one that runs or puts away what it replaced, and of a repair
-	nagging   nagging
-	closing   chan struct{}
-	closeOnce sync.Once
-	closeErr  error
+	mu       sync.Mutex
+	digests  map[string]Summary
+	digested mark // what digests belong to
+	topicID  string
+	rebuild  *rebuild       // the last
+	rebuilds sync.WaitGroup // of the one that runs or puts away what it replaced, and of a repair
+	nagging  nagging
+	// checkpointing bounds how often failures of checkpoints are logged. guardFiles alone
+	// uses it.
+	checkpointing nagging
+	closing       chan struct{}
+	closeOnce     sync.Once
+	closeErr      error
 }
 
 // Open opens the file, or makes it, and brings its tables to what is declared. It

@@ -1,0 +1,240 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+)
+
+// A walRig is a file with a WAL that is bounded closely, and users to write to it.
+type walRig struct {
+	t     testing.TB
+	g     *generation
+	users *collections.Collection
+	next  int64
+}
+
+func newWALRig(t testing.TB, dir string, bounds walBounds) *walRig {
+	t.Helper()
+	before := servingBounds
+	servingBounds = bounds
+	defer func() { servingBounds = before }()
+	declared, err := collections.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := openGeneration(t.Context(), filepath.Join(dir, "projection.db"), declared, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	users, _ := declared.Get("users")
+	return &walRig{t: t, g: g, users: users}
+}
+
+// apply writes a batch of users.
+func (r *walRig) apply(size int) error {
+	records := make([]events.Record, size)
+	for i := range records {
+		records[i] = createdUser(r.t, r.users, r.next)
+		r.next++
+	}
+	_, err := r.g.writer.apply(context.Background(), records)
+	return err
+}
+
+func (r *walRig) fill(bytes int64) {
+	r.t.Helper()
+	for end := r.written() + bytes; r.written() < end; {
+		if err := r.apply(64); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// written estimates how much was ever written to the WAL; it is at least this.
+func (r *walRig) written() int64 { return r.next << 10 }
+
+func (r *walRig) walSize() int64 {
+	r.t.Helper()
+	size, err := fileSize(r.g.db.path + "-wal")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return size
+}
+
+var closeBounds = walBounds{checkpoint: 256 << 10, restart: 1 << 20, most: 2 << 20}
+
+// The WAL stays bounded while reads and writes go on without a pause.
+func TestTheWALStaysBounded(t *testing.T) {
+	r := newWALRig(t, t.TempDir(), closeBounds)
+	ctx, stop := context.WithCancel(t.Context())
+	var reads sync.WaitGroup
+	for range 4 {
+		reads.Go(func() {
+			for ctx.Err() == nil {
+				c, err := r.g.db.points.acquire(context.Background())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var n int
+				if err := c.GetContext(context.Background(), &n, `SELECT count(*) FROM (SELECT 1 FROM users ORDER BY id DESC LIMIT 20)`); err != nil {
+					t.Error(err)
+				}
+				c.release()
+			}
+		})
+	}
+	var largest int64
+	for range 6 {
+		r.fill(1 << 20)
+		largest = max(largest, r.walSize())
+	}
+	stop()
+	reads.Wait()
+	if most := closeBounds.restart + 4*closeBounds.most; largest > most {
+		t.Errorf("the WAL grew to %d bytes, want at most %d", largest, most)
+	}
+}
+
+// A long read holds up no write, and lets the WAL grow. Once it has ended the WAL is cut.
+func TestALongReadLetsTheWALGrow(t *testing.T) {
+	r := newWALRig(t, t.TempDir(), closeBounds)
+	r.fill(64 << 10)
+	s, err := r.g.exportSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := s.At
+	r.fill(4 << 20)
+	if size := r.walSize(); size < 4<<20 {
+		t.Errorf("the WAL has %d bytes: it was cut under a read", size)
+	}
+	var position events.Position
+	if err := s.reader.GetContext(t.Context(), &position, `SELECT position FROM _checkpoint`); err != nil || position != at {
+		t.Errorf("the read that began at %d is at %d, %v", at, position, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for r.walSize() > closeBounds.most {
+		if t.Context().Err() != nil {
+			t.Fatalf("the WAL still has %d bytes", r.walSize())
+		}
+		r.fill(64 << 10)
+	}
+}
+
+// What little was written reaches the file within a while, without another write.
+func TestACheckpointNeedsNoFurtherWrite(t *testing.T) {
+	r := newWALRig(t, t.TempDir(), servingBounds)
+	if err := r.apply(1); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var state walState
+		if err := r.g.writer.conn.GetContext(t.Context(), &state, `PRAGMA wal_checkpoint(NOOP)`); err != nil {
+			t.Fatal(err)
+		}
+		if state.Frames > 0 && state.Copied == state.Frames {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Stop waits for the checkpoint that is running, and may be called again.
+func TestStopWaitsForACheckpoint(t *testing.T) {
+	r := newWALRig(t, t.TempDir(), walBounds{checkpoint: 1, restart: 1 << 20, most: 2 << 20})
+	c := r.g.db.wal
+	r.fill(1 << 20)
+	for range 2 {
+		if err := c.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !c.running.TryLock() {
+		t.Error("a checkpoint is running after stop")
+	}
+}
+
+// A checkpoint that fails in the background counts as a fault of the storage and is logged.
+// One that fails for want of room damages nothing.
+func TestAFailedCheckpointIsReported(t *testing.T) {
+	r := newWALRig(t, t.TempDir(), servingBounds)
+	var log strings.Builder
+	p := &Projection{options: Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), NoSelfRepair: true}, closing: make(chan struct{})}
+	p.serving.Store(r.g)
+	p.observeCheckpoints(r.g)
+	if log.Len() > 0 {
+		t.Errorf("without a failure: it logged %s", log.String())
+	}
+	fail := func(err error) {
+		r.g.db.wal.mu.Lock()
+		defer r.g.db.wal.mu.Unlock()
+		r.g.db.wal.failure = err
+	}
+	fail(fmt.Errorf("copy: %w", sqlite3.Error{Code: sqlite3.ErrFull}))
+	p.observeCheckpoints(r.g)
+	if p.Storage().Faults[FaultFull] != 1 || p.State() == StateDamaged || !strings.Contains(log.String(), "can't copy the write-ahead log") {
+		t.Errorf("full: faults %v, state %s, log %q", p.Storage().Faults, p.State(), log.String())
+	}
+	fail(sqlite3.Error{Code: sqlite3.ErrIoErr})
+	p.observeCheckpoints(r.g)
+	if p.Storage().Faults[FaultIO] != 1 || p.State() != StateDamaged {
+		t.Errorf("I/O error: faults %v, state %s", p.Storage().Faults, p.State())
+	}
+}
+
+// On a disk that is really full a checkpoint fails without a loss, writes fail once the WAL
+// has to be cut, and both go on once there is room.
+func TestACheckpointOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
+		t.Skipf("can't mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	r := newWALRig(t, dir, closeBounds)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	for failed == nil {
+		failed = r.apply(64)
+	}
+	var fault *StorageError
+	if err := storageError("p", failed); !errors.As(err, &fault) || fault.Fault != FaultFull {
+		t.Errorf("got %v, want a full disk", err)
+	}
+	position := r.g.writer.position
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	r.next = int64(position)
+	if err := r.apply(64); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if got := r.g.writer.position; got != position+64 {
+		t.Errorf("the position is %d, want %d", got, position+64)
+	}
+}
