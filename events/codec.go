@@ -8,6 +8,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // The headers of a record, for ever. CloudEvents 1.0, Kafka protocol binding, binary
@@ -101,15 +102,37 @@ func encodeClaims(claims []string) string {
 	return string(b)
 }
 
-// Codec turns Watermill messages into Kafka records. [Parse] is the way back. It is
-// stateless and safe for concurrent use.
+// Codec turns Watermill messages into Kafka records, of franz-go or of sarama. [Parse] is
+// the way back. It is stateless and safe for concurrent use.
 type Codec struct{}
 
 var _ kafka.Marshaler = Codec{}
 
-// Marshal gives the Kafka record for a message made by [NewMessage], [NewBarrier] or
+// Record gives franz-go's record for a message made by [NewMessage], [NewBarrier] or
 // [NewCheckpoint].
-// It never fails.
+func (Codec) Record(topic string, m *message.Message) *kgo.Record {
+	size := 0
+	for _, value := range m.Metadata {
+		size += len(value)
+	}
+	values := make([]byte, 0, size) // of all headers, so that they are one allocation
+	headers := make([]kgo.RecordHeader, 0, len(m.Metadata))
+	for _, name := range written {
+		if value, ok := m.Metadata[name]; ok {
+			from := len(values)
+			values = append(values, value...)
+			headers = append(headers, kgo.RecordHeader{Key: name, Value: values[from:len(values):len(values)]})
+		}
+	}
+	r := &kgo.Record{Topic: topic, Headers: headers, Value: m.Payload}
+	if key := recordKey(m); key != "" {
+		r.Key = []byte(key)
+	}
+	return r
+}
+
+// Marshal gives the same record as [Codec.Record], for Watermill's publisher, which uses
+// sarama. It never fails.
 func (Codec) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
 	headers := make([]sarama.RecordHeader, 0, len(m.Metadata))
 	for _, name := range written {
@@ -118,11 +141,20 @@ func (Codec) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage,
 		}
 	}
 	record := &sarama.ProducerMessage{Topic: topic, Headers: headers}
-	if collection, _, err := parseType(m.Metadata[headerType]); err == nil {
-		record.Key = sarama.StringEncoder(collection + "/" + m.Metadata[headerSubject])
+	if key := recordKey(m); key != "" {
+		record.Key = sarama.StringEncoder(key)
 	}
 	if m.Payload != nil {
 		record.Value = sarama.ByteEncoder(m.Payload)
 	}
 	return record, nil
+}
+
+// recordKey is the entity that a message is about; empty if it is about none.
+func recordKey(m *message.Message) string {
+	collection, _, err := parseType(m.Metadata[headerType])
+	if err != nil {
+		return ""
+	}
+	return collection + "/" + m.Metadata[headerSubject]
 }

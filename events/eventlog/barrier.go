@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
@@ -29,7 +28,7 @@ type barriers struct {
 	callers
 	appended, failed atomic.Int64
 
-	publisher *publisher // used by run alone; nil while not connected
+	publisher *barrierPublisher // used by run alone; nil while not connected
 }
 
 func newBarriers(l *Log) *barriers { return &barriers{log: l, callers: newCallers()} }
@@ -83,7 +82,7 @@ func (b *barriers) append() (events.Position, error) {
 // by which it ends, and closes what it has.
 func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	type outcome struct {
-		publisher *publisher
+		publisher *barrierPublisher
 		position  events.Position
 		err       error
 	}
@@ -93,7 +92,7 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	if !b.log.do(func() {
 		var o outcome
 		if o.publisher = p; p == nil {
-			o.publisher, o.err = b.log.newPublisher(ctx, b.log.barrierConfig())
+			o.publisher, o.err = b.log.newBarrierPublisher(ctx)
 		}
 		if o.err == nil {
 			given := context.AfterFunc(ctx, o.publisher.connections.cut)
@@ -123,25 +122,13 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	}
 }
 
-func (b *barriers) publish(p *publisher) (events.Position, error) {
+func (b *barriers) publish(p *barrierPublisher) (events.Position, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return 0, fmt.Errorf("make a barrier's id: %w", err)
 	}
 	m := events.NewBarrier(id.String(), b.log.config.Source, time.Now())
-	r := newReceipt([]*message.Message{m})
+	r := newReceipt(context.Background(), []*message.Message{m})
 	err = p.Publish(b.log.config.Topic, m)
 	return r.position, err
-}
-
-// barrierConfig is for appends that prove something only if they are confirmed soon.
-func (l *Log) barrierConfig() *sarama.Config {
-	c := l.clientConfig()
-	c.Producer.RequiredAcks = sarama.WaitForAll
-	c.Producer.Return.Successes = true
-	c.Producer.Retry.Max = 0 // a new connection finds a new leader sooner
-	c.Producer.Timeout = l.config.barrierPatience()
-	c.Net.ReadTimeout = l.config.barrierPatience()
-	c.Net.WriteTimeout = l.config.barrierPatience()
-	return c
 }

@@ -39,20 +39,26 @@ type fetcher struct {
 // newFetcher makes one. Its connections are cut when ctx ends.
 func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
 	connections := newConnections(ctx, l.config.AskTimeout)
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(l.config.Brokers...),
-		kgo.ClientID(l.config.ClientID),
-		kgo.MaxVersions(kversion.V2_8_0()), // what the other clients speak, see clientConfig
-		kgo.Dialer(connections.dial),
+	client, err := kgo.NewClient(append(l.clientOptions(connections),
 		kgo.RequestTimeoutOverhead(fetchPatience),
 		kgo.RequestRetries(1),
-		kgo.DisableClientMetrics(),
-	)
+	)...)
 	if err != nil {
 		connections.cut()
 		return nil, fmt.Errorf("make a client to read the log: %w", err)
 	}
 	return &fetcher{client: client, connections: connections, topic: l.config.Topic}, nil
+}
+
+// clientOptions are what all clients of franz-go share.
+func (l *Log) clientOptions(c *connections) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(l.config.Brokers...),
+		kgo.ClientID(l.config.ClientID),
+		kgo.MaxVersions(kversion.V2_8_0()), // what the other clients speak, see clientConfig
+		kgo.Dialer(c.dial),
+		kgo.DisableClientMetrics(),
+	}
 }
 
 func (f *fetcher) close() {

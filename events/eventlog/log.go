@@ -6,7 +6,6 @@ package eventlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -82,10 +81,10 @@ type Log struct {
 	abandon context.CancelFunc
 	work    sync.WaitGroup
 
-	mu         sync.Mutex // guards publisher, and that no work begins after the log is closed
-	publisher  *publisher
-	connecting sync.Mutex        // held while the publisher connects
-	seen       map[string]string // of the topic's settings, see changed
+	publisher *publisher
+
+	mu   sync.Mutex        // guards that no work begins after the log is closed
+	seen map[string]string // of the topic's settings, see changed
 }
 
 // closingPatience is how long a log that is closed waits for the broker to confirm what
@@ -118,7 +117,8 @@ func Open(config Config) (*Log, error) {
 		stop:   stop,
 	}
 	l.sending, l.abandon = context.WithCancel(context.Background())
-	l.end, l.barriers = newEndAsker(l), newBarriers(l)
+	l.end, l.barriers, l.publisher = newEndAsker(l), newBarriers(l), newPublisher(l)
+	l.work.Go(l.publisher.run)
 	l.work.Go(l.end.run)
 	l.work.Go(l.barriers.run)
 	return l, nil
@@ -163,18 +163,11 @@ func (l *Log) Reachable() bool { return !l.end.down.Load() }
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.stop()
-	p := l.publisher
-	l.publisher = nil
 	l.mu.Unlock()
 	defer l.abandon()
 	defer time.AfterFunc(closingPatience, l.abandon).Stop()
 	l.work.Wait()
 	l.announcer.close()
-	if p != nil {
-		if err := p.Close(); err != nil {
-			return fmt.Errorf("close the publisher: %w", err)
-		}
-	}
 	return nil
 }
 

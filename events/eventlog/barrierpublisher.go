@@ -1,0 +1,92 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// barrierPublisher is Watermill's publisher for Kafka, over a producer that acknowledges only
+// what is on all in-sync replicas.
+type barrierPublisher struct {
+	*kafka.Publisher
+	connections *connections
+}
+
+// Close closes the publisher and its connections.
+func (p *barrierPublisher) Close() error {
+	defer p.connections.cut()
+	return p.Publisher.Close()
+}
+
+// newBarrierPublisher connects one, for as long as ctx lasts and no longer than a few
+// questions may take.
+func (l *Log) newBarrierPublisher(ctx context.Context) (*barrierPublisher, error) {
+	config := l.barrierConfig()
+	connections := dialWith(l.sending, config)
+	connected := context.AfterFunc(ctx, connections.cut)
+	late := time.AfterFunc(l.config.connectPatience(), connections.cut)
+	p, err := kafka.NewPublisher(kafka.PublisherConfig{
+		Brokers:               l.config.Brokers,
+		Marshaler:             receiptMarshaler{},
+		OverwriteSaramaConfig: config,
+		Tracer:                receiptTracer{},
+	}, l.wm)
+	connected()
+	late.Stop()
+	if err != nil {
+		connections.cut()
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return &barrierPublisher{p, connections}, nil
+}
+
+// barrierConfig is for appends that prove something only if they are confirmed soon.
+func (l *Log) barrierConfig() *sarama.Config {
+	c := l.clientConfig()
+	c.Producer.RequiredAcks = sarama.WaitForAll
+	c.Producer.Return.Successes = true
+	c.Producer.Retry.Max = 0 // a new connection finds a new leader sooner
+	c.Producer.Timeout = l.config.barrierPatience()
+	c.Net.ReadTimeout = l.config.barrierPatience()
+	c.Net.WriteTimeout = l.config.barrierPatience()
+	return c
+}
+
+// receiptMarshaler hands the message's receipt on to the producer.
+type receiptMarshaler struct{ events.Codec }
+
+func (m receiptMarshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
+	record, err := m.Codec.Marshal(topic, msg)
+	if err == nil {
+		record.Partition = partition
+		record.Metadata = receiptOf(msg)
+	}
+	return record, err
+}
+
+// receiptTracer is not a tracer: Watermill's hook for one is where a producer can be
+// wrapped.
+type receiptTracer struct{ kafka.SaramaTracer }
+
+func (receiptTracer) WrapSyncProducer(_ *sarama.Config, p sarama.SyncProducer) sarama.SyncProducer {
+	return receiptProducer{p}
+}
+
+// receiptProducer notes the position on the receipt, which Watermill's publisher drops.
+type receiptProducer struct{ sarama.SyncProducer }
+
+// SendMessage sends a message and notes the position after it on its receipt.
+func (p receiptProducer) SendMessage(m *sarama.ProducerMessage) (int32, int64, error) {
+	in, offset, err := p.SyncProducer.SendMessage(m)
+	if r, ok := m.Metadata.(*receipt); err == nil && ok && r != nil {
+		r.position = events.Position(offset) + 1
+	}
+	return in, offset, err
+}

@@ -1,0 +1,298 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+const (
+	// groupRecords and groupBytes bound what one group of appends sends, beyond the first.
+	groupRecords = 1000
+	groupBytes   = 4 << 20
+	// maxDelivery bounds how long a group is sent again after failures. Within it a group is
+	// given as long as those wait that published it, so that they outlast an election.
+	maxDelivery = time.Minute
+)
+
+// A publisher is the [message.Publisher] that appends go through. It sends all that was
+// published while the group before was on its way as one group, so that the broker syncs, and
+// replicates, once for all of them. One group is on its way at a time: a record is never
+// appended before one that was published before it.
+//
+// Watermill's own publisher for Kafka hands each message on by six goroutines, and an fsync
+// of the broker takes a third of what it could
+// (docs/decisions/2026-11-26-appends-in-groups.md).
+type publisher struct {
+	log    *Log
+	called chan struct{} // gets a token when something was published
+
+	mu      sync.Mutex
+	waiting []*publication
+	closed  bool
+
+	client      *kgo.Client // used by run alone, as are its connections; nil while not connected
+	connections *connections
+}
+
+var _ message.Publisher = (*publisher)(nil)
+
+// A publication is what one call of Publish wants appended.
+type publication struct {
+	ctx     context.Context
+	records []*kgo.Record
+	bytes   int
+	receipt *receipt
+	// decided is set once it is sure that the records are sent, or that they never will be.
+	decided atomic.Bool
+	done    chan error
+}
+
+func newPublisher(l *Log) *publisher { return &publisher{log: l, called: make(chan struct{}, 1)} }
+
+// Publish appends messages in order, once all in-sync replicas hold them. It ends with the
+// context of the first message. Errors are those of [Log.Append].
+func (p *publisher) Publish(topic string, messages ...*message.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
+	for i, m := range messages {
+		s.records[i] = events.Codec{}.Record(topic, m)
+		size := sizeOf(s.records[i])
+		if size > MaxRecordBytes {
+			return fmt.Errorf("%w: it has %d bytes", ErrTooLarge, size)
+		}
+		s.bytes += size
+	}
+	if !p.enqueue(s) {
+		return ErrClosed
+	}
+	select {
+	case err := <-s.done:
+		return err
+	case <-s.ctx.Done():
+		if s.decided.CompareAndSwap(false, true) {
+			return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
+		}
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
+	}
+}
+
+// sizeOf is about what a record takes in the log.
+func sizeOf(r *kgo.Record) int {
+	const overhead = 32
+	size := overhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value) + 4
+	}
+	return size
+}
+
+func (p *publisher) enqueue(s *publication) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.waiting = append(p.waiting, s)
+	if len(p.waiting) == 1 {
+		select {
+		case p.called <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// Close does nothing: the publisher ends with its log.
+func (p *publisher) Close() error { return nil }
+
+// run sends what is published until the log is closed, and then what was published before.
+func (p *publisher) run() {
+	defer p.disconnect()
+	for {
+		select {
+		case <-p.called:
+			p.sendAll()
+		case <-p.log.ctx.Done():
+			p.mu.Lock()
+			p.closed = true
+			p.mu.Unlock()
+			p.sendAll()
+			return
+		}
+	}
+}
+
+func (p *publisher) sendAll() {
+	for {
+		group := p.take()
+		if len(group) == 0 {
+			return
+		}
+		p.send(group)
+	}
+}
+
+// take gives the next group.
+func (p *publisher) take() (group []*publication) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	records, bytes, n := 0, 0, 0
+	for _, s := range p.waiting {
+		if n > 0 && (records+len(s.records) > groupRecords || bytes+s.bytes > groupBytes) {
+			break
+		}
+		n, records, bytes = n+1, records+len(s.records), bytes+s.bytes
+	}
+	group = p.waiting[:n:n]
+	if p.waiting = p.waiting[n:]; len(p.waiting) == 0 {
+		p.waiting = nil
+	}
+	return group
+}
+
+// send appends a group, and tells each publication of it what became of its records.
+func (p *publisher) send(group []*publication) {
+	if err := p.connect(); err != nil {
+		for _, s := range group {
+			if s.decided.CompareAndSwap(false, true) {
+				s.done <- err
+			}
+		}
+		return
+	}
+	var records []*kgo.Record
+	ctx, cancel := context.WithTimeout(p.log.sending, delivery(group))
+	defer cancel()
+	sent := group[:0:0]
+	for _, s := range group {
+		if s.decided.CompareAndSwap(false, true) {
+			sent, records = append(sent, s), append(records, s.records...)
+		}
+	}
+	if len(sent) == 0 {
+		return
+	}
+	failed := p.produce(ctx, records)
+	for _, s := range sent {
+		var err error
+		for _, r := range s.records {
+			if err == nil {
+				err = failed[r]
+			}
+		}
+		if last := s.records[len(s.records)-1]; err == nil && s.receipt != nil {
+			s.receipt.position = events.Position(last.Offset) + 1
+		}
+		s.done <- appendError(err)
+	}
+	if len(failed) > 0 {
+		// The next group begins with the bootstrap list, and as another producer: what was
+		// given up has left a gap in this one's sequence.
+		p.disconnect()
+	}
+}
+
+// delivery is how long the last of a group waits.
+func delivery(group []*publication) (longest time.Duration) {
+	for _, s := range group {
+		deadline, ok := s.ctx.Deadline()
+		if !ok {
+			return maxDelivery
+		}
+		longest = max(longest, time.Until(deadline))
+	}
+	return min(longest, maxDelivery)
+}
+
+// produce appends records, and gives why it failed for those that may not be there.
+func (p *publisher) produce(ctx context.Context, records []*kgo.Record) (failed map[*kgo.Record]error) {
+	for _, result := range p.client.ProduceSync(ctx, records...) {
+		if result.Err != nil {
+			if failed == nil {
+				failed = map[*kgo.Record]error{}
+			}
+			failed[result.Record] = result.Err
+		}
+	}
+	return failed
+}
+
+// appendError says what is known of a failed append. After retries nobody knows what the
+// first attempt did, so only a record that the broker refuses for its size counts as not done.
+func appendError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kerr.MessageTooLarge):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+}
+
+// connect makes a client, if there is none, and waits until a broker has given it a producer
+// id. It returns an [ErrUnreachable].
+func (p *publisher) connect() error {
+	if p.client != nil {
+		return nil
+	}
+	if p.log.ctx.Err() != nil {
+		return ErrClosed
+	}
+	connections := newConnections(p.log.sending, p.log.config.AskTimeout)
+	client, err := kgo.NewClient(append(p.log.clientOptions(connections), producerOptions()...)...)
+	if err != nil {
+		connections.cut()
+		return fmt.Errorf("make a client to append with: %w", err)
+	}
+	p.client, p.connections = client, connections
+	ctx, cancel := context.WithTimeout(p.log.ctx, p.log.config.connectPatience())
+	defer cancel()
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		p.disconnect()
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+func (p *publisher) disconnect() {
+	if p.client != nil {
+		p.connections.cut() // or the client would wait for a broker that hangs
+		p.client.Close()
+		p.client = nil
+	}
+}
+
+// producerOptions ask for what makes an acknowledged append durable: it is on all in-sync
+// replicas, and franz-go is an idempotent producer unless told otherwise.
+func producerOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(MaxRecordBytes + 1<<10),
+		// ProduceSync sends a group as soon as all of it is buffered, and so ends the linger, which
+		// has to outlast the buffering; the first records of a client have to wait for its end.
+		kgo.ProducerLinger(10 * time.Millisecond),
+		// Who gave up is told that the outcome is unknown. A record that comes twice is void.
+		kgo.AllowIdempotentProduceCancellation(),
+		kgo.ProduceRequestTimeout(5 * time.Second),
+		kgo.RequestTimeoutOverhead(3 * time.Second),
+		// Patience for an election: the leader is asked for until the group's time is over.
+		kgo.UnknownTopicRetries(60),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
+		kgo.MetadataMinAge(100 * time.Millisecond),
+	}
+}
