@@ -38,6 +38,7 @@ type writer struct {
 	meta     map[string]string // what the file belongs to
 	// stale tells that what is kept in memory is not what the file holds.
 	stale bool
+	cache *entityCache // of the generation, if it serves; closed while a batch is committed
 }
 
 // collectionDigest sums up a collection.
@@ -114,6 +115,7 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
 	done, stop, err := w.judge(ctx, records)
+	w.cache.close()
 	if err == nil {
 		if _, err = w.conn.ExecContext(ctx, `COMMIT`); err != nil {
 			err = fmt.Errorf("commit a batch: %w", err)
@@ -123,9 +125,11 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 		// Both may fail too, on a disk that is gone; the first error says it.
 		_, _ = w.conn.ExecContext(ctx, `ROLLBACK`)
 		_ = w.load(ctx) // else the next batch begins with it
+		w.cache.drop()
 		return nil, err
 	}
 	w.wal.wrote(walBytes(done))
+	w.cache.open(w.position)
 	return done, stop
 }
 
@@ -198,6 +202,7 @@ func (w *writer) writeEntities(ctx context.Context, o *overlay, done []judged) e
 			continue
 		}
 		written[key] = true
+		w.cache.change(key)
 		if err := w.writeEntity(ctx, o.entities[key], o.Entities[key]); err != nil {
 			return fmt.Errorf("write %s/%s: %w", key.Collection, key.ID, err)
 		}

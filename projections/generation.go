@@ -16,6 +16,7 @@ type generation struct {
 	db     *database
 	writer *writer    // used by the holder of Projection.applying alone
 	files  []heldFile // as they were when it was opened
+	cache  *entityCache
 
 	// holds counts the reads under way, and one for the projection while it serves.
 	// Once it is 0 it stays so.
@@ -65,7 +66,16 @@ func (g *generation) release() {
 }
 
 func (g *generation) close() error {
+	g.cache.drop()
 	return errors.Join(g.writer.close(), g.db.close())
+}
+
+// serve has a generation serve from now on. The caller sees to it that nothing is applied
+// meanwhile.
+func (p *Projection) serve(g *generation) {
+	g.cache = newEntityCache(p.options.CacheBytes, g.writer.position, &p.cached)
+	g.writer.cache = g.cache
+	p.serving.Store(g)
 }
 
 // hold gives the generation that serves, held for a read.

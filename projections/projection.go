@@ -30,6 +30,9 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxBatch is the most records in one transaction; zero means [DefaultMaxBatch].
 	MaxBatch int
+	// CacheBytes is about how much memory the cache of entities takes at most; zero means
+	// that there is none.
+	CacheBytes int64
 	// Applied, if not nil, is told of each batch once it is committed and those who wait
 	// for it are woken. The next batch waits until it returns.
 	Applied func(Batch)
@@ -60,6 +63,7 @@ type Projection struct {
 	life        lifecycle
 	storage     storageStats
 	voids       atomic.Int64 // as last counted
+	cached      cacheCounters
 	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
 	// run.
 	hadCaughtUp atomic.Bool
@@ -95,7 +99,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if err != nil {
 		return nil, storageError(path, err)
 	}
-	p.serving.Store(g)
+	p.serve(g)
 	p.hadCaughtUp.Store(g.writer.meta[metaCaughtUp] != "")
 	p.progress.restore(g.writer.position)
 	p.summarize(g.writer)

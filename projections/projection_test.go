@@ -122,6 +122,9 @@ func (r *rig) nodeWith(o projections.Options) *node {
 	if o.Collections == nil {
 		o.Collections = usersOnly(r.t)
 	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 1 << 20
+	}
 	p, err := projections.Open(deadline(r.t), o)
 	if err != nil {
 		r.t.Fatal(err)
@@ -384,5 +387,29 @@ func TestCloseTwice(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A projection that is closed answers no read, also not from its cache.
+func TestNoReadAfterClose(t *testing.T) {
+	r := newRig(t)
+	ids, end := r.fill(1)
+	n := r.node("", 10)
+	if err := n.WaitFor(deadline(t), end); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, found, _, err := n.Entity(deadline(t), "users", ids[0]); err != nil || !found {
+			t.Fatalf("got found %t, %v", found, err)
+		}
+	}
+	if hits := n.Cache().Hits; hits != 1 {
+		t.Errorf("got %d hits, want 1", hits)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := n.Entity(deadline(t), "users", ids[0]); err == nil {
+		t.Error("got an entity, want an error")
 	}
 }

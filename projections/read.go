@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,11 @@ import (
 func (p *Projection) read(ctx context.Context, do func(*reader) error) error {
 	g := p.hold()
 	defer g.release()
+	return p.readFrom(ctx, g, do)
+}
+
+// readFrom is read from a generation that the caller holds.
+func (p *Projection) readFrom(ctx context.Context, g *generation, do func(*reader) error) error {
 	r, err := g.db.points.acquire(ctx)
 	if err != nil {
 		return p.observe(g, err)
@@ -37,7 +43,8 @@ type Entity struct {
 	Deleted bool
 	// CreatedAt and UpdatedAt are in events.TimeFormat.
 	CreatedAt, UpdatedAt string
-	// Rendered is the entity as clients see it, one JSON object.
+	// Rendered is the entity as clients see it, one JSON object. It is shared with other
+	// reads: nothing may change its bytes.
 	Rendered []byte
 }
 
@@ -46,17 +53,40 @@ type Entity struct {
 // for a deleted one, Entity.Deleted is true. It returns [ErrOverloaded] if no connection
 // became free in time, and ctx.Err() if ctx ended before that.
 func (p *Projection) Entity(ctx context.Context, collection, id string) (e Entity, found bool, at events.Position, err error) {
-	query := entityQuery(collection)
-	var state rowState
-	err = p.read(ctx, func(r *reader) error {
-		row := r.QueryRowContext(context.Background(), query, id)
-		return row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered)
-	})
+	g := p.hold()
+	defer g.release()
+	key := events.EntityKey{Collection: collection, ID: id}
+	e, at, ticket, cached := g.cache.get(key)
+	if cached {
+		return e, true, at, nil
+	}
+	e, state, at, err := p.storedEntity(ctx, g, key)
 	if err != nil {
 		return Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
 	}
-	e.ID, e.Deleted = id, state == rowDeleted
+	if state == rowLiving {
+		g.cache.put(ticket, key, e)
+	}
 	return e, state != rowMissing, at, nil
+}
+
+// storedEntity reads an entity from the file.
+func (p *Projection) storedEntity(ctx context.Context, g *generation, key events.EntityKey) (e Entity, state rowState, at events.Position, err error) {
+	query := entityQuery(key.Collection)
+	err = p.readFrom(ctx, g, func(r *reader) error {
+		row := r.QueryRowContext(context.Background(), query, key.ID)
+		return row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered)
+	})
+	e.ID, e.Deleted, e.Rendered = key.ID, state == rowDeleted, slices.Clip(e.Rendered)
+	return e, state, at, err
+}
+
+// Cache tells what the cache of entities does.
+func (p *Projection) Cache() CacheStats {
+	g := p.hold()
+	defer g.release()
+	entities, bytes := g.cache.size()
+	return CacheStats{Hits: p.cached.hits.Load(), Misses: p.cached.misses.Load(), Entities: entities, Bytes: bytes}
 }
 
 // A rowState tells what the row that an entity's read gives stands for.

@@ -237,7 +237,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 	if err != nil {
 		return nil, err
 	}
-	p.serving.Store(b.generation)
+	p.serve(b.generation)
 	serving.release()
 	p.summarize(b.writer)
 	r.noteSwap(b.position(), time.Since(began), kept)

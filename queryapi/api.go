@@ -52,8 +52,8 @@ func (a *API) Service() api.Service {
 		api.Description.Path:        read(a.describe),
 		api.Documentation.Path:      read(documentation),
 		api.DocumentationFiles.Path: read(documentation),
-		api.Collection.Path:         read(a.list),
-		api.Entity.Path:             read(a.get),
+		api.Collection.Path:         read(a.tellPosition(a.list)),
+		api.Entity.Path:             read(a.tellPosition(a.get)),
 	}
 }
 
@@ -75,9 +75,20 @@ func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// tellPosition has an answer to a read that failed tell where the node is. Reads that
+// succeed say themselves which position they hold for.
+func (a *API) tellPosition(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := h(c)
+		if header := c.Response().Header(); err != nil && header[api.HeaderPosition] == nil {
+			api.SetPosition(header, int64(a.Model.Position()))
+		}
+		return err
+	}
+}
+
 // collection finds the collection that a path names.
 func (a *API) collection(c echo.Context) (*collections.Collection, error) {
-	api.SetPosition(c.Response().Header(), int64(a.Model.Position()))
 	name := c.Param("collection")
 	found, ok := a.Collections.Get(name)
 	if !ok {
@@ -95,6 +106,15 @@ func (a *API) vocabulary(c *collections.Collection) *vocabulary {
 	return v.(*vocabulary)
 }
 
+// What all answers share. Nothing changes these slices: to set a field puts another in its
+// place.
+var (
+	noCache           = []string{"no-cache"}
+	consistencyFields = map[api.Consistency][]string{
+		api.Strong: {string(api.Strong)}, api.Linearizable: {string(api.Linearizable)}, api.Eventual: {string(api.Eventual)},
+	}
+)
+
 // makeFresh makes the answer as fresh as the client asked, and says so in its header.
 func (a *API) makeFresh(c echo.Context) error {
 	given, err := a.freshen(c.Request())
@@ -102,8 +122,8 @@ func (a *API) makeFresh(c echo.Context) error {
 		return err
 	}
 	h := c.Response().Header()
-	h.Set(api.HeaderConsistency, string(given))
+	h[api.HeaderConsistency] = consistencyFields[given]
 	// A cache must ask again: else a client would not read what it wrote.
-	h.Set("Cache-Control", "no-cache")
+	h["Cache-Control"] = noCache
 	return nil
 }

@@ -2,6 +2,7 @@ package queryapi
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -34,7 +35,7 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return gone(c.Request().Context(), err)
 	}
-	api.SetPosition(c.Response().Header(), int64(at))
+	web.SetField(c, api.HeaderPosition, strconv.FormatInt(int64(at), 10))
 	if !found || e.Deleted {
 		return noEntity()
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
-// Header fields of ours.
+// Header fields of ours, in canonical form.
 const (
 	// HeaderPosition tells the position that an answer holds for.
 	HeaderPosition = "Clusterlite-Position"
@@ -89,15 +89,17 @@ const (
 
 // AskedConsistency reads what the client asks for. The error is a problem.
 func AskedConsistency(r *http.Request, offered ...Consistency) (Consistency, error) {
-	values := r.Header.Values(HeaderConsistency)
+	values := r.Header[HeaderConsistency]
 	if len(values) == 0 {
 		return Unasked, nil
 	}
+	if len(values) == 1 {
+		if i := slices.Index(offered, Consistency(values[0])); i >= 0 {
+			return offered[i], nil
+		}
+	}
 	names := make([]string, len(offered))
 	for i, c := range offered {
-		if len(values) == 1 && values[0] == string(c) {
-			return c, nil
-		}
 		names[i] = string(c)
 	}
 	return Unasked, problem.MalformedRequest.New(HeaderConsistency + " must be one of " + strings.Join(names, ", ") + ".")
@@ -106,7 +108,7 @@ func AskedConsistency(r *http.Request, offered ...Consistency) (Consistency, err
 // MinPosition reads the position that the client asks a read to wait for; zero if none.
 // The error is a problem.
 func MinPosition(r *http.Request) (int64, error) {
-	values := r.Header.Values(HeaderMinPosition)
+	values := r.Header[HeaderMinPosition]
 	if len(values) == 0 {
 		return 0, nil
 	}
@@ -119,7 +121,7 @@ func MinPosition(r *http.Request) (int64, error) {
 
 // SetPosition tells the position that the answer holds for.
 func SetPosition(h http.Header, position int64) {
-	h.Set(HeaderPosition, strconv.FormatInt(position, 10))
+	h[HeaderPosition] = []string{strconv.FormatInt(position, 10)}
 }
 
 // RefuseUnknownParameters refuses a query parameter that is not known, or is there

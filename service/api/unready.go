@@ -11,6 +11,9 @@ import (
 // wrong with the node itself: with its storage, or with what it knows of the log. consequence
 // is a sentence on what was not done and who may do it. It returns nil for any other error.
 func Unready(err error, consequence string) *problem.Problem {
+	if err == nil {
+		return nil
+	}
 	var storage *projections.StorageError
 	var refused *projections.ErrRefused
 	var failing *projections.ApplyError

@@ -25,16 +25,18 @@ func New(w io.Writer, format, level string) *slog.Logger {
 	return slog.New(handler{h})
 }
 
-type requestKey struct{}
+// RequestIDKey is the key of the request's id in a context. A context that has the id in a
+// field of its own answers this key with it, a string.
+type RequestIDKey struct{}
 
 // WithRequestID gives a context whose log lines carry the request's id.
 func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestKey{}, id)
+	return context.WithValue(ctx, RequestIDKey{}, id)
 }
 
 // RequestID is the id of the request that ctx belongs to, or empty.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
+	id, _ := ctx.Value(RequestIDKey{}).(string)
 	return id
 }
 

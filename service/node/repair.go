@@ -14,7 +14,7 @@ import (
 func (n *Node) openProjection(ctx context.Context) (err error) {
 	options := projections.Options{
 		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
-		NoSelfRepair: !n.SelfRepair, RepairFrom: n.repairFrom(), ScrubInterval: n.Scrub,
+		NoSelfRepair: !n.SelfRepair, RepairFrom: n.repairFrom(), ScrubInterval: n.Scrub, CacheBytes: int64(n.CacheMemory),
 	}
 	n.Model, err = projections.Open(ctx, options)
 	if !errors.As(err, &n.setAside) || n.setAside.Fault != projections.FaultCorrupt && n.setAside.Fault != projections.FaultIO {

@@ -100,7 +100,7 @@ func OpenModel(t testing.TB, log *eventlog.Log, set *collections.Set) *Model {
 // OpenModelIn opens one in a folder, whether or not there is a broker.
 func OpenModelIn(t testing.TB, dir string, log *eventlog.Log, set *collections.Set) *Model {
 	t.Helper()
-	p, err := projections.Open(Context(t), projections.Options{Dir: dir, Log: log, Collections: set})
+	p, err := projections.Open(Context(t), projections.Options{Dir: dir, Log: log, Collections: set, CacheBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type Node struct {
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"Not ready once behind the log for longer, e.g. 30s (default ${default})."`
 	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"Rebuild the projection if its file is damaged, and keep the damaged file (default true)."`
 	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"The time between two checks of all of the projection file, e.g. 24h; 0 means never (default ${default})."`
+	CacheMemory ByteSize      `name:"cache-memory" env:"CLUSTERLITE_CACHE_MEMORY" default:"16MiB" placeholder:"SIZE" help:"Memory for the entities that were read last, up to 64GiB; 0 means that none are kept (default ${default})."`
 	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"How log lines are written: text or json (default ${default})."`
 	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error (default ${default})."`
 
@@ -118,6 +119,9 @@ func (n *Node) Validate() error {
 	}
 	if n.Scrub != 0 && n.Scrub < time.Minute {
 		return bad("scrub-interval", n.Scrub.String(), "a duration of at least 1m, or 0 for never")
+	}
+	if n.CacheMemory < 0 || n.CacheMemory > 64<<30 {
+		return bad("cache-memory", n.CacheMemory.String(), "0, or up to 64GiB")
 	}
 	if err := CheckAddr("http-addr", n.HTTPAddr); err != nil {
 		return err

@@ -46,7 +46,7 @@ func TestVariables(t *testing.T) {
 	for name, value := range map[string]string{
 		"NODE_ID": "n-1", "HTTP_ADDR": "127.0.0.1:1", "ADMIN_ADDR": "127.0.0.1:2", "DATA_DIR": "/d", "KAFKA_BROKERS": "a:1,b:2", "KAFKA_TOPIC": "t",
 		"KAFKA_LISTEN": "127.0.0.1:3", "COLLECTIONS": "/c", "READ_CONSISTENCY": "eventual", "READ_WAIT": "3s", "WRITE_WAIT": "4s", "MAX_BODY": "2MiB",
-		"ADMIN_ADVERTISE": "node.example:2", "COMPRESS": "false", "CORS_ALLOW_HEADERS": "X-Tenant,X-Api-Key", "CORS_EXPOSE_HEADERS": "RateLimit", "CORS_ORIGINS": "https://a.example,http://b.example:8080", "MAX_CONNECTIONS": "7", "MAX_REQUESTS": "8", "REQUEST_MEMORY": "1GiB", "LOG_FORMAT": "json", "LOG_LEVEL": "debug", "READY_LAG": "5s",
+		"ADMIN_ADVERTISE": "node.example:2", "COMPRESS": "false", "CORS_ALLOW_HEADERS": "X-Tenant,X-Api-Key", "CORS_EXPOSE_HEADERS": "RateLimit", "CORS_ORIGINS": "https://a.example,http://b.example:8080", "MAX_CONNECTIONS": "7", "MAX_REQUESTS": "8", "REQUEST_MEMORY": "1GiB", "CACHE_MEMORY": "32MiB", "LOG_FORMAT": "json", "LOG_LEVEL": "debug", "READY_LAG": "5s",
 		"SELF_REPAIR": "false", "SCRUB_INTERVAL": "1h",
 	} {
 		t.Setenv("CLUSTERLITE_"+name, value)
@@ -57,7 +57,7 @@ func TestVariables(t *testing.T) {
 	}
 	if g.NodeID != "n-1" || g.HTTPAddr != "127.0.0.1:1" || g.AdminAddr != "127.0.0.1:2" || g.DataDir != "/d" || len(g.Brokers) != 2 || g.Topic.Topic != "t" ||
 		g.KafkaListen != "127.0.0.1:3" || g.Collections != "/c" || g.Consistency != "eventual" || g.Reads.Wait != 7*time.Second || g.Writes.Wait != 4*time.Second ||
-		g.MaxBody != 2<<20 || len(g.CORSOrigins) != 2 || g.Compress || len(g.CORSAllowHeaders) != 2 || len(g.CORSExposeHeaders) != 1 || g.LogFormat != "json" || g.LogLevel != "debug" || g.ReadyLag != 5*time.Second || g.AdminAdvertise != "node.example:2" || g.MaxConnections != 7 || g.MaxRequests != 8 || g.RequestMemory != 1<<30 ||
+		g.MaxBody != 2<<20 || len(g.CORSOrigins) != 2 || g.Compress || len(g.CORSAllowHeaders) != 2 || len(g.CORSExposeHeaders) != 1 || g.LogFormat != "json" || g.LogLevel != "debug" || g.ReadyLag != 5*time.Second || g.AdminAdvertise != "node.example:2" || g.MaxConnections != 7 || g.MaxRequests != 8 || g.RequestMemory != 1<<30 || g.CacheMemory != 32<<20 ||
 		g.SelfRepair || g.Scrub != time.Hour {
 		t.Errorf("got %+v", g)
 	}

@@ -9,15 +9,14 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// admissionKey is where a request's admission is kept.
-const admissionKey = "clusterlite.admission"
-
-// An admission is what one request has of a server: its place, its memory, its body. One
-// goroutine uses it.
+// An admission is what one request has of a server: its place, its memory, its body. It
+// stands before the writer of the answer to give the place back in time. One goroutine uses
+// it.
 type admission struct {
 	account
 	*overload
-	leave func() // gives the place back; nil before there is one
+	out   http.ResponseWriter // what the answer goes to, once the request has a place
+	place *gate               // where the request has a place; nil before it has, and after it gave it up
 
 	slow     *slowBody // nil if the request has no body
 	read     bool      // ReadBody was called
@@ -29,9 +28,9 @@ type admission struct {
 func (o *overload) admit() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			a := &admission{account: account{memory: o.room}, overload: o}
+			a := &requestOf(c).admission
+			a.account.memory, a.overload = o.room, o
 			defer a.end()
-			c.Set(admissionKey, a)
 			err := a.serve(c, next)
 			var busy *errBusy
 			if errors.As(err, &busy) {
@@ -75,18 +74,45 @@ func (a *admission) readsWhole(r *http.Request) bool {
 
 // enter gives the request its place, until its answer is ready: what is left then is to
 // send it, and that may take long.
-func (a *admission) enter(c echo.Context) (err error) {
-	if a.leave, err = a.gateFor(c.Request()).enter(c.Request().Context()); err != nil {
+func (a *admission) enter(c echo.Context) error {
+	g := a.gateFor(c.Request())
+	if err := g.enter(c.Request().Context()); err != nil {
 		return err
 	}
-	c.Response().Before(a.leave)
+	a.place = g
+	w := c.Response()
+	a.out, w.Writer = w.Writer, a
 	return nil
 }
 
+// Header implements [http.ResponseWriter].
+func (a *admission) Header() http.Header { return a.out.Header() }
+
+// WriteHeader implements [http.ResponseWriter]: the answer is ready now.
+func (a *admission) WriteHeader(status int) {
+	a.giveUpPlace()
+	a.out.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (a *admission) Write(p []byte) (int, error) { return a.out.Write(p) }
+
+// Unwrap gives the writer below, for [http.ResponseController].
+func (a *admission) Unwrap() http.ResponseWriter { return a.out }
+
 func (a *admission) giveUpPlace() {
-	if a.leave != nil {
-		a.leave()
+	if a.place != nil {
+		a.place.leave()
+		a.place = nil
 	}
+}
+
+// admissionOf gives the admission of a request; nil if the server has none.
+func admissionOf(c echo.Context) *admission {
+	if r := requestOf(c); r != nil && r.admission.overload != nil {
+		return &r.admission
+	}
+	return nil
 }
 
 func (a *admission) end() {

@@ -27,8 +27,8 @@ func Answer(c echo.Context, status int, contentType string, body []byte) error {
 			return err
 		}
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	SetField(c, "Content-Type", contentType)
+	SetField(c, "Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	control := http.NewResponseController(w)
 	for len(body) > 0 && c.Request().Method != http.MethodHead {

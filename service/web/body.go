@@ -33,8 +33,8 @@ const (
 // The request takes its place among those that are worked on once its body is here. The
 // bytes are the same when it is called again. The error is for the handler to return.
 func ReadBody(c echo.Context) ([]byte, error) {
-	a, ok := c.Get(admissionKey).(*admission)
-	if !ok {
+	a := admissionOf(c)
+	if a == nil {
 		return nil, errors.New("the server has no admission of requests") // not made by New
 	}
 	if a.slow == nil || a.read {
@@ -75,8 +75,8 @@ func (a *admission) readBody(r *http.Request) ([]byte, error) {
 // compressed data is damaged, or ends too early, or is a bomb; else it is that of the
 // connection. The error of BodyStream is for the handler to return.
 func BodyStream(c echo.Context) (io.Reader, error) {
-	a, ok := c.Get(admissionKey).(*admission)
-	if !ok || a.slow == nil {
+	a := admissionOf(c)
+	if a == nil || a.slow == nil {
 		return strings.NewReader(""), nil
 	}
 	coding, err := contentCoding(c.Request())
@@ -131,7 +131,7 @@ var ErrBodyCut = errors.New("the body is read no further")
 // [ErrBodyCut]. It is for a handler that reads the body in another goroutine and is done
 // before the body is. Safe for concurrent use with Read.
 func CutBody(c echo.Context) {
-	if a, ok := c.Get(admissionKey).(*admission); ok && a.slow != nil {
+	if a := admissionOf(c); a != nil && a.slow != nil {
 		a.slow.cutOff()
 	}
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -102,19 +101,20 @@ func newGate(places int) *gate {
 	return &gate{places: semaphore.NewWeighted(int64(places)), queue: int64(places) * queued}
 }
 
-// enter gives a place, in the order of arrival. leave gives it back; it may be called
-// more than once.
-func (g *gate) enter(ctx context.Context) (leave func(), err error) {
+// enter gives a place, in the order of arrival. Whoever gets one calls leave once.
+func (g *gate) enter(ctx context.Context) error {
 	if !g.places.TryAcquire(1) {
 		defer g.waiting.Add(-1)
 		if g.waiting.Add(1) > g.queue {
-			return nil, &errBusy{lackRoom}
+			return &errBusy{lackRoom}
 		}
 		wait, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if g.places.Acquire(wait, 1) != nil {
-			return nil, lacking(ctx, lackTime)
+			return lacking(ctx, lackTime)
 		}
 	}
-	return sync.OnceFunc(func() { g.places.Release(1) }), nil
+	return nil
 }
+
+func (g *gate) leave() { g.places.Release(1) }

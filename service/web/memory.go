@@ -52,8 +52,8 @@ func (a *account) close() { a.memory.Release(a.taken) }
 // A handler that gathers what may be large calls it as it goes. It waits for a second at
 // most. The error is for the handler to return: the server answers it with 503.
 func TakeMemory(c echo.Context, n int) error {
-	a, ok := c.Get(admissionKey).(*admission)
-	if !ok {
+	a := admissionOf(c)
+	if a == nil {
 		return nil // a server without limits
 	}
 	return a.take(c.Request().Context(), int64(n))
@@ -63,8 +63,8 @@ func TakeMemory(c echo.Context, n int) error {
 // such as a connection to a database. It doesn't wait: if there is no memory, the error
 // says so at once.
 func TakeMoreMemory(c echo.Context, n int) error {
-	a, ok := c.Get(admissionKey).(*admission)
-	if !ok {
+	a := admissionOf(c)
+	if a == nil {
 		return nil // a server without limits
 	}
 	return a.takeMore(int64(n))

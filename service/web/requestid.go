@@ -1,29 +1,41 @@
 package web
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
-
-	"github.com/clusterlite/clusterlite/service/logging"
 )
 
-// requestID gives each request an id: the client's, if it is a sane one, else a new one.
-func requestID() echo.MiddlewareFunc {
+// identify gives each request an id: the client's, if it is a sane one, else a new one. It
+// comes first, since it makes what the server keeps of the request.
+func identify() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			id := c.Request().Header.Get(echo.HeaderXRequestID)
+			r := c.Request()
+			id := r.Header.Get(echo.HeaderXRequestID)
 			if !saneID(id) {
-				made, err := uuid.NewV7()
-				if err != nil {
-					return err
-				}
-				id = made.String()
+				id = newID(time.Now())
 			}
-			c.Response().Header().Set(echo.HeaderXRequestID, id)
-			c.SetRequest(c.Request().WithContext(logging.WithRequestID(c.Request().Context(), id)))
+			c.SetRequest(r.WithContext(&request{Context: r.Context(), id: id}))
+			SetField(c, headerRequestID, id)
 			return next(c)
 		}
 	}
+}
+
+// headerRequestID is the canonical form of its name.
+const headerRequestID = "X-Request-Id"
+
+// newID makes a UUID of version 7. Unlike [uuid.NewV7] it takes no lock and asks the system
+// for nothing: an id has to be unique, and may be guessed.
+func newID(now time.Time) string {
+	var u uuid.UUID
+	binary.BigEndian.PutUint64(u[:8], uint64(now.UnixMilli())<<16|uint64(rand.Uint32()&0x0fff)|0x7000)
+	binary.BigEndian.PutUint64(u[8:], rand.Uint64()>>2|0x8000000000000000)
+	return u.String()
 }
 
 // saneID keeps what a client sends from spoiling log lines.

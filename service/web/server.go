@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -49,18 +50,28 @@ func New(o Options) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = errorHandler(o.Logger)
-	e.Pre(
-		requestID(),
+	chain := []echo.MiddlewareFunc{
+		identify(),
 		traceRequests(o.Tracing),
 		observe(o.Logger, o.Registry),
 		recoverPanics(),
 		o.CORS.middleware(),
-	)
-	if o.Uncompressed {
-		e.Pre(uncompressed)
 	}
-	e.Use(newOverload(o.Limits, o.MaxBody, o.Registry).admit())
+	if o.Uncompressed {
+		chain = append(chain, uncompressed)
+	}
+	e.Use(once(append(chain, newOverload(o.Limits, o.MaxBody, o.Registry).admit())))
 	return e
+}
+
+// once links the middlewares now. Echo would link them again for each request, and allocate
+// each. It must be the only middleware of the server.
+func once(chain []echo.MiddlewareFunc) echo.MiddlewareFunc {
+	linked := func(c echo.Context) error { return c.Handler()(c) }
+	for _, m := range slices.Backward(chain) {
+		linked = m(linked)
+	}
+	return func(echo.HandlerFunc) echo.HandlerFunc { return linked }
 }
 
 // Listen binds the address. It is apart from Serve so that a port that is in use is

@@ -1,0 +1,257 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// A history is what a log of changes to a few entities says of each position.
+type history struct {
+	ids      []string
+	events   []events.Event
+	versions []map[string]int64 // by position, after it; negative for one that is deleted
+}
+
+// newHistory makes n changes, from a fixed seed.
+func newHistory(n int, random *rand.Rand) *history {
+	h := &history{versions: []map[string]int64{{}}}
+	for i := range 12 {
+		h.ids = append(h.ids, fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i))
+	}
+	for range n {
+		id := h.ids[random.IntN(len(h.ids))]
+		now := map[string]int64{}
+		for id, v := range h.versions[len(h.versions)-1] {
+			now[id] = v
+		}
+		e := events.Event{Collection: "products", EntityID: id, Kind: events.Created, Version: 1}
+		switch v := now[id]; {
+		case v < 0:
+			h.versions, h.events = append(h.versions, now), append(h.events, events.Event{Collection: "products", EntityID: h.fresh(), Kind: events.Created, Version: 1, Document: []byte(`{}`)})
+			continue
+		case v > 0:
+			e.Kind, e.Version = events.Updated, v+1
+			if random.IntN(40) == 0 {
+				e.Kind = events.Deleted
+			}
+		}
+		now[id] = e.Version
+		if e.Kind == events.Deleted {
+			now[id] = -e.Version
+		} else {
+			e.Document = fmt.Appendf(nil, `{"name":"%s version %d"}`, id, e.Version)
+		}
+		h.versions, h.events = append(h.versions, now), append(h.events, e)
+	}
+	return h
+}
+
+// fresh gives an id that is used once.
+func (h *history) fresh() string { return fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", len(h.events)) }
+
+// check holds a read against the log.
+func (h *history) check(id string, e Entity, found bool, at events.Position) error {
+	want := h.versions[at][id]
+	got := e.Version
+	if e.Deleted {
+		got = -got
+	}
+	switch text := fmt.Sprintf(`"name":"%s version %d"`, id, want); {
+	case found != (want != 0) || got != want:
+		return fmt.Errorf("got version %d, found %t, want version %d", got, found, want)
+	case want > 0 && !contains(e.Rendered, text):
+		return fmt.Errorf("got %s, want %s", e.Rendered, text)
+	}
+	return nil
+}
+
+func contains(b []byte, text string) bool {
+	for i := range len(b) - len(text) + 1 {
+		if string(b[i:i+len(text)]) == text {
+			return true
+		}
+	}
+	return false
+}
+
+// onFileCached gives a projection over a file that is written without a broker, with a cache.
+func onFileCached(f *file, bytes int64) *Projection {
+	p := &Projection{options: Options{CacheBytes: bytes}}
+	p.serve(newGeneration(f.db, f.w))
+	return p
+}
+
+// Whatever is applied meanwhile, and whatever fails, an answer is what the log says of its
+// position, and no answer is from before one that was given already.
+func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
+	for name, bytes := range map[string]int64{"no cache": 0, "a small cache": cacheShards * 4 * 1000, "a large cache": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := newProducts(t)
+			p := onFileCached(f, bytes)
+			h := newHistory(1000, rand.New(rand.NewPCG(1, 2)))
+			applied := make(chan struct{})
+			var readers sync.WaitGroup
+			for n := range 4 {
+				random := rand.New(rand.NewPCG(3, uint64(n)))
+				readers.Go(func() {
+					last := events.Position(0)
+					for i := 0; ; i++ {
+						id := h.ids[random.IntN(len(h.ids))]
+						e, found, at, err := p.Entity(context.Background(), "products", id)
+						if err == nil {
+							err = h.check(id, e, found, at)
+						}
+						if err != nil || at < last {
+							t.Errorf("%s at %d after a read at %d: %v", id, at, last, err)
+							return
+						}
+						last = at
+						if over(applied) && i > 1000 {
+							return
+						}
+					}
+				})
+			}
+			random := rand.New(rand.NewPCG(5, 6))
+			for rest := h.events; len(rest) > 0; {
+				n := min(len(rest), 1+random.IntN(5))
+				if random.IntN(20) == 0 {
+					f.failToCommit(t)
+				}
+				f.applyAll(t, rest[:n]...)
+				rest = rest[n:]
+				runtime.Gosched()
+			}
+			close(applied)
+			readers.Wait()
+			if got := p.Cache(); (got.Hits > 0) != (bytes > 0) || got.Bytes > bytes {
+				t.Errorf("got %+v of %d bytes", got, bytes)
+			}
+		})
+	}
+}
+
+// failToCommit has a batch fail at its end.
+func (f *file) failToCommit(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := events.Event{Source: "/test", ID: "0193a1a0-0000-7000-9000-000000000000", Collection: "products", EntityID: "0193a1a0-0000-7000-8000-000000000000", Kind: events.Created, Version: 1, Document: []byte(`{}`)}
+	if _, err := f.w.apply(ctx, []events.Record{{Offset: int64(f.w.position), Event: e}}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want that it was cancelled", err)
+	}
+}
+
+// What is put in for a ticket of before a commit would be stale, and is not kept; nor is
+// anything while the cache is closed.
+func TestStaleEntitiesAreNotCached(t *testing.T) {
+	key := events.EntityKey{Collection: "products", ID: "a"}
+	ticket := func(c *entityCache) uint64 {
+		_, _, ticket, ok := c.get(key)
+		if ok {
+			t.Fatal("got an entity that was not put in")
+		}
+		return ticket
+	}
+	for name, c := range map[string]struct {
+		do   func(*entityCache) uint64
+		want bool
+	}{
+		"nothing was applied": {ticket, true},
+		"a commit since": {func(c *entityCache) uint64 {
+			before := ticket(c)
+			c.close()
+			c.open(8)
+			return before
+		}, false},
+		"a commit under way": {func(c *entityCache) uint64 { c.close(); return ticket(c) }, false},
+		"read while a commit was under way": {func(c *entityCache) uint64 {
+			c.close()
+			during := ticket(c)
+			c.open(8)
+			return during
+		}, false},
+		"changed, and read afterwards": {func(c *entityCache) uint64 { c.change(key); c.close(); c.open(8); return ticket(c) }, true},
+		"a batch failed":               {func(c *entityCache) uint64 { c.close(); c.drop(); return ticket(c) }, false},
+		"a batch failed, then one did not": {func(c *entityCache) uint64 {
+			c.close()
+			c.drop()
+			c.close()
+			c.open(8)
+			return ticket(c)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := newEntityCache(1<<20, 7, &cacheCounters{})
+			cache.put(c.do(cache), key, Entity{Version: 3})
+			if e, _, _, ok := cache.get(key); ok != c.want || ok && e.Version != 3 {
+				t.Errorf("got %+v, %t, want %t", e, ok, c.want)
+			}
+		})
+	}
+}
+
+// What a batch changes is not in the cache afterwards, and what it leaves alone is, as of
+// the new position.
+func TestACommitRemovesWhatItChanges(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFileCached(f, 1<<20)
+	const changed, left = "0193a1a0-0000-7000-8000-000000000001", "0193a1a0-0000-7000-8000-000000000002"
+	f.applyAll(t, created(t, product{changed, map[string]any{"name": "a"}}), created(t, product{left, map[string]any{"name": "b"}}))
+	read := func(id string, version int64, hits int64) {
+		t.Helper()
+		before := p.Cache().Hits
+		e, _, at, err := p.Entity(t.Context(), "products", id)
+		if got := p.Cache().Hits - before; err != nil || e.Version != version || e.ID != id || at != f.w.position || got != hits {
+			t.Errorf("got %+v at %d, %d hits, %v, want version %d at %d, %d hits", e, at, got, err, version, f.w.position, hits)
+		}
+	}
+	for _, id := range []string{changed, left} {
+		read(id, 1, 0)
+		read(id, 1, 1)
+	}
+	f.applyAll(t, events.Event{Collection: "products", EntityID: changed, Kind: events.Updated, Version: 2, Document: []byte(`{}`)})
+	read(left, 1, 1)
+	read(changed, 2, 0)
+	read(changed, 2, 1)
+	f.applyAll(t, events.Event{Collection: "products", EntityID: changed, Kind: events.Deleted, Version: 3})
+	read(changed, 3, 0)
+	read(changed, 3, 0) // deleted ones are not kept
+}
+
+// The setting bounds what the cache takes.
+func TestTheCacheIsBounded(t *testing.T) {
+	const most = 1 << 20
+	c := newEntityCache(most, 0, &cacheCounters{})
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range 20_000 {
+		key := events.EntityKey{Collection: "products", ID: fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i)}
+		_, _, ticket, _ := c.get(key)
+		c.put(ticket, key, Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)})
+	}
+	took := heap() - before
+	entities, bytes := c.size()
+	if entities < 1000 || bytes > most || took > most*5/4 {
+		t.Errorf("got %d entities in %d bytes that take %d, want at most %d", entities, bytes, took, most)
+	}
+	huge := events.EntityKey{Collection: "products", ID: "huge"}
+	_, _, ticket, _ := c.get(huge)
+	c.put(ticket, huge, Entity{Rendered: make([]byte, most/cacheShards/2)})
+	if _, _, _, ok := c.get(huge); ok {
+		t.Error("an entity that takes half of a shard is kept")
+	}
+	runtime.KeepAlive(c)
+}
