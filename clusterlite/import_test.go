@@ -173,7 +173,7 @@ func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	proxy := startProxy(t, url, func(_ int64, w http.ResponseWriter, _ http.Handler, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		_, _ = io.WriteString(w, `{"line":1,"status":201}`+"\n"+`{"line":2,"status":500,"title":"Something is wrong with the server"}`+"\n"+`{"line":3,"status":201}`+"\n")
+		_, _ = io.WriteString(w, `{"line":1,"status":201}`+"\n"+`{"line":2,"status":500,"title":"Internal server error"}`+"\n"+`{"line":3,"status":201}`+"\n")
 		return true
 	})
 	stdout, stderr, err := runImport(t, writeFile(t, userLines(0, 3)), "--url="+proxy)
@@ -263,7 +263,7 @@ func TestImportSaysWhatIsWrong(t *testing.T) {
 		args []string
 		said string
 	}{
-		{[]string{file, "--url=" + url, "--collection=nothing"}, "There is no such collection"},
+		{[]string{file, "--url=" + url, "--collection=nothing"}, "Unknown collection"},
 		{[]string{file + "x", "--url=" + url}, "no such file"},
 		{[]string{file, "--url=" + url, "--errors=/dev/null/x"}, "/dev/null/x"},
 		{[]string{file, "--url=" + url, "--checkpoint=/dev/null/x"}, "/dev/null/x"},

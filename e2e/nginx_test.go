@@ -72,7 +72,7 @@ func TestNginxAsksOn(t *testing.T) {
 		// has changed meanwhile. One that has just come is on it, and not ready.
 		"both gone twice, one comes back": {[]string{gone, gone, gone, gone, notReady}, answers, 200, ""},
 		"none is ready":                   {nil, notReady, 503, said},
-		"all are gone":                    {nil, gone, 503, "No query service answers."},
+		"all are gone":                    {nil, gone, 503, "No query service is available. Retry later."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &nodes{next: c.next, rest: c.rest}

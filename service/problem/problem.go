@@ -68,27 +68,27 @@ const base = "https://clusterlite.dev/problems/"
 
 // The kinds of problems. Names and statuses are part of the API.
 var (
-	MalformedRequest     = Kind{"malformed-request", "The request can't be read", http.StatusBadRequest, 0}
-	NotFound             = Kind{"not-found", "There is no such resource", http.StatusNotFound, 0}
-	UnknownCollection    = Kind{"unknown-collection", "There is no such collection", http.StatusNotFound, 0}
-	MethodNotAllowed     = Kind{"method-not-allowed", "The resource does not have this method", http.StatusMethodNotAllowed, 0}
-	NotAcceptable        = Kind{"not-acceptable", "No representation is acceptable", http.StatusNotAcceptable, 0}
-	RequestTimeout       = Kind{"request-timeout", "The body came too slowly", http.StatusRequestTimeout, 0}
-	UniqueTaken          = Kind{"unique-taken", "A unique value is taken", http.StatusConflict, 0}
-	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this key is not done yet", http.StatusConflict, time.Second}
-	RebuildRefused       = Kind{"rebuild-refused", "The node can't do this rebuild now", http.StatusConflict, 0}
-	VersionMismatch      = Kind{"version-mismatch", "The resource has another version", http.StatusPreconditionFailed, 0}
-	BodyTooLarge         = Kind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge, 0}
-	Misdirected          = Kind{"misdirected", "The request is meant for another node", http.StatusMisdirectedRequest, 0}
-	UnsupportedMediaType = Kind{"unsupported-media-type", "The body is of another type", http.StatusUnsupportedMediaType, 0}
-	InvalidDocument      = Kind{"invalid-document", "The document is not valid", http.StatusUnprocessableEntity, 0}
-	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The key belongs to another request", http.StatusUnprocessableEntity, 0}
-	BrokerUnreachable    = Kind{"broker-unreachable", "The log is out of reach; nothing was done", http.StatusServiceUnavailable, time.Second}
-	ReadModelBehind      = Kind{"read-model-behind", "The read model has not caught up in time", http.StatusServiceUnavailable, time.Second}
-	OutcomeUnknown       = Kind{"outcome-unknown", "The write may or may not have happened", http.StatusServiceUnavailable, time.Second}
-	Overloaded           = Kind{"overloaded", "There is too much to do", http.StatusServiceUnavailable, time.Second}
+	MalformedRequest     = Kind{"malformed-request", "The request is malformed", http.StatusBadRequest, 0}
+	NotFound             = Kind{"not-found", "Resource not found", http.StatusNotFound, 0}
+	UnknownCollection    = Kind{"unknown-collection", "Unknown collection", http.StatusNotFound, 0}
+	MethodNotAllowed     = Kind{"method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed, 0}
+	NotAcceptable        = Kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable, 0}
+	RequestTimeout       = Kind{"request-timeout", "The request body timed out", http.StatusRequestTimeout, 0}
+	UniqueTaken          = Kind{"unique-taken", "A unique value is already taken", http.StatusConflict, 0}
+	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this Idempotency-Key is still in progress", http.StatusConflict, time.Second}
+	RebuildRefused       = Kind{"rebuild-refused", "The node can't start this rebuild now", http.StatusConflict, 0}
+	VersionMismatch      = Kind{"version-mismatch", "The resource has a different version", http.StatusPreconditionFailed, 0}
+	BodyTooLarge         = Kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge, 0}
+	Misdirected          = Kind{"misdirected", "This node does not serve the request", http.StatusMisdirectedRequest, 0}
+	UnsupportedMediaType = Kind{"unsupported-media-type", "Unsupported media type", http.StatusUnsupportedMediaType, 0}
+	InvalidDocument      = Kind{"invalid-document", "The document is invalid", http.StatusUnprocessableEntity, 0}
+	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The Idempotency-Key was used for a different request", http.StatusUnprocessableEntity, 0}
+	BrokerUnreachable    = Kind{"broker-unreachable", "The log is unreachable", http.StatusServiceUnavailable, time.Second}
+	ReadModelBehind      = Kind{"read-model-behind", "The read model did not catch up in time", http.StatusServiceUnavailable, time.Second}
+	OutcomeUnknown       = Kind{"outcome-unknown", "The outcome of the write is unknown", http.StatusServiceUnavailable, time.Second}
+	Overloaded           = Kind{"overloaded", "The server is overloaded", http.StatusServiceUnavailable, time.Second}
 	NotReady             = Kind{"not-ready", "The node is not ready", http.StatusServiceUnavailable, time.Second}
-	Internal             = Kind{"internal", "Something is wrong with the server", http.StatusInternalServerError, 0}
+	Internal             = Kind{"internal", "Internal server error", http.StatusInternalServerError, 0}
 )
 
 // New makes a problem of the kind.
@@ -128,7 +128,7 @@ func From(err error) *Problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	return Internal.Because(err, "The error was logged under the request's id.")
+	return Internal.Because(err, "The server failed unexpectedly. The error is in its log under the request's id.")
 }
 
 // Write sends the problem as the answer. Body tells whether the method has one.
