@@ -57,7 +57,7 @@ func Handler(s Source) http.Handler {
 			mux.HandleFunc(method+" "+path, h)
 		}
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			Refuse(w, problem.MethodNotAllowed.New("The methods are "+allow+".").Set("Allow", allow))
+			Refuse(w, problem.MethodNotAllowed.New("The resource supports "+allow+".").Set("Allow", allow))
 		})
 	}
 	mount("/livez", Methods{"GET": func(w http.ResponseWriter, _ *http.Request) {
@@ -87,7 +87,7 @@ func Handler(s Source) http.Handler {
 		mount(path, methods)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		Refuse(w, problem.NotFound.New("There is nothing at this path."))
+		Refuse(w, problem.NotFound.New("No resource exists at this path."))
 	})
 	return addressed(s.Node, mux)
 }
