@@ -50,7 +50,7 @@ func TestToolsNameASilentNode(t *testing.T) {
 	c.write(3)
 	// First by name, so that whoever asks one after the other asks it first.
 	admin := c.addSilent("a-silent")
-	silent := "node a-silent at " + admin + " accepted the connection and did not answer within "
+	silent := "node a-silent at " + admin + " accepted the connection but did not answer within "
 	waiting := "waiting for a-silent at " + admin
 	store := filepath.Join(t.TempDir(), "store")
 	var running sync.WaitGroup
@@ -65,11 +65,11 @@ func TestToolsNameASilentNode(t *testing.T) {
 		{[]string{"voids", "--node=a-silent"}, false, "", waiting},
 		{[]string{"verify"}, false, silent, waiting},
 		{[]string{"status"}, false, "a-silent is unreachable", ""},
-		{[]string{"status"}, false, "accepted the connection and did not answer within", ""},
+		{[]string{"status"}, false, "accepted the connection but did not answer within", ""},
 		{[]string{"snapshot", "create", store, "--node=a-silent"}, false, "", silent},
 		{[]string{"snapshot", "create", store}, false, "", waiting},
 		{[]string{"rebuild", "--node=a-silent"}, false, silent, ""},
-		{[]string{"rebuild", "--admin=" + admin}, false, "", "accepted the connection and did not answer within"},
+		{[]string{"rebuild", "--admin=" + admin}, false, "", "accepted the connection but did not answer within"},
 		{[]string{"rebuild", "--cancel", "--node=a-silent"}, false, silent, ""},
 	} {
 		running.Go(func() {

@@ -128,7 +128,7 @@ func toolsNameTheStopped(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	eventually(t, "all is well", func() bool { _, _, status := tool(t, c, "status"); return status == 0 })
 	p.Signal(syscall.SIGSTOP)
 	silent := "node " + p.Node() + " at "
-	const words = " accepted the connection and did not answer within "
+	const words = " accepted the connection but did not answer within "
 	if out, errs, status := tool(t, c, "voids"); status != 0 || !strings.Contains(out, "void records") {
 		t.Errorf("voids: exit status %d, want 0:\n%s%s", status, out, errs)
 	}

@@ -100,7 +100,7 @@ const HeaderNode = "Clusterlite-Node"
 func addressed(node string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if meant := r.Header.Get(HeaderNode); meant != "" && meant != node {
-			Refuse(w, problem.Misdirected.New("This is node "+node+"."))
+			Refuse(w, problem.Misdirected.New("This is node "+node+", not the node that the request names. Nothing was done."))
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -165,7 +165,7 @@ var health = outgoing.NewClient(outgoing.Limits{Connect: healthTimeout, Answer: 
 func CheckHealth(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("the admin address: %w", err)
+		return fmt.Errorf("invalid admin address: %w", err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

@@ -24,7 +24,7 @@ func (n *Node) announce(ctx context.Context) error {
 		}
 		if was := failing; was != (err != nil) && ctx.Err() == nil {
 			failing = err != nil
-			n.Logger.Debug("announcing the node", "works", !failing, "error", err)
+			n.Logger.Debug("announcing the node to the broker", "works", !failing, "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -48,7 +48,7 @@ func (n *Node) farewell() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := roster.Announce(ctx, n.Log, e); err != nil {
-		n.Logger.Debug("the broker was not told that the node goes", "error", err)
+		n.Logger.Debug("could not announce to the broker that the node is stopping", "error", err)
 	}
 	return nil
 }

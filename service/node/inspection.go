@@ -77,7 +77,7 @@ func (n *Node) voids(w http.ResponseWriter, r *http.Request) {
 func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
 	position, err := n.reach(r)
 	if err == nil && position == 0 {
-		err = problem.MalformedRequest.New("The parameter position is missing: that of a checkpoint in the log.")
+		err = problem.MalformedRequest.New("The parameter position is required: the position of a checkpoint in the log.")
 	}
 	if err != nil {
 		admin.Refuse(w, problem.From(err))
@@ -105,7 +105,7 @@ func (n *Node) reach(r *http.Request) (events.Position, error) {
 	wait := defaultWait
 	if text := r.URL.Query().Get("wait"); text != "" {
 		if wait, err = time.ParseDuration(text); err != nil || wait < 0 || wait > maxWait {
-			return 0, problem.MalformedRequest.New("The parameter wait is a duration up to " + maxWait.String() + ".")
+			return 0, problem.MalformedRequest.New("The parameter wait must be a duration of at most " + maxWait.String() + ".")
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
@@ -134,7 +134,7 @@ func number(r *http.Request, name string, otherwise, least, most int64) (int64, 
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, problem.MalformedRequest.New("The parameter " + name + " is a number from " + strconv.FormatInt(least, 10) + " to " + strconv.FormatInt(most, 10) + ".")
+		return 0, problem.MalformedRequest.New("The parameter " + name + " must be a number from " + strconv.FormatInt(least, 10) + " to " + strconv.FormatInt(most, 10) + ".")
 	}
 	return n, nil
 }

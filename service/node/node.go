@@ -193,11 +193,11 @@ func (n *Node) applied() func(projections.Batch) {
 func (n *Node) listen() error {
 	adminListener, err := web.Listen(n.AdminAddr)
 	if err != nil {
-		return fmt.Errorf("the admin listener: %w", err)
+		return fmt.Errorf("listen on the admin address: %w", err)
 	}
 	apiListener, err := web.Listen(n.HTTPAddr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("the API: %w", err), adminListener.Close())
+		return errors.Join(fmt.Errorf("listen on the API address: %w", err), adminListener.Close())
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
 	n.registerMetrics()

@@ -21,13 +21,13 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 		return err
 	}
 	if !n.SelfRepair {
-		return fmt.Errorf("%w. Build it again with `clusterlite rebuild --data-dir %s`, or start the node with --self-repair", err, n.DataDir)
+		return fmt.Errorf("%w. Rebuild it with `clusterlite rebuild --data-dir %s`, or start the node with --self-repair", err, n.DataDir)
 	}
 	kept, asideErr := projections.SetAside(n.DataDir)
 	if asideErr != nil {
 		return errors.Join(err, asideErr)
 	}
-	n.Logger.Error("the projection file can't be opened: it is kept, and the projection is built again", "error", err, "damaged_file", kept)
+	n.Logger.Error("can't open the projection file; keeping it for inspection and rebuilding the projection", "error", err, "damaged_file", kept)
 	if err := n.bootstrap(ctx); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	}
 	if err != nil {
 		// A snapshot saves time, no more: the log has it all, or says later that it hasn't.
-		n.Logger.Warn("no snapshot was taken, the log is read from its beginning", "error", err)
+		n.Logger.Warn("could not start from a snapshot; reading the log from its beginning", "error", err)
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 func (n *Node) sayStarting() (stop func() error, err error) {
 	l, err := web.Listen(n.AdminAddr)
 	if err != nil {
-		return nil, fmt.Errorf("the admin listener: %w", err)
+		return nil, fmt.Errorf("listen on the admin address: %w", err)
 	}
 	starting := errors.New("starting: looking for a snapshot")
 	h := admin.Handler(admin.Source{
@@ -68,7 +68,7 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	case n.snapshotting <- struct{}{}:
 		defer func() { <-n.snapshotting }()
 	default:
-		admin.Refuse(w, problem.Overloaded.New("Another snapshot is being made."))
+		admin.Refuse(w, problem.Overloaded.New("The node is already creating a snapshot. Retry later."))
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -81,14 +81,14 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		n.Logger.Info("sent a snapshot", "position", m.Position, "bytes", out.sent)
 	case out.sent > 0:
-		n.Logger.Warn("a snapshot was not sent whole", "error", err)
+		n.Logger.Warn("sending a snapshot was interrupted", "error", err)
 		panic(http.ErrAbortHandler) // only so does the asker learn it
 	case errors.Is(err, projections.ErrBusy):
 		copied()
-		admin.Refuse(w, problem.Overloaded.Because(err, "As many reads that last are running as there can be."))
+		admin.Refuse(w, problem.Overloaded.Because(err, "The node is running the maximum number of long reads. Retry later."))
 	default:
 		copied()
-		n.Logger.Warn("a snapshot was not made", "error", err)
+		n.Logger.Warn("could not create a snapshot", "error", err)
 		admin.Refuse(w, problem.Internal.New(err.Error()))
 	}
 }

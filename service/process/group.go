@@ -33,7 +33,7 @@ func (g *Group) Go(name string, run func(ctx context.Context) error) {
 		err := run(ctx)
 		if ctx.Err() == nil {
 			if err == nil {
-				err = errors.New("ended by itself")
+				err = errors.New("ended unexpectedly")
 			}
 			g.fail(fmt.Errorf("%s: %w", name, err))
 			err = nil // it is told once

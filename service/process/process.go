@@ -19,7 +19,7 @@ type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 
 // ErrTold is returned by a program that failed, or found what it was to find, and has
 // said so itself.
-var ErrTold = errors.New("the program has told what is wrong")
+var ErrTold = errors.New("the program already reported the error")
 
 // Main runs a program until it is done, or until SIGTERM or SIGINT asks it to stop; a
 // second signal ends it at once. It exits with 0 if all went well, 1 if it failed, 2 if

@@ -83,7 +83,7 @@ func (e explained) checkEnum(target reflect.Value) error {
 		return nil
 	}
 	if text := target.String(); !e.flag.EnumMap()[text] {
-		return fmt.Errorf("%q is none of them", text)
+		return fmt.Errorf("%q is not an allowed value", text)
 	}
 	return nil
 }

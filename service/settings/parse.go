@@ -63,7 +63,7 @@ func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*k
 		return nil, p.usage(parser, args, *refused, err, stderr)
 	}
 	for _, name := range unknownVariables(parser, os.Environ()) {
-		_, _ = fmt.Fprintf(stderr, "%s: warning: no setting reads the variable %s\n", p.Name, name)
+		_, _ = fmt.Fprintf(stderr, "%s: warning: %s is not a setting and is ignored\n", p.Name, name)
 	}
 	return ctx, nil
 }

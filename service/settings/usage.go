@@ -25,7 +25,7 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 		if err := parsing.Context.PrintUsage(false); err != nil {
 			return fmt.Errorf("write the help: %w", err)
 		}
-		return &ErrUsage{fmt.Errorf("\n%s: no command is named", at.FullPath())}
+		return &ErrUsage{fmt.Errorf("\n%s: a command is required", at.FullPath())}
 	}
 	if refused == nil {
 		refused = meant(found, at)
@@ -48,7 +48,7 @@ var missing = regexp.MustCompile(`^expected "(<[^"]*>)"$`)
 // meant gives an error of kong's with a guess that is near, or none.
 func meant(found error, at *kong.Node) error {
 	if parts := missing.FindStringSubmatch(found.Error()); parts != nil {
-		return fmt.Errorf("the argument %s is missing", parts[1])
+		return fmt.Errorf("the argument %s is required", parts[1])
 	}
 	parts := unknown.FindStringSubmatch(found.Error())
 	if parts == nil {
@@ -72,7 +72,7 @@ func meant(found error, at *kong.Node) error {
 	text := what + " " + name
 	// Dashes are no letters that tell names apart.
 	if near, ok := nearest.Name(strings.TrimLeft(name, "-"), trimmed(known)); ok {
-		text += fmt.Sprintf(". Do you mean %s?", strings.Repeat("-", len(name)-len(strings.TrimLeft(name, "-")))+near)
+		text += fmt.Sprintf(". Did you mean %s?", strings.Repeat("-", len(name)-len(strings.TrimLeft(name, "-")))+near)
 	}
 	return errors.New(text)
 }

@@ -100,7 +100,7 @@ func TestUnknownFlagsAndCommands(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		if guessed := strings.Contains(err.Error(), " mean "); guessed != (c.meant != "") || c.meant != "" && !strings.Contains(err.Error(), "Do you mean "+c.meant+"?") {
+		if guessed := strings.Contains(err.Error(), " mean "); guessed != (c.meant != "") || c.meant != "" && !strings.Contains(err.Error(), "Did you mean "+c.meant+"?") {
 			t.Errorf("%s: got %q, want the guess %q", c.line, err, c.meant)
 		}
 	}
@@ -110,7 +110,7 @@ func TestUnknownFlagsAndCommands(t *testing.T) {
 func TestNoCommandIsNamed(t *testing.T) {
 	for line, parts := range map[string][]string{"": {"run", "under one", "under two", "--help"}, "under": {"one", "two"}} {
 		stdout, stderr, err := parseCommands(strings.Fields(line)...)
-		wantUsage(t, line, err, "no command is named")
+		wantUsage(t, line, err, "a command is required")
 		if stdout != "" {
 			t.Errorf("%q: it wrote %q to the standard output", line, stdout)
 		}

@@ -20,7 +20,7 @@ import (
 const Path = "/snapshot"
 
 // ErrNone is returned if no snapshot can be taken into use.
-var ErrNone = errors.New("there is no snapshot that fits")
+var ErrNone = errors.New("no snapshot can be used")
 
 // A Finder looks for a snapshot that a node can go on from.
 type Finder struct {
@@ -40,7 +40,7 @@ type Finder struct {
 func (f Finder) Save(ctx context.Context, path string) error {
 	info, err := f.await(ctx)
 	if err != nil {
-		return fmt.Errorf("see which log a snapshot must fit: %w", err)
+		return fmt.Errorf("find out which log a snapshot must match: %w", err)
 	}
 	for _, place := range f.Places {
 		taken, err := f.from(ctx, place, info.ID, path)
@@ -48,7 +48,7 @@ func (f Finder) Save(ctx context.Context, path string) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			f.Logger.Warn("no snapshot from this place", "place", place, "error", err)
+			f.Logger.Warn("could not get a snapshot from this place", "place", place, "error", err)
 		}
 	}
 	return ErrNone
@@ -78,7 +78,7 @@ func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 			return info, err
 		}
 		if !told {
-			f.Logger.Warn("waiting for the broker before a snapshot is taken", "error", err)
+			f.Logger.Warn("waiting for the broker before restoring a snapshot", "error", err)
 		}
 		select {
 		case <-time.After(again):
@@ -123,7 +123,7 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 		if silent := (*outgoing.SilentError)(nil); errors.As(err, &silent) {
 			return false, err // older ones are no nearer
 		}
-		f.Logger.Warn("a snapshot was passed over", "place", place, "name", e.Name, "error", err)
+		f.Logger.Warn("skipped a snapshot", "place", place, "name", e.Name, "error", err)
 	}
 	return false, ErrNone
 }
@@ -175,7 +175,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err := claimed.Fits(f.Log.Topic(), info); err != nil {
 		return err
 	}
-	f.Logger.Info("taking a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
+	f.Logger.Info("restoring a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
 	built, err := reader.Save(ctx, path, f.progress(reader.Size))
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err := built.GoesOn(ctx, f.Log, info); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	f.Logger.Info("took a snapshot", "name", name, "position", reader.Position, "end", info.End)
+	f.Logger.Info("restored a snapshot", "name", name, "position", reader.Position, "end", info.End)
 	return nil
 }
 
@@ -194,7 +194,7 @@ func (f Finder) progress(size int64) func(int64) {
 	return func(done int64) {
 		if now := time.Now(); now.After(next) {
 			next = now.Add(every)
-			f.Logger.Info("taking a snapshot", "bytes", done, "of", size)
+			f.Logger.Info("restoring a snapshot", "bytes", done, "of", size)
 		}
 	}
 }

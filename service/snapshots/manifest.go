@@ -53,7 +53,7 @@ type FormatError struct{ Format int }
 
 // Error names both formats.
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("the snapshot has format %d, and this version of ClusterLite knows %d", e.Format, format)
+	return fmt.Sprintf("the snapshot has format %d, but this version of ClusterLite reads only format %d", e.Format, format)
 }
 
 func corrupt(reason string, args ...any) error { return &ErrCorrupt{fmt.Sprintf(reason, args...)} }
@@ -72,11 +72,11 @@ func (m Manifest) holds(b projections.Built) error {
 	var found Manifest
 	found.describe(b)
 	if m.Topic != found.Topic || m.TopicID != found.TopicID || m.Position != found.Position {
-		return corrupt("its file is of topic %s (%s) at position %d, and it says topic %s (%s) at %d",
+		return corrupt("its file was built from topic %s (%s) up to position %d, but its manifest says topic %s (%s) and position %d",
 			found.Topic, found.TopicID, found.Position, m.Topic, m.TopicID, m.Position)
 	}
 	if differs := m.Differing(b); len(differs) > 0 {
-		return corrupt("the digests of %s are not those that it names", strings.Join(differs, ", "))
+		return corrupt("the digests of %s differ from those in its manifest", strings.Join(differs, ", "))
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 		return Manifest{}, &FormatError{m.Format}
 	}
 	if m.Size < 0 || m.Position < 0 || m.Topic == "" {
-		return Manifest{}, corrupt("its manifest makes no sense")
+		return Manifest{}, corrupt("its manifest is invalid")
 	}
 	return m, nil
 }
@@ -139,7 +139,7 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 // breaks off gives another error, which may wrap the one of an end.
 func truncated(err error) error {
 	if err == io.EOF { //nolint:errorlint // see above
-		return corrupt("it is cut off")
+		return corrupt("it is truncated")
 	}
 	return err
 }

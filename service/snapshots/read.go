@@ -53,9 +53,9 @@ func (r *Reader) Copy(w io.Writer) error {
 	case err != nil:
 		return corrupt("it can't be decompressed: %v", err)
 	case n != r.Size:
-		return corrupt("its file has not the %d bytes that it names", r.Size)
+		return corrupt("its file does not have the %d bytes that its manifest says", r.Size)
 	case hex.EncodeToString(sum.Sum(nil)) != r.SHA256:
-		return corrupt("its file has not the SHA-256 that it names")
+		return corrupt("its file does not have the SHA-256 checksum that its manifest says")
 	}
 	return nil
 }

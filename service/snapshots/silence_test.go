@@ -65,12 +65,12 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
 	mute := servicetest.Peer(t, nil)
 	for name, c := range map[string]struct{ place, words string }{
-		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection and did not answer within"},
-		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stopped in the middle of its answer: after 0 bytes"},
-		"a node that stops in the manifest":    {stalling(t, len(b), b[:manifest/2], waits), "stopped in the middle of its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
-		"a node that stops after the manifest": {stalling(t, len(b), b[:manifest], waits), "stopped in the middle of its answer: after " + strconv.Itoa(manifest) + " bytes"},
-		"a node that stops in the file":        {stalling(t, len(b), b[:len(b)-10], waits), "stopped in the middle of its answer"},
-		"a node that drips":                    {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stopped in the middle of its answer"},
+		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection but did not answer within"},
+		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stalled while sending its answer: after 0 bytes"},
+		"a node that stops in the manifest":    {stalling(t, len(b), b[:manifest/2], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
+		"a node that stops after the manifest": {stalling(t, len(b), b[:manifest], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest) + " bytes"},
+		"a node that stops in the file":        {stalling(t, len(b), b[:len(b)-10], waits), "stalled while sending its answer"},
+		"a node that drips":                    {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stalled while sending its answer"},
 		"a bucket that says nothing":           {"s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute) + " did not answer within"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,12 +69,12 @@ func CreateStore(ctx context.Context, place string) (*Store, error) {
 	case errors.Is(err, fs.ErrExist):
 		return OpenStore(ctx, place)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no snapshot store can be made at %s: the folder %s does not exist", place, filepath.Dir(folder))
+		return nil, fmt.Errorf("can't create a snapshot store at %s: the folder %s does not exist", place, filepath.Dir(folder))
 	case err != nil:
-		return nil, fmt.Errorf("make the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
 	}
 	if err := atomicfile.SyncDir(filepath.Dir(folder)); err != nil {
-		return nil, fmt.Errorf("make the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
 	}
 	s, err := OpenStore(ctx, place)
 	if err != nil {
@@ -99,7 +99,7 @@ func openStore(ctx context.Context, place string) (*Store, error) {
 			return nil, err
 		}
 		if !info.IsDir() {
-			return nil, errors.New("it is not a folder but a file")
+			return nil, errors.New("it is a file, not a folder")
 		}
 		address = folderURL(place, folder)
 	}
@@ -134,7 +134,7 @@ func folderURL(place, folder string) string {
 func folderOf(place string) (string, error) {
 	if !strings.Contains(place, "://") {
 		if place == "" {
-			return "", errors.New("it has no name")
+			return "", errors.New("its name is empty")
 		}
 		return filepath.Abs(place)
 	}
@@ -297,19 +297,19 @@ func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s already holds a snapshot of the same topic and position, which can't be compared with the new one: %w", s.name, err)
+		return fmt.Errorf("%s already holds a snapshot of the same topic and position, and the two can't be compared: %w", s.name, err)
 	}
 	if maps.Equal(old.Digests, m.Digests) {
 		return nil
 	}
 	sound, err := s.sound(ctx, m.name())
 	if err != nil {
-		return fmt.Errorf("%s already holds %s with other rows, which can't be checked: %w", s.name, m.name(), err)
+		return fmt.Errorf("%s already holds %s with different rows, and it can't be verified: %w", s.name, m.name(), err)
 	}
 	if !sound {
 		return nil
 	}
-	return fmt.Errorf("%s already holds %s, of the same topic and position and with other rows, made by %s: the log changed in between. Use another store, so that both are kept", s.name, m.name(), old.Node)
+	return fmt.Errorf("%s already holds %s, of the same topic and position but with different rows, created by %s: the log changed in between. Nothing was stored. Use another store to keep both", s.name, m.name(), old.Node)
 }
 
 // unusable reports whether an error says that a snapshot was read and can't be used.

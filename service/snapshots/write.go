@@ -24,7 +24,7 @@ const temporary = "snapshot-*.tmp"
 func Temporary(dir string) (path string, err error) {
 	f, err := os.CreateTemp(dir, temporary)
 	if err != nil {
-		return "", fmt.Errorf("make a file for a snapshot: %w", err)
+		return "", fmt.Errorf("create a temporary file for a snapshot: %w", err)
 	}
 	return f.Name(), f.Close()
 }

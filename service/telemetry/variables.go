@@ -108,7 +108,7 @@ func validPort(port string) bool {
 
 func wholeNumber(value string) string {
 	if n, err := strconv.Atoi(value); err != nil || n < 0 {
-		return "a whole number from 0; times are in milliseconds"
+		return "a whole number of at least 0; times are in milliseconds"
 	}
 	return ""
 }

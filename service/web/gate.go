@@ -86,7 +86,7 @@ func (e *errBusy) Error() string { return "overload: " + e.lack }
 // lacking tells why a wait has ended: there was too much to do, or the client is gone.
 func lacking(ctx context.Context, lack string) error {
 	if ctx.Err() != nil {
-		return problem.NotReady.Because(ctx.Err(), "The client canceled the request. Nothing was done.")
+		return problem.NotReady.Because(ctx.Err(), "The client cancelled the request. Nothing was done.")
 	}
 	return &errBusy{lack}
 }
