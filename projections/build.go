@@ -32,7 +32,7 @@ func UntilTime(t time.Time) Until { return Until{time: t} }
 
 func (u Until) bound(end events.Position) (bound, error) {
 	if u.bounded && u.position > end {
-		return bound{}, fmt.Errorf("the log ends at position %d, before %d", end, u.position)
+		return bound{}, fmt.Errorf("the log ends at position %d, before position %d", end, u.position)
 	}
 	if u.bounded {
 		end = u.position

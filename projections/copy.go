@@ -105,7 +105,7 @@ type ErrNotAProjection struct {
 
 // Error names the file.
 func (e *ErrNotAProjection) Error() string {
-	return fmt.Sprintf("%s is not the file of a read model: %v", e.Path, e.Err)
+	return fmt.Sprintf("%s is not a read model file: %v", e.Path, e.Err)
 }
 
 // Unwrap gives the cause.

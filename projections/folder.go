@@ -141,7 +141,7 @@ func (f folder) next() (path string, err error) {
 func (f folder) generations() (numbers []int, err error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
-		return nil, fmt.Errorf("look into the data folder: %w", err)
+		return nil, fmt.Errorf("read the data folder: %w", err)
 	}
 	for _, e := range entries {
 		// A file of SQLite's own may be left alone.
@@ -211,7 +211,7 @@ func (f folder) replace(serving, path string, keep bool) error {
 func (f folder) setAside(path string, now time.Time) (kept string, err error) {
 	before, err := filepath.Glob(f.path(damagedPrefix) + "*")
 	if err != nil {
-		return "", fmt.Errorf("find damaged files that were kept: %w", err)
+		return "", fmt.Errorf("list the damaged files that were kept: %w", err)
 	}
 	kept = f.path(damagedPrefix + now.UTC().Format("20060102T150405.000Z") + ".db")
 	err = os.Link(path, kept)
