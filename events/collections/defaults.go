@@ -11,7 +11,7 @@ import (
 )
 
 // ErrDefaultsTooLarge is returned for a document that its defaults make too large.
-var ErrDefaultsTooLarge = errors.New("the document with its defaults is too large")
+var ErrDefaultsTooLarge = errors.New("the document with its default values is too large")
 
 // A shape is what one schema says about members that may be missing.
 type shape struct {

@@ -42,14 +42,14 @@ var keywordNames = slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(k
 
 // keywordHints say what to write in place of a keyword that another dialect has.
 var keywordHints = map[string]string{
-	"nullable":         `write "type": ["string", "null"], with the type that it has`,
-	"unique":           "x-unique makes a property unique, and uniqueItems the items of an array",
+	"nullable":         `write "type": ["string", "null"] instead, with the property's own type`,
+	"unique":           "x-unique makes a property unique, uniqueItems the items of an array",
 	"index":            "x-index gives a property an index",
-	"id":               `write "$id"`,
-	"dependencies":     "write dependentRequired or dependentSchemas",
-	"additionalItems":  "write items, with prefixItems before it",
-	"$recursiveRef":    "write $dynamicRef",
-	"$recursiveAnchor": "write $dynamicAnchor",
+	"id":               `write "$id" instead`,
+	"dependencies":     "write dependentRequired or dependentSchemas instead",
+	"additionalItems":  "write prefixItems, followed by items, instead",
+	"$recursiveRef":    "write $dynamicRef instead",
+	"$recursiveAnchor": "write $dynamicAnchor instead",
 }
 
 // countKeywords take a number of things.

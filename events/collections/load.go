@@ -123,7 +123,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	name := strings.TrimSuffix(filepath.Base(path), ".json")
 	switch {
 	case !validName.MatchString(name):
-		return nil, wrong("", "a collection's name is the file's, and must be like [a-z][a-z0-9_]*, at most 63 long; %q is not", name)
+		return nil, wrong("", "a collection is named after its file; %q does not match [a-z][a-z0-9_]* or is longer than 63 characters", name)
 	case slices.Contains(reserved, name), strings.HasPrefix(name, "sqlite_"):
 		return nil, wrong("", "the name %q is reserved", name)
 	}
@@ -132,7 +132,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	}
 	var number *document.NumberError
 	if errors.As(document.CheckNumbers(source), &number) {
-		return nil, wrong(number.Pointer, "the number here %s", number.Reason)
+		return nil, wrong(number.Pointer, "the number %s", number.Reason)
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
 	if err != nil {
@@ -140,7 +140,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	}
 	root, ok := value.(map[string]any)
 	if !ok {
-		return nil, wrong("", "a schema is a JSON object")
+		return nil, wrong("", "a schema must be a JSON object")
 	}
 	if root["title"] != name {
 		return nil, wrong("/title", "must be the file's name, %q", name)
@@ -193,13 +193,13 @@ func notJSON(source []byte) (pointer, reason string) {
 		if _, err = in.ReadToken(); errors.Is(err, io.EOF) {
 			return "", ""
 		}
-		return "", fmt.Sprintf("more after the schema, at byte %d", in.InputOffset())
+		return "", fmt.Sprintf("unexpected content after the schema, at byte %d", in.InputOffset())
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
 		return string(syntactic.JSONPointer), fmt.Sprintf("%v at byte %d", syntactic.Err, syntactic.ByteOffset)
 	}
-	return "", fmt.Sprintf("it ends too early: %v", err)
+	return "", fmt.Sprintf("unexpected end: %v", err)
 }
 
 // noLoader refuses to fetch schemas from anywhere: what a collection is must lie in its
@@ -207,7 +207,7 @@ func notJSON(source []byte) (pointer, reason string) {
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("a schema may not refer to %s: put what it needs under $defs", url)
+	return nil, fmt.Errorf("a schema must not refer to %s: put the definition under $defs", url)
 }
 
 // newCompiler makes a compiler of a collection's schema and what is in it.
@@ -244,7 +244,7 @@ func compileError(path string, value any, err error) error {
 		return &ErrFile{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
 	}
 	if pointer, reference := badReference(value, value, ""); pointer != "" {
-		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put what it needs under $defs", reference)}
+		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put the definition under $defs", reference)}
 	}
 	return &ErrFile{File: path, Reason: err.Error()}
 }

@@ -84,7 +84,7 @@ func checkKeyword(pointer, key string) *mistake {
 		if strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 {
 			return nil
 		}
-		return mistakeAt(at, "unknown keyword %q in this place: %s and %s are for properties at the top", key, keywordUnique, keywordIndex)
+		return mistakeAt(at, "unknown keyword %q here: %s and %s are only for top-level properties", key, keywordUnique, keywordIndex)
 	}
 	if _, known := keywords[key]; known {
 		return nil
@@ -115,7 +115,7 @@ const dialect = "https://json-schema.org/draft/2020-12/schema"
 
 func checkDialect(pointer string, schema map[string]any) *mistake {
 	if named, ok := schema["$schema"].(string); ok && strings.TrimSuffix(named, "#") != dialect {
-		return mistakeAt(pointer+"/$schema", "must be %q or left out: %q is another dialect, in which keywords mean something else", dialect, named)
+		return mistakeAt(pointer+"/$schema", "must be %q or omitted: %q is a different dialect, in which keywords have other meanings", dialect, named)
 	}
 	return nil
 }
@@ -127,10 +127,10 @@ func checkFormat(pointer string, schema map[string]any) *mistake {
 	}
 	at := pointer + "/format"
 	if !slices.Contains(formats, format) {
-		return mistakeAt(at, "unknown format %q, which nothing would check.%s Known are %s.", format, suggest(format, formats), strings.Join(formats, ", "))
+		return mistakeAt(at, "unknown format %q, which would not be checked.%s Supported formats: %s.", format, suggest(format, formats), strings.Join(formats, ", "))
 	}
 	if types := typesOf(schema); len(types) > 0 && !slices.Contains(types, "string") {
-		return mistakeAt(at, "the format %q is for strings, and the type here is %s", format, strings.Join(types, " or "))
+		return mistakeAt(at, "the format %q is for strings, but the type is %s", format, strings.Join(types, " or "))
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 	for i, one := range required {
 		name, ok := one.(string)
 		if _, there := declared[name]; ok && !there {
-			return mistakeAt(fmt.Sprintf("%s/required/%d", pointer, i), "%q is required, but is no property, and additionalProperties is false.%s",
+			return mistakeAt(fmt.Sprintf("%s/required/%d", pointer, i), "%q is required, but it is not a declared property and additionalProperties is false.%s",
 				name, suggest(name, slices.Sorted(maps.Keys(declared))))
 		}
 	}

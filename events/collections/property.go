@@ -43,7 +43,7 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 		}
 		switch {
 		case slices.Contains(serverMembers, strings.ToLower(name)):
-			return nil, pointer, fmt.Sprintf("%q is the server's", name)
+			return nil, pointer, fmt.Sprintf("%q is set by the server and can't be declared", name)
 		case strings.HasPrefix(name, "_"):
 			return nil, pointer, "names that start with _ are reserved"
 		}
@@ -55,14 +55,14 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 			continue
 		}
 		if slices.Contains(parameters, strings.ToLower(name)) {
-			return nil, pointer, fmt.Sprintf(`%q is a parameter of lists, or reserved as one, so that lists could not filter by it: `+
+			return nil, pointer, fmt.Sprintf(`%q is or may become a parameter of lists, so lists could not filter by it: `+
 				`rename the property, or declare it without a column as {"allOf": [{"type": %q}]}`, name, p.Type)
 		}
 		if strings.ToLower(name) == documentColumn {
-			return nil, pointer, fmt.Sprintf("%q is the column of the whole document: a scalar property needs another name", name)
+			return nil, pointer, fmt.Sprintf("%q is the column of the whole document: rename the scalar property", name)
 		}
 		if other, twice := columns[strings.ToLower(name)]; twice {
-			return nil, pointer, fmt.Sprintf("differs from %q in case alone, which columns can't", other)
+			return nil, pointer, fmt.Sprintf("differs from %q only in case; column names must differ in more than case", other)
 		}
 		columns[strings.ToLower(name)] = name
 		if properties = append(properties, p); len(properties) > maxColumns {
@@ -99,7 +99,7 @@ func readKeywords(p *Property, schema map[string]any, column bool) string {
 	unique, hasUnique := schema[keywordUnique]
 	index, hasIndex := schema[keywordIndex]
 	if (hasUnique || hasIndex) && !column {
-		return fmt.Sprintf("%s and %s are for scalar properties whose name is made of letters, digits and underscores", keywordUnique, keywordIndex)
+		return fmt.Sprintf("%s and %s are only for scalar properties whose names consist of letters, digits and underscores", keywordUnique, keywordIndex)
 	}
 	if hasIndex {
 		on, ok := index.(bool)
@@ -115,9 +115,9 @@ func readKeywords(p *Property, schema map[string]any, column bool) string {
 	case unique != true && unique != noCase:
 		return keywordUnique + ` must be true, false or "` + noCase + `"`
 	case unique == noCase && p.Type != "string":
-		return keywordUnique + `: "` + noCase + `" is for strings`
+		return keywordUnique + `: "` + noCase + `" is only for strings`
 	case p.Type != "string" && p.Type != "integer":
-		return keywordUnique + " is for strings and integers"
+		return keywordUnique + " is only for strings and integers"
 	}
 	p.Unique, p.NoCase = true, unique == noCase
 	return ""

@@ -60,7 +60,7 @@ func readDefaults(root map[string]any, source []byte, compile func(pointer strin
 	}
 	m := eachSchema(root, "", func(pointer string, schema map[string]any) *mistake {
 		if _, has := schema["default"]; has && !s.used[pointer+"/default"] {
-			return mistakeAt(pointer+"/default", "would be ignored: a default is for a property, at the top, in properties, or in items")
+			return mistakeAt(pointer+"/default", "would be ignored: a default must be on a property at the top level, in properties, or in items")
 		}
 		return nil
 	})
@@ -100,7 +100,7 @@ func (s *shaper) completeDefaults() *mistake {
 			f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.value)), most: maxDefault}
 			// What can go wrong with valid JSON is that it becomes too large, or too deep.
 			if err := f.fill(shapes); err != nil || round > defaultRounds {
-				return mistakeAt(at, "never ends: the default's own members have defaults that lead back to it")
+				return mistakeAt(at, "is endless: the default's own members have defaults that lead back to it")
 			}
 			if f.filled > 0 {
 				d.value, changed = f.out, true
@@ -126,7 +126,7 @@ func check(compile func(pointer string) (*jsonschema.Schema, error), property, a
 	}
 	if violations := violationsOf(schema.Validate(value)); len(violations) > 0 {
 		v := violations[0]
-		return mistakeAt(at+v.Pointer, "breaks the schema of its own property: %s", v.Detail)
+		return mistakeAt(at+v.Pointer, "violates the schema of its own property: %s", v.Detail)
 	}
 	return nil
 }

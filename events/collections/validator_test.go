@@ -148,7 +148,7 @@ func TestVerdictsAreTheLibrarys(t *testing.T) {
 func TestViolationsAreBounded(t *testing.T) {
 	c := load(t, "things", object(`"l":{"items":{"type":"integer"}}`))
 	got := c.Validate(value(t, `{"l":[`+strings.Repeat(`"x",`, 1000)+`"x"]}`))
-	if len(got) != 101 || got[100].Detail != "has 901 more violations that are not listed" {
+	if len(got) != 101 || got[100].Detail != "has 901 more violations, which are not listed" {
 		t.Errorf("got %d, the last is %v, want 100 and how many more there are", len(got), got[len(got)-1])
 	}
 }

@@ -53,7 +53,7 @@ func violationsOf(err error) []Violation {
 	})
 	violations = slices.Compact(violations)
 	if more := len(violations) - maxViolations; more > 0 {
-		violations = append(violations[:maxViolations:maxViolations], Violation{Detail: fmt.Sprintf("has %s that are not listed", count(more, "more violation"))})
+		violations = append(violations[:maxViolations:maxViolations], Violation{Detail: fmt.Sprintf("has %s, which are not listed", count(more, "more violation"))})
 	}
 	return violations
 }
@@ -75,7 +75,7 @@ func leaves(e *jsonschema.ValidationError, found []Violation) []Violation {
 		return found
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			found = append(found, Violation{at + "/" + escape(name), "is not a known member"})
+			found = append(found, Violation{at + "/" + escape(name), "is not a declared member"})
 		}
 		return found
 	}
