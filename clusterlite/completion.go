@@ -9,8 +9,8 @@ type completion struct {
 
 // Help gives examples.
 func (completion) Help() string {
-	return `Prints a script that has a shell complete subcommands and flags of clusterlite. The program must be
-in the PATH under this name.
+	return `Prints a script with which a shell completes the subcommands and flags of clusterlite. The program
+must be in the PATH under this name.
 
 Examples:
 

@@ -241,7 +241,7 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 	}
 	// It is not known before a write comes.
 	got := c.do("PATCH", "/users/"+id, `{"name":"first"}`)
-	if got.status != 503 || !strings.Contains(got.body, "The log has the write") {
+	if got.status != 503 || !strings.Contains(got.body, "The write is in the log") {
 		t.Errorf("the first write: got %d %s", got.status, got.body)
 	}
 	const why = "Another process holds a lock"

@@ -12,10 +12,10 @@ import (
 
 // eventsTool are the subcommands that work on the log itself.
 type eventsTool struct {
-	Tail   eventsTail   `cmd:"" help:"Print what is in the log, and what comes."`
-	Show   eventsShow   `cmd:"" help:"Print one record of the log, whole."`
-	Export eventsExport `cmd:"" help:"Write all admitted events to a file."`
-	Import eventsImport `cmd:"" help:"Append the events of a file to an empty log."`
+	Tail   eventsTail   `cmd:"" help:"Print the events in the log, and new ones as they arrive."`
+	Show   eventsShow   `cmd:"" help:"Print one record of the log in full."`
+	Export eventsExport `cmd:"" help:"Export all admitted events to a file."`
+	Import eventsImport `cmd:"" help:"Import the events of a file into an empty log."`
 }
 
 // phases shows the progress of a task that has several phases, one after the other.

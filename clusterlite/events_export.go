@@ -17,16 +17,16 @@ type eventsExport struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	Out   string `name:"out" required:"" placeholder:"FILE" help:"The file to write; it must not be there. Compressed if it ends in .zst or .gz; - is the standard output."`
-	Until place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log as it is at the start."`
+	Out   string `name:"out" required:"" placeholder:"FILE" help:"The file to write; it must not exist. Compressed if its name ends in .zst or .gz; - is the standard output."`
+	Until place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
 }
 
 // Help gives examples.
 func (eventsExport) Help() string {
-	return `The file has a line for each admitted event, a CloudEvent in JSON, between a header and a
-trailer that holds digests and a checksum (docs/events.md). Void records and barriers are left
-out, and idempotency keys that are older than 24 hours. Writes may go on meanwhile; those after
-the start are not in the file. A read model is built in $TMPDIR and removed again.
+	return `Writes a file with one line for each admitted event, a CloudEvent in JSON, between a header and a
+trailer that holds digests and a checksum (docs/events.md). Void records, barriers and idempotency
+keys older than 24 hours are left out. Writes may continue during the export, but events appended
+after its start are not in the file. The export builds a temporary read model in $TMPDIR.
 
 Examples:
 
@@ -46,7 +46,7 @@ func (c eventsExport) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	if err := c.Until.check(ctx, log, info, out.stderr); err != nil {
-		return fmt.Errorf("%w. No file was made", err)
+		return fmt.Errorf("%w. No file was written", err)
 	}
 	p := &phases{w: out.stderr}
 	defer p.done()
@@ -98,7 +98,7 @@ type exportResult struct {
 
 // Text writes it for people.
 func (r exportResult) Text(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d records that are void or barriers, %d idempotency keys that are over.\n",
+	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d void records and barriers, %d expired idempotency keys.\n",
 		r.Events, r.Topic, r.Position, r.File, r.LeftOut, r.KeysLeftOut)
 	for _, name := range slices.Sorted(maps.Keys(r.Digests)) {
 		if err == nil {

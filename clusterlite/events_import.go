@@ -18,16 +18,17 @@ type eventsImport struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	File string `arg:"" name:"FILE" help:"What clusterlite events export wrote."`
+	File string `arg:"" name:"FILE" help:"A file written by clusterlite events export."`
 }
 
 // Help gives examples.
 func (eventsImport) Help() string {
-	return `The events are appended with the ids, versions and times that they have; only positions and the
-broker's clock are new. The topic is made if it is missing, and must be empty or hold the
-beginning of the same file: an import that was stopped goes on where it was. Nobody else may
-write to the topic meanwhile. In the end a read model is built from the topic in $TMPDIR, and
-its digests are compared with those in the file: the exit status is 1 if they differ.
+	return `Appends the events of an export with their original ids, versions and times; only their positions
+and the broker's timestamps are new. The topic is created if it is missing. It must be empty or
+hold the beginning of the same export: an interrupted import continues where it stopped. No other
+process may write to the topic during the import. At the end the import builds a temporary read
+model from the topic in $TMPDIR and compares its digests with those in the file. The exit status
+is 1 if they differ.
 
 Examples:
 
@@ -101,7 +102,7 @@ func (r importResult) Text(w io.Writer) error {
 	if !r.Equal {
 		verdict = "THE DIGESTS DIFFER: the topic does not hold what was exported. Do not use it."
 	}
-	_, err := fmt.Fprintf(w, "Imported %s into %s: of %d events %d were there and %d were appended; the log ends at position %d.\n%s\n",
+	_, err := fmt.Fprintf(w, "Imported %s into %s: %d events, of which %d were already there and %d were appended; the log ends at position %d.\n%s\n",
 		r.File, r.Topic, r.Events, r.Found, r.Appended, r.Position, verdict)
 	for _, name := range slices.Sorted(maps.Keys(r.Digests)) {
 		if err == nil {

@@ -198,7 +198,7 @@ func TestImportIsResumed(t *testing.T) {
 	away.Store(true)
 	file := writeFile(t, userLines(0, 5000)+"{}\n"+userLines(5000, 5500))
 	stdout, _, err := runImport(t, file, "--url="+proxy, "--retry-for=0s")
-	if err == nil || stdout != "" || !strings.Contains(err.Error(), "5000 lines are done (5000 created, 0 failed)") {
+	if err == nil || stdout != "" || !strings.Contains(err.Error(), "stopped after 5000 lines (5000 created, 0 failed)") {
 		t.Fatalf("%v, it says %s", err, stdout)
 	}
 	if _, _, err := runImport(t, file, "--url="+url); err == nil || !strings.Contains(err.Error(), file+".import") {

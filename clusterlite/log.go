@@ -27,12 +27,12 @@ func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 }
 
 // errNoTopic is what a missing topic is, whatever its name.
-var errNoTopic = errors.New("there is no such topic at the broker")
+var errNoTopic = errors.New("the topic does not exist")
 
 type errMissing struct{ topic string }
 
 func (e *errMissing) Error() string {
-	return fmt.Sprintf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", e.topic)
+	return fmt.Sprintf("topic %s does not exist: set --kafka-topic or --kafka-brokers", e.topic)
 }
 
 func (e *errMissing) Is(target error) bool { return target == errNoTopic }

@@ -17,13 +17,14 @@ import (
 
 // nodesCommands are about the nodes that the broker knows of.
 type nodesCommands struct {
-	List   nodesList   `cmd:"" default:"withargs" help:"List the nodes as they announced themselves (default)."`
-	Forget nodesForget `cmd:"" help:"Remove nodes that are gone for good."`
+	List   nodesList   `cmd:"" default:"withargs" help:"List the nodes by their latest announcements (default)."`
+	Forget nodesForget `cmd:"" help:"Forget nodes that are gone for good."`
 }
 
 // Help is shown by --help.
 func (nodesCommands) Help() string {
-	return `Nodes announce themselves in the broker, by the group clusterlite.NAME, and are found by that.
+	return `Each node announces itself to the broker through the consumer group clusterlite.NAME. The tool finds
+nodes by these announcements.
 
 Examples:
 
@@ -35,13 +36,13 @@ Examples:
 type nodesList struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
-	All            bool `name:"all" help:"Show nodes that have left too, each in a line of its own. With --output json they are always there."`
+	All            bool `name:"all" help:"Also list nodes that have left, one per line. With --output json they are always listed."`
 }
 
 // Help is shown by --help.
 func (nodesList) Help() string {
-	return `Lists the nodes that the broker knows of, as each last announced itself, and asks none of
-them: clusterlite status does. The broker forgets a node some days after its last word.
+	return `Lists the nodes that the broker knows, by their latest announcements, without contacting them; use
+clusterlite status for that. The broker forgets a node some days after its last announcement.
 
 Examples:
 
@@ -92,21 +93,21 @@ type nodesForget struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 	Names          []string `arg:"" optional:"" name:"node" help:"Names of nodes."`
-	Left           bool     `name:"left" help:"All nodes that have left: they were asked to stop."`
+	Left           bool     `name:"left" help:"Forget all nodes that were stopped cleanly and have left."`
 }
 
 // Validate is called by the parser.
 func (c *nodesForget) Validate() error {
 	if c.Left == (len(c.Names) > 0) {
-		return errors.New("name the nodes to forget, or say --left")
+		return errors.New("name the nodes to forget, or use --left")
 	}
 	return nil
 }
 
 // Help is shown by --help.
 func (nodesForget) Help() string {
-	return `Removes nodes that are gone for good, so that status no longer misses them. Their data is
-not touched. A node that lives is not removed: it would be back in seconds.
+	return `Forgets nodes that are gone for good, so that status no longer reports them as missing. Their data
+is not touched. A running node can't be forgotten, because it would announce itself again.
 
 Examples:
 
@@ -154,7 +155,7 @@ func (c nodesForget) Run(ctx context.Context, out streams) error {
 	}
 	for _, n := range doomed {
 		if n.State == roster.Running && n.Lives(ctx) {
-			return fmt.Errorf("node %s lives, at %s: stop it first", n.Node, n.Admin)
+			return fmt.Errorf("node %s is running at %s: stop it first", n.Node, n.Admin)
 		}
 	}
 	f := forgotten{[]string{}}

@@ -39,7 +39,7 @@ func (p *place) UnmarshalText(text []byte) error {
 	}
 	var err error
 	if p.time, err = time.Parse(time.RFC3339, s); err != nil {
-		return fmt.Errorf("%q is not a place in the log; allowed: %s", text, p.Allowed())
+		return fmt.Errorf("%q is not a position or a time; allowed: %s", text, p.Allowed())
 	}
 	return nil
 }
@@ -68,10 +68,10 @@ func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info,
 	}
 	asked := events.FormatTime(p.time.UTC())
 	if info.End == info.Start {
-		return fmt.Errorf("topic %s holds no record: it had nothing at %s", log.Topic(), asked)
+		return fmt.Errorf("topic %s is empty, so it had no state at %s", log.Topic(), asked)
 	}
 	if p.time.After(time.Now()) {
-		_, _ = fmt.Fprintf(w, "note: %s is still to come: taken is all that the log holds now, up to position %d\n", asked, info.End)
+		_, _ = fmt.Fprintf(w, "note: %s is in the future: using everything in the log so far, up to position %d\n", asked, info.End)
 		return nil
 	}
 	at, err := p.to(ctx, log)
@@ -82,7 +82,7 @@ func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info,
 	if err != nil {
 		return fmt.Errorf("read the first record of the log: %w", err)
 	}
-	return fmt.Errorf("the log begins at %s, and had nothing at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
+	return fmt.Errorf("the log begins at %s, so it had no state at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
 }
 
 // until is the place for projections.Build; none is the end of the log as it is then.

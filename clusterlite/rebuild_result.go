@@ -79,5 +79,5 @@ func kept(file string) string {
 	if file == "" {
 		return ""
 	}
-	return "; the old file is kept as " + file
+	return "; the old file was kept as " + file
 }

@@ -43,7 +43,7 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	if _, err := describeLog(ctx, log); errors.Is(err, errNoTopic) {
-		return fmt.Errorf("%w. Nothing was changed. If the topic was lost, save what the folder holds with `clusterlite snapshot create STORE --data-dir %s`, and make a new log of it with `clusterlite snapshot append STORE`", err, c.DataDir)
+		return fmt.Errorf("%w. Nothing was changed. If the topic was lost, save the folder's read model with `clusterlite snapshot create STORE --data-dir %s`, and recreate the log from it with `clusterlite snapshot append STORE`", err, c.DataDir)
 	} else if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ type rebuiltFolder struct {
 func (r rebuiltFolder) Text(w io.Writer) error {
 	text := fmt.Sprintf("Rebuilt the read model in %s up to position %d", r.Folder, r.Position)
 	if r.Incomparable != "" {
-		text += "; the old file could not be compared with it: " + r.Incomparable
+		text += "; the old file could not be compared with the new one: " + r.Incomparable
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Missing)) {
 		text += fmt.Sprintf("; %d entities of %s are not in the log", r.Missing[name], name)

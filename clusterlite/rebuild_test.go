@@ -137,7 +137,7 @@ func TestRebuildIsCancelled(t *testing.T) {
 	if err := model.StartRebuild(projections.RebuildOptions{Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := tool(t, b, &result, "rebuild", "--all"); !errors.Is(err, process.ErrTold) || !strings.Contains(result.Nodes[0].Error, "is running") {
+	if err := tool(t, b, &result, "rebuild", "--all"); !errors.Is(err, process.ErrTold) || !strings.Contains(result.Nodes[0].Error, "is already running") {
 		t.Errorf("%v, %+v", err, result)
 	}
 	if err := tool(t, b, &result, "rebuild", "--all", "--cancel"); err != nil || result.Nodes[0].Rebuild.State != projections.RebuildCancelled {
@@ -191,7 +191,7 @@ func TestRebuildOfANodeThatStaysStuck(t *testing.T) {
 	for _, whose := range []string{"--node=query-1", "--all", "--admin=" + running[0].Admin.String()} {
 		var out bytes.Buffer
 		err := run(servicetest.Context(t), []string{"rebuild", whose, "--kafka-brokers=" + b.Addr()}, &out, io.Discard)
-		if !errors.Is(err, process.ErrTold) || !strings.Contains(out.String(), "FAILED: it was rebuilt up to position 5, and still can't go on") || !strings.Contains(out.String(), "newer-format") {
+		if !errors.Is(err, process.ErrTold) || !strings.Contains(out.String(), "FAILED: it was rebuilt up to position 5, but still can't continue") || !strings.Contains(out.String(), "newer-format") {
 			t.Errorf("%s: got %v: %s, want a failure that names newer-format", whose, err, out.String())
 		}
 		var result rebuilds
@@ -226,7 +226,7 @@ func TestRebuildOfAStoppedNode(t *testing.T) {
 	}
 	var out bytes.Buffer
 	args := []string{"rebuild", "--force", "--data-dir=" + dir, "--kafka-brokers=" + b.Addr()}
-	if err := run(servicetest.Context(t), args, &out, io.Discard); err != nil || !strings.Contains(out.String(), "the digests differed for users; the old file is kept as ") {
+	if err := run(servicetest.Context(t), args, &out, io.Discard); err != nil || !strings.Contains(out.String(), "the digests differed for users; the old file was kept as ") {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	if err := tool(t, b, &result, "rebuild", "--data-dir="+filepath.Join(dir, "nowhere")); err == nil {

@@ -119,7 +119,7 @@ func TestReindex(t *testing.T) {
 
 	// Before the change: what clashes is told.
 	report, text, err := reindexed(coming)
-	if !errors.Is(err, process.ErrTold) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is the value of %s, %s\n", "a", first, second)) {
+	if !errors.Is(err, process.ErrTold) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is shared by %s, %s\n", "a", first, second)) {
 		t.Errorf("got %+v, %v\n%s", report, err, text)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.url+"/things/"+second, nil)
@@ -155,17 +155,17 @@ func TestReindexCalledWrongly(t *testing.T) {
 	dir := t.TempDir()
 	s := startServe(t, serveArgs(dir)...)
 	for said, args := range map[string][]string{
-		"there are: users": {"things"},
-		"no-such-topic":    {"users", "--kafka-topic=no-such-topic", "--kafka-brokers=" + s.kafka},
-		"in use by":        {"users", "--data-dir=" + dir},
-		"out of reach":     {"users", "--kafka-brokers=127.0.0.1:1"},
-		"--wait":           {"users", "--wait=-1s"},
+		"declared: users":           {"things"},
+		"no-such-topic":             {"users", "--kafka-topic=no-such-topic", "--kafka-brokers=" + s.kafka},
+		"in use by":                 {"users", "--data-dir=" + dir},
+		"the broker is unreachable": {"users", "--kafka-brokers=127.0.0.1:1"},
+		"--wait":                    {"users", "--wait=-1s"},
 	} {
 		err := run(t.Context(), append([]string{"reindex"}, args...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%v: %v", args, err)
 		}
-		if usage := (*settings.ErrUsage)(nil); errors.As(err, &usage) != (said == "there are: users" || said == "--wait") {
+		if usage := (*settings.ErrUsage)(nil); errors.As(err, &usage) != (said == "declared: users" || said == "--wait") {
 			t.Errorf("%v: %T", args, err)
 		}
 	}

@@ -25,7 +25,7 @@ type streams struct {
 
 // output is how a subcommand writes its result.
 type output struct {
-	Output string `name:"output" enum:"text,json" default:"text" help:"How the result is written: text, for people, or json, for programs (default ${default})."`
+	Output string `name:"output" enum:"text,json" default:"text" help:"Output format: text for people, json for programs (default ${default})."`
 }
 
 // A result is what a subcommand has found out or done. As JSON it is its fields.

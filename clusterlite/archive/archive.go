@@ -85,5 +85,5 @@ type ErrDamaged struct {
 
 // Error says what to do.
 func (e *ErrDamaged) Error() string {
-	return fmt.Sprintf("line %d: %s. The file is not a whole export: export again, or copy the file again", e.Line, e.Reason)
+	return fmt.Sprintf("line %d: %s. The file is not a complete export: copy it again, or export again", e.Line, e.Reason)
 }

@@ -67,7 +67,7 @@ func Export(ctx context.Context, options ExportOptions, w io.Writer) (Exported, 
 func build(ctx context.Context, log *eventlog.Log, until projections.Until, progress Progress, judged func(events.Record, events.Verdict) error) (built projections.Built, err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-events-")
 	if err != nil {
-		return built, fmt.Errorf("make a temporary folder: %w", err)
+		return built, fmt.Errorf("create a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	return projections.Build(ctx, projections.BuildOptions{

@@ -45,11 +45,11 @@ func Create(name string) (*File, error) {
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".partial-*")
 	if err != nil {
-		return nil, fmt.Errorf("make %s: %w", name, err)
+		return nil, fmt.Errorf("create %s: %w", name, err)
 	}
 	f := &File{name: name, temporary: temporary}
 	if f.compressor, err = compressed(name, temporary); err != nil {
-		return nil, errors.Join(fmt.Errorf("make %s: %w", name, err), f.Discard())
+		return nil, errors.Join(fmt.Errorf("create %s: %w", name, err), f.Discard())
 	}
 	f.Writer = f.compressor
 	return f, nil
@@ -69,7 +69,7 @@ func (f *File) Commit() error {
 		err = atomicfile.Replace(f.temporary.Name(), f.name)
 	}
 	if err != nil {
-		return fmt.Errorf("make %s: %w", f.name, errors.Join(err, os.Remove(f.temporary.Name())))
+		return fmt.Errorf("create %s: %w", f.name, errors.Join(err, os.Remove(f.temporary.Name())))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ type ErrForeign struct {
 
 // Error says what to do.
 func (e *ErrForeign) Error() string {
-	return fmt.Sprintf("topic %s holds more than the export: %s. An import needs a topic that is empty or holds the beginning of the same export: name another, or, if nobody needs what is in it, delete it; stop all command services on it until the import is done", e.Topic, e.Found)
+	return fmt.Sprintf("topic %s holds more than the export: %s. Nothing was appended. Import into a topic that is empty or holds the beginning of the same export. If the topic's content is not needed, delete the topic. Stop all command services on it until the import is done", e.Topic, e.Found)
 }
 
 // ErrDisturbed is returned if somebody else appends to the log during an import.
@@ -62,7 +62,7 @@ type ErrDisturbed struct {
 
 // Error says what to do.
 func (e *ErrDisturbed) Error() string {
-	return fmt.Sprintf("somebody else writes to topic %s: other records lie between the positions %d and %d. Stop all command and query services on it, then import again: if what they wrote changes nothing, the import goes on where it was", e.Topic, e.Before, e.Behind)
+	return fmt.Sprintf("another process writes to topic %s: it appended records between positions %d and %d. Stop all command and query services on it, then run the import again. If those records change nothing, the import continues where it stopped", e.Topic, e.Before, e.Behind)
 }
 
 // Import appends the events of an archive to the log, in order, the same but for the
@@ -130,7 +130,7 @@ func (i *importer) find(ctx context.Context) error {
 		return err
 	}
 	if info.Start > 0 {
-		return &ErrForeign{Topic: i.Log.Topic(), Found: fmt.Sprintf("%d records were in it and are deleted", info.Start)}
+		return &ErrForeign{Topic: i.Log.Topic(), Found: fmt.Sprintf("its %d records were deleted", info.Start)}
 	}
 	i.at = info.End
 	if info.End == 0 {
@@ -203,7 +203,7 @@ func (i *importer) append(ctx context.Context) error {
 func (i *importer) appendBatch(ctx context.Context, batch []events.Event) error {
 	at, err := i.Log.Append(ctx, batch...)
 	if err != nil {
-		return fmt.Errorf("append the events from %d of the file on: %w. Import again to go on", i.done.Found+i.done.Appended+1, err)
+		return fmt.Errorf("append the events of the file from event %d on: %w. Run the import again to continue", i.done.Found+i.done.Appended+1, err)
 	}
 	if want := i.at + events.Position(len(batch)); at != want {
 		return &ErrDisturbed{Topic: i.Log.Topic(), Before: i.at, Behind: at}

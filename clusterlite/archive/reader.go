@@ -39,10 +39,10 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, err
 	}
 	if err := decode(a.line, &a.Header); err != nil || a.Header.Kind != kindHeader {
-		return nil, a.damaged("it does not begin as an export does")
+		return nil, a.damaged("it does not start like an export")
 	}
 	if a.Header.Version != Version {
-		return nil, fmt.Errorf("the export has version %d, and this version of ClusterLite reads version %d: install the version that wrote it", a.Header.Version, Version)
+		return nil, fmt.Errorf("the export has version %d, but this version of ClusterLite reads only version %d: install the version that wrote it", a.Header.Version, Version)
 	}
 	a.sum.Write(a.line)
 	return a, nil
@@ -91,12 +91,12 @@ func (a *Reader) read() error {
 		a.line = append(a.line, part...)
 		switch {
 		case len(a.line) > maxLine:
-			return a.damaged("the line is longer than any event's")
+			return a.damaged("the line is longer than any event can be")
 		case err == nil:
 			return nil
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return a.damaged("the file ends in the middle")
+			return a.damaged("the file is truncated")
 		default:
 			return a.damaged(err.Error())
 		}
@@ -110,14 +110,14 @@ func (a *Reader) end() error {
 	}
 	switch {
 	case a.Trailer.Events != a.events:
-		return a.damaged(fmt.Sprintf("the export has %d events, and there are %d in the file", a.Trailer.Events, a.events))
+		return a.damaged(fmt.Sprintf("the export should have %d events, but the file has %d", a.Trailer.Events, a.events))
 	case a.Trailer.TopicID != a.Header.TopicID:
-		return a.damaged("beginning and end are those of two exports")
+		return a.damaged("the header and the trailer belong to different exports")
 	case !bytes.Equal(a.Trailer.line(a.sum), a.line):
-		return a.damaged("the checksum does not fit what is before it")
+		return a.damaged("the checksum does not match the content")
 	}
 	if _, err := a.in.ReadByte(); !errors.Is(err, io.EOF) {
-		return a.damaged("something follows the end of the export")
+		return a.damaged("unexpected content after the end of the export")
 	}
 	return nil
 }

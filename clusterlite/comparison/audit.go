@@ -57,7 +57,7 @@ func auditOf(ctx context.Context, n nodes.Node, tell func(node.VerifyLine)) (*no
 	for lines := json.NewDecoder(response.Body); ; {
 		var line node.VerifyLine
 		if err := lines.Decode(&line); err != nil {
-			return nil, fmt.Errorf("node %s broke off: %w", n.Node, err)
+			return nil, fmt.Errorf("the answer of node %s was cut off: %w", n.Node, err)
 		}
 		switch {
 		case line.Failed != nil:

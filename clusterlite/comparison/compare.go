@@ -74,7 +74,7 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 		}
 	}
 	if len(running) == 0 {
-		return nil, errors.New("the broker knows of no node that runs")
+		return nil, errors.New("no running node is known to the broker")
 	}
 	return running, nil
 }
@@ -88,7 +88,7 @@ func (r *Report) digests(ctx context.Context, o Options, all []nodes.Node) error
 	for attempt := 1; ; attempt++ {
 		position, err := o.Log.AppendCheckpoint(ctx)
 		if err != nil {
-			return fmt.Errorf("append a checkpoint to compare at: %w", err)
+			return fmt.Errorf("append a checkpoint for the comparison: %w", err)
 		}
 		r.Position = position
 		errs := nodes.Each(ctx, o.Progress, all, func(ctx context.Context, i int, n nodes.Node) (err error) {
@@ -125,7 +125,7 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 	defer func() { _ = response.Body.Close() }()
 	var d node.Digests
 	if err := json.NewDecoder(response.Body).Decode(&d); err != nil {
-		return nil, fmt.Errorf("node %s broke off: %w", n.Node, err)
+		return nil, fmt.Errorf("the answer of node %s was cut off: %w", n.Node, err)
 	}
 	return d.Collections, nil
 }

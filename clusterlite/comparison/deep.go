@@ -20,7 +20,7 @@ import (
 func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-verify-")
 	if err != nil {
-		return fmt.Errorf("make a folder for the comparison: %w", err)
+		return fmt.Errorf("create a folder for the comparison: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	replica, err := projections.OpenReplica(ctx, dir, o.Log)
@@ -105,7 +105,7 @@ type rowReader struct {
 func (r *rowReader) next() error {
 	r.line = node.RowLine{}
 	if err := r.lines.Decode(&r.line); err != nil {
-		return fmt.Errorf("node %s broke off: %w", r.node, err)
+		return fmt.Errorf("the answer of node %s was cut off: %w", r.node, err)
 	}
 	if r.line.Failed != nil {
 		return fmt.Errorf("node %s: %s", r.node, r.line.Failed.Detail)
@@ -119,7 +119,7 @@ func (r *rowReader) position() (events.Position, error) {
 		return 0, err
 	}
 	if r.line.Position == nil {
-		return 0, fmt.Errorf("node %s does not say at which position its rows are", r.node)
+		return 0, fmt.Errorf("node %s did not report the position of its rows", r.node)
 	}
 	return *r.line.Position, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // ErrInputChanged is returned if the input does not begin with what an earlier run has
 // sent of it.
-var ErrInputChanged = errors.New("what was imported of the input has changed since")
+var ErrInputChanged = errors.New("the part of the input that was already imported has changed")
 
 // Options say what is imported where.
 type Options struct {

@@ -50,7 +50,7 @@ func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastR
 func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 	var failures []Failure
 	for _, l := range c.long {
-		p := problem.BodyTooLarge.New(fmt.Sprintf("The line has more than %d bytes.", maxLine))
+		p := problem.BodyTooLarge.New(fmt.Sprintf("The line exceeds the maximum of %d bytes.", maxLine))
 		failures = append(failures, Failure{Line: l.number, Status: p.Status, Type: p.Type, Title: p.Title, Detail: p.Detail})
 	}
 	if len(c.lines) > 0 {
@@ -88,10 +88,10 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	for i, l := range c.lines {
 		var result Failure
 		if err := results.Decode(&result); err != nil {
-			return nil, fmt.Errorf("the answer breaks off before line %d: %w", l.number, err)
+			return nil, fmt.Errorf("the answer was cut off before line %d: %w", l.number, err)
 		}
 		if result.Line != int64(i+1) {
-			return nil, backoff.Permanent(fmt.Errorf("the answer has a result for line %d in place of line %d", result.Line, i+1))
+			return nil, backoff.Permanent(fmt.Errorf("the answer has a result for line %d instead of line %d", result.Line, i+1))
 		}
 		result.Line = l.number
 		switch {
@@ -114,7 +114,7 @@ func refusal(answer *http.Response) error {
 	if b, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10)); err == nil && json.Unmarshal(b, &p) == nil && p.Title != "" {
 		text = fmt.Sprintf("%d %s", answer.StatusCode, p.Error())
 	}
-	err := fmt.Errorf("the store answers: %s", text)
+	err := fmt.Errorf("the store answered: %s", text)
 	switch answer.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if seconds, bad := strconv.Atoi(answer.Header.Get("Retry-After")); bad == nil {

@@ -17,11 +17,11 @@ func At(ctx context.Context, address string) ([]Node, error) {
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("the admin address %q: %w", address, err)
+		return nil, fmt.Errorf("invalid admin address %q: %w", address, err)
 	}
 	hosts, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		return nil, fmt.Errorf("the admin address %s: %w", address, err)
+		return nil, fmt.Errorf("look up the admin address %s: %w", address, err)
 	}
 	if host == "localhost" {
 		hosts = hosts[:1] // IPv4 and IPv6 are the same host

@@ -43,7 +43,7 @@ func Select(all []Node, names ...string) ([]Node, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(n Node) bool { return n.Node == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no node %s; the broker knows of: %s", name, strings.Join(Names(all), ", "))
+			return nil, fmt.Errorf("unknown node %s; the broker knows: %s", name, strings.Join(Names(all), ", "))
 		}
 		selected = append(selected, all[i])
 	}

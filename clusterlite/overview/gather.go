@@ -41,7 +41,7 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	r := Report{Topic: Topic{Name: o.Log.Topic(), Leader: -1, Replicas: []int32{}, InSync: []int32{}}, Brokers: []Broker{}, Nodes: []Node{}}
 	health, failed := o.Log.Health(ctx)
 	if errors.Is(failed, sarama.ErrUnknownTopicOrPartition) {
-		failed = fmt.Errorf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", o.Log.Topic())
+		failed = fmt.Errorf("topic %s does not exist: set --kafka-topic or --kafka-brokers", o.Log.Topic())
 	} else if failed == nil {
 		r.Topic, r.Brokers = topic(o.Log.Topic(), health), brokers(health)
 	}
@@ -62,10 +62,10 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	case failed == nil:
 		r.Problems = append(problemsOfTopic(r.Topic, health.Unfit), problemsOfNodes(r.Nodes, r.Topic)...)
 	case len(r.Nodes) == 0:
-		return Report{}, fmt.Errorf("%w. No node answers at %s; --admin says where nodes are", failed, where)
+		return Report{}, fmt.Errorf("%w. No node answered at %s; set --admin to the admin addresses of nodes", failed, where)
 	default:
 		r.BrokerError = failed.Error()
-		r.Problems = append([]string{fmt.Sprintf("%v. Other nodes than those that are shown may run: asked were %s", failed, where)}, problemsOfNodes(r.Nodes, r.Topic)...)
+		r.Problems = append([]string{fmt.Sprintf("%v. More nodes than those shown may be running; asked only %s", failed, where)}, problemsOfNodes(r.Nodes, r.Topic)...)
 	}
 	r.Healthy = len(r.Problems) == 0
 	return r, nil

@@ -16,12 +16,12 @@ func problemsOfTopic(t Topic, unfit error) []string {
 		problems = append(problems, unfit.Error())
 	}
 	if t.Leader < 0 {
-		problems = append(problems, fmt.Sprintf("no broker leads topic %s: nothing can be written", t.Name))
+		problems = append(problems, fmt.Sprintf("topic %s has no leader, so nothing can be written", t.Name))
 	}
 	if in, all := len(t.InSync), len(t.Replicas); in < all {
 		problem := fmt.Sprintf("topic %s is in sync on %d of %d brokers", t.Name, in, all)
 		if in < t.MinInSync {
-			problem += fmt.Sprintf(", and nothing can be written below %d", t.MinInSync)
+			problem += fmt.Sprintf("; below %d, nothing can be written", t.MinInSync)
 		}
 		problems = append(problems, problem)
 	}
@@ -69,7 +69,7 @@ func problemsOfDisk(n Node) []string {
 // differing compares a node with the first at its position.
 func differing(at map[events.Position]Node, n Node, t Topic) []string {
 	if n.TopicID != t.ID && n.TopicID != "" && t.ID != "" {
-		return []string{fmt.Sprintf("node %s was built from a topic with id %s, and %s has id %s", n.Node, n.TopicID, t.Name, t.ID)}
+		return []string{fmt.Sprintf("node %s was built from a topic with id %s, but topic %s has id %s", n.Node, n.TopicID, t.Name, t.ID)}
 	}
 	other, there := at[n.Position]
 	if !there {
@@ -79,7 +79,7 @@ func differing(at map[events.Position]Node, n Node, t Topic) []string {
 	var problems []string
 	for _, collection := range union(n.Digests, other.Digests) {
 		if n.Digests[collection] != other.Digests[collection] {
-			problems = append(problems, fmt.Sprintf("nodes %s and %s differ in %s at position %d: clusterlite verify --deep tells where", other.Node, n.Node, collection, n.Position))
+			problems = append(problems, fmt.Sprintf("nodes %s and %s differ in %s at position %d; clusterlite verify --deep shows where", other.Node, n.Node, collection, n.Position))
 		}
 	}
 	return problems

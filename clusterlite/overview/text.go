@@ -72,7 +72,7 @@ func LeftText(w io.Writer, names []string) error {
 	if len(names) > most {
 		listed += ", …"
 	}
-	_, err := fmt.Fprintf(w, "%d %s left (%s): --all shows them, clusterlite nodes forget --left removes them\n", len(names), have, listed)
+	_, err := fmt.Fprintf(w, "%d %s left (%s): use --all to show them, or clusterlite nodes forget --left to remove them\n", len(names), have, listed)
 	return err
 }
 
@@ -93,7 +93,7 @@ func nodesText(w io.Writer, all []Node, left int) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Node, n.Role, n.State, n.Position, lagText(n), rate, voids, rebuildText(n.Rebuild), n.Version, n.Admin)
 	}
 	if len(all)+left == 0 {
-		_, _ = fmt.Fprintln(table, "none has announced itself")
+		_, _ = fmt.Fprintln(table, "no node has announced itself")
 	}
 	_ = table.Flush() // to memory
 }

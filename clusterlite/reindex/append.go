@@ -81,7 +81,7 @@ func (r *Reindex) event(ctx context.Context, e events.Entity, s survey) (event e
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return event, false, fmt.Errorf("make an event's id: %w", err)
+		return event, false, fmt.Errorf("generate an event id: %w", err)
 	}
 	return events.Event{
 		ID: id.String(), Source: r.Source, Collection: e.Collection, EntityID: e.ID,

@@ -20,7 +20,7 @@ import (
 )
 
 // ErrUnsettled is returned if entities lose their claims as fast as they get them.
-var ErrUnsettled = errors.New("entities lack claims again and again: is a command service running that has an older definition of the collection? Stop it or restart it with the present one, then run this again")
+var ErrUnsettled = errors.New("entities keep losing claims. A command service with an older definition of the collection is probably running. Stop it, or restart it with the current definition, then run this again")
 
 // maxRounds is how often what is still missing is looked for. One is enough where nobody
 // writes; each write that comes in between may need another.

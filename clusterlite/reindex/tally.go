@@ -75,14 +75,14 @@ func (t *tally) clashes(ctx context.Context) (all []Clash, keeper map[string]str
 		WHERE claim IN (SELECT claim FROM wants GROUP BY claim HAVING count(*) > 1)
 		ORDER BY claim, holds DESC, id`)
 	if err != nil {
-		return nil, nil, fmt.Errorf("look for clashes: %w", err)
+		return nil, nil, fmt.Errorf("find clashes: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	all, keeper = []Clash{}, map[string]string{}
 	for rows.Next() {
 		var claim, id, value string
 		if err := rows.Scan(&claim, &id, &value); err != nil {
-			return nil, nil, fmt.Errorf("look for clashes: %w", err)
+			return nil, nil, fmt.Errorf("find clashes: %w", err)
 		}
 		if keeper[claim] == "" {
 			keeper[claim] = id
@@ -98,13 +98,13 @@ func (t *tally) clashes(ctx context.Context) (all []Clash, keeper map[string]str
 func (t *tally) pending(ctx context.Context, keeper map[string]string) (n int64, err error) {
 	rows, err := t.tx.QueryxContext(ctx, `SELECT id, holds, wanted FROM lacking`)
 	if err != nil {
-		return 0, fmt.Errorf("count what is missing: %w", err)
+		return 0, fmt.Errorf("count missing claims: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var id, holds, wanted string
 		if err := rows.Scan(&id, &holds, &wanted); err != nil {
-			return 0, fmt.Errorf("count what is missing: %w", err)
+			return 0, fmt.Errorf("count missing claims: %w", err)
 		}
 		if !same(split(holds), attainable(id, split(wanted), keeper)) {
 			n++
