@@ -35,7 +35,7 @@ func toProblem(err error) error {
 	case errors.Is(err, projections.ErrOverloaded):
 		return problem.Overloaded.Because(err, "The node could not read its write model in time because too many reads are running. Nothing was written. Retry later.")
 	case errors.Is(err, context.Canceled):
-		return problem.NotReady.Because(err, "The client canceled the request. Nothing was written.")
+		return problem.NotReady.Because(err, "The client cancelled the request. Nothing was written.")
 	}
 	if p := api.Unready(err, "Nothing was written. Retry: another node may accept the write."); p != nil {
 		return p

@@ -146,7 +146,7 @@ func gone(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return problem.NotReady.Because(ctx.Err(), "The client canceled the request.")
+		return problem.NotReady.Because(ctx.Err(), "The client cancelled the request.")
 	case errors.Is(err, projections.ErrBusy):
 		return problem.Overloaded.Because(err, "The node is running the maximum number of streams. Retry later.")
 	case errors.Is(err, projections.ErrOverloaded):
