@@ -203,7 +203,7 @@ func Install(dir, path string) error {
 func Restore(ctx context.Context, dir, path string, force bool) (kept string, err error) {
 	f := folder{dir}
 	if err := f.adopt(); err != nil {
-		return "", fmt.Errorf("take %s into use: %w", f.path(FileName), err)
+		return "", fmt.Errorf("install %s: %w", f.path(FileName), err)
 	}
 	serving, err := f.follow(FileName)
 	if err != nil {

@@ -54,7 +54,7 @@ func generationNumber(name string) int {
 // removes what a crash has left.
 func (f folder) open() (path string, err error) {
 	if err := f.adopt(); err != nil {
-		return "", fmt.Errorf("take %s into use: %w", f.path(FileName), err)
+		return "", fmt.Errorf("install %s: %w", f.path(FileName), err)
 	}
 	if path, err = f.follow(FileName); err != nil {
 		return "", err
@@ -244,7 +244,7 @@ func SetAside(dir string) (kept string, err error) {
 	}
 	// The link first: a file that no link names is removed by the next start.
 	if err := errors.Join(os.Remove(f.path(FileName)), f.tidy(), f.sync()); err != nil {
-		return "", fmt.Errorf("take the damaged file %s out of use: %w", path, err)
+		return "", fmt.Errorf("set the damaged file %s aside: %w", path, err)
 	}
 	return kept, nil
 }
