@@ -54,7 +54,7 @@ func (c eventsImport) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	if !done.Equal() {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }

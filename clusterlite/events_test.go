@@ -294,7 +294,7 @@ func TestAnUnequalImportIsTold(t *testing.T) {
 		t.Errorf("got %s, %v", text.String(), err)
 	}
 	to := newShelf(t)
-	if out, err := to.tool("import", filepath.Join("archive", "testdata", "version-1.jsonl")); !errors.Is(err, process.ErrTold) || !strings.Contains(out, "DIFFER") {
+	if out, err := to.tool("import", filepath.Join("archive", "testdata", "version-1.jsonl")); !errors.Is(err, process.ErrReported) || !strings.Contains(out, "DIFFER") {
 		t.Errorf("got %s, %v", out, err)
 	}
 }
@@ -328,7 +328,7 @@ func TestEventsCalledWrongly(t *testing.T) {
 		"events", "events dance", "events tail --no-follow", "events tail --from=yesterday", "events tail --from=-5m", "events tail --type=changed", "events tail --until=-1",
 		"events show", "events show 0", "events show -1", "events show 0193A1A0-7C1E-7D2B-9C55-0F6A2A1B3C4D", "events export", "events export --out=a --until=x", "events import",
 	} {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%s: %v", args, err)
 		}

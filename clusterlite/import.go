@@ -103,7 +103,7 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	if summary.Failed > 0 {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }

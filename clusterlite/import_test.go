@@ -87,7 +87,7 @@ func TestImport(t *testing.T) {
 	failed := filepath.Join(t.TempDir(), "failed")
 	stdout, stderr, err := runImport(t, file, "--url="+url, "--output=json", "--errors="+failed)
 	var result linesResult
-	if !errors.Is(err, process.ErrTold) || json.Unmarshal([]byte(stdout), &result) != nil || result != (linesResult{"users", 7, 3, 3}) || stderr != "" {
+	if !errors.Is(err, process.ErrReported) || json.Unmarshal([]byte(stdout), &result) != nil || result != (linesResult{"users", 7, 3, 3}) || stderr != "" {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	b, err := os.ReadFile(failed)
@@ -108,11 +108,11 @@ func TestImport(t *testing.T) {
 
 	// Again, within a day: nothing twice. The name of another import would create.
 	stdout, stderr, err = runImport(t, file, "--url="+url+"/")
-	if !errors.Is(err, process.ErrTold) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
+	if !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	wantUsers(t, url, 3)
-	if stdout, _, err = runImport(t, file, "--url="+url, "--key=again"); !errors.Is(err, process.ErrTold) || stdout != "users: 7 lines, 0 created, 6 failed\n" {
+	if stdout, _, err = runImport(t, file, "--url="+url, "--key=again"); !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 0 created, 6 failed\n" {
 		t.Errorf("%v, it says %s", err, stdout)
 	}
 }
@@ -177,7 +177,7 @@ func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 		return true
 	})
 	stdout, stderr, err := runImport(t, writeFile(t, userLines(0, 3)), "--url="+proxy)
-	if !errors.Is(err, process.ErrTold) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
+	if !errors.Is(err, process.ErrReported) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 }
@@ -207,7 +207,7 @@ func TestImportIsResumed(t *testing.T) {
 	away.Store(false)
 	requests.Store(0)
 	stdout, stderr, err := runImport(t, file, "--url="+proxy)
-	if !errors.Is(err, process.ErrTold) || stdout != "users: 5501 lines, 5500 created, 1 failed\n" || !strings.Contains(stderr, "line 5001: ") {
+	if !errors.Is(err, process.ErrReported) || stdout != "users: 5501 lines, 5500 created, 1 failed\n" || !strings.Contains(stderr, "line 5001: ") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	if n := requests.Load(); n != 1 {
@@ -274,7 +274,7 @@ func TestImportSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{}, {file, "--url=localhost"}, {file, "--url=ftp://x"}, {file, "--collection=A b"}, {file, "--retry-for=-1s"}, {file, "--output=xml"}} {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if _, _, err := runImport(t, args...); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -29,19 +29,19 @@ func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 // errNoTopic is what a missing topic is, whatever its name.
 var errNoTopic = errors.New("the topic does not exist")
 
-type errMissing struct{ topic string }
+type missingTopicError struct{ topic string }
 
-func (e *errMissing) Error() string {
+func (e *missingTopicError) Error() string {
 	return fmt.Sprintf("topic %s does not exist: set --kafka-topic or --kafka-brokers", e.topic)
 }
 
-func (e *errMissing) Is(target error) bool { return target == errNoTopic }
+func (e *missingTopicError) Is(target error) bool { return target == errNoTopic }
 
 // describeLog describes a log that must be there: to look into it makes no topic.
 func describeLog(ctx context.Context, log *eventlog.Log) (eventlog.Info, error) {
 	info, err := log.Describe(ctx)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-		return info, &errMissing{log.Topic()}
+		return info, &missingTopicError{log.Topic()}
 	}
 	return info, err
 }

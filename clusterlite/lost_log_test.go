@@ -386,7 +386,7 @@ func TestASnapshotOfAnotherHistoryIsNotReplaced(t *testing.T) {
 	before := filesIn(t, store)
 	spoil(t, dir, `DELETE FROM users WHERE id = (SELECT max(id) FROM users)`)
 	var out bytes.Buffer
-	if err := run(servicetest.Context(t), []string{"verify", "--data-dir=" + dir, "--output=json"}, &out, io.Discard); !errors.Is(err, process.ErrTold) {
+	if err := run(servicetest.Context(t), []string{"verify", "--data-dir=" + dir, "--output=json"}, &out, io.Discard); !errors.Is(err, process.ErrReported) {
 		t.Fatalf("the test is no good: %v", err)
 	}
 	found := decode[comparison.Report](t, out.String()).Nodes[0].Audit.Collections["users"].Found

@@ -27,7 +27,7 @@ func TestHelp(t *testing.T) {
 
 func TestCalledWrongly(t *testing.T) {
 	for _, args := range [][]string{{}, {"dance"}, {"serve", "--max-body=9GiB"}, {"serve", "extra"}} {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if err := run(t.Context(), args, io.Discard, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -109,7 +109,7 @@ func TestServeRefusesVariablesOfTracing(t *testing.T) {
 			t.Setenv(name, value)
 			dir := filepath.Join(t.TempDir(), "data")
 			err := run(t.Context(), serveArgs(dir), io.Discard, io.Discard)
-			var usage *settings.ErrUsage
+			var usage *settings.UsageError
 			if !errors.As(err, &usage) || !strings.Contains(err.Error(), name) {
 				t.Errorf("got %v, want a usage error that names %s", err, name)
 			}

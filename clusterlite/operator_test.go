@@ -112,7 +112,7 @@ func (c *cluster) tool(args ...string) (out string, well bool) {
 	c.t.Helper()
 	var stdout, stderr bytes.Buffer
 	err := run(servicetest.Context(c.t), append(args, "--kafka-brokers", c.broker.Addr()), &stdout, &stderr)
-	if err != nil && !errors.Is(err, process.ErrTold) {
+	if err != nil && !errors.Is(err, process.ErrReported) {
 		c.t.Fatalf("%v: %v\n%s%s", args, err, stdout.String(), stderr.String())
 	}
 	return stdout.String(), err == nil
@@ -509,7 +509,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 	}
 	c.tamper(n, `UPDATE users SET version = 2 WHERE id = ?`, ids[1])
 	out, err := verify(n.DataDir)
-	if !errors.Is(err, process.ErrTold) {
+	if !errors.Is(err, process.ErrReported) {
 		t.Errorf("got %v", err)
 	}
 	all(t, out, "differ", "the rows of users were changed by something else than the log")
@@ -528,7 +528,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 	if _, err := verify(empty); !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
 		t.Errorf("a file of another version: %v", err)
 	}
-	var usage *settings.ErrUsage
+	var usage *settings.UsageError
 	if err := run(t.Context(), []string{"verify", "--data-dir", "x", "--deep"}, io.Discard, io.Discard); !errors.As(err, &usage) {
 		t.Errorf("got %v", err)
 	}

@@ -146,7 +146,7 @@ func at(ctx context.Context, addresses []string) (targets []nodes.Node, err erro
 			Node string `json:"node"`
 		}
 		err := n.Get(ctx, "/status", &is)
-		if gone := (*nodes.ErrUnreachable)(nil); errors.As(err, &gone) {
+		if gone := (*nodes.UnreachableError)(nil); errors.As(err, &gone) {
 			return nil, fmt.Errorf("no node answers at %s: %w", gone.Admin, gone.Err)
 		}
 		if err != nil {

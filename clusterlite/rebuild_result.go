@@ -23,7 +23,7 @@ type rebuilds struct {
 	Nodes []nodeRebuild `json:"nodes"`
 }
 
-// verdict is [process.ErrTold] if not all went well.
+// verdict is [process.ErrReported] if not all went well.
 func (r rebuilds) verdict(cancelled bool) error {
 	want := projections.RebuildDone
 	if cancelled {
@@ -31,7 +31,7 @@ func (r rebuilds) verdict(cancelled bool) error {
 	}
 	for _, n := range r.Nodes {
 		if n.Error != "" || n.Rebuild == nil || n.Rebuild.State != want {
-			return process.ErrTold
+			return process.ErrReported
 		}
 	}
 	return nil

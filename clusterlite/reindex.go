@@ -63,7 +63,7 @@ func (r reindexing) Run(ctx context.Context, out streams) (err error) {
 	}
 	c, ok := set.Get(r.Collection)
 	if !ok {
-		return &settings.ErrUsage{Err: fmt.Errorf("no file declares the collection %q; declared: %s", r.Collection, names(set))}
+		return &settings.UsageError{Err: fmt.Errorf("no file declares the collection %q; declared: %s", r.Collection, names(set))}
 	}
 	dir, leave, err := r.folder()
 	if err != nil {
@@ -102,7 +102,7 @@ func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Col
 		return err
 	}
 	if len(report.Clashes) > 0 {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }

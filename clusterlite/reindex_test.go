@@ -101,7 +101,7 @@ func TestReindex(t *testing.T) {
 		var out, text bytes.Buffer
 		args := append([]string{"reindex", "things", "--kafka-brokers=" + s.kafka, "--collections=" + dir, "--data-dir=" + kept}, flags...)
 		err := run(t.Context(), append(args, "--dry-run"), &text, os.Stderr)
-		if err != nil && !errors.Is(err, process.ErrTold) {
+		if err != nil && !errors.Is(err, process.ErrReported) {
 			t.Fatal(err)
 		}
 		err = run(t.Context(), append(args, "--output=json"), &out, os.Stderr)
@@ -119,7 +119,7 @@ func TestReindex(t *testing.T) {
 
 	// Before the change: what clashes is told.
 	report, text, err := reindexed(coming)
-	if !errors.Is(err, process.ErrTold) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is shared by %s, %s\n", "a", first, second)) {
+	if !errors.Is(err, process.ErrReported) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is shared by %s, %s\n", "a", first, second)) {
 		t.Errorf("got %+v, %v\n%s", report, err, text)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.url+"/things/"+second, nil)
@@ -165,7 +165,7 @@ func TestReindexCalledWrongly(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%v: %v", args, err)
 		}
-		if usage := (*settings.ErrUsage)(nil); errors.As(err, &usage) != (said == "declared: users" || said == "--wait") {
+		if usage := (*settings.UsageError)(nil); errors.As(err, &usage) != (said == "declared: users" || said == "--wait") {
 			t.Errorf("%v: %T", args, err)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 func checkUsage(t *testing.T, name string, all [][]string) {
 	t.Helper()
 	for _, args := range all {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if err := run(t.Context(), append([]string{name}, args...), io.Discard, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -76,7 +76,7 @@ func TestReplay(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "the log begins at 20") || !strings.Contains(err.Error(), "No file was written") {
 				t.Errorf("until %q: got %v, want an error that says when the log begins", until, err)
 			}
-			var usage *settings.ErrUsage
+			var usage *settings.UsageError
 			if errors.As(err, &usage) {
 				t.Errorf("until %q: got a usage error: %v", until, err)
 			}

@@ -79,7 +79,7 @@ func TestToolsNameASilentNode(t *testing.T) {
 				t.Errorf("%v: got %v, want that it is well: %v", call.args, err, call.well)
 			}
 			said := stderr.String()
-			if err != nil && !errors.Is(err, process.ErrTold) {
+			if err != nil && !errors.Is(err, process.ErrReported) {
 				said += err.Error()
 			}
 			if !strings.Contains(stdout.String(), call.stdout) || !strings.Contains(said, call.said) {

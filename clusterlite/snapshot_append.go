@@ -77,7 +77,7 @@ func (c snapshotAppend) Run(ctx context.Context, out streams) error {
 	if err := c.print(out, a); err != nil || len(a.Differs) == 0 {
 		return err
 	}
-	return process.ErrTold
+	return process.ErrReported
 }
 
 func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a appended, err error) {

@@ -85,7 +85,7 @@ func (c status) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	if !healthy {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 //     Run(ctx context.Context, out streams) error.
 //   - Its result goes to out.stdout by print, and nothing else does; progress and warnings
 //     go to out.stderr.
-//   - It returns nil if all is well; process.ErrTold if its result has said what is
-//     wrong; a *settings.ErrUsage if it was called wrongly; else what failed. It returns
+//   - It returns nil if all is well; process.ErrReported if its result has said what is
+//     wrong; a *settings.UsageError if it was called wrongly; else what failed. It returns
 //     soon after ctx ends, with ctx's error, and leaves everything as it was or whole.
 
 // streams are what a subcommand reads and writes.

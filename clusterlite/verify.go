@@ -58,7 +58,7 @@ func (c verify) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	if !r.Equal {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }

@@ -75,15 +75,15 @@ func encode(line any) []byte {
 	return b.Bytes()
 }
 
-// ErrDamaged is returned for a file that is no archive, or no longer whole. Nothing in
+// DamagedError is returned for a file that is no archive, or no longer whole. Nothing in
 // it is to be trusted.
-type ErrDamaged struct {
+type DamagedError struct {
 	// Line counts from 1.
 	Line   int64
 	Reason string
 }
 
 // Error says what to do.
-func (e *ErrDamaged) Error() string {
+func (e *DamagedError) Error() string {
 	return fmt.Sprintf("line %d: %s. The file is not a complete export: copy it again, or export again", e.Line, e.Reason)
 }

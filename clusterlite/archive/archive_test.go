@@ -124,7 +124,7 @@ func TestEmptyArchive(t *testing.T) {
 // An archive that is cut anywhere, or in which any byte is another, is refused.
 func TestDamageIsNoticed(t *testing.T) {
 	whole := written(t, few()...)
-	var damaged *archive.ErrDamaged
+	var damaged *archive.DamagedError
 	for n := range whole {
 		if _, _, err := readAll(whole[:n]); !errors.As(err, &damaged) {
 			t.Fatalf("cut after %d bytes: %v", n, err)

@@ -109,7 +109,7 @@ func (s *source) start(name string, file *os.File) error {
 	s.Size = info.Size()
 	in, err := s.decompressed(name, counted{file, &s.Read})
 	if err != nil {
-		return &ErrDamaged{Line: 1, Reason: err.Error()}
+		return &DamagedError{Line: 1, Reason: err.Error()}
 	}
 	s.Reader, err = NewReader(in)
 	return err

@@ -42,26 +42,26 @@ type Imported struct {
 // Equal tells whether the log makes the rows that the archive was made from.
 func (i Imported) Equal() bool { return maps.Equal(i.Digests, i.Trailer.Digests) }
 
-// ErrForeign is returned if the log holds what is not in the archive.
-type ErrForeign struct {
+// ForeignRecordsError is returned if the log holds what is not in the archive.
+type ForeignRecordsError struct {
 	Topic string
 	// Found says what, and where.
 	Found string
 }
 
 // Error says what to do.
-func (e *ErrForeign) Error() string {
+func (e *ForeignRecordsError) Error() string {
 	return fmt.Sprintf("topic %s holds more than the export: %s. Nothing was appended. Import into a topic that is empty or holds the beginning of the same export. If the topic's content is not needed, delete the topic. Stop all command services on it until the import is done", e.Topic, e.Found)
 }
 
-// ErrDisturbed is returned if somebody else appends to the log during an import.
-type ErrDisturbed struct {
+// ConcurrentWriterError is returned if somebody else appends to the log during an import.
+type ConcurrentWriterError struct {
 	Topic          string
 	Before, Behind events.Position
 }
 
 // Error says what to do.
-func (e *ErrDisturbed) Error() string {
+func (e *ConcurrentWriterError) Error() string {
 	return fmt.Sprintf("another process writes to topic %s: it appended records between positions %d and %d. Stop all command and query services on it, then run the import again. If those records change nothing, the import continues where it stopped", e.Topic, e.Before, e.Behind)
 }
 
@@ -71,8 +71,8 @@ func (e *ErrDisturbed) Error() string {
 // the rest, so an import that was ended can be called again. In the end it builds a read
 // model from the log; the caller looks at [Imported.Equal].
 //
-// It returns an [ErrDamaged], an [ErrForeign] if the log holds anything else that was
-// admitted, an [ErrDisturbed], or an error of [eventlog.Log.Append].
+// It returns an [DamagedError], an [ForeignRecordsError] if the log holds anything else that was
+// admitted, an [ConcurrentWriterError], or an error of [eventlog.Log.Append].
 func Import(ctx context.Context, options ImportOptions) (Imported, error) {
 	i := importer{ImportOptions: options}
 	for _, step := range []func(context.Context) error{i.check, i.find, i.append, i.verify} {
@@ -130,7 +130,7 @@ func (i *importer) find(ctx context.Context) error {
 		return err
 	}
 	if info.Start > 0 {
-		return &ErrForeign{Topic: i.Log.Topic(), Found: fmt.Sprintf("its %d records were deleted", info.Start)}
+		return &ForeignRecordsError{Topic: i.Log.Topic(), Found: fmt.Sprintf("its %d records were deleted", info.Start)}
 	}
 	i.at = info.End
 	if info.End == 0 {
@@ -171,7 +171,7 @@ func (i *importer) same(s *source, r events.Record) error {
 	if err != nil {
 		found = fmt.Sprintf("the record at offset %d (%s of %s, event %s, by %s) comes after all %d events of the file", r.Offset, r.Event.Type(), r.Event.EntityID, r.Event.ID, r.Event.Source, i.done.Trailer.Events)
 	}
-	return &ErrForeign{Topic: i.Log.Topic(), Found: found}
+	return &ForeignRecordsError{Topic: i.Log.Topic(), Found: found}
 }
 
 // append appends the events that are not there yet.
@@ -206,7 +206,7 @@ func (i *importer) appendBatch(ctx context.Context, batch []events.Event) error 
 		return fmt.Errorf("append the events of the file from event %d on: %w. Run the import again to continue", i.done.Found+i.done.Appended+1, err)
 	}
 	if want := i.at + events.Position(len(batch)); at != want {
-		return &ErrDisturbed{Topic: i.Log.Topic(), Before: i.at, Behind: at}
+		return &ConcurrentWriterError{Topic: i.Log.Topic(), Before: i.at, Behind: at}
 	}
 	i.at = at
 	i.done.Appended += int64(len(batch))

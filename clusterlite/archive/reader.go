@@ -63,7 +63,7 @@ func (a *Reader) Event() (events.Event, error) {
 
 // Line reads the line of the next event, without its end; it is good until the next
 // call. It returns io.EOF after the last event, and only if the archive is whole up to
-// there; an [ErrDamaged] if it is not; or the error of the file.
+// there; an [DamagedError] if it is not; or the error of the file.
 func (a *Reader) Line() ([]byte, error) {
 	if err := a.read(); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (a *Reader) end() error {
 	return nil
 }
 
-func (a *Reader) damaged(reason string) error { return &ErrDamaged{Line: a.number, Reason: reason} }
+func (a *Reader) damaged(reason string) error { return &DamagedError{Line: a.number, Reason: reason} }
 
 // decode reads a line that is not an event, and takes nothing that it does not know.
 func decode(line []byte, into any) error {

@@ -36,14 +36,14 @@ func newClient(l outgoing.Limits) *http.Client {
 	})
 }
 
-// ErrUnreachable is returned for a node whose admin listener does not answer.
-type ErrUnreachable struct {
+// UnreachableError is returned for a node whose admin listener does not answer.
+type UnreachableError struct {
 	Node, Admin string
 	Err         error
 }
 
 // Error says which node, where it was looked for, and what happened.
-func (e *ErrUnreachable) Error() string {
+func (e *UnreachableError) Error() string {
 	if silent := (*outgoing.SilentError)(nil); errors.As(e.Err, &silent) {
 		return fmt.Sprintf("node %s at %s %s", e.Node, e.Admin, silent.What())
 	}
@@ -51,10 +51,10 @@ func (e *ErrUnreachable) Error() string {
 }
 
 // Unwrap gives the cause.
-func (e *ErrUnreachable) Unwrap() error { return e.Err }
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Do sends a request to the node's admin listener; path may carry a query. The caller
-// closes the answer's body. A node that does not answer gives an [ErrUnreachable]; an
+// closes the answer's body. A node that does not answer gives an [UnreachableError]; an
 // answer other than 2xx gives the *problem.Problem that it carries, with its status. The
 // node has to begin its answer within five seconds; an error of the body that says that the
 // node fell silent holds an [outgoing.SilentError].
@@ -122,7 +122,7 @@ func (n Node) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &ErrUnreachable{Node: n.Node, Admin: n.Admin, Err: err}
+	return &UnreachableError{Node: n.Node, Admin: n.Admin, Err: err}
 }
 
 // refusal reads the problem that an answer carries.

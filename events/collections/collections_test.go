@@ -225,7 +225,7 @@ func TestLoadRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := collections.Load(folder(t, map[string]string{c.file + ".json": c.schema}))
-			var wrong *collections.ErrFile
+			var wrong *collections.FileError
 			if !errors.As(err, &wrong) {
 				t.Fatalf("got %v", err)
 			}

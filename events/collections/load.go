@@ -43,8 +43,8 @@ func (s *Set) All() []*Collection {
 	return all
 }
 
-// ErrFile is returned for a file that does not declare a collection.
-type ErrFile struct {
+// FileError is returned for a file that does not declare a collection.
+type FileError struct {
 	// File is the file's path, Pointer the place in it (RFC 6901; empty for the whole).
 	File, Pointer string
 	// Reason says what is wrong there.
@@ -52,7 +52,7 @@ type ErrFile struct {
 }
 
 // Error names file, place and reason.
-func (e *ErrFile) Error() string {
+func (e *FileError) Error() string {
 	if e.Pointer == "" {
 		return fmt.Sprintf("%s: %s", e.File, e.Reason)
 	}
@@ -61,7 +61,7 @@ func (e *ErrFile) Error() string {
 
 // Load gives users and the collections that the *.json files of a folder declare; an
 // empty dir is none. A users.json there takes the place of ours. The error joins an
-// [ErrFile] for each wrong file, and for each whose name looks like a collection's and
+// [FileError] for each wrong file, and for each whose name looks like a collection's and
 // is not.
 func Load(dir string) (*Set, error) {
 	set := &Set{byName: map[string]*Collection{}}
@@ -74,7 +74,7 @@ func Load(dir string) (*Set, error) {
 		for _, entry := range entries {
 			is, reason := isCollection(entry)
 			if reason != "" {
-				errs = append(errs, &ErrFile{File: filepath.Join(dir, entry.Name()), Reason: reason})
+				errs = append(errs, &FileError{File: filepath.Join(dir, entry.Name()), Reason: reason})
 			}
 			if !is {
 				continue
@@ -105,7 +105,7 @@ func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
 	path := filepath.Join(dir, entry.Name())
 	source, err := os.ReadFile(path) //nolint:gosec // the folder is the operator's setting
 	if err != nil {
-		return nil, &ErrFile{File: path, Reason: err.Error()}
+		return nil, &FileError{File: path, Reason: err.Error()}
 	}
 	return parse(path, source)
 }
@@ -118,7 +118,7 @@ var reserved = []string{"docs", "openapi", "clusterlite"}
 // parse makes a collection of a file's content.
 func parse(path string, source []byte) (*Collection, error) {
 	wrong := func(pointer, format string, args ...any) error {
-		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
+		return &FileError{File: path, Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
 	}
 	name := strings.TrimSuffix(filepath.Base(path), ".json")
 	switch {
@@ -241,10 +241,10 @@ func compileError(path string, value any, err error) error {
 		for len(leaf.Causes) > 0 {
 			leaf = leaf.Causes[0]
 		}
-		return &ErrFile{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
+		return &FileError{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
 	}
 	if pointer, reference := badReference(value, value, ""); pointer != "" {
-		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put the definition under $defs", reference)}
+		return &FileError{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put the definition under $defs", reference)}
 	}
-	return &ErrFile{File: path, Reason: err.Error()}
+	return &FileError{File: path, Reason: err.Error()}
 }

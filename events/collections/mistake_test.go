@@ -16,15 +16,15 @@ func object(properties string) string {
 }
 
 // loadError loads a folder and gives the first wrong file; nil if all are right.
-func loadError(t testing.TB, files map[string]string) *collections.ErrFile {
+func loadError(t testing.TB, files map[string]string) *collections.FileError {
 	t.Helper()
 	_, err := collections.Load(folder(t, files))
 	if err == nil {
 		return nil
 	}
-	var wrong *collections.ErrFile
+	var wrong *collections.FileError
 	if !errors.As(err, &wrong) {
-		t.Fatalf("got %v, want an ErrFile", err)
+		t.Fatalf("got %v, want an FileError", err)
 	}
 	return wrong
 }

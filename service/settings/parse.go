@@ -26,17 +26,17 @@ type Program struct {
 // what completes it, and has got it.
 var ErrHelp = errors.New("help was shown")
 
-// ErrUsage is returned for a command line or an environment that can't be taken.
-type ErrUsage struct{ Err error }
+// UsageError is returned for a command line or an environment that can't be taken.
+type UsageError struct{ Err error }
 
 // Error says what can't be taken.
-func (e *ErrUsage) Error() string { return e.Err.Error() }
+func (e *UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the cause.
-func (e *ErrUsage) Unwrap() error { return e.Err }
+func (e *UsageError) Unwrap() error { return e.Err }
 
 // Parse reads flags and environment into the grammar, a pointer to a struct in kong's
-// terms, and returns the chosen command. The errors are [ErrHelp] and [ErrUsage].
+// terms, and returns the chosen command. The errors are [ErrHelp] and [UsageError].
 // Warnings about variables that no setting reads go to stderr.
 func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*kong.Context, error) {
 	exited := false

@@ -74,7 +74,7 @@ func TestBadValuesAreRefusedWithTheirName(t *testing.T) {
 		{"log-format", "xml"}, {"log-level", "loud"},
 	} {
 		_, _, _, err := parse(t, "--"+bad[0]+"="+bad[1])
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), bad[0]) {
 			t.Errorf("--%s=%s: %v", bad[0], bad[1], err)
 		}

@@ -25,7 +25,7 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 		if err := parsing.Context.PrintUsage(false); err != nil {
 			return fmt.Errorf("write the help: %w", err)
 		}
-		return &ErrUsage{fmt.Errorf("\n%s: a command is required", at.FullPath())}
+		return &UsageError{fmt.Errorf("\n%s: a command is required", at.FullPath())}
 	}
 	if refused == nil {
 		refused = meant(found, at)
@@ -34,7 +34,7 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 	if !strings.HasSuffix(text, "?") {
 		text += "."
 	}
-	return &ErrUsage{fmt.Errorf("%s: %s See %s --help", p.Name, text, at.FullPath())}
+	return &UsageError{fmt.Errorf("%s: %s See %s --help", p.Name, text, at.FullPath())}
 }
 
 // unknown is how kong tells of a flag or an argument that it does not know. Its guesses at

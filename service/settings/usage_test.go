@@ -37,7 +37,7 @@ func parseCommands(args ...string) (stdout, stderr string, err error) {
 
 func wantUsage(t *testing.T, what string, err error, parts ...string) {
 	t.Helper()
-	var usage *settings.ErrUsage
+	var usage *settings.UsageError
 	if !errors.As(err, &usage) {
 		t.Errorf("%s: got %v, want a usage error", what, err)
 		return

@@ -42,11 +42,11 @@ type Manifest struct {
 	SHA256 string `json:"sha256"`
 }
 
-// ErrCorrupt is returned for bytes that are not the snapshot that was made.
-type ErrCorrupt struct{ Reason string }
+// CorruptError is returned for bytes that are not the snapshot that was made.
+type CorruptError struct{ Reason string }
 
 // Error says what is wrong with it.
-func (e *ErrCorrupt) Error() string { return "the snapshot is corrupt: " + e.Reason }
+func (e *CorruptError) Error() string { return "the snapshot is corrupt: " + e.Reason }
 
 // A FormatError is returned for a snapshot in a format that this version does not know.
 type FormatError struct{ Format int }
@@ -56,7 +56,7 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("the snapshot has format %d, but this version of ClusterLite reads only format %d", e.Format, format)
 }
 
-func corrupt(reason string, args ...any) error { return &ErrCorrupt{fmt.Sprintf(reason, args...)} }
+func corrupt(reason string, args ...any) error { return &CorruptError{fmt.Sprintf(reason, args...)} }
 
 // describe fills in what a file holds.
 func (m *Manifest) describe(b projections.Built) {
@@ -67,7 +67,7 @@ func (m *Manifest) describe(b projections.Built) {
 	}
 }
 
-// holds returns an [ErrCorrupt] if a file holds something else than the manifest says.
+// holds returns an [CorruptError] if a file holds something else than the manifest says.
 func (m Manifest) holds(b projections.Built) error {
 	var found Manifest
 	found.describe(b)
@@ -135,7 +135,7 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 	return m, nil
 }
 
-// truncated returns an [ErrCorrupt] if a stored snapshot ends too soon. A connection that
+// truncated returns an [CorruptError] if a stored snapshot ends too soon. A connection that
 // breaks off gives another error, which may wrap the one of an end.
 func truncated(err error) error {
 	if err == io.EOF { //nolint:errorlint // see above

@@ -23,7 +23,7 @@ type Reader struct {
 	compressed *bufio.Reader
 }
 
-// Read reads the manifest of a snapshot. It returns an [ErrCorrupt] if there is none.
+// Read reads the manifest of a snapshot. It returns an [CorruptError] if there is none.
 func Read(r io.Reader) (*Reader, error) {
 	from := &source{Reader: r}
 	b := bufio.NewReaderSize(from, 256<<10)
@@ -34,7 +34,7 @@ func Read(r io.Reader) (*Reader, error) {
 	return &Reader{m, from, b}, nil
 }
 
-// Copy writes the file that the snapshot holds, and returns an [ErrCorrupt] at its end
+// Copy writes the file that the snapshot holds, and returns an [CorruptError] at its end
 // if that is not the one that was made.
 func (r *Reader) Copy(w io.Writer) error {
 	z, err := zstd.NewReader(r.compressed)

@@ -297,7 +297,7 @@ func TestWhatBreaksOffIsNotStored(t *testing.T) {
 	r.write(1)
 	b, _ := r.snapshot()
 	_, _, err := r.store.Put(servicetest.Context(t), broken{bytes.NewReader(b[:len(b)/2])}, nil)
-	var corrupt *snapshots.ErrCorrupt
+	var corrupt *snapshots.CorruptError
 	if err == nil || errors.As(err, &corrupt) || !strings.Contains(err.Error(), "the line is cut") {
 		t.Errorf("got %v", err)
 	}

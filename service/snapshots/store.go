@@ -314,7 +314,7 @@ func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
 
 // unusable reports whether an error says that a snapshot was read and can't be used.
 func unusable(err error) bool {
-	var corrupt *ErrCorrupt
+	var corrupt *CorruptError
 	var format *FormatError
 	return errors.As(err, &corrupt) || errors.As(err, &format)
 }
@@ -335,7 +335,7 @@ func (s *Store) sound(ctx context.Context, name string) (ok bool, err error) {
 	if err == nil {
 		_, err = reader.Save(ctx, filepath.Join(dir, "snapshot.db"), nil)
 	}
-	if broken := (*ErrCorrupt)(nil); errors.As(err, &broken) {
+	if broken := (*CorruptError)(nil); errors.As(err, &broken) {
 		return false, nil
 	}
 	return err == nil, err
