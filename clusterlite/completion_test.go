@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program gives a folder with clusterlite in it, and the environment to run it.
+// program returns a folder with clusterlite in it, and the environment to run it.
 func program(t *testing.T) (dir string, env []string) {
 	t.Helper()
 	self, err := os.Executable()

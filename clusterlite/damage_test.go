@@ -88,7 +88,7 @@ func (c *counting) readyz() (ready bool, said string) {
 	return response.StatusCode == 200, string(got)
 }
 
-// metric gives the value of one that has these labels.
+// metric returns the value of one that has these labels.
 func (c *counting) metric(line string) string {
 	c.t.Helper()
 	metrics := request(c.t, "GET", c.node.admin+"/metrics", "")

@@ -63,7 +63,8 @@ func appendedAt(r events.Record) string {
 	return events.FormatTime(r.Timestamp)
 }
 
-// printable makes one line that a terminal takes as text of what a stranger wrote.
+// printable turns untrusted text into one line without control characters, which is safe
+// for a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

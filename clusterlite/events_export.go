@@ -96,7 +96,7 @@ type exportResult struct {
 	SHA256      string            `json:"sha256"`
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r exportResult) Text(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d void records and barriers, %d expired idempotency keys.\n",
 		r.Events, r.Topic, r.Position, r.File, r.LeftOut, r.KeysLeftOut)

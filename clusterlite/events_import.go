@@ -85,7 +85,7 @@ type importResult struct {
 	Events   int64 `json:"events"`
 	Found    int64 `json:"found"`
 	Appended int64 `json:"appended"`
-	// Equal tells whether all digests are.
+	// Equal reports whether all digests are.
 	Equal   bool                  `json:"equal"`
 	Digests map[string]digestPair `json:"digests"`
 }
@@ -96,7 +96,7 @@ type digestPair struct {
 	Log  string `json:"log"`
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r importResult) Text(w io.Writer) error {
 	verdict := "The digests are equal."
 	if !r.Equal {

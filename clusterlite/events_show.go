@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// eventsShow prints one record, whatever it is.
+// eventsShow prints one record, even if it is not a valid event.
 type eventsShow struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
@@ -70,7 +70,7 @@ func (c eventsShow) Run(ctx context.Context, out streams) (err error) {
 	return c.print(out, newShownRecord(record))
 }
 
-// find gives the position before the record.
+// find returns the position before the record.
 func (c eventsShow) find(ctx context.Context, log *eventlog.Log, info eventlog.Info, out streams) (after events.Position, err error) {
 	if n, err := strconv.ParseInt(c.Record, 10, 64); err == nil {
 		return events.Position(n) - 1, nil
@@ -114,8 +114,8 @@ type shownRecord struct {
 	Key     string `json:"key"`
 	// Headers are pairs of name and value, in order.
 	Headers [][2]string `json:"headers"`
-	// Value is the record's value as it is, in base64 if it is no text. Null if there is
-	// none.
+	// Value is the record's value, in base64 if it is not text; null if the record has no
+	// value.
 	Value       *string `json:"value"`
 	ValueBase64 string  `json:"value_base64,omitempty"`
 }

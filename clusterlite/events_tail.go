@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// eventsTail prints the log as it is. What admission thinks of a record depends on all
-// records before it, so a reader that begins anywhere can't tell.
+// eventsTail prints the records of the log without their verdicts. A verdict depends on all
+// records before it, so a reader that starts in the middle can't know it.
 type eventsTail struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
@@ -93,7 +93,7 @@ func (c eventsTail) explain(ctx context.Context, log *eventlog.Log, from, stop e
 	return nil
 }
 
-// bounds gives the positions from which on, and up to which, to print; the latter is
+// bounds returns the positions from which on, and up to which, to print; the latter is
 // negative if there is none.
 func (c eventsTail) bounds(ctx context.Context, log *eventlog.Log) (from, stop events.Position, err error) {
 	info, err := describeLog(ctx, log)

@@ -123,8 +123,8 @@ func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err
 	return f, size, nil
 }
 
-// failures gives what tells of a line that failed: to the file that was named, else
-// beside the progress. sync makes what it has written durable.
+// failures returns a function that reports a failed line: to the named file, or else beside
+// the progress. sync makes the written reports durable.
 func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, sync, done func() error, err error) {
 	if i.Errors == "" {
 		tell = func(f importer.Failure) error {
@@ -133,7 +133,7 @@ func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) err
 		}
 		return tell, nil, func() error { return nil }, nil
 	}
-	// An earlier run may have told of others.
+	// An earlier run may have reported other lines.
 	file, err := os.OpenFile(i.Errors, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, nil, nil, err

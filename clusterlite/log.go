@@ -13,7 +13,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// askTimeout is longer than that of a service: nobody waits behind a subcommand.
+// askTimeout is longer than that of a service, because no other request waits for a
+// subcommand.
 const askTimeout = 5 * time.Second
 
 // openLog opens the log that the settings name. Warnings go to the standard error
@@ -26,7 +27,7 @@ func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 	})
 }
 
-// errNoTopic is what a missing topic is, whatever its name.
+// errNoTopic matches every missing topic, regardless of its name.
 var errNoTopic = errors.New("the topic does not exist")
 
 type missingTopicError struct{ topic string }

@@ -68,7 +68,7 @@ func (m *machine) create(t *rapid.T) {
 	m.keep(t, m.write(t, http.MethodPost, "/users", body, nil, http.StatusCreated, ""), e)
 }
 
-// match draws an If-Match, and tells whether it holds.
+// match draws an If-Match, and reports whether it holds.
 func (m *machine) match(t *rapid.T, id string) (headers []string, holds bool) {
 	version := m.entities[id].Version
 	switch d := rapid.IntRange(-1, 2).Draw(t, "match"); {

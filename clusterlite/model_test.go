@@ -24,7 +24,7 @@ import (
 
 // TestStoreIsItsModel has clients send random commands to random nodes, while nodes are
 // restarted, rebuilt and given wrong clocks, and holds every answer against a map. It
-// goes on for CLUSTERLITE_MODEL_TIME (8s). What fails is printed with the seed and the
+// continues for CLUSTERLITE_MODEL_TIME (8s). What fails is printed with the seed and the
 // flag that plays it again.
 func TestStoreIsItsModel(t *testing.T) {
 	wanted := 8 * time.Second

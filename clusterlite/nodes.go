@@ -56,7 +56,7 @@ type roll struct {
 	all bool
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r roll) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "NODE\tROLE\tSTATE\tPOSITION\tVERSION\tADMIN\tHEARD")
@@ -120,7 +120,7 @@ type forgotten struct {
 	Forgotten []string `json:"forgotten"`
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (f forgotten) Text(w io.Writer) error {
 	for _, name := range f.Forgotten {
 		if _, err := fmt.Fprintf(w, "forgot %s\n", name); err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// A place is a place in the log as people name it: a position, a time, or how long ago.
-// The zero place is none.
+// A place is a point in the log as a user names it: a position, a time, or how long ago.
+// The zero value names none.
 type place struct {
 	position events.Position
 	time     time.Time
@@ -60,8 +60,8 @@ func (p place) to(ctx context.Context, log *eventlog.Log) (events.Position, erro
 	return log.PositionAt(ctx, p.time.Truncate(time.Millisecond).Add(time.Millisecond))
 }
 
-// check returns an error if the place is a time at which the log had nothing yet, and
-// tells on w if it is one that is still to come.
+// check returns an error if the place is a time before the first record of the log. If it
+// is a time in the future, check writes a note to w.
 func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info, w io.Writer) error {
 	if p.time.IsZero() {
 		return nil

@@ -22,7 +22,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// rebuild builds read models anew.
+// rebuild rebuilds read models.
 type rebuild struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
@@ -161,7 +161,7 @@ func at(ctx context.Context, addresses []string) (targets []nodes.Node, err erro
 // polling is how often a node is asked how far it is.
 const polling = 200 * time.Millisecond
 
-// running rebuilds a node that runs, and cancels that if ctx ends.
+// running rebuilds a running node, and cancels that if ctx ends.
 func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (status *projections.RebuildStatus, err error) {
 	parameters := url.Values{}
 	for name, set := range map[string]bool{"keep": c.Keep, "back": c.Back, "force": c.Force} {
@@ -239,8 +239,8 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 	}
 }
 
-// order tells a node what to do, also if ctx has ended: once it is sent, the node may be
-// at it.
+// order sends a node a command, even if ctx has ended: the node may already have started to
+// carry out an earlier one.
 func order(ctx context.Context, n nodes.Node, method, path string) error {
 	// To cancel takes as long as the node's batch.
 	const patience = 30 * time.Second

@@ -14,7 +14,8 @@ type nodeRebuild struct {
 	Node string `json:"node"`
 	// Rebuild is null if it was not begun.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
-	// Error says why there is no rebuild to tell of, or why the node can't go on after it.
+	// Error says why there is no rebuild to report, or why the node can't continue after
+	// it.
 	Error string `json:"error,omitempty"`
 }
 
@@ -37,7 +38,7 @@ func (r rebuilds) verdict(cancelled bool) error {
 	return nil
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r rebuilds) Text(w io.Writer) error {
 	for _, n := range r.Nodes {
 		if _, err := fmt.Fprintf(w, "%s: %s\n", n.Node, n.text()); err != nil {

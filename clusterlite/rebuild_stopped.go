@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// stopped rebuilds a node that doesn't run, in its folder.
+// stopped rebuilds a stopped node, in its folder.
 func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	set, err := collections.Load(c.Collections)
 	if err != nil {
@@ -84,7 +84,7 @@ type rebuiltFolder struct {
 	state
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r rebuiltFolder) Text(w io.Writer) error {
 	text := fmt.Sprintf("Rebuilt the read model in %s up to position %d", r.Folder, r.Position)
 	if r.Incomparable != "" {

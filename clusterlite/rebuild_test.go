@@ -133,7 +133,7 @@ func TestRebuildIsCancelled(t *testing.T) {
 	running, _ := startNodes(t, b, 1500, "query-1")
 	model := running[0].Model
 	var result rebuilds
-	// By somebody else.
+	// By another process.
 	if err := model.StartRebuild(projections.RebuildOptions{Rate: 1}); err != nil {
 		t.Fatal(err)
 	}

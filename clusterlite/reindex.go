@@ -107,7 +107,7 @@ func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Col
 	return nil
 }
 
-// folder gives the folder to work in, and what to do with it in the end.
+// folder returns the folder to work in, and what to do with it in the end.
 func (r reindexing) folder() (dir string, leave func() error, err error) {
 	if r.DataDir == "" {
 		dir, err = os.MkdirTemp("", "clusterlite-reindex-")
@@ -123,7 +123,7 @@ func (r reindexing) folder() (dir string, leave func() error, err error) {
 // follow opens a read model of the log, has it follow the log, and returns once it has
 // caught up. It has no columns: only the projector of it is needed, not its lists.
 func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Logger, stderr io.Writer) (_ *projections.Projection, stop func() error, err error) {
-	// Not Prepare: a topic of which the name is misspelt must not be made.
+	// Not Prepare, which would create a topic with a misspelt name.
 	if _, err := log.Describe(ctx); err != nil {
 		return nil, nil, fmt.Errorf("find the log, topic %s: %w", log.Topic(), err)
 	}
@@ -163,7 +163,7 @@ func catchUp(ctx context.Context, model *projections.Projection, end events.Posi
 	}
 }
 
-// tasks tells how far a run is, one task after the other.
+// tasks reports how far a run is, one task after the other.
 type tasks struct {
 	w    io.Writer
 	unit string

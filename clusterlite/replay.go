@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// replay gives the state as of then.
+// replay returns the state as of then.
 type replay struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
@@ -75,7 +75,7 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 	return c.print(out, replayed{File: c.Out, state: stateOf(built)})
 }
 
-// tell hands on to a task how far something is.
+// tell passes progress on to a task.
 func tell(task *progress.Task) func(at, end events.Position) {
 	return func(at, end events.Position) {
 		task.Total(int64(end))
@@ -122,7 +122,7 @@ type replayed struct {
 	state
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r replayed) Text(w io.Writer) error {
 	at := ""
 	if r.Position > 0 {

@@ -56,7 +56,7 @@ func (s serve) startBroker(_ context.Context, config *node.Config, logger *slog.
 	return func() error { b.Close(); return nil }, nil
 }
 
-// greet tells a newcomer where everything is, and what to try.
+// greet tells a new user where everything is, and what to try.
 func greet(w io.Writer, n *node.Node) {
 	url := "http://" + reachable(n.API)
 	_, _ = fmt.Fprintf(w, `ClusterLite is ready.

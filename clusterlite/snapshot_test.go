@@ -81,7 +81,7 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// A rebuild may start from a snapshot: of a node that runs, and of a folder.
+// A rebuild may start from a snapshot: of a running node, and of a folder.
 func TestRebuildFromASnapshot(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := startNodes(t, b, 1500, "query-1")
@@ -117,7 +117,7 @@ func TestRebuildFromASnapshot(t *testing.T) {
 	}
 }
 
-// A topic that is lost is made anew from a snapshot: with the same rows.
+// A topic that is lost is recreated from a snapshot: with the same rows.
 func TestSnapshotAppend(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()

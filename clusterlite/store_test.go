@@ -144,7 +144,7 @@ func (n *member) stop(t fataler) {
 	}
 }
 
-// forget removes the read model of a node that is stopped, so that it builds it anew.
+// forget removes the read model of a node that is stopped, so that it rebuilds it.
 func (n *member) forget(t fataler) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(n.dir, "projection*"))

@@ -30,7 +30,7 @@ type output struct {
 
 // A result is what a subcommand has found out or done. As JSON it is its fields.
 type result interface {
-	// Text writes it for people. The error is that of the writer.
+	// Text writes it as text. The error is that of the writer.
 	Text(w io.Writer) error
 }
 

@@ -45,7 +45,7 @@ func (c *voids) Validate() error {
 // refused is the result.
 type refused node.Voids
 
-// Text writes it for people.
+// Text writes it as text.
 func (r refused) Text(w io.Writer) error {
 	if len(r.Voids) > 0 {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

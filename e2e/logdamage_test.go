@@ -58,8 +58,8 @@ func refuses(t *testing.T, p *cluster.Process, words ...string) {
 	says(t, p.Name, p.Output()[before:], words...)
 }
 
-// stops checks that a running process goes on running, unready, answers no read any more,
-// and says why.
+// stops checks that a running process keeps running, unready, answers no read any more, and
+// says why.
 func stops(t *testing.T, p *cluster.Process, words ...string) {
 	t.Helper()
 	eventually(t, p.Name+" says "+words[0], func() bool { return strings.Contains(p.NotReady(), words[0]) })

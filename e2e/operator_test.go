@@ -70,8 +70,8 @@ func statusMissesTheDead(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	p.AwaitReady()
 }
 
-// fullDisk fills the disk of a query node: it says so, no client is sent to it for
-// longer than a try, and it goes on by itself once there is room.
+// fullDisk fills the disk of a query node: it says so, no client is sent to it for longer
+// than a try, and it continues by itself once there is room.
 func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	const roomy = 512
 	if code := p.Stop(); code != 0 {

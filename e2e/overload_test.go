@@ -158,7 +158,7 @@ func (l *latencies) add(d time.Duration) {
 	l.all = append(l.all, d)
 }
 
-// at gives the latency that a part of all don't exceed.
+// at returns the latency that a part of all don't exceed.
 func (l *latencies) at(part float64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

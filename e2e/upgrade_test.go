@@ -70,7 +70,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// versionsOf gives the versions that nodes say they are, each with its nodes.
+// versionsOf returns the versions that nodes say they are, each with its nodes.
 func versionsOf(t *testing.T, c *cluster.Cluster) map[string][]string {
 	t.Helper()
 	out, err := c.Tool(t, cluster.Topic, "nodes", "--output", "json").Output()

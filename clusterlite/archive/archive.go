@@ -1,11 +1,11 @@
 // Package archive writes the events of a log to a file and appends the events of a file
 // to a log.
 //
-// An archive is lines of JSON: a header, the events in the order of the log as
-// [events.AppendLine] writes them, and a trailer that says how many there are and hashes
-// all before it, so that an archive that was cut or changed is noticed. It holds what
-// admission admitted and nothing else: appended to an empty log in that order, each event
-// is admitted again, whatever the clocks of the new broker say.
+// An archive consists of lines of JSON: a header, the events in the order of the log as
+// written by [events.AppendLine], and a trailer. The trailer has the number of events and a
+// hash of everything before it, so that truncation and changes are detected. An archive
+// holds exactly the admitted events. Appended to an empty log in that order, each of them
+// is admitted again, regardless of the clocks of the new broker.
 package archive
 
 import (
@@ -43,7 +43,7 @@ type Header struct {
 // A Trailer is the last line.
 type Trailer struct {
 	Kind string `json:"clusterlite"`
-	// Events is how many there are in the archive.
+	// Events is the number of events in the archive.
 	Events int64 `json:"events"`
 	// TopicID is that of the header.
 	TopicID string `json:"topic_id"`

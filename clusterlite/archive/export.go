@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// Progress is told how far a phase of the work is, by the goroutine that works.
+// Progress is called with how far a phase of the work is, by the goroutine that works.
 type Progress func(phase string, done, total int64, unit string)
 
 // atATime is how many events are worked on between two tellings of progress.
@@ -41,8 +41,8 @@ type Exported struct {
 }
 
 // Export writes an archive of the log. It reads the log twice: first to know what is
-// admitted, for which it builds a read model in a temporary folder ($TMPDIR), then to
-// write that. Writes go on meanwhile, and those after the beginning are not in it.
+// admitted, for which it builds a read model in a temporary folder ($TMPDIR), then to write
+// that. Writes continue meanwhile, and those after the beginning are not in it.
 func Export(ctx context.Context, options ExportOptions, w io.Writer) (Exported, error) {
 	e := export{ExportOptions: options}
 	built, err := build(ctx, options.Log, options.Until, options.Progress, func(r events.Record, v events.Verdict) error {
@@ -63,7 +63,7 @@ func Export(ctx context.Context, options ExportOptions, w io.Writer) (Exported, 
 	return e.done, err
 }
 
-// build builds a read model of the log that nobody keeps, to learn verdicts and digests.
+// build builds a temporary read model of the log, to learn verdicts and digests.
 func build(ctx context.Context, log *eventlog.Log, until projections.Until, progress Progress, judged func(events.Record, events.Verdict) error) (built projections.Built, err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-events-")
 	if err != nil {

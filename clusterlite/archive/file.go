@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// compressed gives the writer that compresses for a name with this extension.
+// compressed returns the writer that compresses for a name with this extension.
 func compressed(name string, w io.Writer) (io.WriteCloser, error) {
 	switch filepath.Ext(name) {
 	case ".gz":

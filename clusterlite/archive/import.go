@@ -13,15 +13,15 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// appendBytes bounds what is appended at a time. An event that is larger goes alone, so
-// one that the broker refuses has none behind it.
+// appendBytes bounds the size of one append. A larger event is appended alone, so that no
+// event follows one that the broker rejects.
 const appendBytes = 4 << 20
 
 // ImportOptions say what to import, and where to.
 type ImportOptions struct {
 	// Path is the archive, compressed if its name ends in .gz or .zst.
 	Path string
-	// Log takes the events. Nobody else may append to it meanwhile.
+	// Log takes the events. No other process may append to it meanwhile.
 	Log *eventlog.Log
 	// Progress must not be nil.
 	Progress Progress
@@ -39,7 +39,7 @@ type Imported struct {
 	Digests map[string]string
 }
 
-// Equal tells whether the log makes the rows that the archive was made from.
+// Equal reports whether the log makes the rows that the archive was made from.
 func (i Imported) Equal() bool { return maps.Equal(i.Digests, i.Trailer.Digests) }
 
 // ForeignRecordsError is returned if the log holds what is not in the archive.
@@ -54,7 +54,7 @@ func (e *ForeignRecordsError) Error() string {
 	return fmt.Sprintf("topic %s holds more than the export: %s. Nothing was appended. Import into a topic that is empty or holds the beginning of the same export. If the topic's content is not needed, delete the topic. Stop all command services on it until the import is done", e.Topic, e.Found)
 }
 
-// ConcurrentWriterError is returned if somebody else appends to the log during an import.
+// ConcurrentWriterError is returned if another process appends to the log during an import.
 type ConcurrentWriterError struct {
 	Topic          string
 	Before, Behind events.Position
@@ -71,8 +71,8 @@ func (e *ConcurrentWriterError) Error() string {
 // the rest, so an import that was ended can be called again. In the end it builds a read
 // model from the log; the caller looks at [Imported.Equal].
 //
-// It returns an [DamagedError], an [ForeignRecordsError] if the log holds anything else that was
-// admitted, an [ConcurrentWriterError], or an error of [eventlog.Log.Append].
+// It returns a [DamagedError], a [ForeignRecordsError] if the log holds anything else that
+// was admitted, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
 func Import(ctx context.Context, options ImportOptions) (Imported, error) {
 	i := importer{ImportOptions: options}
 	for _, step := range []func(context.Context) error{i.check, i.find, i.append, i.verify} {
@@ -141,9 +141,9 @@ func (i *importer) find(ctx context.Context) error {
 	return err
 }
 
-// match holds the events of the log, as far as they are admitted, against those of the
-// archive. Others change nothing: barriers, and events that came twice because an
-// earlier import never heard that they had been appended.
+// match compares the admitted events of the log with those of the archive. It ignores
+// records that change nothing: barriers, and events that were appended twice because an
+// earlier import did not learn that the first append succeeded.
 func (i *importer) match(ctx context.Context) (built projections.Built, err error) {
 	err = i.read(func(s *source) error {
 		i.matched = 0

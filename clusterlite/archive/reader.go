@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// maxLine bounds a line: a record of the largest size whose document had to be written
-// in base64, with room for what JSON escapes.
+// maxLine is the maximum length of a line. It has room for a record of the maximum size
+// whose document is in base64, and for JSON escapes.
 const maxLine = 2 * eventlog.MaxRecordBytes
 
 // A Reader reads an archive. Use it from one goroutine.
@@ -61,9 +61,9 @@ func (a *Reader) Event() (events.Event, error) {
 	return e, nil
 }
 
-// Line reads the line of the next event, without its end; it is good until the next
-// call. It returns io.EOF after the last event, and only if the archive is whole up to
-// there; an [DamagedError] if it is not; or the error of the file.
+// Line reads the line of the next event, without its end; it is good until the next call.
+// It returns io.EOF after the last event, and only if the archive is whole up to there; a
+// [DamagedError] if it is not; or the error of the file.
 func (a *Reader) Line() ([]byte, error) {
 	if err := a.read(); err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func (a *Writer) write(line []byte) error {
 	return nil
 }
 
-// Finish ends the archive. Without it what was written is none.
+// Finish writes the trailer. Without it, the written file is not a valid archive.
 func (a *Writer) Finish(position events.Position, digests map[string]string) (Trailer, error) {
 	t := Trailer{Kind: kindTrailer, Events: a.events, TopicID: a.header.TopicID, Position: position, Digests: digests}
 	line := t.line(a.sum)

@@ -31,8 +31,9 @@ type Options struct {
 	Progress io.Writer
 }
 
-// Compare holds the nodes against each other and against their own rows, while writes go
-// on. What is wrong with a node is part of the report; an error means that there is none.
+// Compare compares the nodes with each other and each node with its own rows, while writes
+// continue. Problems of nodes are part of the report; an error means that no report could
+// be made.
 func Compare(ctx context.Context, o Options) (Report, error) {
 	all, err := o.nodes(ctx)
 	if err != nil {
@@ -79,7 +80,7 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 	return running, nil
 }
 
-// attempts is how many checkpoints are tried: a node that is started anew just then has
+// attempts is how many checkpoints are tried: a node that is restarted just then has
 // forgotten the last.
 const attempts = 3
 
@@ -130,8 +131,8 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 	return d.Collections, nil
 }
 
-// at asks a node for what it has at a position or later, and waits until it is there. It
-// asks again and again, so that a silent node can be distinguished from one that is behind.
+// at asks a node for its state at a position or later, and waits until the node is there.
+// It polls, so that a silent node can be distinguished from one that is behind.
 func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
 	const most = 2 * time.Second
 	for end := time.Now().Add(wait); ; {

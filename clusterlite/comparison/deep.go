@@ -14,9 +14,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// deep builds a read model from the log and holds each node's rows against it, one node
-// after the other. A node tells its rows from a snapshot that is not before the read model,
-// and the read model follows it there.
+// deep builds a read model from the log and compares each node's rows with it, one node
+// after the other. A node sends its rows from a snapshot that is at or after the position
+// of the read model, which then catches up to the snapshot's position.
 func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-verify-")
 	if err != nil {
@@ -65,7 +65,7 @@ func (n Node) rows() (all int64) {
 	return all
 }
 
-// against holds a node's rows, about so many, against the replica's.
+// against compares a node's rows with the replica's. rows is an estimate of their number.
 func against(ctx context.Context, o Options, n nodes.Node, replica *projections.Replica, rows int64) (deep *Deep, err error) {
 	response, err := at(ctx, n, "/rows", replica.Position(), o.Wait)
 	if err != nil {
@@ -94,7 +94,7 @@ func against(ctx context.Context, o Options, n nodes.Node, replica *projections.
 	return &Deep{Position: position, Collections: m.found}, nil
 }
 
-// A rowReader reads what a node tells of its rows, one line ahead.
+// A rowReader reads the lines in which a node describes its rows, one line ahead.
 type rowReader struct {
 	node  string
 	lines *json.Decoder
@@ -124,5 +124,6 @@ func (r *rowReader) position() (events.Position, error) {
 	return *r.line.Position, nil
 }
 
-// isRow tells that the line is a row, not what comes after the last of a collection.
+// isRow reports whether the line is a row, rather than the line after the last row of a
+// collection.
 func (r *rowReader) isRow() bool { return r.line.Collection == "" && !r.line.End }

@@ -51,7 +51,7 @@ func (m *merge) run(ctx context.Context) error {
 	return nil
 }
 
-// nextCollection gives the first of those that are left on either side.
+// nextCollection returns the first of those that are left on either side.
 func (m *merge) nextCollection(names []string) string {
 	switch {
 	case len(names) == 0:
@@ -98,7 +98,7 @@ func (m *merge) nextRow() error {
 	return m.theirs.next()
 }
 
-// describe gives a row as a node would tell it.
+// describe returns a row in the form in which nodes describe theirs.
 func describe(r projections.Row) node.RowLine {
 	return node.RowLine{ID: r.ID, Version: r.Version, Deleted: r.Deleted, Digest: r.Digest.String()}
 }
@@ -131,7 +131,7 @@ func words(r node.RowLine) string {
 	}
 }
 
-// names gives the collections that differ, sorted.
+// names returns the collections that differ, sorted.
 func (d Deep) names() (names []string) {
 	for name, c := range d.Collections {
 		if !c.none() {

@@ -9,7 +9,7 @@ import (
 
 // A Report is what was found. Its JSON is for programs: names stay.
 type Report struct {
-	// Equal tells that Differences is empty.
+	// Equal reports whether Differences is empty.
 	Equal bool `json:"equal"`
 	// Differences are what was found and what could not be checked, a sentence each.
 	Differences []string `json:"differences"`
@@ -40,7 +40,7 @@ type Deep struct {
 
 // Difference is how a collection differs. All counts are zero if it does not.
 type Difference struct {
-	// Rows is how many there are of the log, tombstones included.
+	// Rows is the number of rows built from the log, including tombstones.
 	Rows int64 `json:"rows"`
 	// Missing are those that the node lacks, Unexpected those that only it has, Changed
 	// those that are other than the log makes them.

@@ -62,13 +62,13 @@ type CheckpointError struct {
 	Err  error
 }
 
-// Error says what is wrong with the file, and how to go on.
+// Error says what is wrong with the file, and how to continue.
 func (e *CheckpointError) Error() string {
 	return fmt.Sprintf("%s does not hold the progress of an import: %v. Nothing was sent. If it is the checkpoint of this import, delete it and run the same command again, which starts at the first line: "+
 		"lines created less than a day ago under the same --key are not created again, but older ones are. If it is a different file, name the checkpoint with --checkpoint", e.File, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *CheckpointError) Unwrap() error { return e.Err }
 
 // parseCheckpoint reads a checkpoint as save wrote it.

@@ -56,7 +56,8 @@ func newChunkReader(in io.Reader) *chunkReader {
 	return &chunkReader{in: bufio.NewReaderSize(in, 256<<10), digest: sha256.New(), number: 1}
 }
 
-// skip passes over what an earlier run had acknowledged, if the input still begins so.
+// skip skips the input that an earlier run got acknowledged, if the input still starts with
+// it.
 func (r *chunkReader) skip(p checkpoint) error {
 	n, err := io.CopyN(r.digest, r.in, p.Bytes)
 	if err != nil && !errors.Is(err, io.EOF) {

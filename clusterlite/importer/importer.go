@@ -1,4 +1,4 @@
-// Package importer sends entities to a ClusterLite, many in a request, and goes on after
+// Package importer sends entities to a ClusterLite, many in a request, and continues after
 // faults where it was.
 package importer
 
@@ -32,8 +32,8 @@ type Options struct {
 	// before the checkpoint records the chunk. It makes what Failed has written durable. An
 	// error ends the import.
 	Sync func() error
-	// Resumed is called once, before anything is sent, with how many bytes of the input an
-	// earlier run had acknowledged.
+	// Resumed is called once, before anything is sent, with the number of bytes of the
+	// input that earlier runs got acknowledged.
 	Resumed func(bytes int64)
 	// Progress is called with how many bytes of the input are acknowledged.
 	Progress func(bytes int64)
@@ -69,14 +69,14 @@ type Summary struct {
 	Failed  int64
 }
 
-// Run imports an input of lines, an entity each. It sends them in chunks, one after the
-// other, each with an idempotency key that follows from its lines, so that no line is
-// done twice within a day, whatever fails in between: the connection, the servers, or
-// this process. With a checkpoint it never sends again what was acknowledged.
+// Run imports an input with one entity per line. It sends the lines in chunks, one after
+// the other. Each chunk has an idempotency key that is derived from its lines, so that no
+// line is imported twice within a day, even if the connection, the servers or this process
+// fail. With a checkpoint, Run never sends acknowledged lines again.
 //
 // The summary holds also when there is an error: of ctx, of the input, of the callback,
-// [ErrInputChanged], or of the store, at once if it refuses the request, else when
-// patience is at its end. To call Run again goes on after the last chunk.
+// [ErrInputChanged], or of the store, at once if it refuses the request, else when patience
+// is at its end. To call Run again continues after the last chunk.
 func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error) {
 	point, err := loadCheckpoint(o)
 	if err != nil {
@@ -130,8 +130,8 @@ func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error)
 	}
 }
 
-// readAhead reads the next chunk while one is sent, and does not hang where the input
-// does: nobody waits for a Read of a terminal that ctx does not end.
+// readAhead reads the next chunk while one is being sent. If a Read of the input hangs, as
+// that of a terminal may, cancelling ctx still ends the wait.
 func readAhead(ctx context.Context, lines *chunkReader) (next func() (*chunk, error)) {
 	type read struct {
 		c   *chunk

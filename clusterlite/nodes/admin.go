@@ -50,7 +50,7 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("node %s can't be reached at %s: %v", e.Node, e.Admin, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Do sends a request to the node's admin listener; path may carry a query. The caller

@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// At gives nodes by where their admin listeners are, without asking a broker: host:port,
+// At returns nodes by where their admin listeners are, without asking a broker: host:port,
 // or http://host:port. A host's name that leads to several addresses, as that of a service
 // of Compose or Kubernetes does, gives a node for each. Their names are not known until
 // they are asked.

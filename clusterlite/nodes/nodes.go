@@ -18,7 +18,7 @@ type Node struct {
 	roster.Entry
 }
 
-// All gives the nodes that the broker knows of, by name, the dead ones included.
+// All returns the nodes that the broker knows of, by name, the dead ones included.
 func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	entries, err := roster.List(ctx, log)
 	if err != nil {
@@ -31,13 +31,13 @@ func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	return all, nil
 }
 
-// Living gives those that have not said that they stopped.
+// Living returns those that have not said that they stopped.
 func Living(all []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
 }
 
-// Select gives the nodes with these names. The error names one that is missing, and
-// those that there are.
+// Select returns the nodes with these names. If one is missing, the error has its name and
+// the names of the known nodes.
 func Select(all []Node, names ...string) ([]Node, error) {
 	var selected []Node
 	for _, name := range names {

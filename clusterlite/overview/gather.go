@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// patience is how long a node may take to tell how it is.
+// patience is how long a node may take to report its status.
 const patience = 3 * time.Second
 
 // Options say where to look.
@@ -28,15 +28,15 @@ type Options struct {
 	// Admin are admin addresses, host:port, of nodes to show even if the broker doesn't
 	// know of them.
 	Admin []string
-	// Fallback is Admin while the broker can't be asked, if there is none.
+	// Fallback replaces an empty Admin while the broker is unreachable.
 	Fallback []string
 }
 
-// Gather asks the broker, then all nodes at once: those that have announced themselves in
-// the broker, and those at the admin addresses. Nodes that don't answer are part of the
-// report, and so is a broker that doesn't, or that lacks the topic: the nodes at the
-// addresses may then be all that can be found. If there are none it returns the broker's
-// error.
+// Gather asks the broker, and then all nodes at once: those that have announced themselves
+// to the broker, and those at the admin addresses. The report includes nodes that don't
+// answer. It also includes a broker that doesn't answer or lacks the topic; then only the
+// nodes at the admin addresses can be found. If none of them answers, Gather returns the
+// broker's error.
 func Gather(ctx context.Context, o Options) (Report, error) {
 	r := Report{Topic: Topic{Name: o.Log.Topic(), Leader: -1, Replicas: []int32{}, InSync: []int32{}}, Brokers: []Broker{}, Nodes: []Node{}}
 	health, failed := o.Log.Health(ctx)
@@ -122,7 +122,7 @@ func brokers(h eventlog.Health) []Broker {
 	return all
 }
 
-// told is what of a node's /status is shown.
+// told is the part of a node's /status that the report shows.
 type told struct {
 	Node     string            `json:"node"`
 	Role     string            `json:"role"`

@@ -57,8 +57,8 @@ func problemsOfNodes(all []Node, t Topic) []string {
 // are also less than a twentieth of it. The alert of the same name has the same bounds.
 const littleRoom = 2e9
 
-// problemsOfDisk tells of a disk that is about to be full: a node that can't write its
-// projection doesn't serve.
+// problemsOfDisk reports a disk that is almost full: a node that can't write its projection
+// doesn't serve.
 func problemsOfDisk(n Node) []string {
 	if n.Disk == nil || n.Disk.Free >= littleRoom || n.Disk.Free >= n.Disk.Size/20 {
 		return nil
@@ -85,7 +85,7 @@ func differing(at map[events.Position]Node, n Node, t Topic) []string {
 	return problems
 }
 
-// union gives the names in either map, sorted.
+// union returns the names in either map, sorted.
 func union[V any](a, b map[string]V) []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(names)

@@ -10,7 +10,7 @@ import (
 
 // A Report is how a cluster is. Its JSON is for programs: names stay.
 type Report struct {
-	// Healthy tells that Problems is empty.
+	// Healthy reports whether Problems is empty.
 	Healthy bool `json:"healthy"`
 	// Problems are what is wrong, a sentence each.
 	Problems []string `json:"problems"`
@@ -56,7 +56,7 @@ const (
 	Unreachable State = "unreachable"
 	// Gone: it does not answer, and nothing was heard of it for long.
 	Gone State = "gone"
-	// Failed: it stopped because it can't go on.
+	// Failed: it stopped because it can't continue.
 	Failed State = "failed"
 	// Left: it was asked to stop, and did. That is no problem.
 	Left State = "left"
@@ -94,7 +94,7 @@ type Disk struct {
 	Size int64 `json:"size_bytes"`
 }
 
-// Rebuild is a rebuild of a node's projection, as the node tells it.
+// Rebuild is a rebuild of a node's projection, as the node reports it.
 type Rebuild struct {
 	State    string          `json:"state"`
 	Position events.Position `json:"position"`

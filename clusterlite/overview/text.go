@@ -12,13 +12,13 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Text writes the report for people. Nodes that have left are in one line.
+// Text writes the report as text. Nodes that have left are in one line.
 func (r Report) Text(w io.Writer) error { return r.text(w, false) }
 
 // Whole is a report that has nodes which have left in the table.
 type Whole struct{ Report }
 
-// Text writes the report for people.
+// Text writes the report as text.
 func (r Whole) Text(w io.Writer) error { return r.text(w, true) }
 
 func (r Report) text(w io.Writer, left bool) error {
@@ -59,7 +59,7 @@ func withoutLeft(all []Node) (others []Node, left []string) {
 	return others, left
 }
 
-// LeftText writes a line about nodes that were asked to stop, if there are any.
+// LeftText writes a line about the nodes that have left, if any.
 func LeftText(w io.Writer, names []string) error {
 	const most = 5
 	if len(names) == 0 {

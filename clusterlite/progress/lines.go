@@ -9,7 +9,7 @@ import (
 // showLines writes a line now and then, and a last one at the end.
 func (t *Task) showLines(io.Writer) {
 	for {
-		// The error: who can't be told doesn't stop the task.
+		// A failure to show progress doesn't stop the task.
 		_, _ = fmt.Fprintf(t, "%s: %s\n", t.what, t.figures())
 		if !t.sampleFor(interval) {
 			break

@@ -22,8 +22,8 @@ import (
 // ErrUnsettled is returned if entities lose their claims as fast as they get them.
 var ErrUnsettled = errors.New("entities keep losing claims. A command service with an older definition of the collection is probably running. Stop it, or restart it with the current definition, then run this again")
 
-// maxRounds is how often what is still missing is looked for. One is enough where nobody
-// writes; each write that comes in between may need another.
+// maxRounds is the maximum number of rounds. One is enough if no client writes; each write
+// in between may need another.
 const maxRounds = 20
 
 // A Reindex is one run. Use it from one goroutine.
@@ -34,7 +34,7 @@ type Reindex struct {
 	Model *projections.Projection
 	// Collection is the definition of today.
 	Collection *collections.Collection
-	// Dir is where the survey may keep what it counts, in a file that is gone after.
+	// Dir is a folder for the survey's temporary file.
 	Dir string
 	// Source names this run in its events.
 	Source string
@@ -137,8 +137,7 @@ func (r *Reindex) wanted(e events.Entity) (document.Document, []string, error) {
 	return d, r.Collection.Claims(d.Value()), nil
 }
 
-// same tells whether an entity holds exactly these claims, in whatever order a writer
-// put them.
+// same reports whether an entity holds exactly these claims, in any order.
 func same(holds, wanted []string) bool {
 	if len(holds) != len(wanted) {
 		return false

@@ -44,7 +44,7 @@ func newStore(t testing.TB) store {
 	return store{t, log, servicetest.OpenModel(t, log, &collections.Set{}).Follow()}
 }
 
-// define gives a collection with the properties that a schema's text has.
+// define returns a collection with the properties that a schema's text has.
 func define(t testing.TB, name, properties string) *collections.Collection {
 	t.Helper()
 	dir := t.TempDir()

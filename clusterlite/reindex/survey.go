@@ -12,8 +12,8 @@ import (
 // A survey is what a walk over all living entities finds.
 type survey struct {
 	at events.Position
-	// living is how many there are; lacking how many have other claims than they should;
-	// pending how many of those can be given them.
+	// living counts the living entities, lacking those that do not hold the claims that
+	// they should, and pending those among them that can get their claims.
 	living, lacking, pending int64
 	clashes                  []Clash
 	// keeper is, for each claim that clashes, the entity that may have it.

@@ -68,7 +68,7 @@ func (t *tally) lacking(ctx context.Context, e events.Entity, wanted []string) e
 	return err
 }
 
-// clashes gives the values that several entities have, and who keeps each.
+// clashes returns the values that several entities have, and who keeps each.
 func (t *tally) clashes(ctx context.Context) (all []Clash, keeper map[string]string, err error) {
 	rows, err := t.tx.QueryxContext(ctx, `
 		SELECT claim, id, value FROM wants

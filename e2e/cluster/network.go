@@ -136,7 +136,7 @@ func (n *Network) Heal() {
 	n.cuts = nil
 }
 
-// command gives the program and arguments that run a program on the host.
+// command returns the program and arguments that run a program on the host.
 func (h *Host) command(binary string, args ...string) (string, []string) {
 	return "ip", append([]string{"netns", "exec", h.namespace(), binary}, args...)
 }

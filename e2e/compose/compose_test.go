@@ -145,7 +145,7 @@ func TestCompose(t *testing.T) {
 	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 
-// keepsFile restarts a query container, which must go on from its own file, and waits
+// keepsFile restarts a query container, which must continue from its own file, and waits
 // until it is ready. Of what comes next Compose keeps the oldest containers, dead or not,
 // and stops the others at once: this one is the only one that is left to answer.
 func keepsFile(t *testing.T, p *project) {
@@ -208,8 +208,8 @@ func (p *project) volumes(label string) []string {
 
 const anonymous = "com.docker.volume.anonymous"
 
-// keepsVolumes takes all containers away and makes new ones, which go on as the nodes that
-// the old ones were, from their files. No volume is left behind.
+// keepsVolumes takes all containers away and makes new ones, which continue as the nodes
+// that the old ones were, from their files. No volume is left behind.
 func keepsVolumes(t *testing.T, p *project, before []string) {
 	named, nodes := p.volumes("com.docker.compose.project="+p.name), p.nodes()
 	p.compose("down", "--timeout", "20")
@@ -277,7 +277,7 @@ func restartsAll(t *testing.T, p *project, url string) {
 	}
 }
 
-// nodes are the names of the nodes that run, sorted.
+// nodes are the names of the running nodes, sorted.
 func (p *project) nodes() (names []string) {
 	p.t.Helper()
 	for _, service := range []string{"command", "query"} {

@@ -51,7 +51,7 @@ func (c *client) consistency() string {
 	return "strong"
 }
 
-// fresh tells whether an answer of a consistency must show all that was acknowledged. A
+// fresh reports whether an answer of a consistency must show all that was acknowledged. A
 // leader that was deposed, and is alive, may be asked for the end of the log before it
 // knows: that is what strong leaves open, and linearizable does not.
 func (c *client) fresh(label string) bool {

@@ -33,7 +33,7 @@ func newGroup(name string) *group { return &group{name: name, versions: map[stri
 
 func (g *group) email(i int) string { return fmt.Sprintf("%s.%d@example.com", g.name, i) }
 
-// full tells whether the group has had enough.
+// full reports whether the group has had enough.
 func (g *group) full() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -22,7 +22,7 @@ func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
 }
 
 // cutPeers leaves the leader with all of its clients and without its peers. They elect
-// another; it does not know, and goes on telling where the log ends.
+// another; it does not know, and keeps reporting where the log ends.
 func (r *round) cutPeers() {
 	leader := r.leader()
 	r.cut(leader, r.others(leader)...)

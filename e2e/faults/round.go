@@ -42,7 +42,7 @@ type team struct {
 	now   *group
 }
 
-// group gives the group to work on, a new one if the last has had enough.
+// group returns the group to work on, a new one if the last has had enough.
 func (t *team) group() *group {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,7 +74,7 @@ func (r *round) violate(format string, args ...any) {
 	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
-// tell takes an answer, and tells whether it holds an operation's outcome.
+// tell takes an answer, and reports whether it holds an operation's outcome.
 func (r *round) tell(a answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,7 +146,7 @@ func (r *round) pause(least, most time.Duration) {
 	time.Sleep(least + time.Duration(r.run.rng.Int64N(int64(most-least))))
 }
 
-// within polls until something holds, and tells whether it came to hold in time.
+// within polls until something holds, and reports whether it came to hold in time.
 func within(d time.Duration, ok func() bool) bool {
 	for end := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {

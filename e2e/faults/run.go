@@ -29,7 +29,7 @@ type Run struct {
 	rng     *rand.Rand
 	// strongest is the consistency of the last reads.
 	strongest string
-	// stuck tells that the cluster is not whole any more, and no round can begin.
+	// stuck reports whether the cluster is not whole any more, and no round can begin.
 	stuck bool
 
 	mu          sync.Mutex
@@ -74,7 +74,7 @@ func (run *Run) Play(t testing.TB) Report {
 	return report
 }
 
-// settings gives the last query service the small disk, and makes writes give up before
+// settings returns the last query service the small disk, and makes writes give up before
 // their clients do.
 func (run *Run) settings(service string, env map[string]string) {
 	env["CLUSTERLITE_WRITE_WAIT"] = "5s"

@@ -72,7 +72,7 @@ type Operation struct {
 	Email, Name string
 	// Match is the version that the client demands (If-Match); zero if none.
 	Match int64
-	// Keyed tells that a write had an idempotency key.
+	// Keyed reports whether a write had an idempotency key.
 	Keyed bool
 	// Start is when the first request was sent, End when the last answer was there; both
 	// on one clock that only goes forward.
@@ -84,18 +84,18 @@ type Operation struct {
 	// Position is the position that the answer named: of the event that a write left, of
 	// the state that a read saw, or a write that left no event. Zero if that is not known.
 	Position int64
-	// Fresh tells that the answer had to show all that was acknowledged before Start. A
-	// read that is not fresh, and a refusal that is not, is only held to its position.
+	// Fresh reports whether the answer had to show all that was acknowledged before Start.
+	// A read that is not fresh, and a refusal that is not, is only held to its position.
 	Fresh bool
 	// Node is the process that answered, if the client knows. A process that was started
 	// again without its data is another one.
 	Node string
 }
 
-// write tells whether the operation changes anything when it is done.
+// write reports whether the operation changes anything when it is done.
 func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
 
-// leavesEvent tells whether the operation, when it is done, has certainly left an event:
+// leavesEvent reports whether the operation, when it is done, has certainly left an event:
 // a change without a key that finds everything as it wants it leaves none.
 func (o Operation) leavesEvent() bool {
 	return o.write() && (o.Kind != Patch || o.Name != "" || o.Keyed)

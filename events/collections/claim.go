@@ -36,7 +36,7 @@ func hashClaim(collection, field, value string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// Normalise gives the text that stands for a value of the property where values are
+// Normalise returns the text that stands for a value of the property where values are
 // compared for uniqueness, and false for a value that takes no part in it, such as null.
 // Two values are the same if their texts are. See [folding] for texts; integers that are
 // equal are the same, however written.

@@ -1,5 +1,5 @@
-// Package collections reads what kinds of resources there are: each is declared by a
-// JSON Schema (2020-12), with two keywords of ours, x-unique and x-index.
+// Package collections loads the collections of resources. Each is declared by a JSON Schema
+// (2020-12) with two additional keywords, x-unique and x-index.
 package collections
 
 import "encoding/json"
@@ -21,7 +21,7 @@ type Property struct {
 	Name string
 	// Type is string, integer, number or boolean.
 	Type string
-	// Nullable tells that null is allowed too.
+	// Nullable reports whether null is allowed too.
 	Nullable bool
 	// Format is the schema's format, such as email; or empty.
 	Format string
@@ -41,8 +41,8 @@ func (c *Collection) Description() string { return c.description }
 // Schema is the JSON Schema as it stands in the file.
 func (c *Collection) Schema() json.RawMessage { return c.source }
 
-// Members are all declared members at the top, by name, whatever their type. open tells
-// that a document may have others.
+// Members returns all declared top-level members by name, regardless of their types. open
+// reports whether a document may have others.
 func (c *Collection) Members() (names []string, open bool) { return c.members, c.open }
 
 // Properties are the declared scalar properties that can be a column, by name.

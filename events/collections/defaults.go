@@ -26,7 +26,7 @@ type shape struct {
 	// all are the shapes that hold for the same value: this one, and those that $ref and
 	// allOf lead to.
 	all []*shape
-	// reaches tells whether there is a default here or below.
+	// reaches reports whether there is a default here or below.
 	reaches bool
 }
 
@@ -35,9 +35,9 @@ type defaultMember struct {
 	value jsontext.Value // compact
 }
 
-// Complete gives the document with the declared defaults of what it lacks: members of the
-// document itself, and of objects and items of arrays in it that are there. They follow
-// the members that were sent. Nothing is put in place of null. A document that is complete
+// Complete returns the document with the declared defaults of what it lacks: members of the
+// document itself, and of objects and items of arrays in it that are there. They follow the
+// members that were sent. Nothing is put in place of null. A document that is complete
 // stays as it is. If the document would have more than most bytes, the error is
 // [ErrDefaultsTooLarge]; zero means any size. Other errors are those of [document.Parse].
 func (c *Collection) Complete(d document.Document, most int) (document.Document, error) {

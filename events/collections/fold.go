@@ -6,6 +6,6 @@ import "github.com/clusterlite/clusterlite/events/collections/folding"
 // versions before using it.
 const FoldVersion = folding.Version
 
-// Fold gives the text that stands for all texts that count as the same where a unique
+// Fold returns the text that stands for all texts that count as the same where a unique
 // property ignores case. See [folding.Fold].
 func Fold(text string) string { return folding.Fold(text) }

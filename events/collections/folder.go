@@ -12,7 +12,7 @@ import (
 // be read.
 var mistaken = []string{".json", ".yaml", ".yml", ".jsonc", ".json5", ".jsonl", ".ndjson", ".schema", ".jsonschema", ".toml"}
 
-// isCollection tells whether an entry of a folder declares a collection. The reason says
+// isCollection reports whether an entry of a folder declares a collection. The reason says
 // why one that seems to is not taken. All else is ignored: folders, hidden files, copies
 // that an editor leaves, and texts for people, such as README.md.
 func isCollection(entry fs.DirEntry) (is bool, reason string) {

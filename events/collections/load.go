@@ -34,7 +34,7 @@ func (s *Set) Get(name string) (*Collection, bool) {
 	return c, ok
 }
 
-// All gives the collections by name.
+// All returns the collections by name.
 func (s *Set) All() []*Collection {
 	all := make([]*Collection, 0, len(s.byName))
 	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
@@ -59,10 +59,10 @@ func (e *FileError) Error() string {
 	return fmt.Sprintf("%s: at %s: %s", e.File, e.Pointer, e.Reason)
 }
 
-// Load gives users and the collections that the *.json files of a folder declare; an
-// empty dir is none. A users.json there takes the place of ours. The error joins an
-// [FileError] for each wrong file, and for each whose name looks like a collection's and
-// is not.
+// Load returns users and the collections that the *.json files of a folder declare; an
+// empty dir means no folder. A users.json in the folder replaces the built-in one. The
+// error joins a [FileError] for each invalid file, and for each file whose name resembles
+// that of a collection but is not one.
 func Load(dir string) (*Set, error) {
 	set := &Set{byName: map[string]*Collection{}}
 	var errs []error

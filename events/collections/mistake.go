@@ -18,8 +18,8 @@ func mistakeAt(pointer, format string, args ...any) *mistake {
 	return &mistake{pointer, fmt.Sprintf(format, args...)}
 }
 
-// findMistake looks for what JSON Schema allows and nobody can mean: keywords and formats
-// that don't exist would check nothing.
+// findMistake looks for what JSON Schema allows but no author can intend: unknown keywords
+// and formats, for example, would check nothing.
 func findMistake(root map[string]any) *mistake {
 	return eachSchema(root, "", func(pointer string, schema map[string]any) *mistake {
 		for _, key := range slices.Sorted(maps.Keys(schema)) {
@@ -77,7 +77,7 @@ func eachSchema(value any, pointer string, visit func(pointer string, schema map
 	return nil
 }
 
-// checkKeyword refuses a keyword that is none, and ours in the wrong place.
+// checkKeyword rejects unknown keywords, and our own keywords in the wrong place.
 func checkKeyword(pointer, key string) *mistake {
 	at := pointer + "/" + escape(key)
 	if key == keywordUnique || key == keywordIndex {
@@ -98,7 +98,7 @@ func checkKeyword(pointer, key string) *mistake {
 	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames))
 }
 
-// likeOurs tells whether an extension reads as if it were meant for us. It would be
+// likeOurs reports whether an extension reads as if it were meant for us. It would be
 // ignored, and a misspelt x-unique would enforce nothing.
 func likeOurs(key string) bool {
 	for _, word := range []string{"uniq", "index", "nocase", "clusterlite"} {
@@ -135,7 +135,7 @@ func checkFormat(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// typesOf gives the types that a schema names; none if it names none.
+// typesOf returns the types that a schema names; none if it names none.
 func typesOf(schema map[string]any) []string {
 	switch t := schema["type"].(type) {
 	case string:
@@ -190,7 +190,7 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// suggest gives a sentence with the known name that an unknown one is most like, with a
+// suggest returns a sentence with the known name that an unknown one is most like, with a
 // space before it; nothing if none is near.
 func suggest(name string, known []string) string {
 	near, found := nearest.Name(name, known)

@@ -32,7 +32,7 @@ func badReference(root, value any, pointer string) (where, reference string) {
 	return "", ""
 }
 
-// leads tells whether a reference is a JSON pointer to something. An anchor is left to
+// leads reports whether a reference is a JSON pointer to something. An anchor is left to
 // the compiler.
 func leads(root any, reference string) bool {
 	path, local := strings.CutPrefix(reference, "#")
@@ -46,7 +46,7 @@ func leads(root any, reference string) bool {
 	return there
 }
 
-// at gives what a JSON pointer leads to; nil if that is nothing.
+// at returns what a JSON pointer leads to; nil if that is nothing.
 func at(root any, pointer string) any {
 	value, _ := find(root, pointer)
 	return value

@@ -31,7 +31,7 @@ const (
 	maxDefault    = 1 << 20
 )
 
-// readDefaults gives the shape of a collection's documents; nil if nothing has a default.
+// readDefaults returns the shape of a collection's documents; nil if nothing has a default.
 // A default that could never be used is a mistake.
 func readDefaults(root map[string]any, source []byte, compile func(pointer string) (*jsonschema.Schema, error)) (*shape, *mistake) {
 	s := shaper{root: root, made: map[string]*shape{}, used: map[string]bool{}, meant: map[string]string{}, order: map[string]int{}, values: map[string]jsontext.Value{}}
@@ -176,7 +176,7 @@ func (s *shaper) shape(pointer string) *shape {
 	return made
 }
 
-// same gives the pointers of the schemas that hold for the same value as the one at
+// same returns the pointers of the schemas that hold for the same value as the one at
 // pointer: itself first, then what $ref and allOf lead to.
 func (s *shaper) same(pointer string, found []string) []string {
 	if slices.Contains(found, pointer) {

@@ -8,9 +8,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A step is the evaluation of one schema on one value, and each value within counts too.
-// A schema that refers to itself from two branches doubles its work with each level of a
-// document, so a document may take so many steps and no more.
+// A step is the evaluation of one schema on one value, and each nested value counts too. A
+// schema that refers to itself from two branches doubles the work with each level of a
+// document. Therefore the number of steps for a document is limited.
 const (
 	// freeSteps are those that any document may take: some milliseconds.
 	freeSteps = 100_000
@@ -35,7 +35,7 @@ type validator struct {
 	extended bool // by what the size of the document allows
 }
 
-// validators keeps those of a collection that nobody uses.
+// validators pools the idle validators of a collection.
 type validators struct {
 	name string
 	root map[string]any
@@ -212,7 +212,7 @@ type rule struct {
 // A ruleError says what is wrong with a value. The name of the member can stand before it.
 type ruleError string
 
-// Error gives the text.
+// Error returns the text.
 func (e ruleError) Error() string { return string(e) }
 
 func (r rule) check(value any) error {

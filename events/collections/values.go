@@ -35,7 +35,7 @@ func (v *values) has(value any) bool {
 	return len(v.others) > 0 && v.others[string(appendCanonical(nil, value))]
 }
 
-// duplicates finds two items that are equal; zeros if there are none.
+// duplicates returns the indexes of two equal items, or zeros if all differ.
 func duplicates(items []any) (i, j int) {
 	seen := make(map[string]int, len(items))
 	for j, item := range items {

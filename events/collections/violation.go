@@ -18,11 +18,11 @@ import (
 type Violation struct {
 	// Pointer is the place in the document (RFC 6901).
 	Pointer string
-	// Detail tells a person what is wrong there.
+	// Detail says what is wrong there, for people.
 	Detail string
 }
 
-// maxViolations is how many violations of a document are told.
+// maxViolations is the maximum number of violations that are reported for a document.
 const maxViolations = 100
 
 // Validate holds a document, as document.Document.Value gives it, against the schema.
@@ -163,7 +163,7 @@ func number(r *big.Rat) string {
 	return new(big.Float).SetRat(r).Text('g', 17)
 }
 
-// listed is how many values of an enum are told, and how long each may be.
+// listed is the maximum number of enum values in a message, and the maximum length of each.
 const (
 	listed       = 20
 	listedLength = 100

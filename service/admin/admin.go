@@ -21,7 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// A Source is what a process tells of itself. All are called concurrently.
+// A Source is what a process reports about itself. All functions are called concurrently.
 type Source struct {
 	// Node is the process's name.
 	Node string
@@ -30,7 +30,7 @@ type Source struct {
 	// Degraded says what a process that is ready can't promise, empty for nothing; it may be
 	// nil.
 	Degraded func() string
-	// Status gives what /status shows, as JSON.
+	// Status returns what /status shows, as JSON.
 	Status func(context.Context) (any, error)
 	// Registry holds the metrics.
 	Registry *prometheus.Registry
@@ -41,7 +41,7 @@ type Source struct {
 // Methods are the handlers of one path, by method. GET answers HEAD too.
 type Methods map[string]http.HandlerFunc
 
-// NewRegistry gives a registry with the process's own metrics.
+// NewRegistry returns a registry with the process's own metrics.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -45,7 +45,7 @@ func (l *Lines) Write(v any) error {
 	return l.Flush()
 }
 
-// Flush sends what there is. The error means that the asker is gone.
+// Flush sends the buffered lines. An error means that the client has disconnected.
 func (l *Lines) Flush() error {
 	// A connection that can't have a deadline, as in tests, has none.
 	_ = l.control.SetWriteDeadline(time.Now().Add(linesTimeout))

@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// announce tells the broker of the node until ctx ends, so that it is found. If that
-// fails the node is merely not found, and goes on.
+// announce announces the node to the broker until ctx ends, so that the tool finds it. A
+// failure only means that the tool does not find the node, which continues to serve.
 func (n *Node) announce(ctx context.Context) error {
 	// The first may come before there is a topic.
 	const again = 250 * time.Millisecond
@@ -34,8 +34,8 @@ func (n *Node) announce(ctx context.Context) error {
 	return nil
 }
 
-// farewell tells the broker that the node goes, and why if it is not because it was
-// asked to.
+// farewell announces to the broker that the node is stopping, with the reason if the stop
+// was not requested.
 func (n *Node) farewell() error {
 	const patience = 2 * time.Second
 	if n.Admin == nil {

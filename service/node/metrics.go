@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/telemetry"
 )
 
-// registerMetrics tells Prometheus of the projection. The names are documented in
-// docs/operating.md, and a test holds the two together.
+// registerMetrics registers the metrics of the projection. docs/operating.md documents
+// their names; a test compares both.
 func (n *Node) registerMetrics() {
 	gauge := func(name, help string, value func() float64) {
 		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
@@ -35,7 +35,7 @@ func (n *Node) registerMetrics() {
 	n.Registry.MustRegister(info, sizes{n.Model}, storage{n})
 }
 
-// registerRebuild tells Prometheus of the rebuild that runs, or of the last one.
+// registerRebuild registers the metrics of the current rebuild, or of the last one.
 func (n *Node) registerRebuild(gauge func(name, help string, value func() float64)) {
 	for _, state := range []projections.RebuildState{projections.RebuildRunning, projections.RebuildDone, projections.RebuildFailed, projections.RebuildCancelled} {
 		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -59,7 +59,8 @@ func bit(b bool) float64 {
 	return 0
 }
 
-// barrierWaits tells Prometheus how long requests wait for a barrier.
+// barrierWaits registers the histogram of waits for a barrier, and returns a function that
+// records one.
 func barrierWaits(r prometheus.Registerer) func(time.Duration) {
 	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "clusterlite_barrier_wait_seconds", Help: "Time that a request waited for a barrier, including the wait for a barrier already in progress.", Buckets: telemetry.Seconds,
@@ -68,7 +69,7 @@ func barrierWaits(r prometheus.Registerer) func(time.Duration) {
 	return func(waited time.Duration) { seconds.Observe(waited.Seconds()) }
 }
 
-// batchMetrics tells Prometheus what is applied, and how.
+// batchMetrics are the metrics of applied batches.
 type batchMetrics struct {
 	verdicts *prometheus.CounterVec
 	records  prometheus.Histogram
@@ -107,7 +108,7 @@ func (m *batchMetrics) applied(b projections.Batch) {
 	}
 }
 
-// sizes tells Prometheus, when it asks, what the projection takes on disk.
+// sizes collects the sizes of the projection on disk, at each scrape.
 type sizes struct{ model *projections.Projection }
 
 // sizesPatience is how long a scrape waits for the sizes.
@@ -118,8 +119,8 @@ var sizesDesc = prometheus.NewDesc("clusterlite_sqlite_bytes", "Bytes on disk: t
 // Describe implements [prometheus.Collector].
 func (sizes) Describe(ch chan<- *prometheus.Desc) { ch <- sizesDesc }
 
-// Collect implements [prometheus.Collector]. What can't be told is left out: the other
-// metrics are then needed all the more.
+// Collect implements [prometheus.Collector]. A size that can't be determined is left out,
+// because the other metrics matter even more then.
 func (s sizes) Collect(ch chan<- prometheus.Metric) {
 	// A scrape has no context to hand on, and must not wait for reads that are stuck.
 	ctx, cancel := context.WithTimeout(context.Background(), sizesPatience)

@@ -175,7 +175,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	return nil
 }
 
-// applied tells metrics and traces of the batches that the projection applies.
+// applied returns a function that records applied batches in metrics and traces.
 func (n *Node) applied() func(projections.Batch) {
 	metrics := newBatchMetrics(n.Registry)
 	if _, off := n.Tracing.(noop.TracerProvider); off {
@@ -189,7 +189,7 @@ func (n *Node) applied() func(projections.Batch) {
 }
 
 // listen opens both listeners before it serves on either, so that an address in use is
-// told before anything answers.
+// reported before anything answers.
 func (n *Node) listen() error {
 	adminListener, err := web.Listen(n.AdminAddr)
 	if err != nil {

@@ -131,7 +131,7 @@ func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
 	}
 }
 
-// Two nodes share a data folder; one that comes after both goes on from the file of the
+// Two nodes share a data folder; one that comes after both continues from the file of the
 // one that left, under its name.
 func TestNodesShareADataFolder(t *testing.T) {
 	b := servicetest.StartBroker(t)

@@ -35,7 +35,7 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 	return err
 }
 
-// repairFrom gives what a repair starts from: a snapshot, if the node is told where to look.
+// repairFrom returns what a repair starts from: a snapshot, if --bootstrap is set.
 func (n *Node) repairFrom() func(ctx context.Context, path string) error {
 	if len(n.Bootstrap) == 0 {
 		return nil

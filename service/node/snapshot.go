@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
-// bootstrap gives a node that has no read model yet one from a snapshot, if it is told
-// where to look. The node is ready once it has read the rest of the log.
+// bootstrap restores the read model of a node that has none from a snapshot, if --bootstrap
+// is set. The node is ready once it has read the rest of the log.
 func (n *Node) bootstrap(ctx context.Context) error {
 	if err := snapshots.Clean(n.DataDir); err != nil {
 		return err
@@ -39,8 +39,9 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	return nil
 }
 
-// sayStarting answers on the admin address that the process lives and is not ready: to
-// fetch a snapshot may take minutes, in which nobody should take it for dead.
+// sayStarting answers on the admin address that the process is alive but not ready.
+// Fetching a snapshot may take minutes, and the process must not be taken for dead
+// meanwhile.
 func (n *Node) sayStarting() (stop func() error, err error) {
 	l, err := web.Listen(n.AdminAddr)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// storage tells Prometheus, when it asks, how the storage of the projection is.
+// storage collects the metrics of the projection's storage, at each scrape.
 type storage struct{ node *Node }
 
 func storageDesc(name, help string, labels ...string) *prometheus.Desc {

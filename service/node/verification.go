@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// The lines by which a node tells of its rows. Their JSON is part of the admin
-// interface. The last line of either answer may be a problem instead.
+// The lines in which a node describes its rows. Their JSON is part of the admin interface.
+// The last line of either answer may be a problem instead.
 type (
 	// VerifyLine is a line of /verify: how far it is, or, as the last, what was found.
 	VerifyLine struct {
@@ -31,7 +31,8 @@ type (
 	Audited struct {
 		Kept  Summary `json:"kept"`
 		Found Summary `json:"found"`
-		// ClaimsDiffer tells that the index of unique values is not what the rows hold.
+		// ClaimsDiffer reports whether the index of unique values is not what the rows
+		// hold.
 		ClaimsDiffer bool `json:"claims_differ"`
 		Differs      bool `json:"differs"`
 	}
@@ -49,8 +50,8 @@ type (
 	}
 )
 
-// verify recomputes the digests from the rows. The answer tells how far it is, which
-// also ends the work once the asker is gone.
+// verify recomputes the digests from the rows. The answer reports progress; the write of a
+// progress line also fails, and so ends the work, once the client has disconnected.
 func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
 	n.withRows(w, r, func(ctx context.Context, s *projections.Snapshot, lines *admin.Lines) error {
 		found, err := s.Audit(ctx, func(done, all int64) error {
@@ -76,7 +77,7 @@ func NewAudit(name string, found projections.Audit) Audit {
 	return audit
 }
 
-// rows tells what each row is, from one snapshot, not before the position that is asked
+// rows reports what each row is, from one snapshot, not before the position that is asked
 // for.
 func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 	if _, err := n.reach(r); err != nil {

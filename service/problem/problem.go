@@ -50,7 +50,7 @@ func (p *Problem) Error() string {
 	return p.Title + ": " + p.Detail
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
 // A Kind makes problems of one type.
@@ -121,7 +121,7 @@ func (p *Problem) Set(name, value string) *Problem {
 	return p
 }
 
-// From gives the problem that an error is, or an [Internal] one with the error as its
+// From returns the problem that an error is, or an [Internal] one with the error as its
 // cause.
 func From(err error) *Problem {
 	var p *Problem
@@ -131,7 +131,7 @@ func From(err error) *Problem {
 	return Internal.Because(err, "The server failed unexpectedly. The error is in its log under the request's id.")
 }
 
-// Write sends the problem as the answer. Body tells whether the method has one.
+// Write sends the problem as the answer. Body reports whether the method has one.
 func (p *Problem) Write(w http.ResponseWriter, instance string, body bool) error {
 	shown := *p
 	shown.Instance = instance

@@ -21,7 +21,7 @@ type part struct {
 	stop func() error
 }
 
-// NewGroup gives an empty group.
+// NewGroup returns an empty group.
 func NewGroup() *Group { return &Group{failed: make(chan error, 1)} }
 
 // Go starts a part. Its context ends when it is its turn to stop. A part that returns

@@ -12,11 +12,11 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// Interval is how often a node that runs announces itself.
+// Interval is how often a running node announces itself.
 const Interval = 5 * time.Second
 
-// silence is for how long a node that runs may not be heard of: some announcements may
-// fail, clocks differ.
+// silence is for how long a running node may not be heard of: some announcements may fail,
+// clocks differ.
 const silence = 6 * Interval
 
 // State is what a node last said of itself.
@@ -28,7 +28,7 @@ const (
 	Running State = "running"
 	// Left: it was asked to stop, and did.
 	Left State = "left"
-	// Failed: it stopped because it can't go on.
+	// Failed: it stopped because it can't continue.
 	Failed State = "failed"
 )
 
@@ -67,7 +67,7 @@ type note struct {
 // maxReason keeps a note within what a broker takes.
 const maxReason = 1000
 
-// Announce tells the broker of the node. Errors as for [eventlog.Log.Announce].
+// Announce announces the node to the broker. Errors are those of [eventlog.Log.Announce].
 func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
 	if len(e.Reason) > maxReason {
 		e.Reason = e.Reason[:maxReason] + "…"
@@ -79,7 +79,7 @@ func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
 	return log.Announce(ctx, eventlog.Announcement{Node: e.Node, Position: e.Position, Note: string(b)})
 }
 
-// List gives all nodes that the broker knows of, by name: those that live, and for some
+// List returns all nodes that the broker knows of, by name: those that live, and for some
 // days those that don't.
 func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 	announced, err := log.Announcements(ctx)

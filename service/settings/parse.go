@@ -32,7 +32,7 @@ type UsageError struct{ Err error }
 // Error says what can't be taken.
 func (e *UsageError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UsageError) Unwrap() error { return e.Err }
 
 // Parse reads flags and environment into the grammar, a pointer to a struct in kong's
@@ -68,8 +68,8 @@ func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*k
 	return ctx, nil
 }
 
-// unknownVariables finds what looks like a setting and is none: a misspelt name would
-// else be a default in silence.
+// unknownVariables finds variables that look like a setting but are not one. Otherwise a
+// misspelt name would silently leave the default in place.
 func unknownVariables(parser *kong.Kong, environment []string) []string {
 	known := map[string]bool{}
 	eachFlag(parser.Model.Node, func(f *kong.Flag) {
@@ -88,8 +88,8 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 	return unknown
 }
 
-// ofOthers tells the variables that other processes of a node, its Compose file or its
-// tests read: one environment often serves all.
+// ofOthers recognises variables that other processes, the Compose file or the tests read:
+// they often share one environment.
 func ofOthers(name string) bool {
 	if strings.HasPrefix(name, "CLUSTERLITE_E2E") || slices.Contains([]string{
 		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",

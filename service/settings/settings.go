@@ -195,8 +195,8 @@ func (w *Writes) Validate() error {
 	return nil
 }
 
-// checkFieldNames checks names of header fields (RFC 9110, 5.1). A wildcard is none: it
-// would not cover Authorization, and would not say what it opens.
+// checkFieldNames checks names of header fields (RFC 9110, 5.1). It rejects the wildcard,
+// which would not cover Authorization and would hide what it allows.
 func checkFieldNames(flag string, names []string) error {
 	for _, name := range names {
 		if !httpguts.ValidHeaderFieldName(name) || name == "*" {

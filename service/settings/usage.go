@@ -37,15 +37,15 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 	return &UsageError{fmt.Errorf("%s: %s See %s --help", p.Name, text, at.FullPath())}
 }
 
-// unknown is how kong tells of a flag or an argument that it does not know. Its guesses at
-// what was meant are replaced: to it any two words of two letters are alike. The types of
-// these errors are not public; TestUnknownFlagsAndCommands notices a change of the words.
+// unknown matches kong's errors for an unknown flag or argument. We replace kong's
+// suggestions, because it considers any two words of two letters similar. The types of
+// these errors are not public; TestUnknownFlagsAndCommands detects a change of the wording.
 var unknown = regexp.MustCompile(`^(unknown flag|unexpected argument) ("?)([^ ,"]+)"?(, did you mean .*)?$`)
 
-// missing is how kong tells of an argument that has to be there.
+// missing matches kong's error for a missing argument.
 var missing = regexp.MustCompile(`^expected "(<[^"]*>)"$`)
 
-// meant gives an error of kong's with a guess that is near, or none.
+// meant returns an error of kong's with a guess that is near, or none.
 func meant(found error, at *kong.Node) error {
 	if parts := missing.FindStringSubmatch(found.Error()); parts != nil {
 		return fmt.Errorf("the argument %s is required", parts[1])
@@ -70,7 +70,7 @@ func meant(found error, at *kong.Node) error {
 		}
 	}
 	text := what + " " + name
-	// Dashes are no letters that tell names apart.
+	// Dashes do not distinguish names.
 	if near, ok := nearest.Name(strings.TrimLeft(name, "-"), trimmed(known)); ok {
 		text += fmt.Sprintf(". Did you mean %s?", strings.Repeat("-", len(name)-len(strings.TrimLeft(name, "-")))+near)
 	}

@@ -22,21 +22,21 @@ const Path = "/snapshot"
 // ErrNone is returned if no snapshot can be taken into use.
 var ErrNone = errors.New("no snapshot can be used")
 
-// A Finder looks for a snapshot that a node can go on from.
+// A Finder looks for a snapshot that a node can continue from.
 type Finder struct {
 	// Places are where to look, in order: stores of snapshots, and URLs of other nodes'
 	// admin listeners (http://…).
 	Places []string
 	// Log is the one that a snapshot must fit.
 	Log *eventlog.Log
-	// Logger is told what is taken, and what is passed over and why.
+	// Logger logs which snapshot is restored, and which are skipped and why.
 	Logger *slog.Logger
 }
 
-// Save writes the file of the newest snapshot that fits the log to path, from the first
-// place that has one. One that is corrupt or of another log is passed over, and the next
-// older one is tried. It waits for a broker. It returns [ErrNone] if there is none; if
-// there is an error no file is left.
+// Save writes the file of the newest snapshot that matches the log to path, from the first
+// place that has one. It skips snapshots that are corrupt or of another log, and tries the
+// next older one. It waits for the broker. It returns [ErrNone] if no snapshot can be used.
+// After an error no file is left.
 func (f Finder) Save(ctx context.Context, path string) error {
 	info, err := f.await(ctx)
 	if err != nil {
@@ -54,9 +54,9 @@ func (f Finder) Save(ctx context.Context, path string) error {
 	return ErrNone
 }
 
-// Bootstrap makes what Save finds the projection of a node that has none. The caller
-// holds the folder's lock. Errors as for Save: the node can read the log from its
-// beginning all the same.
+// Bootstrap saves a snapshot and installs it as the projection of a node that has none. The
+// caller holds the folder's lock. Errors are those of Save; after one, the node can still
+// read the log from its beginning.
 func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 	path, err := Temporary(dir)
 	if err != nil {
@@ -69,7 +69,7 @@ func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 	return projections.Install(dir, path)
 }
 
-// await waits for a broker: without one nobody can tell whether a snapshot fits.
+// await waits for the broker. Without it, a snapshot can't be matched with the log.
 func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	const again = time.Second
 	for told := false; ; told = true {
@@ -165,7 +165,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err != nil {
 		return err
 	}
-	// Asked again: a node that goes on may be further than the log was before. And
+	// Asked again: a node that continues may be further than the log was before. And
 	// checked before the file is fetched.
 	info, err := f.Log.Describe(ctx)
 	if err != nil {
@@ -187,7 +187,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	return nil
 }
 
-// progress tells every few seconds how far it is.
+// progress returns a function that logs the progress every few seconds.
 func (f Finder) progress(size int64) func(int64) {
 	const every = 3 * time.Second
 	next := time.Now().Add(every)

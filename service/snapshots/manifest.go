@@ -67,7 +67,7 @@ func (m *Manifest) describe(b projections.Built) {
 	}
 }
 
-// holds returns an [CorruptError] if a file holds something else than the manifest says.
+// holds returns a [CorruptError] if a file holds something else than the manifest says.
 func (m Manifest) holds(b projections.Built) error {
 	var found Manifest
 	found.describe(b)
@@ -135,7 +135,7 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 	return m, nil
 }
 
-// truncated returns an [CorruptError] if a stored snapshot ends too soon. A connection that
+// truncated returns a [CorruptError] if a stored snapshot ends too soon. A connection that
 // breaks off gives another error, which may wrap the one of an end.
 func truncated(err error) error {
 	if err == io.EOF { //nolint:errorlint // see above

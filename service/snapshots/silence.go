@@ -24,7 +24,7 @@ type waiting struct {
 	stop func()
 }
 
-// watch gives the context to ask the store with.
+// watch returns the context to ask the store with.
 func (s *Store) watch(ctx context.Context) (context.Context, waiting) {
 	ctx, w, stop := outgoing.NewWatch(ctx, s.name)
 	return ctx, waiting{w, stop}
@@ -39,7 +39,7 @@ func ask[T any](w waiting, question func() (T, error)) (T, error) {
 	return answer, w.Err(coded(err))
 }
 
-// coded marks a timeout that only the code of a provider's error tells of.
+// coded marks a timeout that is known only from the code of a provider's error.
 func coded(err error) error {
 	if gcerrors.Code(err) == gcerrors.DeadlineExceeded {
 		return errors.Join(err, context.DeadlineExceeded)
@@ -52,7 +52,7 @@ func (w waiting) reader(r *blob.Reader) io.ReadCloser {
 	return &object{outgoing.NewReader(codedReader{r}, w.Watch, limits), r, w.stop}
 }
 
-// codedReader marks a timeout that only its code tells of.
+// codedReader marks a timeout that is known only from its code.
 type codedReader struct{ io.Reader }
 
 func (r codedReader) Read(p []byte) (int, error) {

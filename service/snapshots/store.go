@@ -130,7 +130,7 @@ func folderURL(place, folder string) string {
 	return u.String()
 }
 
-// folderOf gives the path of a store that is a folder, and an empty one for a bucket.
+// folderOf returns the path of a store that is a folder, and an empty one for a bucket.
 func folderOf(place string) (string, error) {
 	if !strings.Contains(place, "://") {
 		if place == "" {
@@ -154,7 +154,7 @@ func (s *Store) Close() error {
 	return s.bucket.Close()
 }
 
-// An Entry is a snapshot in a store, as its name tells it.
+// An Entry is a snapshot in a store, as described by its name.
 type Entry struct {
 	// Name is the object's name.
 	Name     string          `json:"name"`
@@ -178,7 +178,7 @@ func (m Manifest) name() string {
 	return fmt.Sprintf("clusterlite-%s-%020d.snapshot", id, m.Position)
 }
 
-// List gives the snapshots, the newest of each topic first; the order of topics is that
+// List returns the snapshots, the newest of each topic first; the order of topics is that
 // of their newest snapshots. What is not the name of a snapshot is passed over.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	var all []Entry
@@ -236,13 +236,13 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	return waiting.reader(r), nil
 }
 
-// Put stores a snapshot that is read from r, and checks it on the way: one that is
-// corrupt, or that ctx or r ends before it is whole, is not stored. Once Put has returned
-// it survives a power cut. progress, if not nil, is told how many bytes of its file came.
-// A snapshot of the same topic and position is replaced if it holds the same rows, is
-// corrupt, or has a format that this version does not know. One with other rows gives an error, since only one of the two can be what the
-// log said, and it may be that one. One that can't be read now gives an error too, since it
-// may hold other rows.
+// Put stores a snapshot that is read from r, and checks it on the way: one that is corrupt,
+// or that ctx or r ends before it is whole, is not stored. Once Put has returned it
+// survives a power cut. progress, if not nil, is called with how many bytes of its file
+// came. A snapshot of the same topic and position is replaced if it holds the same rows, is
+// corrupt, or has a format that this version does not know. One with other rows gives an
+// error, since only one of the two can be what the log said, and it may be that one. One
+// that can't be read now gives an error too, since it may hold other rows.
 func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64)) (e Entry, m Manifest, err error) {
 	ctx, waiting := s.watch(ctx)
 	defer waiting.stop() // without which a writer that is given up would be kept
@@ -361,7 +361,7 @@ type stored struct {
 	path string
 }
 
-// Close gives the file its name, unless the context has ended.
+// Close returns the file its name, unless the context has ended.
 func (s *stored) Close() error {
 	err := errors.Join(s.Chmod(0o644), s.File.Close(), s.ctx.Err())
 	if err == nil {
@@ -422,8 +422,8 @@ func (s *Store) Manifest(ctx context.Context, name string) (Manifest, error) {
 	return reader.Manifest, nil
 }
 
-// Prune removes all but the newest snapshots of each topic, as many as keep says, at
-// least one. It tells which.
+// Prune removes all but the newest snapshots of each topic, as many as keep says, at least
+// one. It reports which.
 func (s *Store) Prune(ctx context.Context, keep int) (removed []Entry, err error) {
 	if keep < 1 {
 		return nil, errors.New("at least one snapshot must be kept")

@@ -43,9 +43,10 @@ func Clean(dir string) error {
 	return errors.Join(errs...)
 }
 
-// Write writes a snapshot of a projection, which goes on meanwhile. node names who made
-// it. It takes as much room in dir as the projection's file, for as long as it takes. It
-// returns [projections.ErrBusy] before anything is written if too much is being copied.
+// Write writes a snapshot of a projection, which continues meanwhile. node is the name of
+// the node that creates it. While it runs, Write needs as much space in dir as the
+// projection's file. It returns [projections.ErrBusy], before it writes anything, if too
+// many copies are in progress.
 func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir, node string) (m Manifest, err error) {
 	path, err := Temporary(dir)
 	if err != nil {
@@ -67,7 +68,7 @@ func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir,
 	return m, m.write(w, contextReader{ctx, f})
 }
 
-// describeFile gives the manifest of a read model in an ordinary file.
+// describeFile returns the manifest of a read model in an ordinary file.
 func describeFile(ctx context.Context, path, node string, holds projections.Built) (m Manifest, err error) {
 	m = Manifest{Format: format, Node: node, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
 	m.describe(holds)

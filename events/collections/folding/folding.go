@@ -1,6 +1,7 @@
-// Package folding decides which texts are the same for x-unique. Claims made of its
-// answers lie in logs for ever, so its tables are its own: those of Unicode 15.0.0, whatever
-// version the libraries have. What a later version assigns is left as it is.
+// Package folding decides which texts are equal for x-unique. Claims that are derived from
+// its results stay in logs forever. Therefore it has its own tables, those of Unicode
+// 15.0.0, independent of the versions of libraries. Characters that a later version assigns
+// are not folded.
 package folding
 
 import (
@@ -13,7 +14,7 @@ import (
 // own, and existing entities would get new claims by clusterlite reindex.
 const Version = 1
 
-// NFC gives the text in Unicode's normalization form C. Texts that are canonically
+// NFC returns the text in Unicode's normalization form C. Texts that are canonically
 // equivalent have the same.
 func NFC(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return r >= firstMark }) {
@@ -25,7 +26,7 @@ func NFC(text string) string {
 // firstMark is the first code point that NFC may change, or join with the one before it.
 const firstMark = 0x300
 
-// Fold gives the text in which upper and lower case are the same: NFC(NFD(F(NFD(text)))),
+// Fold returns the text in which upper and lower case are the same: NFC(NFD(F(NFD(text)))),
 // where F is the full case folding of each code point. Texts have the same if and only if
 // they are a canonical caseless match (The Unicode Standard, 3.13, D145). Fold of what it
 // gives is the same again.
@@ -50,7 +51,7 @@ func Fold(text string) string {
 	return string(compose(decompose(string(folded))))
 }
 
-// decompose gives the text in normalization form D.
+// decompose returns the text in normalization form D.
 func decompose(text string) []rune {
 	t := tables()
 	runes := make([]rune, 0, utf8.RuneCountInString(text)+8)
