@@ -36,7 +36,7 @@ func newShelf(t *testing.T) *shelf {
 	return &shelf{Log: b.OpenLog(), t: t, addr: b.Addr()}
 }
 
-// filled is a shelf with a user's life, what nobody understands, and a barrier.
+// filled is a shelf with the events of a user, a malformed record, and a barrier.
 func filled(t *testing.T) *shelf {
 	t.Helper()
 	s := newShelf(t)
@@ -91,7 +91,7 @@ func (s *shelf) tool(args ...string) (stdout string, err error) {
 	return out.String(), err
 }
 
-// want runs a subcommand, and it goes well.
+// want runs a subcommand, and fails the test if that fails.
 func (s *shelf) want(args ...string) string {
 	s.t.Helper()
 	out, err := s.tool(args...)

@@ -182,7 +182,7 @@ func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	}
 }
 
-// An import that was given up, or killed, goes on where it was.
+// An import that gave up or was killed continues where it stopped.
 func TestImportIsResumed(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	var away atomic.Bool

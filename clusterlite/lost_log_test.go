@@ -147,7 +147,7 @@ func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
 		t.Fatalf("got %v, want an error that names snapshot create", err)
 	}
-	// Where somebody has, a rebuild would make an empty store, and does not.
+	// If the topic was recreated, a rebuild would produce an empty store, and is rejected.
 	prepareIn(t, filepath.Join(dir, brokerDir))
 	var lost *projections.LossError
 	err = run(servicetest.Context(t), []string{"rebuild", "--data-dir=" + dir}, io.Discard, io.Discard)
@@ -350,7 +350,8 @@ func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
 	if err := tool(t, again, &empty, "snapshot", "create", store); err != nil {
 		t.Fatal(err)
 	}
-	// The names of files tell which came last, and two may come in the same instant.
+	// The order of snapshots follows from their modification times, and two may have the
+	// same.
 	target := servicetest.StartBroker(t)
 	var a appended
 	if err := tool(t, target, &a, "snapshot", "append", store); err == nil || !strings.Contains(err.Error(), "has 3") || !strings.Contains(err.Error(), made.Name) {

@@ -34,7 +34,7 @@ func TestCalledWrongly(t *testing.T) {
 	}
 }
 
-// greeting passes on what is written, and tells when the node has greeted.
+// greeting passes on what is written, and signals when the node has printed its greeting.
 type greeting struct {
 	bytes.Buffer
 	done chan struct{}

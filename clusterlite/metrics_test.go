@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// A running process tells where it is.
+// A running process reports its position.
 type running struct{ api, admin, kafka string }
 
 // serveForTest runs the all-in-one process on a new folder until the test ends.

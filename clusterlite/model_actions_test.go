@@ -124,8 +124,8 @@ func (m *machine) change(t *rapid.T, method string) {
 	if problem != "" {
 		return
 	}
-	// The members of this body are in alphabetical order, those of a creation are not, and
-	// another order is a change. So is what comes with a key.
+	// The members of this body are in alphabetical order, those of a created entity are
+	// not, and a different order is a change. A write with a key is always a change.
 	reordered := method == http.MethodPut && strings.Index(before.body, `"name"`) < strings.Index(before.body, `"email"`)
 	if e == before && !reordered && !a.keyed {
 		if a.body != before.body || a.etag != fmt.Sprintf(`"%d"`, before.Version) {

@@ -97,7 +97,7 @@ type keyed struct {
 	answer             answer
 }
 
-// A machine is the store and its model: the whole of what a client can tell.
+// A machine is the store and its model, which holds everything that a client can observe.
 type machine struct {
 	store    *store
 	entities map[string]entity
@@ -180,7 +180,7 @@ func (m *machine) clock(t *rapid.T) {
 	m.node(t).clock = time.Duration(rapid.IntRange(-72, 72).Draw(t, "hours")) * time.Hour
 }
 
-// foreign has a stranger write what nobody understands, or half of it.
+// foreign appends a foreign record, which is malformed in whole or in part.
 func (m *machine) foreign(t *rapid.T) {
 	header := func(name, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: name, Value: []byte(value)} }
 	records := []*kgo.Record{

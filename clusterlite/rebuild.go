@@ -239,8 +239,8 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 	}
 }
 
-// order sends a node a command, even if ctx has ended: the node may already have started to
-// carry out an earlier one.
+// order sends a command to a node, and does not abandon it if ctx ends: once the command is
+// sent, the node may be carrying it out.
 func order(ctx context.Context, n nodes.Node, method, path string) error {
 	// To cancel takes as long as the node's batch.
 	const patience = 30 * time.Second

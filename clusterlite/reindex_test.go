@@ -117,7 +117,7 @@ func TestReindex(t *testing.T) {
 		s.post("things", fmt.Sprintf(`{"code":"c%d"}`, i))
 	}
 
-	// Before the change: what clashes is told.
+	// Before the change, clashes are reported.
 	report, text, err := reindexed(coming)
 	if !errors.Is(err, process.ErrReported) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is shared by %s, %s\n", "a", first, second)) {
 		t.Errorf("got %+v, %v\n%s", report, err, text)

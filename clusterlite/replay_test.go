@@ -68,7 +68,7 @@ func TestReplay(t *testing.T) {
 		t.Errorf("%v: %s", err, said.String())
 	}
 
-	// Before the log began there is no state, and no file is made of it.
+	// There is no state before the first record of the log, so no file is written.
 	for _, until := range []string{"1h", "2000-01-01T00:00:00Z"} {
 		var result replayed
 		for _, args := range [][]string{{"replay", "--out=" + out, "--force"}, {"replay", "--out=" + out + "2"}, {"events", "export", "--out=" + out + ".jsonl"}} {

@@ -44,7 +44,7 @@ func (c *cluster) addSilent(name string) (admin string) {
 	return admin
 }
 
-// A node that does not answer is named, and the others are asked all the same.
+// A node that does not answer is named, and the other nodes are still asked.
 func TestToolsNameASilentNode(t *testing.T) {
 	c := startCluster(t, 2)
 	c.write(3)

@@ -62,7 +62,7 @@ func (s *store) close(t fataler) {
 	}
 }
 
-// produce has a stranger write into the log.
+// produce appends a foreign record to the log.
 func (s *store) produce(t fataler, r *kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.DefaultProduceTopic(s.topic))

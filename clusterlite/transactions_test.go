@@ -17,8 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// foreignTransactions opens transactions on the log one after the other, of a record each,
-// and ends each as it is told. A nil leaves one open.
+// foreignTransactions opens transactions on the log one after the other, with one record
+// each, and commits or aborts each as requested. A nil leaves one open.
 func foreignTransactions(t *testing.T, addr string, ends ...*kgo.TransactionEndTry) {
 	t.Helper()
 	ctx := servicetest.Context(t)

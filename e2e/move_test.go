@@ -145,7 +145,7 @@ func rows(t *testing.T, target suite.Target) []byte {
 	return b
 }
 
-// result runs the tool, and it goes well, and reads its result.
+// result runs the tool, which must succeed, and decodes its result.
 func result(t *testing.T, cmd *exec.Cmd, into any) {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -71,7 +71,7 @@ func describedWire(t *testing.T) wire {
 	return w
 }
 
-// A record is one as any client of Kafka has it; a nil value is none.
+// A record is a Kafka record. A nil value means that it has no value.
 type record struct {
 	Key     string      `json:"key"`
 	Headers [][2]string `json:"headers"`

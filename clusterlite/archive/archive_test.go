@@ -26,7 +26,7 @@ const topicID = "2f6f8c1e9d0b4a57a1c3e5f708192a3b"
 
 func entity(n int) string { return fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", n) }
 
-// user is the nth event of a test: a user of the nth name, and nobody else's.
+// user is the nth event of a test. It creates a user with the nth name, which is unique.
 func user(n int, kind events.Kind, version int64, of int) events.Event {
 	e := events.Event{
 		ID: fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", n), Source: "/clusterlite/command/cmd-1",

@@ -146,7 +146,7 @@ func (s *store) importFile(path string) (archive.Imported, error) {
 	return archive.Import(servicetest.Context(s.t), archive.ImportOptions{Path: path, Log: s.Log, Progress: quietly})
 }
 
-// imported imports, and it goes well.
+// imported imports, and fails the test if that fails.
 func (s *store) imported(path string) archive.Imported {
 	s.t.Helper()
 	done, err := s.importFile(path)

@@ -192,7 +192,7 @@ func TestANewlyUniqueField(t *testing.T) {
 	if report = s.mustRun(now); report.Changed != 0 || report.Lacking != 0 || s.end() != end {
 		t.Errorf("a second run gives %+v, and the log ends at %d after %d", report, s.end(), end)
 	}
-	// The reverse: claims that nobody asks for any more are freed.
+	// The reverse: claims that the definition no longer requires are freed.
 	if report = s.mustRun(before); report.Changed != 1201 || report.Lacking != 0 {
 		t.Errorf("got %+v", report)
 	}
@@ -241,7 +241,7 @@ func TestClaimsThatAreHeldCrosswise(t *testing.T) {
 	s := newStore(t)
 	now := define(t, "things", `"a":{"type":"string","x-unique":true},"b":{"type":"string","x-unique":true}`)
 	one, two := written(now, newID(), 1, `{"a":"1","b":"1"}`), written(now, newID(), 1, `{"a":"2","b":"2"}`)
-	// As an older definition had them: each claims a value of the other's.
+	// With claims of an older definition, in which each claims a value of the other.
 	one.Claims, two.Claims = []string{one.Claims[0], two.Claims[1]}, []string{two.Claims[0], one.Claims[1]}
 	s.append(one, two)
 	if report := s.mustRun(now); report.Lacking != 0 || report.Changed == 0 {
@@ -290,7 +290,7 @@ func TestWhileOthersWrite(t *testing.T) {
 	}
 }
 
-// A command service with the old definition frees what was claimed: that is told.
+// A command service with the old definition frees the claims, and the error says so.
 func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 	s := newStore(t)
 	before, now := define(t, "things", plainCode), define(t, "things", uniqueCode)

@@ -118,7 +118,7 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Kill ends the process at once (SIGKILL) and waits until it is gone.
+// Kill kills the process (SIGKILL) and waits until it has ended.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
 	p.wait(time.Minute)

@@ -1,5 +1,5 @@
-// Package faults breaks a cluster in every way that it has, again and again, while
-// clients use it, and checks what the clients were told.
+// Package faults injects faults of every kind that it knows into a cluster, repeatedly,
+// while clients use it, and checks the answers that the clients got.
 package faults
 
 import (

@@ -53,9 +53,9 @@ func Check(operations []Operation, options Options) []string {
 	return append(violations, neverBack(operations)...)
 }
 
-// nameUnknown returns the entities of creates with an unknown outcome their ids, where
-// somebody met them later. They are known by their first name, which no other operation
-// writes; others were never met, so any id will do.
+// nameUnknown assigns ids to the entities of creates with an unknown outcome, if a later
+// operation saw them. It recognises them by their first name, which no other operation
+// writes. Entities that were never seen get an arbitrary id.
 func nameUnknown(group []Operation) {
 	met := map[string]string{}
 	for _, o := range group {

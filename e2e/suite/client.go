@@ -17,7 +17,7 @@ import (
 type Target struct {
 	// URL is its address, without a slash at the end.
 	URL string
-	// Exclusive reports whether nobody else writes to it meanwhile.
+	// Exclusive reports whether no other client writes to it meanwhile.
 	Exclusive bool
 }
 

@@ -43,8 +43,8 @@ func TestLargeDocumentsMayTakeTheirSteps(t *testing.T) {
 	}
 }
 
-// To look a value up costs the same whatever the number of values: this would be 10^9
-// exact comparisons.
+// The cost of a lookup does not depend on the number of values: this would take 10^9 exact
+// comparisons.
 func TestEnumIsLookedUp(t *testing.T) {
 	var allowed []string
 	for i := range 10_000 {

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// typed has settings of all types that there are.
+// typed has a setting of each type.
 type typed struct {
 	Size   settings.ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE"`
 	Count  int               `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"1" placeholder:"N"`

@@ -20,8 +20,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// stalling is a node that answers that it lives, and gives a snapshot of so many bytes by
-// its header, of which it sends the first. Then it does what then does with the rest.
+// stalling is a node that answers that it is alive, and announces a snapshot of the given
+// size in its header, but sends only its first bytes. then decides what happens to the
+// rest.
 func stalling(t *testing.T, size int, first []byte, then func(w http.ResponseWriter, ended <-chan struct{})) (url string) {
 	t.Helper()
 	ended := make(chan struct{})

@@ -83,7 +83,7 @@ func (r *rig) put(b []byte) snapshots.Entry {
 	return e
 }
 
-// bootstrap starts a node's folder from the places, and tells where it then is.
+// bootstrap starts a node's folder from the places, and returns its position.
 func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	r.t.Helper()
 	dir := r.t.TempDir()
