@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// completion prints what a shell needs to complete command lines of the tool.
+// completion prints a script with which a shell completes command lines of the tool.
 type completion struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
@@ -19,7 +19,7 @@ Examples:
     clusterlite completion fish | source       # in ~/.config/fish/config.fish`
 }
 
-// scripts have the shells run the program with COMP_LINE, which it then completes.
+// scripts make the shells run the program with COMP_LINE, which the program then completes.
 var scripts = map[string]string{
 	"bash": `complete -o default -o bashdefault -C clusterlite clusterlite
 `,

@@ -41,7 +41,7 @@ func (p *phases) done() {
 	}
 }
 
-// contents names what a record holds, for people and programs.
+// contents are the names of what a record can be, for people and programs.
 var contents = map[events.Content]string{
 	events.HasEvent: "event", events.Barrier: "barrier", events.Malformed: "malformed", events.NewerFormat: "newer-format",
 	events.NoRecord: "no-record",

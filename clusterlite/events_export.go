@@ -88,8 +88,9 @@ type exportResult struct {
 	TopicID  string `json:"topic_id"`
 	Position int64  `json:"position"`
 	Events   int64  `json:"events"`
-	// LeftOut is how many records before the position are not in the file: void ones and
-	// barriers. KeysLeftOut is how many idempotency keys are not, of events that are.
+	// LeftOut is the number of records before the position that are not in the file: void
+	// records and barriers. KeysLeftOut is the number of expired idempotency keys that were
+	// removed from events in the file.
 	LeftOut     int64             `json:"left_out"`
 	KeysLeftOut int64             `json:"keys_left_out"`
 	Digests     map[string]string `json:"digests"`

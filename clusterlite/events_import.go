@@ -80,8 +80,8 @@ type importResult struct {
 	TopicID string `json:"topic_id"`
 	// Position is the end of the log now.
 	Position int64 `json:"position"`
-	// Events is how many the file has, Found how many of them were in the log before,
-	// Appended how many were appended now.
+	// Events is the number of events in the file, Found the number that the log already
+	// held, and Appended the number that were appended.
 	Events   int64 `json:"events"`
 	Found    int64 `json:"found"`
 	Appended int64 `json:"appended"`
@@ -90,7 +90,7 @@ type importResult struct {
 	Digests map[string]digestPair `json:"digests"`
 }
 
-// digestPair is the digest of a collection in the file, and in the log.
+// digestPair has the digests of a collection in the file and in the log.
 type digestPair struct {
 	File string `json:"file"`
 	Log  string `json:"log"`

@@ -138,7 +138,7 @@ func newShownRecord(r eventlog.RawRecord) shownRecord {
 	return s
 }
 
-// Text writes the record, its value with indents if it is JSON.
+// Text writes the record. A value in JSON is indented.
 func (s shownRecord) Text(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "position     %d\noffset       %d\nappended at  %s\ncontent      %s\n", s.Position, s.Offset, s.AppendedAt, s.Content)
 	line := func(format string, args ...any) {

@@ -162,7 +162,7 @@ func (c eventsTail) wants(r events.Record) bool {
 	return among(c.Collection, e.Collection) && among(c.ID, e.EntityID) && among(c.Type, string(e.Kind), e.Type())
 }
 
-// shownDocument is how much of a document a line has, in characters.
+// shownDocument is the maximum length of a document in a line, in characters.
 const shownDocument = 100
 
 func writeText(w *bufio.Writer, r events.Record) {
@@ -199,7 +199,7 @@ func detail(r events.Record) string {
 	return ""
 }
 
-// writeJSON writes a CloudEvent, or what there is instead.
+// writeJSON writes a CloudEvent, or a description of a record that is not an event.
 func writeJSON(w *bufio.Writer, r events.Record) {
 	var b []byte
 	if r.Content == events.HasEvent {

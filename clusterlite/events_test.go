@@ -287,7 +287,7 @@ func TestExportToTheStandardOutput(t *testing.T) {
 }
 
 // A file whose digests are not those of its events can only come from a fault of ours.
-func TestAnUnequalImportIsTold(t *testing.T) {
+func TestAnUnequalImportIsReported(t *testing.T) {
 	done := importResult{Digests: map[string]digestPair{"users": {"aa", "bb"}}}
 	var text bytes.Buffer
 	if err := done.Text(&text); err != nil || !strings.Contains(text.String(), "DIFFER") || !strings.Contains(text.String(), "file aa, log bb") {
@@ -323,7 +323,7 @@ func TestAMissingTopicStaysMissing(t *testing.T) {
 	}
 }
 
-func TestEventsCalledWrongly(t *testing.T) {
+func TestEventsUsageErrors(t *testing.T) {
 	for _, args := range []string{
 		"events", "events dance", "events tail --no-follow", "events tail --from=yesterday", "events tail --from=-5m", "events tail --type=changed", "events tail --until=-1",
 		"events show", "events show 0", "events show -1", "events show 0193A1A0-7C1E-7D2B-9C55-0F6A2A1B3C4D", "events export", "events export --out=a --until=x", "events import",

@@ -108,7 +108,7 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 	return nil
 }
 
-// open opens the input; its size is zero if it can't be known, as that of a pipe.
+// open opens the input. Its size is zero if it is unknown, as for a pipe.
 func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err error) {
 	if i.File == "-" {
 		return io.NopCloser(stdin), 0, nil

@@ -256,7 +256,7 @@ func TestImportOfAFileThatChanged(t *testing.T) {
 	}
 }
 
-func TestImportSaysWhatIsWrong(t *testing.T) {
+func TestImportReportsErrors(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	file := writeFile(t, userLines(0, 1))
 	for _, c := range []struct {

@@ -17,8 +17,7 @@ import (
 // subcommand.
 const askTimeout = 5 * time.Second
 
-// openLog opens the log that the settings name. Warnings go to the standard error
-// output.
+// openLog opens the log of the settings. Warnings go to the standard error output.
 func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 	return eventlog.Open(eventlog.Config{
 		Brokers: kafka.Brokers, Topic: kafka.Topic.Topic,
@@ -38,7 +37,7 @@ func (e *missingTopicError) Error() string {
 
 func (e *missingTopicError) Is(target error) bool { return target == errNoTopic }
 
-// describeLog describes a log that must be there: to look into it makes no topic.
+// describeLog describes an existing log. Inspecting a log must not create its topic.
 func describeLog(ctx context.Context, log *eventlog.Log) (eventlog.Info, error) {
 	info, err := log.Describe(ctx)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {

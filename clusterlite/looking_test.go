@@ -15,7 +15,7 @@ import (
 )
 
 // A place for snapshots that is mistyped must not look like one that is empty.
-func TestLookingForSnapshotsMakesNoStore(t *testing.T) {
+func TestLookingForSnapshotsCreatesNoStore(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := startNodes(t, b, 3, "query-1")
 	if err := stops[0](); err != nil {
@@ -56,7 +56,7 @@ func TestLookingForSnapshotsMakesNoStore(t *testing.T) {
 	}
 }
 
-func TestBootstrapMakesNoStore(t *testing.T) {
+func TestBootstrapCreatesNoStore(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	nope := filepath.Join(t.TempDir(), "nope")
 	ready, _ := servicetest.RunNode(t, b, "query-1", func(c *node.Config) { c.Bootstrap = []string{nope} })

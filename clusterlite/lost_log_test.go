@@ -123,7 +123,7 @@ func prepareIn(t *testing.T, dir string) {
 }
 
 // The log of an all-in-one store is lost, and its read model is not: the whole way back.
-func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
+func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	dir, store := t.TempDir(), filepath.Join(t.TempDir(), "store")
 	var before string
 	served(t, dir, func(url string) {
@@ -315,7 +315,7 @@ func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 }
 
 // A node that was killed has committed what is not in the file itself yet.
-func TestASnapshotOfAFolderHasWhatIsInTheWAL(t *testing.T) {
+func TestASnapshotOfAFolderIncludesTheWAL(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, _ := startNodes(t, b, 20, "query-1")
 	killed := t.TempDir()

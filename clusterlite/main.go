@@ -1,5 +1,4 @@
-// Command clusterlite is the whole of ClusterLite in one process, and the operator's
-// tool.
+// Command clusterlite runs all of ClusterLite in one process, and is the operator's tool.
 package main
 
 import (
@@ -11,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// grammar is the table of contents: a subcommand a line, each in a file of its name.
+// grammar lists the subcommands. Each is implemented in a file of its name.
 type grammar struct {
 	Serve       serve       `cmd:"" help:"Run everything in one process, with an embedded broker."`
 	Snapshot    snapshot    `cmd:"" help:"Manage snapshots of read models: create, list, restore, prune."`

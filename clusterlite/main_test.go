@@ -25,7 +25,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestCalledWrongly(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{}, {"dance"}, {"serve", "--max-body=9GiB"}, {"serve", "extra"}} {
 		var usage *settings.UsageError
 		if err := run(t.Context(), args, io.Discard, io.Discard); !errors.As(err, &usage) {
@@ -83,7 +83,7 @@ func TestServeGreetsAndStops(t *testing.T) {
 	}
 }
 
-func TestServeSaysWhatIsWrong(t *testing.T) {
+func TestServeReportsErrors(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// nodesCommands are about the nodes that the broker knows of.
+// nodesCommands are the subcommands for the nodes known to the broker.
 type nodesCommands struct {
 	List   nodesList   `cmd:"" default:"withargs" help:"List the nodes by their latest announcements (default)."`
 	Forget nodesForget `cmd:"" help:"Forget nodes that are gone for good."`
@@ -138,7 +138,7 @@ func (c nodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(n nodes.Node) bool { return n.State != roster.Left }), nil
 }
 
-// Run removes all of them or, if one is missing or lives, none.
+// Run removes all named nodes or, if one is unknown or running, none.
 func (c nodesForget) Run(ctx context.Context, out streams) error {
 	log, err := openLog(c.Kafka, out)
 	if err != nil {

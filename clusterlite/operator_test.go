@@ -182,7 +182,7 @@ func TestStatusOfAHealthyCluster(t *testing.T) {
 	all(t, text, "query-1", "query-3", "users", "query-1, query-2, query-3", "All is well.")
 }
 
-func TestStatusTellsWhatIsWrong(t *testing.T) {
+func TestStatusReportsProblems(t *testing.T) {
 	c := startCluster(t, 4)
 	c.write(3)
 	if err := c.stops[3](); err != nil { // it says that it goes

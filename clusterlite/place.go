@@ -44,7 +44,7 @@ func (p *place) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// from is the position from which on nothing since the place is missed.
+// from is the first position that covers everything since the place.
 func (p place) from(ctx context.Context, log *eventlog.Log) (events.Position, error) {
 	if p.time.IsZero() {
 		return p.position, nil
@@ -52,7 +52,7 @@ func (p place) from(ctx context.Context, log *eventlog.Log) (events.Position, er
 	return log.PositionAt(ctx, p.time)
 }
 
-// to is the position after all that the log has up to the place, as it is now.
+// to is the position after everything up to the place that the log holds now.
 func (p place) to(ctx context.Context, log *eventlog.Log) (events.Position, error) {
 	if p.time.IsZero() {
 		return p.position, nil
@@ -85,7 +85,8 @@ func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info,
 	return fmt.Errorf("the log begins at %s, so it had no state at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
 }
 
-// until is the place for projections.Build; none is the end of the log as it is then.
+// until converts the place for projections.Build; an unset place means the end of the log
+// at that time.
 func (p place) until() projections.Until {
 	switch {
 	case !p.set:

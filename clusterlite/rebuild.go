@@ -161,7 +161,7 @@ func at(ctx context.Context, addresses []string) (targets []nodes.Node, err erro
 // polling is how often a node is asked how far it is.
 const polling = 200 * time.Millisecond
 
-// running rebuilds a running node, and cancels that if ctx ends.
+// running rebuilds a running node, and cancels the rebuild if ctx ends.
 func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (status *projections.RebuildStatus, err error) {
 	parameters := url.Values{}
 	for name, set := range map[string]bool{"keep": c.Keep, "back": c.Back, "force": c.Force} {
@@ -202,8 +202,8 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 }
 
 // goesOn returns an error if a node that was rebuilt up to a position can't apply the log
-// from there: the new file has been swapped in, and the node is no better for it. A node
-// is given some time to apply the next records.
+// from there. In that case the rebuild replaced the file but did not help. The node has
+// some time to apply the next records.
 func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 	const patience = 10 * time.Second
 	for end := time.Now().Add(patience); ; {

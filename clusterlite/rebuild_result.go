@@ -24,7 +24,7 @@ type rebuilds struct {
 	Nodes []nodeRebuild `json:"nodes"`
 }
 
-// verdict is [process.ErrReported] if not all went well.
+// verdict is [process.ErrReported] if any rebuild failed.
 func (r rebuilds) verdict(cancelled bool) error {
 	want := projections.RebuildDone
 	if cancelled {

@@ -29,7 +29,7 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	// A node that is not the whole of a store has no log in its folder.
+	// The folder of a command or query node contains no log.
 	if _, err := os.Stat(filepath.Join(c.DataDir, brokerDir)); err == nil {
 		stop, err := ownBroker(c.DataDir, &c.Kafka, out)
 		if err != nil {
@@ -61,8 +61,9 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	return c.print(out, r)
 }
 
-// ownBroker starts the broker of a stopped clusterlite serve, whose log is in its folder,
-// and has the settings name it: in no other way can that log be read or written.
+// ownBroker starts the broker of a stopped clusterlite serve, whose log is in its data
+// folder, and points the settings to it. That log can't be read or written in any other
+// way.
 func ownBroker(dir string, kafka *settings.Kafka, out streams) (stop func(), err error) {
 	b, err := embedded.Start(filepath.Join(dir, brokerDir), "127.0.0.1:0", logging.New(out.stderr, "text", "warn"))
 	if err != nil {
@@ -79,7 +80,8 @@ type rebuiltFolder struct {
 	Incomparable string   `json:"incomparable,omitempty"`
 	Differs      []string `json:"differs,omitempty"`
 	Kept         string   `json:"kept,omitempty"`
-	// Missing is how many entities of each collection the old file has and the log lacks.
+	// Missing is the number of entities of each collection that the old file has but the
+	// log lacks.
 	Missing map[string]int64 `json:"missing,omitempty"`
 	state
 }

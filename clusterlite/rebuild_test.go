@@ -286,7 +286,7 @@ func TestRebuildOfAStoppedStandalone(t *testing.T) {
 	}
 }
 
-func TestRebuildCalledWrongly(t *testing.T) {
+func TestRebuildUsageErrors(t *testing.T) {
 	checkUsage(t, "rebuild", [][]string{
 		{}, {"--all", "--node=a"}, {"--data-dir=d", "--cancel"}, {"--data-dir=d", "--rate=1"},
 		{"--all", "--rate=-1"}, {"--all", "--back", "--keep"}, {"--all", "--kafka-brokers=x"},

@@ -20,8 +20,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// reindexing gives existing entities the claims of a field that is newly unique, or
-// takes those of one that no longer is.
+// reindexing gives existing entities the claims of a field that has become unique, or
+// removes those of a field that no longer is.
 type reindexing struct {
 	Collection     string `arg:"" help:"The name of the collection."`
 	Collections    string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"The folder of collections, with their current definitions. Default: none, which means users only."`
@@ -107,7 +107,7 @@ func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Col
 	return nil
 }
 
-// folder returns the folder to work in, and what to do with it in the end.
+// folder returns the working folder, and a function to clean up at the end.
 func (r reindexing) folder() (dir string, leave func() error, err error) {
 	if r.DataDir == "" {
 		dir, err = os.MkdirTemp("", "clusterlite-reindex-")
@@ -120,8 +120,8 @@ func (r reindexing) folder() (dir string, leave func() error, err error) {
 	return r.DataDir, lock.Release, nil
 }
 
-// follow opens a read model of the log, has it follow the log, and returns once it has
-// caught up. It has no columns: only the projector of it is needed, not its lists.
+// follow opens a read model that follows the log, and returns once it has caught up. The
+// read model has no columns, because no lists are needed.
 func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Logger, stderr io.Writer) (_ *projections.Projection, stop func() error, err error) {
 	// Not Prepare, which would create a topic with a misspelt name.
 	if _, err := log.Describe(ctx); err != nil {
@@ -163,7 +163,7 @@ func catchUp(ctx context.Context, model *projections.Projection, end events.Posi
 	}
 }
 
-// tasks reports how far a run is, one task after the other.
+// tasks shows the progress of a run, one task after the other.
 type tasks struct {
 	w    io.Writer
 	unit string

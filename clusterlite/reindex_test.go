@@ -151,7 +151,7 @@ func TestReindex(t *testing.T) {
 	}
 }
 
-func TestReindexCalledWrongly(t *testing.T) {
+func TestReindexUsageErrors(t *testing.T) {
 	dir := t.TempDir()
 	s := startServe(t, serveArgs(dir)...)
 	for said, args := range map[string][]string{

@@ -21,7 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// snapshot keeps copies of read models in a store, and takes them into use.
+// snapshot has the subcommands that create, list, restore and prune snapshots in a store.
 type snapshot struct {
 	Create  snapshotCreate  `cmd:"" help:"Create a snapshot of a running node, or of a stopped node's folder; check it and store it."`
 	List    snapshotList    `cmd:"" help:"List the snapshots in a store."`
@@ -35,12 +35,12 @@ type snapshotStore struct {
 	Store string `arg:"" placeholder:"STORE" help:"A folder or a bucket (s3://…, gs://…, azblob://…)."`
 }
 
-// open opens the store for as long as use takes. It makes none.
+// open opens the store while use runs. It does not create the store.
 func (s snapshotStore) open(ctx context.Context, use func(*snapshots.Store) error) error {
 	return s.with(ctx, snapshots.OpenStore, use)
 }
 
-// create opens the store for as long as use takes, and makes a folder that is missing.
+// create opens the store while use runs, and creates a missing folder.
 func (s snapshotStore) create(ctx context.Context, use func(*snapshots.Store) error) error {
 	return s.with(ctx, snapshots.CreateStore, use)
 }
@@ -139,7 +139,7 @@ func (c snapshotCreate) stopped(ctx context.Context, out streams) (err error) {
 	})
 }
 
-// whereabouts names a folder on this host: there may be no node to name.
+// whereabouts identifies a folder on this host, because there may be no node to name.
 func whereabouts(dir string) string {
 	if absolute, err := filepath.Abs(dir); err == nil {
 		dir = absolute
@@ -238,12 +238,12 @@ Example:
   clusterlite snapshot restore /backups --data-dir /var/lib/clusterlite`
 }
 
-// restored is a snapshot that was made a node's read model.
+// restored is a snapshot that was restored as a node's read model.
 type restored struct {
 	Name     string             `json:"name"`
 	DataDir  string             `json:"data_dir"`
 	Manifest snapshots.Manifest `json:"manifest"`
-	// Kept is the read model that was replaced and kept, if it was.
+	// Kept is the replaced read model, if it was kept.
 	Kept string `json:"kept,omitempty"`
 }
 
@@ -284,8 +284,8 @@ func (c snapshotRestore) first(ctx context.Context, out streams, store *snapshot
 	return snapshots.ErrNone
 }
 
-// isSilent reports whether an error says that the store did not answer: older snapshots are
-// no nearer than the newest, and which of them is to be taken can't be decided.
+// isSilent reports whether an error says that the store did not answer. Then older
+// snapshots are not available either, and the right one can't be determined.
 func isSilent(err error) bool {
 	var silent *outgoing.SilentError
 	return errors.As(err, &silent)
@@ -315,8 +315,8 @@ func (c snapshotRestore) names(ctx context.Context, store *snapshots.Store) (nam
 }
 
 // poorer returns an error if the newest snapshot has fewer entities than the newest one of
-// an earlier topic of the same name: a topic that was lost and made again, from which a
-// timer has stored what little there is.
+// an earlier topic of the same name. This happens if a topic was lost and recreated, and a
+// scheduled job then stored a snapshot of the nearly empty topic.
 func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) error {
 	newest, err := store.Manifest(ctx, all[0].Name)
 	if isSilent(err) {
@@ -365,7 +365,7 @@ func (c snapshotRestore) restore(ctx context.Context, out streams, store *snapsh
 	return restored{name, c.DataDir, m, kept}, err
 }
 
-// saveSnapshot checks a snapshot and writes the file that it holds to path.
+// saveSnapshot checks a snapshot and writes its file to path.
 func saveSnapshot(ctx context.Context, out streams, store *snapshots.Store, name, path string) (m snapshots.Manifest, err error) {
 	body, err := store.Open(ctx, name)
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// snapshotAppend is for a topic that is lost: it makes a history that leads to what a
-// snapshot holds.
+// snapshotAppend recreates the log of a lost topic: it appends a history that leads to the
+// state in a snapshot.
 type snapshotAppend struct {
 	settings.Kafka `embed:""`
 	output         `embed:""`
@@ -46,7 +46,7 @@ Examples:
     clusterlite snapshot append /backups --data-dir ./clusterlite-data`
 }
 
-// appended is a snapshot whose rows the log gives again.
+// appended is the result: a snapshot whose state the log has again.
 type appended struct {
 	Name     string             `json:"name"`
 	Position events.Position    `json:"position"`
@@ -127,7 +127,7 @@ func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a app
 	return a, a.compare(ctx, out, log, filepath.Join(dir, "built.db"))
 }
 
-// appendHistory appends events that lead to what the file holds.
+// appendHistory appends events that lead to the state in the file.
 func appendHistory(ctx context.Context, out streams, log *eventlog.Log, path string) (n int64, err error) {
 	const batchEvents, batchBytes = 500, 1 << 20
 	task := progress.Start(out.stderr, "append", 0, "events")
@@ -161,8 +161,9 @@ func appendHistory(ctx context.Context, out streams, log *eventlog.Log, path str
 	return n, err
 }
 
-// history gives events that lead to an entity as it is: one for each of its versions, all
-// but the deletion with the document that it has in the end. A deleted one has none.
+// history returns events that lead to the current state of an entity: one for each of its
+// versions. All of them except a deletion have the final document, which is empty for a
+// deleted entity.
 func history(e events.Entity, each func(events.Event) error) error {
 	created, err := time.Parse(events.TimeFormat, e.CreatedAt)
 	if err != nil {
@@ -202,7 +203,7 @@ func history(e events.Entity, each func(events.Event) error) error {
 	return nil
 }
 
-// compare builds a read model from the log and holds it against the snapshot.
+// compare builds a read model from the log and compares it with the snapshot.
 func (a *appended) compare(ctx context.Context, out streams, log *eventlog.Log, path string) error {
 	task := progress.Start(out.stderr, "check", a.Events, "events")
 	defer task.Done()

@@ -52,7 +52,7 @@ func (c *status) Validate() error {
 	return nil
 }
 
-// local is where the admin listeners of this host's nodes are by default.
+// local are the default admin addresses of nodes on this host.
 var local = []string{"127.0.0.1:9080", "127.0.0.1:9081", "127.0.0.1:9082"}
 
 // gather makes a report.
@@ -90,8 +90,8 @@ func (c status) Run(ctx context.Context, out streams) error {
 	return nil
 }
 
-// watch shows reports until ctx ends, which is how it is meant to end. A broker that is
-// away may come back.
+// watch shows reports until ctx ends, which is its normal end. It keeps trying while the
+// broker is unreachable.
 func (c status) watch(ctx context.Context, out streams, log *eventlog.Log) error {
 	shown := newScreen(out.stdout)
 	again := time.NewTicker(c.Interval)

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Every subcommand of the operator's tool is a struct in a file of its own, a line of
-// grammar, and keeps to this:
+// Every subcommand of the operator's tool is a struct in a file of its own and one line of
+// grammar, and follows these rules:
 //
 //   - It embeds output, gives an example in Help, and has
 //     Run(ctx context.Context, out streams) error.
@@ -28,7 +28,7 @@ type output struct {
 	Output string `name:"output" enum:"text,json" default:"text" help:"Output format: text for people, json for programs (default ${default})."`
 }
 
-// A result is what a subcommand has found out or done. As JSON it is its fields.
+// A result is what a subcommand found or did. Its JSON has its fields.
 type result interface {
 	// Text writes it as text. The error is that of the writer.
 	Text(w io.Writer) error

@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// verify proves that nodes are equal, or finds where they are not.
+// verify checks that nodes are equal, and finds where they differ.
 type verify struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`

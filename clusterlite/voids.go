@@ -101,7 +101,7 @@ func (c voids) Run(ctx context.Context, out streams) error {
 	return c.print(out, v)
 }
 
-// first asks all nodes at once, and gives the first answer.
+// first asks all nodes at once, and returns the first answer.
 func (c voids) first(ctx context.Context, out streams, asked []nodes.Node) (refused, error) {
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()

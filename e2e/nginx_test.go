@@ -99,7 +99,7 @@ func TestNginxAsksOn(t *testing.T) {
 
 // A write whose service breaks off may have happened. One that reached no service has not,
 // and nginx says which.
-func TestNginxTellsWhatBecameOfAWrite(t *testing.T) {
+func TestNginxReportsTheOutcomeOfAWrite(t *testing.T) {
 	wanted(t, "embedded")
 	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer breaks.Close()
@@ -167,7 +167,7 @@ func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 
 // A write that a command service rejects because it is not ready goes to another one, and
 // to at most three. A write with an unknown outcome is not sent again.
-func TestNginxTakesARefusedWriteElsewhere(t *testing.T) {
+func TestNginxRetriesARejectedWriteElsewhere(t *testing.T) {
 	wanted(t, "embedded")
 	var asked, taken atomic.Int64
 	refuse := func(name string) *httptest.Server {

@@ -18,24 +18,24 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Version is the version of the form of archives that this code writes and reads.
+// Version is the version of the archive format that this code writes and reads.
 const Version = 1
 
-// The kinds of lines that are not events. They are stored for ever.
+// The kinds of lines that are not events. They are stored and must never change.
 const (
 	kindHeader  = "export"
 	kindTrailer = "end"
 )
 
-// kindMember is how a line that is not an event begins.
+// kindMember is the start of every line that is not an event.
 const kindMember = `{"clusterlite":`
 
-// A Header is the first line of an archive. The same log at the same position always
-// gives the same archive, so it has no time in it.
+// A Header is the first line of an archive. It has no timestamp, because the same log at
+// the same position must always give the same archive.
 type Header struct {
 	Kind    string `json:"clusterlite"`
 	Version int    `json:"version"`
-	// Topic and TopicID say which log the events are from.
+	// Topic and TopicID identify the log that the events are from.
 	Topic   string `json:"topic"`
 	TopicID string `json:"topic_id"`
 }
@@ -49,14 +49,14 @@ type Trailer struct {
 	TopicID string `json:"topic_id"`
 	// Position is how far the log was read.
 	Position events.Position `json:"position"`
-	// Digests stand for the rows of each collection that the events make.
+	// Digests are the digests of the rows of each collection after all events.
 	Digests map[string]string `json:"digests"`
 	// SHA256 is the hash of all bytes of the archive before this member.
 	SHA256 string `json:"sha256"`
 }
 
-// line is the trailer as it is written, with the hash put in: sum has taken all lines
-// before.
+// line returns the trailer as it is written, including the hash. sum has processed all
+// lines before it.
 func (t Trailer) line(sum hash.Hash) []byte {
 	t.SHA256 = ""
 	before := bytes.TrimSuffix(encode(t), []byte(`,"sha256":""}`+"\n"))
@@ -64,7 +64,7 @@ func (t Trailer) line(sum hash.Hash) []byte {
 	return fmt.Appendf(before, ",\"sha256\":%q}\n", hex.EncodeToString(sum.Sum(nil)))
 }
 
-// encode writes a line that is not an event, in its one form.
+// encode writes a line that is not an event, in its canonical form.
 func encode(line any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -75,8 +75,8 @@ func encode(line any) []byte {
 	return b.Bytes()
 }
 
-// DamagedError is returned for a file that is no archive, or no longer whole. Nothing in
-// it is to be trusted.
+// DamagedError is returned for a file that is not an archive, is truncated, or was changed.
+// Its content must not be trusted.
 type DamagedError struct {
 	// Line counts from 1.
 	Line   int64

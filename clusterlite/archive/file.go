@@ -29,7 +29,7 @@ type plain struct{ io.Writer }
 
 func (plain) Close() error { return nil }
 
-// A File is an archive that is being written. It gets its name when it is whole.
+// A File is an archive that is being written. It gets its name once it is complete.
 type File struct {
 	io.Writer
 	name       string
@@ -62,7 +62,7 @@ func vacant(name string) error {
 	return nil
 }
 
-// Commit puts what was written on the disk, and under its name.
+// Commit syncs the file to the disk and gives it its name.
 func (f *File) Commit() error {
 	err := errors.Join(f.compressor.Close(), f.temporary.Close(), vacant(f.name))
 	if err == nil {
@@ -82,7 +82,7 @@ func (f *File) Discard() error {
 // A source is an archive that is being read from the beginning.
 type source struct {
 	*Reader
-	// Size is that of the file, for progress; Read is how much of it was read.
+	// Size is the size of the file, for progress; Read is the number of bytes read so far.
 	Size, Read int64
 
 	closers []func() error

@@ -30,16 +30,16 @@ type ImportOptions struct {
 // Imported is what an import came to.
 type Imported struct {
 	Trailer Trailer
-	// Found is how many of the archive's events the log held before, Appended how many
-	// were appended now.
+	// Found is the number of the archive's events that the log already held, Appended the
+	// number of those that were appended.
 	Found, Appended int64
 	// Built is what the log holds in the end.
 	Built projections.Built
-	// Digests are those of the log's read model in the end.
+	// Digests are the digests of the log's read model after the import.
 	Digests map[string]string
 }
 
-// Equal reports whether the log makes the rows that the archive was made from.
+// Equal reports whether the log yields the rows that the archive was exported from.
 func (i Imported) Equal() bool { return maps.Equal(i.Digests, i.Trailer.Digests) }
 
 // ForeignRecordsError is returned if the log holds what is not in the archive.
@@ -65,11 +65,11 @@ func (e *ConcurrentWriterError) Error() string {
 	return fmt.Sprintf("another process writes to topic %s: it appended records between positions %d and %d. Stop all command and query services on it, then run the import again. If those records change nothing, the import continues where it stopped", e.Topic, e.Before, e.Behind)
 }
 
-// Import appends the events of an archive to the log, in order, the same but for the
-// positions that they get and the broker's clock. It first reads the whole archive, and
-// appends nothing if that is damaged. A log that holds the beginning of the archive gets
-// the rest, so an import that was ended can be called again. In the end it builds a read
-// model from the log; the caller looks at [Imported.Equal].
+// Import appends the events of an archive to the log, in order and unchanged except for
+// their positions and the broker's timestamps. It first reads the whole archive, and
+// appends nothing if the archive is damaged. If the log already holds the beginning of the
+// archive, Import appends the rest, so an interrupted import can be repeated. At the end it
+// builds a read model from the log; the caller must check [Imported.Equal].
 //
 // It returns a [DamagedError], a [ForeignRecordsError] if the log holds anything else that
 // was admitted, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
@@ -91,7 +91,7 @@ type importer struct {
 	done    Imported
 }
 
-// read hands out an archive from its beginning, and closes it.
+// read calls a function with the archive at its beginning, and closes it afterwards.
 func (i *importer) read(use func(*source) error) (err error) {
 	s, err := open(i.Path)
 	if err != nil {
@@ -174,7 +174,7 @@ func (i *importer) same(s *source, r events.Record) error {
 	return &ForeignRecordsError{Topic: i.Log.Topic(), Found: found}
 }
 
-// append appends the events that are not there yet.
+// append appends the events that the log does not hold yet.
 func (i *importer) append(ctx context.Context) error {
 	return i.read(func(s *source) error {
 		for range i.done.Found {
@@ -213,7 +213,7 @@ func (i *importer) appendBatch(ctx context.Context, batch []events.Event) error 
 	return nil
 }
 
-// next reads a batch of events. The error, io.EOF or another, is for after the batch.
+// next reads a batch of events. The error, io.EOF or another, applies after the batch.
 func next(s *source) (batch []events.Event, err error) {
 	for size := 0; len(batch) < atATime && size < appendBytes; {
 		e, err := s.Event()

@@ -42,7 +42,7 @@ func TestKeysWithinTheWindowMove(t *testing.T) {
 
 // In the old log a key was used again a day later, and in vain within the day. In the
 // new log all is from the same minute.
-func TestKeysThatWereUsedAgain(t *testing.T) {
+func TestReusedKeys(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	keyed := func(n int) events.Event {

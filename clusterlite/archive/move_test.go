@@ -113,7 +113,7 @@ func many(n int) []events.Event {
 	return all
 }
 
-func TestImportGoesOnWhereItWasLeft(t *testing.T) {
+func TestImportContinuesWhereItStopped(t *testing.T) {
 	t.Parallel()
 	all := few()
 	path, _ := newStore(t).holds(all...).export("a.jsonl")

@@ -48,7 +48,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return a, nil
 }
 
-// Event reads the next event and its line. Errors as for [Reader.Line].
+// Event reads the next event and its line. Errors are those of [Reader.Line].
 func (a *Reader) Event() (events.Event, error) {
 	line, err := a.Line()
 	if err != nil {
@@ -61,9 +61,9 @@ func (a *Reader) Event() (events.Event, error) {
 	return e, nil
 }
 
-// Line reads the line of the next event, without its end; it is good until the next call.
-// It returns io.EOF after the last event, and only if the archive is whole up to there; a
-// [DamagedError] if it is not; or the error of the file.
+// Line reads the line of the next event, without its line end. The line is valid until the
+// next call. Line returns io.EOF after the last event, but only if the archive is intact up
+// to there; a [DamagedError] if it is not; or the error of the file.
 func (a *Reader) Line() ([]byte, error) {
 	if err := a.read(); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (a *Reader) Line() ([]byte, error) {
 	return bytes.TrimSuffix(a.line, []byte("\n")), nil
 }
 
-// Number is the number of the line that was read last, from 1.
+// Number is the number of the last line that was read, counted from 1.
 func (a *Reader) Number() int64 { return a.number }
 
 // read reads one line with its end.
@@ -103,7 +103,8 @@ func (a *Reader) read() error {
 	}
 }
 
-// end holds the trailer against what was read, and makes sure that nothing follows.
+// end compares the trailer with the lines that were read, and checks that nothing follows
+// it.
 func (a *Reader) end() error {
 	if err := decode(a.line, &a.Trailer); err != nil || a.Trailer.Kind != kindTrailer {
 		return a.damaged("it is neither an event nor the end of an export")
@@ -124,7 +125,7 @@ func (a *Reader) end() error {
 
 func (a *Reader) damaged(reason string) error { return &DamagedError{Line: a.number, Reason: reason} }
 
-// decode reads a line that is not an event, and takes nothing that it does not know.
+// decode reads a line that is not an event, and rejects unknown members.
 func decode(line []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()

@@ -20,7 +20,7 @@ type Writer struct {
 	events int64
 }
 
-// NewWriter begins an archive of the events of a topic.
+// NewWriter starts an archive of the events of a topic.
 func NewWriter(w io.Writer, topic, topicID string) (*Writer, error) {
 	a := &Writer{out: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
 	a.header = Header{Kind: kindHeader, Version: Version, Topic: topic, TopicID: topicID}

@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// audits has all nodes that answer recompute their digests from their rows.
+// audits asks all responding nodes to recompute their digests from their rows.
 func (r *Report) audits(ctx context.Context, o Options, all []nodes.Node) {
 	task := progress.Start(o.Progress, "recomputing digests", 0, "rows")
 	defer task.Done()

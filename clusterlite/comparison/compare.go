@@ -20,12 +20,12 @@ import (
 // Options say what to compare.
 type Options struct {
 	Log *eventlog.Log
-	// Names are the nodes to compare; none means all that run.
+	// Names are the nodes to compare; empty means all running nodes.
 	Names []string
 	// Wait is how long a node may take to reach the common position.
 	Wait time.Duration
-	// Deep also builds a read model from the log, to hold the nodes' rows against, in a
-	// temporary folder.
+	// Deep also builds a read model from the log, in a temporary folder, and compares the
+	// nodes' rows with it.
 	Deep bool
 	// Progress takes how far it is.
 	Progress io.Writer
@@ -67,7 +67,7 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 	if len(o.Names) > 0 {
 		return nodes.Select(all, o.Names...)
 	}
-	// One that has failed ought to run, and is missed.
+	// A failed node should be running, so it is part of the comparison.
 	var running []nodes.Node
 	for _, n := range all {
 		if n.State != roster.Left {
@@ -80,8 +80,8 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 	return running, nil
 }
 
-// attempts is how many checkpoints are tried: a node that is restarted just then has
-// forgotten the last.
+// attempts is the maximum number of checkpoints: a node that restarts in between no longer
+// knows the last one.
 const attempts = 3
 
 // digests asks all nodes for their digests at one position, a checkpoint that it appends.
@@ -146,7 +146,7 @@ func at(ctx context.Context, n nodes.Node, path string, position events.Position
 	}
 }
 
-// fail notes the first thing that kept a node from being checked.
+// fail records the first error that kept a node from being checked.
 func (n *Node) fail(err error) {
 	if err != nil && n.Error == "" {
 		n.Error = err.Error()

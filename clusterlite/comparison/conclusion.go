@@ -32,7 +32,7 @@ func (r *Report) differ(format string, args ...any) {
 	r.Differences = append(r.Differences, fmt.Sprintf(format, args...))
 }
 
-// concludeDigests says of each collection which nodes hold something else than others.
+// concludeDigests reports, for each collection, which nodes differ from others.
 func (r *Report) concludeDigests() {
 	held := map[string]map[node.Summary][]string{} // collection → what → who
 	for _, n := range r.Nodes {

@@ -28,7 +28,7 @@ func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err err
 		return fmt.Errorf("build from the log: %w", err)
 	}
 	defer func() { err = errors.Join(err, replica.Close()) }()
-	// Most of it first: a node's snapshot is not to wait for that.
+	// Build most of it first, so that a node's snapshot does not stay open meanwhile.
 	if err := advance(ctx, o, replica, r.Position); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func advance(ctx context.Context, o Options, replica *projections.Replica, to ev
 	return nil
 }
 
-// rows is how many entities the audit has found, about what there is to compare.
+// rows is the number of entities that the audit found, an estimate of the rows to compare.
 func (n Node) rows() (all int64) {
 	if n.Audit == nil {
 		return 0

@@ -13,8 +13,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// A checkpoint is how far an import is: what of its input is acknowledged. It lies in a
-// file until the import is done.
+// A checkpoint records the progress of an import: which part of its input is acknowledged.
+// It is kept in a file until the import is done.
 type checkpoint struct {
 	URL        string `json:"url"`
 	Collection string `json:"collection"`
@@ -24,12 +24,12 @@ type checkpoint struct {
 	Lines  int64  `json:"lines"`
 	Bytes  int64  `json:"bytes"`
 	Digest []byte `json:"digest"`
-	// Created and Failed are what became of these lines.
+	// Created and Failed count the results of these lines.
 	Created int64 `json:"created"`
 	Failed  int64 `json:"failed"`
 }
 
-// loadCheckpoint reads the checkpoint of an earlier run, or gives a new one.
+// loadCheckpoint reads the checkpoint of an earlier run, or returns a new one.
 func loadCheckpoint(o Options) (checkpoint, error) {
 	nothing := sha256.Sum256(nil)
 	start := checkpoint{URL: o.URL, Collection: o.Collection, Key: o.Key, Digest: nothing[:]}
@@ -56,7 +56,7 @@ func loadCheckpoint(o Options) (checkpoint, error) {
 	return p, nil
 }
 
-// A CheckpointError is returned for a file that does not say how far an import is.
+// A CheckpointError is returned for a file that is not a valid checkpoint.
 type CheckpointError struct {
 	File string
 	Err  error
@@ -90,7 +90,7 @@ func parseCheckpoint(b []byte) (p checkpoint, err error) {
 	return p, nil
 }
 
-// save writes the checkpoint, whole or not at all, also if the power fails.
+// save writes the checkpoint atomically, even if the power fails.
 func (p checkpoint) save(path string) error {
 	if path == "" {
 		return nil
@@ -105,7 +105,7 @@ func (p checkpoint) save(path string) error {
 	return nil
 }
 
-// remove forgets the checkpoint of an import that is done.
+// remove removes the checkpoint of a completed import.
 func (p checkpoint) remove(path string) error {
 	if path == "" {
 		return nil

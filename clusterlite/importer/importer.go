@@ -1,5 +1,5 @@
-// Package importer sends entities to a ClusterLite, many in a request, and continues after
-// faults where it was.
+// Package importer sends entities to a ClusterLite store, many in one request. After a
+// fault it continues where it stopped.
 package importer
 
 import (
@@ -12,34 +12,34 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// ErrInputChanged is returned if the input does not begin with what an earlier run has
-// sent of it.
+// ErrInputChanged is returned if the input no longer starts with the part that an earlier
+// run sent.
 var ErrInputChanged = errors.New("the part of the input that was already imported has changed")
 
 // Options say what is imported where.
 type Options struct {
-	// URL is the store's, and Collection what the entities are of.
+	// URL is the address of the store, and Collection the collection of the entities.
 	URL, Collection string
-	// Key names the import. The same lines under another key are other entities.
+	// Key names the import. The same lines under a different key create new entities.
 	Key string
-	// Checkpoint is the file that keeps how far the import is; empty means none.
+	// Checkpoint is the file that keeps the progress of the import; empty means none.
 	Checkpoint string
-	// Patience is how long a request is tried again before the import is given up.
+	// Patience is how long a request is retried before the import gives up.
 	Patience time.Duration
 	// Failed is called for each line that failed, in order. An error ends the import.
 	Failed func(Failure) error
 	// Sync, if not nil, is called after the failures of a chunk were passed to Failed, and
-	// before the checkpoint records the chunk. It makes what Failed has written durable. An
-	// error ends the import.
+	// before the checkpoint records the chunk. It must make the output of Failed durable.
+	// An error ends the import.
 	Sync func() error
 	// Resumed is called once, before anything is sent, with the number of bytes of the
 	// input that earlier runs got acknowledged.
 	Resumed func(bytes int64)
-	// Progress is called with how many bytes of the input are acknowledged.
+	// Progress is called with the number of acknowledged bytes of the input.
 	Progress func(bytes int64)
 }
 
-// A Failure is a line that is no entity, and why.
+// A Failure is a line that did not become an entity, with the reason.
 type Failure struct {
 	Line   int64                `json:"line"`
 	Status int                  `json:"status"`
@@ -61,8 +61,8 @@ func (f Failure) String() string {
 	return text
 }
 
-// A Summary is what became of an input, earlier runs included. Empty lines are no
-// entities, and neither created nor failed.
+// A Summary is the result of an import, including earlier runs. Empty lines count as
+// neither created nor failed.
 type Summary struct {
 	Lines   int64
 	Created int64
@@ -74,9 +74,10 @@ type Summary struct {
 // line is imported twice within a day, even if the connection, the servers or this process
 // fail. With a checkpoint, Run never sends acknowledged lines again.
 //
-// The summary holds also when there is an error: of ctx, of the input, of the callback,
-// [ErrInputChanged], or of the store, at once if it refuses the request, else when patience
-// is at its end. To call Run again continues after the last chunk.
+// The summary is valid even if Run returns an error: that of ctx, of the input, of a
+// callback, [ErrInputChanged], or that of the store. If the store rejects a request, Run
+// returns at once; other errors of the store are returned once Patience is over. Calling
+// Run again continues after the last acknowledged chunk.
 func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error) {
 	point, err := loadCheckpoint(o)
 	if err != nil {

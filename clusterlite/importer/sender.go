@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// firstPause and longestPause are before a chunk is sent again.
+	// firstPause and longestPause bound the pause before a retry of a chunk.
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
-	// stall is how long a store may say nothing: more than it takes for a batch, or than
-	// nginx waits for it.
+	// stall is how long a store may be silent. It is longer than a batch takes, and longer
+	// than nginx waits for one.
 	stall = 90 * time.Second
 )
 
@@ -34,7 +34,7 @@ type sender struct {
 	client *http.Client
 }
 
-// limits have a store say something for each batch.
+// limits require the store to send something for each batch.
 var limits = outgoing.Limits{Connect: 10 * time.Second, Answer: stall, Stall: stall}
 
 func newClient() *http.Client {
@@ -45,8 +45,8 @@ func newClient() *http.Client {
 
 func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// send sends a chunk until each of its lines has a result that stays, and gives those
-// that failed.
+// send sends a chunk until each of its lines has a final result, and returns the failed
+// lines.
 func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 	var failures []Failure
 	for _, l := range c.long {
@@ -67,7 +67,7 @@ func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 	return failures, nil
 }
 
-// attempt sends a chunk once. The error is permanent if it would not help to try again.
+// attempt sends a chunk once. The error is permanent if a retry would not help.
 func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/"+s.Collection, bytes.NewReader(c.body))
 	if err != nil {
@@ -95,8 +95,8 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 		}
 		result.Line = l.number
 		switch {
-		// 500 is a fault of the store in this line alone: to send it again would give the
-		// same, and the lines after it need not wait for it.
+		// 500 means that the store failed on this line alone. A retry would give the same
+		// result, and the lines after it do not have to wait.
 		case result.Status > http.StatusInternalServerError:
 			return nil, errors.New(result.String())
 		case result.Status != http.StatusCreated:
@@ -107,7 +107,7 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	return failures, nil
 }
 
-// refusal is the error that an answer without results is.
+// refusal returns the error for an answer without results.
 func refusal(answer *http.Response) error {
 	text := answer.Status
 	var p problem.Problem
@@ -132,5 +132,5 @@ type busy struct {
 	after error
 }
 
-// Unwrap gives both: one is for people, the other for the retries.
+// Unwrap returns both errors: one is for people, the other controls the retries.
 func (b *busy) Unwrap() []error { return []error{b.error, b.after} }

@@ -9,10 +9,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// At returns nodes by where their admin listeners are, without asking a broker: host:port,
-// or http://host:port. A host's name that leads to several addresses, as that of a service
-// of Compose or Kubernetes does, gives a node for each. Their names are not known until
-// they are asked.
+// At returns the nodes at an admin address, host:port or http://host:port, without asking a
+// broker. If the host name resolves to several addresses, as the name of a service of
+// Compose or Kubernetes does, At returns a node for each. The names of the nodes are
+// unknown until they are asked.
 func At(ctx context.Context, address string) ([]Node, error) {
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
 	host, port, err := net.SplitHostPort(address)

@@ -1,5 +1,5 @@
-// Package nodes is how the operator's tool finds the nodes of a cluster and talks to
-// their admin listeners.
+// Package nodes finds the nodes of a cluster and talks to their admin listeners, for the
+// operator's tool.
 package nodes
 
 import (
@@ -12,13 +12,13 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// A Node is a node that the broker knows of, and a client of its admin listener. Safe
-// for concurrent use.
+// A Node is a node known to the broker, and a client of its admin listener. Safe for
+// concurrent use.
 type Node struct {
 	roster.Entry
 }
 
-// All returns the nodes that the broker knows of, by name, the dead ones included.
+// All returns the nodes known to the broker, sorted by name, including dead ones.
 func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	entries, err := roster.List(ctx, log)
 	if err != nil {
@@ -31,7 +31,7 @@ func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	return all, nil
 }
 
-// Living returns those that have not said that they stopped.
+// Living returns the nodes that have not announced that they stopped.
 func Living(all []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
 }

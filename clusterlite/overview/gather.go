@@ -25,8 +25,8 @@ const patience = 3 * time.Second
 type Options struct {
 	// Log is the cluster's.
 	Log *eventlog.Log
-	// Admin are admin addresses, host:port, of nodes to show even if the broker doesn't
-	// know of them.
+	// Admin are admin addresses, host:port, of nodes to show even if the broker does not
+	// know them.
 	Admin []string
 	// Fallback replaces an empty Admin while the broker is unreachable.
 	Fallback []string
@@ -81,8 +81,8 @@ func lookAll(ctx context.Context, all []nodes.Node, end events.Position) []Node 
 	return shown
 }
 
-// lookAt asks the nodes at admin addresses, and gives those that answer and are not among
-// the known ones.
+// lookAt asks the nodes at admin addresses, and returns those that answer and are not
+// already known.
 func lookAt(ctx context.Context, known []nodes.Node, admin []string) (shown []Node) {
 	var at []nodes.Node
 	for _, address := range admin {
@@ -140,7 +140,7 @@ type told struct {
 	Disk     *Disk             `json:"disk"`
 }
 
-// look asks a node how it is, unless it has said that it stopped.
+// look asks a node for its status, unless it has announced that it stopped.
 func look(ctx context.Context, n nodes.Node, end events.Position) Node {
 	shown := Node{
 		Node: n.Node, Role: n.Role, Reason: n.Reason, Version: n.Version, Admin: n.Admin, Heard: n.At, Position: n.Position,

@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// problemsOfTopic are those that can lose events or stop writes.
+// problemsOfTopic returns the problems of the topic that can lose events or prevent writes.
 func problemsOfTopic(t Topic, unfit error) []string {
 	problems := []string{}
 	if unfit != nil {
@@ -28,8 +28,8 @@ func problemsOfTopic(t Topic, unfit error) []string {
 	return problems
 }
 
-// problemsOfNodes are the nodes that don't serve, and those that differ from others at
-// the same position. To compare them while they move is what verify is for.
+// problemsOfNodes returns the nodes that don't serve, and those that differ from others at
+// the same position. Use verify to compare nodes while they apply records.
 func problemsOfNodes(all []Node, t Topic) []string {
 	var problems []string
 	running := false
@@ -53,8 +53,9 @@ func problemsOfNodes(all []Node, t Topic) []string {
 	return problems
 }
 
-// littleRoom is how many bytes a node's disk should have free: less are a problem if they
-// are also less than a twentieth of it. The alert of the same name has the same bounds.
+// littleRoom is the free space in bytes that a node's disk should have. Less is a problem
+// if it is also less than a twentieth of the disk. The alert ClusterLiteDiskAlmostFull has
+// the same bounds.
 const littleRoom = 2e9
 
 // problemsOfDisk reports a disk that is almost full: a node that can't write its projection

@@ -12,10 +12,10 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Text writes the report as text. Nodes that have left are in one line.
+// Text writes the report as text. It summarises nodes that have left in one line.
 func (r Report) Text(w io.Writer) error { return r.text(w, false) }
 
-// Whole is a report that has nodes which have left in the table.
+// Whole is a report whose table includes the nodes that have left.
 type Whole struct{ Report }
 
 // Text writes the report as text.
@@ -47,7 +47,7 @@ func (r Report) text(w io.Writer, left bool) error {
 	return err
 }
 
-// withoutLeft parts the nodes that have left from the others, and gives their names.
+// withoutLeft separates the nodes that have left from the others, and returns their names.
 func withoutLeft(all []Node) (others []Node, left []string) {
 	for _, n := range all {
 		if n.State == Left {
@@ -122,8 +122,8 @@ func rebuildText(r *Rebuild) string {
 	}
 }
 
-// collectionsText shows each collection once for each digest that nodes have of it, with
-// where that was seen.
+// collectionsText shows each collection once for each distinct digest, with the nodes that
+// have it.
 func collectionsText(w io.Writer, all []Node) {
 	type seen struct {
 		collection, digest string

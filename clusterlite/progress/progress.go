@@ -68,26 +68,28 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Set reports how much is done, from the beginning of the task.
+// Set sets how much is done since the beginning of the task.
 func (t *Task) Set(done int64) { t.done.Store(done) }
 
-// Resume reports how much was done before the task began, and sets it as done.
+// Resume sets how much was already done before the task began, which counts as done but not
+// in the rate.
 func (t *Task) Resume(done int64) {
 	t.before.Store(done)
 	t.done.Store(done)
 }
 
-// Write writes whole lines between what is shown. It is for what must be said meanwhile.
+// Write writes complete lines without disturbing the progress display. Use it for messages
+// during the task.
 func (t *Task) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.out.Write(p)
 }
 
-// Total reports how much there is in all. It may grow.
+// Total sets the total. It may grow.
 func (t *Task) Total(n int64) { t.total.Store(n) }
 
-// Done ends the task, whether it was finished or not, and returns once the last of it is
+// Done ends the task, whether it has finished or not, and returns once its final state is
 // shown. It may be called more than once.
 func (t *Task) Done() {
 	t.once.Do(func() { close(t.stop) })

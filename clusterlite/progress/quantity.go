@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// quantity writes a number for people: 1,234,567, or 1.2 MiB.
+// quantity formats a number for people: 1,234,567, or 1.2 MiB.
 func quantity(n int64, unit string) string {
 	if unit == Bytes {
 		return bytesText(n)

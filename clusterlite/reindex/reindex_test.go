@@ -307,7 +307,7 @@ func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 	}
 }
 
-func TestItStopsWhenItIsToldTo(t *testing.T) {
+func TestItStopsWhenAsked(t *testing.T) {
 	s := newStore(t)
 	now := define(t, "things", uniqueCode)
 	s.created(define(t, "things", plainCode), `{"code":"a"}`, `{"code":"b"}`)

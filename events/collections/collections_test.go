@@ -255,7 +255,7 @@ func TestMembersThatAreNoColumns(t *testing.T) {
 	}
 }
 
-func TestLoadTellsOfAllWrongFiles(t *testing.T) {
+func TestLoadReportsAllInvalidFiles(t *testing.T) {
 	_, err := collections.Load(folder(t, map[string]string{"a.json": `{`, "b.json": `[]`, "c.txt": `not ours`}))
 	if err == nil || !strings.Contains(err.Error(), "a.json") || !strings.Contains(err.Error(), "b.json") || strings.Contains(err.Error(), "c.txt") {
 		t.Errorf("got %v", err)

@@ -1,5 +1,5 @@
-// Package admin is the listener for operators: health, readiness, metrics, status. It
-// is not for clients, and nothing routes to it.
+// Package admin implements the listener for operators: health, readiness, metrics, status.
+// It is not for clients, and no proxy routes requests to it.
 package admin
 
 import (
@@ -27,8 +27,8 @@ type Source struct {
 	Node string
 	// Ready says why the process is not ready; nil if it is.
 	Ready func() error
-	// Degraded says what a process that is ready can't promise, empty for nothing; it may be
-	// nil.
+	// Degraded says what a ready process can't guarantee at the moment; empty if there is
+	// no restriction. It may be nil.
 	Degraded func() string
 	// Status returns what /status shows, as JSON.
 	Status func(context.Context) (any, error)
@@ -95,8 +95,9 @@ func Handler(s Source) http.Handler {
 // HeaderNode names the node that a request to an admin listener is meant for.
 const HeaderNode = "Clusterlite-Node"
 
-// addressed refuses what is meant for another node: addresses change hands, above all
-// those on loopback, and an order must not reach whoever has one now.
+// addressed rejects requests that are meant for another node. Addresses are reused,
+// loopback addresses above all, and a command must not reach the node that has the address
+// now.
 func addressed(node string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if meant := r.Header.Get(HeaderNode); meant != "" && meant != node {
@@ -107,7 +108,7 @@ func addressed(node string, h http.Handler) http.Handler {
 	})
 }
 
-// Until ends requests that last when ctx ends, so that a process that is to stop need not
+// Until cancels long requests when ctx ends, so that a stopping process does not have to
 // wait for them.
 func Until(ctx context.Context, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +119,7 @@ func Until(ctx context.Context, h http.Handler) http.Handler {
 	})
 }
 
-// allow lists the methods as the header field Allow has it.
+// allow lists the methods in the form of the Allow header field.
 func (m Methods) allow() string {
 	var names []string
 	for method := range m {
@@ -133,7 +134,7 @@ func (m Methods) allow() string {
 
 type readiness struct {
 	Ready bool `json:"ready"`
-	// Reason is why it is not, Degraded what it can't promise although it is.
+	// Reason says why it is not ready, Degraded what it can't guarantee although it is.
 	Reason   string `json:"reason,omitempty"`
 	Degraded string `json:"degraded,omitempty"`
 }
@@ -160,8 +161,8 @@ var health = outgoing.NewClient(outgoing.Limits{Connect: healthTimeout, Answer: 
 	t.DisableKeepAlives, t.Proxy = true, nil
 })
 
-// CheckHealth asks the admin listener at addr whether its process is ready. The error
-// says what the process said. It is what a container's HEALTHCHECK runs.
+// CheckHealth asks the admin listener at addr whether its process is ready. If it is not,
+// the error has the reason. The HEALTHCHECK of a container runs it.
 func CheckHealth(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -9,15 +9,14 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// linesTimeout is how long an asker may take for what was sent. It may have work of its
-// own to do first.
+// linesTimeout is how long a client may take to read what was sent. The client may have
+// work of its own to do first.
 const linesTimeout = 2 * time.Minute
 
 // piece is how much is gathered before it is sent.
 const piece = 64 << 10
 
-// Lines are an answer of many JSON values, one a line (NDJSON). Use it from one
-// goroutine.
+// Lines is an answer of many JSON values, one per line (NDJSON). Use it from one goroutine.
 type Lines struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -33,7 +32,7 @@ func BeginLines(w http.ResponseWriter) *Lines {
 	return l
 }
 
-// Write adds a line. It is sent with others, or by Flush.
+// Write adds a line. It is buffered until enough lines have accumulated or Flush is called.
 func (l *Lines) Write(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -47,7 +46,7 @@ func (l *Lines) Write(v any) error {
 
 // Flush sends the buffered lines. An error means that the client has disconnected.
 func (l *Lines) Flush() error {
-	// A connection that can't have a deadline, as in tests, has none.
+	// Connections in tests may not support deadlines.
 	_ = l.control.SetWriteDeadline(time.Now().Add(linesTimeout))
 	_, err := l.w.Write(l.buffer)
 	l.buffer = l.buffer[:0]
@@ -60,14 +59,15 @@ func (l *Lines) Flush() error {
 	return nil
 }
 
-// Fail ends the answer with a line that says what went wrong: its member problem is a
-// problem, as an answer would have it.
+// Fail ends the answer with a line that has an error: its member problem is a problem
+// document.
 func (l *Lines) Fail(p *problem.Problem) {
 	_ = l.Write(map[string]*problem.Problem{"problem": p}) // it can be marshalled
 	l.End()
 }
 
-// End sends the rest. The connection may serve more requests, and they have no deadline.
+// End sends the rest and removes the deadline, because the connection may serve more
+// requests.
 func (l *Lines) End() {
 	_ = l.Flush() // the asker may be gone
 	_ = l.control.SetWriteDeadline(time.Time{})

@@ -20,7 +20,7 @@ func Working(w http.ResponseWriter) (stop func()) {
 		tick := time.NewTicker(sign)
 		defer tick.Stop()
 		for {
-			// A connection that can't have a deadline, as in tests, has none.
+			// Connections in tests may not support deadlines.
 			_ = control.SetWriteDeadline(time.Now().Add(sign))
 			w.WriteHeader(http.StatusProcessing)
 			select {

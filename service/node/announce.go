@@ -60,9 +60,9 @@ func (n *Node) entry(state roster.State) roster.Entry {
 	}
 }
 
-// advertised is where others reach the admin listener: where the setting says; else at
-// the address that it is bound to, which for loopback is true on this host alone; else,
-// if it is bound to all addresses, at the host's name.
+// advertised returns the address at which others reach the admin listener: the setting, if
+// there is one; otherwise the bound address, which for loopback works only on this host; or
+// the host name, if the listener is bound to all addresses.
 func advertised(setting string, bound net.Addr) string {
 	if setting != "" {
 		return setting

@@ -122,7 +122,7 @@ func (sizes) Describe(ch chan<- *prometheus.Desc) { ch <- sizesDesc }
 // Collect implements [prometheus.Collector]. A size that can't be determined is left out,
 // because the other metrics matter even more then.
 func (s sizes) Collect(ch chan<- prometheus.Metric) {
-	// A scrape has no context to hand on, and must not wait for reads that are stuck.
+	// A scrape has no context to pass on, and must not wait for reads that hang.
 	ctx, cancel := context.WithTimeout(context.Background(), sizesPatience)
 	defer cancel()
 	of, err := s.model.Sizes(ctx)

@@ -9,8 +9,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// openProjection opens the node's projection. One whose file is damaged is set aside, and
-// another begins from a snapshot or from the log, unless a setting forbids it.
+// openProjection opens the node's projection. If its file is damaged, the file is set aside
+// and a new one is built from a snapshot or from the log, unless self-repair is disabled.
 func (n *Node) openProjection(ctx context.Context) (err error) {
 	options := projections.Options{
 		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),

@@ -33,7 +33,8 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
-		// A snapshot saves time, no more: the log has it all, or says later that it hasn't.
+		// A snapshot only saves time. The log has everything; if it does not, that is
+		// reported later.
 		n.Logger.Warn("could not start from a snapshot; reading the log from its beginning", "error", err)
 	}
 	return nil
@@ -60,7 +61,7 @@ func (n *Node) sayStarting() (stop func() error, err error) {
 	return func() error { cancel(); return <-served }, nil
 }
 
-// sendTimeout is how long an asker may take for a piece of a snapshot.
+// sendTimeout is how long a client may take to receive a part of a snapshot.
 const sendTimeout = 30 * time.Second
 
 // snapshot sends a snapshot of the read model.
@@ -73,7 +74,8 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	// To copy the file takes its time, and the asker must not take this node for dead.
+	// Copying the file takes time, during which the client must not take this node for
+	// dead.
 	copied := admin.Working(w)
 	defer copied()
 	out := &sender{w: w, control: http.NewResponseController(w), begin: copied}
@@ -104,7 +106,7 @@ type sender struct {
 
 func (s *sender) Write(p []byte) (int, error) {
 	s.begin()
-	// A connection that can't have a deadline, as in tests, has none.
+	// Connections in tests may not support deadlines.
 	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 	n, err := s.w.Write(p)
 	s.sent += int64(n)

@@ -11,8 +11,8 @@ import (
 type status struct {
 	Node string `json:"node"`
 	Role string `json:"role"`
-	// Ready reports whether it serves, Reason why not, and Degraded what it can't promise
-	// although it does.
+	// Ready reports whether the node serves, Reason says why it does not, and Degraded what
+	// it can't guarantee although it does.
 	Ready    bool   `json:"ready"`
 	Reason   string `json:"reason,omitempty"`
 	Degraded string `json:"degraded,omitempty"`

@@ -1,4 +1,4 @@
-// Package problem is how errors reach clients: RFC 9457 problem details, with types
+// Package problem defines the errors that clients see: RFC 9457 problem details, with types
 // that never change.
 package problem
 
@@ -20,10 +20,10 @@ type FieldError struct {
 	Detail  string `json:"detail"`
 }
 
-// A Problem is an error as a client sees it. It is an error too, so that handlers
+// A Problem is an error as a client sees it. It implements error, so that handlers can
 // return it.
 type Problem struct {
-	// Type is a URI, stable, for programs. Title belongs to it.
+	// Type is a stable URI, for programs. Title is the summary of the type, for people.
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
@@ -34,11 +34,11 @@ type Problem struct {
 	// Errors are the bad fields.
 	Errors []FieldError `json:"errors,omitempty"`
 
-	// RetryAfter is when to try again; zero for problems that stay.
+	// RetryAfter is how long to wait before a retry; zero if a retry does not help.
 	RetryAfter time.Duration `json:"-"`
 	// Header holds more header fields of the answer, or is nil.
 	Header http.Header `json:"-"`
-	// Cause is what an operator should see; clients don't.
+	// Cause is the error that operators see in the log. Clients do not get it.
 	Cause error `json:"-"`
 }
 
@@ -63,7 +63,7 @@ type Kind struct {
 // Name is the last part of the kind's type.
 func (k Kind) Name() string { return k.name }
 
-// base is where the types live. It names them; nothing is fetched from there.
+// base is the prefix of all types. It only names them; there is nothing to fetch.
 const base = "https://clusterlite.dev/problems/"
 
 // The kinds of problems. Names and statuses are part of the API.
@@ -121,7 +121,7 @@ func (p *Problem) Set(name, value string) *Problem {
 	return p
 }
 
-// From returns the problem that an error is, or an [Internal] one with the error as its
+// From returns the problem in an error's chain, or an [Internal] one with the error as its
 // cause.
 func From(err error) *Problem {
 	var p *Problem
@@ -131,7 +131,8 @@ func From(err error) *Problem {
 	return Internal.Because(err, "The server failed unexpectedly. The error is in its log under the request's id.")
 }
 
-// Write sends the problem as the answer. Body reports whether the method has one.
+// Write sends the problem as the answer. body is false for methods whose responses have no
+// body.
 func (p *Problem) Write(w http.ResponseWriter, instance string, body bool) error {
 	shown := *p
 	shown.Instance = instance

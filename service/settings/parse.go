@@ -22,11 +22,10 @@ type Program struct {
 	Version string
 }
 
-// ErrHelp is returned when the command line asked for help or the version, or a shell for
-// what completes it, and has got it.
+// ErrHelp is returned after the requested help, version or completions were printed.
 var ErrHelp = errors.New("help was shown")
 
-// UsageError is returned for a command line or an environment that can't be taken.
+// UsageError is returned for an invalid command line or environment.
 type UsageError struct{ Err error }
 
 // Error says what can't be taken.

@@ -1,5 +1,5 @@
-// Package settings reads what an operator sets: flags, each with an environment
-// variable. A bad value is refused with its name and what is allowed.
+// Package settings reads the settings: flags, each with an environment variable. The error
+// for an invalid value has the setting's name and what is allowed.
 package settings
 
 import (
@@ -56,7 +56,7 @@ type HTTP struct {
 	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for request bodies, their parsed form, and responses; at least 64 times max-body (default ${default})."`
 	Compress       bool     `name:"compress" env:"CLUSTERLITE_COMPRESS" default:"true" help:"Compress responses of 1 KiB or more for clients that accept gzip or zstd (default ${default})."`
 	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, separated by commas; * allows any (default ${default})."`
-	// Both come on top of the header fields that the API itself has.
+	// Both extend the header fields of the API itself.
 	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME,…" help:"Additional request headers that scripts of other origins may send, separated by commas, for example for a proxy in front of the API. The headers of the API and Authorization are always allowed. Default: none."`
 	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME,…" help:"Additional response headers that scripts of other origins may read, separated by commas. The headers of the API are always readable. Default: none."`
 }
@@ -95,7 +95,8 @@ func (n *Node) SetDefaults(role string) error {
 	return nil
 }
 
-// NodeName makes a node's name of a host's: what a name can't have becomes a dash.
+// NodeName derives a node's name from a host name: characters that are not allowed become
+// dashes.
 func NodeName(host string) string {
 	return strings.Map(func(r rune) rune {
 		if validNode.MatchString(string(r)) {
@@ -162,7 +163,7 @@ func (h *HTTP) Validate() error {
 	if h.MaxRequests < 1 || h.MaxRequests > 1<<16 {
 		return bad("max-requests", strconv.Itoa(h.MaxRequests), "1 to 65536")
 	}
-	// One body alone must fit, with all that is made of it.
+	// A single body, with its parsed form and the response, must fit.
 	if h.RequestMemory < 64*h.MaxBody {
 		return bad("request-memory", h.RequestMemory.String(), "at least 64 times max-body, "+(64*h.MaxBody).String())
 	}
@@ -206,7 +207,7 @@ func checkFieldNames(flag string, names []string) error {
 	return nil
 }
 
-// variable is the environment variable of a flag: the same word.
+// variable returns the environment variable of a flag, which has the same name.
 func variable(flag string) string {
 	return "CLUSTERLITE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -215,7 +216,7 @@ func bad(flag, value, allowed string) error {
 	return fmt.Errorf("--%s (%s) is %q; allowed: %s", flag, variable(flag), value, allowed)
 }
 
-// CheckAddr refuses an address that is not host:port, with the flag that has it.
+// CheckAddr returns an error that names the flag if an address is not host:port.
 func CheckAddr(flag, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {

@@ -104,7 +104,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 }
 
 // A variable that is misspelt would be a default in silence.
-func TestUnknownVariablesAreTold(t *testing.T) {
+func TestUnknownVariablesAreReported(t *testing.T) {
 	t.Setenv("CLUSTERLITE_REED_WAIT", "9s")
 	t.Setenv("CLUSTERLITE_PORT", "80")
 	t.Setenv("CLUSTERLITE_E2E_RACE", "1")

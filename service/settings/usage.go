@@ -12,8 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/nearest"
 )
 
-// usage makes of what kong found wrong with a command line an error that says it in words
-// and where there is help.
+// usage turns an error of kong's into one for people, which says where to find help.
 func (p Program) usage(parser *kong.Kong, args []string, refused, found error, stderr io.Writer) error {
 	at := parser.Model.Node
 	var parsing *kong.ParseError
@@ -45,7 +44,7 @@ var unknown = regexp.MustCompile(`^(unknown flag|unexpected argument) ("?)([^ ,"
 // missing matches kong's error for a missing argument.
 var missing = regexp.MustCompile(`^expected "(<[^"]*>)"$`)
 
-// meant returns an error of kong's with a guess that is near, or none.
+// meant returns kong's error with a suggestion, if a known name is similar.
 func meant(found error, at *kong.Node) error {
 	if parts := missing.FindStringSubmatch(found.Error()); parts != nil {
 		return fmt.Errorf("the argument %s is required", parts[1])

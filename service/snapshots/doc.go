@@ -1,5 +1,5 @@
-// Package snapshots makes, keeps and takes into use copies of read models, so that a node
-// need not read the log from its beginning.
+// Package snapshots creates, stores and restores copies of read models, so that a node does
+// not have to read the log from its beginning.
 //
 // A snapshot is one stream of bytes, the same in a store and between nodes: a line of JSON,
 // the [Manifest], followed by the SQLite file, compressed with Zstandard. The manifest has

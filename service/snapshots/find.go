@@ -16,15 +16,15 @@ import (
 	"github.com/clusterlite/clusterlite/service/outgoing"
 )
 
-// Path is where a node's admin listener gives a snapshot of what it has.
+// Path is the path on a node's admin listener that returns a snapshot of its read model.
 const Path = "/snapshot"
 
-// ErrNone is returned if no snapshot can be taken into use.
+// ErrNone is returned if no snapshot can be used.
 var ErrNone = errors.New("no snapshot can be used")
 
-// A Finder looks for a snapshot that a node can continue from.
+// A Finder looks for a snapshot that a node can start from.
 type Finder struct {
-	// Places are where to look, in order: stores of snapshots, and URLs of other nodes'
+	// Places are the places to search, in order: snapshot stores, and URLs of other nodes'
 	// admin listeners (http://…).
 	Places []string
 	// Log is the one that a snapshot must fit.
@@ -128,10 +128,11 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 	return false, ErrNone
 }
 
-// fetch asks another node for a snapshot, once it has shown that it answers at all.
+// fetch requests a snapshot from another node, once that node has shown that it responds.
 func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 	node = strings.TrimSuffix(node, "/")
-	// A snapshot is worked on before its answer begins, and this is not.
+	// The node prepares a snapshot before its answer begins; this request needs no
+	// preparation.
 	live, err := get(ctx, outgoing.Limits{Connect: limits.Connect, Answer: limits.Connect, Stall: limits.Stall}, node+"/livez")
 	if err != nil {
 		return nil, err
@@ -165,8 +166,8 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err != nil {
 		return err
 	}
-	// Asked again: a node that continues may be further than the log was before. And
-	// checked before the file is fetched.
+	// Describe the log again, because a running node may be ahead of the earlier
+	// description. Check the snapshot before its file is fetched.
 	info, err := f.Log.Describe(ctx)
 	if err != nil {
 		return err

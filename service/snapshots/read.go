@@ -35,8 +35,8 @@ func Read(r io.Reader) (*Reader, error) {
 	return &Reader{m, from, b}, nil
 }
 
-// Copy writes the file that the snapshot holds, and returns a [CorruptError] at its end if
-// that is not the one that was made.
+// Copy writes the file in the snapshot. At the end it returns a [CorruptError] if the file
+// does not match the manifest.
 func (r *Reader) Copy(w io.Writer) error {
 	z, err := zstd.NewReader(r.compressed)
 	if err != nil {
@@ -86,9 +86,9 @@ func (t *target) Write(p []byte) (n int, err error) {
 	return n, t.err
 }
 
-// Save writes the file that the snapshot holds to path, and checks that it is the read
-// model that the manifest names. If there is an error no file is left. progress, if not
-// nil, is called with how many bytes are written.
+// Save writes the file in the snapshot to path, and checks that it is the read model
+// described by the manifest. After an error no file is left. progress, if not nil, is
+// called with the number of bytes written.
 func (r *Reader) Save(ctx context.Context, path string, progress func(done int64)) (built projections.Built, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644) //nolint:gosec // as SQLite makes its files
 	if err != nil {

@@ -103,7 +103,7 @@ func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	return p.Position(), nil
 }
 
-func TestASnapshotGoesAround(t *testing.T) {
+func TestASnapshotRoundTrip(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
 	b, m := r.snapshot()

@@ -16,11 +16,11 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// temporary is the pattern of the names of files under way in a node's folder. Those
-// that a crash has left are removed by [Clean].
+// temporary is the name pattern of temporary files in a node's folder. [Clean] removes
+// those that a crash left behind.
 const temporary = "snapshot-*.tmp"
 
-// Temporary makes an empty file in a node's folder for what is under way.
+// Temporary creates an empty temporary file in a node's folder.
 func Temporary(dir string) (path string, err error) {
 	f, err := os.CreateTemp(dir, temporary)
 	if err != nil {
@@ -29,8 +29,8 @@ func Temporary(dir string) (path string, err error) {
 	return f.Name(), f.Close()
 }
 
-// Clean removes from a node's folder what snapshots that did not end have left. The
-// caller holds its lock.
+// Clean removes the files of interrupted snapshots from a node's folder. The caller holds
+// its lock.
 func Clean(dir string) error {
 	names, err := filepath.Glob(filepath.Join(dir, temporary+"*"))
 	if err != nil {
@@ -89,7 +89,7 @@ func (m Manifest) write(w io.Writer, file io.Reader) error {
 	if err := m.writeTo(w); err != nil {
 		return err
 	}
-	// Fast rather than small: a node that joins waits for it.
+	// Prefer speed to size, because a joining node waits for the snapshot.
 	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		return err
