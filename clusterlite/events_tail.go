@@ -73,7 +73,7 @@ func (c eventsTail) Run(ctx context.Context, out streams) (err error) {
 	default:
 		err = c.explain(ctx, log, from, stop, out.stderr)
 	}
-	if ctx.Err() != nil { // it was told to stop, and that is how it ends
+	if ctx.Err() != nil { // it was stopped, which is its normal end
 		return nil
 	}
 	return err

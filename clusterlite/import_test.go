@@ -190,7 +190,7 @@ func TestImportIsResumed(t *testing.T) {
 	proxy := startProxy(t, url, func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool {
 		requests.Add(1)
 		if n > 1 && away.Load() {
-			pass.ServeHTTP(httptest.NewRecorder(), r) // done, and nobody hears of it
+			pass.ServeHTTP(httptest.NewRecorder(), r) // done, but the client gets no answer
 			panic(http.ErrAbortHandler)
 		}
 		return false

@@ -185,7 +185,7 @@ func TestStatusOfAHealthyCluster(t *testing.T) {
 func TestStatusReportsProblems(t *testing.T) {
 	c := startCluster(t, 4)
 	c.write(3)
-	if err := c.stops[3](); err != nil { // it says that it goes
+	if err := c.stops[3](); err != nil { // it announces that it stops
 		t.Fatal(err)
 	}
 	ctx := servicetest.Context(t)

@@ -279,7 +279,7 @@ func (c snapshotRestore) first(ctx context.Context, out streams, store *snapshot
 		if lost := (*projections.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) || isSilent(err) {
 			return err
 		}
-		_, _ = fmt.Fprintf(out.stderr, "skipped %s: %v\n", name, err) // who can't be told goes on
+		_, _ = fmt.Fprintf(out.stderr, "skipped %s: %v\n", name, err) // a failed warning does not end the restore
 	}
 	return snapshots.ErrNone
 }

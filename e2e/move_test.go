@@ -119,7 +119,7 @@ func fill(t *testing.T, target suite.Target) (retry func(suite.Target)) {
 	t.Helper()
 	var lines strings.Builder
 	for i := range 10_000 {
-		_, _ = fmt.Fprintln(&lines, suite.UserBody(fmt.Sprint("n", i), suite.Email())) // a builder takes all
+		_, _ = fmt.Fprintln(&lines, suite.UserBody(fmt.Sprint("n", i), suite.Email())) // writes to a builder never fail
 	}
 	target.Do(t, "POST", "/users", lines.String(), "Content-Type: application/x-ndjson").Want(t, 200)
 	key, body := "Idempotency-Key: "+suite.Key(), suite.UserBody("Keyed", suite.Email())

@@ -82,7 +82,7 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 		p.AwaitReady()
 	})
 	disk := cluster.Mount(t, p.DataDir(), roomy)
-	t.Cleanup(p.Kill) // before the disk goes
+	t.Cleanup(p.Kill) // before the disk is removed
 	p.Start()
 	p.AwaitReady()
 	target := suite.Target{URL: c.URL}

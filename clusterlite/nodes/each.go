@@ -38,7 +38,7 @@ func Each(ctx context.Context, w io.Writer, all []Node, ask func(ctx context.Con
 			missing[i] = false
 		case <-tick.C:
 			if now := waitingFor(all, missing); now != told {
-				_, _ = fmt.Fprintln(w, now) // only to tell
+				_, _ = fmt.Fprintln(w, now) // only to report
 				told = now
 			}
 		}

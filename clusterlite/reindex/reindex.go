@@ -86,7 +86,7 @@ type Clash struct {
 func (r *Reindex) Run(ctx context.Context) (Report, error) {
 	report, err := r.run(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // what it broke off is not worth telling
+		err = ctx.Err() // an interrupted task needs no error of its own
 	}
 	return report, err
 }

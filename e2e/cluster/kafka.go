@@ -105,7 +105,7 @@ func (k *Kafka) Kill(i int) {
 	if pid == 0 {
 		return
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	for end := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			k.t.Errorf("broker %d does not die", i)

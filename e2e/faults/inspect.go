@@ -47,7 +47,7 @@ func (r *round) healthy() {
 // inspect reads everything from every node, and checks the round.
 func (r *round) inspect() {
 	if r.run.stuck {
-		return // nodes that are gone would only be complained about once more
+		return // otherwise nodes that are gone would be reported again
 	}
 	r.lastReads()
 	r.equal()

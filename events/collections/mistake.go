@@ -41,7 +41,7 @@ func findMistake(root map[string]any) *mistake {
 func eachSchema(value any, pointer string, visit func(pointer string, schema map[string]any) *mistake) *mistake {
 	schema, ok := value.(map[string]any)
 	if !ok {
-		return nil // true or false; the compiler refuses all else
+		return nil // true or false; the compiler rejects everything else
 	}
 	if m := visit(pointer, schema); m != nil {
 		return m
@@ -93,7 +93,7 @@ func checkKeyword(pointer, key string) *mistake {
 		return mistakeAt(at, "unknown keyword %q: %s", key, hint)
 	}
 	if strings.HasPrefix(key, "x-") && !likeOurs(key) {
-		return nil // an annotation of somebody else's
+		return nil // an annotation of another tool
 	}
 	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames))
 }
@@ -123,7 +123,7 @@ func checkDialect(pointer string, schema map[string]any) *mistake {
 func checkFormat(pointer string, schema map[string]any) *mistake {
 	format, ok := schema["format"].(string)
 	if !ok {
-		return nil // the compiler refuses what is not a string
+		return nil // the compiler rejects other types
 	}
 	at := pointer + "/format"
 	if !slices.Contains(formats, format) {
@@ -178,7 +178,7 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 	}
 	declared, ok := schema["properties"].(map[string]any)
 	if _, given := schema["properties"]; given && !ok {
-		return nil // the compiler refuses it
+		return nil // the compiler rejects it
 	}
 	for i, one := range required {
 		name, ok := one.(string)

@@ -148,7 +148,7 @@ func Answer(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n')) // the asker may be gone
+	_, _ = w.Write(append(b, '\n')) // the client may have disconnected
 }
 
 // Refuse answers an admin request with a problem.

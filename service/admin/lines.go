@@ -28,7 +28,7 @@ func BeginLines(w http.ResponseWriter) *Lines {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	l := &Lines{w: w, control: http.NewResponseController(w)}
-	_ = l.Flush() // at once, so that the asker sees that there will be an answer; the next line tells if it is gone
+	_ = l.Flush() // at once, so that the client sees that an answer has begun; the next write fails if it has disconnected
 	return l
 }
 
@@ -69,6 +69,6 @@ func (l *Lines) Fail(p *problem.Problem) {
 // End sends the rest and removes the deadline, because the connection may serve more
 // requests.
 func (l *Lines) End() {
-	_ = l.Flush() // the asker may be gone
+	_ = l.Flush() // the client may have disconnected
 	_ = l.control.SetWriteDeadline(time.Time{})
 }

@@ -64,7 +64,7 @@ type Node struct {
 	// snapshotting holds a token while a snapshot is being created, because each one needs
 	// space on the disk.
 	snapshotting chan struct{}
-	cause        error // why the node stops, if nobody asked it to
+	cause        error // why the node stops, if the stop was not requested
 	began        time.Time
 	// setAside says why the node set its projection file aside when it started; nil if it
 	// did not.
@@ -79,7 +79,7 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 func Run(ctx context.Context, config Config) error {
 	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), began: time.Now(), Registry: admin.NewRegistry()}
 	if err := telemetry.CheckVariables(os.Getenv); err != nil {
-		return err // before anything is made
+		return err // before anything is created
 	}
 	if err := n.lock(); err != nil {
 		return err

@@ -85,7 +85,7 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 		n.Logger.Info("sent a snapshot", "position", m.Position, "bytes", out.sent)
 	case out.sent > 0:
 		n.Logger.Warn("sending a snapshot was interrupted", "error", err)
-		panic(http.ErrAbortHandler) // only so does the asker learn it
+		panic(http.ErrAbortHandler) // the only way to signal the error to the client
 	case errors.Is(err, projections.ErrBusy):
 		copied()
 		admin.Refuse(w, problem.Overloaded.Because(err, "The node is running the maximum number of long reads. Retry later."))
@@ -96,7 +96,7 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sender lets an asker go that has stopped reading.
+// sender gives up on a client that has stopped reading.
 type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController

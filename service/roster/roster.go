@@ -90,7 +90,7 @@ func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 	for _, a := range announced {
 		var n note
 		if json.Unmarshal([]byte(a.Note), &n) != nil || n.Role == "" {
-			continue // somebody's own group, whose name is like a node's
+			continue // a foreign group whose name resembles a node's
 		}
 		entries = append(entries, Entry{
 			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, State: n.State, Reason: n.Reason, At: n.At,

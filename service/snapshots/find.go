@@ -108,7 +108,7 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 	}
 	for _, e := range all {
 		if topicID != "" && e.TopicID != "" && e.TopicID != topicID {
-			continue // of another log, or of this one before it was made anew
+			continue // of another log, or of this one before it was recreated
 		}
 		body, err := store.Open(ctx, e.Name)
 		if err == nil {
