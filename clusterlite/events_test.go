@@ -286,7 +286,7 @@ func TestExportToTheStandardOutput(t *testing.T) {
 	}
 }
 
-// A file whose digests are not those of its events can only come from a fault of ours.
+// Only a bug of ours can produce a file whose digests do not match its events.
 func TestAnUnequalImportIsReported(t *testing.T) {
 	done := importResult{Digests: map[string]digestPair{"users": {"aa", "bb"}}}
 	var text bytes.Buffer

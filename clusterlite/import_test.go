@@ -106,7 +106,8 @@ func TestImport(t *testing.T) {
 		t.Errorf("its checkpoint is left: %v", err)
 	}
 
-	// Again, within a day: nothing twice. The name of another import would create.
+	// A repetition within a day creates nothing twice. An import with a different name
+	// would.
 	stdout, stderr, err = runImport(t, file, "--url="+url+"/")
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
@@ -168,7 +169,7 @@ func TestImportOverFaults(t *testing.T) {
 	wantUsers(t, url, 300)
 }
 
-// A line on which the store itself fails is reported, and those after it are done.
+// A line on which the store itself fails is reported, and the lines after it are imported.
 func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	proxy := startProxy(t, url, func(_ int64, w http.ResponseWriter, _ http.Handler, _ *http.Request) bool {
@@ -216,7 +217,8 @@ func TestImportIsResumed(t *testing.T) {
 	wantUsers(t, url, 5500)
 }
 
-// A checkpoint that can't be read says what to do, and the import begins again as said.
+// The error for an invalid checkpoint says what to do, and following it restarts the
+// import.
 func TestImportWithABrokenCheckpoint(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	file := writeFile(t, userLines(0, 3))

@@ -40,7 +40,7 @@ func (m *machine) write(t *rapid.T, method, path, body string, headers []string,
 	return a
 }
 
-// keep takes an entity that an answer shows, and checks that it is the wanted one.
+// keep records the entity in an answer, and checks that it is the expected one.
 func (m *machine) keep(t *rapid.T, a answer, want entity) {
 	t.Helper()
 	var got entity
@@ -166,8 +166,8 @@ func (m *machine) read(t *rapid.T) {
 	}
 }
 
-// list reads all entities, in the order of their ids, or those with an address. Case does not
-// count, as it does not for uniqueness.
+// list reads all entities, in the order of their ids, or those with an address. Case is
+// ignored, as it is for uniqueness.
 func (m *machine) list(t *rapid.T) {
 	query, chosen := "", slices.Sorted(maps.Keys(m.entities))
 	if rapid.Bool().Draw(t, "filter") {
@@ -192,8 +192,8 @@ func (m *machine) list(t *rapid.T) {
 	}
 }
 
-// retry sends a request again under its key: its first outcome is repeated. With another
-// body it is refused.
+// retry sends a request again with the same key: the first outcome is repeated. With a
+// different body it is rejected.
 func (m *machine) retry(t *rapid.T) {
 	if len(m.keys) == 0 {
 		t.Skip("nothing to send again")
@@ -211,7 +211,8 @@ func (m *machine) retry(t *rapid.T) {
 	}
 }
 
-// race has one client at each node create with the same address at once: one gets it.
+// race makes a client at each node create an entity with the same address at once: exactly
+// one succeeds.
 func (m *machine) race(t *rapid.T) {
 	e := entity{Version: 1, Name: m.name(), Email: m.email(t)}
 	answers := make([]answer, len(m.store.nodes))

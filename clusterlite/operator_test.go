@@ -107,7 +107,7 @@ func (c *cluster) tamper(n *node.Node, statement string, args ...any) {
 	}
 }
 
-// tool runs a subcommand, and says whether it found that all is well.
+// tool runs a subcommand, and returns whether it reported success.
 func (c *cluster) tool(args ...string) (out string, well bool) {
 	c.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -128,7 +128,7 @@ var changing = map[*regexp.Regexp]string{
 	regexp.MustCompile(`"((?:free|size)_bytes)": [1-9]\d*`): `"$1": 1`,
 }
 
-// golden holds a result against a file. What programs read must not change its shape.
+// golden compares a result with a file. The format of output for programs must not change.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	for pattern, with := range changing {
@@ -426,8 +426,8 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 	all(t, text, "differ", ids[6]+" changed (the node: version 1, the log: version 1)", "1 changed, 0 missing, 0 unexpected")
 }
 
-// A node that applied on a wrong state differs in its digest from then on, even if its
-// rows and digest agree.
+// A node that applied an event to a wrong state has a different digest from then on, even
+// if its rows match its digest.
 func TestVerifyFindsNodesThatDiffer(t *testing.T) {
 	c := startCluster(t, 3)
 	ids := c.write(1)
@@ -534,7 +534,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 	}
 }
 
-// Collections that only one side has, and more entities than are named.
+// Collections that only one side has, and more differing entities than are listed.
 func TestVerifyNamesTheFirst(t *testing.T) {
 	c := startCluster(t, 1)
 	ids := c.write(30)

@@ -167,7 +167,8 @@ func TestRebuildIsCancelled(t *testing.T) {
 	}
 }
 
-// A node that can't apply the next record is rebuilt up to there, and is no better for it.
+// A rebuild of a node that can't apply the next record reaches that record and does not
+// help.
 func TestRebuildOfANodeThatStaysStuck(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, _ := startNodes(t, b, 5, "query-1")

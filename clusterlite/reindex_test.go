@@ -66,7 +66,7 @@ func startServe(t *testing.T, args ...string) serving {
 	return s
 }
 
-// post creates an entity and gives the answer's status and the entity's id.
+// post creates an entity and returns the answer's status and the entity's id.
 func (s serving) post(collection, body string) (status int, id string) {
 	s.t.Helper()
 	r, err := http.Post(s.url+"/"+collection, "application/json", strings.NewReader(body))

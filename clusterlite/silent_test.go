@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// addSilent announces a node that accepts connections and never answers, as one does that
-// was stopped by SIGSTOP.
+// addSilent announces a node that accepts connections and never answers, like a process
+// stopped by SIGSTOP.
 func (c *cluster) addSilent(name string) (admin string) {
 	c.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +48,7 @@ func (c *cluster) addSilent(name string) (admin string) {
 func TestToolsNameASilentNode(t *testing.T) {
 	c := startCluster(t, 2)
 	c.write(3)
-	// First by name, so that whoever asks one after the other asks it first.
+	// Its name sorts first, so that code which asks one node after the other asks it first.
 	admin := c.addSilent("a-silent")
 	silent := "node a-silent at " + admin + " accepted the connection but did not answer within "
 	waiting := "waiting for a-silent at " + admin

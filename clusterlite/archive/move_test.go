@@ -80,7 +80,7 @@ func TestMove(t *testing.T) {
 			same(t, from, to)
 		})
 	}
-	// The same log gives the same archive, and what was imported exports the same events.
+	// The same log yields the same archive, and an imported log exports the same events.
 	first, _ := from.export("b.jsonl")
 	second, _ := from.export("b.jsonl")
 	to.imported(first)
@@ -225,7 +225,7 @@ func TestAnotherWriterIsNoticed(t *testing.T) {
 	})
 }
 
-// Nothing is done with a file that is not whole: not even the topic is made.
+// A damaged file changes nothing: not even the topic is created.
 func TestDamagedFilesChangeNothing(t *testing.T) {
 	t.Parallel()
 	to := newStore(t)

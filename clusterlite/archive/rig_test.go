@@ -78,8 +78,8 @@ func (s *store) client() *kgo.Client {
 	return client
 }
 
-// onWritersClocks makes the topic with the timestamps of those that write to it, so that
-// a test can choose them.
+// onWritersClocks creates the topic with timestamps set by the writers, so that a test can
+// choose them.
 func (s *store) onWritersClocks() *store {
 	s.t.Helper()
 	client := s.client()

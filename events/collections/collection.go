@@ -4,7 +4,8 @@ package collections
 
 import "encoding/json"
 
-// A Collection is one declared kind of resource. Immutable, safe for concurrent use.
+// A Collection is one declared kind of resource. It is immutable and safe for concurrent
+// use.
 type Collection struct {
 	name        string
 	description string
@@ -16,7 +17,7 @@ type Collection struct {
 	defaults    *shape // nil if nothing has a default
 }
 
-// A Property is a declared scalar property at the top of a collection's documents.
+// A Property is a declared top-level scalar property of a collection's documents.
 type Property struct {
 	Name string
 	// Type is string, integer, number or boolean.
@@ -25,20 +26,20 @@ type Property struct {
 	Nullable bool
 	// Format is the schema's format, such as email; or empty.
 	Format string
-	// Unique: no two living entities have the same value. NoCase: upper and lower case
-	// are the same.
+	// Unique means that no two living entities have the same value. NoCase means that
+	// values which differ only in case are equal.
 	Unique, NoCase bool
-	// Index: lists that filter or sort by it are fast.
+	// Index means that lists which filter or sort by it are fast.
 	Index bool
 }
 
 // Name is the collection's name, and its path.
 func (c *Collection) Name() string { return c.name }
 
-// Description says for people what the collection is; empty if the schema doesn't.
+// Description describes the collection for people; empty if the schema has no description.
 func (c *Collection) Description() string { return c.description }
 
-// Schema is the JSON Schema as it stands in the file.
+// Schema is the JSON Schema as written in the file.
 func (c *Collection) Schema() json.RawMessage { return c.source }
 
 // Members returns all declared top-level members by name, regardless of their types. open

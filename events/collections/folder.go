@@ -8,13 +8,12 @@ import (
 	"strings"
 )
 
-// mistaken are endings of files that hold schemas, or look as if they did, and would not
-// be read.
+// mistaken are file name endings that suggest a schema but would not be read.
 var mistaken = []string{".json", ".yaml", ".yml", ".jsonc", ".json5", ".jsonl", ".ndjson", ".schema", ".jsonschema", ".toml"}
 
 // isCollection reports whether an entry of a folder declares a collection. The reason says
-// why one that seems to is not taken. All else is ignored: folders, hidden files, copies
-// that an editor leaves, and texts for people, such as README.md.
+// why an entry that resembles one is rejected. Everything else is ignored: folders, hidden
+// files, editor backups, and texts such as README.md.
 func isCollection(entry fs.DirEntry) (is bool, reason string) {
 	name := entry.Name()
 	lower := strings.ToLower(name)

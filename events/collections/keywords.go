@@ -15,7 +15,8 @@ const (
 	namedSchemas                 // an object of them, whose keys are names
 )
 
-// keywords are those of JSON Schema 2020-12, and what each holds. Ours are not among them.
+// keywords are the keywords of JSON Schema 2020-12, with the kind of value of each. Our own
+// keywords are not included.
 var keywords = map[string]holding{
 	// Core.
 	"$schema": noSchema, "$id": noSchema, "$ref": noSchema, "$anchor": noSchema, "$dynamicRef": noSchema,
@@ -37,10 +38,10 @@ var keywords = map[string]holding{
 	"writeOnly": noSchema, "examples": noSchema, "contentEncoding": noSchema, "contentMediaType": noSchema, "contentSchema": aSchema,
 }
 
-// keywordNames are all that may be meant, ours too.
+// keywordNames are all known keywords, including our own.
 var keywordNames = slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), keywordUnique, keywordIndex)))
 
-// keywordHints say what to write in place of a keyword that another dialect has.
+// keywordHints say what to write instead of a keyword of another dialect.
 var keywordHints = map[string]string{
 	"nullable":         `write "type": ["string", "null"] instead, with the property's own type`,
 	"unique":           "x-unique makes a property unique, uniqueItems the items of an array",

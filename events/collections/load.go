@@ -25,7 +25,8 @@ import (
 //go:embed users.json
 var users []byte
 
-// A Set is the collections that a process serves. Immutable, safe for concurrent use.
+// A Set is the collections that a process serves. It is immutable and safe for concurrent
+// use.
 type Set struct{ byName map[string]*Collection }
 
 // Get finds a collection by its name.
@@ -43,7 +44,7 @@ func (s *Set) All() []*Collection {
 	return all
 }
 
-// FileError is returned for a file that does not declare a collection.
+// FileError is returned for a file that does not declare a valid collection.
 type FileError struct {
 	// File is the file's path, Pointer the place in it (RFC 6901; empty for the whole).
 	File, Pointer string
@@ -112,7 +113,7 @@ func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// reserved are paths of the API that a collection can't have.
+// reserved are names of collections that are paths of the API.
 var reserved = []string{"docs", "openapi", "clusterlite"}
 
 // parse makes a collection of a file's content.
@@ -184,8 +185,8 @@ func parse(path string, source []byte) (*Collection, error) {
 	}, nil
 }
 
-// notJSON finds where a file is not JSON. A member that is there twice is refused too:
-// which of the two holds is anybody's guess.
+// notJSON finds the position at which a file is not JSON. Duplicate members are rejected
+// too, because it is undefined which of them counts.
 func notJSON(source []byte) (pointer, reason string) {
 	in := jsontext.NewDecoder(bytes.NewReader(source))
 	_, err := in.ReadValue()
@@ -202,7 +203,7 @@ func notJSON(source []byte) (pointer, reason string) {
 	return "", fmt.Sprintf("unexpected end: %v", err)
 }
 
-// noLoader refuses to fetch schemas from anywhere: what a collection is must lie in its
+// noLoader rejects references to other files: a collection must be declared in a single
 // file.
 type noLoader struct{}
 
@@ -210,7 +211,7 @@ func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("a schema must not refer to %s: put the definition under $defs", url)
 }
 
-// newCompiler makes a compiler of a collection's schema and what is in it.
+// newCompiler returns a compiler for a collection's schema.
 func newCompiler(name string, value any) (*jsonschema.Compiler, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
@@ -219,7 +220,7 @@ func newCompiler(name string, value any) (*jsonschema.Compiler, error) {
 	return c, c.AddResource(location(name, ""), value)
 }
 
-// location names the schema at pointer to the compiler.
+// location is the name of the schema at pointer for the compiler.
 func location(name, pointer string) string {
 	url := "clusterlite:///" + name
 	if pointer == "" {
@@ -232,7 +233,7 @@ func location(name, pointer string) string {
 	return url + "#" + strings.Join(parts, "/")
 }
 
-// compileError finds the place in the file that the compiler complains about.
+// compileError finds the place in the file to which a compiler error refers.
 func compileError(path string, value any, err error) error {
 	var invalid *jsonschema.SchemaValidationError
 	var detail *jsonschema.ValidationError

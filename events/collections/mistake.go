@@ -11,7 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/nearest"
 )
 
-// A mistake is something wrong with a collection's file, and its place there.
+// A mistake is an error in a collection's file, with its place.
 type mistake struct{ pointer, reason string }
 
 func mistakeAt(pointer, format string, args ...any) *mistake {
@@ -36,8 +36,8 @@ func findMistake(root map[string]any) *mistake {
 	})
 }
 
-// eachSchema visits a schema and all that are in it, in order. What is not a schema, such
-// as the values of enum, const, default and examples, is left out.
+// eachSchema visits a schema and all nested schemas, in order. It skips values that are not
+// schemas, such as those of enum, const, default and examples.
 func eachSchema(value any, pointer string, visit func(pointer string, schema map[string]any) *mistake) *mistake {
 	schema, ok := value.(map[string]any)
 	if !ok {
@@ -98,8 +98,8 @@ func checkKeyword(pointer, key string) *mistake {
 	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames))
 }
 
-// likeOurs reports whether an extension reads as if it were meant for us. It would be
-// ignored, and a misspelt x-unique would enforce nothing.
+// likeOurs reports whether an extension keyword resembles one of ours. Otherwise a misspelt
+// x-unique would be ignored and enforce nothing.
 func likeOurs(key string) bool {
 	for _, word := range []string{"uniq", "index", "nocase", "clusterlite"} {
 		if strings.Contains(strings.ToLower(key), word) {
@@ -110,7 +110,7 @@ func likeOurs(key string) bool {
 	return like
 }
 
-// dialect is the only version of JSON Schema that a collection is written in.
+// dialect is the only supported version of JSON Schema.
 const dialect = "https://json-schema.org/draft/2020-12/schema"
 
 func checkDialect(pointer string, schema map[string]any) *mistake {
@@ -135,7 +135,7 @@ func checkFormat(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// typesOf returns the types that a schema names; none if it names none.
+// typesOf returns the types in a schema's type keyword, if any.
 func typesOf(schema map[string]any) []string {
 	switch t := schema["type"].(type) {
 	case string:
@@ -152,8 +152,8 @@ func typesOf(schema map[string]any) []string {
 	return nil
 }
 
-// maxCount is the largest count that a keyword can ask for: the schema library takes them
-// as integers of 64 bits and does not notice when one is larger.
+// maxCount is the maximum for keywords that hold a count: the schema library converts them
+// to 64-bit integers without checking for overflow.
 const maxCount = 1 << 53
 
 func checkCounts(pointer string, schema map[string]any) *mistake {
@@ -169,7 +169,7 @@ func checkCounts(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// checkRequired refuses a required member that the same schema forbids: no document
+// checkRequired rejects a required member that the same schema forbids, because no document
 // could ever be valid.
 func checkRequired(pointer string, schema map[string]any) *mistake {
 	required, _ := schema["required"].([]any)
@@ -190,8 +190,8 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// suggest returns a sentence with the known name that an unknown one is most like, with a
-// space before it; nothing if none is near.
+// suggest returns a sentence with the most similar known name, preceded by a space; empty
+// if no known name is similar.
 func suggest(name string, known []string) string {
 	near, found := nearest.Name(name, known)
 	if !found {

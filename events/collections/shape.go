@@ -21,12 +21,12 @@ type shaper struct {
 	nested bool                      // there is an $id below the root, so that references can't be followed
 	made   map[string]*shape         // by pointer
 	used   map[string]bool           // defaults, by pointer
-	// meant are where the defaults of properties' schemas stand.
+	// meant has the places of the defaults in schemas of properties.
 	meant map[string]string
 }
 
 const (
-	// defaultRounds and maxDefault bound defaults that have defaults of their own in them.
+	// defaultRounds and maxDefault bound defaults that contain further defaults.
 	defaultRounds = document.MaxDepth
 	maxDefault    = 1 << 20
 )
@@ -75,8 +75,8 @@ func readDefaults(root map[string]any, source []byte, compile func(pointer strin
 	return documents, m
 }
 
-// eachDefault visits each member that has a default: the place of its schema, the place of
-// the default, and the shapes of its value.
+// eachDefault visits each member that has a default, with the place of its schema, the
+// place of the default, and the shapes of its value.
 func (s *shaper) eachDefault(visit func(property, at string, d *defaultMember, shapes []*shape) *mistake) *mistake {
 	for _, pointer := range slices.Sorted(maps.Keys(s.made)) {
 		one := s.made[pointer]
@@ -91,14 +91,14 @@ func (s *shaper) eachDefault(visit func(property, at string, d *defaultMember, s
 	return nil
 }
 
-// completeDefaults puts into each default the defaults of what it lacks, so that a
-// document is complete once it has them. One that would contain itself is a mistake.
+// completeDefaults completes each default with the defaults of its own missing members, so
+// that a document needs only one pass. A default that would contain itself is a mistake.
 func (s *shaper) completeDefaults() *mistake {
 	for round, changed := 0, true; changed; round++ {
 		changed = false
 		m := s.eachDefault(func(_, at string, d *defaultMember, shapes []*shape) *mistake {
 			f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.value)), most: maxDefault}
-			// What can go wrong with valid JSON is that it becomes too large, or too deep.
+			// Valid JSON can still become too large or too deeply nested.
 			if err := f.fill(shapes); err != nil || round > defaultRounds {
 				return mistakeAt(at, "is endless: the default's own members have defaults that lead back to it")
 			}
@@ -114,7 +114,7 @@ func (s *shaper) completeDefaults() *mistake {
 	return nil
 }
 
-// check holds a default against the schema of its property.
+// check validates a default with the schema of its property.
 func check(compile func(pointer string) (*jsonschema.Schema, error), property, at string, d jsontext.Value) *mistake {
 	schema, err := compile(property)
 	if err != nil {
@@ -176,8 +176,8 @@ func (s *shaper) shape(pointer string) *shape {
 	return made
 }
 
-// same returns the pointers of the schemas that hold for the same value as the one at
-// pointer: itself first, then what $ref and allOf lead to.
+// same returns the pointers of all schemas that apply to the same value as the one at
+// pointer: first itself, then those reached through $ref and allOf.
 func (s *shaper) same(pointer string, found []string) []string {
 	if slices.Contains(found, pointer) {
 		return found
@@ -196,7 +196,8 @@ func (s *shaper) same(pointer string, found []string) []string {
 	return found
 }
 
-// defaultOf finds the default of a property: its own, or that of what it refers to.
+// defaultOf finds the default of a property: its own, or that of a schema to which it
+// refers.
 func (s *shaper) defaultOf(property string) string {
 	for _, pointer := range s.same(property, nil) {
 		schema, _ := at(s.root, pointer).(map[string]any)
@@ -207,7 +208,7 @@ func (s *shaper) defaultOf(property string) string {
 	return ""
 }
 
-// scan reads where the file's members stand, and the defaults as they are written.
+// scan reads the positions of the file's members, and the defaults as they are written.
 func (s *shaper) scan(source []byte) error {
 	in := jsontext.NewDecoder(bytes.NewReader(source))
 	wanted := map[string]bool{}

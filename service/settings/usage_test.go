@@ -54,8 +54,8 @@ func wantUsage(t *testing.T, what string, err error, parts ...string) {
 	}
 }
 
-// What can't be read is refused with the names of the setting, the value, and what is
-// allowed, wherever it comes from.
+// The error for an invalid value has the names of the setting, the value, and what is
+// allowed, regardless of where the value comes from.
 func TestValuesThatCannotBeRead(t *testing.T) {
 	for _, bad := range []struct{ flag, value, allowed string }{
 		{"read-wait", "abc", "a duration such as 500ms, 2s or 1m"}, {"read-wait", "5", "a duration such as"}, {"read-wait", "", "a duration such as"},
@@ -106,7 +106,7 @@ func TestUnknownFlagsAndCommands(t *testing.T) {
 	}
 }
 
-// Who names no command gets all of the help, and the exit status of a wrong call.
+// Without a command, the whole help is printed, with the exit status of a usage error.
 func TestNoCommandIsNamed(t *testing.T) {
 	for line, parts := range map[string][]string{"": {"run", "under one", "under two", "--help"}, "under": {"one", "two"}} {
 		stdout, stderr, err := parseCommands(strings.Fields(line)...)

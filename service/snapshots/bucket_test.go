@@ -263,7 +263,7 @@ func TestAnOperationThatTimesOutNamesTheBucket(t *testing.T) {
 	}
 }
 
-// A fault that is no timeout stays what it is, and changes nothing.
+// An error that is not a timeout is returned unchanged, and nothing is changed.
 func TestAnOperationThatFailsIsNoSilence(t *testing.T) {
 	r := newRig(t)
 	r.write(3)

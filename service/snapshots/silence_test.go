@@ -55,7 +55,7 @@ func drips(w http.ResponseWriter, ended <-chan struct{}) {
 	}
 }
 
-// A place that falls silent, whenever it does, is named, and the next one is taken.
+// A place that falls silent at any point is named, and the next place is used.
 func TestASilentPlaceIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
@@ -88,7 +88,7 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 	}
 }
 
-// A bucket that does not take what is to be stored is named as well.
+// A bucket that does not accept data is named as well.
 func TestASilentBucketStoresNothing(t *testing.T) {
 	r := newRig(t)
 	r.write(3)

@@ -136,8 +136,7 @@ func TestASnapshotRoundTrip(t *testing.T) {
 	}
 }
 
-// What is wrong with a snapshot is noticed, nothing of it is kept, and an older one
-// takes its place.
+// A damaged snapshot is detected, nothing of it is kept, and an older one is used instead.
 func TestACorruptSnapshotIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(2)
@@ -207,8 +206,8 @@ func TestASnapshotOfAnotherLogIsPassedOver(t *testing.T) {
 	}
 }
 
-// A snapshot from before the log lost records, and got others in their place, is not of
-// this log either, though its positions are.
+// A snapshot from before the log lost records that were then replaced by others does not
+// match this log either, although its positions do.
 func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(2)
