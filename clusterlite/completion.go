@@ -2,15 +2,15 @@ package main
 
 import "fmt"
 
-// completion prints what a shell needs to complete command lines of the tool.
+// completion prints a script with which a shell completes command lines of the tool.
 type completion struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
 
 // Help gives examples.
 func (completion) Help() string {
-	return `Prints a script that has a shell complete subcommands and flags of clusterlite. The program must be
-in the PATH under this name.
+	return `Prints a script with which a shell completes the subcommands and flags of clusterlite. The program
+must be in the PATH under this name.
 
 Examples:
 
@@ -19,7 +19,7 @@ Examples:
     clusterlite completion fish | source       # in ~/.config/fish/config.fish`
 }
 
-// scripts have the shells run the program with COMP_LINE, which it then completes.
+// scripts make the shells run the program with COMP_LINE, which the program then completes.
 var scripts = map[string]string{
 	"bash": `complete -o default -o bashdefault -C clusterlite clusterlite
 `,

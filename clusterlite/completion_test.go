@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// asProgram has the test binary be clusterlite, for shells that run it.
+// asProgram makes the test binary act as clusterlite, for shells that run it.
 const asProgram = "CLUSTERLITE_E2E_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program gives a folder with clusterlite in it, and the environment to run it.
+// program returns a folder with clusterlite in it, and the environment to run it.
 func program(t *testing.T) (dir string, env []string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -78,7 +78,7 @@ func TestCompletionScripts(t *testing.T) {
 	checkUsage(t, "completion", [][]string{{}, {"tcsh"}})
 }
 
-// The exit status of the program: 0 done, 1 failed, 2 called wrongly.
+// The exit status of the program: 0 for success, 1 for failure, 2 for a usage error.
 func TestExitStatus(t *testing.T) {
 	dir, env := program(t)
 	for line, want := range map[string]int{

@@ -22,7 +22,8 @@ type counting struct {
 	t        *testing.T
 	node     running
 	statuses map[int]int
-	// inLog is how many writes the log has for sure, mayBe how many it may have.
+	// inLog is the number of writes that are certainly in the log, mayBe of those that may
+	// be.
 	inLog, mayBe int
 }
 
@@ -32,7 +33,7 @@ type reply struct {
 	header http.Header
 }
 
-// do sends a request. What has status 500, or is 503 for no good reason, fails the test.
+// do sends a request. Status 500, or 503 for no valid reason, fails the test.
 func (c *counting) do(method, path, body string) reply {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.node.api+path, strings.NewReader(body))
@@ -88,7 +89,7 @@ func (c *counting) readyz() (ready bool, said string) {
 	return response.StatusCode == 200, string(got)
 }
 
-// metric gives the value of one that has these labels.
+// metric returns the value of one that has these labels.
 func (c *counting) metric(line string) string {
 	c.t.Helper()
 	metrics := request(c.t, "GET", c.node.admin+"/metrics", "")
@@ -167,9 +168,9 @@ func zero(t *testing.T, dir string) {
 	}
 }
 
-// A node whose file is damaged answers no request with 500, appends nothing that it can't
-// reply for, rebuilds its projection, and has lost nothing. Damaged while it runs, and
-// while it does not.
+// A node whose file is damaged, whether it is running or stopped, answers no request with
+// 500, appends nothing whose outcome it can't report, rebuilds its projection, and loses
+// nothing.
 func TestADamagedProjectionIsRepaired(t *testing.T) {
 	for name, running := range map[string]bool{"while it runs": true, "while it is stopped": false} {
 		t.Run(name, func(t *testing.T) {
@@ -224,8 +225,8 @@ func TestADamagedProjectionIsRepaired(t *testing.T) {
 	}
 }
 
-// While another process holds the lock of the file, a write is answered by why it can't be
-// done, at once, and not appended.
+// While another process holds a lock on the file, a write is rejected at once with the
+// reason, and not appended.
 func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 	dir := t.TempDir()
 	node, _ := serveOn(t, dir, "--write-wait=500ms", "--read-wait=3s")
@@ -241,7 +242,7 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 	}
 	// It is not known before a write comes.
 	got := c.do("PATCH", "/users/"+id, `{"name":"first"}`)
-	if got.status != 503 || !strings.Contains(got.body, "The log has the write") {
+	if got.status != 503 || !strings.Contains(got.body, "The write is in the log") {
 		t.Errorf("the first write: got %d %s", got.status, got.body)
 	}
 	const why = "Another process holds a lock"

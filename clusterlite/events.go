@@ -12,10 +12,10 @@ import (
 
 // eventsTool are the subcommands that work on the log itself.
 type eventsTool struct {
-	Tail   eventsTail   `cmd:"" help:"Print what is in the log, and what comes."`
-	Show   eventsShow   `cmd:"" help:"Print one record of the log, whole."`
-	Export eventsExport `cmd:"" help:"Write all admitted events to a file."`
-	Import eventsImport `cmd:"" help:"Append the events of a file to an empty log."`
+	Tail   eventsTail   `cmd:"" help:"Print the events in the log, and new ones as they arrive."`
+	Show   eventsShow   `cmd:"" help:"Print one record of the log in full."`
+	Export eventsExport `cmd:"" help:"Export all admitted events to a file."`
+	Import eventsImport `cmd:"" help:"Import the events of a file into an empty log."`
 }
 
 // phases shows the progress of a task that has several phases, one after the other.
@@ -41,7 +41,7 @@ func (p *phases) done() {
 	}
 }
 
-// contents names what a record holds, for people and programs.
+// contents are the names of what a record can be, for people and programs.
 var contents = map[events.Content]string{
 	events.HasEvent: "event", events.Barrier: "barrier", events.Malformed: "malformed", events.NewerFormat: "newer-format",
 	events.NoRecord: "no-record",
@@ -63,7 +63,8 @@ func appendedAt(r events.Record) string {
 	return events.FormatTime(r.Timestamp)
 }
 
-// printable makes one line that a terminal takes as text of what a stranger wrote.
+// printable turns untrusted text into one line without control characters, which is safe
+// for a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -17,16 +17,16 @@ type eventsExport struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	Out   string `name:"out" required:"" placeholder:"FILE" help:"The file to write; it must not be there. Compressed if it ends in .zst or .gz; - is the standard output."`
-	Until place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log as it is at the start."`
+	Out   string `name:"out" required:"" placeholder:"FILE" help:"The file to write; it must not exist. Compressed if its name ends in .zst or .gz; - is the standard output."`
+	Until place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
 }
 
 // Help gives examples.
 func (eventsExport) Help() string {
-	return `The file has a line for each admitted event, a CloudEvent in JSON, between a header and a
-trailer that holds digests and a checksum (docs/events.md). Void records and barriers are left
-out, and idempotency keys that are older than 24 hours. Writes may go on meanwhile; those after
-the start are not in the file. A read model is built in $TMPDIR and removed again.
+	return `Writes a file with one line for each admitted event, a CloudEvent in JSON, between a header and a
+trailer that holds digests and a checksum (docs/events.md). Void records, barriers and idempotency
+keys older than 24 hours are left out. Writes may continue during the export, but events appended
+after its start are not in the file. The export builds a temporary read model in $TMPDIR.
 
 Examples:
 
@@ -46,7 +46,7 @@ func (c eventsExport) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	if err := c.Until.check(ctx, log, info, out.stderr); err != nil {
-		return fmt.Errorf("%w. No file was made", err)
+		return fmt.Errorf("%w. No file was written", err)
 	}
 	p := &phases{w: out.stderr}
 	defer p.done()
@@ -88,17 +88,18 @@ type exportResult struct {
 	TopicID  string `json:"topic_id"`
 	Position int64  `json:"position"`
 	Events   int64  `json:"events"`
-	// LeftOut is how many records before the position are not in the file: void ones and
-	// barriers. KeysLeftOut is how many idempotency keys are not, of events that are.
+	// LeftOut is the number of records before the position that are not in the file: void
+	// records and barriers. KeysLeftOut is the number of expired idempotency keys that were
+	// removed from events in the file.
 	LeftOut     int64             `json:"left_out"`
 	KeysLeftOut int64             `json:"keys_left_out"`
 	Digests     map[string]string `json:"digests"`
 	SHA256      string            `json:"sha256"`
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r exportResult) Text(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d records that are void or barriers, %d idempotency keys that are over.\n",
+	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d void records and barriers, %d expired idempotency keys.\n",
 		r.Events, r.Topic, r.Position, r.File, r.LeftOut, r.KeysLeftOut)
 	for _, name := range slices.Sorted(maps.Keys(r.Digests)) {
 		if err == nil {

@@ -18,16 +18,17 @@ type eventsImport struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	File string `arg:"" name:"FILE" help:"What clusterlite events export wrote."`
+	File string `arg:"" name:"FILE" help:"A file written by clusterlite events export."`
 }
 
 // Help gives examples.
 func (eventsImport) Help() string {
-	return `The events are appended with the ids, versions and times that they have; only positions and the
-broker's clock are new. The topic is made if it is missing, and must be empty or hold the
-beginning of the same file: an import that was stopped goes on where it was. Nobody else may
-write to the topic meanwhile. In the end a read model is built from the topic in $TMPDIR, and
-its digests are compared with those in the file: the exit status is 1 if they differ.
+	return `Appends the events of an export with their original ids, versions and times; only their positions
+and the broker's timestamps are new. The topic is created if it is missing. It must be empty or
+hold the beginning of the same export: an interrupted import continues where it stopped. No other
+process may write to the topic during the import. At the end the import builds a temporary read
+model from the topic in $TMPDIR and compares its digests with those in the file. The exit status
+is 1 if they differ.
 
 Examples:
 
@@ -53,7 +54,7 @@ func (c eventsImport) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	if !done.Equal() {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }
@@ -79,29 +80,29 @@ type importResult struct {
 	TopicID string `json:"topic_id"`
 	// Position is the end of the log now.
 	Position int64 `json:"position"`
-	// Events is how many the file has, Found how many of them were in the log before,
-	// Appended how many were appended now.
+	// Events is the number of events in the file, Found the number that the log already
+	// held, and Appended the number that were appended.
 	Events   int64 `json:"events"`
 	Found    int64 `json:"found"`
 	Appended int64 `json:"appended"`
-	// Equal tells whether all digests are.
+	// Equal reports whether all digests are.
 	Equal   bool                  `json:"equal"`
 	Digests map[string]digestPair `json:"digests"`
 }
 
-// digestPair is the digest of a collection in the file, and in the log.
+// digestPair has the digests of a collection in the file and in the log.
 type digestPair struct {
 	File string `json:"file"`
 	Log  string `json:"log"`
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r importResult) Text(w io.Writer) error {
 	verdict := "The digests are equal."
 	if !r.Equal {
 		verdict = "THE DIGESTS DIFFER: the topic does not hold what was exported. Do not use it."
 	}
-	_, err := fmt.Fprintf(w, "Imported %s into %s: of %d events %d were there and %d were appended; the log ends at position %d.\n%s\n",
+	_, err := fmt.Fprintf(w, "Imported %s into %s: %d events, of which %d were already there and %d were appended; the log ends at position %d.\n%s\n",
 		r.File, r.Topic, r.Events, r.Found, r.Appended, r.Position, verdict)
 	for _, name := range slices.Sorted(maps.Keys(r.Digests)) {
 		if err == nil {

@@ -17,19 +17,19 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// eventsShow prints one record, whatever it is.
+// eventsShow prints one record, even if it is not a valid event.
 type eventsShow struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	Record string `arg:"" name:"POSITION|EVENT-ID" help:"The position after the record, as a write's Clusterlite-Position gave it, or the id of an event."`
-	From   place  `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to begin to look for an id. Default: the beginning of the log."`
+	Record string `arg:"" name:"POSITION|EVENT-ID" help:"The position after the record, as in the Clusterlite-Position of a write, or the id of an event."`
+	From   place  `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to start searching for an id. Default: the beginning of the log."`
 }
 
 // Help gives examples.
 func (eventsShow) Help() string {
-	return `All of the record is shown as it is in the log, also if nobody understands it. An event is found
-by its id by reading the log; --from saves a part of that.
+	return `Shows the whole record as it is in the log, even if it is not a valid event. To find an event by
+its id, the command reads the log from its beginning; --from shortens the search.
 
 Examples:
 
@@ -40,7 +40,7 @@ Examples:
 // Validate is called by the parser.
 func (c *eventsShow) Validate() error {
 	if n, err := strconv.ParseUint(c.Record, 10, 63); (err != nil || n == 0) && !events.ValidID(c.Record) {
-		return fmt.Errorf("%q is no record; allowed: a position from 1, or the id of an event, a UUID in lower case", c.Record)
+		return fmt.Errorf("%q does not name a record; allowed: a position of at least 1, or the id of an event, a UUID in lower case", c.Record)
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (c eventsShow) Run(ctx context.Context, out streams) (err error) {
 	}
 	record, err := log.Read(ctx, after)
 	if gone := (*eventlog.ErrGone)(nil); errors.As(err, &gone) {
-		return fmt.Errorf("there is no record that ends at position %d: the log goes from %d to %d", after+1, info.Start, info.End)
+		return fmt.Errorf("no record ends at position %d: the log goes from %d to %d", after+1, info.Start, info.End)
 	}
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (c eventsShow) Run(ctx context.Context, out streams) (err error) {
 	return c.print(out, newShownRecord(record))
 }
 
-// find gives the position before the record.
+// find returns the position before the record.
 func (c eventsShow) find(ctx context.Context, log *eventlog.Log, info eventlog.Info, out streams) (after events.Position, err error) {
 	if n, err := strconv.ParseInt(c.Record, 10, 64); err == nil {
 		return events.Position(n) - 1, nil
@@ -96,7 +96,7 @@ func (c eventsShow) find(ctx context.Context, log *eventlog.Log, info eventlog.I
 	case err != nil:
 		return 0, err
 	}
-	return 0, fmt.Errorf("no event from position %d to %d has the id %s", from, info.End, c.Record)
+	return 0, fmt.Errorf("no event between positions %d and %d has the id %s", from, info.End, c.Record)
 }
 
 // errFound ends a scan.
@@ -114,8 +114,8 @@ type shownRecord struct {
 	Key     string `json:"key"`
 	// Headers are pairs of name and value, in order.
 	Headers [][2]string `json:"headers"`
-	// Value is the record's value as it is, in base64 if it is no text. Null if there is
-	// none.
+	// Value is the record's value, in base64 if it is not text; null if the record has no
+	// value.
 	Value       *string `json:"value"`
 	ValueBase64 string  `json:"value_base64,omitempty"`
 }
@@ -138,7 +138,7 @@ func newShownRecord(r eventlog.RawRecord) shownRecord {
 	return s
 }
 
-// Text writes the record, its value with indents if it is JSON.
+// Text writes the record. A value in JSON is indented.
 func (s shownRecord) Text(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "position     %d\noffset       %d\nappended at  %s\ncontent      %s\n", s.Position, s.Offset, s.AppendedAt, s.Content)
 	line := func(format string, args ...any) {
@@ -156,7 +156,7 @@ func (s shownRecord) Text(w io.Writer) error {
 	line("value\n")
 	switch {
 	case s.ValueBase64 != "":
-		line("  (no text, in base64) %s\n", s.ValueBase64)
+		line("  (not text, shown in base64) %s\n", s.ValueBase64)
 	case s.Value == nil:
 		line("  (none)\n")
 	default:

@@ -15,27 +15,27 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// eventsTail prints the log as it is. What admission thinks of a record depends on all
-// records before it, so a reader that begins anywhere can't tell.
+// eventsTail prints the records of the log without their verdicts. A verdict depends on all
+// records before it, so a reader that starts in the middle can't know it.
 type eventsTail struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	From       place    `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to begin: a position, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m. Default: the end."`
+	From       place    `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to start: a position, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m. Default: the end."`
 	Until      place    `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop. Default: never."`
-	Follow     bool     `name:"follow" default:"true" negatable:"" help:"Wait for what comes; --no-follow stops at the end of the log as it is."`
+	Follow     bool     `name:"follow" default:"true" negatable:"" help:"Wait for new events; --no-follow stops at the current end of the log."`
 	Collection []string `name:"collection" placeholder:"NAME,…" help:"Only events of these collections."`
 	ID         []string `name:"id" placeholder:"ID,…" help:"Only events of these entities."`
 	Type       []string `name:"type" placeholder:"TYPE,…" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
-	All        bool     `name:"all" help:"Also what is no event: barriers, records that are not understood, and offsets without a record."`
+	All        bool     `name:"all" help:"Also show what is not an event: barriers, malformed records, and offsets without a record."`
 }
 
 // Help gives examples.
 func (eventsTail) Help() string {
-	return `A line has the position after the event, the broker's time, type, entity, version and the
-beginning of the document. With --output json it is a CloudEvent, with the attributes "position"
-and "appendedat". What is shown is what is in the log, also events that admission finds void:
-verdicts are not in the log. Ctrl-C ends it.
+	return `Prints one line for each event: the position after it, the broker's time, type, entity, version
+and the beginning of the document. With --output json each line is a CloudEvent with the attributes
+"position" and "appendedat". Events that admission finds void are shown too, because verdicts are
+not in the log. Press Ctrl-C to stop.
 
 Examples:
 
@@ -48,7 +48,7 @@ Examples:
 // Validate is called by the parser.
 func (c *eventsTail) Validate() error {
 	if !c.Follow && !c.From.set {
-		return errors.New("--no-follow from the end shows nothing: say --from where")
+		return errors.New("--no-follow without --from starts at the end of the log and shows nothing: add --from")
 	}
 	for _, t := range c.Type {
 		if !slices.Contains([]string{string(events.Created), string(events.Updated), string(events.Deleted)}, t) && !strings.Contains(t, ".") {
@@ -73,7 +73,7 @@ func (c eventsTail) Run(ctx context.Context, out streams) (err error) {
 	default:
 		err = c.explain(ctx, log, from, stop, out.stderr)
 	}
-	if ctx.Err() != nil { // it was told to stop, and that is how it ends
+	if ctx.Err() != nil { // it was stopped, which is its normal end
 		return nil
 	}
 	return err
@@ -89,11 +89,11 @@ func (c eventsTail) explain(ctx context.Context, log *eventlog.Log, from, stop e
 		_, _ = fmt.Fprintf(w, "note: %v\n", early)
 		return ctx.Err()
 	}
-	_, _ = fmt.Fprintf(w, "note: the log has nothing from position %d up to position %d\n", from, stop)
+	_, _ = fmt.Fprintf(w, "note: the log has no event from position %d to position %d\n", from, stop)
 	return nil
 }
 
-// bounds gives the positions from which on, and up to which, to print; the latter is
+// bounds returns the positions from which on, and up to which, to print; the latter is
 // negative if there is none.
 func (c eventsTail) bounds(ctx context.Context, log *eventlog.Log) (from, stop events.Position, err error) {
 	info, err := describeLog(ctx, log)
@@ -115,7 +115,7 @@ func (c eventsTail) bounds(ctx context.Context, log *eventlog.Log) (from, stop e
 		stop = info.End
 	}
 	if from > info.End {
-		return 0, 0, fmt.Errorf("the log ends at position %d, before %d", info.End, from)
+		return 0, 0, fmt.Errorf("the log ends at position %d, before position %d", info.End, from)
 	}
 	return max(from, info.Start), stop, nil
 }
@@ -162,7 +162,7 @@ func (c eventsTail) wants(r events.Record) bool {
 	return among(c.Collection, e.Collection) && among(c.ID, e.EntityID) && among(c.Type, string(e.Kind), e.Type())
 }
 
-// shownDocument is how much of a document a line has, in characters.
+// shownDocument is the maximum length of a document in a line, in characters.
 const shownDocument = 100
 
 func writeText(w *bufio.Writer, r events.Record) {
@@ -194,12 +194,12 @@ func detail(r events.Record) string {
 	case events.NewerFormat:
 		return fmt.Sprintf("needs log format %d", r.Format)
 	case events.NoRecord:
-		return "a transaction marker, or a place from which records were removed"
+		return "a transaction marker, or an offset whose record was deleted"
 	}
 	return ""
 }
 
-// writeJSON writes a CloudEvent, or what there is instead.
+// writeJSON writes a CloudEvent, or a description of a record that is not an event.
 func writeJSON(w *bufio.Writer, r events.Record) {
 	var b []byte
 	if r.Content == events.HasEvent {

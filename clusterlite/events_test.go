@@ -36,7 +36,7 @@ func newShelf(t *testing.T) *shelf {
 	return &shelf{Log: b.OpenLog(), t: t, addr: b.Addr()}
 }
 
-// filled is a shelf with a user's life, what nobody understands, and a barrier.
+// filled is a shelf with the events of a user, a malformed record, and a barrier.
 func filled(t *testing.T) *shelf {
 	t.Helper()
 	s := newShelf(t)
@@ -91,7 +91,7 @@ func (s *shelf) tool(args ...string) (stdout string, err error) {
 	return out.String(), err
 }
 
-// want runs a subcommand, and it goes well.
+// want runs a subcommand, and fails the test if that fails.
 func (s *shelf) want(args ...string) string {
 	s.t.Helper()
 	out, err := s.tool(args...)
@@ -269,7 +269,7 @@ func TestExportAndImport(t *testing.T) {
 			t.Errorf("imported %+v", got)
 		}
 	}
-	if out := to.want("import", path); !strings.Contains(out, "of 4 events 4 were there") || !strings.Contains(out, "are equal") {
+	if out := to.want("import", path); !strings.Contains(out, "4 events, of which 4 were already there and 0 were appended") || !strings.Contains(out, "are equal") {
 		t.Errorf("got %s", out)
 	}
 }
@@ -281,20 +281,20 @@ func TestExportToTheStandardOutput(t *testing.T) {
 	if err := os.WriteFile(path, []byte(out), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := to.want("import", path); !strings.Contains(got, "of 3 events 0 were there and 3 were appended") {
+	if got := to.want("import", path); !strings.Contains(got, "3 events, of which 0 were already there and 3 were appended") {
 		t.Errorf("got %s", got)
 	}
 }
 
-// A file whose digests are not those of its events can only come from a fault of ours.
-func TestAnUnequalImportIsTold(t *testing.T) {
+// Only a bug of ours can produce a file whose digests do not match its events.
+func TestAnUnequalImportIsReported(t *testing.T) {
 	done := importResult{Digests: map[string]digestPair{"users": {"aa", "bb"}}}
 	var text bytes.Buffer
 	if err := done.Text(&text); err != nil || !strings.Contains(text.String(), "DIFFER") || !strings.Contains(text.String(), "file aa, log bb") {
 		t.Errorf("got %s, %v", text.String(), err)
 	}
 	to := newShelf(t)
-	if out, err := to.tool("import", filepath.Join("archive", "testdata", "version-1.jsonl")); !errors.Is(err, process.ErrTold) || !strings.Contains(out, "DIFFER") {
+	if out, err := to.tool("import", filepath.Join("archive", "testdata", "version-1.jsonl")); !errors.Is(err, process.ErrReported) || !strings.Contains(out, "DIFFER") {
 		t.Errorf("got %s, %v", out, err)
 	}
 }
@@ -314,7 +314,7 @@ func TestAFailedExportLeavesNoFile(t *testing.T) {
 func TestAMissingTopicStaysMissing(t *testing.T) {
 	s := newShelf(t)
 	for _, args := range [][]string{{"tail"}, {"show", "1"}, {"export", "--out=-"}} {
-		if _, err := s.tool(args...); err == nil || !strings.Contains(err.Error(), "there is no topic clusterlite.events") {
+		if _, err := s.tool(args...); err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -323,12 +323,12 @@ func TestAMissingTopicStaysMissing(t *testing.T) {
 	}
 }
 
-func TestEventsCalledWrongly(t *testing.T) {
+func TestEventsUsageErrors(t *testing.T) {
 	for _, args := range []string{
 		"events", "events dance", "events tail --no-follow", "events tail --from=yesterday", "events tail --from=-5m", "events tail --type=changed", "events tail --until=-1",
 		"events show", "events show 0", "events show -1", "events show 0193A1A0-7C1E-7D2B-9C55-0F6A2A1B3C4D", "events export", "events export --out=a --until=x", "events import",
 	} {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%s: %v", args, err)
 		}

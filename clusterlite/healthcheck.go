@@ -7,7 +7,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// healthcheck is for a container that has no other client.
+// healthcheck is for containers, whose images have no other HTTP client.
 type healthcheck struct {
 	settings.AdminAddr `embed:""`
 }

@@ -20,20 +20,20 @@ import (
 type importLines struct {
 	output `embed:""`
 
-	File       string        `arg:"" help:"A file of lines, a JSON object each; - is the standard input."`
-	Collection string        `name:"collection" required:"" placeholder:"NAME" help:"What the entities are of."`
-	URL        string        `name:"url" env:"CLUSTERLITE_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where the API is (default ${default})."`
-	Errors     string        `name:"errors" placeholder:"FILE" help:"Where lines that fail are told of, as lines of JSON. Default: the standard error output, for people."`
-	Key        string        `name:"key" placeholder:"TEXT" help:"A name for the import. Within a day the same lines are created once under the same name, and again under another. Default: none."`
-	Checkpoint string        `name:"checkpoint" placeholder:"FILE" help:"Where it is kept how far the import is, until it is done. Default: the file's name with .import; none for a pipe."`
-	RetryFor   time.Duration `name:"retry-for" default:"1m" placeholder:"DURATION" help:"How long to try again before giving up, e.g. 1m (default ${default})."`
+	File       string        `arg:"" help:"A file with one JSON object per line; - is the standard input."`
+	Collection string        `name:"collection" required:"" placeholder:"NAME" help:"The collection of the entities."`
+	URL        string        `name:"url" env:"CLUSTERLITE_URL" default:"http://localhost:8080" placeholder:"URL" help:"URL of the API (default ${default})."`
+	Errors     string        `name:"errors" placeholder:"FILE" help:"File for failed lines, reported as lines of JSON. Default: report them as text on the standard error output."`
+	Key        string        `name:"key" placeholder:"TEXT" help:"A name for the import. For a day, the same lines are created only once under the same name, but again under a different one. Default: none."`
+	Checkpoint string        `name:"checkpoint" placeholder:"FILE" help:"File that keeps the progress of the import until it is done. Default: the name of the imported file with .import appended; none for a pipe."`
+	RetryFor   time.Duration `name:"retry-for" default:"1m" placeholder:"DURATION" help:"How long to retry before giving up, e.g. 1m (default ${default})."`
 }
 
 // Help is the rest of --help.
 func (importLines) Help() string {
-	return `Creates an entity of each line. A line that is refused fails alone, and is told of by its number. After a broken connection, an outage or a kill the same command goes on where it was, and creates nothing twice.
+	return `Creates an entity from each line. A line that is rejected is reported by its number and does not affect the others. After a broken connection, an outage or a crash, run the same command again: it continues where it stopped and creates nothing twice.
 
-Exit status: 0 if every line is an entity now, 1 if one is not, 2 if called wrongly.
+Exit status: 0 if every line became an entity, 1 if any did not, 2 for a wrong flag or argument.
 
 Examples:
 
@@ -46,13 +46,13 @@ Examples:
 func (i *importLines) Validate() error {
 	u, err := url.Parse(i.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
-		return fmt.Errorf("--url (CLUSTERLITE_URL) is %q; allowed: such as http://localhost:8080", i.URL)
+		return fmt.Errorf("--url (CLUSTERLITE_URL) is %q; allowed: a URL such as http://localhost:8080", i.URL)
 	}
 	if !events.ValidCollection(i.Collection) {
 		return fmt.Errorf("--collection is %q; allowed: the name of a collection, such as users", i.Collection)
 	}
 	if i.RetryFor < 0 {
-		return fmt.Errorf("--retry-for is %s; allowed: a duration from 0", i.RetryFor)
+		return fmt.Errorf("--retry-for is %s; allowed: a duration of at least 0", i.RetryFor)
 	}
 	return nil
 }
@@ -97,18 +97,18 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	if err != nil {
-		return fmt.Errorf("%d lines are done (%d created, %d failed), the same command goes on from there: %w", summary.Lines, summary.Created, summary.Failed, err)
+		return fmt.Errorf("stopped after %d lines (%d created, %d failed); run the same command again to continue from there: %w", summary.Lines, summary.Created, summary.Failed, err)
 	}
 	if err := i.print(out, linesResult{i.Collection, summary.Lines, summary.Created, summary.Failed}); err != nil {
 		return err
 	}
 	if summary.Failed > 0 {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }
 
-// open opens the input; its size is zero if it can't be known, as that of a pipe.
+// open opens the input. Its size is zero if it is unknown, as for a pipe.
 func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err error) {
 	if i.File == "-" {
 		return io.NopCloser(stdin), 0, nil
@@ -123,8 +123,8 @@ func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err
 	return f, size, nil
 }
 
-// failures gives what tells of a line that failed: to the file that was named, else
-// beside the progress. sync makes what it has written durable.
+// failures returns a function that reports a failed line: to the named file, or else beside
+// the progress. sync makes the written reports durable.
 func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, sync, done func() error, err error) {
 	if i.Errors == "" {
 		tell = func(f importer.Failure) error {
@@ -133,7 +133,7 @@ func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) err
 		}
 		return tell, nil, func() error { return nil }, nil
 	}
-	// An earlier run may have told of others.
+	// An earlier run may have reported other lines.
 	file, err := os.OpenFile(i.Errors, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, nil, nil, err

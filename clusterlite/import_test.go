@@ -87,7 +87,7 @@ func TestImport(t *testing.T) {
 	failed := filepath.Join(t.TempDir(), "failed")
 	stdout, stderr, err := runImport(t, file, "--url="+url, "--output=json", "--errors="+failed)
 	var result linesResult
-	if !errors.Is(err, process.ErrTold) || json.Unmarshal([]byte(stdout), &result) != nil || result != (linesResult{"users", 7, 3, 3}) || stderr != "" {
+	if !errors.Is(err, process.ErrReported) || json.Unmarshal([]byte(stdout), &result) != nil || result != (linesResult{"users", 7, 3, 3}) || stderr != "" {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	b, err := os.ReadFile(failed)
@@ -106,13 +106,14 @@ func TestImport(t *testing.T) {
 		t.Errorf("its checkpoint is left: %v", err)
 	}
 
-	// Again, within a day: nothing twice. The name of another import would create.
+	// A repetition within a day creates nothing twice. An import with a different name
+	// would.
 	stdout, stderr, err = runImport(t, file, "--url="+url+"/")
-	if !errors.Is(err, process.ErrTold) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
+	if !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	wantUsers(t, url, 3)
-	if stdout, _, err = runImport(t, file, "--url="+url, "--key=again"); !errors.Is(err, process.ErrTold) || stdout != "users: 7 lines, 0 created, 6 failed\n" {
+	if stdout, _, err = runImport(t, file, "--url="+url, "--key=again"); !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 0 created, 6 failed\n" {
 		t.Errorf("%v, it says %s", err, stdout)
 	}
 }
@@ -168,21 +169,21 @@ func TestImportOverFaults(t *testing.T) {
 	wantUsers(t, url, 300)
 }
 
-// A line on which the store itself fails is reported, and those after it are done.
+// A line on which the store itself fails is reported, and the lines after it are imported.
 func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	proxy := startProxy(t, url, func(_ int64, w http.ResponseWriter, _ http.Handler, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		_, _ = io.WriteString(w, `{"line":1,"status":201}`+"\n"+`{"line":2,"status":500,"title":"Something is wrong with the server"}`+"\n"+`{"line":3,"status":201}`+"\n")
+		_, _ = io.WriteString(w, `{"line":1,"status":201}`+"\n"+`{"line":2,"status":500,"title":"Internal server error"}`+"\n"+`{"line":3,"status":201}`+"\n")
 		return true
 	})
 	stdout, stderr, err := runImport(t, writeFile(t, userLines(0, 3)), "--url="+proxy)
-	if !errors.Is(err, process.ErrTold) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
+	if !errors.Is(err, process.ErrReported) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 }
 
-// An import that was given up, or killed, goes on where it was.
+// An import that gave up or was killed continues where it stopped.
 func TestImportIsResumed(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	var away atomic.Bool
@@ -190,7 +191,7 @@ func TestImportIsResumed(t *testing.T) {
 	proxy := startProxy(t, url, func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool {
 		requests.Add(1)
 		if n > 1 && away.Load() {
-			pass.ServeHTTP(httptest.NewRecorder(), r) // done, and nobody hears of it
+			pass.ServeHTTP(httptest.NewRecorder(), r) // done, but the client gets no answer
 			panic(http.ErrAbortHandler)
 		}
 		return false
@@ -198,7 +199,7 @@ func TestImportIsResumed(t *testing.T) {
 	away.Store(true)
 	file := writeFile(t, userLines(0, 5000)+"{}\n"+userLines(5000, 5500))
 	stdout, _, err := runImport(t, file, "--url="+proxy, "--retry-for=0s")
-	if err == nil || stdout != "" || !strings.Contains(err.Error(), "5000 lines are done (5000 created, 0 failed)") {
+	if err == nil || stdout != "" || !strings.Contains(err.Error(), "stopped after 5000 lines (5000 created, 0 failed)") {
 		t.Fatalf("%v, it says %s", err, stdout)
 	}
 	if _, _, err := runImport(t, file, "--url="+url); err == nil || !strings.Contains(err.Error(), file+".import") {
@@ -207,7 +208,7 @@ func TestImportIsResumed(t *testing.T) {
 	away.Store(false)
 	requests.Store(0)
 	stdout, stderr, err := runImport(t, file, "--url="+proxy)
-	if !errors.Is(err, process.ErrTold) || stdout != "users: 5501 lines, 5500 created, 1 failed\n" || !strings.Contains(stderr, "line 5001: ") {
+	if !errors.Is(err, process.ErrReported) || stdout != "users: 5501 lines, 5500 created, 1 failed\n" || !strings.Contains(stderr, "line 5001: ") {
 		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
 	}
 	if n := requests.Load(); n != 1 {
@@ -216,7 +217,8 @@ func TestImportIsResumed(t *testing.T) {
 	wantUsers(t, url, 5500)
 }
 
-// A checkpoint that can't be read says what to do, and the import begins again as said.
+// The error for an invalid checkpoint says what to do, and following it restarts the
+// import.
 func TestImportWithABrokenCheckpoint(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	file := writeFile(t, userLines(0, 3))
@@ -256,14 +258,14 @@ func TestImportOfAFileThatChanged(t *testing.T) {
 	}
 }
 
-func TestImportSaysWhatIsWrong(t *testing.T) {
+func TestImportReportsErrors(t *testing.T) {
 	url := startServe(t, serveArgs(t.TempDir())...).url
 	file := writeFile(t, userLines(0, 1))
 	for _, c := range []struct {
 		args []string
 		said string
 	}{
-		{[]string{file, "--url=" + url, "--collection=nothing"}, "There is no such collection"},
+		{[]string{file, "--url=" + url, "--collection=nothing"}, "Unknown collection"},
 		{[]string{file + "x", "--url=" + url}, "no such file"},
 		{[]string{file, "--url=" + url, "--errors=/dev/null/x"}, "/dev/null/x"},
 		{[]string{file, "--url=" + url, "--checkpoint=/dev/null/x"}, "/dev/null/x"},
@@ -274,7 +276,7 @@ func TestImportSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{}, {file, "--url=localhost"}, {file, "--url=ftp://x"}, {file, "--collection=A b"}, {file, "--retry-for=-1s"}, {file, "--output=xml"}} {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if _, _, err := runImport(t, args...); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}

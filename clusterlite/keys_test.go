@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// A key counts for a day of the broker's time. A stranger's record that claims another time
-// neither ends the day nor extends it.
+// A key is valid for a day of the broker's time. A foreign record with another timestamp
+// neither shortens nor extends that.
 func TestAStrangersClockDoesNotExpireKeys(t *testing.T) {
 	set, err := collections.Load("")
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// askTimeout is longer than that of a service: nobody waits behind a subcommand.
+// askTimeout is longer than that of a service, because no other request waits for a
+// subcommand.
 const askTimeout = 5 * time.Second
 
-// openLog opens the log that the settings name. Warnings go to the standard error
-// output.
+// openLog opens the log of the settings. Warnings go to the standard error output.
 func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 	return eventlog.Open(eventlog.Config{
 		Brokers: kafka.Brokers, Topic: kafka.Topic.Topic,
@@ -26,22 +26,22 @@ func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
 	})
 }
 
-// errNoTopic is what a missing topic is, whatever its name.
-var errNoTopic = errors.New("there is no such topic at the broker")
+// errNoTopic matches every missing topic, regardless of its name.
+var errNoTopic = errors.New("the topic does not exist")
 
-type errMissing struct{ topic string }
+type missingTopicError struct{ topic string }
 
-func (e *errMissing) Error() string {
-	return fmt.Sprintf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", e.topic)
+func (e *missingTopicError) Error() string {
+	return fmt.Sprintf("topic %s does not exist: set --kafka-topic or --kafka-brokers", e.topic)
 }
 
-func (e *errMissing) Is(target error) bool { return target == errNoTopic }
+func (e *missingTopicError) Is(target error) bool { return target == errNoTopic }
 
-// describeLog describes a log that must be there: to look into it makes no topic.
+// describeLog describes an existing log. Inspecting a log must not create its topic.
 func describeLog(ctx context.Context, log *eventlog.Log) (eventlog.Info, error) {
 	info, err := log.Describe(ctx)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-		return info, &errMissing{log.Topic()}
+		return info, &missingTopicError{log.Topic()}
 	}
 	return info, err
 }

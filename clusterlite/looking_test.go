@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A place for snapshots that is mistyped must not look like one that is empty.
-func TestLookingForSnapshotsMakesNoStore(t *testing.T) {
+// A mistyped snapshot store must not look like an empty one.
+func TestLookingForSnapshotsCreatesNoStore(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := startNodes(t, b, 3, "query-1")
 	if err := stops[0](); err != nil {
@@ -56,7 +56,7 @@ func TestLookingForSnapshotsMakesNoStore(t *testing.T) {
 	}
 }
 
-func TestBootstrapMakesNoStore(t *testing.T) {
+func TestBootstrapCreatesNoStore(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	nope := filepath.Join(t.TempDir(), "nope")
 	ready, _ := servicetest.RunNode(t, b, "query-1", func(c *node.Config) { c.Bootstrap = []string{nope} })
@@ -91,7 +91,7 @@ func keeps(t *testing.T, b *servicetest.Broker) (names []string) {
 	return names
 }
 
-// Whoever looks into a cluster where nothing is yet finds nothing, and leaves nothing.
+// Inspecting an empty cluster finds nothing and creates nothing.
 func TestLookingAtAnEmptyClusterChangesNothing(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	dir := t.TempDir()

@@ -21,8 +21,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// served runs a clusterlite serve on a folder, for as long as use takes, and gives it the
-// address of the API.
+// served runs a clusterlite serve on a folder while use runs, and passes it the address of
+// the API.
 func served(t *testing.T, dir string, use func(url string)) {
 	t.Helper()
 	ctx, stop := context.WithCancel(servicetest.Context(t))
@@ -104,7 +104,7 @@ func same(t *testing.T, before, after map[string]string) {
 	}
 }
 
-// prepareIn makes the topic in the folder of a broker that does not run.
+// prepareIn creates the topic in the folder of a stopped broker.
 func prepareIn(t *testing.T, dir string) {
 	t.Helper()
 	b, err := embedded.Start(dir, "127.0.0.1:0", slog.New(slog.DiscardHandler))
@@ -122,8 +122,8 @@ func prepareIn(t *testing.T, dir string) {
 	}
 }
 
-// The log of an all-in-one store is lost, and its read model is not: the whole way back.
-func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
+// The complete recovery of an all-in-one store that lost its log but not its read model.
+func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	dir, store := t.TempDir(), filepath.Join(t.TempDir(), "store")
 	var before string
 	served(t, dir, func(url string) {
@@ -141,13 +141,13 @@ func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "other-topic") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
 		t.Fatalf("got %v, want a refusal that names snapshot create", err)
 	}
-	// It has not made an empty topic in the place of the one that was lost.
+	// It must not have created an empty topic in place of the lost one.
 	files := filesIn(t, dir)
 	err = run(servicetest.Context(t), []string{"rebuild", "--data-dir=" + dir}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "no topic clusterlite.events") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
+	if err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
 		t.Fatalf("got %v, want an error that names snapshot create", err)
 	}
-	// Where somebody has, a rebuild would make an empty store, and does not.
+	// If the topic was recreated, a rebuild would produce an empty store, and is rejected.
 	prepareIn(t, filepath.Join(dir, brokerDir))
 	var lost *projections.LossError
 	err = run(servicetest.Context(t), []string{"rebuild", "--data-dir=" + dir}, io.Discard, io.Discard)
@@ -163,7 +163,7 @@ func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Nothing of the folder changes for a snapshot, which needs no broker.
+	// Creating a snapshot needs no broker and changes nothing in the folder.
 	files = filesIn(t, dir)
 	var made stored
 	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err != nil {
@@ -189,7 +189,7 @@ func TestALostLogIsMadeAgainFromTheFolder(t *testing.T) {
 	})
 }
 
-// A forced rebuild keeps the full file, and the next one does not throw that away.
+// A forced rebuild keeps the full file, and the next rebuild does not remove it.
 func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := startNodes(t, b, 10, "query-1")
@@ -229,7 +229,7 @@ func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 	}
 }
 
-// What a folder holds in addition is not replaced by a snapshot in silence.
+// A snapshot does not silently replace a folder that has additional entities.
 func TestRestoreOverAFullerFolder(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := startNodes(t, b, 3, "query-1")
@@ -314,8 +314,8 @@ func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 	}
 }
 
-// A node that was killed has committed what is not in the file itself yet.
-func TestASnapshotOfAFolderHasWhatIsInTheWAL(t *testing.T) {
+// A killed node has committed data that is not in the database file itself yet.
+func TestASnapshotOfAFolderIncludesTheWAL(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, _ := startNodes(t, b, 20, "query-1")
 	killed := t.TempDir()
@@ -336,8 +336,8 @@ func TestASnapshotOfAFolderHasWhatIsInTheWAL(t *testing.T) {
 	checkUsage(t, "snapshot", [][]string{{"create", store, "--node=a", "--data-dir=b"}})
 }
 
-// A timer that stores snapshots of a topic that was lost and made again must not have the
-// empty one taken.
+// If a scheduled job stores a snapshot of a recreated, empty topic, that snapshot must not
+// be preferred.
 func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
 	full, store := servicetest.StartBroker(t), filepath.Join(t.TempDir(), "store")
 	startNodes(t, full, 3, "query-1")
@@ -350,10 +350,11 @@ func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
 	if err := tool(t, again, &empty, "snapshot", "create", store); err != nil {
 		t.Fatal(err)
 	}
-	// The names of files tell which came last, and two may come in the same instant.
+	// The order of snapshots follows from their modification times, and two may have the
+	// same.
 	target := servicetest.StartBroker(t)
 	var a appended
-	if err := tool(t, target, &a, "snapshot", "append", store); err == nil || !strings.Contains(err.Error(), "holds 3") || !strings.Contains(err.Error(), made.Name) {
+	if err := tool(t, target, &a, "snapshot", "append", store); err == nil || !strings.Contains(err.Error(), "has 3") || !strings.Contains(err.Error(), made.Name) {
 		t.Errorf("append: got %v, want an error that names %s", err, made.Name)
 	}
 	var r restored
@@ -386,12 +387,12 @@ func TestASnapshotOfAnotherHistoryIsNotReplaced(t *testing.T) {
 	before := filesIn(t, store)
 	spoil(t, dir, `DELETE FROM users WHERE id = (SELECT max(id) FROM users)`)
 	var out bytes.Buffer
-	if err := run(servicetest.Context(t), []string{"verify", "--data-dir=" + dir, "--output=json"}, &out, io.Discard); !errors.Is(err, process.ErrTold) {
+	if err := run(servicetest.Context(t), []string{"verify", "--data-dir=" + dir, "--output=json"}, &out, io.Discard); !errors.Is(err, process.ErrReported) {
 		t.Fatalf("the test is no good: %v", err)
 	}
 	found := decode[comparison.Report](t, out.String()).Nodes[0].Audit.Collections["users"].Found
 	spoil(t, dir, fmt.Sprintf(`UPDATE _digests SET living = 2, digest = x'%s'`, found.Digest))
-	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "other rows") {
+	if err := toolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "different rows") {
 		t.Errorf("got %v, want an error about other rows", err)
 	}
 	same(t, before, filesIn(t, store))

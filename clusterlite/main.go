@@ -1,5 +1,4 @@
-// Command clusterlite is the whole of ClusterLite in one process, and the operator's
-// tool.
+// Command clusterlite runs all of ClusterLite in one process, and is the operator's tool.
 package main
 
 import (
@@ -11,23 +10,23 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// grammar is the table of contents: a subcommand a line, each in a file of its name.
+// grammar lists the subcommands. Each is implemented in a file of its name.
 type grammar struct {
-	Serve       serve       `cmd:"" help:"Run everything in this process, with an embedded broker."`
-	Snapshot    snapshot    `cmd:"" help:"Keep copies of read models, and start nodes from them."`
-	Healthcheck healthcheck `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
-	Rebuild     rebuild     `cmd:"" help:"Build the read models of nodes anew from the log, while they serve, or that of a stopped node."`
-	Replay      replay      `cmd:"" help:"Make an SQLite file of the state at a position or a time."`
-	Reindex     reindexing  `cmd:"" help:"Give existing entities the claims that a changed collection asks for."`
-	Events      eventsTool  `cmd:"" help:"Look into the log; take it to a file, and from one."`
-	Import      importLines `cmd:"" help:"Create entities from a file, a line each."`
+	Serve       serve       `cmd:"" help:"Run everything in one process, with an embedded broker."`
+	Snapshot    snapshot    `cmd:"" help:"Manage snapshots of read models: create, list, restore, prune."`
+	Healthcheck healthcheck `cmd:"" help:"Check whether the process on this host is ready; exit with status 0 if it is."`
+	Rebuild     rebuild     `cmd:"" help:"Rebuild read models from the log, online or offline."`
+	Replay      replay      `cmd:"" help:"Write an SQLite file with the state at a position or a time."`
+	Reindex     reindexing  `cmd:"" help:"Give existing entities the claims that a changed collection requires."`
+	Events      eventsTool  `cmd:"" help:"Inspect, export and import the log."`
+	Import      importLines `cmd:"" help:"Create entities from a file with one JSON object per line."`
 
-	Status status        `cmd:"" help:"Show how the cluster is: nodes, lag, digests, topic, brokers."`
-	Nodes  nodesCommands `cmd:"" help:"List the nodes that the broker knows of, or forget some."`
-	Voids  voids         `cmd:"" help:"List the records that admission refused."`
-	Verify verify        `cmd:"" help:"Prove that all nodes hold the same, and what the log makes; exit with 1 if not."`
+	Status status        `cmd:"" help:"Show the state of the cluster: nodes, lag, digests, topic, brokers."`
+	Nodes  nodesCommands `cmd:"" help:"List the nodes known to the broker, or forget some."`
+	Voids  voids         `cmd:"" help:"List the records that admission rejected."`
+	Verify verify        `cmd:"" help:"Verify that all nodes hold the same data, and that it matches the log; exit with status 1 if not."`
 
-	Completion completion `cmd:"" help:"Print a script that has a shell complete command lines: bash, zsh or fish."`
+	Completion completion `cmd:"" help:"Print a completion script for bash, zsh or fish."`
 
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }

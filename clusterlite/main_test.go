@@ -25,16 +25,16 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestCalledWrongly(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{}, {"dance"}, {"serve", "--max-body=9GiB"}, {"serve", "extra"}} {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if err := run(t.Context(), args, io.Discard, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
 }
 
-// greeting passes on what is written, and tells when the node has greeted.
+// greeting passes on what is written, and signals when the node has printed its greeting.
 type greeting struct {
 	bytes.Buffer
 	done chan struct{}
@@ -83,7 +83,7 @@ func TestServeGreetsAndStops(t *testing.T) {
 	}
 }
 
-func TestServeSaysWhatIsWrong(t *testing.T) {
+func TestServeReportsErrors(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestServeRefusesVariablesOfTracing(t *testing.T) {
 			t.Setenv(name, value)
 			dir := filepath.Join(t.TempDir(), "data")
 			err := run(t.Context(), serveArgs(dir), io.Discard, io.Discard)
-			var usage *settings.ErrUsage
+			var usage *settings.UsageError
 			if !errors.As(err, &usage) || !strings.Contains(err.Error(), name) {
 				t.Errorf("got %v, want a usage error that names %s", err, name)
 			}

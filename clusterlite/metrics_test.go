@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// A running process tells where it is.
+// A running process reports its position.
 type running struct{ api, admin, kafka string }
 
 // serveForTest runs the all-in-one process on a new folder until the test ends.
@@ -88,8 +88,7 @@ func request(t *testing.T, method, url, body string, headers ...string) []byte {
 	return got
 }
 
-// The table of metrics in docs/operating.md and what /metrics gives are the same: names,
-// kinds and labels.
+// The table of metrics in docs/operating.md matches /metrics: names, kinds and labels.
 func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	s := serveForTest(t)
 	request(t, "POST", s.api+"/users", `{"name":"Ada","email":"ada@example.com"}`)
@@ -117,7 +116,7 @@ func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	}
 }
 
-// describe writes a metric as its documentation does: kind, name, labels.
+// describe formats a metric as in its documentation: kind, name, labels.
 func describe(family *dto.MetricFamily) string {
 	var labels []string
 	for _, l := range family.GetMetric()[0].GetLabel() {

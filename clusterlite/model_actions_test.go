@@ -40,7 +40,7 @@ func (m *machine) write(t *rapid.T, method, path, body string, headers []string,
 	return a
 }
 
-// keep takes an entity that an answer shows, and checks that it is the wanted one.
+// keep records the entity in an answer, and checks that it is the expected one.
 func (m *machine) keep(t *rapid.T, a answer, want entity) {
 	t.Helper()
 	var got entity
@@ -68,7 +68,7 @@ func (m *machine) create(t *rapid.T) {
 	m.keep(t, m.write(t, http.MethodPost, "/users", body, nil, http.StatusCreated, ""), e)
 }
 
-// match draws an If-Match, and tells whether it holds.
+// match draws an If-Match, and reports whether it holds.
 func (m *machine) match(t *rapid.T, id string) (headers []string, holds bool) {
 	version := m.entities[id].Version
 	switch d := rapid.IntRange(-1, 2).Draw(t, "match"); {
@@ -124,8 +124,8 @@ func (m *machine) change(t *rapid.T, method string) {
 	if problem != "" {
 		return
 	}
-	// The members of this body are in alphabetical order, those of a creation are not, and
-	// another order is a change. So is what comes with a key.
+	// The members of this body are in alphabetical order, those of a created entity are
+	// not, and a different order is a change. A write with a key is always a change.
 	reordered := method == http.MethodPut && strings.Index(before.body, `"name"`) < strings.Index(before.body, `"email"`)
 	if e == before && !reordered && !a.keyed {
 		if a.body != before.body || a.etag != fmt.Sprintf(`"%d"`, before.Version) {
@@ -166,8 +166,8 @@ func (m *machine) read(t *rapid.T) {
 	}
 }
 
-// list reads all entities, in the order of their ids, or those with an address. Case does not
-// count, as it does not for uniqueness.
+// list reads all entities, in the order of their ids, or those with an address. Case is
+// ignored, as it is for uniqueness.
 func (m *machine) list(t *rapid.T) {
 	query, chosen := "", slices.Sorted(maps.Keys(m.entities))
 	if rapid.Bool().Draw(t, "filter") {
@@ -192,8 +192,8 @@ func (m *machine) list(t *rapid.T) {
 	}
 }
 
-// retry sends a request again under its key: its first outcome is repeated. With another
-// body it is refused.
+// retry sends a request again with the same key: the first outcome is repeated. With a
+// different body it is rejected.
 func (m *machine) retry(t *rapid.T) {
 	if len(m.keys) == 0 {
 		t.Skip("nothing to send again")
@@ -211,7 +211,8 @@ func (m *machine) retry(t *rapid.T) {
 	}
 }
 
-// race has one client at each node create with the same address at once: one gets it.
+// race makes a client at each node create an entity with the same address at once: exactly
+// one succeeds.
 func (m *machine) race(t *rapid.T) {
 	e := entity{Version: 1, Name: m.name(), Email: m.email(t)}
 	answers := make([]answer, len(m.store.nodes))

@@ -22,10 +22,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// TestStoreIsItsModel has clients send random commands to random nodes, while nodes are
-// restarted, rebuilt and given wrong clocks, and holds every answer against a map. It
-// goes on for CLUSTERLITE_MODEL_TIME (8s). What fails is printed with the seed and the
-// flag that plays it again.
+// TestStoreIsItsModel lets clients send random commands to random nodes, while nodes are
+// restarted, rebuilt and given wrong clocks, and compares every answer with a map. It runs
+// for CLUSTERLITE_MODEL_TIME (8s). A failure is printed with the seed and the flag that
+// reproduces it.
 func TestStoreIsItsModel(t *testing.T) {
 	wanted := 8 * time.Second
 	if given := os.Getenv("CLUSTERLITE_MODEL_TIME"); given != "" {
@@ -79,7 +79,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// entity is what the model knows of a living one, and body how it was last shown.
+// entity is what the model knows of a living entity, and body its last representation.
 type entity struct {
 	ID        string `json:"id"`
 	Version   int64  `json:"version"`
@@ -97,7 +97,7 @@ type keyed struct {
 	answer             answer
 }
 
-// A machine is the store and its model: the whole of what a client can tell.
+// A machine is the store and its model, which holds everything that a client can observe.
 type machine struct {
 	store    *store
 	entities map[string]entity
@@ -157,7 +157,8 @@ func do(n *member, method, path, body string, headers ...string) answer {
 	return a
 }
 
-// consistency draws what to ask for, of what promises to see everything.
+// consistency picks one of the consistencies that guarantee to see every acknowledged
+// write.
 func (m *machine) consistency(t *rapid.T) []string {
 	return rapid.SampledFrom([][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: linearizable"}}).Draw(t, "consistency")
 }
@@ -180,7 +181,7 @@ func (m *machine) clock(t *rapid.T) {
 	m.node(t).clock = time.Duration(rapid.IntRange(-72, 72).Draw(t, "hours")) * time.Hour
 }
 
-// foreign has a stranger write what nobody understands, or half of it.
+// foreign appends a foreign record, which is malformed in whole or in part.
 func (m *machine) foreign(t *rapid.T) {
 	header := func(name, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: name, Value: []byte(value)} }
 	records := []*kgo.Record{

@@ -15,15 +15,16 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// nodesCommands are about the nodes that the broker knows of.
+// nodesCommands are the subcommands for the nodes known to the broker.
 type nodesCommands struct {
-	List   nodesList   `cmd:"" default:"withargs" help:"List the nodes as they announced themselves (default)."`
-	Forget nodesForget `cmd:"" help:"Remove nodes that are gone for good."`
+	List   nodesList   `cmd:"" default:"withargs" help:"List the nodes by their latest announcements (default)."`
+	Forget nodesForget `cmd:"" help:"Forget nodes that are gone for good."`
 }
 
 // Help is shown by --help.
 func (nodesCommands) Help() string {
-	return `Nodes announce themselves in the broker, by the group clusterlite.NAME, and are found by that.
+	return `Each node announces itself to the broker through the consumer group clusterlite.NAME. The tool finds
+nodes by these announcements.
 
 Examples:
 
@@ -35,13 +36,13 @@ Examples:
 type nodesList struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
-	All            bool `name:"all" help:"Show nodes that have left too, each in a line of its own. With --output json they are always there."`
+	All            bool `name:"all" help:"Also list nodes that have left, one per line. With --output json they are always listed."`
 }
 
 // Help is shown by --help.
 func (nodesList) Help() string {
-	return `Lists the nodes that the broker knows of, as each last announced itself, and asks none of
-them: clusterlite status does. The broker forgets a node some days after its last word.
+	return `Lists the nodes that the broker knows, by their latest announcements, without contacting them; use
+clusterlite status for that. The broker forgets a node some days after its last announcement.
 
 Examples:
 
@@ -55,7 +56,7 @@ type roll struct {
 	all bool
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r roll) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "NODE\tROLE\tSTATE\tPOSITION\tVERSION\tADMIN\tHEARD")
@@ -92,21 +93,21 @@ type nodesForget struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 	Names          []string `arg:"" optional:"" name:"node" help:"Names of nodes."`
-	Left           bool     `name:"left" help:"All nodes that have left: they were asked to stop."`
+	Left           bool     `name:"left" help:"Forget all nodes that were stopped cleanly and have left."`
 }
 
 // Validate is called by the parser.
 func (c *nodesForget) Validate() error {
 	if c.Left == (len(c.Names) > 0) {
-		return errors.New("name the nodes to forget, or say --left")
+		return errors.New("name the nodes to forget, or use --left")
 	}
 	return nil
 }
 
 // Help is shown by --help.
 func (nodesForget) Help() string {
-	return `Removes nodes that are gone for good, so that status no longer misses them. Their data is
-not touched. A node that lives is not removed: it would be back in seconds.
+	return `Forgets nodes that are gone for good, so that status no longer reports them as missing. Their data
+is not touched. A running node can't be forgotten, because it would announce itself again.
 
 Examples:
 
@@ -119,7 +120,7 @@ type forgotten struct {
 	Forgotten []string `json:"forgotten"`
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (f forgotten) Text(w io.Writer) error {
 	for _, name := range f.Forgotten {
 		if _, err := fmt.Fprintf(w, "forgot %s\n", name); err != nil {
@@ -137,7 +138,7 @@ func (c nodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(n nodes.Node) bool { return n.State != roster.Left }), nil
 }
 
-// Run removes all of them or, if one is missing or lives, none.
+// Run removes all named nodes or, if one is unknown or running, none.
 func (c nodesForget) Run(ctx context.Context, out streams) error {
 	log, err := openLog(c.Kafka, out)
 	if err != nil {
@@ -154,7 +155,7 @@ func (c nodesForget) Run(ctx context.Context, out streams) error {
 	}
 	for _, n := range doomed {
 		if n.State == roster.Running && n.Lives(ctx) {
-			return fmt.Errorf("node %s lives, at %s: stop it first", n.Node, n.Admin)
+			return fmt.Errorf("node %s is running at %s: stop it first", n.Node, n.Admin)
 		}
 	}
 	f := forgotten{[]string{}}

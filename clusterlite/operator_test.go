@@ -107,12 +107,12 @@ func (c *cluster) tamper(n *node.Node, statement string, args ...any) {
 	}
 }
 
-// tool runs a subcommand, and says whether it found that all is well.
+// tool runs a subcommand, and returns whether it reported success.
 func (c *cluster) tool(args ...string) (out string, well bool) {
 	c.t.Helper()
 	var stdout, stderr bytes.Buffer
 	err := run(servicetest.Context(c.t), append(args, "--kafka-brokers", c.broker.Addr()), &stdout, &stderr)
-	if err != nil && !errors.Is(err, process.ErrTold) {
+	if err != nil && !errors.Is(err, process.ErrReported) {
 		c.t.Fatalf("%v: %v\n%s%s", args, err, stdout.String(), stderr.String())
 	}
 	return stdout.String(), err == nil
@@ -128,7 +128,7 @@ var changing = map[*regexp.Regexp]string{
 	regexp.MustCompile(`"((?:free|size)_bytes)": [1-9]\d*`): `"$1": 1`,
 }
 
-// golden holds a result against a file. What programs read must not change its shape.
+// golden compares a result with a file. The format of output for programs must not change.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	for pattern, with := range changing {
@@ -182,10 +182,10 @@ func TestStatusOfAHealthyCluster(t *testing.T) {
 	all(t, text, "query-1", "query-3", "users", "query-1, query-2, query-3", "All is well.")
 }
 
-func TestStatusTellsWhatIsWrong(t *testing.T) {
+func TestStatusReportsProblems(t *testing.T) {
 	c := startCluster(t, 4)
 	c.write(3)
-	if err := c.stops[3](); err != nil { // it says that it goes
+	if err := c.stops[3](); err != nil { // it announces that it stops
 		t.Fatal(err)
 	}
 	ctx := servicetest.Context(t)
@@ -224,7 +224,7 @@ func TestStatusTellsWhatIsWrong(t *testing.T) {
 	}
 	all(t, strings.Join(r.Problems, "\n"), "dead is gone", "hides is unreachable", "This is node query-1", "ahead-of-log")
 	text, _ := c.tool("status")
-	all(t, text, "Problems:", "gone", "1 node has left (query-4): --all shows them", "ahead-of-log")
+	all(t, text, "Problems:", "gone", "1 node has left (query-4): use --all to show them", "ahead-of-log")
 	if strings.Contains(text, "\nquery-4") {
 		t.Errorf("the node that has left has a line of its own:\n%s", text)
 	}
@@ -240,7 +240,7 @@ func TestStatusTellsWhatIsWrong(t *testing.T) {
 		t.Errorf("%d nodes: %s", n, out)
 	}
 	var stderr bytes.Buffer
-	for names, said := range map[string]string{"query-1": "lives", "dead nobody": "nobody"} {
+	for names, said := range map[string]string{"query-1": "is running", "dead nobody": "nobody"} {
 		args := append(append([]string{"nodes", "forget"}, strings.Fields(names)...), "--kafka-brokers", c.broker.Addr())
 		if err := run(ctx, args, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("forget %s: %v", names, err)
@@ -262,11 +262,11 @@ func TestStatusWithoutATopicOrABroker(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	var out bytes.Buffer
 	err := run(servicetest.Context(t), []string{"status", "--kafka-brokers", b.Addr()}, &out, &out)
-	if err == nil || !strings.Contains(err.Error(), "no topic clusterlite.events") {
+	if err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") {
 		t.Errorf("got %v", err)
 	}
 	err = run(servicetest.Context(t), []string{"status", "--kafka-brokers", "127.0.0.1:1"}, &out, &out)
-	if err == nil || !strings.Contains(err.Error(), "out of reach") {
+	if err == nil || !strings.Contains(err.Error(), "the broker is unreachable") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -281,14 +281,14 @@ func TestStatusWhileTheBrokerIsAway(t *testing.T) {
 	if well {
 		t.Error("all is well")
 	}
-	all(t, text, "out of reach", "\nquery-1 ", "\nquery-2 ", "users", "Problems:", "127.0.0.1:1")
+	all(t, text, "the broker is unreachable", "\nquery-1 ", "\nquery-2 ", "users", "Problems:", "127.0.0.1:1")
 	out, _ := c.tool("status", admin, "--output=json")
 	r := decode[overview.Report](t, out)
-	if r.Healthy || !strings.Contains(r.BrokerError, "out of reach") || len(r.Nodes) != 2 || r.Nodes[0].Node != "query-1" || r.Nodes[0].Role != "query" || r.Nodes[0].Position != 3 || r.Nodes[0].Entities["users"] != 3 {
+	if r.Healthy || !strings.Contains(r.BrokerError, "the broker is unreachable") || len(r.Nodes) != 2 || r.Nodes[0].Node != "query-1" || r.Nodes[0].Role != "query" || r.Nodes[0].Position != 3 || r.Nodes[0].Entities["users"] != 3 {
 		t.Errorf("got %+v", r)
 	}
 	err := run(servicetest.Context(t), []string{"status", "--admin=127.0.0.1:1", "--kafka-brokers=" + c.broker.Addr()}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "out of reach") || !strings.Contains(err.Error(), "No node answers at 127.0.0.1:1") {
+	if err == nil || !strings.Contains(err.Error(), "the broker is unreachable") || !strings.Contains(err.Error(), "No node answered at 127.0.0.1:1") {
 		t.Errorf("no node answers: got %v", err)
 	}
 	checkUsage(t, "status", [][]string{{"--admin=nowhere"}})
@@ -352,7 +352,7 @@ func TestVoids(t *testing.T) {
 	// Whichever node answers first: all know of the same.
 	golden(t, "voids.json", strings.Replace(out, `"node": "query-2"`, `"node": "query-1"`, 1))
 	text, _ := c.tool("voids", "--node", "query-2")
-	all(t, text, "conflict", "the entity exists or existed", "2 void records up to position 3, says query-2, conflict 2")
+	all(t, text, "conflict", "the entity exists or existed", "2 void records up to position 3, according to query-2, conflict 2")
 	var stderr bytes.Buffer
 	if err := run(servicetest.Context(t), []string{"voids", "--node", "query-9", "--kafka-brokers", c.broker.Addr()}, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), "query-9") {
 		t.Errorf("got %v", err)
@@ -362,7 +362,7 @@ func TestVoids(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := run(servicetest.Context(t), []string{"voids", "--kafka-brokers", c.broker.Addr()}, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), "no node that runs") {
+	if err := run(servicetest.Context(t), []string{"voids", "--kafka-brokers", c.broker.Addr()}, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), "no running node") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -426,8 +426,8 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 	all(t, text, "differ", ids[6]+" changed (the node: version 1, the log: version 1)", "1 changed, 0 missing, 0 unexpected")
 }
 
-// A node that applied on a wrong state differs in its digest from then on, even if its
-// rows and digest agree.
+// A node that applied an event to a wrong state has a different digest from then on, even
+// if its rows match its digest.
 func TestVerifyFindsNodesThatDiffer(t *testing.T) {
 	c := startCluster(t, 3)
 	ids := c.write(1)
@@ -509,7 +509,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 	}
 	c.tamper(n, `UPDATE users SET version = 2 WHERE id = ?`, ids[1])
 	out, err := verify(n.DataDir)
-	if !errors.Is(err, process.ErrTold) {
+	if !errors.Is(err, process.ErrReported) {
 		t.Errorf("got %v", err)
 	}
 	all(t, out, "differ", "the rows of users were changed by something else than the log")
@@ -528,13 +528,13 @@ func TestVerifyOfAFolder(t *testing.T) {
 	if _, err := verify(empty); !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
 		t.Errorf("a file of another version: %v", err)
 	}
-	var usage *settings.ErrUsage
+	var usage *settings.UsageError
 	if err := run(t.Context(), []string{"verify", "--data-dir", "x", "--deep"}, io.Discard, io.Discard); !errors.As(err, &usage) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// Collections that only one side has, and more entities than are named.
+// Collections that only one side has, and more differing entities than are listed.
 func TestVerifyNamesTheFirst(t *testing.T) {
 	c := startCluster(t, 1)
 	ids := c.write(30)

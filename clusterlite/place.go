@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// A place is a place in the log as people name it: a position, a time, or how long ago.
-// The zero place is none.
+// A place is a point in the log as a user names it: a position, a time, or how long ago.
+// The zero value names none.
 type place struct {
 	position events.Position
 	time     time.Time
@@ -39,12 +39,12 @@ func (p *place) UnmarshalText(text []byte) error {
 	}
 	var err error
 	if p.time, err = time.Parse(time.RFC3339, s); err != nil {
-		return fmt.Errorf("%q is not a place in the log; allowed: %s", text, p.Allowed())
+		return fmt.Errorf("%q is not a position or a time; allowed: %s", text, p.Allowed())
 	}
 	return nil
 }
 
-// from is the position from which on nothing since the place is missed.
+// from is the first position that covers everything since the place.
 func (p place) from(ctx context.Context, log *eventlog.Log) (events.Position, error) {
 	if p.time.IsZero() {
 		return p.position, nil
@@ -52,7 +52,7 @@ func (p place) from(ctx context.Context, log *eventlog.Log) (events.Position, er
 	return log.PositionAt(ctx, p.time)
 }
 
-// to is the position after all that the log has up to the place, as it is now.
+// to is the position after everything up to the place that the log holds now.
 func (p place) to(ctx context.Context, log *eventlog.Log) (events.Position, error) {
 	if p.time.IsZero() {
 		return p.position, nil
@@ -60,18 +60,18 @@ func (p place) to(ctx context.Context, log *eventlog.Log) (events.Position, erro
 	return log.PositionAt(ctx, p.time.Truncate(time.Millisecond).Add(time.Millisecond))
 }
 
-// check returns an error if the place is a time at which the log had nothing yet, and
-// tells on w if it is one that is still to come.
+// check returns an error if the place is a time before the first record of the log. If it
+// is a time in the future, check writes a note to w.
 func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info, w io.Writer) error {
 	if p.time.IsZero() {
 		return nil
 	}
 	asked := events.FormatTime(p.time.UTC())
 	if info.End == info.Start {
-		return fmt.Errorf("topic %s holds no record: it had nothing at %s", log.Topic(), asked)
+		return fmt.Errorf("topic %s is empty, so it had no state at %s", log.Topic(), asked)
 	}
 	if p.time.After(time.Now()) {
-		_, _ = fmt.Fprintf(w, "note: %s is still to come: taken is all that the log holds now, up to position %d\n", asked, info.End)
+		_, _ = fmt.Fprintf(w, "note: %s is in the future: using everything in the log so far, up to position %d\n", asked, info.End)
 		return nil
 	}
 	at, err := p.to(ctx, log)
@@ -82,10 +82,11 @@ func (p place) check(ctx context.Context, log *eventlog.Log, info eventlog.Info,
 	if err != nil {
 		return fmt.Errorf("read the first record of the log: %w", err)
 	}
-	return fmt.Errorf("the log begins at %s, and had nothing at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
+	return fmt.Errorf("the log begins at %s, so it had no state at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
 }
 
-// until is the place for projections.Build; none is the end of the log as it is then.
+// until converts the place for projections.Build; an unset place means the end of the log
+// at that time.
 func (p place) until() projections.Until {
 	switch {
 	case !p.set:

@@ -22,36 +22,36 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// rebuild builds read models anew.
+// rebuild rebuilds read models.
 type rebuild struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	Node    []string `name:"node" required:"" xor:"whose" placeholder:"NAME" help:"Rebuild this node; may be repeated."`
-	All     bool     `name:"all" required:"" xor:"whose" help:"Rebuild all nodes that the broker knows of, one after the other."`
-	Admin   []string `name:"admin" required:"" xor:"whose" placeholder:"HOST:PORT" help:"Rebuild the node whose admin listener is here; may be repeated."`
-	DataDir string   `name:"data-dir" required:"" xor:"whose" placeholder:"DIR" help:"Rebuild the node whose folder this is, which must not run. A clusterlite serve has its log there too."`
+	Node    []string `name:"node" required:"" xor:"whose" placeholder:"NAME" help:"Rebuild this node. May be repeated."`
+	All     bool     `name:"all" required:"" xor:"whose" help:"Rebuild all nodes known to the broker, one after the other."`
+	Admin   []string `name:"admin" required:"" xor:"whose" placeholder:"HOST:PORT" help:"Rebuild the node with this admin address. May be repeated."`
+	DataDir string   `name:"data-dir" required:"" xor:"whose" placeholder:"DIR" help:"Rebuild the stopped node with this data folder. The folder of a clusterlite serve also contains its log."`
 
-	Keep   bool   `name:"keep" help:"Keep the file that is replaced."`
-	Back   bool   `name:"back" help:"Take the file that was kept instead of a new one, once it has caught up."`
-	Force  bool   `name:"force" help:"Replace the file also if its digests differ, or if it has entities that the log lacks; it is then kept."`
-	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most so many records a second. Default: rest as long as it works; a stopped node is rebuilt without rest."`
-	Cancel bool   `name:"cancel" help:"End the rebuild that runs instead."`
-	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest snapshot that fits, instead of the beginning of the log: a folder or bucket as the node sees it, or another node's admin listener (http://…). With --data-dir also the file of a read model."`
+	Keep   bool   `name:"keep" help:"Keep the replaced file."`
+	Back   bool   `name:"back" help:"Go back to the kept file instead of building a new one, once it has caught up."`
+	Force  bool   `name:"force" help:"Replace the file even if its digests differ, or if it has entities that the log lacks; the old file is then kept."`
+	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most this many records per second. Default: pause for as long as each step took; a stopped node is rebuilt without pauses."`
+	Cancel bool   `name:"cancel" help:"Cancel the running rebuild instead of starting one."`
+	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest matching snapshot instead of the beginning of the log. PLACE is a folder or bucket that the node can reach, or the admin listener of another node (http://…); with --data-dir, it can also be a read model file."`
 
-	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"With --data-dir: the node's folder of more collections. Default: none."`
+	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"With --data-dir: the node's folder with additional collections. Default: none."`
 }
 
 // Help gives examples.
 func (rebuild) Help() string {
-	return `A node builds a fresh file beside the one that serves, compares the digests of both at the
-same position, and swaps in one step; reads and writes go on. If they differ the old file serves
-on. Whenever this is ended, the nodes' rebuild is cancelled.
+	return `Each node builds a new file beside the one that serves, compares the digests of both at the same
+position, and replaces the old file in one step. Reads and writes continue meanwhile. If the digests
+differ, the old file continues to serve. If this command is interrupted, it cancels the rebuild.
 
-A node that refuses to start is rebuilt by --data-dir. Its old file, if it can't be compared, is
-kept as projection.previous.db. If the log lacks entities that the old file has, the rebuild
-changes nothing and says how many: the log may be lost, and the file the only copy. Save it then,
-with clusterlite snapshot create STORE --data-dir DIR.
+Use --data-dir for a node that refuses to start. If the old file can't be compared, it is kept as
+projection.previous.db. If the old file has entities that the log lacks, the rebuild changes nothing
+and reports how many: the log may be lost, and the file may be the only copy. Save it with
+clusterlite snapshot create STORE --data-dir DIR.
 
 Examples:
 
@@ -65,10 +65,10 @@ Examples:
 // Validate is called by the parser.
 func (c *rebuild) Validate() error {
 	if c.DataDir != "" && c.Cancel {
-		return errors.New("--cancel goes with nodes that run: end the rebuild of a folder with Ctrl-C")
+		return errors.New("--cancel applies only to running nodes: stop the rebuild of a folder with Ctrl-C")
 	}
 	if c.DataDir != "" && c.Rate != 0 {
-		return errors.New("--rate goes with nodes that run")
+		return errors.New("--rate applies only to running nodes")
 	}
 	return c.options(nil, nil).Validate()
 }
@@ -133,7 +133,7 @@ func (c *rebuild) targets(ctx context.Context, out streams) (targets []nodes.Nod
 		return nodes.Select(all, c.Node...)
 	}
 	if targets = nodes.Living(all); len(targets) == 0 {
-		return nil, errors.New("the broker knows of no node that runs")
+		return nil, errors.New("no running node is known to the broker")
 	}
 	return targets, nil
 }
@@ -146,7 +146,7 @@ func at(ctx context.Context, addresses []string) (targets []nodes.Node, err erro
 			Node string `json:"node"`
 		}
 		err := n.Get(ctx, "/status", &is)
-		if gone := (*nodes.ErrUnreachable)(nil); errors.As(err, &gone) {
+		if gone := (*nodes.UnreachableError)(nil); errors.As(err, &gone) {
 			return nil, fmt.Errorf("no node answers at %s: %w", gone.Admin, gone.Err)
 		}
 		if err != nil {
@@ -161,7 +161,7 @@ func at(ctx context.Context, addresses []string) (targets []nodes.Node, err erro
 // polling is how often a node is asked how far it is.
 const polling = 200 * time.Millisecond
 
-// running rebuilds a node that runs, and cancels that if ctx ends.
+// running rebuilds a running node, and cancels the rebuild if ctx ends.
 func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (status *projections.RebuildStatus, err error) {
 	parameters := url.Values{}
 	for name, set := range map[string]bool{"keep": c.Keep, "back": c.Back, "force": c.Force} {
@@ -202,8 +202,8 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 }
 
 // goesOn returns an error if a node that was rebuilt up to a position can't apply the log
-// from there: the new file has been swapped in, and the node is no better for it. A node
-// is given some time to apply the next records.
+// from there. In that case the rebuild replaced the file but did not help. The node has
+// some time to apply the next records.
 func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 	const patience = 10 * time.Second
 	for end := time.Now().Add(patience); ; {
@@ -219,17 +219,17 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			return fmt.Errorf("it was rebuilt up to position %d, and then did not say whether it goes on: %w", rebuilt, err)
+			return fmt.Errorf("it was rebuilt up to position %d, but did not report whether it continues: %w", rebuilt, err)
 		case is.Stopped != "":
-			return fmt.Errorf("it was rebuilt up to position %d, and still can't go on from there: %s", rebuilt, is.Stopped)
+			return fmt.Errorf("it was rebuilt up to position %d, but still can't continue: %s", rebuilt, is.Stopped)
 		case is.Position > rebuilt, is.Failing == "" && is.Position >= is.End:
 			return nil
 		case time.Now().After(end) && is.Failing != "":
-			return fmt.Errorf("it was rebuilt up to position %d, and still can't apply the log from there: %s", rebuilt, is.Failing)
+			return fmt.Errorf("it was rebuilt up to position %d, but still can't apply the log: %s", rebuilt, is.Failing)
 		case time.Now().After(end) && !is.Broker:
-			return fmt.Errorf("it was rebuilt up to position %d; the broker is out of reach, so it is unknown whether the node goes on", rebuilt)
+			return fmt.Errorf("it was rebuilt up to position %d; the broker is unreachable, so it is unknown whether the node continues", rebuilt)
 		case time.Now().After(end):
-			return fmt.Errorf("it was rebuilt up to position %d, and has applied nothing since, though the log ends at %d", rebuilt, is.End)
+			return fmt.Errorf("it was rebuilt up to position %d, but has applied nothing since, although the log ends at position %d", rebuilt, is.End)
 		}
 		select {
 		case <-time.After(polling):
@@ -239,8 +239,8 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 	}
 }
 
-// order tells a node what to do, also if ctx has ended: once it is sent, the node may be
-// at it.
+// order sends a command to a node, and does not abandon it if ctx ends: once the command is
+// sent, the node may be carrying it out.
 func order(ctx context.Context, n nodes.Node, method, path string) error {
 	// To cancel takes as long as the node's batch.
 	const patience = 30 * time.Second

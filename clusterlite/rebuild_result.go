@@ -14,7 +14,8 @@ type nodeRebuild struct {
 	Node string `json:"node"`
 	// Rebuild is null if it was not begun.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
-	// Error says why there is no rebuild to tell of, or why the node can't go on after it.
+	// Error says why there is no rebuild to report, or why the node can't continue after
+	// it.
 	Error string `json:"error,omitempty"`
 }
 
@@ -23,7 +24,7 @@ type rebuilds struct {
 	Nodes []nodeRebuild `json:"nodes"`
 }
 
-// verdict is [process.ErrTold] if not all went well.
+// verdict is [process.ErrReported] if any rebuild failed.
 func (r rebuilds) verdict(cancelled bool) error {
 	want := projections.RebuildDone
 	if cancelled {
@@ -31,13 +32,13 @@ func (r rebuilds) verdict(cancelled bool) error {
 	}
 	for _, n := range r.Nodes {
 		if n.Error != "" || n.Rebuild == nil || n.Rebuild.State != want {
-			return process.ErrTold
+			return process.ErrReported
 		}
 	}
 	return nil
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r rebuilds) Text(w io.Writer) error {
 	for _, n := range r.Nodes {
 		if _, err := fmt.Fprintf(w, "%s: %s\n", n.Node, n.text()); err != nil {
@@ -79,5 +80,5 @@ func kept(file string) string {
 	if file == "" {
 		return ""
 	}
-	return "; the old file is kept as " + file
+	return "; the old file was kept as " + file
 }

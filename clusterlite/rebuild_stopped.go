@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// stopped rebuilds a node that doesn't run, in its folder.
+// stopped rebuilds a stopped node, in its folder.
 func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	set, err := collections.Load(c.Collections)
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	// A node that is not the whole of a store has no log in its folder.
+	// The folder of a command or query node contains no log.
 	if _, err := os.Stat(filepath.Join(c.DataDir, brokerDir)); err == nil {
 		stop, err := ownBroker(c.DataDir, &c.Kafka, out)
 		if err != nil {
@@ -43,7 +43,7 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	if _, err := describeLog(ctx, log); errors.Is(err, errNoTopic) {
-		return fmt.Errorf("%w. Nothing was changed. If the topic was lost, save what the folder holds with `clusterlite snapshot create STORE --data-dir %s`, and make a new log of it with `clusterlite snapshot append STORE`", err, c.DataDir)
+		return fmt.Errorf("%w. Nothing was changed. If the topic was lost, save the folder's read model with `clusterlite snapshot create STORE --data-dir %s`, and recreate the log from it with `clusterlite snapshot append STORE`", err, c.DataDir)
 	} else if err != nil {
 		return err
 	}
@@ -61,8 +61,9 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	return c.print(out, r)
 }
 
-// ownBroker starts the broker of a stopped clusterlite serve, whose log is in its folder,
-// and has the settings name it: in no other way can that log be read or written.
+// ownBroker starts the broker of a stopped clusterlite serve, whose log is in its data
+// folder, and points the settings to it. That log can't be read or written in any other
+// way.
 func ownBroker(dir string, kafka *settings.Kafka, out streams) (stop func(), err error) {
 	b, err := embedded.Start(filepath.Join(dir, brokerDir), "127.0.0.1:0", logging.New(out.stderr, "text", "warn"))
 	if err != nil {
@@ -79,16 +80,17 @@ type rebuiltFolder struct {
 	Incomparable string   `json:"incomparable,omitempty"`
 	Differs      []string `json:"differs,omitempty"`
 	Kept         string   `json:"kept,omitempty"`
-	// Missing is how many entities of each collection the old file has and the log lacks.
+	// Missing is the number of entities of each collection that the old file has but the
+	// log lacks.
 	Missing map[string]int64 `json:"missing,omitempty"`
 	state
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r rebuiltFolder) Text(w io.Writer) error {
 	text := fmt.Sprintf("Rebuilt the read model in %s up to position %d", r.Folder, r.Position)
 	if r.Incomparable != "" {
-		text += "; the old file could not be compared with it: " + r.Incomparable
+		text += "; the old file could not be compared with the new one: " + r.Incomparable
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Missing)) {
 		text += fmt.Sprintf("; %d entities of %s are not in the log", r.Missing[name], name)

@@ -117,7 +117,7 @@ func TestRebuildOfRunningNodes(t *testing.T) {
 		t.Errorf("%v, %+v", err, result)
 	}
 	// There is nothing to go back to, and that is what the result says.
-	if err := tool(t, b, &result, "rebuild", "--node=query-2", "--back"); !errors.Is(err, process.ErrTold) || !strings.Contains(result.Nodes[0].Rebuild.Error, "no earlier file") {
+	if err := tool(t, b, &result, "rebuild", "--node=query-2", "--back"); !errors.Is(err, process.ErrReported) || !strings.Contains(result.Nodes[0].Rebuild.Error, "no earlier file") {
 		t.Errorf("%v, %+v", err, result)
 	}
 	if err := tool(t, b, &result, "rebuild", "--node=query-3"); err == nil || !strings.Contains(err.Error(), "query-3") {
@@ -133,17 +133,17 @@ func TestRebuildIsCancelled(t *testing.T) {
 	running, _ := startNodes(t, b, 1500, "query-1")
 	model := running[0].Model
 	var result rebuilds
-	// By somebody else.
+	// By another process.
 	if err := model.StartRebuild(projections.RebuildOptions{Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := tool(t, b, &result, "rebuild", "--all"); !errors.Is(err, process.ErrTold) || !strings.Contains(result.Nodes[0].Error, "is running") {
+	if err := tool(t, b, &result, "rebuild", "--all"); !errors.Is(err, process.ErrReported) || !strings.Contains(result.Nodes[0].Error, "is already running") {
 		t.Errorf("%v, %+v", err, result)
 	}
 	if err := tool(t, b, &result, "rebuild", "--all", "--cancel"); err != nil || result.Nodes[0].Rebuild.State != projections.RebuildCancelled {
 		t.Errorf("%v, %+v", err, result)
 	}
-	if err := tool(t, b, &result, "rebuild", "--all", "--cancel"); !errors.Is(err, process.ErrTold) || !strings.Contains(result.Nodes[0].Error, "No rebuild is running") {
+	if err := tool(t, b, &result, "rebuild", "--all", "--cancel"); !errors.Is(err, process.ErrReported) || !strings.Contains(result.Nodes[0].Error, "No rebuild is running") {
 		t.Errorf("%v, %+v", err, result)
 	}
 	// And by the end of the tool.
@@ -167,7 +167,8 @@ func TestRebuildIsCancelled(t *testing.T) {
 	}
 }
 
-// A node that can't apply the next record is rebuilt up to there, and is no better for it.
+// A rebuild of a node that can't apply the next record reaches that record and does not
+// help.
 func TestRebuildOfANodeThatStaysStuck(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, _ := startNodes(t, b, 5, "query-1")
@@ -191,11 +192,11 @@ func TestRebuildOfANodeThatStaysStuck(t *testing.T) {
 	for _, whose := range []string{"--node=query-1", "--all", "--admin=" + running[0].Admin.String()} {
 		var out bytes.Buffer
 		err := run(servicetest.Context(t), []string{"rebuild", whose, "--kafka-brokers=" + b.Addr()}, &out, io.Discard)
-		if !errors.Is(err, process.ErrTold) || !strings.Contains(out.String(), "FAILED: it was rebuilt up to position 5, and still can't go on") || !strings.Contains(out.String(), "newer-format") {
+		if !errors.Is(err, process.ErrReported) || !strings.Contains(out.String(), "FAILED: it was rebuilt up to position 5, but still can't continue") || !strings.Contains(out.String(), "newer-format") {
 			t.Errorf("%s: got %v: %s, want a failure that names newer-format", whose, err, out.String())
 		}
 		var result rebuilds
-		if err := tool(t, b, &result, "rebuild", whose); !errors.Is(err, process.ErrTold) || len(result.Nodes) != 1 || !strings.Contains(result.Nodes[0].Error, "newer-format") {
+		if err := tool(t, b, &result, "rebuild", whose); !errors.Is(err, process.ErrReported) || len(result.Nodes) != 1 || !strings.Contains(result.Nodes[0].Error, "newer-format") {
 			t.Errorf("%s: got %v, %+v, want an error that names newer-format", whose, err, result)
 		}
 	}
@@ -226,7 +227,7 @@ func TestRebuildOfAStoppedNode(t *testing.T) {
 	}
 	var out bytes.Buffer
 	args := []string{"rebuild", "--force", "--data-dir=" + dir, "--kafka-brokers=" + b.Addr()}
-	if err := run(servicetest.Context(t), args, &out, io.Discard); err != nil || !strings.Contains(out.String(), "the digests differed for users; the old file is kept as ") {
+	if err := run(servicetest.Context(t), args, &out, io.Discard); err != nil || !strings.Contains(out.String(), "the digests differed for users; the old file was kept as ") {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	if err := tool(t, b, &result, "rebuild", "--data-dir="+filepath.Join(dir, "nowhere")); err == nil {
@@ -286,7 +287,7 @@ func TestRebuildOfAStoppedStandalone(t *testing.T) {
 	}
 }
 
-func TestRebuildCalledWrongly(t *testing.T) {
+func TestRebuildUsageErrors(t *testing.T) {
 	checkUsage(t, "rebuild", [][]string{
 		{}, {"--all", "--node=a"}, {"--data-dir=d", "--cancel"}, {"--data-dir=d", "--rate=1"},
 		{"--all", "--rate=-1"}, {"--all", "--back", "--keep"}, {"--all", "--kafka-brokers=x"},

@@ -20,27 +20,27 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// reindexing gives existing entities the claims of a field that is newly unique, or
-// takes those of one that no longer is.
+// reindexing gives existing entities the claims of a field that has become unique, or
+// removes those of a field that no longer is.
 type reindexing struct {
-	Collection     string `arg:"" help:"The collection."`
-	Collections    string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"The folder of collections, with the definition of today. Default: none, that is users alone."`
+	Collection     string `arg:"" help:"The name of the collection."`
+	Collections    string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"The folder of collections, with their current definitions. Default: none, which means users only."`
 	settings.Kafka `embed:""`
-	DataDir        string        `name:"data-dir" placeholder:"DIR" help:"Keep the read model that this builds from the log in this folder, so that the next run need not begin at the beginning. Not that of a node. Default: a temporary folder."`
-	DryRun         bool          `name:"dry-run" help:"Only tell what is missing and what clashes."`
-	SkipClashing   bool          `name:"skip-clashing" help:"Give the others their claims even if some clash. Of those that clash the one that holds the value, or else the oldest, keeps it."`
-	Wait           time.Duration `name:"wait" default:"30s" placeholder:"DURATION" help:"The longest wait for the verdict of what was appended (default ${default})."`
+	DataDir        string        `name:"data-dir" placeholder:"DIR" help:"Folder for the read model that this command builds from the log, so that the next run can continue from it. Must not be the data folder of a node. Default: a temporary folder."`
+	DryRun         bool          `name:"dry-run" help:"Only report missing claims and clashes."`
+	SkipClashing   bool          `name:"skip-clashing" help:"Give claims to all other entities even if some values clash. A clashing value stays with the entity that holds it, or else with the oldest."`
+	Wait           time.Duration `name:"wait" default:"30s" placeholder:"DURATION" help:"Maximum time to wait for the verdict on appended events (default ${default})."`
 	output         `embed:""`
 }
 
 // Help is the part of --help after the flags.
 func (reindexing) Help() string {
-	return `Unique values are held by claims, which travel in events. After x-unique was added to a
-field, entities that were written before hold no claim on it; this appends, for each that
-needs it, an event with the same document and the claims of today. If values clash, nothing
-is changed: each clash is told with the entities that have the value, and the exit status
-is 1. It can be stopped and run again at any time, while clients write; a second run
-changes nothing. The order of things: docs/operating.md, "Change a collection".
+	return `Unique values are held by claims, which are part of events. After x-unique is added to a field,
+entities written before hold no claim on it. For each entity that needs one, this command appends
+an event with the same document and the current claims. If values clash, it changes nothing,
+reports each clash with the entities that have the value, and exits with status 1. It can be stopped
+and run again at any time, while clients write; a second run changes nothing. For the whole
+procedure see docs/operating.md, "Change a collection".
 
 Example:
   clusterlite reindex products --collections ./collections --dry-run
@@ -63,7 +63,7 @@ func (r reindexing) Run(ctx context.Context, out streams) (err error) {
 	}
 	c, ok := set.Get(r.Collection)
 	if !ok {
-		return &settings.ErrUsage{Err: fmt.Errorf("no file declares the collection %q; there are: %s", r.Collection, names(set))}
+		return &settings.UsageError{Err: fmt.Errorf("no file declares the collection %q; declared: %s", r.Collection, names(set))}
 	}
 	dir, leave, err := r.folder()
 	if err != nil {
@@ -87,7 +87,7 @@ func (r reindexing) Run(ctx context.Context, out streams) (err error) {
 func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Collection, log *eventlog.Log, model *projections.Projection, dir string) error {
 	host, err := os.Hostname()
 	if err != nil {
-		return fmt.Errorf("name the source of the events: %w", err)
+		return fmt.Errorf("generate the source of the events: %w", err)
 	}
 	told := &tasks{w: out.stderr, unit: c.Name()}
 	report, err := (&reindex.Reindex{
@@ -102,12 +102,12 @@ func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Col
 		return err
 	}
 	if len(report.Clashes) > 0 {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }
 
-// folder gives the folder to work in, and what to do with it in the end.
+// folder returns the working folder, and a function to clean up at the end.
 func (r reindexing) folder() (dir string, leave func() error, err error) {
 	if r.DataDir == "" {
 		dir, err = os.MkdirTemp("", "clusterlite-reindex-")
@@ -120,10 +120,10 @@ func (r reindexing) folder() (dir string, leave func() error, err error) {
 	return r.DataDir, lock.Release, nil
 }
 
-// follow opens a read model of the log, has it follow the log, and returns once it has
-// caught up. It has no columns: only the projector of it is needed, not its lists.
+// follow opens a read model that follows the log, and returns once it has caught up. The
+// read model has no columns, because no lists are needed.
 func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Logger, stderr io.Writer) (_ *projections.Projection, stop func() error, err error) {
-	// Not Prepare: a topic of which the name is misspelt must not be made.
+	// Not Prepare, which would create a topic with a misspelt name.
 	if _, err := log.Describe(ctx); err != nil {
 		return nil, nil, fmt.Errorf("find the log, topic %s: %w", log.Topic(), err)
 	}
@@ -163,7 +163,7 @@ func catchUp(ctx context.Context, model *projections.Projection, end events.Posi
 	}
 }
 
-// tasks tells how far a run is, one task after the other.
+// tasks shows the progress of a run, one task after the other.
 type tasks struct {
 	w    io.Writer
 	unit string
@@ -205,17 +205,17 @@ func (r reindexed) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s at position %d: %d entities, unique: %s.\n", r.Collection, r.Position, r.Entities, fields(r.Fields))
 	for _, c := range r.Clashes {
-		fmt.Fprintf(&b, "clash: %s %s is the value of %s\n", c.Field, c.Value, strings.Join(c.IDs, ", "))
+		fmt.Fprintf(&b, "clash: %s %s is shared by %s\n", c.Field, c.Value, strings.Join(c.IDs, ", "))
 	}
 	switch clashing := len(r.Clashes) > 0; {
 	case r.DryRun:
-		fmt.Fprintf(&b, "%d entities lack claims or hold stale ones, %d values clash. Nothing was changed.\n", r.Lacking, len(r.Clashes))
+		fmt.Fprintf(&b, "%d entities lack claims or hold stale ones; %d values clash. Nothing was changed.\n", r.Lacking, len(r.Clashes))
 	case clashing && r.Changed == 0:
-		fmt.Fprintf(&b, "%d values clash, and nothing was changed. Change or delete all entities but one of each, then run this again; --skip-clashing gives the others their claims before that.\n", len(r.Clashes))
+		fmt.Fprintf(&b, "%d values clash. Nothing was changed. Change or delete all but one of the entities that share a value, then run this again. Use --skip-clashing to give all other entities their claims first.\n", len(r.Clashes))
 	case clashing:
-		fmt.Fprintf(&b, "%d entities were given their claims. %d values still clash: only the first entity of each holds it. Change or delete the others, then run this again.\n", r.Changed, len(r.Clashes))
+		fmt.Fprintf(&b, "%d entities got their claims. %d values still clash: only the first entity listed for each holds it. Change or delete the others, then run this again.\n", r.Changed, len(r.Clashes))
 	default:
-		fmt.Fprintf(&b, "%d entities were given their claims. Every living entity now holds exactly those that it should.\n", r.Changed)
+		fmt.Fprintf(&b, "%d entities got their claims. Every living entity now holds exactly the claims that it should.\n", r.Changed)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

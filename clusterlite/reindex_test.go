@@ -66,7 +66,7 @@ func startServe(t *testing.T, args ...string) serving {
 	return s
 }
 
-// post creates an entity and gives the answer's status and the entity's id.
+// post creates an entity and returns the answer's status and the entity's id.
 func (s serving) post(collection, body string) (status int, id string) {
 	s.t.Helper()
 	r, err := http.Post(s.url+"/"+collection, "application/json", strings.NewReader(body))
@@ -101,7 +101,7 @@ func TestReindex(t *testing.T) {
 		var out, text bytes.Buffer
 		args := append([]string{"reindex", "things", "--kafka-brokers=" + s.kafka, "--collections=" + dir, "--data-dir=" + kept}, flags...)
 		err := run(t.Context(), append(args, "--dry-run"), &text, os.Stderr)
-		if err != nil && !errors.Is(err, process.ErrTold) {
+		if err != nil && !errors.Is(err, process.ErrReported) {
 			t.Fatal(err)
 		}
 		err = run(t.Context(), append(args, "--output=json"), &out, os.Stderr)
@@ -117,9 +117,9 @@ func TestReindex(t *testing.T) {
 		s.post("things", fmt.Sprintf(`{"code":"c%d"}`, i))
 	}
 
-	// Before the change: what clashes is told.
+	// Before the change, clashes are reported.
 	report, text, err := reindexed(coming)
-	if !errors.Is(err, process.ErrTold) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is the value of %s, %s\n", "a", first, second)) {
+	if !errors.Is(err, process.ErrReported) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is shared by %s, %s\n", "a", first, second)) {
 		t.Errorf("got %+v, %v\n%s", report, err, text)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.url+"/things/"+second, nil)
@@ -151,21 +151,21 @@ func TestReindex(t *testing.T) {
 	}
 }
 
-func TestReindexCalledWrongly(t *testing.T) {
+func TestReindexUsageErrors(t *testing.T) {
 	dir := t.TempDir()
 	s := startServe(t, serveArgs(dir)...)
 	for said, args := range map[string][]string{
-		"there are: users": {"things"},
-		"no-such-topic":    {"users", "--kafka-topic=no-such-topic", "--kafka-brokers=" + s.kafka},
-		"in use by":        {"users", "--data-dir=" + dir},
-		"out of reach":     {"users", "--kafka-brokers=127.0.0.1:1"},
-		"--wait":           {"users", "--wait=-1s"},
+		"declared: users":           {"things"},
+		"no-such-topic":             {"users", "--kafka-topic=no-such-topic", "--kafka-brokers=" + s.kafka},
+		"in use by":                 {"users", "--data-dir=" + dir},
+		"the broker is unreachable": {"users", "--kafka-brokers=127.0.0.1:1"},
+		"--wait":                    {"users", "--wait=-1s"},
 	} {
 		err := run(t.Context(), append([]string{"reindex"}, args...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%v: %v", args, err)
 		}
-		if usage := (*settings.ErrUsage)(nil); errors.As(err, &usage) != (said == "there are: users" || said == "--wait") {
+		if usage := (*settings.UsageError)(nil); errors.As(err, &usage) != (said == "declared: users" || said == "--wait") {
 			t.Errorf("%v: %T", args, err)
 		}
 	}

@@ -17,22 +17,22 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// replay gives the state as of then.
+// replay returns the state as of then.
 type replay struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"A folder of more collections, which get columns. Default: none."`
-	Until       place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log as it is at the start."`
-	Out         string `name:"out" required:"" placeholder:"FILE" help:"The file to make."`
-	Force       bool   `name:"force" help:"Replace the file if it is there."`
+	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"Folder with additional collections, whose members become columns. Default: none."`
+	Until       place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
+	Out         string `name:"out" required:"" placeholder:"FILE" help:"The file to write."`
+	Force       bool   `name:"force" help:"Replace the file if it exists."`
 }
 
 // Help gives examples.
 func (replay) Help() string {
-	return `Makes an ordinary SQLite file of the state at a position or a time, from the log alone; no
-node takes part. A time is the broker's: the file has what the broker had taken up to then. A time
-before the first record is refused, as is a position after the last.
+	return `Writes an ordinary SQLite file with the state at a position or a time, built from the log alone; no
+node takes part. Times are the broker's: the file contains everything that the broker had appended
+by then. A time before the first record or a position after the last one is an error.
 
 Examples:
 
@@ -57,7 +57,7 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	if err := c.Until.check(ctx, log, info, out.stderr); err != nil {
-		return fmt.Errorf("%w. No file was made", err)
+		return fmt.Errorf("%w. No file was written", err)
 	}
 	task := progress.Start(out.stderr, "replay", 0, "events")
 	defer task.Done()
@@ -67,7 +67,7 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 	})
 	task.Done()
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already; --force replaces it", c.Out)
+		return fmt.Errorf("%s already exists; use --force to replace it", c.Out)
 	}
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 	return c.print(out, replayed{File: c.Out, state: stateOf(built)})
 }
 
-// tell hands on to a task how far something is.
+// tell passes progress on to a task.
 func tell(task *progress.Task) func(at, end events.Position) {
 	return func(at, end events.Position) {
 		task.Total(int64(end))
@@ -122,11 +122,11 @@ type replayed struct {
 	state
 }
 
-// Text writes it for people.
+// Text writes it as text.
 func (r replayed) Text(w io.Writer) error {
 	at := ""
 	if r.Position > 0 {
-		at = ", the log's time " + events.FormatTime(r.LogTime)
+		at = ", log time " + events.FormatTime(r.LogTime)
 	}
 	if _, err := fmt.Fprintf(w, "Replayed %s up to position %d%s, to %s.\n", r.Topic, r.Position, at, r.File); err != nil {
 		return err

@@ -21,7 +21,7 @@ import (
 func checkUsage(t *testing.T, name string, all [][]string) {
 	t.Helper()
 	for _, args := range all {
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if err := run(t.Context(), append([]string{name}, args...), io.Discard, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -64,19 +64,19 @@ func TestReplay(t *testing.T) {
 	}
 	var said bytes.Buffer
 	args := []string{"replay", "--until=7", "--out=" + filepath.Join(dir, "g.db"), "--kafka-brokers=" + b.Addr()}
-	if err := run(servicetest.Context(t), args, &said, io.Discard); err != nil || !strings.Contains(said.String(), "up to position 7, the log's time 20") || !strings.Contains(said.String(), "users: 7 entities, digest ") {
+	if err := run(servicetest.Context(t), args, &said, io.Discard); err != nil || !strings.Contains(said.String(), "up to position 7, log time 20") || !strings.Contains(said.String(), "users: 7 entities, digest ") {
 		t.Errorf("%v: %s", err, said.String())
 	}
 
-	// Before the log began there is no state, and no file is made of it.
+	// There is no state before the first record of the log, so no file is written.
 	for _, until := range []string{"1h", "2000-01-01T00:00:00Z"} {
 		var result replayed
 		for _, args := range [][]string{{"replay", "--out=" + out, "--force"}, {"replay", "--out=" + out + "2"}, {"events", "export", "--out=" + out + ".jsonl"}} {
 			err := tool(t, b, &result, append(args, "--until="+until)...)
-			if err == nil || !strings.Contains(err.Error(), "the log begins at 20") || !strings.Contains(err.Error(), "No file was made") {
+			if err == nil || !strings.Contains(err.Error(), "the log begins at 20") || !strings.Contains(err.Error(), "No file was written") {
 				t.Errorf("until %q: got %v, want an error that says when the log begins", until, err)
 			}
-			var usage *settings.ErrUsage
+			var usage *settings.UsageError
 			if errors.As(err, &usage) {
 				t.Errorf("until %q: got a usage error: %v", until, err)
 			}
@@ -88,7 +88,7 @@ func TestReplay(t *testing.T) {
 		t.Errorf("tail: %v: %q, want a note that says when the log begins", err, said.String())
 	}
 	said.Reset()
-	if err := run(servicetest.Context(t), []string{"replay", "--until=2100-01-01T00:00:00Z", "--force", "--out=" + out, "--kafka-brokers=" + b.Addr()}, io.Discard, &said); err != nil || !strings.Contains(said.String(), "still to come") {
+	if err := run(servicetest.Context(t), []string{"replay", "--until=2100-01-01T00:00:00Z", "--force", "--out=" + out, "--kafka-brokers=" + b.Addr()}, io.Discard, &said); err != nil || !strings.Contains(said.String(), "is in the future") {
 		t.Errorf("a time to come: %v: %s", err, said.String())
 	}
 	if n := count(t, out); n != 10 {
@@ -102,7 +102,7 @@ func TestReplay(t *testing.T) {
 	if err := tool(t, b, &result, "replay", "--out="+out+"2", "--until=11"); err == nil || !strings.Contains(err.Error(), "ends at position 10") {
 		t.Errorf("beyond %d: %v", end, err)
 	}
-	if err := tool(t, b, &result, "replay", "--out="+out+"2", "--kafka-topic=other"); err == nil || !strings.Contains(err.Error(), "no topic other") {
+	if err := tool(t, b, &result, "replay", "--out="+out+"2", "--kafka-topic=other"); err == nil || !strings.Contains(err.Error(), "topic other does not exist") {
 		t.Errorf("another topic: %v", err)
 	}
 	if err := tool(t, b, &result, "replay", "--out="+filepath.Join(dir, "no", "f.db")); err == nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// A screen shows one frame in the place of the last, or, where there is no terminal, one
-// after the other.
+// A screen replaces each frame with the next. If the output is not a terminal, it writes
+// one after the other.
 type screen struct {
 	w        io.Writer
 	terminal bool

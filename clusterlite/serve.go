@@ -18,8 +18,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// serve is the all-in-one process: both APIs on one port over one shared projection,
-// and a broker, reached by the same client code as any other.
+// serve runs everything in one process: both APIs on one port over one shared projection,
+// and an embedded broker, which it accesses with the same client code as any other broker.
 type serve struct {
 	settings.Node   `embed:""`
 	settings.Topic  `embed:""`
@@ -29,7 +29,7 @@ type serve struct {
 	settings.Writes `embed:""`
 }
 
-// brokerDir is where, in the data folder, the embedded broker has its log.
+// brokerDir is the folder of the embedded broker's log, within the data folder.
 const brokerDir = "broker"
 
 func (s serve) Run(ctx context.Context, out streams) error {
@@ -56,7 +56,7 @@ func (s serve) startBroker(_ context.Context, config *node.Config, logger *slog.
 	return func() error { b.Close(); return nil }, nil
 }
 
-// greet tells a newcomer where everything is, and what to try.
+// greet tells a new user where everything is, and what to try.
 func greet(w io.Writer, n *node.Node) {
 	url := "http://" + reachable(n.API)
 	_, _ = fmt.Fprintf(w, `ClusterLite is ready.

@@ -20,8 +20,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// A silentBucket lists snapshots of two topics, the newer topic first, and does not
-// give those of one of them: the provider's client runs into its timeout.
+// A silentBucket lists snapshots of two topics, the newer topic first, but does not return
+// those of one of them: the provider's client times out.
 type silentBucket struct {
 	driver.Bucket // what is not used
 
@@ -73,8 +73,8 @@ func (soundReader) Attributes() *driver.ReaderAttributes { return &driver.Reader
 func (soundReader) As(any) bool { return false }
 
 // A store that falls silent after its listing ends a restore with an error that names it.
-// The snapshots are not passed over one after the other, and none of an older topic is
-// taken as if there were no other.
+// It does not skip snapshots one after the other, and does not fall back to a snapshot of
+// an older topic.
 func TestASilentStoreEndsARestore(t *testing.T) {
 	for silent, c := range map[string]struct {
 		args  []string

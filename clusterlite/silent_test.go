@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// addSilent announces a node that accepts connections and never answers, as one does that
-// was stopped by SIGSTOP.
+// addSilent announces a node that accepts connections and never answers, like a process
+// stopped by SIGSTOP.
 func (c *cluster) addSilent(name string) (admin string) {
 	c.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,13 +44,13 @@ func (c *cluster) addSilent(name string) (admin string) {
 	return admin
 }
 
-// A node that does not answer is named, and the others are asked all the same.
+// A node that does not answer is named, and the other nodes are still asked.
 func TestToolsNameASilentNode(t *testing.T) {
 	c := startCluster(t, 2)
 	c.write(3)
-	// First by name, so that whoever asks one after the other asks it first.
+	// Its name sorts first, so that code which asks one node after the other asks it first.
 	admin := c.addSilent("a-silent")
-	silent := "node a-silent at " + admin + " accepted the connection and did not answer within "
+	silent := "node a-silent at " + admin + " accepted the connection but did not answer within "
 	waiting := "waiting for a-silent at " + admin
 	store := filepath.Join(t.TempDir(), "store")
 	var running sync.WaitGroup
@@ -65,11 +65,11 @@ func TestToolsNameASilentNode(t *testing.T) {
 		{[]string{"voids", "--node=a-silent"}, false, "", waiting},
 		{[]string{"verify"}, false, silent, waiting},
 		{[]string{"status"}, false, "a-silent is unreachable", ""},
-		{[]string{"status"}, false, "accepted the connection and did not answer within", ""},
+		{[]string{"status"}, false, "accepted the connection but did not answer within", ""},
 		{[]string{"snapshot", "create", store, "--node=a-silent"}, false, "", silent},
 		{[]string{"snapshot", "create", store}, false, "", waiting},
 		{[]string{"rebuild", "--node=a-silent"}, false, silent, ""},
-		{[]string{"rebuild", "--admin=" + admin}, false, "", "accepted the connection and did not answer within"},
+		{[]string{"rebuild", "--admin=" + admin}, false, "", "accepted the connection but did not answer within"},
 		{[]string{"rebuild", "--cancel", "--node=a-silent"}, false, silent, ""},
 	} {
 		running.Go(func() {
@@ -79,7 +79,7 @@ func TestToolsNameASilentNode(t *testing.T) {
 				t.Errorf("%v: got %v, want that it is well: %v", call.args, err, call.well)
 			}
 			said := stderr.String()
-			if err != nil && !errors.Is(err, process.ErrTold) {
+			if err != nil && !errors.Is(err, process.ErrReported) {
 				said += err.Error()
 			}
 			if !strings.Contains(stdout.String(), call.stdout) || !strings.Contains(said, call.said) {

@@ -21,26 +21,26 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// snapshot keeps copies of read models in a store, and takes them into use.
+// snapshot has the subcommands that create, list, restore and prune snapshots in a store.
 type snapshot struct {
-	Create  snapshotCreate  `cmd:"" help:"Have a node make a snapshot, or make one of a stopped node's folder; check it and store it."`
+	Create  snapshotCreate  `cmd:"" help:"Create a snapshot of a running node, or of a stopped node's folder; check it and store it."`
 	List    snapshotList    `cmd:"" help:"List the snapshots in a store."`
-	Restore snapshotRestore `cmd:"" help:"Make a snapshot the read model of a stopped node."`
-	Append  snapshotAppend  `cmd:"" help:"Make a lost topic's log anew, from a snapshot."`
+	Restore snapshotRestore `cmd:"" help:"Restore the read model of a stopped node from a snapshot."`
+	Append  snapshotAppend  `cmd:"" help:"Recreate the log of a lost topic from a snapshot."`
 	Prune   snapshotPrune   `cmd:"" help:"Remove all but the newest snapshots of each topic."`
 }
 
 // snapshotStore is where the snapshots are.
 type snapshotStore struct {
-	Store string `arg:"" placeholder:"STORE" help:"A folder, or a bucket: s3://…, gs://…, azblob://…."`
+	Store string `arg:"" placeholder:"STORE" help:"A folder or a bucket (s3://…, gs://…, azblob://…)."`
 }
 
-// open opens the store for as long as use takes. It makes none.
+// open opens the store while use runs. It does not create the store.
 func (s snapshotStore) open(ctx context.Context, use func(*snapshots.Store) error) error {
 	return s.with(ctx, snapshots.OpenStore, use)
 }
 
-// create opens the store for as long as use takes, and makes a folder that is missing.
+// create opens the store while use runs, and creates a missing folder.
 func (s snapshotStore) create(ctx context.Context, use func(*snapshots.Store) error) error {
 	return s.with(ctx, snapshots.CreateStore, use)
 }
@@ -57,18 +57,18 @@ type snapshotCreate struct {
 	settings.Kafka `embed:""`
 	output         `embed:""`
 	snapshotStore  `embed:""`
-	Node           string `name:"node" xor:"whose" placeholder:"NAME" help:"The node that makes it. Default: the one that is furthest."`
-	DataDir        string `name:"data-dir" xor:"whose" placeholder:"DIR" help:"Make it of the read model in the folder of a node that is stopped. Needs no broker."`
+	Node           string `name:"node" xor:"whose" placeholder:"NAME" help:"The node to create it. Default: the node that has applied the most records."`
+	DataDir        string `name:"data-dir" xor:"whose" placeholder:"DIR" help:"Create it from the data folder of a stopped node. Needs no broker."`
 }
 
 func (snapshotCreate) Help() string {
-	return `A node that runs goes on meanwhile, and sends a consistent copy of its read model.
+	return `A running node sends a consistent copy of its read model and continues to serve meanwhile.
 
-With --data-dir the snapshot is made of a stopped node's folder, whether or not there is a broker
-or a topic: this is how to save the data when the log is lost. All rows are checked first; nothing
-in the folder is changed. TMPDIR must have room for a copy of the read model.
+With --data-dir the snapshot is created from the data folder of a stopped node. This works without a
+broker or a topic, so it can save the data when the log is lost. All rows are checked first, and
+nothing in the folder is changed. TMPDIR must have room for a copy of the read model.
 
-A store that is a folder is made if it is missing, in a folder that exists.
+If the store is a folder that does not exist, it is created; its parent folder must exist.
 
 Examples:
 
@@ -83,7 +83,7 @@ type stored struct {
 }
 
 func (s stored) Text(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "stored %s: position %d of topic %s, %d bytes of %d, made by %s\n",
+	_, err := fmt.Fprintf(w, "stored %s: position %d of topic %s, %d bytes of %d, created by %s\n",
 		s.Name, s.Position, s.Manifest.Topic, s.Bytes, s.Manifest.Size, s.Manifest.Node)
 	return err
 }
@@ -139,7 +139,7 @@ func (c snapshotCreate) stopped(ctx context.Context, out streams) (err error) {
 	})
 }
 
-// whereabouts names a folder on this host: there may be no node to name.
+// whereabouts identifies a folder on this host, because there may be no node to name.
 func whereabouts(dir string) string {
 	if absolute, err := filepath.Abs(dir); err == nil {
 		dir = absolute
@@ -181,7 +181,7 @@ func (c snapshotCreate) node(ctx context.Context, out streams) (nodes.Node, erro
 	}
 	living := nodes.Living(all)
 	if len(living) == 0 {
-		return nodes.Node{}, errors.New("the broker knows of no node that runs")
+		return nodes.Node{}, errors.New("no running node is known to the broker")
 	}
 	return slices.MaxFunc(living, func(a, b nodes.Node) int { return cmp.Compare(a.Position, b.Position) }), nil
 }
@@ -223,27 +223,27 @@ func (c snapshotList) Run(ctx context.Context, out streams) error {
 type snapshotRestore struct {
 	output        `embed:""`
 	snapshotStore `embed:""`
-	DataDir       string `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The folder of the node, which must be stopped (default ${default})."`
-	Name          string `name:"name" placeholder:"NAME" help:"The snapshot. Default: the newest that is sound, of the topic that was stored last."`
-	Topic         string `name:"topic-id" placeholder:"ID" help:"Only snapshots of the topic with this id."`
-	Force         bool   `name:"force" help:"Replace the folder's read model also if it has entities that the snapshot lacks; it is then kept."`
+	DataDir       string `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The data folder of the stopped node (default ${default})."`
+	Name          string `name:"name" placeholder:"NAME" help:"The name of the snapshot. Default: the newest valid snapshot of the topic that was stored last."`
+	Topic         string `name:"topic-id" placeholder:"ID" help:"Consider only snapshots of the topic with this id."`
+	Force         bool   `name:"force" help:"Replace the folder's read model even if it has entities that the snapshot lacks; the old one is then kept."`
 }
 
 func (snapshotRestore) Help() string {
-	return `The snapshot takes the place of the folder's read model, unless that has entities which the
-snapshot lacks: see --force. When the node starts it goes on from there, or refuses if the snapshot
-is of another topic than it is set to.
+	return `Replaces the folder's read model with the snapshot, unless the read model has entities that the
+snapshot lacks; see --force. When the node starts, it continues from the snapshot. It refuses to
+start if the snapshot is of a different topic than the one it is configured for.
 
 Example:
   clusterlite snapshot restore /backups --data-dir /var/lib/clusterlite`
 }
 
-// restored is a snapshot that was made a node's read model.
+// restored is a snapshot that was restored as a node's read model.
 type restored struct {
 	Name     string             `json:"name"`
 	DataDir  string             `json:"data_dir"`
 	Manifest snapshots.Manifest `json:"manifest"`
-	// Kept is the read model that was replaced and kept, if it was.
+	// Kept is the replaced read model, if it was kept.
 	Kept string `json:"kept,omitempty"`
 }
 
@@ -279,13 +279,13 @@ func (c snapshotRestore) first(ctx context.Context, out streams, store *snapshot
 		if lost := (*projections.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) || isSilent(err) {
 			return err
 		}
-		_, _ = fmt.Fprintf(out.stderr, "%s is passed over: %v\n", name, err) // who can't be told goes on
+		_, _ = fmt.Fprintf(out.stderr, "skipped %s: %v\n", name, err) // a failed warning does not end the restore
 	}
 	return snapshots.ErrNone
 }
 
-// isSilent reports whether an error says that the store did not answer: older snapshots are
-// no nearer than the newest, and which of them is to be taken can't be decided.
+// isSilent reports whether an error says that the store did not answer. Then older
+// snapshots are not available either, and the right one can't be determined.
 func isSilent(err error) bool {
 	var silent *outgoing.SilentError
 	return errors.As(err, &silent)
@@ -315,8 +315,8 @@ func (c snapshotRestore) names(ctx context.Context, store *snapshots.Store) (nam
 }
 
 // poorer returns an error if the newest snapshot has fewer entities than the newest one of
-// an earlier topic of the same name: a topic that was lost and made again, from which a
-// timer has stored what little there is.
+// an earlier topic of the same name. This happens if a topic was lost and recreated, and a
+// scheduled job then stored a snapshot of the nearly empty topic.
 func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) error {
 	newest, err := store.Manifest(ctx, all[0].Name)
 	if isSilent(err) {
@@ -338,7 +338,7 @@ func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) 
 		if err != nil || m.Topic != newest.Topic || total(m.Entities) <= total(newest.Entities) {
 			continue
 		}
-		return fmt.Errorf("the newest snapshot, %s, holds %d entities, and %s, of an earlier topic %s, holds %d: say with --name which to take",
+		return fmt.Errorf("the newest snapshot, %s, has %d entities, but %s, of an earlier topic %s, has %d: choose one with --name",
 			all[0].Name, total(newest.Entities), e.Name, m.Topic, total(m.Entities))
 	}
 	return ctx.Err()
@@ -365,7 +365,7 @@ func (c snapshotRestore) restore(ctx context.Context, out streams, store *snapsh
 	return restored{name, c.DataDir, m, kept}, err
 }
 
-// saveSnapshot checks a snapshot and writes the file that it holds to path.
+// saveSnapshot checks a snapshot and writes its file to path.
 func saveSnapshot(ctx context.Context, out streams, store *snapshots.Store, name, path string) (m snapshots.Manifest, err error) {
 	body, err := store.Open(ctx, name)
 	if err != nil {
@@ -387,7 +387,7 @@ func saveSnapshot(ctx context.Context, out streams, store *snapshots.Store, name
 type snapshotPrune struct {
 	output        `embed:""`
 	snapshotStore `embed:""`
-	Keep          int `name:"keep" default:"7" placeholder:"N" help:"How many of each topic stay (default ${default})."`
+	Keep          int `name:"keep" default:"7" placeholder:"N" help:"Number of snapshots to keep for each topic (default ${default})."`
 }
 
 func (snapshotPrune) Help() string {

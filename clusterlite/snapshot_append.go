@@ -22,23 +22,23 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// snapshotAppend is for a topic that is lost: it makes a history that leads to what a
-// snapshot holds.
+// snapshotAppend recreates the log of a lost topic: it appends a history that leads to the
+// state in a snapshot.
 type snapshotAppend struct {
 	settings.Kafka `embed:""`
 	output         `embed:""`
 	snapshotStore  `embed:""`
-	Name           string `name:"name" placeholder:"NAME" help:"The snapshot. Default: the newest, of the topic that was stored last."`
-	DataDir        string `name:"data-dir" placeholder:"DIR" help:"The folder of a clusterlite serve that is stopped: the log is made in its broker."`
+	Name           string `name:"name" placeholder:"NAME" help:"The name of the snapshot. Default: the newest snapshot of the topic that was stored last."`
+	DataDir        string `name:"data-dir" placeholder:"DIR" help:"The data folder of a stopped clusterlite serve, in whose broker the log is recreated."`
 }
 
 func (snapshotAppend) Help() string {
-	return `For a topic that is lost, and no export of its events is there. The topic is made if it is missing, and
-must be empty. Entities get the ids, versions, times and documents that they had; what they were before
-that is lost, and so are idempotency keys. No service may write meanwhile.
+	return `Use this when a topic is lost and no export of its events exists. The topic is created if it is
+missing, and must be empty. Entities get back their ids, versions, times and documents; their earlier
+history and all idempotency keys are lost. No service may write meanwhile.
 
-The log of a clusterlite serve is in its data folder: stop it and give --data-dir. Afterwards
-clusterlite rebuild --data-dir takes the folder's read model to the new log.
+The log of a clusterlite serve is in its data folder: stop it and use --data-dir. Afterwards, move the
+folder's read model to the new log with clusterlite rebuild --data-dir.
 
 Examples:
 
@@ -46,7 +46,7 @@ Examples:
     clusterlite snapshot append /backups --data-dir ./clusterlite-data`
 }
 
-// appended is a snapshot whose rows the log gives again.
+// appended is the result: a snapshot whose state the log has again.
 type appended struct {
 	Name     string             `json:"name"`
 	Position events.Position    `json:"position"`
@@ -59,7 +59,7 @@ type appended struct {
 func (a appended) Text(w io.Writer) error {
 	said := "and gives the same rows"
 	if len(a.Differs) > 0 {
-		said = fmt.Sprintf("and gives other rows for %v: delete the topic and begin again", a.Differs)
+		said = fmt.Sprintf("but gives different rows for %v: delete the topic and start again", a.Differs)
 	}
 	_, err := fmt.Fprintf(w, "appended %d events for %s; the log ends at %d, %s\n", a.Events, a.Name, a.Position, said)
 	return err
@@ -77,7 +77,7 @@ func (c snapshotAppend) Run(ctx context.Context, out streams) error {
 	if err := c.print(out, a); err != nil || len(a.Differs) == 0 {
 		return err
 	}
-	return process.ErrTold
+	return process.ErrReported
 }
 
 func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a appended, err error) {
@@ -119,15 +119,15 @@ func (c snapshotAppend) run(ctx context.Context, out streams, dir string) (a app
 		return a, err
 	}
 	if info.End > 0 {
-		return a, fmt.Errorf("topic %s holds %d records, and must be empty: use another, or delete it if nothing in it is wanted", log.Topic(), info.End)
+		return a, fmt.Errorf("topic %s must be empty, but holds %d records. Nothing was appended. Use another topic, or delete this one if its content is not needed", log.Topic(), info.End)
 	}
 	if a.Events, err = appendHistory(ctx, out, log, path); err != nil {
-		return a, fmt.Errorf("%w: delete the topic before you begin again", err)
+		return a, fmt.Errorf("%w: delete the topic before you start again", err)
 	}
 	return a, a.compare(ctx, out, log, filepath.Join(dir, "built.db"))
 }
 
-// appendHistory appends events that lead to what the file holds.
+// appendHistory appends events that lead to the state in the file.
 func appendHistory(ctx context.Context, out streams, log *eventlog.Log, path string) (n int64, err error) {
 	const batchEvents, batchBytes = 500, 1 << 20
 	task := progress.Start(out.stderr, "append", 0, "events")
@@ -161,8 +161,9 @@ func appendHistory(ctx context.Context, out streams, log *eventlog.Log, path str
 	return n, err
 }
 
-// history gives events that lead to an entity as it is: one for each of its versions, all
-// but the deletion with the document that it has in the end. A deleted one has none.
+// history returns events that lead to the current state of an entity: one for each of its
+// versions. All of them except a deletion have the final document, which is empty for a
+// deleted entity.
 func history(e events.Entity, each func(events.Event) error) error {
 	created, err := time.Parse(events.TimeFormat, e.CreatedAt)
 	if err != nil {
@@ -202,7 +203,7 @@ func history(e events.Entity, each func(events.Event) error) error {
 	return nil
 }
 
-// compare builds a read model from the log and holds it against the snapshot.
+// compare builds a read model from the log and compares it with the snapshot.
 func (a *appended) compare(ctx context.Context, out streams, log *eventlog.Log, path string) error {
 	task := progress.Start(out.stderr, "check", a.Events, "events")
 	defer task.Done()
@@ -211,7 +212,7 @@ func (a *appended) compare(ctx context.Context, out streams, log *eventlog.Log, 
 		Progress: func(at, _ events.Position) { task.Set(int64(at)) },
 	})
 	if err != nil {
-		return fmt.Errorf("check what the log gives: %w", err)
+		return fmt.Errorf("check the new log: %w", err)
 	}
 	a.Position, a.Differs = built.Position, a.Manifest.Differing(built)
 	return nil

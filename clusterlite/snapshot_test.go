@@ -43,7 +43,7 @@ func TestSnapshots(t *testing.T) {
 		t.Fatalf("%+v, %v", found, err)
 	}
 
-	// A node that is new starts from it, one that runs has its folder locked.
+	// A new node starts from it; the folder of a running node is locked.
 	fresh, _ := servicetest.RunNode(t, b, "query-2", func(c *node.Config) { c.Bootstrap = []string{store} })
 	if n := <-fresh; n.Model.Position() != created.Position {
 		t.Errorf("it is at %d, the snapshot at %d", n.Model.Position(), created.Position)
@@ -81,7 +81,7 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// A rebuild may start from a snapshot: of a node that runs, and of a folder.
+// A rebuild may start from a snapshot: of a running node, and of a folder.
 func TestRebuildFromASnapshot(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := startNodes(t, b, 1500, "query-1")
@@ -117,7 +117,7 @@ func TestRebuildFromASnapshot(t *testing.T) {
 	}
 }
 
-// A topic that is lost is made anew from a snapshot: with the same rows.
+// A lost topic is recreated from a snapshot, with the same rows.
 func TestSnapshotAppend(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()

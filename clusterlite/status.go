@@ -17,20 +17,20 @@ import (
 type status struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
-	Watch          bool          `name:"watch" short:"w" help:"Show it again and again, until Ctrl-C."`
-	All            bool          `name:"all" help:"Show nodes that have left too, each in a line of its own."`
-	Admin          []string      `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT,…" help:"Where admin listeners are of nodes to show even if the broker doesn't know of them or can't be asked; a name may lead to several. Default: none while the broker answers, else this host's 9080, 9081 and 9082."`
-	Interval       time.Duration `name:"interval" default:"2s" placeholder:"DURATION" help:"How often with --watch (default ${default})."`
+	Watch          bool          `name:"watch" short:"w" help:"Refresh the output until Ctrl-C."`
+	All            bool          `name:"all" help:"Also show nodes that have left, one per line."`
+	Admin          []string      `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT,…" help:"Admin addresses of nodes to show even if the broker does not know them or is unreachable; a name may resolve to several. Default: none while the broker answers, otherwise ports 9080, 9081 and 9082 of this host."`
+	Interval       time.Duration `name:"interval" default:"2s" placeholder:"DURATION" help:"Refresh interval with --watch (default ${default})."`
 }
 
 // Help is shown by --help.
 func (status) Help() string {
-	return `Shows the nodes with their roles, positions, lag, digests and rebuilds, the topic and its
-brokers, and what is wrong. It exits with 1 if anything is: a node that doesn't answer, is
-not ready or differs from another at the same position, a topic that can lose events.
+	return `Shows the nodes with their roles, positions, lag, digests and rebuilds, the topic and its brokers,
+and any problems. It exits with status 1 if there is a problem: a node that does not answer, is not
+ready, or differs from another at the same position, or a topic that can lose events.
 
-Nodes are found by what they announce in the broker. While that can't be asked, shown are the nodes
-that answer on this host, or where --admin says.
+The tool finds nodes through their announcements to the broker. While the broker is unreachable, it
+shows the nodes that answer on this host, or at the addresses in --admin.
 
 Examples:
 
@@ -42,7 +42,7 @@ Examples:
 // Validate is called by the parser.
 func (c *status) Validate() error {
 	if c.Interval < 100*time.Millisecond {
-		return fmt.Errorf("--interval is %s; allowed: 100ms and more", c.Interval)
+		return fmt.Errorf("--interval is %s; allowed: a duration of at least 100ms", c.Interval)
 	}
 	for _, address := range c.Admin {
 		if err := settings.CheckAddr("admin", strings.TrimPrefix(address, "http://")); err != nil {
@@ -52,7 +52,7 @@ func (c *status) Validate() error {
 	return nil
 }
 
-// local is where the admin listeners of this host's nodes are by default.
+// local are the default admin addresses of nodes on this host.
 var local = []string{"127.0.0.1:9080", "127.0.0.1:9081", "127.0.0.1:9082"}
 
 // gather makes a report.
@@ -85,13 +85,13 @@ func (c status) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	if !healthy {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }
 
-// watch shows reports until ctx ends, which is how it is meant to end. A broker that is
-// away may come back.
+// watch shows reports until ctx ends, which is its normal end. It keeps trying while the
+// broker is unreachable.
 func (c status) watch(ctx context.Context, out streams, log *eventlog.Log) error {
 	shown := newScreen(out.stdout)
 	again := time.NewTicker(c.Interval)
@@ -106,7 +106,7 @@ func (c status) watch(ctx context.Context, out streams, log *eventlog.Log) error
 			err = c.print(streams{stdout: &frame}, r)
 		}
 		if err != nil {
-			_, _ = fmt.Fprintln(out.stderr, "no status:", err)
+			_, _ = fmt.Fprintln(out.stderr, "can't show the status:", err)
 		} else if err := shown.draw(frame.Bytes()); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (s *store) close(t fataler) {
 	}
 }
 
-// produce has a stranger write into the log.
+// produce appends a foreign record to the log.
 func (s *store) produce(t fataler, r *kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.DefaultProduceTopic(s.topic))
@@ -94,8 +94,8 @@ type member struct {
 // GoString is how rapid names the node.
 func (n *member) GoString() string { return n.name }
 
-// start opens the node on its folder. It does not wait until it has caught up: what
-// needs that waits by itself.
+// start opens the node on its folder. It does not wait until the node has caught up;
+// callers that need that wait themselves.
 func (n *member) start(t fataler, batch int) {
 	t.Helper()
 	var err error
@@ -144,7 +144,7 @@ func (n *member) stop(t fataler) {
 	}
 }
 
-// forget removes the read model of a node that is stopped, so that it builds it anew.
+// forget removes the read model of a stopped node, so that the node rebuilds it.
 func (n *member) forget(t fataler) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(n.dir, "projection*"))

@@ -6,15 +6,15 @@ import (
 	"io"
 )
 
-// Every subcommand of the operator's tool is a struct in a file of its own, a line of
-// grammar, and keeps to this:
+// Every subcommand of the operator's tool is a struct in a file of its own and one line of
+// grammar, and follows these rules:
 //
 //   - It embeds output, gives an example in Help, and has
 //     Run(ctx context.Context, out streams) error.
 //   - Its result goes to out.stdout by print, and nothing else does; progress and warnings
 //     go to out.stderr.
-//   - It returns nil if all is well; process.ErrTold if its result has said what is
-//     wrong; a *settings.ErrUsage if it was called wrongly; else what failed. It returns
+//   - It returns nil if all is well; process.ErrReported if its result has said what is
+//     wrong; a *settings.UsageError if it was called wrongly; else what failed. It returns
 //     soon after ctx ends, with ctx's error, and leaves everything as it was or whole.
 
 // streams are what a subcommand reads and writes.
@@ -25,12 +25,12 @@ type streams struct {
 
 // output is how a subcommand writes its result.
 type output struct {
-	Output string `name:"output" enum:"text,json" default:"text" help:"How the result is written: text, for people, or json, for programs (default ${default})."`
+	Output string `name:"output" enum:"text,json" default:"text" help:"Output format: text for people, json for programs (default ${default})."`
 }
 
-// A result is what a subcommand has found out or done. As JSON it is its fields.
+// A result is what a subcommand found or did. Its JSON has its fields.
 type result interface {
-	// Text writes it for people. The error is that of the writer.
+	// Text writes it as text. The error is that of the writer.
 	Text(w io.Writer) error
 }
 

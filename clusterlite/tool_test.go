@@ -28,7 +28,7 @@ func TestSubcommands(t *testing.T) {
 			if err := run(t.Context(), append(args, "--help"), &help, io.Discard); !errors.Is(err, settings.ErrHelp) {
 				t.Fatal(err)
 			}
-			var usage *settings.ErrUsage
+			var usage *settings.UsageError
 			if err := run(t.Context(), append(args, "--no-such-flag"), io.Discard, io.Discard); !errors.As(err, &usage) {
 				t.Errorf("a flag that there is not: %v", err)
 			}

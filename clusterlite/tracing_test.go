@@ -24,10 +24,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// A span is what a collector hears of one: the ids in hex, and the node it is from.
+// A span is a span as received by a collector, with its ids in hex and its node.
 type span struct{ node, service, name, trace, id, parent string }
 
-// collect starts a collector that takes OTLP over HTTP, and gives what it hears.
+// collect starts a collector that accepts OTLP over HTTP, and returns what it receives.
 func collect(t *testing.T) (url string, heard <-chan span) {
 	t.Helper()
 	spans := make(chan span, 1000)
@@ -66,7 +66,8 @@ func toSpan(of *otlp.ResourceSpans, s *otlp.Span) span {
 	return made
 }
 
-// startQueryNode runs a query node of a broker until the test ends, and gives its API.
+// startQueryNode runs a query node on a broker until the test ends, and returns the address
+// of its API.
 func startQueryNode(t *testing.T, kafka string) (url string) {
 	t.Helper()
 	var g struct {

@@ -17,8 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// foreignTransactions opens transactions on the log one after the other, of a record each,
-// and ends each as it is told. A nil leaves one open.
+// foreignTransactions opens transactions on the log one after the other, with one record
+// each, and commits or aborts each as requested. A nil leaves one open.
 func foreignTransactions(t *testing.T, addr string, ends ...*kgo.TransactionEndTry) {
 	t.Helper()
 	ctx := servicetest.Context(t)
@@ -73,7 +73,7 @@ func (s serving) wantAtEnd(position, voids int64) {
 	request(s.t, http.MethodGet, s.admin+"/readyz", "")
 }
 
-// Whatever the log ends with, every reader of it comes to its end.
+// Every reader reaches the end of the log, whatever the log ends with.
 func TestALogWithForeignTransactions(t *testing.T) {
 	commit, abort := kgo.TryCommit, kgo.TryAbort
 	for name, c := range map[string]struct {
@@ -101,7 +101,7 @@ func TestALogWithForeignTransactions(t *testing.T) {
 			}
 			s.wantAtEnd(c.position, c.voids)
 
-			// A node that starts right after a marker finds the log to be the one it knows.
+			// A node that starts right after a marker recognises the log.
 			s.stop()
 			s = startServe(t, args...)
 			s.wantAtEnd(c.position, c.voids)
@@ -113,7 +113,8 @@ func TestALogWithForeignTransactions(t *testing.T) {
 	}
 }
 
-// wantTools runs all that reads the log to its end. The commands end, and find one user.
+// wantTools runs all commands that read the log to its end. They must terminate and find
+// one user.
 func (s serving) wantTools(dir string) {
 	s.t.Helper()
 	for _, args := range [][]string{

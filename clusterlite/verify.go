@@ -13,21 +13,21 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// verify proves that nodes are equal, or finds where they are not.
+// verify checks that nodes are equal, and finds where they differ.
 type verify struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
-	Nodes          []string      `name:"node" placeholder:"NAME" help:"The nodes to check, more than once or with commas. Default: all that run."`
-	Deep           bool          `name:"deep" help:"Build a read model from the log, too, in a folder below TMPDIR, and name the first entities that differ from it."`
-	DataDir        string        `name:"data-dir" placeholder:"DIR" help:"Check the rows of the node whose data folder this is instead, whether it runs or not. Needs no broker."`
-	Wait           time.Duration `name:"wait" default:"1m" placeholder:"DURATION" help:"How long a node may take to reach the common position (default ${default})."`
+	Nodes          []string      `name:"node" placeholder:"NAME" help:"The nodes to check, repeated or separated by commas. Default: all running nodes."`
+	Deep           bool          `name:"deep" help:"Also build a read model from the log, in a folder below TMPDIR, and list the first entities that differ from it."`
+	DataDir        string        `name:"data-dir" placeholder:"DIR" help:"Check only the rows of the node with this data folder, running or not. Needs no broker."`
+	Wait           time.Duration `name:"wait" default:"1m" placeholder:"DURATION" help:"Maximum time for a node to reach the common position (default ${default})."`
 }
 
 // Help is shown by --help.
 func (verify) Help() string {
-	return `Compares the digests of all nodes at one position, a checkpoint that it appends to the log,
-while writes go on; has each recompute them from its rows, which finds a row that was
-changed behind its back; and with --deep holds each row against the log. It exits with 1 if
+	return `Compares the digests of all nodes at one position, a checkpoint that it appends to the log, while
+writes continue. Each node also recomputes its digests from its rows, which finds rows that another
+program has changed. With --deep, each row is compared with the log. The exit status is 1 if
 anything differs or could not be checked.
 
 Examples:
@@ -43,7 +43,7 @@ func (c *verify) Validate() error {
 		return fmt.Errorf("--wait is %s; allowed: above zero, up to 1h", c.Wait)
 	}
 	if c.DataDir != "" && (c.Deep || len(c.Nodes) > 0) {
-		return errors.New("--data-dir goes with neither --deep nor --node, which need the nodes to run")
+		return errors.New("--data-dir can't be combined with --deep or --node, which need running nodes")
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (c verify) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	if !r.Equal {
-		return process.ErrTold
+		return process.ErrReported
 	}
 	return nil
 }

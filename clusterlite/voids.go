@@ -18,16 +18,15 @@ import (
 type voids struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
-	Limit          int    `name:"limit" default:"100" placeholder:"N" help:"The most records to list, the newest, 1 to 10000 (default ${default})."`
-	Node           string `name:"node" placeholder:"NAME" help:"The node to ask. Default: the first that answers; all know the same."`
+	Limit          int    `name:"limit" default:"100" placeholder:"N" help:"Maximum number of records to list, newest first, 1 to 10000 (default ${default})."`
+	Node           string `name:"node" placeholder:"NAME" help:"The node to ask. Default: the first that answers; all nodes have the same list."`
 }
 
 // Help is shown by --help.
 func (voids) Help() string {
-	return `Lists the newest records of the log that were void, with the reason: malformed (nobody
-understands it), conflict (another write came first), taken (a unique value was held),
-duplicate (its idempotency key was used). They changed nothing. Nodes keep the last 10,000,
-and count all.
+	return `Lists the newest void records of the log, with the reason: malformed (not a valid event), conflict
+(another write came first), taken (a unique value was already held), duplicate (its idempotency key
+was already used). Void records change nothing. Nodes keep the newest 10,000 and count all of them.
 
 Examples:
 
@@ -46,7 +45,7 @@ func (c *voids) Validate() error {
 // refused is the result.
 type refused node.Voids
 
-// Text writes it for people.
+// Text writes it as text.
 func (r refused) Text(w io.Writer) error {
 	if len(r.Voids) > 0 {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -64,7 +63,7 @@ func (r refused) Text(w io.Writer) error {
 		sum += r.Counts[reason]
 		text += fmt.Sprintf(", %s %d", reason, r.Counts[reason])
 	}
-	_, err := fmt.Fprintf(w, "%d void records up to position %d, says %s%s\n", sum, r.Position, r.Node, text)
+	_, err := fmt.Fprintf(w, "%d void records up to position %d, according to %s%s\n", sum, r.Position, r.Node, text)
 	return err
 }
 
@@ -93,7 +92,7 @@ func (c voids) Run(ctx context.Context, out streams) error {
 		}
 	}
 	if len(asked) == 0 {
-		return errors.New("the broker knows of no node that runs")
+		return errors.New("no running node is known to the broker")
 	}
 	v, err := c.first(ctx, out, asked)
 	if err != nil {
@@ -102,7 +101,7 @@ func (c voids) Run(ctx context.Context, out streams) error {
 	return c.print(out, v)
 }
 
-// first asks all nodes at once, and gives the first answer.
+// first asks all nodes at once, and returns the first answer.
 func (c voids) first(ctx context.Context, out streams, asked []nodes.Node) (refused, error) {
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()

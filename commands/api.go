@@ -113,7 +113,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	api.SetPosition(c.Response().Header(), int64(a.Executor.Model.Position()))
 	collection, ok := a.Collections.Get(c.Param("collection"))
 	if !ok {
-		return Command{}, problem.UnknownCollection.New("No collection has the name that the path gives.")
+		return Command{}, problem.UnknownCollection.New("No collection has the name in the path.")
 	}
 	if err := checkAccept(c.Request()); err != nil {
 		return Command{}, err
@@ -154,7 +154,7 @@ func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 	}
 	command.Action, command.ID = action, c.Param("id")
 	if !events.ValidID(command.ID) {
-		return command, problem.NotFound.New("There is no entity with this id.")
+		return command, problem.NotFound.New("No entity has this id.")
 	}
 	command.Match, err = api.IfMatch(c.Request())
 	return command, err

@@ -36,11 +36,11 @@ type VerdictError struct {
 
 // Error says what is known.
 func (e *VerdictError) Error() string {
-	text := "the log has not confirmed the event"
+	text := "the log did not confirm the event"
 	if e.Confirmed {
-		text = "the log has the event"
+		text = "the event is in the log"
 	}
-	text += fmt.Sprintf(", and no verdict came within %s", e.Wait)
+	text += fmt.Sprintf(", and the verdict was not known within %s", e.Wait)
 	if e.Stuck != nil {
 		text += ": " + e.Stuck.Error()
 	}

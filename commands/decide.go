@@ -119,10 +119,10 @@ func refuse(c Command, s State) *Refusal {
 	// RFC 9110, 13.1.1: a failed If-Match is 412 also where nothing is there. A client
 	// that names a version knows of the entity; 404 tells it more.
 	if s.Version == 0 {
-		return &Refusal{Kind: NotFound, Detail: fmt.Sprintf("there is no %s/%s", c.Collection.Name(), c.ID)}
+		return &Refusal{Kind: NotFound, Detail: fmt.Sprintf("%s/%s does not exist", c.Collection.Name(), c.ID)}
 	}
 	if !c.Match.Holds(s.Version) {
-		return &Refusal{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which If-Match does not name", s.Version)}
+		return &Refusal{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which does not match If-Match", s.Version)}
 	}
 	return nil
 }
@@ -131,16 +131,16 @@ func patched(c Command, s State) (document.Document, *Refusal) {
 	next, err := document.Merge(s.Document, c.Patch)
 	var number *document.NumberError
 	if errors.As(err, &number) {
-		return next, &Refusal{Kind: Invalid, Violations: outOfBounds(number), Detail: "it has a number that is too large or too long"}
+		return next, &Refusal{Kind: Invalid, Violations: outOfBounds(number), Detail: "after the patch the document would contain a number that is too large or too long"}
 	}
 	if err != nil {
-		return next, &Refusal{Kind: Invalid, Detail: "after the patch the document would not be valid: it is " + err.Error()}
+		return next, &Refusal{Kind: Invalid, Detail: "after the patch the document would be invalid: it is " + err.Error()}
 	}
 	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
-		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes, more than the %d that are allowed", len(next.Bytes()), c.MaxDocument)}
+		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes; the maximum is %d", len(next.Bytes()), c.MaxDocument)}
 	}
 	if violations := c.Collection.Validate(next.Value()); len(violations) > 0 {
-		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "after the patch the document would break its schema"}
+		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "after the patch the document would violate the schema of its collection"}
 	}
 	return next, nil
 }

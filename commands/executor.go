@@ -23,10 +23,10 @@ var (
 	ErrBehind = errors.New("the write model is behind the log")
 	// ErrContended: others changed the entity again and again, and the command's time
 	// ran out. Nothing was done.
-	ErrContended = errors.New("the entity is changed by others too often")
+	ErrContended = errors.New("too many concurrent changes to the entity")
 	// ErrInFlight: the first request with the idempotency key is not done yet. This one
 	// did nothing.
-	ErrInFlight = errors.New("the first request with this idempotency key is not done yet")
+	ErrInFlight = errors.New("the first request with this idempotency key is still in progress")
 )
 
 // An Executor carries out commands. Safe for concurrent use.
@@ -150,7 +150,7 @@ type entityAt struct {
 func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before entityAt, refusal *Refusal, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return event, before, nil, fmt.Errorf("make an event's id: %w", err)
+		return event, before, nil, fmt.Errorf("generate an event id: %w", err)
 	}
 	state, before, err := x.state(ctx, c)
 	if err != nil {
@@ -173,7 +173,7 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 	}
 	// A property that became unique is claimed by the next write, whatever it writes.
 	if claimed && !Changes(c, state, event) {
-		return event, before, &Refusal{Kind: Unchanged, Version: state.Version, Detail: "the entity is already as the request wants it"}, nil
+		return event, before, &Refusal{Kind: Unchanged, Version: state.Version, Detail: "the request does not change the entity"}, nil
 	}
 	return event, before, nil, nil
 }
@@ -231,5 +231,5 @@ func (x *Executor) freshen(ctx context.Context, consistency api.Consistency) err
 }
 
 func takenBy(field, holder string) *Refusal {
-	return &Refusal{Kind: Taken, Field: field, Holder: holder, Detail: fmt.Sprintf("the value of %s is taken by another entity", field)}
+	return &Refusal{Kind: Taken, Field: field, Holder: holder, Detail: fmt.Sprintf("another entity already has this value of %s", field)}
 }

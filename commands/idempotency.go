@@ -47,7 +47,7 @@ func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, 
 		return r, false, err
 	}
 	if use.RequestHash != c.RequestHash {
-		return r, false, &Refusal{Kind: KeyReused, Detail: "the idempotency key came with another request"}
+		return r, false, &Refusal{Kind: KeyReused, Detail: "the idempotency key was used for a different request"}
 	}
 	return Result{
 		Position: use.Position,

@@ -34,7 +34,7 @@ const imports = 8
 func (a *API) importLines(c echo.Context, command Command) error {
 	defer a.importing.Add(-1)
 	if a.importing.Add(1) > imports {
-		return problem.Overloaded.New("As many imports are running as there can be.")
+		return problem.Overloaded.New("The server is running the maximum number of imports. No line was imported. Retry later.")
 	}
 	if err := a.Executor.Model.Stuck(); err != nil {
 		return toProblem(err) // as long as another node can be asked for all of it
@@ -198,12 +198,12 @@ func (in *importer) send(ctx context.Context, batches chan<- []importLine, batch
 func (in *importer) parse(ctx context.Context, number int64, text []byte, err error) importLine {
 	l := importLine{number: number, command: in.command}
 	if err != nil {
-		l.err = problem.BodyTooLarge.New(fmt.Sprintf("A line may have %d bytes.", in.a.MaxBody))
+		l.err = problem.BodyTooLarge.New(fmt.Sprintf("The line exceeds the maximum of %d bytes and was not imported.", in.a.MaxBody))
 		return l
 	}
 	l.err = web.Guard(func() error { return in.prepare(&l.command, number, text) })
 	if in.isFault(ctx, number, l.err) {
-		l.err = problem.Internal.Because(l.err, "The server failed on this line and did nothing for it. The failure was logged under the request's id. The other lines are not affected.")
+		l.err = problem.Internal.Because(l.err, "The server failed unexpectedly on this line and did not import it. The error is in its log under the request's id. Other lines are not affected.")
 		l.fault = true
 	}
 	return l
@@ -240,7 +240,7 @@ func (in *importer) isFault(ctx context.Context, number int64, err error) bool {
 		return false
 	}
 	if n := in.faults.Add(1); n <= loggedFaults && in.a.Logger != nil {
-		in.a.Logger.ErrorContext(ctx, "a line of an import failed; the others go on", "line", number, "fault", n, "logged_at_most", loggedFaults, "error", err)
+		in.a.Logger.ErrorContext(ctx, "an import line failed unexpectedly; the import continues", "line", number, "fault", n, "logged_at_most", loggedFaults, "error", err)
 	}
 	return true
 }

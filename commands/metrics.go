@@ -24,16 +24,16 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clusterlite_command_verdicts_total", Help: "Verdicts on events that this node appended.",
+			Name: "clusterlite_command_verdicts_total", Help: "Verdicts on events that this node appended, by verdict.",
 		}, []string{"verdict"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterlite_append_failures_total", Help: "Appends that the broker did not confirm, by reason.",
 		}, []string{"reason"}),
 		append: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "clusterlite_append_duration_seconds", Help: "Time from an append's start until all in-sync replicas have it.", Buckets: telemetry.Seconds,
+			Name: "clusterlite_append_duration_seconds", Help: "Time from the start of an append until all in-sync replicas have it.", Buckets: telemetry.Seconds,
 		}),
 		verdict: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "clusterlite_verdict_duration_seconds", Help: "Time from an append's start until its verdict is known here.", Buckets: telemetry.Seconds,
+			Name: "clusterlite_verdict_duration_seconds", Help: "Time from the start of an append until this node knows its verdict.", Buckets: telemetry.Seconds,
 		}),
 	}
 	// All are there from the start, at zero.

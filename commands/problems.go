@@ -19,25 +19,25 @@ func toProblem(err error) error {
 	case errors.As(err, &refusal):
 		return refusal.problem()
 	case errors.As(err, &verdict) && verdict.Confirmed:
-		return problem.OutcomeUnknown.Because(err, "The log has the write, and this node did not learn in time whether it holds."+because(verdict.Stuck)+" Read the resource to see whether it happened.")
+		return problem.OutcomeUnknown.Because(err, "The write is in the log, but this node could not determine in time whether it was accepted."+because(verdict.Stuck)+" Read the resource to find out or, if the request had an Idempotency-Key, repeat it with the same key.")
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
-		return problem.OutcomeUnknown.Because(err, "The log did not confirm the write in time. Read the resource to see whether it happened.")
+		return problem.OutcomeUnknown.Because(err, "The broker did not confirm the write in time, so it may or may not have happened. Read the resource to find out or, if the request had an Idempotency-Key, repeat it with the same key.")
 	case errors.Is(err, eventlog.ErrTooLarge):
-		return problem.BodyTooLarge.Because(err, "The document is larger than an event may be.")
+		return problem.BodyTooLarge.Because(err, "The document exceeds the maximum size of an event. Nothing was written.")
 	case errors.Is(err, eventlog.ErrUnreachable), errors.Is(err, eventlog.ErrClosed):
-		return problem.BrokerUnreachable.Because(err, "No broker that leads the log answers.")
+		return problem.BrokerUnreachable.Because(err, "The node can't reach the broker that leads the log. Nothing was written. Retry later.")
 	case errors.Is(err, ErrBehind):
-		return problem.ReadModelBehind.Because(err, "The write would be refused, and whether rightly could not be made sure of in time.")
+		return problem.ReadModelBehind.Because(err, "The node could not confirm the latest state in time. Nothing was written. Retry later.")
 	case errors.Is(err, ErrInFlight):
-		return problem.IdempotencyInFlight.Because(err, "Try again: the answer will be that of the first request.")
+		return problem.IdempotencyInFlight.Because(err, "Nothing was written by this request. Retry it to get the response of the first one.")
 	case errors.Is(err, ErrContended):
-		return problem.Overloaded.Because(err, "Others change the resource too often.")
+		return problem.Overloaded.Because(err, "Concurrent changes to the same resource prevented the write. Nothing was written. Retry later.")
 	case errors.Is(err, projections.ErrOverloaded):
-		return problem.Overloaded.Because(err, "The write model could not be read in time because too many reads are running. Nothing was done; try again.")
+		return problem.Overloaded.Because(err, "The node could not read its write model in time because too many reads are running. Nothing was written. Retry later.")
 	case errors.Is(err, context.Canceled):
-		return problem.NotReady.Because(err, "The request was given up.")
+		return problem.NotReady.Because(err, "The client cancelled the request. Nothing was written.")
 	}
-	if p := api.Unready(err, "Nothing was written. Another node may take the write."); p != nil {
+	if p := api.Unready(err, "Nothing was written. Retry: another node may accept the write."); p != nil {
 		return p
 	}
 	return err
@@ -55,14 +55,14 @@ func because(stuck error) string {
 func (r *Refusal) problem() *problem.Problem {
 	switch r.Kind {
 	case NotFound:
-		return problem.NotFound.New("There is no entity with this id.")
+		return problem.NotFound.New("No entity has this id.")
 	case VersionMismatch:
 		return r.Match.Mismatch(r.Version)
 	case Taken:
-		return problem.UniqueTaken.New("Another entity has this value of " + r.Field + ".").
-			With(problem.FieldError{Pointer: "/" + r.Field, Detail: "is taken"})
+		return problem.UniqueTaken.New("Another entity already has this value of " + r.Field + ". Nothing was written.").
+			With(problem.FieldError{Pointer: "/" + r.Field, Detail: "is already taken"})
 	case KeyReused:
-		return problem.IdempotencyKeyReused.New("The Idempotency-Key came before, with another method, path or body.")
+		return problem.IdempotencyKeyReused.New("The Idempotency-Key was already used with a different method, path or body. Nothing was written. Use a new key.")
 	case TooLarge:
 		return problem.BodyTooLarge.New(sentence(r.Detail))
 	default:

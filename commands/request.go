@@ -40,12 +40,12 @@ func complete(command *Command) (err error) {
 	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)
 	switch {
 	case errors.Is(err, collections.ErrDefaultsTooLarge):
-		return problem.BodyTooLarge.New(fmt.Sprintf("With the defaults of its collection the document would have more than the %d bytes that are allowed.", command.MaxDocument))
+		return problem.BodyTooLarge.New(fmt.Sprintf("With the default values of its collection, the document would exceed the maximum of %d bytes. Nothing was written.", command.MaxDocument))
 	case err != nil:
-		return problem.InvalidDocument.Because(err, "With the defaults of its collection the document would be "+err.Error()+".")
+		return problem.InvalidDocument.Because(err, "With the default values of its collection, the document would be "+err.Error()+".")
 	}
 	if violations := command.Collection.Validate(command.Document.Value()); len(violations) > 0 {
-		return invalid("The document breaks the schema of "+command.Collection.Name()+".", violations)
+		return invalid("The document violates the schema of "+command.Collection.Name()+".", violations)
 	}
 	return nil
 }
@@ -79,15 +79,15 @@ func parseBody(body []byte, id string) (document.Document, error) {
 	var number *document.NumberError
 	switch {
 	case errors.As(err, &number):
-		return d, invalid("The document has a number that is too large or too long.", outOfBounds(number))
+		return d, invalid("The document contains a number that is too large or too long.", outOfBounds(number))
 	case errors.Is(err, document.ErrSyntax):
 		return d, problem.MalformedRequest.New("The body is " + err.Error() + ".")
 	case err != nil:
 		return d, problem.InvalidDocument.New("The body is " + err.Error() + ".")
 	}
 	if given, has := d.ID(); has && id != "" && given != id {
-		return d, problem.InvalidDocument.New("The body's id is not the one in the path.").
-			With(problem.FieldError{Pointer: "/id", Detail: "must be the id in the path, or left out"})
+		return d, problem.InvalidDocument.New("The id in the body differs from the id in the path.").
+			With(problem.FieldError{Pointer: "/id", Detail: "must equal the id in the path or be omitted"})
 	}
 	return d, nil
 }
@@ -110,7 +110,7 @@ func invalid(detail string, violations []collections.Violation) *problem.Problem
 func refuseHeaders(r *http.Request) error {
 	for _, name := range []string{"If-None-Match", "If-Unmodified-Since"} {
 		if r.Header.Get(name) != "" {
-			return problem.MalformedRequest.New(fmt.Sprintf("%s is not supported on %s.", name, r.Method))
+			return problem.MalformedRequest.New(fmt.Sprintf("%s is not supported on %s. Nothing was written. Remove the header field.", name, r.Method))
 		}
 	}
 	return nil

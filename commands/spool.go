@@ -60,14 +60,14 @@ func (s *spool) Write(p []byte) (int, error) {
 func (s *spool) open() error {
 	f, err := os.CreateTemp(s.dir, "import-*")
 	if err != nil {
-		return fmt.Errorf("keep the results of an import: %w", err)
+		return fmt.Errorf("buffer the results of an import: %w", err)
 	}
 	if err := os.Remove(f.Name()); err != nil {
-		return errors.Join(fmt.Errorf("keep the results of an import: %w", err), f.Close())
+		return errors.Join(fmt.Errorf("buffer the results of an import: %w", err), f.Close())
 	}
 	n, err := f.WriteAt(s.memory, 0)
 	if err != nil {
-		return errors.Join(fmt.Errorf("keep the results of an import: %w", err), f.Close())
+		return errors.Join(fmt.Errorf("buffer the results of an import: %w", err), f.Close())
 	}
 	s.file, s.wrote, s.memory = f, int64(n), nil
 	return nil

@@ -83,7 +83,8 @@ func createFromPage(t *testing.T, url string, width, height int) sentRequest {
 	// The section of an operation is drawn once it is scrolled to.
 	const section = `[id="api-1/tag/users/POST/users"]`
 	tryIt := section + ` button.show-api-client-button`
-	// There are two buttons to send, of which one is shown: that of a wide or a narrow window.
+	// The page has two send buttons, for wide and for narrow windows, and shows one of
+	// them.
 	const send = `(() => { const b = [...document.querySelectorAll('[data-addressbar-action="send"]')].find(b => b.checkVisibility()); b?.click(); return b !== undefined })()`
 	err = chromedp.Run(ctx, network.Enable(), chromedp.Navigate(url+"/docs#api-1/tag/users/POST/users"),
 		chromedp.WaitVisible(tryIt, chromedp.ByQuery), chromedp.ScrollIntoView(tryIt, chromedp.ByQuery), chromedp.Click(tryIt, chromedp.ByQuery),

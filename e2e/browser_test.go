@@ -52,8 +52,8 @@ type visit struct {
 	dom string
 	// console are the lines of its console.
 	console []string
-	// requests are the addresses that the page itself asked for; those that the browser
-	// asks for on its own account are none of them.
+	// requests returns the addresses that the page itself requested, without those that the
+	// browser requests on its own.
 	requests []string
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestDeposedLeader is the case that linearizable exists for. The leader of the log is
-// cut off, together with a query and a command service, from the other two brokers. They
-// elect another leader, and acknowledge writes; the old one doesn't know, and goes on
-// telling where the log ends.
+// TestDeposedLeader is the case that linearizable exists for. The leader of the log is cut
+// off, together with a query and a command service, from the other two brokers. They elect
+// another leader, and acknowledge writes; the old one doesn't know, and keeps reporting
+// where the log ends.
 func TestDeposedLeader(t *testing.T) {
 	wanted(t, "netns")
 	c := cluster.OnNetwork(t)

@@ -18,7 +18,7 @@ import (
 
 // TestClusterDiskFull fills the disks of a command and a query service, each of their own,
 // while another node takes writes. They say why they are not ready, append nothing, are not
-// damaged, and go on by themselves once there is room.
+// damaged, and continue by themselves once there is room.
 func TestClusterDiskFull(t *testing.T) {
 	wanted(t, "netns") // it needs root too
 	c := cluster.Serve(t)

@@ -25,8 +25,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// foreignRecords has another client write into the topic what nobody understands. (In
-// the demo, an event that failed to apply was lost with all after it, or blocked them.)
+// foreignRecords appends malformed records of another client to the topic. (In the demo, an
+// event that failed to apply was lost with all after it, or blocked them.)
 func foreignRecords(t *testing.T, c *cluster.Cluster) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -179,7 +179,8 @@ func killUnderLoad(t *testing.T, c *cluster.Cluster, victim *cluster.Process) {
 	l.end(c)
 }
 
-// stopUnderLoad stops a process as an operator does: it ends cleanly, whatever it does.
+// stopUnderLoad stops a process as an operator does. The process must end cleanly, even
+// under load.
 func stopUnderLoad(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	l := startLoad(t, c.URL)
 	l.progress(50)

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// TestJoin tells how long a query node takes from its start until it is ready, from the
+// TestJoin reports how long a query node takes from its start until it is ready, from the
 // log, from a snapshot in a folder and from another node, with CLUSTERLITE_E2E_JOIN_EVENTS
 // entities; else a million.
 func TestJoin(t *testing.T) {

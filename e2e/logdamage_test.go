@@ -58,8 +58,8 @@ func refuses(t *testing.T, p *cluster.Process, words ...string) {
 	says(t, p.Name, p.Output()[before:], words...)
 }
 
-// stops checks that a running process goes on running, unready, answers no read any more,
-// and says why.
+// stops checks that a running process keeps running, unready, answers no read any more, and
+// says why.
 func stops(t *testing.T, p *cluster.Process, words ...string) {
 	t.Helper()
 	eventually(t, p.Name+" says "+words[0], func() bool { return strings.Contains(p.NotReady(), words[0]) })
@@ -369,7 +369,8 @@ func malformedRecords(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, ada)
 	}
 	sameRows(t, c, query)
-	// A whole event of a stranger counts: the log is the truth, whoever writes it.
+	// A valid event of another writer counts, because the log is the truth regardless of
+	// who writes it.
 	produce(t, kafka(t, c), foreignRecord("users/"+id, `{"name":"Eve","email":"eve@example.com"}`, whole...))
 	target.Do(t, "GET", "/users/"+id, "").Want(t, 200)
 }
@@ -392,7 +393,7 @@ func foreignRecord(key, value string, headers ...string) *kgo.Record {
 	return r
 }
 
-// kafka is a client that is none of ours.
+// kafka is an independent Kafka client.
 func kafka(t *testing.T, c *cluster.Cluster) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.DefaultProduceTopic(cluster.Topic))

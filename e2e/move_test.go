@@ -119,7 +119,7 @@ func fill(t *testing.T, target suite.Target) (retry func(suite.Target)) {
 	t.Helper()
 	var lines strings.Builder
 	for i := range 10_000 {
-		_, _ = fmt.Fprintln(&lines, suite.UserBody(fmt.Sprint("n", i), suite.Email())) // a builder takes all
+		_, _ = fmt.Fprintln(&lines, suite.UserBody(fmt.Sprint("n", i), suite.Email())) // writes to a builder never fail
 	}
 	target.Do(t, "POST", "/users", lines.String(), "Content-Type: application/x-ndjson").Want(t, 200)
 	key, body := "Idempotency-Key: "+suite.Key(), suite.UserBody("Keyed", suite.Email())
@@ -145,7 +145,7 @@ func rows(t *testing.T, target suite.Target) []byte {
 	return b
 }
 
-// result runs the tool, and it goes well, and reads its result.
+// result runs the tool, which must succeed, and decodes its result.
 func result(t *testing.T, cmd *exec.Cmd, into any) {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -53,7 +53,7 @@ func (n *nodes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Each case has an Nginx of its own: it leaves a service alone for a second that was gone.
+// Each case has its own Nginx, because Nginx avoids a failed service for a second.
 func TestNginxAsksOn(t *testing.T) {
 	wanted(t, "embedded")
 	for name, c := range map[string]struct {
@@ -68,11 +68,12 @@ func TestNginxAsksOn(t *testing.T) {
 		"not ready twice, the other answers": {[]string{notReady, notReady}, answers, 200, ""},
 		"both gone, then back":               {[]string{gone, gone}, answers, 200, ""},
 		"both gone, one comes back":          {[]string{gone, gone, gone}, answers, 200, ""},
-		// The third time round, after two with nobody there, is for a list of services that
-		// has changed meanwhile. One that has just come is on it, and not ready.
+		// Nginx makes a third attempt, after two without a service, in case the list of
+		// services has changed. A service that has just started is on the list, but not
+		// ready.
 		"both gone twice, one comes back": {[]string{gone, gone, gone, gone, notReady}, answers, 200, ""},
 		"none is ready":                   {nil, notReady, 503, said},
-		"all are gone":                    {nil, gone, 503, "No query service answers."},
+		"all are gone":                    {nil, gone, 503, "No query service is available. Retry later."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &nodes{next: c.next, rest: c.rest}
@@ -98,7 +99,7 @@ func TestNginxAsksOn(t *testing.T) {
 
 // A write whose service breaks off may have happened. One that reached no service has not,
 // and nginx says which.
-func TestNginxTellsWhatBecameOfAWrite(t *testing.T) {
+func TestNginxReportsTheOutcomeOfAWrite(t *testing.T) {
 	wanted(t, "embedded")
 	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer breaks.Close()
@@ -118,8 +119,8 @@ func TestNginxTellsWhatBecameOfAWrite(t *testing.T) {
 	}
 }
 
-// Any write goes to the service that is there, whether or not nginx knows which is not.
-// Where it leaves both alone, POST and PATCH find it surely, PUT and DELETE with luck.
+// Every write reaches the running service, whether or not nginx knows which one is down. If
+// nginx avoids both, POST and PATCH always find it, and PUT and DELETE by chance.
 func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 	wanted(t, "embedded")
 	var taken atomic.Int64
@@ -164,9 +165,9 @@ func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 	}
 }
 
-// A write that a command service refuses because it is not ready goes to another one, and
-// to no more than three. One whose outcome is unknown goes nowhere else.
-func TestNginxTakesARefusedWriteElsewhere(t *testing.T) {
+// A write that a command service rejects because it is not ready goes to another one, and
+// to at most three. A write with an unknown outcome is not sent again.
+func TestNginxRetriesARejectedWriteElsewhere(t *testing.T) {
 	wanted(t, "embedded")
 	var asked, taken atomic.Int64
 	refuse := func(name string) *httptest.Server {

@@ -70,8 +70,8 @@ func statusMissesTheDead(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	p.AwaitReady()
 }
 
-// fullDisk fills the disk of a query node: it says so, no client is sent to it for
-// longer than a try, and it goes on by itself once there is room.
+// fullDisk fills the disk of a query node: it says so, no client is sent to it for longer
+// than a try, and it continues by itself once there is room.
 func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	const roomy = 512
 	if code := p.Stop(); code != 0 {
@@ -82,7 +82,7 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 		p.AwaitReady()
 	})
 	disk := cluster.Mount(t, p.DataDir(), roomy)
-	t.Cleanup(p.Kill) // before the disk goes
+	t.Cleanup(p.Kill) // before the disk is removed
 	p.Start()
 	p.AwaitReady()
 	target := suite.Target{URL: c.URL}
@@ -128,7 +128,7 @@ func toolsNameTheStopped(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	eventually(t, "all is well", func() bool { _, _, status := tool(t, c, "status"); return status == 0 })
 	p.Signal(syscall.SIGSTOP)
 	silent := "node " + p.Node() + " at "
-	const words = " accepted the connection and did not answer within "
+	const words = " accepted the connection but did not answer within "
 	if out, errs, status := tool(t, c, "voids"); status != 0 || !strings.Contains(out, "void records") {
 		t.Errorf("voids: exit status %d, want 0:\n%s%s", status, out, errs)
 	}

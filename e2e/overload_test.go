@@ -17,9 +17,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestOverload has more to do than the process can: slow clients by the thousand, then a
-// burst of ten times what it takes on. What it takes on is done, all else is told to come
-// again, memory is bounded, and afterwards all is as before.
+// TestOverload gives the process more work than it can do: thousands of slow clients, then
+// a burst of ten times its capacity. Accepted requests are carried out, all others are
+// asked to retry, memory stays bounded, and afterwards the process works as before.
 func TestOverload(t *testing.T) {
 	const (
 		clients   = 2000
@@ -158,7 +158,7 @@ func (l *latencies) add(d time.Duration) {
 	l.all = append(l.all, d)
 }
 
-// at gives the latency that a part of all don't exceed.
+// at returns the latency that a part of all don't exceed.
 func (l *latencies) at(part float64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

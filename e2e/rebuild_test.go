@@ -50,7 +50,7 @@ func importUsers(t *testing.T, url string, n int) {
 	}
 }
 
-// A rebuilt node, as the tool tells of it.
+// A rebuilt node, as reported by the tool.
 type rebuilt struct {
 	Nodes []struct {
 		Node    string `json:"node"`
@@ -64,9 +64,9 @@ type rebuilt struct {
 	} `json:"nodes"`
 }
 
-// rebuildUnderLoad rebuilds all nodes, or the one of CLUSTERLITE_E2E_REBUILD_NODE, under
-// constant reads and writes: no read fails, none goes back in time, no write is lost. Then
-// it kills one in the middle of a rebuild.
+// rebuildUnderLoad rebuilds all nodes, or the one in CLUSTERLITE_E2E_REBUILD_NODE, under
+// constant reads and writes. No read fails or goes back in time, and no write is lost. Then
+// it kills a node in the middle of a rebuild.
 func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	n := rebuildEvents(t)
 	importUsers(t, c.WriteURLs()[0], n)

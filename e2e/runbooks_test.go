@@ -113,7 +113,7 @@ func runbooks(t *testing.T, mark string) string {
 		t.Fatalf("%d of %d marks are before a block", len(marked), n)
 	}
 	for _, m := range marked {
-		_, _ = script.Write(m[2]) // a builder takes all
+		_, _ = script.Write(m[2]) // writes to a builder never fail
 	}
 	return script.String()
 }

@@ -25,8 +25,8 @@ func snapshotsUnderLoad(t *testing.T, c *cluster.Cluster) {
 	}
 	before := len(c.Queries)
 	// The newest is cut off, so the one before it is taken.
-	startFrom(t, c, store, "a snapshot was passed over", names[1], "took a snapshot", names[0])
-	startFrom(t, c, c.Queries[0].Admin, "took a snapshot", c.Queries[0].Admin)
+	startFrom(t, c, store, "skipped a snapshot", names[1], "restored a snapshot", names[0])
+	startFrom(t, c, c.Queries[0].Admin, "restored a snapshot", c.Queries[0].Admin)
 	l.progress(20)
 	l.end(c) // with the new ones among the nodes that are compared
 	sameAsReplayed(t, c)

@@ -16,8 +16,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// wanted tells whether CLUSTERLITE_E2E, a list with commas between, names the
-// deployment. A deployment that is wanted and can't run fails.
+// wanted reports whether CLUSTERLITE_E2E, a list with commas between, names the deployment.
+// A deployment that is wanted and can't run fails.
 func wanted(t *testing.T, deployment string) {
 	t.Helper()
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), deployment) {

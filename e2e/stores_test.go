@@ -85,7 +85,7 @@ func keepsSnapshots(t *testing.T, c *cluster.Cluster, b bucket) {
 	p.Set("CLUSTERLITE_BOOTSTRAP", b.place)
 	p.Start()
 	p.AwaitReady()
-	for _, said := range []string{"took a snapshot", both[0].Name} {
+	for _, said := range []string{"restored a snapshot", both[0].Name} {
 		if !strings.Contains(p.Output(), said) {
 			t.Errorf("%s does not say %q", p.Name, said)
 		}

@@ -18,10 +18,10 @@ func upgradedFrom() string {
 	return "c573591c2edf6e30224c19b8284ffc8c254e2075"
 }
 
-// TestUpgrade does what the runbook says, under load: query nodes first, then command
-// nodes, one after the other, each on its own folder. No read fails, none is old; no write
-// is lost or fails in another way than it may when a service stops. One node goes back to
-// the old version, and forth.
+// TestUpgrade follows the runbook under load: it upgrades query nodes first, then command
+// nodes, one after the other, each with its own folder. No read fails or is stale. No write
+// is lost, or fails in any other way than it may when a service stops. One node is also
+// downgraded and upgraded again.
 func TestUpgrade(t *testing.T) {
 	wanted(t, "upgrade")
 	old := cluster.ProgramsOf(t, upgradedFrom())
@@ -70,7 +70,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// versionsOf gives the versions that nodes say they are, each with its nodes.
+// versionsOf returns the versions that nodes say they are, each with its nodes.
 func versionsOf(t *testing.T, c *cluster.Cluster) map[string][]string {
 	t.Helper()
 	out, err := c.Tool(t, cluster.Topic, "nodes", "--output", "json").Output()

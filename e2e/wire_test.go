@@ -71,7 +71,7 @@ func describedWire(t *testing.T) wire {
 	return w
 }
 
-// A record is one as any client of Kafka has it; a nil value is none.
+// A record is a Kafka record. A nil value means that it has no value.
 type record struct {
 	Key     string      `json:"key"`
 	Headers [][2]string `json:"headers"`
@@ -237,7 +237,7 @@ func TestSourcesAreDescribed(t *testing.T) {
 
 // What the description refers to is there; each of its messages is one of the channel's and
 // of those that who follows the log gets; each that is an event has the key.
-func TestTheDescriptionOfTheTopicIsWhole(t *testing.T) {
+func TestTheDescriptionOfTheTopicIsComplete(t *testing.T) {
 	document := asyncAPIDocument(t)
 	at := func(pointer string) any {
 		var v any = document

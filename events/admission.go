@@ -81,7 +81,7 @@ type ErrNewerFormat struct {
 
 // Error says what to do.
 func (e *ErrNewerFormat) Error() string {
-	return fmt.Sprintf("the record at offset %d needs log format %d, and this version knows up to %d: install a version of ClusterLite that knows format %d, then start it on the same data folder", e.Offset, e.Format, Format, e.Format)
+	return fmt.Sprintf("the record at offset %d needs log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %d, then start it with the same data folder", e.Offset, e.Format, Format, e.Format)
 }
 
 // Admit decides about one record on the state that all records before it left. It is
@@ -117,7 +117,7 @@ func duplicate(s State, r Record) (Verdict, bool) {
 	}
 	return Verdict{
 		Reason: ReasonDuplicate, Of: use.Offset,
-		Detail: fmt.Sprintf("its idempotency key was used at offset %d", use.Offset),
+		Detail: fmt.Sprintf("its idempotency key was already used at offset %d", use.Offset),
 	}, true
 }
 
@@ -131,12 +131,12 @@ func conflict(s State, r Record) (Verdict, bool) {
 		return Verdict{Reason: ReasonConflict, Version: version, Detail: "the entity exists or existed"}, true
 	}
 	if !living {
-		return Verdict{Reason: ReasonConflict, Detail: "there is no such entity"}, true
+		return Verdict{Reason: ReasonConflict, Detail: "the entity does not exist"}, true
 	}
 	if version != e.Version-1 {
 		return Verdict{
 			Reason: ReasonConflict, Version: version,
-			Detail: fmt.Sprintf("it would create version %d, and the entity has %d", e.Version, version),
+			Detail: fmt.Sprintf("it would create version %d, but the entity has version %d", e.Version, version),
 		}, true
 	}
 	return Verdict{}, false

@@ -99,14 +99,14 @@ func ParseLine(line []byte) (Event, error) {
 		return Event{}, err
 	}
 	if format > Format {
-		return Event{}, fmt.Errorf("it has log format %d, and this version knows up to %d: install a version of ClusterLite that knows format %[1]d", format, Format)
+		return Event{}, fmt.Errorf("it has log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %[1]d", format, Format)
 	}
 	e, err := parseEvent(h, document)
 	if err != nil {
 		return Event{}, err
 	}
 	if !bytes.Equal(AppendLine(nil, e), line) {
-		return Event{}, errors.New("the event is not written in its one form")
+		return Event{}, errors.New("the event is not in its canonical form")
 	}
 	return e, nil
 }
@@ -153,7 +153,7 @@ func parseMembers(line []byte) (headers message.Metadata, document []byte, err e
 		return nil, nil, err
 	}
 	if _, err := in.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, nil, errors.New("more after the object")
+		return nil, nil, errors.New("unexpected content after the object")
 	}
 	return headers, document, nil
 }

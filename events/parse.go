@@ -42,7 +42,7 @@ func Parse(s Stored) Record {
 
 // errTransaction: a reader can't wait for the end of a stranger's transaction, and must
 // decide as those do that read after it.
-var errTransaction = errors.New("it was produced in a transaction, which the log does not take")
+var errTransaction = errors.New("it was produced in a transaction, which the log does not accept")
 
 func (r Record) malformed(err error) Record {
 	return Record{Offset: r.Offset, Timestamp: r.Timestamp, id: r.id, Content: Malformed, Malformed: err.Error()}
@@ -115,7 +115,7 @@ func checkKind(h headers, e *Event) error {
 	}
 	if e.Kind == Deleted {
 		if len(e.Document) > 0 || len(e.Claims) > 0 {
-			return errors.New("deleted carries a document or claims")
+			return errors.New("an event of type deleted must not have a document or claims")
 		}
 		e.Document = nil
 		return nil
@@ -166,7 +166,7 @@ func parseClaims(s string) ([]string, error) {
 			return nil, fmt.Errorf("claim %q is not <field>:<hash>", clip(c))
 		}
 		if i > 0 && claims[i-1] >= c {
-			return nil, fmt.Errorf("%s are not sorted, or one is there twice", headerClaims)
+			return nil, fmt.Errorf("%s are not sorted, or contain a duplicate", headerClaims)
 		}
 	}
 	return claims, nil
@@ -196,7 +196,7 @@ func parseIdempotency(h headers, e *Event) error {
 	key, hasKey := h.values[headerIdempotencyKey]
 	hash, hasHash := h.values[headerRequestHash]
 	if hasKey != hasHash {
-		return fmt.Errorf("%s and %s must come together", headerIdempotencyKey, headerRequestHash)
+		return fmt.Errorf("%s and %s must be used together", headerIdempotencyKey, headerRequestHash)
 	}
 	if !hasKey {
 		return nil

@@ -54,10 +54,10 @@ func (w *writer) sameTopic(topic, topicID string) error {
 // than it is to go on with. A broker that tells no topic id is believed.
 func sameTopic(wasTopic, wasID, topic, topicID string) error {
 	if wasTopic != "" && wasTopic != topic {
-		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, and the setting names %s", wasTopic, topic)}
+		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, but --kafka-topic is %s", wasTopic, topic)}
 	}
 	if wasID != "" && topicID != "" && wasID != topicID {
-		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from the topic %s with id %s, and the broker now has one with id %s", topic, wasID, topicID)}
+		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s with id %s, but the topic of that name now has id %s", topic, wasID, topicID)}
 	}
 	return nil
 }

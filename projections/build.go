@@ -32,7 +32,7 @@ func UntilTime(t time.Time) Until { return Until{time: t} }
 
 func (u Until) bound(end events.Position) (bound, error) {
 	if u.bounded && u.position > end {
-		return bound{}, fmt.Errorf("the log ends at position %d, before %d", end, u.position)
+		return bound{}, fmt.Errorf("the log ends at position %d, before position %d", end, u.position)
 	}
 	if u.bounded {
 		end = u.position
@@ -84,11 +84,11 @@ func Build(ctx context.Context, options BuildOptions) (built Built, err error) {
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(options.Path), filepath.Base(options.Path)+".building-*")
 	if err != nil {
-		return Built{}, fmt.Errorf("make %s: %w", options.Path, err)
+		return Built{}, fmt.Errorf("create %s: %w", options.Path, err)
 	}
 	defer func() { err = errors.Join(err, removeDatabase(temporary.Name())) }()
 	if err := temporary.Close(); err != nil {
-		return Built{}, fmt.Errorf("make %s: %w", options.Path, err)
+		return Built{}, fmt.Errorf("create %s: %w", options.Path, err)
 	}
 	if built, err = options.build(ctx, temporary.Name()); err != nil {
 		return Built{}, err
@@ -141,10 +141,10 @@ func (g *generation) detach() error {
 	}
 	var mode string
 	if err := g.writer.conn.GetContext(context.Background(), &mode, `PRAGMA journal_mode = DELETE`); err != nil {
-		return fmt.Errorf("take the log into %s: %w", g.db.path, err)
+		return fmt.Errorf("merge the write-ahead log into %s: %w", g.db.path, err)
 	}
 	if mode != "delete" {
-		return fmt.Errorf("take the log into %s: its journal is in mode %s", g.db.path, mode)
+		return fmt.Errorf("merge the write-ahead log into %s: its journal is in mode %s", g.db.path, mode)
 	}
 	return nil
 }

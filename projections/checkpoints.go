@@ -14,7 +14,7 @@ const keptCheckpoints = 16
 
 // ErrForgotten is returned for the digests at a position that is no checkpoint, or not
 // one of the last.
-var ErrForgotten = errors.New("the digests at this position are not known: it is no checkpoint, or not one of the last")
+var ErrForgotten = errors.New("the digests at this position are not available: it is not one of the latest checkpoints")
 
 // checkpoints remember the digests at the last checkpoints in the log. They are not
 // kept over a restart.

@@ -53,10 +53,10 @@ func (m mark) isIn(ctx context.Context, log *eventlog.Log, info eventlog.Info) e
 	defer cancel()
 	record, err := log.Read(ctx, m.position-1)
 	if err != nil {
-		return fmt.Errorf("read the record that was applied last: %w", err)
+		return fmt.Errorf("read the last record that was applied: %w", err)
 	}
 	if found := record.Identity(); found != m.last {
-		return &ErrRefused{Reason: RefusedOther, Detail: fmt.Sprintf("record %d of those that this node has applied was %q (offset, time, id), and the log has %q there", m.position, m.last, found)}
+		return &ErrRefused{Reason: RefusedOther, Detail: fmt.Sprintf("this node applied record %d as %q (offset, time, id), but the log now has %q there", m.position, m.last, found)}
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (p *Projection) noteOther(detail string) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	if err := p.serving.Load().writer.remark(context.Background(), metaOther, detail); err != nil {
-		p.options.Logger.Error("it is not noted that the log holds other records than were applied", "error", err)
+		p.options.Logger.Error("could not save that the log holds other records than this node has applied", "error", err)
 	}
 }
 
@@ -79,9 +79,9 @@ const readTimeout = 10 * time.Second
 func outside(position events.Position, info eventlog.Info) error {
 	switch {
 	case position > info.End:
-		return &ErrRefused{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, and the log ends at %d", position, info.End)}
+		return &ErrRefused{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, but the log ends at position %d", position, info.End)}
 	case position < info.Start:
-		return &ErrRefused{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, and the log starts at %d", position, info.Start)}
+		return &ErrRefused{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, but the log starts at position %d", position, info.Start)}
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ type ErrNotAProjection struct {
 
 // Error names the file.
 func (e *ErrNotAProjection) Error() string {
-	return fmt.Sprintf("%s is not the file of a read model: %v", e.Path, e.Err)
+	return fmt.Sprintf("%s is not a read model file: %v", e.Path, e.Err)
 }
 
 // Unwrap gives the cause.
@@ -203,7 +203,7 @@ func Install(dir, path string) error {
 func Restore(ctx context.Context, dir, path string, force bool) (kept string, err error) {
 	f := folder{dir}
 	if err := f.adopt(); err != nil {
-		return "", fmt.Errorf("take %s into use: %w", f.path(FileName), err)
+		return "", fmt.Errorf("install %s: %w", f.path(FileName), err)
 	}
 	serving, err := f.follow(FileName)
 	if err != nil {

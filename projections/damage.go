@@ -139,10 +139,10 @@ func (p *Projection) suffer(g *generation, fault *StorageError) {
 	}
 	log := p.options.Logger.With("error", fault, "fault", fault.Fault, "position", p.Position())
 	if p.options.NoSelfRepair {
-		log.Error("the projection's storage failed: this node serves nothing until its projection is rebuilt; run `clusterlite rebuild --node`, or restart the node with --self-repair")
+		log.Error("the projection's storage failed; this node serves nothing until its projection is rebuilt. Run `clusterlite rebuild --node`, or restart the node with --self-repair")
 		return
 	}
-	log.Error("the projection's storage failed: this node serves nothing until it has rebuilt its projection, which begins now")
+	log.Error("the projection's storage failed; this node serves nothing until it has rebuilt its projection. Rebuilding now")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed() {

@@ -126,7 +126,7 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set, logg
 	}
 	for _, statement := range append(serverTables[:len(serverTables):len(serverTables)], fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion)) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("make the tables of %s: %w", db.path, err)
+			return fmt.Errorf("create the tables of %s: %w", db.path, err)
 		}
 	}
 	db.folded = map[string][]string{}
@@ -140,7 +140,7 @@ func (db *database) prepare(ctx context.Context, declared *collections.Set, logg
 }
 
 func otherSchema(path string, version int) error {
-	return &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the file %s has tables of version %d, and this version of ClusterLite makes version %d", path, version, schemaVersion)}
+	return &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the tables of %s have schema version %d, but this version of ClusterLite needs schema version %d", path, version, schemaVersion)}
 }
 
 func (db *database) close() error {

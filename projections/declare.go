@@ -33,7 +33,7 @@ type change struct {
 // have to be folded.
 func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
 	if _, err := tx.ExecContext(ctx, createCollection(c.Name())); err != nil {
-		return fmt.Errorf("make the table of %s: %w", c.Name(), err)
+		return fmt.Errorf("create the table of %s: %w", c.Name(), err)
 	}
 	if err := addFolded(ctx, tx, c.Name()); err != nil {
 		return err
@@ -105,7 +105,7 @@ func telling(log *slog.Logger, every time.Duration, do func() error) error {
 			case <-finished:
 				return
 			case <-ticker.C:
-				log.Info("changing a table to what is declared", "for", time.Since(start).Round(time.Second))
+				log.Info("changing a table to match its collection", "for", time.Since(start).Round(time.Second))
 			}
 		}
 	}()
@@ -113,7 +113,7 @@ func telling(log *slog.Logger, every time.Duration, do func() error) error {
 	close(finished)
 	<-told
 	if err == nil {
-		log.Info("changed a table to what is declared", "took", time.Since(start).Round(time.Millisecond))
+		log.Info("changed a table to match its collection", "took", time.Since(start).Round(time.Millisecond))
 	}
 	return err
 }

@@ -154,15 +154,15 @@ func TestANewlyUniqueFieldIsWarnedOfOnce(t *testing.T) {
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
 	f = f.reopen(declared(t, unique), logger)
 	f = f.reopen(declared(t, plain), logger)
-	if strings.Contains(log.String(), "newly unique") {
+	if strings.Contains(log.String(), "has become unique") {
 		t.Errorf("of a field that is not it says:\n%s", log.String())
 	}
 	f = f.reopen(declared(t, unique), logger)
-	if n := strings.Count(log.String(), "newly unique"); n != 1 || !strings.Contains(log.String(), "fields=[name] entities=1") {
+	if n := strings.Count(log.String(), "has become unique"); n != 1 || !strings.Contains(log.String(), "fields=[name] entities=1") {
 		t.Errorf("it says %d times:\n%s", n, log.String())
 	}
 	f.reopen(declared(t, unique), logger)
-	if n := strings.Count(log.String(), "newly unique"); n != 1 {
+	if n := strings.Count(log.String(), "has become unique"); n != 1 {
 		t.Errorf("it says it %d times", n)
 	}
 }

@@ -39,7 +39,7 @@ func FromFile(from string) func(ctx context.Context, path string) error {
 // copyDatabase copies an ordinary database file.
 func copyDatabase(from, to string) error {
 	if info, err := os.Stat(from + "-wal"); err == nil && info.Size() > 0 {
-		return fmt.Errorf("copy %s: a process has it open, or left it unfinished: %s lies beside it", from, filepath.Base(from)+"-wal")
+		return fmt.Errorf("copy %s: %s exists, so a process has the file open or did not close it cleanly", from, filepath.Base(from)+"-wal")
 	}
 	source, err := os.Open(from) //nolint:gosec // the operator names it
 	if err != nil {

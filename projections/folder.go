@@ -54,7 +54,7 @@ func generationNumber(name string) int {
 // removes what a crash has left.
 func (f folder) open() (path string, err error) {
 	if err := f.adopt(); err != nil {
-		return "", fmt.Errorf("take %s into use: %w", f.path(FileName), err)
+		return "", fmt.Errorf("install %s: %w", f.path(FileName), err)
 	}
 	if path, err = f.follow(FileName); err != nil {
 		return "", err
@@ -141,7 +141,7 @@ func (f folder) next() (path string, err error) {
 func (f folder) generations() (numbers []int, err error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
-		return nil, fmt.Errorf("look into the data folder: %w", err)
+		return nil, fmt.Errorf("read the data folder: %w", err)
 	}
 	for _, e := range entries {
 		// A file of SQLite's own may be left alone.
@@ -211,7 +211,7 @@ func (f folder) replace(serving, path string, keep bool) error {
 func (f folder) setAside(path string, now time.Time) (kept string, err error) {
 	before, err := filepath.Glob(f.path(damagedPrefix) + "*")
 	if err != nil {
-		return "", fmt.Errorf("find damaged files that were kept: %w", err)
+		return "", fmt.Errorf("list the damaged files that were kept: %w", err)
 	}
 	kept = f.path(damagedPrefix + now.UTC().Format("20060102T150405.000Z") + ".db")
 	err = os.Link(path, kept)
@@ -244,7 +244,7 @@ func SetAside(dir string) (kept string, err error) {
 	}
 	// The link first: a file that no link names is removed by the next start.
 	if err := errors.Join(os.Remove(f.path(FileName)), f.tidy(), f.sync()); err != nil {
-		return "", fmt.Errorf("take the damaged file %s out of use: %w", path, err)
+		return "", fmt.Errorf("set the damaged file %s aside: %w", path, err)
 	}
 	return kept, nil
 }

@@ -96,7 +96,7 @@ func (p *Projection) guardReads(ctx context.Context) {
 		case err := <-ended:
 			p.noteProbe(ctx, err)
 		case <-timer.C:
-			p.noteProbe(ctx, &ReadPathError{fmt.Errorf("a small read has not ended within %s: the disk does not answer", probeTimeout)})
+			p.noteProbe(ctx, &ReadPathError{fmt.Errorf("a small read did not finish within %s: the disk does not respond", probeTimeout)})
 			p.noteProbe(ctx, <-ended) // its own deadline has passed: it ends, unless the disk hangs
 		}
 	})
@@ -128,7 +128,7 @@ func (p *Projection) noteProbe(ctx context.Context, err error) {
 	}
 	switch was := p.life.probed(err); {
 	case err != nil && was == nil:
-		p.options.Logger.Error("reads of the projection are stuck, this node is not ready", "error", err)
+		p.options.Logger.Error("reads of the projection hang; this node is not ready", "error", err)
 	case err == nil && was != nil:
 		p.options.Logger.Info("reads of the projection work again")
 	}
@@ -145,7 +145,7 @@ func holdFiles(path string) (files []heldFile, err error) {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(path + suffix)
 		if err != nil {
-			return nil, fmt.Errorf("look at the projection's files: %w", err)
+			return nil, fmt.Errorf("check the projection's files: %w", err)
 		}
 		files = append(files, heldFile{path + suffix, info})
 	}
@@ -165,7 +165,7 @@ func (g *generation) replaced() *StorageError {
 		case os.SameFile(f.info, now):
 			continue
 		default:
-			err = fmt.Errorf("another file was put in the place of %s while the node had it open", filepath.Base(f.path))
+			err = fmt.Errorf("%s was replaced by another file while the node had it open", filepath.Base(f.path))
 		}
 		return &StorageError{Fault: FaultReplaced, Path: g.db.path, Err: err}
 	}

@@ -26,7 +26,7 @@ type ErrLocked struct {
 
 // Error says who holds the folder.
 func (e *ErrLocked) Error() string {
-	return fmt.Sprintf("the data folder %s is in use by %s: stop that process, or give this one a folder of its own", e.Dir, e.Holder)
+	return fmt.Sprintf("the data folder %s is in use by %s: stop that process, or set a different --data-dir", e.Dir, e.Holder)
 }
 
 type lockHolder struct {
@@ -39,13 +39,13 @@ type lockHolder struct {
 func LockExisting(dir, node string) (*Lock, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no data folder %s", dir)
+		return nil, fmt.Errorf("the data folder %s does not exist", dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a data folder but a file", dir)
+		return nil, fmt.Errorf("%s is a file, not a data folder", dir)
 	}
 	return LockDir(dir, node)
 }
@@ -55,7 +55,7 @@ func LockExisting(dir, node string) (*Lock, error) {
 // claim back when the process ends, however it ends.
 func LockDir(dir, node string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make the data folder %s: %w", dir, err)
+		return nil, fmt.Errorf("create the data folder %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, "lock")
 	file := flock.New(path)

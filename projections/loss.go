@@ -36,18 +36,18 @@ type LossError struct {
 // Error says how many entities would be lost, and what to do.
 func (e *LossError) Error() string {
 	dir := filepath.Dir(e.File)
-	save := fmt.Sprintf("If the log was lost, this file may be the only copy: save it with `clusterlite snapshot create STORE --data-dir %s`, and make a new log of it with `clusterlite snapshot append STORE`.", dir)
+	save := fmt.Sprintf("If the log was lost, this file may be the only copy: save it with `clusterlite snapshot create STORE --data-dir %s`, and recreate the log from it with `clusterlite snapshot append STORE`.", dir)
 	if e.Previous {
-		save = "Move this file to another place first."
+		save = "Move this file elsewhere first."
 	}
 	what := fmt.Sprintf("%d of the %d entities in %s would be lost (%s)", sumOf(e.Missing), e.Living, e.File, e.byCollection())
 	if e.Unreadable != nil {
-		what = fmt.Sprintf("the entities in %s can't be counted (%v), and what would replace it holds none", e.File, e.Unreadable)
+		what = fmt.Sprintf("the entities in %s can't be counted (%v), and its replacement would hold none", e.File, e.Unreadable)
 	}
 	if e.Previous {
 		return what + ". Nothing was changed. " + save
 	}
-	return what + ". Nothing was changed. " + save + " --force replaces it all the same, and keeps it as " + PreviousName + "."
+	return what + ". Nothing was changed. " + save + " To replace it anyway, use --force, which keeps it as " + PreviousName + "."
 }
 
 func (e *LossError) byCollection() string {

@@ -33,7 +33,7 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 			return eventlog.Info{}, err
 		}
 		if i == times {
-			return eventlog.Info{}, &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from the topic %s with id %s, and the broker has no topic %s", topic, id, p.options.Log.Topic())}
+			return eventlog.Info{}, &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s with id %s, but the broker has no topic %s", topic, id, p.options.Log.Topic())}
 		}
 		select {
 		case <-time.After(time.Second):

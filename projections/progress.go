@@ -113,7 +113,7 @@ func (p *progress) ready(maxLag time.Duration) error {
 	end, lag := p.lag()
 	switch {
 	case !p.hasHeard():
-		return fmt.Errorf("starting: at position %d, and the broker has not said yet where the log ends", p.position())
+		return fmt.Errorf("starting: at position %d; the end of the log is not known yet", p.position())
 	case !p.hasCaughtUp():
 		return fmt.Errorf("catching up: at position %d of %d", p.position(), end)
 	case maxLag > 0 && lag.Seconds > maxLag.Seconds():

@@ -266,9 +266,9 @@ func (p *Projection) resume() {
 	switch p.life.fit() {
 	case StateRefused:
 		p.waiters.resume()
-		p.options.Logger.Info("the log has again what this node had applied, applying it", "position", p.Position())
+		p.options.Logger.Info("log recovered; resuming", "position", p.Position())
 	case StateInDoubt:
-		p.options.Logger.Info("the broker answers again, applying the log", "position", p.Position(), "failed_for", p.nagging.end())
+		p.options.Logger.Info("broker reachable again; resuming", "position", p.Position(), "failed_for", p.nagging.end())
 	}
 }
 
@@ -277,12 +277,12 @@ func (p *Projection) resume() {
 func (p *Projection) fail(err error) {
 	if err == nil {
 		if p.life.recover() {
-			p.options.Logger.Info("applying the log again", "position", p.Position(), "failed_for", p.nagging.end())
+			p.options.Logger.Info("resumed applying the log", "position", p.Position(), "failed_for", p.nagging.end())
 		}
 		return
 	}
 	p.life.fail(err)
 	if lasts, due := p.nagging.due(err, time.Now()); due {
-		p.options.Logger.Warn("can't apply the log, trying again", "error", err, "position", p.Position(), "for", lasts)
+		p.options.Logger.Warn("can't apply the log; retrying", "error", err, "position", p.Position(), "for", lasts)
 	}
 }

@@ -136,7 +136,7 @@ func (r *readers) take(ctx context.Context) (*reader, error) {
 	conn, err := r.pool.Connx(ctx)
 	if err != nil {
 		r.places.Release(1)
-		return nil, fmt.Errorf("open a connection that reads: %w", err)
+		return nil, fmt.Errorf("open a connection for reads: %w", err)
 	}
 	return &reader{Conn: conn, of: r}, nil
 }
@@ -199,10 +199,10 @@ const stuckAfter = 15 * time.Second
 func (p *Projection) starved() error {
 	db := p.serving.Load().db
 	if since := db.points.stuck(); since > stuckAfter {
-		return &ReadPathError{fmt.Errorf("reads of single entities have waited for a connection in vain for %.0f s", since.Seconds())}
+		return &ReadPathError{fmt.Errorf("no read of a single entity has obtained a database connection for %.0f s", since.Seconds())}
 	}
 	if since := db.lists.stuck(); since > stuckAfter {
-		return &ReadPathError{fmt.Errorf("lists have waited for a connection in vain for %.0f s", since.Seconds())}
+		return &ReadPathError{fmt.Errorf("no list has obtained a database connection for %.0f s", since.Seconds())}
 	}
 	return nil
 }

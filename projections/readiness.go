@@ -40,7 +40,7 @@ func (p *Projection) Degraded() string {
 	if p.Stuck() != nil || !p.servesAlone() {
 		return ""
 	}
-	return fmt.Sprintf("the broker is unreachable and the end of the log unknown: serving position %d, and reads that ask for no consistency are answered as eventual", p.Position())
+	return fmt.Sprintf("the broker is unreachable, so the end of the log is unknown: serving position %d; reads that do not ask for a consistency are eventual", p.Position())
 }
 
 // servesAlone tells whether it serves without knowing the end of the log: the broker is
@@ -56,7 +56,7 @@ func (p *Projection) noteCaughtUp() {
 	defer p.applying.Unlock()
 	g := p.serving.Load()
 	if err := p.observe(g, g.writer.remark(context.Background(), metaCaughtUp, "1")); err != nil {
-		p.options.Logger.Debug("it is not noted that the file has caught up", "error", err) // next time
+		p.options.Logger.Debug("could not save that the file has caught up", "error", err) // next time
 		return
 	}
 	p.hadCaughtUp.Store(true)

@@ -33,9 +33,9 @@ type RebuildOptions struct {
 func (o RebuildOptions) Validate() error {
 	switch {
 	case o.Back && (o.From != nil || o.Keep):
-		return errors.New("a rebuild that goes back to the kept file starts from no other, and keeps none")
+		return errors.New("back can't be combined with from or keep: going back to the kept file neither builds nor keeps one")
 	case o.Rate < 0:
-		return fmt.Errorf("a rate of %d records a second is none", o.Rate)
+		return fmt.Errorf("rate must not be negative: %d", o.Rate)
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ type RebuildStatus struct {
 var (
 	// ErrRebuilding: a rebuild is running, or reads still hold the file that the last one
 	// replaced.
-	ErrRebuilding = errors.New("a rebuild is running, or the file that the last one replaced is still being read")
+	ErrRebuilding = errors.New("a rebuild is already running, or reads still use the file that the last one replaced")
 	// ErrNothingKept: there is no generation to go back to.
 	ErrNothingKept = errors.New("no earlier file was kept")
 )
@@ -90,7 +90,7 @@ type ErrDiffers struct {
 
 // Error names the collections and what to do.
 func (e *ErrDiffers) Error() string {
-	return fmt.Sprintf("at position %d the digests differ for %s: the file that serves is not what the log says. `clusterlite verify --deep` names the entities; force the rebuild to replace it all the same, it is kept then", e.At, strings.Join(e.Collections, ", "))
+	return fmt.Sprintf("at position %d the digests of %s differ: the file that serves does not match the log, and was not replaced. `clusterlite verify --deep` lists the entities that differ. To replace the file anyway, force the rebuild, which then keeps it", e.At, strings.Join(e.Collections, ", "))
 }
 
 // differing names the collections whose sums are not equal.

@@ -108,7 +108,7 @@ func (b *builder) comparable(ctx context.Context, serving string, options Option
 		return Built{}, err
 	}
 	if old.Position < b.position() {
-		return Built{}, errors.New("the old file " + filepath.Base(serving) + " is behind the one that was started from")
+		return Built{}, errors.New("the old file " + filepath.Base(serving) + " is behind the snapshot that the rebuild started from")
 	}
 	return old, nil
 }

@@ -27,17 +27,17 @@ const (
 )
 
 // onlyCopy is what to do where this node's file may have what the log lost.
-const onlyCopy = "The projection's files may be the only copy of them: stop the node and save them with `clusterlite snapshot create STORE --data-dir DIR`. To go on with what they hold, make a new log of the snapshot with `clusterlite snapshot append STORE`. To go on with what the log holds, build them again with `clusterlite rebuild --data-dir DIR`: it says how many entities would be lost, and with --force keeps the old file."
+const onlyCopy = "This node's files may be the only copy of them: stop the node and save the files with `clusterlite snapshot create STORE --data-dir DIR`. To continue with this node's state, recreate the log from that snapshot with `clusterlite snapshot append STORE`. To continue with the log, rebuild the node with `clusterlite rebuild --data-dir DIR`, which reports how many entities would be lost; with --force it replaces the old file and keeps it."
 
 // remedy says what an operator does about each reason.
 var remedy = map[Reason]string{
-	RefusedTopic:  "If the setting names the wrong topic or cluster, correct it. If the topic was lost, this node's file still has the entities: save them with `clusterlite snapshot create STORE --data-dir DIR`, and make a new log of them with `clusterlite snapshot append STORE`. If the topic was made again on purpose, `clusterlite rebuild --data-dir DIR` builds this node's folder from what it holds now.",
+	RefusedTopic:  "If the settings name the wrong topic or cluster, correct them. If the topic was lost, this node's file still has the entities: save them with `clusterlite snapshot create STORE --data-dir DIR`, and recreate the log from them with `clusterlite snapshot append STORE`. If the topic was recreated on purpose, `clusterlite rebuild --data-dir DIR` rebuilds this node from what the topic holds now.",
 	RefusedUnfit:  "Then start the node again.",
-	RefusedAhead:  "The log lost records that this node had applied (an unclean leader election, or a restored broker). " + onlyCopy,
-	RefusedOther:  "The log lost records that this node had applied, and others came in their place. " + onlyCopy,
-	RefusedGap:    "Start the node with a copy of another node's projection file that is further on, or put the missing records back. Retention of the topic must be unlimited.",
-	RefusedSchema: "Install the version that made the file, or build the folder again from the log with `clusterlite rebuild --data-dir`.",
-	RefusedFormat: "Install a newer version of ClusterLite and start it on the same data folder.",
+	RefusedAhead:  "The log lost records that this node had applied, for example in an unclean leader election or because a broker was restored. " + onlyCopy,
+	RefusedOther:  "The log lost records that this node had applied, and other records took their place. " + onlyCopy,
+	RefusedGap:    "Start the node with a copy of another node's projection file that has applied more records, or restore the missing records. Set the retention of the topic to unlimited.",
+	RefusedSchema: "Install the version that wrote the file, or rebuild the folder from the log with `clusterlite rebuild --data-dir`.",
+	RefusedFormat: "Install a newer version of ClusterLite and start it with the same data folder.",
 }
 
 // ErrRefused is returned by a projection that can't go on without risking wrong

@@ -51,14 +51,14 @@ func (p *Projection) repair() {
 			return
 		}
 		if pause := p.storage.pauseBeforeRepair(); pause > 0 {
-			p.options.Logger.Warn("the projection was repaired, or its repair was tried, a short time ago: the next repair waits", "pause", pause, "damage", damage)
+			p.options.Logger.Warn("the projection was repaired, or a repair was attempted, a short time ago; delaying the next repair", "pause", pause, "damage", damage)
 			if !p.pauseRepair(pause, repaired) {
 				return
 			}
 		}
 		err := p.rebuildNow(RebuildOptions{From: from})
 		if err != nil && from != nil && !passes(err) {
-			p.options.Logger.Warn("no snapshot could be used for the repair: it reads the log from its beginning", "error", err)
+			p.options.Logger.Warn("no snapshot can be used for the repair; reading the log from its beginning", "error", err)
 			from = nil
 			err = p.rebuildNow(RebuildOptions{})
 		}

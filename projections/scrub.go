@@ -53,7 +53,7 @@ func (p *Projection) scrub(ctx context.Context) (done bool) {
 	var fault *StorageError
 	found := errors.As(p.observe(g, err), &fault) && fault.Fault.damages()
 	if err != nil && !found {
-		p.options.Logger.Warn("the projection could not be scrubbed now, it is tried again later", "error", err)
+		p.options.Logger.Warn("could not scrub the projection; retrying later", "error", err)
 		return false
 	}
 	p.storage.noteScrub(began, found)
@@ -168,7 +168,7 @@ func (g *generation) addUp(ctx context.Context, collection string, rest *rest) e
 		return unreadableRow(g.db.path, err)
 	}
 	if found.Kept = kept[collection]; found.Differs() {
-		return &StorageError{Fault: FaultCorrupt, Path: g.db.path, Err: fmt.Errorf("at position %d the rows of %s are not those that were written", s.At, collection)}
+		return &StorageError{Fault: FaultCorrupt, Path: g.db.path, Err: fmt.Errorf("at position %d the rows of %s differ from those that were written", s.At, collection)}
 	}
 	return rest.take(ctx)
 }

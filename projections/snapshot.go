@@ -178,7 +178,7 @@ func (b *rawBytes) Scan(value any) error {
 	case []byte:
 		*b = append((*b)[:0], v...)
 	default:
-		return fmt.Errorf("a document is a %T", value)
+		return fmt.Errorf("a document has the type %T", value)
 	}
 	return nil
 }

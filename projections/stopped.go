@@ -24,7 +24,7 @@ type DamagedError struct {
 
 // Error says what is wrong, and where else to look.
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the read model in %s is damaged: %s. Its files were not changed. Use the folder of another node, or an earlier snapshot", e.Dir, e.Reason)
+	return fmt.Sprintf("the read model in %s is damaged: %s. Its files were not changed. Use the data folder of another node, or an earlier snapshot", e.Dir, e.Reason)
 }
 
 // CopyStopped writes the read model of a node that doesn't run into an ordinary file at
@@ -59,7 +59,7 @@ func CopyStopped(ctx context.Context, dir, path string, progress func(done, all 
 		return Built{}, err
 	}
 	if built.Topic == "" {
-		return Built{}, fmt.Errorf("the read model in %s is new: nothing was ever applied to it", dir)
+		return Built{}, fmt.Errorf("the read model in %s is empty: no record was ever applied to it", dir)
 	}
 	return built, checkRows(ctx, dir, path, progress)
 }
@@ -69,7 +69,7 @@ func CopyStopped(ctx context.Context, dir, path string, progress func(done, all 
 func (f folder) serving() (string, error) {
 	path, err := filepath.EvalSymlinks(f.path(FileName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("there is no read model in %s: %w", f.dir, err)
+		return "", fmt.Errorf("no read model found in %s: %w", f.dir, err)
 	}
 	return path, err
 }
@@ -146,7 +146,7 @@ func checkRows(ctx context.Context, dir, path string, progress func(done, all in
 	}
 	if len(differ) > 0 {
 		slices.Sort(differ)
-		return &DamagedError{dir, "the rows of " + strings.Join(differ, ", ") + " are not those that their digests stand for"}
+		return &DamagedError{dir, "the rows of " + strings.Join(differ, ", ") + " do not match their digests"}
 	}
 	return nil
 }

@@ -53,11 +53,11 @@ func (e *StorageError) Error() string {
 	case FaultCorrupt:
 		return fmt.Sprintf("the projection file %s is damaged: %v", e.Path, e.Err)
 	case FaultReplaced:
-		return fmt.Sprintf("the projection file %s was changed from outside: %v", e.Path, e.Err)
+		return fmt.Sprintf("the projection file %s was changed by another program: %v", e.Path, e.Err)
 	case FaultFull:
-		return fmt.Sprintf("the disk that holds the projection file %s is full: %v. Free some space, and the node goes on by itself", e.Path, e.Err)
+		return fmt.Sprintf("the disk of the projection file %s is full: %v. Free some space; the node then continues by itself", e.Path, e.Err)
 	case FaultLocked:
-		return fmt.Sprintf("another process holds a lock on the projection file %s: %v. Once that process ends its transaction the node goes on by itself", e.Path, e.Err)
+		return fmt.Sprintf("another process holds a lock on the projection file %s: %v. Once that process ends its transaction, the node continues by itself", e.Path, e.Err)
 	default:
 		return fmt.Sprintf("the projection file %s can't be read or written: %v", e.Path, e.Err)
 	}

@@ -34,11 +34,11 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	case RebuildCancelled:
 		log.Info("the rebuild was cancelled", "position", status.Position)
 	default:
-		goesOn := "the file that served goes on serving"
+		goesOn := "the previous file still serves"
 		if _, damage := p.life.damaged(); damage != nil {
-			goesOn = "this node serves nothing, since its projection is damaged"
+			goesOn = "this node serves nothing because its projection is damaged"
 		}
-		log.Error("the rebuild failed: "+goesOn, "error", status.Error, "position", status.Position)
+		log.Error("rebuild failed; "+goesOn, "error", status.Error, "position", status.Position)
 	}
 	if old == nil {
 		return
@@ -48,7 +48,7 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	case <-p.closing:
 	}
 	if err := errors.Join(err, old.close(), p.folder.tidy()); err != nil {
-		log.Warn("could not put away the file that was replaced", "error", err)
+		log.Warn("could not clean up after the rebuild", "error", err)
 	}
 	close(r.cleared)
 }
@@ -134,7 +134,7 @@ func newCandidate(ctx context.Context, f folder, options Options, rebuild Rebuil
 		return nil, err
 	}
 	if rebuild.From != nil && g.writer.meta[metaTopic] == "" {
-		return nil, errors.Join(errors.New("what it was to start from is not the file of a read model"), g.close())
+		return nil, errors.Join(errors.New("the file to start from is not a read model"), g.close())
 	}
 	return newBuilder(ctx, g, options.Log, options.MaxBatch)
 }
@@ -230,7 +230,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 	}
 	if p.hadCaughtUp.Load() {
 		if err := b.writer.remark(ctx, metaCaughtUp, "1"); err != nil {
-			return nil, fmt.Errorf("have %s remember that it is as far as the log was: %w", b.db.path, err)
+			return nil, fmt.Errorf("record in %s that it has caught up: %w", b.db.path, err)
 		}
 	}
 	kept, err := p.putInPlace(serving.db.path, b.db.path, r, damage != nil)
@@ -276,7 +276,7 @@ func (p *Projection) noteRepaired(at events.Position, kept string, r *rebuild) {
 	p.life.repair()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.options.Logger.Info("the projection is repaired", "position", at, "damaged_file", kept, "differed", r.status.Differs)
+	p.options.Logger.Info("the projection was repaired", "position", at, "damaged_file", kept, "differed", r.status.Differs)
 }
 
 // keeps tells whether the file that is replaced is kept. One that was not proved equal

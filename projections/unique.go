@@ -33,14 +33,14 @@ func declareUnique(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, 
 	err := tx.GetContext(ctx, &before, `SELECT value FROM _meta WHERE name = ?`, name)
 	unknown := errors.Is(err, sql.ErrNoRows)
 	if err != nil && !unknown {
-		return fmt.Errorf("read what was unique in %s: %w", c.Name(), err)
+		return fmt.Errorf("read the unique fields of %s: %w", c.Name(), err)
 	}
 	now := strings.Join(unique, ",")
 	if now == before && !unknown {
 		return nil
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, now); err != nil {
-		return fmt.Errorf("note what is unique in %s: %w", c.Name(), err)
+		return fmt.Errorf("save the unique fields of %s: %w", c.Name(), err)
 	}
 	if unknown || living == 0 {
 		return nil
@@ -51,7 +51,7 @@ func declareUnique(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, 
 		}
 	}
 	if len(added) > 0 {
-		logger.Warn("a field is newly unique: entities written before hold no claim on its value until `clusterlite reindex` gives it to them",
+		logger.Warn("a field has become unique; entities written before hold no claim on its value. Run `clusterlite reindex` to give them their claims",
 			"collection", c.Name(), "fields", added, "entities", living)
 	}
 	return nil

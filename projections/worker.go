@@ -27,7 +27,7 @@ const (
 // called once.
 func (p *Projection) Run(ctx context.Context) error {
 	if !p.running.CompareAndSwap(false, true) {
-		return errors.New("the projection is running already")
+		return errors.New("the projection is already running")
 	}
 	defer p.startGuards(ctx)()
 	pause := retryMin
@@ -89,7 +89,7 @@ func (p *Projection) Run(ctx context.Context) error {
 // The reasons why follow ends although nothing has failed.
 var (
 	// errDoubt: fit has to look whether the log is still the same.
-	errDoubt = errors.New("the log may be another than before")
+	errDoubt = errors.New("the log may have been replaced")
 	// errDamaged: the file has to be built again first.
 	errDamaged = errors.New("the projection file is damaged")
 )

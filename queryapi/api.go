@@ -92,7 +92,7 @@ func (a *API) collection(c echo.Context) (*collections.Collection, error) {
 	name := c.Param("collection")
 	found, ok := a.Collections.Get(name)
 	if !ok {
-		return nil, problem.UnknownCollection.New("No collection has the name that the path gives.")
+		return nil, problem.UnknownCollection.New("No collection has the name in the path.")
 	}
 	return found, nil
 }

@@ -70,7 +70,7 @@ func typesText(sort []projections.SortKey) string {
 // decodeCursor reads a cursor for a list of a collection with this sort. The error is a
 // problem.
 func decodeCursor(text, collection string, sort []projections.SortKey) (*projections.Place, error) {
-	bad := malformed("after must be a cursor from a Link of this list, with the same sort.")
+	bad := malformed("after must be a cursor from a Link field of this list, with the same sort.")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, bad
@@ -87,7 +87,7 @@ func decodeCursor(text, collection string, sort []projections.SortKey) (*project
 	}
 	switch {
 	case c.Collection == "", c.Collection == collection && c.Types != typesText(sort):
-		return nil, malformed("after: the cursor belongs to an earlier definition of the list. Begin again with its first page, without after.")
+		return nil, malformed("The cursor in after belongs to an earlier definition of the list. Start again from the first page, without after.")
 	case c.Collection != collection:
 		return nil, bad
 	}
@@ -137,5 +137,5 @@ func readKey(value any) (any, error) {
 		}
 		return f, err
 	}
-	return nil, errors.New("not a key")
+	return nil, errors.New("not a sort key")
 }

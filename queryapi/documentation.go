@@ -21,7 +21,7 @@ func documentation(c echo.Context) error {
 	}
 	file, ok := files[c.Param("*")]
 	if !ok {
-		return problem.NotFound.New("The page at " + api.Documentation.Path + " has no file of this name.")
+		return problem.NotFound.New("The documentation page at " + api.Documentation.Path + " has no file with this name.")
 	}
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", reference.Policy)

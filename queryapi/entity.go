@@ -46,7 +46,7 @@ func (a *API) get(c echo.Context) error {
 	return write(c, e.Rendered)
 }
 
-func noEntity() error { return problem.NotFound.New("There is no entity with this id.") }
+func noEntity() error { return problem.NotFound.New("No entity has this id.") }
 
 // write answers with JSON that is ready.
 func write(c echo.Context, body []byte) error {

@@ -86,7 +86,7 @@ func TestFiltersCompareValues(t *testing.T) {
 	}
 	for query, says := range map[string]string{
 		"created_at[gt]=2026-01-01T00:00:00+02:00": "%2B", "due[gte]=2026-01-01T00:00:00+02:00": "%2B", "weight=1e+3": "%2B", "weight=1e1001": "exponent from -1000 to 1000",
-		"id[exists]=true": "no query parameter", "due=null": "due[exists]=false", "n[ne]=null": "n[exists]=false", "version=null": "no entity lacks", "due[exists]=yes": "true or false", "sort=due.nullslst": "nullslast",
+		"id[exists]=true": "Unknown query parameter", "due=null": "due[exists]=false", "n[ne]=null": "n[exists]=false", "version=null": "every entity has this member", "due[exists]=yes": "true or false", "sort=due.nullslst": "nullslast",
 	} {
 		if body := servicetest.Body(t, n.get("/tasks?"+query, 400)); !strings.Contains(body, says) {
 			t.Errorf("%s: got %s, want %q in it", query, body, says)

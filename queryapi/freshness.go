@@ -61,13 +61,13 @@ func (a *API) end(ctx context.Context, want api.Consistency) (events.Position, e
 	case api.Strong:
 		end, err := a.Log.End(ctx)
 		if err != nil {
-			return 0, problem.BrokerUnreachable.Because(err, "The read asks for strong consistency, and the broker can't be asked where the log ends.")
+			return 0, problem.BrokerUnreachable.Because(err, "The request requires strong consistency, but the node can't reach the broker to find the end of the log. Retry later, or accept eventual consistency.")
 		}
 		return end, nil
 	case api.Linearizable:
 		end, err := a.Log.Barrier(ctx)
 		if err != nil {
-			return 0, problem.BrokerUnreachable.Because(err, "The read asks to be linearizable, and no broker has proved in time that it leads the log.")
+			return 0, problem.BrokerUnreachable.Because(err, "The request requires linearizable consistency, but no broker proved in time that it leads the log. Retry later, or accept a weaker consistency.")
 		}
 		return end, nil
 	default:
@@ -101,16 +101,16 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 		return p
 	}
 	if errors.Is(err, eventlog.ErrClosed) {
-		return problem.NotReady.Because(err, "The node is stopping.")
+		return problem.NotReady.Because(err, "The node is shutting down. Retry: another node may serve the read.")
 	}
 	if err := a.Model.Stuck(); err != nil {
 		return notReady(err) // that is why it did not get there
 	}
-	return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d, and the read needs %d.", a.Model.Position(), target))
+	return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d; the read requires position %d. Retry later.", a.Model.Position(), target))
 }
 
 // elsewhere is what a client is told of a read that this node can't serve.
-const elsewhere = "Another may serve the read."
+const elsewhere = "Retry: another node may serve the read."
 
 // notReady says why this node can't serve a read.
 func notReady(err error) *problem.Problem {

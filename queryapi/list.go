@@ -146,11 +146,11 @@ func gone(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return problem.NotReady.Because(ctx.Err(), "The request was given up.")
+		return problem.NotReady.Because(ctx.Err(), "The client cancelled the request.")
 	case errors.Is(err, projections.ErrBusy):
-		return problem.Overloaded.Because(err, "As many exports are running as there can be. Try again.")
+		return problem.Overloaded.Because(err, "The node is running the maximum number of streams. Retry later.")
 	case errors.Is(err, projections.ErrOverloaded):
-		return problem.Overloaded.Because(err, "Too many reads are running on this node. Try again.")
+		return problem.Overloaded.Because(err, "The node is at capacity: too many reads are running. Retry later.")
 	}
 	return err
 }

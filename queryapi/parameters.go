@@ -146,7 +146,7 @@ func parseBool(name, value string) (bool, error) {
 func (v *vocabulary) parseSort(value string) ([]projections.SortKey, error) {
 	parts := strings.Split(value, ",")
 	if len(parts) > maxSortKeys {
-		return nil, malformed("sort can have %d keys.", maxSortKeys)
+		return nil, malformed("sort must have at most %d keys.", maxSortKeys)
 	}
 	var keys []projections.SortKey
 	for _, part := range parts {
@@ -155,7 +155,7 @@ func (v *vocabulary) parseSort(value string) ([]projections.SortKey, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(keys, func(k projections.SortKey) bool { return k.Column == key.Column }) {
-			return nil, malformed("sort names %s twice.", key.Column.Name())
+			return nil, malformed("sort contains %s more than once.", key.Column.Name())
 		}
 		keys = append(keys, key)
 	}
@@ -172,13 +172,13 @@ func (v *vocabulary) parseSortKey(text string) (key projections.SortKey, err err
 	name, word, placed := strings.Cut(name, ".")
 	var ok bool
 	if key.Column, ok = v.columns[name]; !ok {
-		return key, malformed("sort: there is no member %s to sort by.%s", api.Quote(name), api.Nearest(name, v.columnNames()))
+		return key, malformed("sort: unknown member %s.%s", api.Quote(name), api.Nearest(name, v.columnNames()))
 	}
 	if !placed {
 		return key, nil
 	}
 	if key.Nulls, ok = nulls[word]; !ok {
-		return key, malformed("sort: after %s., there can be nullsfirst or nullslast, not %s.", name, api.Quote(word))
+		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, api.Quote(word))
 	}
 	if !key.Column.Nullable() {
 		key.Nulls = projections.NullsAsLeast // every entity has it
@@ -199,10 +199,10 @@ func (v *vocabulary) parseFields(value string) ([]string, error) {
 	fields := strings.Split(value, ",")
 	for i, name := range fields {
 		if name == "" || !v.open && !slices.Contains(v.members, name) {
-			return nil, malformed("fields: there is no member %s.%s", api.Quote(name), api.Nearest(name, v.members))
+			return nil, malformed("fields: unknown member %s.%s", api.Quote(name), api.Nearest(name, v.members))
 		}
 		if slices.Contains(fields[:i], name) {
-			return nil, malformed("fields names %s twice.", api.Quote(name))
+			return nil, malformed("fields contains %s more than once.", api.Quote(name))
 		}
 	}
 	return fields, nil
@@ -210,13 +210,13 @@ func (v *vocabulary) parseFields(value string) ([]string, error) {
 
 func (v *vocabulary) parseFilter(q *projections.Query, name, value string) error {
 	if len(q.Filters) == maxFilters {
-		return malformed("A list can have %d filters.", maxFilters)
+		return malformed("A list accepts at most %d filters.", maxFilters)
 	}
 	f := v.filters[name]
 	texts := []string{value}
 	if f.Op == projections.In {
 		if texts = splitIn(value); len(texts) > maxIn {
-			return malformed("%s can have %d values.", name, maxIn)
+			return malformed("%s must have at most %d values.", name, maxIn)
 		}
 	}
 	for _, text := range texts {

@@ -221,7 +221,7 @@ func TestANodeThatIsStartedDuringAnOutage(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "catching up") {
 			t.Errorf("it can't know how far it has to go, and says %v", err)
 		}
-		if said := model.Degraded(); (status == 200) != strings.Contains(said, "the broker is unreachable and the end of the log unknown: serving position 1") {
+		if said := model.Degraded(); (status == 200) != strings.Contains(said, "the broker is unreachable, so the end of the log is unknown: serving position 1") {
 			t.Errorf("reads are answered with %d, and what it can't promise is %q", status, said)
 		}
 	}

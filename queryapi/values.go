@@ -42,9 +42,9 @@ func parseValue(f projections.Filter, text string) (any, error) {
 // like any other.
 func errNull(column projections.Column) error {
 	if !column.Nullable() {
-		return errors.New("a value: no entity lacks this member")
+		return errors.New("a value: every entity has this member")
 	}
-	return fmt.Errorf("a value: %s[exists]=false asks for entities where it is missing or null", column.Name())
+	return fmt.Errorf("a value; to find entities where it is missing or null, use %s[exists]=false", column.Name())
 }
 
 func parseTruth(text string) (any, error) {
@@ -70,7 +70,7 @@ func checkNumber(text string) error {
 	parts := number.FindStringSubmatch(text)
 	if parts == nil {
 		if number.MatchString(strings.Replace(text, " ", "+", 1)) {
-			return errors.New("a number: write + as %2B in a URL, where + stands for a space")
+			return errors.New("a number; in a URL, + stands for a space, so write + as %2B")
 		}
 		return errors.New("a number")
 	}
@@ -129,7 +129,7 @@ func spaceForPlus(text string) bool {
 	return ok
 }
 
-const escapePlus = "a time whose + is written as %2B: in a URL, + stands for a space"
+const escapePlus = "a time; in a URL, + stands for a space, so write + as %2B"
 
 // parseTime reads a time for a column of ours, which has milliseconds. One that lies
 // between two milliseconds sorts between their texts and is equal to none.
@@ -139,7 +139,7 @@ func parseTime(text string) (any, error) {
 	case spaceForPlus(text):
 		return nil, errors.New(escapePlus)
 	case !ok || t.UTC().Year() < 0 || t.UTC().Year() > 9999:
-		return nil, errors.New("a time as RFC 3339 has it, such as 2026-11-24T12:00:00Z")
+		return nil, errors.New("an RFC 3339 time such as 2026-11-24T12:00:00Z")
 	}
 	whole := t.Truncate(time.Millisecond)
 	formatted := events.FormatTime(whole)

@@ -1,11 +1,11 @@
 // Package archive writes the events of a log to a file and appends the events of a file
 // to a log.
 //
-// An archive is lines of JSON: a header, the events in the order of the log as
-// [events.AppendLine] writes them, and a trailer that says how many there are and hashes
-// all before it, so that an archive that was cut or changed is noticed. It holds what
-// admission admitted and nothing else: appended to an empty log in that order, each event
-// is admitted again, whatever the clocks of the new broker say.
+// An archive consists of lines of JSON: a header, the events in the order of the log as
+// written by [events.AppendLine], and a trailer. The trailer has the number of events and a
+// hash of everything before it, so that truncation and changes are detected. An archive
+// holds exactly the admitted events. Appended to an empty log in that order, each of them
+// is admitted again, regardless of the clocks of the new broker.
 package archive
 
 import (
@@ -18,24 +18,24 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Version is the version of the form of archives that this code writes and reads.
+// Version is the version of the archive format that this code writes and reads.
 const Version = 1
 
-// The kinds of lines that are not events. They are stored for ever.
+// The kinds of lines that are not events. They are stored and must never change.
 const (
 	kindHeader  = "export"
 	kindTrailer = "end"
 )
 
-// kindMember is how a line that is not an event begins.
+// kindMember is the start of every line that is not an event.
 const kindMember = `{"clusterlite":`
 
-// A Header is the first line of an archive. The same log at the same position always
-// gives the same archive, so it has no time in it.
+// A Header is the first line of an archive. It has no timestamp, because the same log at
+// the same position must always give the same archive.
 type Header struct {
 	Kind    string `json:"clusterlite"`
 	Version int    `json:"version"`
-	// Topic and TopicID say which log the events are from.
+	// Topic and TopicID identify the log that the events are from.
 	Topic   string `json:"topic"`
 	TopicID string `json:"topic_id"`
 }
@@ -43,20 +43,20 @@ type Header struct {
 // A Trailer is the last line.
 type Trailer struct {
 	Kind string `json:"clusterlite"`
-	// Events is how many there are in the archive.
+	// Events is the number of events in the archive.
 	Events int64 `json:"events"`
 	// TopicID is that of the header.
 	TopicID string `json:"topic_id"`
 	// Position is how far the log was read.
 	Position events.Position `json:"position"`
-	// Digests stand for the rows of each collection that the events make.
+	// Digests are the digests of the rows of each collection after all events.
 	Digests map[string]string `json:"digests"`
 	// SHA256 is the hash of all bytes of the archive before this member.
 	SHA256 string `json:"sha256"`
 }
 
-// line is the trailer as it is written, with the hash put in: sum has taken all lines
-// before.
+// line returns the trailer as it is written, including the hash. sum has processed all
+// lines before it.
 func (t Trailer) line(sum hash.Hash) []byte {
 	t.SHA256 = ""
 	before := bytes.TrimSuffix(encode(t), []byte(`,"sha256":""}`+"\n"))
@@ -64,7 +64,7 @@ func (t Trailer) line(sum hash.Hash) []byte {
 	return fmt.Appendf(before, ",\"sha256\":%q}\n", hex.EncodeToString(sum.Sum(nil)))
 }
 
-// encode writes a line that is not an event, in its one form.
+// encode writes a line that is not an event, in its canonical form.
 func encode(line any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -75,15 +75,15 @@ func encode(line any) []byte {
 	return b.Bytes()
 }
 
-// ErrDamaged is returned for a file that is no archive, or no longer whole. Nothing in
-// it is to be trusted.
-type ErrDamaged struct {
+// DamagedError is returned for a file that is not an archive, is truncated, or was changed.
+// Its content must not be trusted.
+type DamagedError struct {
 	// Line counts from 1.
 	Line   int64
 	Reason string
 }
 
 // Error says what to do.
-func (e *ErrDamaged) Error() string {
-	return fmt.Sprintf("line %d: %s. The file is not a whole export: export again, or copy the file again", e.Line, e.Reason)
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("line %d: %s. The file is not a complete export: copy it again, or export again", e.Line, e.Reason)
 }

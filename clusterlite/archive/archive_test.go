@@ -19,14 +19,14 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// A golden file, once released, is never written again. The flag is for new ones.
+// A golden file must never be rewritten once it is released. The flag is for new files.
 var update = flag.Bool("update", false, "write golden files that are missing")
 
 const topicID = "2f6f8c1e9d0b4a57a1c3e5f708192a3b"
 
 func entity(n int) string { return fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", n) }
 
-// user is the nth event of a test: a user of the nth name, and nobody else's.
+// user is the nth event of a test. It creates a user with the nth name, which is unique.
 func user(n int, kind events.Kind, version int64, of int) events.Event {
 	e := events.Event{
 		ID: fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", n), Source: "/clusterlite/command/cmd-1",
@@ -121,10 +121,10 @@ func TestEmptyArchive(t *testing.T) {
 	}
 }
 
-// An archive that is cut anywhere, or in which any byte is another, is refused.
+// An archive that is truncated anywhere, or in which any byte differs, is rejected.
 func TestDamageIsNoticed(t *testing.T) {
 	whole := written(t, few()...)
-	var damaged *archive.ErrDamaged
+	var damaged *archive.DamagedError
 	for n := range whole {
 		if _, _, err := readAll(whole[:n]); !errors.As(err, &damaged) {
 			t.Fatalf("cut after %d bytes: %v", n, err)
@@ -174,8 +174,7 @@ func TestAFullDiskIsNoticed(t *testing.T) {
 	}
 }
 
-// Nothing that a reader is given makes it panic, and what it takes is what a writer
-// wrote.
+// No input makes a reader panic, and it accepts only what a writer wrote.
 func FuzzReader(f *testing.F) {
 	f.Add(written(f, few()...))
 	f.Add(written(f))

@@ -15,15 +15,15 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// Progress is told how far a phase of the work is, by the goroutine that works.
+// Progress is called with the progress of a phase, by the goroutine that does the work.
 type Progress func(phase string, done, total int64, unit string)
 
-// atATime is how many events are worked on between two tellings of progress.
+// atATime is the number of events between two reports of progress.
 const atATime = 1000
 
 // ExportOptions say what to export.
 type ExportOptions struct {
-	// Log is where the events are. Nothing is changed there.
+	// Log has the events. It is not changed.
 	Log *eventlog.Log
 	// Until is how far to go.
 	Until projections.Until
@@ -34,15 +34,18 @@ type ExportOptions struct {
 // Exported is what an export holds.
 type Exported struct {
 	Trailer
-	// Left is how many records before the position are not in it: void ones and barriers.
+	// Left is the number of records before the position that are not in the archive: void
+	// records and barriers.
 	Left int64
-	// KeysLeft is how many idempotency keys are not in it, since their window is over.
+	// KeysLeft is the number of idempotency keys that are not in the archive because they
+	// have expired.
 	KeysLeft int64
 }
 
-// Export writes an archive of the log. It reads the log twice: first to know what is
-// admitted, for which it builds a read model in a temporary folder ($TMPDIR), then to
-// write that. Writes go on meanwhile, and those after the beginning are not in it.
+// Export writes an archive of the log. It reads the log twice: first to learn which events
+// are admitted, for which it builds a read model in a temporary folder ($TMPDIR), and then
+// to write them. Writes may continue meanwhile; the archive does not contain events
+// appended after the start.
 func Export(ctx context.Context, options ExportOptions, w io.Writer) (Exported, error) {
 	e := export{ExportOptions: options}
 	built, err := build(ctx, options.Log, options.Until, options.Progress, func(r events.Record, v events.Verdict) error {
@@ -63,16 +66,17 @@ func Export(ctx context.Context, options ExportOptions, w io.Writer) (Exported, 
 	return e.done, err
 }
 
-// build builds a read model of the log that nobody keeps, to learn verdicts and digests.
+// build builds a temporary read model of the log, to learn verdicts and digests.
 func build(ctx context.Context, log *eventlog.Log, until projections.Until, progress Progress, judged func(events.Record, events.Verdict) error) (built projections.Built, err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-events-")
 	if err != nil {
-		return built, fmt.Errorf("make a temporary folder: %w", err)
+		return built, fmt.Errorf("create a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	return projections.Build(ctx, projections.BuildOptions{
 		Path: filepath.Join(dir, projections.FileName), Log: log, Until: until,
-		// None declared: the rows are the same, and indexes take time.
+		// No collection is declared: the rows are the same, and building indexes would take
+		// time.
 		Collections: &collections.Set{},
 		Progress:    func(at, end events.Position) { progress("applying", int64(at), int64(end), "records") },
 		Judged:      judged,
@@ -91,7 +95,7 @@ func digests(built projections.Built) map[string]string {
 type export struct {
 	ExportOptions
 	admitted bitmap
-	// window is the log time from which on idempotency keys are still used, itself not.
+	// window is a log time. Idempotency keys used after it are still valid.
 	window  time.Time
 	logTime time.Time
 	out     *Writer
@@ -119,8 +123,8 @@ func (e *export) record(r events.Record) error {
 		e.done.Left++
 		return nil
 	}
-	// A key that has left the window can be used again, also in this log. In another one
-	// all records are from the same hour, and a second use would be void.
+	// An expired key can be used again, even in this log. In the new log all records have
+	// recent times, so a second use of the key would be void there.
 	if r.Event.IdempotencyKey != "" && !e.logTime.After(e.window) {
 		r.Event.IdempotencyKey, r.Event.RequestHash = "", ""
 		e.done.KeysLeft++
@@ -128,10 +132,10 @@ func (e *export) record(r events.Record) error {
 	return e.out.Event(r.Event)
 }
 
-// bitmap is a set of offsets, a bit each: twelve megabytes for a hundred million.
+// bitmap is a set of offsets with one bit for each: 12 MB for a hundred million.
 type bitmap []byte
 
-// add notes whether an offset is in the set; offsets come in order.
+// add records whether an offset is in the set. Offsets must come in order.
 func (b *bitmap) add(offset int64, in bool) {
 	for int64(len(*b)) <= offset/8 {
 		*b = append(*b, 0)

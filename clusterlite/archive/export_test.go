@@ -50,7 +50,7 @@ func TestExportStops(t *testing.T) {
 	})
 }
 
-func TestFilesAreWholeOrNotThere(t *testing.T) {
+func TestFilesAreCompleteOrAbsent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.jsonl")

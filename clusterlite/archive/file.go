@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// compressed gives the writer that compresses for a name with this extension.
+// compressed returns the writer that compresses for a name with this extension.
 func compressed(name string, w io.Writer) (io.WriteCloser, error) {
 	switch filepath.Ext(name) {
 	case ".gz":
@@ -29,7 +29,7 @@ type plain struct{ io.Writer }
 
 func (plain) Close() error { return nil }
 
-// A File is an archive that is being written. It gets its name when it is whole.
+// A File is an archive that is being written. It gets its name once it is complete.
 type File struct {
 	io.Writer
 	name       string
@@ -45,11 +45,11 @@ func Create(name string) (*File, error) {
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".partial-*")
 	if err != nil {
-		return nil, fmt.Errorf("make %s: %w", name, err)
+		return nil, fmt.Errorf("create %s: %w", name, err)
 	}
 	f := &File{name: name, temporary: temporary}
 	if f.compressor, err = compressed(name, temporary); err != nil {
-		return nil, errors.Join(fmt.Errorf("make %s: %w", name, err), f.Discard())
+		return nil, errors.Join(fmt.Errorf("create %s: %w", name, err), f.Discard())
 	}
 	f.Writer = f.compressor
 	return f, nil
@@ -62,14 +62,14 @@ func vacant(name string) error {
 	return nil
 }
 
-// Commit puts what was written on the disk, and under its name.
+// Commit syncs the file to the disk and gives it its name.
 func (f *File) Commit() error {
 	err := errors.Join(f.compressor.Close(), f.temporary.Close(), vacant(f.name))
 	if err == nil {
 		err = atomicfile.Replace(f.temporary.Name(), f.name)
 	}
 	if err != nil {
-		return fmt.Errorf("make %s: %w", f.name, errors.Join(err, os.Remove(f.temporary.Name())))
+		return fmt.Errorf("create %s: %w", f.name, errors.Join(err, os.Remove(f.temporary.Name())))
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (f *File) Discard() error {
 // A source is an archive that is being read from the beginning.
 type source struct {
 	*Reader
-	// Size is that of the file, for progress; Read is how much of it was read.
+	// Size is the size of the file, for progress; Read is the number of bytes read so far.
 	Size, Read int64
 
 	closers []func() error
@@ -109,7 +109,7 @@ func (s *source) start(name string, file *os.File) error {
 	s.Size = info.Size()
 	in, err := s.decompressed(name, counted{file, &s.Read})
 	if err != nil {
-		return &ErrDamaged{Line: 1, Reason: err.Error()}
+		return &DamagedError{Line: 1, Reason: err.Error()}
 	}
 	s.Reader, err = NewReader(in)
 	return err

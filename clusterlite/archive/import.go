@@ -13,15 +13,15 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// appendBytes bounds what is appended at a time. An event that is larger goes alone, so
-// one that the broker refuses has none behind it.
+// appendBytes bounds the size of one append. A larger event is appended alone, so that no
+// event follows one that the broker rejects.
 const appendBytes = 4 << 20
 
 // ImportOptions say what to import, and where to.
 type ImportOptions struct {
 	// Path is the archive, compressed if its name ends in .gz or .zst.
 	Path string
-	// Log takes the events. Nobody else may append to it meanwhile.
+	// Log takes the events. No other process may append to it meanwhile.
 	Log *eventlog.Log
 	// Progress must not be nil.
 	Progress Progress
@@ -30,49 +30,49 @@ type ImportOptions struct {
 // Imported is what an import came to.
 type Imported struct {
 	Trailer Trailer
-	// Found is how many of the archive's events the log held before, Appended how many
-	// were appended now.
+	// Found is the number of the archive's events that the log already held, Appended the
+	// number of those that were appended.
 	Found, Appended int64
 	// Built is what the log holds in the end.
 	Built projections.Built
-	// Digests are those of the log's read model in the end.
+	// Digests are the digests of the log's read model after the import.
 	Digests map[string]string
 }
 
-// Equal tells whether the log makes the rows that the archive was made from.
+// Equal reports whether the log yields the rows that the archive was exported from.
 func (i Imported) Equal() bool { return maps.Equal(i.Digests, i.Trailer.Digests) }
 
-// ErrForeign is returned if the log holds what is not in the archive.
-type ErrForeign struct {
+// ForeignRecordsError is returned if the log holds what is not in the archive.
+type ForeignRecordsError struct {
 	Topic string
 	// Found says what, and where.
 	Found string
 }
 
 // Error says what to do.
-func (e *ErrForeign) Error() string {
-	return fmt.Sprintf("topic %s holds more than the export: %s. An import needs a topic that is empty or holds the beginning of the same export: name another, or, if nobody needs what is in it, delete it; stop all command services on it until the import is done", e.Topic, e.Found)
+func (e *ForeignRecordsError) Error() string {
+	return fmt.Sprintf("topic %s holds more than the export: %s. Nothing was appended. Import into a topic that is empty or holds the beginning of the same export. If the topic's content is not needed, delete the topic. Stop all command services on it until the import is done", e.Topic, e.Found)
 }
 
-// ErrDisturbed is returned if somebody else appends to the log during an import.
-type ErrDisturbed struct {
+// ConcurrentWriterError is returned if another process appends to the log during an import.
+type ConcurrentWriterError struct {
 	Topic          string
 	Before, Behind events.Position
 }
 
 // Error says what to do.
-func (e *ErrDisturbed) Error() string {
-	return fmt.Sprintf("somebody else writes to topic %s: other records lie between the positions %d and %d. Stop all command and query services on it, then import again: if what they wrote changes nothing, the import goes on where it was", e.Topic, e.Before, e.Behind)
+func (e *ConcurrentWriterError) Error() string {
+	return fmt.Sprintf("another process writes to topic %s: it appended records between positions %d and %d. Stop all command and query services on it, then run the import again. If those records change nothing, the import continues where it stopped", e.Topic, e.Before, e.Behind)
 }
 
-// Import appends the events of an archive to the log, in order, the same but for the
-// positions that they get and the broker's clock. It first reads the whole archive, and
-// appends nothing if that is damaged. A log that holds the beginning of the archive gets
-// the rest, so an import that was ended can be called again. In the end it builds a read
-// model from the log; the caller looks at [Imported.Equal].
+// Import appends the events of an archive to the log, in order and unchanged except for
+// their positions and the broker's timestamps. It first reads the whole archive, and
+// appends nothing if the archive is damaged. If the log already holds the beginning of the
+// archive, Import appends the rest, so an interrupted import can be repeated. At the end it
+// builds a read model from the log; the caller must check [Imported.Equal].
 //
-// It returns an [ErrDamaged], an [ErrForeign] if the log holds anything else that was
-// admitted, an [ErrDisturbed], or an error of [eventlog.Log.Append].
+// It returns a [DamagedError], a [ForeignRecordsError] if the log holds anything else that
+// was admitted, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
 func Import(ctx context.Context, options ImportOptions) (Imported, error) {
 	i := importer{ImportOptions: options}
 	for _, step := range []func(context.Context) error{i.check, i.find, i.append, i.verify} {
@@ -91,7 +91,7 @@ type importer struct {
 	done    Imported
 }
 
-// read hands out an archive from its beginning, and closes it.
+// read calls a function with the archive at its beginning, and closes it afterwards.
 func (i *importer) read(use func(*source) error) (err error) {
 	s, err := open(i.Path)
 	if err != nil {
@@ -130,7 +130,7 @@ func (i *importer) find(ctx context.Context) error {
 		return err
 	}
 	if info.Start > 0 {
-		return &ErrForeign{Topic: i.Log.Topic(), Found: fmt.Sprintf("%d records were in it and are deleted", info.Start)}
+		return &ForeignRecordsError{Topic: i.Log.Topic(), Found: fmt.Sprintf("its %d records were deleted", info.Start)}
 	}
 	i.at = info.End
 	if info.End == 0 {
@@ -141,9 +141,9 @@ func (i *importer) find(ctx context.Context) error {
 	return err
 }
 
-// match holds the events of the log, as far as they are admitted, against those of the
-// archive. Others change nothing: barriers, and events that came twice because an
-// earlier import never heard that they had been appended.
+// match compares the admitted events of the log with those of the archive. It ignores
+// records that change nothing: barriers, and events that were appended twice because an
+// earlier import did not learn that the first append succeeded.
 func (i *importer) match(ctx context.Context) (built projections.Built, err error) {
 	err = i.read(func(s *source) error {
 		i.matched = 0
@@ -171,10 +171,10 @@ func (i *importer) same(s *source, r events.Record) error {
 	if err != nil {
 		found = fmt.Sprintf("the record at offset %d (%s of %s, event %s, by %s) comes after all %d events of the file", r.Offset, r.Event.Type(), r.Event.EntityID, r.Event.ID, r.Event.Source, i.done.Trailer.Events)
 	}
-	return &ErrForeign{Topic: i.Log.Topic(), Found: found}
+	return &ForeignRecordsError{Topic: i.Log.Topic(), Found: found}
 }
 
-// append appends the events that are not there yet.
+// append appends the events that the log does not hold yet.
 func (i *importer) append(ctx context.Context) error {
 	return i.read(func(s *source) error {
 		for range i.done.Found {
@@ -203,17 +203,17 @@ func (i *importer) append(ctx context.Context) error {
 func (i *importer) appendBatch(ctx context.Context, batch []events.Event) error {
 	at, err := i.Log.Append(ctx, batch...)
 	if err != nil {
-		return fmt.Errorf("append the events from %d of the file on: %w. Import again to go on", i.done.Found+i.done.Appended+1, err)
+		return fmt.Errorf("append the events of the file from event %d on: %w. Run the import again to continue", i.done.Found+i.done.Appended+1, err)
 	}
 	if want := i.at + events.Position(len(batch)); at != want {
-		return &ErrDisturbed{Topic: i.Log.Topic(), Before: i.at, Behind: at}
+		return &ConcurrentWriterError{Topic: i.Log.Topic(), Before: i.at, Behind: at}
 	}
 	i.at = at
 	i.done.Appended += int64(len(batch))
 	return nil
 }
 
-// next reads a batch of events. The error, io.EOF or another, is for after the batch.
+// next reads a batch of events. The error, io.EOF or another, applies after the batch.
 func next(s *source) (batch []events.Event, err error) {
 	for size := 0; len(batch) < atATime && size < appendBytes; {
 		e, err := s.Event()

@@ -40,9 +40,9 @@ func TestKeysWithinTheWindowMove(t *testing.T) {
 	}
 }
 
-// In the old log a key was used again a day later, and in vain within the day. In the
-// new log all is from the same minute.
-func TestKeysThatWereUsedAgain(t *testing.T) {
+// In the old log a key was used again after a day, and once without effect within the day.
+// In the new log all events are from the same minute.
+func TestReusedKeys(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	keyed := func(n int) events.Event {
@@ -71,8 +71,7 @@ func TestKeysThatWereUsedAgain(t *testing.T) {
 	}
 }
 
-// A key whose window is over by the end of the log, by other events, is free in the new
-// log too.
+// A key that later events made expire before the end of the log is free in the new log too.
 func TestKeysThatRanOut(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)

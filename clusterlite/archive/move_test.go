@@ -80,7 +80,7 @@ func TestMove(t *testing.T) {
 			same(t, from, to)
 		})
 	}
-	// The same log gives the same archive, and what was imported exports the same events.
+	// The same log yields the same archive, and an imported log exports the same events.
 	first, _ := from.export("b.jsonl")
 	second, _ := from.export("b.jsonl")
 	to.imported(first)
@@ -113,7 +113,7 @@ func many(n int) []events.Event {
 	return all
 }
 
-func TestImportGoesOnWhereItWasLeft(t *testing.T) {
+func TestImportContinuesWhereItStopped(t *testing.T) {
 	t.Parallel()
 	all := few()
 	path, _ := newStore(t).holds(all...).export("a.jsonl")
@@ -172,7 +172,7 @@ func TestForeignEventsAreNoticed(t *testing.T) {
 		"something else": {another}, "something between": {all[0], another}, "something changed": {all[0], changed}, "something behind": append(slices.Clone(all), another),
 	} {
 		to := newStore(t).holds(there...)
-		var found *archive.ErrForeign
+		var found *archive.ForeignRecordsError
 		if _, err := to.importFile(path); !errors.As(err, &found) || to.end() != events.Position(len(there)) {
 			t.Errorf("%s: %v, and it ends at %d", name, err, to.end())
 		} else if !strings.Contains(err.Error(), fmt.Sprintf("offset %d", len(there)-1)) {
@@ -198,11 +198,11 @@ func TestAnotherWriterIsNoticed(t *testing.T) {
 	t.Run("by an event", func(t *testing.T) {
 		to := newStore(t)
 		err := disturbed(to, func() { to.holds(user(9999, events.Created, 1, 9999)) })
-		var between *archive.ErrDisturbed
+		var between *archive.ConcurrentWriterError
 		if !errors.As(err, &between) || between.Before != 1000 || between.Behind != 2001 {
 			t.Fatalf("got %v", err)
 		}
-		var found *archive.ErrForeign
+		var found *archive.ForeignRecordsError
 		if _, err := to.importFile(path); !errors.As(err, &found) || !strings.Contains(err.Error(), "offset 1000 ") {
 			t.Errorf("then %v", err)
 		}
@@ -214,7 +214,7 @@ func TestAnotherWriterIsNoticed(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		var between *archive.ErrDisturbed
+		var between *archive.ConcurrentWriterError
 		if !errors.As(err, &between) {
 			t.Fatalf("got %v", err)
 		}
@@ -225,12 +225,12 @@ func TestAnotherWriterIsNoticed(t *testing.T) {
 	})
 }
 
-// Nothing is done with a file that is not whole: not even the topic is made.
+// A damaged file changes nothing: not even the topic is created.
 func TestDamagedFilesChangeNothing(t *testing.T) {
 	t.Parallel()
 	to := newStore(t)
 	whole := written(t, few()...)
-	var damaged *archive.ErrDamaged
+	var damaged *archive.DamagedError
 	for name, content := range map[string][]byte{"cut": whole[:len(whole)-90], "changed": bytes.Replace(whole, []byte("n2"), []byte("n3"), 1), "empty": nil} {
 		if _, err := to.importFile(file(t, content)); !errors.As(err, &damaged) {
 			t.Errorf("%s: %v", name, err)

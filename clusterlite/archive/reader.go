@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// maxLine bounds a line: a record of the largest size whose document had to be written
-// in base64, with room for what JSON escapes.
+// maxLine is the maximum length of a line. It has room for a record of the maximum size
+// whose document is in base64, and for JSON escapes.
 const maxLine = 2 * eventlog.MaxRecordBytes
 
 // A Reader reads an archive. Use it from one goroutine.
@@ -39,16 +39,16 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, err
 	}
 	if err := decode(a.line, &a.Header); err != nil || a.Header.Kind != kindHeader {
-		return nil, a.damaged("it does not begin as an export does")
+		return nil, a.damaged("it does not start like an export")
 	}
 	if a.Header.Version != Version {
-		return nil, fmt.Errorf("the export has version %d, and this version of ClusterLite reads version %d: install the version that wrote it", a.Header.Version, Version)
+		return nil, fmt.Errorf("the export has version %d, but this version of ClusterLite reads only version %d: install the version that wrote it", a.Header.Version, Version)
 	}
 	a.sum.Write(a.line)
 	return a, nil
 }
 
-// Event reads the next event and its line. Errors as for [Reader.Line].
+// Event reads the next event and its line. Errors are those of [Reader.Line].
 func (a *Reader) Event() (events.Event, error) {
 	line, err := a.Line()
 	if err != nil {
@@ -61,9 +61,9 @@ func (a *Reader) Event() (events.Event, error) {
 	return e, nil
 }
 
-// Line reads the line of the next event, without its end; it is good until the next
-// call. It returns io.EOF after the last event, and only if the archive is whole up to
-// there; an [ErrDamaged] if it is not; or the error of the file.
+// Line reads the line of the next event, without its line end. The line is valid until the
+// next call. Line returns io.EOF after the last event, but only if the archive is intact up
+// to there; a [DamagedError] if it is not; or the error of the file.
 func (a *Reader) Line() ([]byte, error) {
 	if err := a.read(); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (a *Reader) Line() ([]byte, error) {
 	return bytes.TrimSuffix(a.line, []byte("\n")), nil
 }
 
-// Number is the number of the line that was read last, from 1.
+// Number is the number of the last line that was read, counted from 1.
 func (a *Reader) Number() int64 { return a.number }
 
 // read reads one line with its end.
@@ -91,40 +91,41 @@ func (a *Reader) read() error {
 		a.line = append(a.line, part...)
 		switch {
 		case len(a.line) > maxLine:
-			return a.damaged("the line is longer than any event's")
+			return a.damaged("the line is longer than any event can be")
 		case err == nil:
 			return nil
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return a.damaged("the file ends in the middle")
+			return a.damaged("the file is truncated")
 		default:
 			return a.damaged(err.Error())
 		}
 	}
 }
 
-// end holds the trailer against what was read, and makes sure that nothing follows.
+// end compares the trailer with the lines that were read, and checks that nothing follows
+// it.
 func (a *Reader) end() error {
 	if err := decode(a.line, &a.Trailer); err != nil || a.Trailer.Kind != kindTrailer {
 		return a.damaged("it is neither an event nor the end of an export")
 	}
 	switch {
 	case a.Trailer.Events != a.events:
-		return a.damaged(fmt.Sprintf("the export has %d events, and there are %d in the file", a.Trailer.Events, a.events))
+		return a.damaged(fmt.Sprintf("the export should have %d events, but the file has %d", a.Trailer.Events, a.events))
 	case a.Trailer.TopicID != a.Header.TopicID:
-		return a.damaged("beginning and end are those of two exports")
+		return a.damaged("the header and the trailer belong to different exports")
 	case !bytes.Equal(a.Trailer.line(a.sum), a.line):
-		return a.damaged("the checksum does not fit what is before it")
+		return a.damaged("the checksum does not match the content")
 	}
 	if _, err := a.in.ReadByte(); !errors.Is(err, io.EOF) {
-		return a.damaged("something follows the end of the export")
+		return a.damaged("unexpected content after the end of the export")
 	}
 	return nil
 }
 
-func (a *Reader) damaged(reason string) error { return &ErrDamaged{Line: a.number, Reason: reason} }
+func (a *Reader) damaged(reason string) error { return &DamagedError{Line: a.number, Reason: reason} }
 
-// decode reads a line that is not an event, and takes nothing that it does not know.
+// decode reads a line that is not an event, and rejects unknown members.
 func decode(line []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()

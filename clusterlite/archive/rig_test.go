@@ -78,8 +78,8 @@ func (s *store) client() *kgo.Client {
 	return client
 }
 
-// onWritersClocks makes the topic with the timestamps of those that write to it, so that
-// a test can choose them.
+// onWritersClocks creates the topic with timestamps set by the writers, so that a test can
+// choose them.
 func (s *store) onWritersClocks() *store {
 	s.t.Helper()
 	client := s.client()
@@ -146,7 +146,7 @@ func (s *store) importFile(path string) (archive.Imported, error) {
 	return archive.Import(servicetest.Context(s.t), archive.ImportOptions{Path: path, Log: s.Log, Progress: quietly})
 }
 
-// imported imports, and it goes well.
+// imported imports, and fails the test if that fails.
 func (s *store) imported(path string) archive.Imported {
 	s.t.Helper()
 	done, err := s.importFile(path)

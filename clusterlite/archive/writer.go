@@ -20,7 +20,7 @@ type Writer struct {
 	events int64
 }
 
-// NewWriter begins an archive of the events of a topic.
+// NewWriter starts an archive of the events of a topic.
 func NewWriter(w io.Writer, topic, topicID string) (*Writer, error) {
 	a := &Writer{out: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
 	a.header = Header{Kind: kindHeader, Version: Version, Topic: topic, TopicID: topicID}
@@ -42,7 +42,7 @@ func (a *Writer) write(line []byte) error {
 	return nil
 }
 
-// Finish ends the archive. Without it what was written is none.
+// Finish writes the trailer. Without it, the written file is not a valid archive.
 func (a *Writer) Finish(position events.Position, digests map[string]string) (Trailer, error) {
 	t := Trailer{Kind: kindTrailer, Events: a.events, TopicID: a.header.TopicID, Position: position, Digests: digests}
 	line := t.line(a.sum)

@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// audits has all nodes that answer recompute their digests from their rows.
+// audits asks all responding nodes to recompute their digests from their rows.
 func (r *Report) audits(ctx context.Context, o Options, all []nodes.Node) {
 	task := progress.Start(o.Progress, "recomputing digests", 0, "rows")
 	defer task.Done()
@@ -57,7 +57,7 @@ func auditOf(ctx context.Context, n nodes.Node, tell func(node.VerifyLine)) (*no
 	for lines := json.NewDecoder(response.Body); ; {
 		var line node.VerifyLine
 		if err := lines.Decode(&line); err != nil {
-			return nil, fmt.Errorf("node %s broke off: %w", n.Node, err)
+			return nil, fmt.Errorf("the answer of node %s was cut off: %w", n.Node, err)
 		}
 		switch {
 		case line.Failed != nil:

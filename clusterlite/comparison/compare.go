@@ -20,19 +20,20 @@ import (
 // Options say what to compare.
 type Options struct {
 	Log *eventlog.Log
-	// Names are the nodes to compare; none means all that run.
+	// Names are the nodes to compare; empty means all running nodes.
 	Names []string
 	// Wait is how long a node may take to reach the common position.
 	Wait time.Duration
-	// Deep also builds a read model from the log, to hold the nodes' rows against, in a
-	// temporary folder.
+	// Deep also builds a read model from the log, in a temporary folder, and compares the
+	// nodes' rows with it.
 	Deep bool
 	// Progress takes how far it is.
 	Progress io.Writer
 }
 
-// Compare holds the nodes against each other and against their own rows, while writes go
-// on. What is wrong with a node is part of the report; an error means that there is none.
+// Compare compares the nodes with each other and each node with its own rows, while writes
+// continue. Problems of nodes are part of the report; an error means that no report could
+// be made.
 func Compare(ctx context.Context, o Options) (Report, error) {
 	all, err := o.nodes(ctx)
 	if err != nil {
@@ -66,7 +67,7 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 	if len(o.Names) > 0 {
 		return nodes.Select(all, o.Names...)
 	}
-	// One that has failed ought to run, and is missed.
+	// A failed node should be running, so it is part of the comparison.
 	var running []nodes.Node
 	for _, n := range all {
 		if n.State != roster.Left {
@@ -74,13 +75,13 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 		}
 	}
 	if len(running) == 0 {
-		return nil, errors.New("the broker knows of no node that runs")
+		return nil, errors.New("no running node is known to the broker")
 	}
 	return running, nil
 }
 
-// attempts is how many checkpoints are tried: a node that is started anew just then has
-// forgotten the last.
+// attempts is the maximum number of checkpoints: a node that restarts in between no longer
+// knows the last one.
 const attempts = 3
 
 // digests asks all nodes for their digests at one position, a checkpoint that it appends.
@@ -88,7 +89,7 @@ func (r *Report) digests(ctx context.Context, o Options, all []nodes.Node) error
 	for attempt := 1; ; attempt++ {
 		position, err := o.Log.AppendCheckpoint(ctx)
 		if err != nil {
-			return fmt.Errorf("append a checkpoint to compare at: %w", err)
+			return fmt.Errorf("append a checkpoint for the comparison: %w", err)
 		}
 		r.Position = position
 		errs := nodes.Each(ctx, o.Progress, all, func(ctx context.Context, i int, n nodes.Node) (err error) {
@@ -125,13 +126,13 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 	defer func() { _ = response.Body.Close() }()
 	var d node.Digests
 	if err := json.NewDecoder(response.Body).Decode(&d); err != nil {
-		return nil, fmt.Errorf("node %s broke off: %w", n.Node, err)
+		return nil, fmt.Errorf("the answer of node %s was cut off: %w", n.Node, err)
 	}
 	return d.Collections, nil
 }
 
-// at asks a node for what it has at a position or later, and waits until it is there. It
-// asks again and again, so that a silent node can be distinguished from one that is behind.
+// at asks a node for its state at a position or later, and waits until the node is there.
+// It polls, so that a silent node can be distinguished from one that is behind.
 func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
 	const most = 2 * time.Second
 	for end := time.Now().Add(wait); ; {
@@ -145,7 +146,7 @@ func at(ctx context.Context, n nodes.Node, path string, position events.Position
 	}
 }
 
-// fail notes the first thing that kept a node from being checked.
+// fail records the first error that kept a node from being checked.
 func (n *Node) fail(err error) {
 	if err != nil && n.Error == "" {
 		n.Error = err.Error()

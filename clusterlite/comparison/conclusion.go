@@ -32,7 +32,7 @@ func (r *Report) differ(format string, args ...any) {
 	r.Differences = append(r.Differences, fmt.Sprintf(format, args...))
 }
 
-// concludeDigests says of each collection which nodes hold something else than others.
+// concludeDigests reports, for each collection, which nodes differ from others.
 func (r *Report) concludeDigests() {
 	held := map[string]map[node.Summary][]string{} // collection → what → who
 	for _, n := range r.Nodes {
@@ -77,7 +77,7 @@ func (r *Report) concludeAudit(n Node) {
 		case a.Kept != a.Found:
 			r.differ("node %s: the rows of %s were changed by something else than the log: they are %s, and should be %s", n.Node, name, summaryText(a.Found), summaryText(a.Kept))
 		case a.ClaimsDiffer:
-			r.differ("node %s: the index of unique values of %s is not what its rows hold", n.Node, name)
+			r.differ("node %s: the index of unique values of %s does not match its rows", n.Node, name)
 		}
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// deep builds a read model from the log and holds each node's rows against it, one node
-// after the other. A node tells its rows from a snapshot that is not before the read model,
-// and the read model follows it there.
+// deep builds a read model from the log and compares each node's rows with it, one node
+// after the other. A node sends its rows from a snapshot that is at or after the position
+// of the read model, which then catches up to the snapshot's position.
 func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-verify-")
 	if err != nil {
-		return fmt.Errorf("make a folder for the comparison: %w", err)
+		return fmt.Errorf("create a folder for the comparison: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	replica, err := projections.OpenReplica(ctx, dir, o.Log)
@@ -28,7 +28,7 @@ func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err err
 		return fmt.Errorf("build from the log: %w", err)
 	}
 	defer func() { err = errors.Join(err, replica.Close()) }()
-	// Most of it first: a node's snapshot is not to wait for that.
+	// Build most of it first, so that a node's snapshot does not stay open meanwhile.
 	if err := advance(ctx, o, replica, r.Position); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func advance(ctx context.Context, o Options, replica *projections.Replica, to ev
 	return nil
 }
 
-// rows is how many entities the audit has found, about what there is to compare.
+// rows is the number of entities that the audit found, an estimate of the rows to compare.
 func (n Node) rows() (all int64) {
 	if n.Audit == nil {
 		return 0
@@ -65,7 +65,7 @@ func (n Node) rows() (all int64) {
 	return all
 }
 
-// against holds a node's rows, about so many, against the replica's.
+// against compares a node's rows with the replica's. rows is an estimate of their number.
 func against(ctx context.Context, o Options, n nodes.Node, replica *projections.Replica, rows int64) (deep *Deep, err error) {
 	response, err := at(ctx, n, "/rows", replica.Position(), o.Wait)
 	if err != nil {
@@ -94,7 +94,7 @@ func against(ctx context.Context, o Options, n nodes.Node, replica *projections.
 	return &Deep{Position: position, Collections: m.found}, nil
 }
 
-// A rowReader reads what a node tells of its rows, one line ahead.
+// A rowReader reads the lines in which a node describes its rows, one line ahead.
 type rowReader struct {
 	node  string
 	lines *json.Decoder
@@ -105,7 +105,7 @@ type rowReader struct {
 func (r *rowReader) next() error {
 	r.line = node.RowLine{}
 	if err := r.lines.Decode(&r.line); err != nil {
-		return fmt.Errorf("node %s broke off: %w", r.node, err)
+		return fmt.Errorf("the answer of node %s was cut off: %w", r.node, err)
 	}
 	if r.line.Failed != nil {
 		return fmt.Errorf("node %s: %s", r.node, r.line.Failed.Detail)
@@ -119,10 +119,11 @@ func (r *rowReader) position() (events.Position, error) {
 		return 0, err
 	}
 	if r.line.Position == nil {
-		return 0, fmt.Errorf("node %s does not say at which position its rows are", r.node)
+		return 0, fmt.Errorf("node %s did not report the position of its rows", r.node)
 	}
 	return *r.line.Position, nil
 }
 
-// isRow tells that the line is a row, not what comes after the last of a collection.
+// isRow reports whether the line is a row, rather than the line after the last row of a
+// collection.
 func (r *rowReader) isRow() bool { return r.line.Collection == "" && !r.line.End }

@@ -9,8 +9,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// OfFile holds what a projection's file keeps beside its rows against the rows. No node
-// need run.
+// OfFile compares the digests and claims in a projection's file with its rows. It needs no
+// running node.
 func OfFile(ctx context.Context, path string, told io.Writer) (Report, error) {
 	s, err := projections.SnapshotFile(ctx, path)
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// shownDiffering is how many entities of a collection are named.
+// shownDiffering is the maximum number of entities of a collection that are listed.
 const shownDiffering = 10
 
-// merge walks through the rows of the log and those of a node side by side: both come by
-// collection, then by id.
+// merge walks through the rows of the log and those of a node side by side. Both are sorted
+// by collection and id.
 type merge struct {
 	ours   *projections.Snapshot
 	theirs *rowReader
@@ -51,7 +51,7 @@ func (m *merge) run(ctx context.Context) error {
 	return nil
 }
 
-// nextCollection gives the first of those that are left on either side.
+// nextCollection returns the first remaining collection of either side.
 func (m *merge) nextCollection(names []string) string {
 	switch {
 	case len(names) == 0:
@@ -63,7 +63,8 @@ func (m *merge) nextCollection(names []string) string {
 	}
 }
 
-// collection compares one. If it is not theirs, the line is that of another, not a row.
+// collection compares one collection. If the node does not have it, the current line starts
+// another one and is not a row.
 func (m *merge) collection(ctx context.Context, name string) error {
 	var d Difference
 	err := m.ours.Rows(ctx, name, func(row projections.Row) error {
@@ -98,14 +99,14 @@ func (m *merge) nextRow() error {
 	return m.theirs.next()
 }
 
-// describe gives a row as a node would tell it.
+// describe returns a row in the form in which nodes describe theirs.
 func describe(r projections.Row) node.RowLine {
 	return node.RowLine{ID: r.ID, Version: r.Version, Deleted: r.Deleted, Digest: r.Digest.String()}
 }
 
 func before(a, b node.RowLine) bool { return strings.Compare(a.ID, b.ID) < 0 }
 
-// note counts a row that differs, and names it if it is one of the first.
+// note counts a differing row, and lists it if it is one of the first.
 func (d *Difference) note(how string, theirs, ours node.RowLine) {
 	switch how {
 	case "missing":
@@ -131,7 +132,7 @@ func words(r node.RowLine) string {
 	}
 }
 
-// names gives the collections that differ, sorted.
+// names returns the collections that differ, sorted.
 func (d Deep) names() (names []string) {
 	for name, c := range d.Collections {
 		if !c.none() {

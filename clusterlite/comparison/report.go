@@ -1,5 +1,5 @@
-// Package comparison finds out whether all nodes hold the same, and whether each holds
-// what the log has made.
+// Package comparison checks whether all nodes hold the same data, and whether it matches
+// the log.
 package comparison
 
 import (
@@ -7,13 +7,15 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// A Report is what was found. Its JSON is for programs: names stay.
+// A Report is the result of a comparison. Its JSON is for programs, so its names must not
+// change.
 type Report struct {
-	// Equal tells that Differences is empty.
+	// Equal reports whether Differences is empty.
 	Equal bool `json:"equal"`
-	// Differences are what was found and what could not be checked, a sentence each.
+	// Differences describe, in one sentence each, what differs and what could not be
+	// checked.
 	Differences []string `json:"differences"`
-	// Position is where the nodes' digests were compared with each other.
+	// Position is the position at which the nodes' digests were compared.
 	Position events.Position `json:"position"`
 	Nodes    []Node          `json:"nodes"`
 }
@@ -24,30 +26,30 @@ type Node struct {
 	Role string `json:"role,omitempty"`
 	// Error says why it could not be checked.
 	Error string `json:"error,omitempty"`
-	// Digests are its collections at the common position.
+	// Digests are the node's digests at the common position.
 	Digests map[string]node.Summary `json:"digests,omitempty"`
-	// Audit holds its digests against its rows.
+	// Audit compares the node's digests with its rows.
 	Audit *node.Audit `json:"audit,omitempty"`
-	// Deep holds its rows against those that the log makes.
+	// Deep compares the node's rows with those built from the log.
 	Deep *Deep `json:"deep,omitempty"`
 }
 
-// Deep holds a node's rows at a position against those that the log makes up to there.
+// Deep compares a node's rows at a position with those built from the log up to there.
 type Deep struct {
 	Position    events.Position       `json:"position"`
 	Collections map[string]Difference `json:"collections"`
 }
 
-// Difference is how a collection differs. All counts are zero if it does not.
+// Difference says how a collection differs. All counts are zero if it does not.
 type Difference struct {
-	// Rows is how many there are of the log, tombstones included.
+	// Rows is the number of rows built from the log, including tombstones.
 	Rows int64 `json:"rows"`
-	// Missing are those that the node lacks, Unexpected those that only it has, Changed
-	// those that are other than the log makes them.
+	// Missing counts rows that the node lacks, Unexpected rows that only the node has, and
+	// Changed rows that differ from those built from the log.
 	Missing    int64 `json:"missing"`
 	Unexpected int64 `json:"unexpected"`
 	Changed    int64 `json:"changed"`
-	// First are the first of them, by id.
+	// First lists the first of them, sorted by id.
 	First []Differing `json:"first,omitempty"`
 }
 
@@ -56,7 +58,7 @@ type Differing struct {
 	ID string `json:"id"`
 	// How is missing, unexpected or changed.
 	How string `json:"how"`
-	// Node and Log are what either has; empty if it has none.
+	// Node and Log describe the row on each side; empty if that side has none.
 	Node string `json:"node,omitempty"`
 	Log  string `json:"log,omitempty"`
 }

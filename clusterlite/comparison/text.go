@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Text writes the report for people.
+// Text writes the report as text.
 func (r Report) Text(w io.Writer) error {
 	var b bytes.Buffer
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -36,7 +36,7 @@ func (r Report) Text(w io.Writer) error {
 	return err
 }
 
-// rowsText tells whether the rows of a collection add up to its digest.
+// rowsText says whether the rows of a collection match its digest.
 func (n Node) rowsText(collection string) string {
 	switch {
 	case n.Audit == nil:
@@ -48,7 +48,7 @@ func (n Node) rowsText(collection string) string {
 	}
 }
 
-// logText tells whether they are what the log makes.
+// logText says whether they match the log.
 func (n Node) logText(collection string) string {
 	switch {
 	case n.Deep == nil:

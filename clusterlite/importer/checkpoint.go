@@ -13,8 +13,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// A checkpoint is how far an import is: what of its input is acknowledged. It lies in a
-// file until the import is done.
+// A checkpoint records the progress of an import: which part of its input is acknowledged.
+// It is kept in a file until the import is done.
 type checkpoint struct {
 	URL        string `json:"url"`
 	Collection string `json:"collection"`
@@ -24,12 +24,12 @@ type checkpoint struct {
 	Lines  int64  `json:"lines"`
 	Bytes  int64  `json:"bytes"`
 	Digest []byte `json:"digest"`
-	// Created and Failed are what became of these lines.
+	// Created and Failed count the results of these lines.
 	Created int64 `json:"created"`
 	Failed  int64 `json:"failed"`
 }
 
-// loadCheckpoint reads the checkpoint of an earlier run, or gives a new one.
+// loadCheckpoint reads the checkpoint of an earlier run, or returns a new one.
 func loadCheckpoint(o Options) (checkpoint, error) {
 	nothing := sha256.Sum256(nil)
 	start := checkpoint{URL: o.URL, Collection: o.Collection, Key: o.Key, Digest: nothing[:]}
@@ -41,7 +41,7 @@ func loadCheckpoint(o Options) (checkpoint, error) {
 		return start, nil
 	}
 	if err != nil {
-		return start, fmt.Errorf("read how far the import is: %w", err)
+		return start, fmt.Errorf("read the progress of the import: %w", err)
 	}
 	p, err := parseCheckpoint(b)
 	if err != nil {
@@ -51,24 +51,24 @@ func loadCheckpoint(o Options) (checkpoint, error) {
 		return start, nil // nothing depends on it
 	}
 	if p.URL != o.URL || p.Collection != o.Collection || p.Key != o.Key {
-		return start, fmt.Errorf("%s belongs to an import into %s at %s that is not done: finish it with the same options, or delete the file to begin again", o.Checkpoint, p.Collection, p.URL)
+		return start, fmt.Errorf("%s belongs to an unfinished import into %s at %s: finish that import with the same options, or delete the file to start again", o.Checkpoint, p.Collection, p.URL)
 	}
 	return p, nil
 }
 
-// A CheckpointError is returned for a file that does not say how far an import is.
+// A CheckpointError is returned for a file that is not a valid checkpoint.
 type CheckpointError struct {
 	File string
 	Err  error
 }
 
-// Error says what is wrong with the file, and how to go on.
+// Error says what is wrong with the file, and how to continue.
 func (e *CheckpointError) Error() string {
-	return fmt.Sprintf("%s does not say how far the import is: %v. Nothing was sent. If it is the file of this import, delete it and run the same command again, which begins at the first line: "+
-		"lines that were created less than a day ago, under the same --key, are not created twice, and older ones are. If it is another file, name one with --checkpoint", e.File, e.Err)
+	return fmt.Sprintf("%s does not hold the progress of an import: %v. Nothing was sent. If it is the checkpoint of this import, delete it and run the same command again, which starts at the first line: "+
+		"lines created less than a day ago under the same --key are not created again, but older ones are. If it is a different file, name the checkpoint with --checkpoint", e.File, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *CheckpointError) Unwrap() error { return e.Err }
 
 // parseCheckpoint reads a checkpoint as save wrote it.
@@ -82,15 +82,15 @@ func parseCheckpoint(b []byte) (p checkpoint, err error) {
 		return p, err
 	}
 	if _, err := strict.Token(); !errors.Is(err, io.EOF) {
-		return p, errors.New("something follows the checkpoint")
+		return p, errors.New("unexpected content after the checkpoint")
 	}
 	if p.Lines < 0 || p.Bytes < 0 || p.Created < 0 || p.Failed < 0 || p.URL == "" || p.Collection == "" || len(p.Digest) == 0 {
-		return p, errors.New("what it holds makes no sense")
+		return p, errors.New("its content is invalid")
 	}
 	return p, nil
 }
 
-// save writes the checkpoint, whole or not at all, also if the power fails.
+// save writes the checkpoint atomically, even if the power fails.
 func (p checkpoint) save(path string) error {
 	if path == "" {
 		return nil
@@ -100,12 +100,12 @@ func (p checkpoint) save(path string) error {
 		err = atomicfile.Write(path, b, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("keep how far the import is: %w", err)
+		return fmt.Errorf("save the progress of the import: %w", err)
 	}
 	return nil
 }
 
-// remove forgets the checkpoint of an import that is done.
+// remove removes the checkpoint of a completed import.
 func (p checkpoint) remove(path string) error {
 	if path == "" {
 		return nil

@@ -13,30 +13,32 @@ import (
 )
 
 const (
-	// chunkLines and chunkBytes end a chunk. Where chunks end must not depend on anything
-	// but the input: a retry must ask for the same.
+	// chunkLines and chunkBytes bound a chunk. The boundaries of chunks must depend on the
+	// input alone, so that a retry sends the same requests.
 	chunkLines = 5000
 	chunkBytes = 2 << 20
-	// maxLine is the longest line that is sent, far above what any server takes.
+	// maxLine is the maximum length of a line that is sent. It is far above what any server
+	// accepts.
 	maxLine = 8 << 20
 )
 
-// A chunk is what of the input is sent in one request.
+// A chunk is the part of the input that one request sends.
 type chunk struct {
 	first int64  // the number of its first line, from 1
 	body  []byte // the lines that are not empty, each with a newline
 	lines []line // those of body, in order
 	long  []line // those that are too long to be sent
-	// next is the number of the line after it, and end how many bytes of the input are
-	// read with it.
+	// next is the number of the line after the chunk, and end is the position after it in
+	// the input, in bytes.
 	next, end int64
 	digest    []byte // SHA-256 over these bytes
 }
 
 type line struct{ number, end int64 }
 
-// key is the idempotency key of the chunk: the same for the same lines at the same place
-// of an import of the same name into the same collection, whoever sends them and when.
+// key returns the idempotency key of the chunk. It is derived from the lines, their
+// position in the input, the name of the import, and the collection, so that every retry
+// has the same key.
 func (c *chunk) key(name, collection string) string {
 	h := sha256.New()
 	h.Write([]byte(name + "\x00" + collection + "\x00" + strconv.FormatInt(c.first, 10) + "\x00"))
@@ -56,7 +58,8 @@ func newChunkReader(in io.Reader) *chunkReader {
 	return &chunkReader{in: bufio.NewReaderSize(in, 256<<10), digest: sha256.New(), number: 1}
 }
 
-// skip passes over what an earlier run had acknowledged, if the input still begins so.
+// skip skips the input that an earlier run got acknowledged, if the input still starts with
+// it.
 func (r *chunkReader) skip(p checkpoint) error {
 	n, err := io.CopyN(r.digest, r.in, p.Bytes)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -69,7 +72,7 @@ func (r *chunkReader) skip(p checkpoint) error {
 	return nil
 }
 
-// next reads a chunk. The error is io.EOF after the last, or the input's.
+// next reads a chunk. The error is io.EOF after the last chunk, or an error of the input.
 func (r *chunkReader) next() (*chunk, error) {
 	c := &chunk{first: r.number}
 	for r.number-c.first < chunkLines && len(c.body) < chunkBytes {
@@ -94,7 +97,7 @@ func (r *chunkReader) next() (*chunk, error) {
 	return c, nil
 }
 
-// line reads a line; of one that is too long no more than shows it.
+// line reads a line. Of a line that is too long, it reads only enough to detect that.
 func (r *chunkReader) line() ([]byte, error) {
 	var text []byte
 	for {

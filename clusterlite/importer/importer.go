@@ -1,5 +1,5 @@
-// Package importer sends entities to a ClusterLite, many in a request, and goes on after
-// faults where it was.
+// Package importer sends entities to a ClusterLite store, many in one request. After a
+// fault it continues where it stopped.
 package importer
 
 import (
@@ -12,34 +12,34 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// ErrInputChanged is returned if the input does not begin with what an earlier run has
-// sent of it.
-var ErrInputChanged = errors.New("what was imported of the input has changed since")
+// ErrInputChanged is returned if the input no longer starts with the part that an earlier
+// run sent.
+var ErrInputChanged = errors.New("the part of the input that was already imported has changed")
 
 // Options say what is imported where.
 type Options struct {
-	// URL is the store's, and Collection what the entities are of.
+	// URL is the address of the store, and Collection the collection of the entities.
 	URL, Collection string
-	// Key names the import. The same lines under another key are other entities.
+	// Key names the import. The same lines under a different key create new entities.
 	Key string
-	// Checkpoint is the file that keeps how far the import is; empty means none.
+	// Checkpoint is the file that keeps the progress of the import; empty means none.
 	Checkpoint string
-	// Patience is how long a request is tried again before the import is given up.
+	// Patience is how long a request is retried before the import gives up.
 	Patience time.Duration
 	// Failed is called for each line that failed, in order. An error ends the import.
 	Failed func(Failure) error
 	// Sync, if not nil, is called after the failures of a chunk were passed to Failed, and
-	// before the checkpoint records the chunk. It makes what Failed has written durable. An
-	// error ends the import.
+	// before the checkpoint records the chunk. It must make the output of Failed durable.
+	// An error ends the import.
 	Sync func() error
-	// Resumed is called once, before anything is sent, with how many bytes of the input an
-	// earlier run had acknowledged.
+	// Resumed is called once, before anything is sent, with the number of bytes of the
+	// input that earlier runs got acknowledged.
 	Resumed func(bytes int64)
-	// Progress is called with how many bytes of the input are acknowledged.
+	// Progress is called with the number of acknowledged bytes of the input.
 	Progress func(bytes int64)
 }
 
-// A Failure is a line that is no entity, and why.
+// A Failure is a line that did not become an entity, with the reason.
 type Failure struct {
 	Line   int64                `json:"line"`
 	Status int                  `json:"status"`
@@ -61,22 +61,23 @@ func (f Failure) String() string {
 	return text
 }
 
-// A Summary is what became of an input, earlier runs included. Empty lines are no
-// entities, and neither created nor failed.
+// A Summary is the result of an import, including earlier runs. Empty lines count as
+// neither created nor failed.
 type Summary struct {
 	Lines   int64
 	Created int64
 	Failed  int64
 }
 
-// Run imports an input of lines, an entity each. It sends them in chunks, one after the
-// other, each with an idempotency key that follows from its lines, so that no line is
-// done twice within a day, whatever fails in between: the connection, the servers, or
-// this process. With a checkpoint it never sends again what was acknowledged.
+// Run imports an input with one entity per line. It sends the lines in chunks, one after
+// the other. Each chunk has an idempotency key that is derived from its lines, so that no
+// line is imported twice within a day, even if the connection, the servers or this process
+// fail. With a checkpoint, Run never sends acknowledged lines again.
 //
-// The summary holds also when there is an error: of ctx, of the input, of the callback,
-// [ErrInputChanged], or of the store, at once if it refuses the request, else when
-// patience is at its end. To call Run again goes on after the last chunk.
+// The summary is valid even if Run returns an error: that of ctx, of the input, of a
+// callback, [ErrInputChanged], or that of the store. If the store rejects a request, Run
+// returns at once; other errors of the store are returned once Patience is over. Calling
+// Run again continues after the last acknowledged chunk.
 func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error) {
 	point, err := loadCheckpoint(o)
 	if err != nil {
@@ -130,8 +131,8 @@ func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error)
 	}
 }
 
-// readAhead reads the next chunk while one is sent, and does not hang where the input
-// does: nobody waits for a Read of a terminal that ctx does not end.
+// readAhead reads the next chunk while one is being sent. If a Read of the input hangs, as
+// that of a terminal may, cancelling ctx still ends the wait.
 func readAhead(ctx context.Context, lines *chunkReader) (next func() (*chunk, error)) {
 	type read struct {
 		c   *chunk

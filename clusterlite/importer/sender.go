@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// firstPause and longestPause are before a chunk is sent again.
+	// firstPause and longestPause bound the pause before a retry of a chunk.
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
-	// stall is how long a store may say nothing: more than it takes for a batch, or than
-	// nginx waits for it.
+	// stall is how long a store may be silent. It is longer than a batch takes, and longer
+	// than nginx waits for one.
 	stall = 90 * time.Second
 )
 
@@ -34,7 +34,7 @@ type sender struct {
 	client *http.Client
 }
 
-// limits have a store say something for each batch.
+// limits require the store to send something for each batch.
 var limits = outgoing.Limits{Connect: 10 * time.Second, Answer: stall, Stall: stall}
 
 func newClient() *http.Client {
@@ -45,12 +45,12 @@ func newClient() *http.Client {
 
 func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// send sends a chunk until each of its lines has a result that stays, and gives those
-// that failed.
+// send sends a chunk until each of its lines has a final result, and returns the failed
+// lines.
 func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 	var failures []Failure
 	for _, l := range c.long {
-		p := problem.BodyTooLarge.New(fmt.Sprintf("The line has more than %d bytes.", maxLine))
+		p := problem.BodyTooLarge.New(fmt.Sprintf("The line exceeds the maximum of %d bytes.", maxLine))
 		failures = append(failures, Failure{Line: l.number, Status: p.Status, Type: p.Type, Title: p.Title, Detail: p.Detail})
 	}
 	if len(c.lines) > 0 {
@@ -67,7 +67,7 @@ func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 	return failures, nil
 }
 
-// attempt sends a chunk once. The error is permanent if it would not help to try again.
+// attempt sends a chunk once. The error is permanent if a retry would not help.
 func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/"+s.Collection, bytes.NewReader(c.body))
 	if err != nil {
@@ -88,15 +88,15 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	for i, l := range c.lines {
 		var result Failure
 		if err := results.Decode(&result); err != nil {
-			return nil, fmt.Errorf("the answer breaks off before line %d: %w", l.number, err)
+			return nil, fmt.Errorf("the answer was cut off before line %d: %w", l.number, err)
 		}
 		if result.Line != int64(i+1) {
-			return nil, backoff.Permanent(fmt.Errorf("the answer has a result for line %d in place of line %d", result.Line, i+1))
+			return nil, backoff.Permanent(fmt.Errorf("the answer has a result for line %d instead of line %d", result.Line, i+1))
 		}
 		result.Line = l.number
 		switch {
-		// 500 is a fault of the store in this line alone: to send it again would give the
-		// same, and the lines after it need not wait for it.
+		// 500 means that the store failed on this line alone. A retry would give the same
+		// result, and the lines after it do not have to wait.
 		case result.Status > http.StatusInternalServerError:
 			return nil, errors.New(result.String())
 		case result.Status != http.StatusCreated:
@@ -107,14 +107,14 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	return failures, nil
 }
 
-// refusal is the error that an answer without results is.
+// refusal returns the error for an answer without results.
 func refusal(answer *http.Response) error {
 	text := answer.Status
 	var p problem.Problem
 	if b, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10)); err == nil && json.Unmarshal(b, &p) == nil && p.Title != "" {
 		text = fmt.Sprintf("%d %s", answer.StatusCode, p.Error())
 	}
-	err := fmt.Errorf("the store answers: %s", text)
+	err := fmt.Errorf("the store answered: %s", text)
 	switch answer.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if seconds, bad := strconv.Atoi(answer.Header.Get("Retry-After")); bad == nil {
@@ -132,5 +132,5 @@ type busy struct {
 	after error
 }
 
-// Unwrap gives both: one is for people, the other for the retries.
+// Unwrap returns both errors: one is for people, the other controls the retries.
 func (b *busy) Unwrap() []error { return []error{b.error, b.after} }

@@ -17,53 +17,54 @@ import (
 // connectTimeout is how long a node may take to accept a connection.
 const connectTimeout = 2 * time.Second
 
-// limits are for what a node answers at once. A node says every moment how far it is with
-// what takes long.
+// limits apply to answers that a node sends at once. For long work a node reports its
+// progress regularly.
 var limits = outgoing.Limits{Connect: connectTimeout, Answer: 5 * time.Second, Stall: 30 * time.Second}
 
-// prompt and patient ask nodes. patient is for what a node has to work on before its answer
-// begins: it is asked only once the node has shown that it answers at all.
+// prompt and patient are clients of nodes. patient is for requests on which a node works
+// before its answer begins. It is used only once the node has shown that it responds.
 var (
 	prompt  = newClient(limits)
 	patient = newClient(outgoing.Limits{Connect: limits.Connect, Answer: time.Minute, Stall: limits.Stall})
 )
 
-// newClient makes one that keeps no connection: the tool asks rarely, and a node that stops
-// should not wait for it. Admin listeners are not behind a proxy.
+// newClient returns a client without keep-alive: the tool sends few requests, and a
+// stopping node should not wait for idle connections. Admin listeners are not behind a
+// proxy.
 func newClient(l outgoing.Limits) *http.Client {
 	return outgoing.NewClient(l, func(t *http.Transport) {
 		t.DisableKeepAlives, t.Proxy = true, nil
 	})
 }
 
-// ErrUnreachable is returned for a node whose admin listener does not answer.
-type ErrUnreachable struct {
+// UnreachableError is returned for a node whose admin listener does not answer.
+type UnreachableError struct {
 	Node, Admin string
 	Err         error
 }
 
-// Error says which node, where it was looked for, and what happened.
-func (e *ErrUnreachable) Error() string {
+// Error names the node and its address, and says what happened.
+func (e *UnreachableError) Error() string {
 	if silent := (*outgoing.SilentError)(nil); errors.As(e.Err, &silent) {
 		return fmt.Sprintf("node %s at %s %s", e.Node, e.Admin, silent.What())
 	}
 	return fmt.Sprintf("node %s can't be reached at %s: %v", e.Node, e.Admin, e.Err)
 }
 
-// Unwrap gives the cause.
-func (e *ErrUnreachable) Unwrap() error { return e.Err }
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Do sends a request to the node's admin listener; path may carry a query. The caller
-// closes the answer's body. A node that does not answer gives an [ErrUnreachable]; an
-// answer other than 2xx gives the *problem.Problem that it carries, with its status. The
-// node has to begin its answer within five seconds; an error of the body that says that the
-// node fell silent holds an [outgoing.SilentError].
+// closes the answer's body. If the node does not answer, Do returns an [UnreachableError];
+// for a status other than 2xx it returns the answer's *problem.Problem. The node must start
+// its answer within five seconds. If it stalls while it sends the body, reading the body
+// fails with an [outgoing.SilentError].
 func (n Node) Do(ctx context.Context, method, path string) (*http.Response, error) {
 	return n.do(ctx, prompt, method, path)
 }
 
-// DoPatiently is as Do, for what a node works on for up to a minute before its answer begins.
-// The node must first answer a question that takes no work.
+// DoPatiently is like Do, for requests on which a node works for up to a minute before its
+// answer begins. The node must first answer a request that needs no work.
 func (n Node) DoPatiently(ctx context.Context, method, path string) (*http.Response, error) {
 	if err := n.answers(ctx); err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (n Node) do(ctx context.Context, client *http.Client, method, path string) 
 	return nil, fmt.Errorf("node %s: %w", n.Node, refusal(response))
 }
 
-// Get asks the node's admin listener and decodes the answer. Errors as for [Node.Do].
+// Get asks the node's admin listener and decodes the answer. Errors are those of [Node.Do].
 func (n Node) Get(ctx context.Context, path string, into any) error {
 	response, err := n.Do(ctx, http.MethodGet, path)
 	if err != nil {
@@ -116,13 +117,12 @@ func (n Node) Lives(ctx context.Context) bool {
 	return n.answers(ctx) == nil
 }
 
-// unreachable wraps what kept a node from answering; that the caller gave up does not
-// count.
+// unreachable wraps the error that kept a node from answering, unless the caller gave up.
 func (n Node) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &ErrUnreachable{Node: n.Node, Admin: n.Admin, Err: err}
+	return &UnreachableError{Node: n.Node, Admin: n.Admin, Err: err}
 }
 
 // refusal reads the problem that an answer carries.

@@ -9,19 +9,19 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// At gives nodes by where their admin listeners are, without asking a broker: host:port,
-// or http://host:port. A host's name that leads to several addresses, as that of a service
-// of Compose or Kubernetes does, gives a node for each. Their names are not known until
-// they are asked.
+// At returns the nodes at an admin address, host:port or http://host:port, without asking a
+// broker. If the host name resolves to several addresses, as the name of a service of
+// Compose or Kubernetes does, At returns a node for each. The names of the nodes are
+// unknown until they are asked.
 func At(ctx context.Context, address string) ([]Node, error) {
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("the admin address %q: %w", address, err)
+		return nil, fmt.Errorf("invalid admin address %q: %w", address, err)
 	}
 	hosts, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		return nil, fmt.Errorf("the admin address %s: %w", address, err)
+		return nil, fmt.Errorf("look up the admin address %s: %w", address, err)
 	}
 	if host == "localhost" {
 		hosts = hosts[:1] // IPv4 and IPv6 are the same host

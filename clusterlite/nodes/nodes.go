@@ -1,5 +1,5 @@
-// Package nodes is how the operator's tool finds the nodes of a cluster and talks to
-// their admin listeners.
+// Package nodes finds the nodes of a cluster and talks to their admin listeners, for the
+// operator's tool.
 package nodes
 
 import (
@@ -12,13 +12,13 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// A Node is a node that the broker knows of, and a client of its admin listener. Safe
-// for concurrent use.
+// A Node is a node known to the broker, and a client of its admin listener. Safe for
+// concurrent use.
 type Node struct {
 	roster.Entry
 }
 
-// All gives the nodes that the broker knows of, by name, the dead ones included.
+// All returns the nodes known to the broker, sorted by name, including dead ones.
 func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	entries, err := roster.List(ctx, log)
 	if err != nil {
@@ -31,19 +31,19 @@ func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	return all, nil
 }
 
-// Living gives those that have not said that they stopped.
+// Living returns the nodes that have not announced that they stopped.
 func Living(all []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
 }
 
-// Select gives the nodes with these names. The error names one that is missing, and
-// those that there are.
+// Select returns the nodes with these names. If one is missing, the error has its name and
+// the names of the known nodes.
 func Select(all []Node, names ...string) ([]Node, error) {
 	var selected []Node
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(n Node) bool { return n.Node == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no node %s; the broker knows of: %s", name, strings.Join(Names(all), ", "))
+			return nil, fmt.Errorf("unknown node %s; the broker knows: %s", name, strings.Join(Names(all), ", "))
 		}
 		selected = append(selected, all[i])
 	}

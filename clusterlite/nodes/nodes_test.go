@@ -71,7 +71,7 @@ func TestFindAndAsk(t *testing.T) {
 		t.Errorf("%v, %v", status, err)
 	}
 	for i, said := range map[int]string{1: "This is node query-1", 2: "refused"} {
-		var gone *nodes.ErrUnreachable
+		var gone *nodes.UnreachableError
 		if err := all[i].Get(ctx, "/status", &status); !errors.As(err, &gone) || gone.Node != all[i].Node || !strings.Contains(err.Error(), said) {
 			t.Errorf("%s: %v", all[i].Node, err)
 		}

@@ -18,30 +18,30 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// patience is how long a node may take to tell how it is.
+// patience is how long a node may take to report its status.
 const patience = 3 * time.Second
 
 // Options say where to look.
 type Options struct {
 	// Log is the cluster's.
 	Log *eventlog.Log
-	// Admin are admin addresses, host:port, of nodes to show even if the broker doesn't
-	// know of them.
+	// Admin are admin addresses, host:port, of nodes to show even if the broker does not
+	// know them.
 	Admin []string
-	// Fallback is Admin while the broker can't be asked, if there is none.
+	// Fallback replaces an empty Admin while the broker is unreachable.
 	Fallback []string
 }
 
-// Gather asks the broker, then all nodes at once: those that have announced themselves in
-// the broker, and those at the admin addresses. Nodes that don't answer are part of the
-// report, and so is a broker that doesn't, or that lacks the topic: the nodes at the
-// addresses may then be all that can be found. If there are none it returns the broker's
-// error.
+// Gather asks the broker, and then all nodes at once: those that have announced themselves
+// to the broker, and those at the admin addresses. The report includes nodes that don't
+// answer. It also includes a broker that doesn't answer or lacks the topic; then only the
+// nodes at the admin addresses can be found. If none of them answers, Gather returns the
+// broker's error.
 func Gather(ctx context.Context, o Options) (Report, error) {
 	r := Report{Topic: Topic{Name: o.Log.Topic(), Leader: -1, Replicas: []int32{}, InSync: []int32{}}, Brokers: []Broker{}, Nodes: []Node{}}
 	health, failed := o.Log.Health(ctx)
 	if errors.Is(failed, sarama.ErrUnknownTopicOrPartition) {
-		failed = fmt.Errorf("there is no topic %s at the broker: set --kafka-topic or --kafka-brokers", o.Log.Topic())
+		failed = fmt.Errorf("topic %s does not exist: set --kafka-topic or --kafka-brokers", o.Log.Topic())
 	} else if failed == nil {
 		r.Topic, r.Brokers = topic(o.Log.Topic(), health), brokers(health)
 	}
@@ -62,10 +62,10 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	case failed == nil:
 		r.Problems = append(problemsOfTopic(r.Topic, health.Unfit), problemsOfNodes(r.Nodes, r.Topic)...)
 	case len(r.Nodes) == 0:
-		return Report{}, fmt.Errorf("%w. No node answers at %s; --admin says where nodes are", failed, where)
+		return Report{}, fmt.Errorf("%w. No node answered at %s; set --admin to the admin addresses of nodes", failed, where)
 	default:
 		r.BrokerError = failed.Error()
-		r.Problems = append([]string{fmt.Sprintf("%v. Other nodes than those that are shown may run: asked were %s", failed, where)}, problemsOfNodes(r.Nodes, r.Topic)...)
+		r.Problems = append([]string{fmt.Sprintf("%v. More nodes than those shown may be running; asked only %s", failed, where)}, problemsOfNodes(r.Nodes, r.Topic)...)
 	}
 	r.Healthy = len(r.Problems) == 0
 	return r, nil
@@ -81,8 +81,8 @@ func lookAll(ctx context.Context, all []nodes.Node, end events.Position) []Node 
 	return shown
 }
 
-// lookAt asks the nodes at admin addresses, and gives those that answer and are not among
-// the known ones.
+// lookAt asks the nodes at admin addresses, and returns those that answer and are not
+// already known.
 func lookAt(ctx context.Context, known []nodes.Node, admin []string) (shown []Node) {
 	var at []nodes.Node
 	for _, address := range admin {
@@ -122,7 +122,7 @@ func brokers(h eventlog.Health) []Broker {
 	return all
 }
 
-// told is what of a node's /status is shown.
+// told is the part of a node's /status that the report shows.
 type told struct {
 	Node     string            `json:"node"`
 	Role     string            `json:"role"`
@@ -140,7 +140,7 @@ type told struct {
 	Disk     *Disk             `json:"disk"`
 }
 
-// look asks a node how it is, unless it has said that it stopped.
+// look asks a node for its status, unless it has announced that it stopped.
 func look(ctx context.Context, n nodes.Node, end events.Position) Node {
 	shown := Node{
 		Node: n.Node, Role: n.Role, Reason: n.Reason, Version: n.Version, Admin: n.Admin, Heard: n.At, Position: n.Position,

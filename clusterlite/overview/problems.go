@@ -9,27 +9,27 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// problemsOfTopic are those that can lose events or stop writes.
+// problemsOfTopic returns the problems of the topic that can lose events or prevent writes.
 func problemsOfTopic(t Topic, unfit error) []string {
 	problems := []string{}
 	if unfit != nil {
 		problems = append(problems, unfit.Error())
 	}
 	if t.Leader < 0 {
-		problems = append(problems, fmt.Sprintf("no broker leads topic %s: nothing can be written", t.Name))
+		problems = append(problems, fmt.Sprintf("topic %s has no leader, so nothing can be written", t.Name))
 	}
 	if in, all := len(t.InSync), len(t.Replicas); in < all {
 		problem := fmt.Sprintf("topic %s is in sync on %d of %d brokers", t.Name, in, all)
 		if in < t.MinInSync {
-			problem += fmt.Sprintf(", and nothing can be written below %d", t.MinInSync)
+			problem += fmt.Sprintf("; below %d, nothing can be written", t.MinInSync)
 		}
 		problems = append(problems, problem)
 	}
 	return problems
 }
 
-// problemsOfNodes are the nodes that don't serve, and those that differ from others at
-// the same position. To compare them while they move is what verify is for.
+// problemsOfNodes returns the nodes that don't serve, and those that differ from others at
+// the same position. Use verify to compare nodes while they apply records.
 func problemsOfNodes(all []Node, t Topic) []string {
 	var problems []string
 	running := false
@@ -53,12 +53,13 @@ func problemsOfNodes(all []Node, t Topic) []string {
 	return problems
 }
 
-// littleRoom is how many bytes a node's disk should have free: less are a problem if they
-// are also less than a twentieth of it. The alert of the same name has the same bounds.
+// littleRoom is the free space in bytes that a node's disk should have. Less is a problem
+// if it is also less than a twentieth of the disk. The alert ClusterLiteDiskAlmostFull has
+// the same bounds.
 const littleRoom = 2e9
 
-// problemsOfDisk tells of a disk that is about to be full: a node that can't write its
-// projection doesn't serve.
+// problemsOfDisk reports a disk that is almost full: a node that can't write its projection
+// doesn't serve.
 func problemsOfDisk(n Node) []string {
 	if n.Disk == nil || n.Disk.Free >= littleRoom || n.Disk.Free >= n.Disk.Size/20 {
 		return nil
@@ -69,7 +70,7 @@ func problemsOfDisk(n Node) []string {
 // differing compares a node with the first at its position.
 func differing(at map[events.Position]Node, n Node, t Topic) []string {
 	if n.TopicID != t.ID && n.TopicID != "" && t.ID != "" {
-		return []string{fmt.Sprintf("node %s was built from a topic with id %s, and %s has id %s", n.Node, n.TopicID, t.Name, t.ID)}
+		return []string{fmt.Sprintf("node %s was built from a topic with id %s, but topic %s has id %s", n.Node, n.TopicID, t.Name, t.ID)}
 	}
 	other, there := at[n.Position]
 	if !there {
@@ -79,13 +80,13 @@ func differing(at map[events.Position]Node, n Node, t Topic) []string {
 	var problems []string
 	for _, collection := range union(n.Digests, other.Digests) {
 		if n.Digests[collection] != other.Digests[collection] {
-			problems = append(problems, fmt.Sprintf("nodes %s and %s differ in %s at position %d: clusterlite verify --deep tells where", other.Node, n.Node, collection, n.Position))
+			problems = append(problems, fmt.Sprintf("nodes %s and %s differ in %s at position %d; clusterlite verify --deep shows where", other.Node, n.Node, collection, n.Position))
 		}
 	}
 	return problems
 }
 
-// union gives the names in either map, sorted.
+// union returns the names in either map, sorted.
 func union[V any](a, b map[string]V) []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(names)

@@ -1,4 +1,4 @@
-// Package overview gathers how a cluster is: its topic, its brokers, its nodes.
+// Package overview gathers the state of a cluster: its topic, its brokers and its nodes.
 package overview
 
 import (
@@ -8,16 +8,17 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// A Report is how a cluster is. Its JSON is for programs: names stay.
+// A Report is the state of a cluster. Its JSON is for programs, so its names must not
+// change.
 type Report struct {
-	// Healthy tells that Problems is empty.
+	// Healthy reports whether Problems is empty.
 	Healthy bool `json:"healthy"`
-	// Problems are what is wrong, a sentence each.
+	// Problems describe what is wrong, in one sentence each.
 	Problems []string `json:"problems"`
 	Topic    Topic    `json:"topic"`
 	Brokers  []Broker `json:"brokers"`
-	// BrokerError says why the broker could not be asked. Topic then has no more than its
-	// name, and Nodes are those that were found without it.
+	// BrokerError says why the broker could not be asked. Then Topic has only its name, and
+	// Nodes are those that were found without the broker.
 	BrokerError string `json:"broker_error,omitempty"`
 	Nodes       []Node `json:"nodes"`
 }
@@ -28,11 +29,12 @@ type Topic struct {
 	ID    string          `json:"id"`
 	Start events.Position `json:"start"`
 	End   events.Position `json:"end"`
-	// Leader is the broker that leads it, -1 for none.
+	// Leader is the id of the leading broker, or -1 for none.
 	Leader   int32   `json:"leader"`
 	Replicas []int32 `json:"replicas"`
 	InSync   []int32 `json:"in_sync"`
-	// MinInSync is how many must hold an event before it is acknowledged; 0 if unknown.
+	// MinInSync is the number of replicas that must hold an event before it is
+	// acknowledged; 0 if unknown.
 	MinInSync int `json:"min_in_sync"`
 }
 
@@ -43,26 +45,26 @@ type Broker struct {
 	Controller bool   `json:"controller"`
 }
 
-// State is how a node is, in a word.
+// State is the state of a node.
 type State string
 
 // The states.
 const (
 	// Ready: it serves.
 	Ready State = "ready"
-	// Unready: it answers, and says why it doesn't serve.
+	// Unready: it answers, but does not serve; Reason says why.
 	Unready State = "unready"
-	// Unreachable: it does not answer here, and has been heard of lately.
+	// Unreachable: it does not answer, but has announced itself recently.
 	Unreachable State = "unreachable"
-	// Gone: it does not answer, and nothing was heard of it for long.
+	// Gone: it does not answer, and has not announced itself for a long time.
 	Gone State = "gone"
-	// Failed: it stopped because it can't go on.
+	// Failed: it stopped because it can't continue.
 	Failed State = "failed"
-	// Left: it was asked to stop, and did. That is no problem.
+	// Left: it was asked to stop, and did. That is not a problem.
 	Left State = "left"
 )
 
-// Node is one node. What is known only from the node itself is missing if it does not
+// Node is one node. Fields that only the node itself can report are missing if it does not
 // answer.
 type Node struct {
 	Node    string `json:"node"`
@@ -73,10 +75,10 @@ type Node struct {
 	Admin   string `json:"admin"`
 	// Heard is when the node last announced itself, by its own clock.
 	Heard time.Time `json:"heard"`
-	// Position is the node's, or the one that it announced last.
+	// Position is the node's current position, or the last one that it announced.
 	Position events.Position  `json:"position"`
 	Lag      *projections.Lag `json:"lag,omitempty"`
-	// Rate is how many records a second it applied lately.
+	// Rate is the number of records per second that it applied recently.
 	Rate    float64 `json:"rate"`
 	TopicID string  `json:"topic_id,omitempty"`
 	// Voids is how many records it found void.
@@ -94,7 +96,7 @@ type Disk struct {
 	Size int64 `json:"size_bytes"`
 }
 
-// Rebuild is a rebuild of a node's projection, as the node tells it.
+// Rebuild is a rebuild of a node's projection, as the node reports it.
 type Rebuild struct {
 	State    string          `json:"state"`
 	Position events.Position `json:"position"`

@@ -12,13 +12,13 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Text writes the report for people. Nodes that have left are in one line.
+// Text writes the report as text. It summarises nodes that have left in one line.
 func (r Report) Text(w io.Writer) error { return r.text(w, false) }
 
-// Whole is a report that has nodes which have left in the table.
+// Whole is a report whose table includes the nodes that have left.
 type Whole struct{ Report }
 
-// Text writes the report for people.
+// Text writes the report as text.
 func (r Whole) Text(w io.Writer) error { return r.text(w, true) }
 
 func (r Report) text(w io.Writer, left bool) error {
@@ -47,7 +47,7 @@ func (r Report) text(w io.Writer, left bool) error {
 	return err
 }
 
-// withoutLeft parts the nodes that have left from the others, and gives their names.
+// withoutLeft separates the nodes that have left from the others, and returns their names.
 func withoutLeft(all []Node) (others []Node, left []string) {
 	for _, n := range all {
 		if n.State == Left {
@@ -59,7 +59,7 @@ func withoutLeft(all []Node) (others []Node, left []string) {
 	return others, left
 }
 
-// LeftText writes a line about nodes that were asked to stop, if there are any.
+// LeftText writes a line about the nodes that have left, if any.
 func LeftText(w io.Writer, names []string) error {
 	const most = 5
 	if len(names) == 0 {
@@ -72,7 +72,7 @@ func LeftText(w io.Writer, names []string) error {
 	if len(names) > most {
 		listed += ", …"
 	}
-	_, err := fmt.Fprintf(w, "%d %s left (%s): --all shows them, clusterlite nodes forget --left removes them\n", len(names), have, listed)
+	_, err := fmt.Fprintf(w, "%d %s left (%s): use --all to show them, or clusterlite nodes forget --left to remove them\n", len(names), have, listed)
 	return err
 }
 
@@ -93,7 +93,7 @@ func nodesText(w io.Writer, all []Node, left int) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Node, n.Role, n.State, n.Position, lagText(n), rate, voids, rebuildText(n.Rebuild), n.Version, n.Admin)
 	}
 	if len(all)+left == 0 {
-		_, _ = fmt.Fprintln(table, "none has announced itself")
+		_, _ = fmt.Fprintln(table, "no node has announced itself")
 	}
 	_ = table.Flush() // to memory
 }
@@ -122,8 +122,8 @@ func rebuildText(r *Rebuild) string {
 	}
 }
 
-// collectionsText shows each collection once for each digest that nodes have of it, with
-// where that was seen.
+// collectionsText shows each collection once for each distinct digest, with the nodes that
+// have it.
 func collectionsText(w io.Writer, all []Node) {
 	type seen struct {
 		collection, digest string

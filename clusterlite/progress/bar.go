@@ -44,7 +44,7 @@ func (t *Task) showBar(w io.Writer) {
 	t.out = w
 }
 
-// filler is a bar, or a spinner as long as the total is not known.
+// filler is a bar, or a spinner while the total is unknown.
 func filler() mpb.BarFillerBuilder {
 	return builder(func() mpb.BarFiller {
 		bar := mpb.BarStyle().Build()

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// showLines writes a line now and then, and a last one at the end.
+// showLines writes a line at intervals, and a final one at the end.
 func (t *Task) showLines(io.Writer) {
 	for {
-		// The error: who can't be told doesn't stop the task.
+		// A failure to show progress doesn't stop the task.
 		_, _ = fmt.Fprintf(t, "%s: %s\n", t.what, t.figures())
 		if !t.sampleFor(interval) {
 			break
@@ -18,7 +18,7 @@ func (t *Task) showLines(io.Writer) {
 	_, _ = fmt.Fprintf(t, "%s: %s\n", t.what, t.outcome())
 }
 
-// figures are how far the task is: done, total, rate, time left.
+// figures are the progress of the task: done, total, rate, time left.
 func (t *Task) figures() string {
 	text := t.amount()
 	r := t.rate.perSecond()
@@ -32,7 +32,7 @@ func (t *Task) figures() string {
 	return text
 }
 
-// outcome is what has been done in the end, and how fast.
+// outcome is what the task did in total, and how fast.
 func (t *Task) outcome() string {
 	took := time.Since(t.start).Seconds()
 	return fmt.Sprintf("%s in %s, %s/s", t.amount(), duration(took), quantity(int64(float64(t.done.Load()-t.before.Load())/took), t.unit))

@@ -1,6 +1,6 @@
-// Package progress tells people how far a long task is: on a terminal by a bar, with the
-// rate and the time left, else by a plain line every few seconds. A task that is over
-// within a second says nothing.
+// Package progress shows the progress of a long task: on a terminal as a bar with the rate
+// and the time left, elsewhere as a plain line every few seconds. A task that ends within a
+// second shows nothing.
 package progress
 
 import (
@@ -16,7 +16,7 @@ import (
 const (
 	// quiet is how long a task says nothing.
 	quiet = time.Second
-	// interval is between two lines where there is no terminal.
+	// interval is the time between two lines if the output is not a terminal.
 	interval = 5 * time.Second
 	// sampling is how often the rate is measured.
 	sampling = 500 * time.Millisecond
@@ -40,10 +40,10 @@ type Task struct {
 	out io.Writer // where others may write
 }
 
-// Start begins to tell how far a task is; what names it, and unit is what it counts, in
-// the plural, or [Bytes]. A total of zero is not known (yet). Progress goes to w, for
-// programs the standard error output: the standard output is for results. The caller
-// must call Done.
+// Start starts to show the progress of a task. what names the task, and unit is what it
+// counts, in the plural, or [Bytes]. A total of zero means unknown. Progress goes to w,
+// which should be the standard error output, because the standard output is for results.
+// The caller must call Done.
 func Start(w io.Writer, what string, total int64, unit string) *Task {
 	return start(w, what, total, unit, isTerminal(w))
 }
@@ -68,26 +68,28 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Set tells how much is done, from the beginning of the task.
+// Set sets how much is done since the beginning of the task.
 func (t *Task) Set(done int64) { t.done.Store(done) }
 
-// Resume tells how much was done before the task began, and sets it as done.
+// Resume sets how much was already done before the task began, which counts as done but not
+// in the rate.
 func (t *Task) Resume(done int64) {
 	t.before.Store(done)
 	t.done.Store(done)
 }
 
-// Write writes whole lines between what is shown. It is for what must be said meanwhile.
+// Write writes complete lines without disturbing the progress display. Use it for messages
+// during the task.
 func (t *Task) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.out.Write(p)
 }
 
-// Total tells how much there is in all. It may grow.
+// Total sets the total. It may grow.
 func (t *Task) Total(n int64) { t.total.Store(n) }
 
-// Done ends the task, whether it was finished or not, and returns once the last of it is
+// Done ends the task, whether it has finished or not, and returns once its final state is
 // shown. It may be called more than once.
 func (t *Task) Done() {
 	t.once.Do(func() { close(t.stop) })

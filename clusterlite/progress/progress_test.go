@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The clock of these tests is that of a synctest bubble: nothing really waits.
+// These tests use the clock of a synctest bubble, so nothing really waits.
 
 func TestWhatIsOverSoonSaysNothing(t *testing.T) {
 	for _, terminal := range []bool{false, true} {

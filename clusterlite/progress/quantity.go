@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// quantity writes a number for people: 1,234,567, or 1.2 MiB.
+// quantity formats a number for people: 1,234,567, or 1.2 MiB.
 func quantity(n int64, unit string) string {
 	if unit == Bytes {
 		return bytesText(n)
@@ -29,8 +29,8 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", size, "KMGTPE"[unit])
 }
 
-// duration writes seconds as 9s, 2m10s or 1h5m: in whole seconds, above an hour in
-// minutes. Nobody waits a year for a task; what would take longer is shown as that.
+// duration formats seconds as 9s, 2m10s or 1h5m: in whole seconds, or in minutes above an
+// hour. Durations above a year are shown as a year.
 func duration(seconds float64) string {
 	d := time.Duration(min(seconds, 365*24*3600) * float64(time.Second)).Round(time.Second)
 	if d < time.Hour {

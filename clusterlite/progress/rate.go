@@ -9,7 +9,7 @@ import (
 // a task that gets slower.
 const window = 15 * time.Second
 
-// A rate is how fast something goes. Safe for concurrent use; the zero value is ready.
+// A rate measures the speed of a task. Safe for concurrent use; the zero value is ready.
 type rate struct {
 	mu      sync.Mutex
 	samples []sample // the oldest first

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// batchEvents and batchBytes bound what is appended at once, as in imports.
+	// batchEvents and batchBytes bound one append, as in imports.
 	batchEvents = 500
 	batchBytes  = 1 << 20
 )
@@ -23,9 +23,9 @@ const (
 // errFull ends the walk that fills a batch.
 var errFull = errors.New("the batch is full")
 
-// append walks the collection and appends an event for each entity that does not hold
-// what it can be given. It counts those that were admitted. An event that is void
-// because another write came first is no error: the next round sees what is left.
+// append walks the collection and appends an event for each entity that lacks claims which
+// it can get. It returns the number of admitted events. An event that is void because
+// another write came first is not an error: the next round handles the rest.
 func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err error) {
 	done, after := int64(0), ""
 	for {
@@ -43,8 +43,8 @@ func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err err
 	}
 }
 
-// next makes the events for the entities after one, on the newest state, so that few of
-// them come too late.
+// next creates the events for the entities after a given one, based on the newest state, so
+// that few of them are void.
 func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []events.Event, last string, err error) {
 	snapshot, err := r.Model.LongSnapshot(ctx)
 	if err != nil {
@@ -69,7 +69,7 @@ func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []eve
 	return batch, last, err
 }
 
-// event makes the event that gives an entity its claims, if it needs one.
+// event creates the event that gives an entity its claims, if it needs one.
 func (r *Reindex) event(ctx context.Context, e events.Entity, s survey) (event events.Event, needed bool, err error) {
 	d, wanted, err := r.wanted(e)
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *Reindex) event(ctx context.Context, e events.Entity, s survey) (event e
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return event, false, fmt.Errorf("make an event's id: %w", err)
+		return event, false, fmt.Errorf("generate an event id: %w", err)
 	}
 	return events.Event{
 		ID: id.String(), Source: r.Source, Collection: e.Collection, EntityID: e.ID,
@@ -90,9 +90,9 @@ func (r *Reindex) event(ctx context.Context, e events.Entity, s survey) (event e
 	}, true, nil
 }
 
-// free leaves out the claims that another entity holds just now. It may want them no
-// longer: the next round gives them. So two entities that each hold what the other wants
-// don't block each other.
+// free leaves out claims that another entity currently holds. If the other entity gives
+// them up, the next round assigns them. Therefore two entities that each hold a claim of
+// the other don't block each other.
 func (r *Reindex) free(ctx context.Context, e events.Entity, claims []string) ([]string, error) {
 	var failed error
 	claims = slices.DeleteFunc(claims, func(claim string) bool {

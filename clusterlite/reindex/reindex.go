@@ -1,8 +1,8 @@
-// Package reindex gives the entities of a collection the claims that its definition asks
-// for now. Claims travel in events, so a field that was declared unique is held by an
-// entity only once an event has said so: reindex appends, for each entity that needs it,
-// an event with the same document and the claims of today. Nothing but the log decides:
-// such an event is admitted or void like any other, and others may write meanwhile.
+// Package reindex gives the entities of a collection the claims that its current definition
+// requires. Claims are part of events, so after a field becomes unique, an entity holds a
+// claim on it only once an event says so. For each entity that needs it, reindex appends an
+// event with the same document and the current claims. These events are admitted or void
+// like any other, and clients may write meanwhile.
 package reindex
 
 import (
@@ -20,10 +20,10 @@ import (
 )
 
 // ErrUnsettled is returned if entities lose their claims as fast as they get them.
-var ErrUnsettled = errors.New("entities lack claims again and again: is a command service running that has an older definition of the collection? Stop it or restart it with the present one, then run this again")
+var ErrUnsettled = errors.New("entities keep losing claims. A command service with an older definition of the collection is probably running. Stop it, or restart it with the current definition, then run this again")
 
-// maxRounds is how often what is still missing is looked for. One is enough where nobody
-// writes; each write that comes in between may need another.
+// maxRounds is the maximum number of rounds. One is enough if no client writes; each write
+// in between may need another.
 const maxRounds = 20
 
 // A Reindex is one run. Use it from one goroutine.
@@ -34,17 +34,17 @@ type Reindex struct {
 	Model *projections.Projection
 	// Collection is the definition of today.
 	Collection *collections.Collection
-	// Dir is where the survey may keep what it counts, in a file that is gone after.
+	// Dir is a folder for the survey's temporary file.
 	Dir string
 	// Source names this run in its events.
 	Source string
-	// Wait is the longest wait for the verdict of what was appended.
+	// Wait is the maximum time to wait for the verdicts on appended events.
 	Wait time.Duration
 	// DryRun only looks.
 	DryRun bool
-	// SkipClashing has the others get their claims even if some clash.
+	// SkipClashing gives claims to all other entities even if some values clash.
 	SkipClashing bool
-	// Tell, if not nil, is called with how much of what is done, often.
+	// Tell, if not nil, is called often with the progress of the current task.
 	Tell func(what string, done, total int64)
 }
 
@@ -53,13 +53,14 @@ type Report struct {
 	Collection string `json:"collection"`
 	// Fields are those that are unique by the definition.
 	Fields []string `json:"fields"`
-	// Position is the position that the rest holds for.
+	// Position is the position for which the other fields are valid.
 	Position events.Position `json:"position"`
 	// Entities is how many live.
 	Entities int64 `json:"entities"`
-	// Changed is how many events of this run were admitted.
+	// Changed is the number of events of this run that were admitted.
 	Changed int64 `json:"changed"`
-	// Lacking is how many entities have other claims than the definition asks for.
+	// Lacking is the number of entities whose claims differ from what the definition
+	// requires.
 	Lacking int64 `json:"lacking"`
 	// Clashes are the values that more than one entity has.
 	Clashes []Clash `json:"clashes"`
@@ -70,22 +71,22 @@ type Clash struct {
 	Field string `json:"field"`
 	// Value is the first one's value as JSON, shortened.
 	Value string `json:"value"`
-	// IDs are the entities. The first is the one that keeps the value if it comes to
-	// that: the one that holds it already, or else the oldest.
+	// IDs are the entities. The first is the one that would keep the value: the entity that
+	// already holds it, or else the oldest.
 	IDs []string `json:"ids"`
 }
 
-// Run looks for entities that lack claims and for values that clash. If none clash, or
-// they are to be skipped, it appends what is missing until nothing is, also on what
-// others write meanwhile, and verifies it on the whole collection. It can be stopped at
-// any time and run again.
+// Run looks for entities that lack claims and for values that clash. If no values clash, or
+// clashes are to be skipped, it appends events until no claims are missing, even if clients
+// write meanwhile, and then verifies the whole collection. It can be stopped at any time
+// and run again.
 //
-// It returns [ErrUnsettled], ctx.Err() if ctx ends, or the error of the log; events that
-// were admitted before hold.
+// It returns [ErrUnsettled], ctx.Err() if ctx ends, or the error of the log. Events that
+// were already admitted remain.
 func (r *Reindex) Run(ctx context.Context) (Report, error) {
 	report, err := r.run(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // what it broke off is not worth telling
+		err = ctx.Err() // an interrupted task needs no error of its own
 	}
 	return report, err
 }
@@ -128,7 +129,7 @@ func (r *Reindex) tell(what string, done, total int64) {
 	}
 }
 
-// wanted are the claims that an entity is to hold by the definition.
+// wanted returns the claims that an entity should hold by the definition.
 func (r *Reindex) wanted(e events.Entity) (document.Document, []string, error) {
 	d, err := document.ParseStored(e.Rendered)
 	if err != nil {
@@ -137,8 +138,7 @@ func (r *Reindex) wanted(e events.Entity) (document.Document, []string, error) {
 	return d, r.Collection.Claims(d.Value()), nil
 }
 
-// same tells whether an entity holds exactly these claims, in whatever order a writer
-// put them.
+// same reports whether an entity holds exactly these claims, in any order.
 func same(holds, wanted []string) bool {
 	if len(holds) != len(wanted) {
 		return false

@@ -44,7 +44,7 @@ func newStore(t testing.TB) store {
 	return store{t, log, servicetest.OpenModel(t, log, &collections.Set{}).Follow()}
 }
 
-// define gives a collection with the properties that a schema's text has.
+// define returns a collection with the properties in the text of a schema.
 func define(t testing.TB, name, properties string) *collections.Collection {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func define(t testing.TB, name, properties string) *collections.Collection {
 	return c
 }
 
-// written makes the event of a write that a command service with this definition takes.
+// written returns the event of a write through a command service with this definition.
 func written(c *collections.Collection, id string, version int64, doc string) events.Event {
 	d, err := document.Parse([]byte(doc))
 	if err != nil {
@@ -192,7 +192,7 @@ func TestANewlyUniqueField(t *testing.T) {
 	if report = s.mustRun(now); report.Changed != 0 || report.Lacking != 0 || s.end() != end {
 		t.Errorf("a second run gives %+v, and the log ends at %d after %d", report, s.end(), end)
 	}
-	// The reverse: claims that nobody asks for any more are freed.
+	// The reverse: claims that the definition no longer requires are freed.
 	if report = s.mustRun(before); report.Changed != 1201 || report.Lacking != 0 {
 		t.Errorf("got %+v", report)
 	}
@@ -205,7 +205,8 @@ func TestClashes(t *testing.T) {
 	s := newStore(t)
 	before, now := define(t, "things", plainCode), define(t, "things", noCaseCode)
 	ids := s.created(before, `{"code":"tea"}`, `{"code":"pot"}`, `{"code":"TEA"}`, `{"code":"cup"}`, `{"code":"Pot"}`)
-	// The newer of two holds the value already, by a write under the new definition.
+	// The newer of the two already holds the value, through a write under the new
+	// definition.
 	s.append(written(now, ids[4], 2, `{"code":"Pot"}`))
 	end := s.end()
 	want := []reindex.Clash{
@@ -236,12 +237,12 @@ func TestClashes(t *testing.T) {
 	}
 }
 
-// Two entities that each hold what the other wants now don't block each other.
+// Two entities that each hold a claim which the other wants don't block each other.
 func TestClaimsThatAreHeldCrosswise(t *testing.T) {
 	s := newStore(t)
 	now := define(t, "things", `"a":{"type":"string","x-unique":true},"b":{"type":"string","x-unique":true}`)
 	one, two := written(now, newID(), 1, `{"a":"1","b":"1"}`), written(now, newID(), 1, `{"a":"2","b":"2"}`)
-	// As an older definition had them: each claims a value of the other's.
+	// With claims of an older definition, in which each claims a value of the other.
 	one.Claims, two.Claims = []string{one.Claims[0], two.Claims[1]}, []string{two.Claims[0], one.Claims[1]}
 	s.append(one, two)
 	if report := s.mustRun(now); report.Lacking != 0 || report.Changed == 0 {
@@ -249,7 +250,7 @@ func TestClaimsThatAreHeldCrosswise(t *testing.T) {
 	}
 }
 
-// Clients write while it runs, through command services of the present definition.
+// Clients write while it runs, through command services with the current definition.
 func TestWhileOthersWrite(t *testing.T) {
 	s := newStore(t)
 	before, now := define(t, "things", plainCode), define(t, "things", uniqueCode)
@@ -272,7 +273,8 @@ func TestWhileOthersWrite(t *testing.T) {
 			}
 		}
 	}
-	// A write between each two batches, on what the batch before and the next one change.
+	// A write between every two batches, to entities that the previous and the next batch
+	// change.
 	report := s.mustRun(now, func(r *reindex.Reindex) {
 		r.Tell = func(what string, done, _ int64) {
 			if what == "reindexed" || done%500 == 1 {
@@ -290,7 +292,7 @@ func TestWhileOthersWrite(t *testing.T) {
 	}
 }
 
-// A command service with the old definition frees what was claimed: that is told.
+// A command service with the old definition frees the claims, and the error says so.
 func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 	s := newStore(t)
 	before, now := define(t, "things", plainCode), define(t, "things", uniqueCode)
@@ -307,7 +309,7 @@ func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 	}
 }
 
-func TestItStopsWhenItIsToldTo(t *testing.T) {
+func TestItStopsWhenAsked(t *testing.T) {
 	s := newStore(t)
 	now := define(t, "things", uniqueCode)
 	s.created(define(t, "things", plainCode), `{"code":"a"}`, `{"code":"b"}`)
@@ -325,8 +327,8 @@ func TestItStopsWhenItIsToldTo(t *testing.T) {
 	}
 }
 
-// Whatever the old definitions were, afterwards each entity holds what it can by the
-// present one, documents are as they were, and a second run finds nothing to do.
+// Whatever the old definitions were, afterwards each entity holds the claims that it can
+// get under the current one, documents are unchanged, and a second run finds nothing to do.
 func TestAnyChangeOfDefinition(t *testing.T) {
 	s := newStore(t)
 	var n atomic.Int64

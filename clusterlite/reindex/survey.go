@@ -12,15 +12,15 @@ import (
 // A survey is what a walk over all living entities finds.
 type survey struct {
 	at events.Position
-	// living is how many there are; lacking how many have other claims than they should;
-	// pending how many of those can be given them.
+	// living counts the living entities, lacking those that do not hold the claims that
+	// they should, and pending those among them that can get their claims.
 	living, lacking, pending int64
 	clashes                  []Clash
-	// keeper is, for each claim that clashes, the entity that may have it.
+	// keeper has, for each claim that clashes, the entity that may keep it.
 	keeper map[string]string
 }
 
-// survey walks the collection as it is at the end of the log, or later.
+// survey walks the collection at the end of the log, or later.
 func (r *Reindex) survey(ctx context.Context) (s survey, err error) {
 	end, err := r.Log.End(ctx)
 	if err != nil {
@@ -83,7 +83,8 @@ func (r *Reindex) count(ctx context.Context, s *survey, tally *tally) (err error
 	})
 }
 
-// attainable leaves out of the claims that an entity wants those that another keeps.
+// attainable returns the claims that an entity wants, without those that another entity
+// keeps.
 func attainable(id string, wanted []string, keeper map[string]string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(claim string) bool {
 		keeps, clashes := keeper[claim]

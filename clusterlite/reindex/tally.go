@@ -15,13 +15,13 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// A tally counts who wants which claim. It is in a file of its own, since a collection
-// may be larger than the memory; nothing of it outlives the survey.
+// A tally counts which entities want which claims. It is in a file of its own, because a
+// collection may be larger than memory; the file is removed after the survey.
 type tally struct {
 	db   *sqlx.DB
 	tx   *sqlx.Tx
 	path string
-	// claim and entity are the statements that add to it.
+	// claim and entity are the statements that insert into it.
 	claim, entity *sqlx.Stmt
 }
 
@@ -56,33 +56,33 @@ func openTally(ctx context.Context, dir string) (_ *tally, err error) {
 	return t, err
 }
 
-// wants notes that an entity wants a claim for a value.
+// wants records that an entity wants a claim for a value.
 func (t *tally) wants(ctx context.Context, e events.Entity, claim, value string) error {
 	_, err := t.claim.ExecContext(ctx, claim, e.ID, slices.Contains(e.Claims, claim), value)
 	return err
 }
 
-// lacking notes an entity that holds other claims than it wants.
+// lacking records an entity whose claims differ from those that it wants.
 func (t *tally) lacking(ctx context.Context, e events.Entity, wanted []string) error {
 	_, err := t.entity.ExecContext(ctx, e.ID, join(e.Claims), join(wanted))
 	return err
 }
 
-// clashes gives the values that several entities have, and who keeps each.
+// clashes returns the values that several entities have, and the entity that keeps each.
 func (t *tally) clashes(ctx context.Context) (all []Clash, keeper map[string]string, err error) {
 	rows, err := t.tx.QueryxContext(ctx, `
 		SELECT claim, id, value FROM wants
 		WHERE claim IN (SELECT claim FROM wants GROUP BY claim HAVING count(*) > 1)
 		ORDER BY claim, holds DESC, id`)
 	if err != nil {
-		return nil, nil, fmt.Errorf("look for clashes: %w", err)
+		return nil, nil, fmt.Errorf("find clashes: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	all, keeper = []Clash{}, map[string]string{}
 	for rows.Next() {
 		var claim, id, value string
 		if err := rows.Scan(&claim, &id, &value); err != nil {
-			return nil, nil, fmt.Errorf("look for clashes: %w", err)
+			return nil, nil, fmt.Errorf("find clashes: %w", err)
 		}
 		if keeper[claim] == "" {
 			keeper[claim] = id
@@ -94,17 +94,17 @@ func (t *tally) clashes(ctx context.Context) (all []Clash, keeper map[string]str
 	return all, keeper, rows.Err()
 }
 
-// pending counts the entities that do not hold what they can be given.
+// pending counts the entities that lack claims which they can get.
 func (t *tally) pending(ctx context.Context, keeper map[string]string) (n int64, err error) {
 	rows, err := t.tx.QueryxContext(ctx, `SELECT id, holds, wanted FROM lacking`)
 	if err != nil {
-		return 0, fmt.Errorf("count what is missing: %w", err)
+		return 0, fmt.Errorf("count missing claims: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var id, holds, wanted string
 		if err := rows.Scan(&id, &holds, &wanted); err != nil {
-			return 0, fmt.Errorf("count what is missing: %w", err)
+			return 0, fmt.Errorf("count missing claims: %w", err)
 		}
 		if !same(split(holds), attainable(id, split(wanted), keeper)) {
 			n++

@@ -85,7 +85,7 @@ func TestSchemathesis(t *testing.T) {
 	run(t, dir, filepath.Join(bin, "schemathesis"), "--config-file", "schemathesis.toml", "run", url+"/openapi.json")
 }
 
-// node gives a folder with the programs, and where the tools of npm are. They are
+// node returns a folder with the programs, and where the tools of npm are. They are
 // installed once for a list of versions, in the user's cache.
 func node(t *testing.T) (dir, bin string) {
 	t.Helper()
@@ -99,7 +99,7 @@ func node(t *testing.T) (dir, bin string) {
 	return dir, filepath.Join(home, "node_modules", ".bin")
 }
 
-// python gives the same for the tools of pip.
+// python returns the same for the tools of pip.
 func python(t *testing.T) (dir, bin string) {
 	t.Helper()
 	dir = copied(t, "python")
@@ -110,7 +110,7 @@ func python(t *testing.T) (dir, bin string) {
 	return dir, filepath.Join(home, "venv", "bin")
 }
 
-// copied gives a folder of the test's own with the files of one in testdata.
+// copied returns a folder of the test's own with the files of one in testdata.
 func copied(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -120,7 +120,7 @@ func copied(t *testing.T, name string) string {
 	return dir
 }
 
-// installed gives the folder of the cache that belongs to a list of versions. What is not
+// installed returns the folder of the cache that belongs to a list of versions. What is not
 // there is installed, in the folder where it stays: environments of Python can't be moved.
 // A file says that it is complete.
 func installed(t *testing.T, name, list string, install func(home string)) string {

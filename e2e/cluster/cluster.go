@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// A Cluster is a running ClusterLite, of whatever make.
+// A Cluster is a running ClusterLite, deployed in any way.
 type Cluster struct {
 	// URL is where clients go.
 	URL string
 	// Server is the all-in-one process, if there is one.
 	Server *Process
-	// Commands and Queries are the services behind Nginx, if there are any.
+	// Commands and Queries are the services behind Nginx, if any.
 	Commands, Queries []*Process
-	// Nginx is in front of the services, if there are any.
+	// Nginx is the proxy in front of the services, if any.
 	Nginx *Process
 	// Kafka is the broker's cluster, if it is a real one.
 	Kafka *Kafka

@@ -45,7 +45,7 @@ func startKafka(t testing.TB, n int) *Kafka {
 		k.Ports = append(k.Ports, base+i)
 	}
 	t.Cleanup(k.stop)
-	// Its output goes to a file: the brokers that it leaves behind hold on to it.
+	// Its output goes to a file, because the brokers that it starts keep the output open.
 	out, err := os.Create(filepath.Join(k.dir, "start.out"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,14 +98,14 @@ func (k *Kafka) pid(i int) int {
 	return pid
 }
 
-// Kill ends broker i, from 1, at once, and waits until it is gone.
+// Kill kills broker i, counted from 1, and waits until its process has ended.
 func (k *Kafka) Kill(i int) {
 	k.t.Helper()
 	pid := k.pid(i)
 	if pid == 0 {
 		return
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	for end := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			k.t.Errorf("broker %d does not die", i)

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// A Network is a few hosts on this one, each a network namespace with an address of its
-// own, and a switch between them that can be split. It needs root and iproute2, and is
-// gone when the test ends.
+// A Network is a set of simulated hosts, each a network namespace with its own address, and
+// a switch between them that can be split. It needs root and iproute2, and is removed when
+// the test ends.
 //
 // A host has two addresses. Hosts reach each other by Addr, as long as no partition lies
 // between. The test reaches each host by Observed, always: what it sees of a host must
@@ -136,7 +136,7 @@ func (n *Network) Heal() {
 	n.cuts = nil
 }
 
-// command gives the program and arguments that run a program on the host.
+// command returns the program and arguments that run a program on the host.
 func (h *Host) command(binary string, args ...string) (string, []string) {
 	return "ip", append([]string{"netns", "exec", h.namespace(), binary}, args...)
 }

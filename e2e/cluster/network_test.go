@@ -43,7 +43,8 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// reaches connects to a port on which nobody listens: a host that is reached refuses.
+// reaches connects to a port without a listener: a host that can be reached refuses the
+// connection.
 func (h *Host) reaches(addr string) bool {
 	binary, args := h.command("bash", "-c", "exec 3<>/dev/tcp/"+addr+"/9")
 	binary, args = "timeout", append([]string{"5", binary}, args...)

@@ -57,9 +57,9 @@ func (c *Networked) Leader() *Process {
 	return c.Kafkas[leader(c.t, strings.Split(c.Observed, ","))-1]
 }
 
-// NotWhole tells in what way the brokers are not of one mind. It is empty once all of them
-// name the same leader of the log, and all have the log. Only then can none of them
-// believe to lead that doesn't.
+// NotWhole says in what way the brokers disagree. It is empty once all of them name the
+// same leader of the log and are in sync. Only then can no deposed broker believe that it
+// leads.
 func (c *Networked) NotWhole() string {
 	var first int32
 	for i, address := range strings.Split(c.Observed, ",") {
@@ -179,10 +179,9 @@ func (c *Networked) startBrokers(n int) {
 	}
 }
 
-// brokerProperties has a broker reached by two listeners, each of which tells its
-// clients of its own kind: hosts of the network stay on its switch, and the test can
-// look on from outside whatever is split. A broker that is away is noticed after three
-// seconds.
+// brokerProperties configures two listeners for a broker, each of which advertises its own
+// addresses: hosts of the network use its switch, and the test can observe from outside
+// even during a split. A missing broker is detected after three seconds.
 func brokerProperties(i int, h *Host, dir, voters string) string {
 	return fmt.Sprintf(`process.roles=broker,controller
 node.id=%[1]d

@@ -118,7 +118,7 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Kill ends the process at once (SIGKILL) and waits until it is gone.
+// Kill kills the process (SIGKILL) and waits until it has ended.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
 	p.wait(time.Minute)
@@ -176,7 +176,7 @@ func (p *Process) AwaitReady() {
 	p.t.Fatalf("%s is not ready after %s: %s", p.Name, readyWithin, said)
 }
 
-// NotReady tells why the process is not ready, and is empty if it is.
+// NotReady reports why the process is not ready, and is empty if it is.
 func (p *Process) NotReady() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 // Set sets an environment variable, from the next start on.
 func (p *Process) Set(name, value string) { p.env = append(p.env, name+"="+value) }
 
-// Resident is how much memory the process has in use, in bytes, and the most that it has
-// had since its start.
+// Resident returns the memory that the process uses, in bytes, and the maximum since its
+// start.
 func (p *Process) Resident() (now, most int64) {
 	p.t.Helper()
 	p.mu.Lock()

@@ -26,7 +26,7 @@ type project struct {
 	port int
 }
 
-// version is what the images are told that they are of.
+// version is the version with which the images are built.
 const version = "v0.0.0-e2e"
 
 func (p *project) command(name string, args ...string) *exec.Cmd {
@@ -92,7 +92,7 @@ func up(t *testing.T) *project {
 	return p
 }
 
-// logFailure shows what nginx had to say, and the end of the services' lines.
+// logFailure logs the output of nginx and the last lines of the services.
 func (p *project) logFailure() {
 	p.logNginx(func(line string) bool { return !strings.HasPrefix(line, "{") })
 	out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--tail", "30", "command", "query").CombinedOutput()
@@ -145,9 +145,9 @@ func TestCompose(t *testing.T) {
 	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 
-// keepsFile restarts a query container, which must go on from its own file, and waits
-// until it is ready. Of what comes next Compose keeps the oldest containers, dead or not,
-// and stops the others at once: this one is the only one that is left to answer.
+// keepsFile restarts a query container, which must continue from its own file, and waits
+// until it is ready. In the next step Compose keeps the oldest containers, dead or not, and
+// stops the others at once, so this container is then the only one that can answer.
 func keepsFile(t *testing.T, p *project) {
 	id := p.containers("query")[0]
 	p.run("docker", "restart", id)
@@ -208,8 +208,8 @@ func (p *project) volumes(label string) []string {
 
 const anonymous = "com.docker.volume.anonymous"
 
-// keepsVolumes takes all containers away and makes new ones, which go on as the nodes that
-// the old ones were, from their files. No volume is left behind.
+// keepsVolumes takes all containers away and makes new ones, which continue as the nodes
+// that the old ones were, from their files. No volume is left behind.
 func keepsVolumes(t *testing.T, p *project, before []string) {
 	named, nodes := p.volumes("com.docker.compose.project="+p.name), p.nodes()
 	p.compose("down", "--timeout", "20")
@@ -235,9 +235,9 @@ func keepsVolumes(t *testing.T, p *project, before []string) {
 	p.well("status")
 }
 
-// restartsAll restarts all services at once, the broker too. From the first read that is
-// answered on, all are: first without the broker, from what the nodes have, then once they
-// have caught up with it, and there is no gap between.
+// restartsAll restarts all services at once, including the broker. After the first
+// successful read, all reads succeed without a gap: first from the nodes' own state, while
+// the broker is down, and then once they have caught up.
 func restartsAll(t *testing.T, p *project, url string) {
 	const observed = 30 * time.Second // more than twice as long as the broker takes to start
 	p.compose("restart", "command", "query", "nginx", "kafka")
@@ -277,7 +277,7 @@ func restartsAll(t *testing.T, p *project, url string) {
 	}
 }
 
-// nodes are the names of the nodes that run, sorted.
+// nodes are the names of the running nodes, sorted.
 func (p *project) nodes() (names []string) {
 	p.t.Helper()
 	for _, service := range []string{"command", "query"} {
@@ -303,8 +303,8 @@ func (p *project) awaitHealthy(id string) {
 	}
 }
 
-// clients create entities and read them at once. They see no error, whatever happens to
-// the query containers.
+// clients create entities and read them at once. They must see no error, whatever happens
+// to the query containers.
 type clients struct {
 	*project
 	rounds atomic.Int64

@@ -35,8 +35,8 @@ func (p *project) well(args ...string) string {
 	return out
 }
 
-// toolLooks has the tool find and prove equal as many nodes as there are, and keep and
-// find a snapshot.
+// toolLooks checks that the tool finds all nodes, verifies that they are equal, and stores
+// and lists a snapshot.
 func toolLooks(p *project, nodes int) {
 	p.t.Helper()
 	if n := len(p.states()); n != nodes {
@@ -69,8 +69,8 @@ func (p *project) states() map[string]string {
 	return states
 }
 
-// forgetsTheDead waits until the killed containers are known to be gone, and forgets
-// them; then nothing is missed.
+// forgetsTheDead waits until the killed containers are reported as gone, and forgets them;
+// then no node is missing.
 func forgetsTheDead(p *project, killed []string) {
 	p.t.Helper()
 	dead := make([]string, len(killed))

@@ -19,7 +19,7 @@ import (
 type meaning int
 
 const (
-	// told: the operation's outcome is in the answer.
+	// told: the answer has the outcome of the operation.
 	told meaning = iota
 	// refused: nothing was done, and nothing is known.
 	refused
@@ -34,7 +34,7 @@ const (
 // An answer is what a client makes of a response, or of none.
 type answer struct {
 	meaning meaning
-	// outcome, entity and position are the operation's, if the answer tells.
+	// outcome, entity and position are those of the operation, if the answer has them.
 	outcome  history.Outcome
 	entity   history.Entity
 	position int64

@@ -25,7 +25,7 @@ func (r *round) others(but *cluster.Process) []*cluster.Process {
 }
 
 // killTwoBrokers leaves one of three: too few to acknowledge anything, and to choose a
-// leader. Writes must say so, and reads go on from what the nodes have, and say that.
+// leader. Writes must say so, and reads continue from what the nodes have, and say that.
 func (r *round) killTwoBrokers() {
 	gone := r.others(r.run.cluster.Kafkas[r.run.rng.IntN(3)])
 	for _, p := range gone {

@@ -51,7 +51,7 @@ func (c *client) consistency() string {
 	return "strong"
 }
 
-// fresh tells whether an answer of a consistency must show all that was acknowledged. A
+// fresh reports whether an answer of a consistency must show all that was acknowledged. A
 // leader that was deposed, and is alive, may be asked for the end of the log before it
 // knows: that is what strong leaves open, and linearizable does not.
 func (c *client) fresh(label string) bool {
@@ -96,7 +96,7 @@ func (c *client) route(services []*cluster.Process) (string, *cluster.Process) {
 	return p.URL, p
 }
 
-// write does a write: once, or under an idempotency key until it is told an outcome.
+// write sends a write: once, or with an idempotency key until it learns an outcome.
 func (c *client) write(g *group, o history.Operation) {
 	asked := "strong"
 	if c.round.fault.deposes || c.rng.IntN(4) == 0 {
@@ -130,8 +130,8 @@ func (c *client) write(g *group, o history.Operation) {
 				}
 				return
 			}
-			// A refusal tells of its own request alone. An earlier one that is unknown may
-			// still be on its way.
+			// An error answer is about its own request alone. An earlier one whose outcome
+			// is unknown may still take effect.
 			c.round.record(g, o)
 			break
 		}

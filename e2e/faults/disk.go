@@ -51,7 +51,8 @@ func (d *disk) fill() {
 		d.t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	// Ever smaller pieces: the file system needs some blocks for itself, nobody knows how many.
+	// Use smaller and smaller pieces, because the file system needs an unknown number of
+	// blocks for itself.
 	for size, at := int64(diskSize), int64(0); size > 0; {
 		switch err := syscall.Fallocate(int(f.Fd()), 0, at, size); {
 		case err == nil:

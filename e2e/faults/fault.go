@@ -11,11 +11,11 @@ import (
 type Fault struct {
 	// Name is what the report calls it.
 	Name string
-	// deposes tells that a broker may be left alive that led the log and does not know
+	// deposes reports whether a broker may be left alive that led the log and does not know
 	// that it no longer does. Then strong reads, and refusals that rest on them, may be
 	// old; only linearizable ones are held to be fresh.
 	deposes bool
-	// slow tells that the fault takes long, so that once in a round is enough.
+	// slow reports whether the fault takes long, so that once in a round is enough.
 	slow bool
 	// inject breaks something, waits, and mends what is not to mend itself.
 	inject func(*round)

@@ -33,7 +33,7 @@ func newGroup(name string) *group { return &group{name: name, versions: map[stri
 
 func (g *group) email(i int) string { return fmt.Sprintf("%s.%d@example.com", g.name, i) }
 
-// full tells whether the group has had enough.
+// full reports whether the group has enough operations.
 func (g *group) full() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,7 +63,7 @@ func (g *group) known() []string {
 	return append([]string(nil), g.ids...)
 }
 
-// choose makes up an operation. Its name is new, so that it tells whose write is seen.
+// choose generates an operation. Its name is new, so that a read shows whose write it sees.
 func (g *group) choose(rng *rand.Rand, name string) history.Operation {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -77,7 +77,8 @@ func (g *group) choose(rng *rand.Rand, name string) history.Operation {
 		o.Kind = history.Find
 		return o
 	}
-	// Mostly the newest ones: older ones are gone by now, which is worth a look at times.
+	// Mostly the newest ones. Older ones are usually deleted by now, which is worth testing
+	// sometimes.
 	newest := len(g.ids) - 1
 	o.ID = g.ids[newest-min(newest, int(rng.ExpFloat64()*pool))]
 	switch {

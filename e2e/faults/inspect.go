@@ -18,8 +18,8 @@ const healthyWithin = 90 * time.Second
 
 func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
 
-// healthy waits until the brokers are of one mind, and all services run and are ready:
-// nobody had to lend a hand.
+// healthy waits until the brokers agree, and all services run and are ready, without
+// intervention.
 func (r *round) healthy() {
 	// A broker that led may not know for some seconds that it no longer does.
 	var divided string
@@ -47,7 +47,7 @@ func (r *round) healthy() {
 // inspect reads everything from every node, and checks the round.
 func (r *round) inspect() {
 	if r.run.stuck {
-		return // nodes that are gone would only be complained about once more
+		return // otherwise nodes that are gone would be reported again
 	}
 	r.lastReads()
 	r.equal()

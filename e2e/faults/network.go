@@ -13,8 +13,8 @@ func (r *round) whileCut() {
 	r.run.cluster.Network.Heal()
 }
 
-// cut makes hosts unable to speak to each other. The one that is cut off is not told: its
-// packets go out, and no answer comes.
+// cut disconnects hosts from each other. The host that is cut off gets no notice: it sends
+// packets, but no answers arrive.
 func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
 	for _, p := range from {
 		r.run.cluster.Network.Cut(r.run.cluster.Host(p), r.run.cluster.Host(off))
@@ -22,7 +22,7 @@ func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
 }
 
 // cutPeers leaves the leader with all of its clients and without its peers. They elect
-// another; it does not know, and goes on telling where the log ends.
+// another; it does not know, and keeps reporting where the log ends.
 func (r *round) cutPeers() {
 	leader := r.leader()
 	r.cut(leader, r.others(leader)...)

@@ -19,7 +19,8 @@ const (
 	progressWithin = 90 * time.Second
 )
 
-// A round is clients at work, one kind of fault, and a check of what they were told.
+// A round consists of clients at work, one kind of fault, and a check of the answers that
+// the clients got.
 type round struct {
 	run    *Run
 	number int
@@ -42,7 +43,7 @@ type team struct {
 	now   *group
 }
 
-// group gives the group to work on, a new one if the last has had enough.
+// group returns the group to work on, or a new one if the last has enough operations.
 func (t *team) group() *group {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,7 +64,7 @@ func (r *round) newGroup() *group {
 // prefix is how the e-mail addresses of the round start.
 func (r *round) prefix() string { return fmt.Sprintf("r%dg", r.number) }
 
-// over tells clients to begin nothing new; pressing tells them not even to try again.
+// over stops clients from starting new operations; pressing also stops their retries.
 func (r *round) over() bool     { return r.ending.Load() }
 func (r *round) pressing() bool { return r.last.Load() }
 
@@ -74,7 +75,7 @@ func (r *round) violate(format string, args ...any) {
 	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
-// tell takes an answer, and tells whether it holds an operation's outcome.
+// tell records an answer, and reports whether it has the outcome of an operation.
 func (r *round) tell(a answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,7 +147,7 @@ func (r *round) pause(least, most time.Duration) {
 	time.Sleep(least + time.Duration(r.run.rng.Int64N(int64(most-least))))
 }
 
-// within polls until something holds, and tells whether it came to hold in time.
+// within polls until something holds, and reports whether it came to hold in time.
 func within(d time.Duration, ok func() bool) bool {
 	for end := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {

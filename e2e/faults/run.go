@@ -1,5 +1,5 @@
-// Package faults breaks a cluster in every way that it has, again and again, while
-// clients use it, and checks what the clients were told.
+// Package faults injects faults of every kind that it knows into a cluster, repeatedly,
+// while clients use it, and checks the answers that the clients got.
 package faults
 
 import (
@@ -29,7 +29,7 @@ type Run struct {
 	rng     *rand.Rand
 	// strongest is the consistency of the last reads.
 	strongest string
-	// stuck tells that the cluster is not whole any more, and no round can begin.
+	// stuck reports whether the cluster is not whole any more, and no round can begin.
 	stuck bool
 
 	mu          sync.Mutex
@@ -74,7 +74,7 @@ func (run *Run) Play(t testing.TB) Report {
 	return report
 }
 
-// settings gives the last query service the small disk, and makes writes give up before
+// settings returns the last query service the small disk, and makes writes give up before
 // their clients do.
 func (run *Run) settings(service string, env map[string]string) {
 	env["CLUSTERLITE_WRITE_WAIT"] = "5s"

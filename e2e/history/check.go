@@ -20,7 +20,7 @@ type Options struct {
 	Dir string
 }
 
-// Check gives what no store that keeps its promises could have answered:
+// Check returns what no store that keeps its promises could have answered:
 //
 //   - Each group is linearizable: all fresh answers fit one order of all operations, in
 //     which none stands before one that had ended when it began.
@@ -53,9 +53,9 @@ func Check(operations []Operation, options Options) []string {
 	return append(violations, neverBack(operations)...)
 }
 
-// nameUnknown gives the entities of creates with an unknown outcome their ids, where
-// somebody met them later. They are known by their first name, which no other operation
-// writes; others were never met, so any id will do.
+// nameUnknown assigns ids to the entities of creates with an unknown outcome, if a later
+// operation saw them. It recognises them by their first name, which no other operation
+// writes. Entities that were never seen get an arbitrary id.
 func nameUnknown(group []Operation) {
 	met := map[string]string{}
 	for _, o := range group {

@@ -1,5 +1,5 @@
-// Package history holds what concurrent clients asked of a store and what they were
-// told, and checks whether a store that keeps its promises could have said so.
+// Package history records the operations of concurrent clients and their outcomes, and
+// checks whether a correct store could have produced them.
 package history
 
 import (
@@ -27,16 +27,17 @@ func (k Kind) String() string {
 	return [...]string{"create", "replace", "patch", "delete", "read", "find"}[k]
 }
 
-// An Outcome is what a client was told.
+// An Outcome is what the answer says about an operation.
 type Outcome int
 
 // The outcomes.
 const (
-	// Unknown: the client can't tell. It may take effect at any later time, or never.
+	// Unknown: the client does not know the outcome. The operation may take effect at any
+	// later time, or never.
 	Unknown Outcome = iota
 	// Done: it was done, or read.
 	Done
-	// Missing: there is no such entity.
+	// Missing: the entity does not exist.
 	Missing
 	// Taken: another entity holds the e-mail address.
 	Taken
@@ -56,9 +57,9 @@ type Entity struct {
 	Email, Name string
 }
 
-// An Operation is one request and its answer, or all the requests that a client sent
-// with one idempotency key until it had an answer. Requests that were answered as not
-// done, and reads without an answer, say nothing and belong in no history.
+// An Operation is one request and its answer, or all requests that a client sent with one
+// idempotency key until it got an answer. Requests that were not carried out, and reads
+// without an answer, carry no information and do not belong in a history.
 type Operation struct {
 	Client int
 	// Group names the entities that this one may meet: those that share a pool of e-mail
@@ -72,10 +73,10 @@ type Operation struct {
 	Email, Name string
 	// Match is the version that the client demands (If-Match); zero if none.
 	Match int64
-	// Keyed tells that a write had an idempotency key.
+	// Keyed reports whether a write had an idempotency key.
 	Keyed bool
-	// Start is when the first request was sent, End when the last answer was there; both
-	// on one clock that only goes forward.
+	// Start is when the first request was sent, End when the last answer arrived; both are
+	// on one monotonic clock.
 	Start, End time.Duration
 
 	Outcome Outcome
@@ -84,18 +85,19 @@ type Operation struct {
 	// Position is the position that the answer named: of the event that a write left, of
 	// the state that a read saw, or a write that left no event. Zero if that is not known.
 	Position int64
-	// Fresh tells that the answer had to show all that was acknowledged before Start. A
-	// read that is not fresh, and a refusal that is not, is only held to its position.
+	// Fresh reports whether the answer had to reflect everything that was acknowledged
+	// before Start. A read or an error that is not fresh is checked against its position
+	// only.
 	Fresh bool
 	// Node is the process that answered, if the client knows. A process that was started
 	// again without its data is another one.
 	Node string
 }
 
-// write tells whether the operation changes anything when it is done.
+// write reports whether the operation changes anything when it is done.
 func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
 
-// leavesEvent tells whether the operation, when it is done, has certainly left an event:
+// leavesEvent reports whether the operation, when it is done, has certainly left an event:
 // a change without a key that finds everything as it wants it leaves none.
 func (o Operation) leavesEvent() bool {
 	return o.write() && (o.Kind != Patch || o.Name != "" || o.Keyed)

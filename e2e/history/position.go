@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// atPositions checks that all answers about an entity that name positions tell of one
-// log: that the entity at a position is the same whoever tells it and when, that its
-// versions only grow, that a version is there from the position that its write was
-// acknowledged with and not before, and that what was deleted stays so. It holds for
-// reads of every consistency, on every node.
+// atPositions checks that all answers about an entity that have a position are consistent
+// with one log: the entity at a position is the same on every node and at every time, its
+// versions only grow, a version exists from the position of its acknowledgement on and not
+// before, and a deleted entity stays deleted. This applies to reads of every consistency,
+// on every node.
 func atPositions(name string, group []Operation) []string {
 	entities := map[string][]Operation{}
 	for _, o := range group {
-		// A refusal names where its node was when it answered, not what it saw; and who
-		// finds nobody has met no entity.
+		// An error has the position of its node at the time of the answer, not the position
+		// of the state that it is based on; and an empty result shows no entity.
 		told := o.Outcome == Done || o.Outcome == Missing && o.Kind == Read
 		id := cmp.Or(o.ID, o.Entity.ID)
 		if told && o.Position != 0 && id != "" {
@@ -47,14 +47,14 @@ func order(o Operation) int {
 	return 0
 }
 
-// A life is what answers have told of one entity up to a position.
+// A life is what the answers say about one entity up to a position.
 type life struct {
 	last       Operation
 	told, gone bool
 }
 
-// tell takes the next answer, at the last position or a later one. It says why it can't
-// be true, if it can't.
+// tell takes the next answer, at the last position or a later one. If the answer can't be
+// true, it says why.
 func (l *life) tell(o Operation) string {
 	living, lived := o.Entity.Version > 0, l.last.Entity.Version > 0
 	same := l.told && l.last.Position == o.Position

@@ -17,7 +17,7 @@ import (
 type Target struct {
 	// URL is its address, without a slash at the end.
 	URL string
-	// Exclusive tells that nobody else writes to it meanwhile.
+	// Exclusive reports whether no other client writes to it meanwhile.
 	Exclusive bool
 }
 
@@ -189,7 +189,7 @@ var (
 	counter atomic.Int64
 )
 
-// Email gives an address that no other test, of this run or an earlier one, has used.
+// Email returns an address that no other test, of this run or an earlier one, has used.
 func Email() string { return fmt.Sprintf("u%d.%d@example.com", run, counter.Add(1)) }
 
 // UserBody is a valid user.

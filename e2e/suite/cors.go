@@ -59,7 +59,7 @@ func cors(t *testing.T, target Target) {
 	})
 }
 
-// listed tells whether a list of header fields names one.
+// listed reports whether a list of header fields names one.
 func listed(list, name string) bool {
 	return slices.ContainsFunc(strings.Split(list, ","), func(field string) bool {
 		return strings.EqualFold(strings.TrimSpace(field), name)

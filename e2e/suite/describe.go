@@ -92,7 +92,7 @@ func describe(url string) description {
 	return once.(func() description)()
 }
 
-// conforms fails the test if an answer is none that the description of the target has.
+// conforms fails the test if the target's description does not include the answer.
 func (target Target) conforms(t testing.TB, request *http.Request, r Response) {
 	t.Helper()
 	if r.Status == http.StatusRequestURITooLong || r.Status == http.StatusRequestHeaderFieldsTooLarge {

@@ -23,7 +23,7 @@ type Product struct {
 	Tags    []string `json:"tags,omitempty"`
 }
 
-// SKU gives a stock keeping unit that no other test has used.
+// SKU returns a stock keeping unit that no other test has used.
 func SKU() string { return strings.ToUpper(strconv.FormatInt(run+counter.Add(1), 36)) }
 
 func marshal(t testing.TB, v any) string {

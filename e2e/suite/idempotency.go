@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Key gives an idempotency key that no other test has used.
+// Key returns an idempotency key that no other test has used.
 func Key() string { return fmt.Sprintf("k-%d-%d", run, counter.Add(1)) }
 
 // Same fails the test unless an answer repeats another.

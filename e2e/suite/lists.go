@@ -31,7 +31,7 @@ func (target Target) All(t testing.TB, limit int, headers ...string) []Entity {
 }
 
 // Since reads a list page by page, from an entity on: others may have written much before,
-// and go on writing.
+// and continue writing.
 func (target Target) Since(t testing.TB, first Entity, limit int) []Entity {
 	t.Helper()
 	return target.pages(t, "/users?id[gte]="+first.ID, limit)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// mergePatches are the test cases of RFC 7396, appendix A, all of them in its order: a
-// document, a patch, and what comes of them.
+// mergePatches are all test cases of RFC 7396, appendix A, in its order: a document, a
+// patch, and the result.
 var mergePatches = []struct{ original, patch, result string }{
 	{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
 	{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
@@ -27,9 +27,9 @@ var mergePatches = []struct{ original, patch, result string }{
 	{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
 }
 
-// patches holds PATCH against the appendix: each case as a member that may be anything,
-// where a result of null is that the member is gone; and as a whole body, where a patch
-// that is no object would make of the entity what it can't be.
+// patches tests PATCH with the appendix: each case as a member of any type, where a result
+// of null means that the member is removed; and as a whole body, where a patch that is not
+// an object would turn the entity into something invalid.
 func patches(t *testing.T, target Target) {
 	for _, c := range mergePatches {
 		t.Run(c.original+" "+c.patch, func(t *testing.T) {
@@ -57,8 +57,8 @@ func patches(t *testing.T, target Target) {
 	}
 }
 
-// attributes are those of a product as they stand in its document; empty if there are
-// none.
+// attributes returns the attributes of a product as written in its document; empty if it
+// has none.
 func (target Target) attributes(t *testing.T, path string) string {
 	t.Helper()
 	var product struct{ Attributes json.RawMessage }

@@ -34,13 +34,13 @@ func Write(path string, b []byte, mode os.FileMode) error {
 func Replace(from, path string) error {
 	f, err := os.OpenFile(from, os.O_RDWR, 0) //nolint:gosec // the caller made it
 	if err != nil {
-		return fmt.Errorf("put %s in place: %w", path, err)
+		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("put %s in place: %w", path, err)
+		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	if err := os.Rename(from, path); err != nil {
-		return fmt.Errorf("put %s in place: %w", path, err)
+		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return SyncDir(filepath.Dir(path))
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections/folding"
 )
 
-// Claims are the unique keys that a document would hold, sorted: for each unique field
-// that is there and not null, <field>:<hash>. The hash is the first 128 bits, in
-// base64url, of SHA-256 over collection, field and normalised value with a zero byte
-// between: small in an index, and no personal data in a header. How a value is hashed
-// is stored for ever.
+// Claims returns the unique keys that a document would hold, sorted: <field>:<hash> for
+// each unique field that is present and not null. The hash is the first 128 bits, in
+// base64url, of SHA-256 over the collection, the field and the normalised value, separated
+// by zero bytes. It is small in an index, and keeps personal data out of headers. Hashes
+// are stored, so the algorithm must never change.
 func (c *Collection) Claims(value map[string]any) []string {
 	var claims []string
 	for _, p := range c.properties {
@@ -36,10 +36,10 @@ func hashClaim(collection, field, value string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// Normalise gives the text that stands for a value of the property where values are
-// compared for uniqueness, and false for a value that takes no part in it, such as null.
-// Two values are the same if their texts are. See [folding] for texts; integers that are
-// equal are the same, however written.
+// Normalise returns the text by which a value of the property is compared for uniqueness,
+// and false for a value that is not compared, such as null. Two values are equal if their
+// texts are. See [folding] for texts; integers are compared by value, however they are
+// written.
 func (p Property) Normalise(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
@@ -54,8 +54,8 @@ func (p Property) Normalise(value any) (string, bool) {
 	}
 }
 
-// normaliseInteger writes 1, 1.0 and 10e-1 alike. Numbers of more than a thousand
-// digits stay as they are written: to write them out could fill the memory.
+// normaliseInteger writes 1, 1.0 and 10e-1 alike. Numbers of more than a thousand digits
+// stay as they are written, because expanding them could exhaust memory.
 func normaliseInteger(s string) string {
 	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {
 		if n, err := strconv.Atoi(exponent); err != nil || n > 1000 || n < -1000 {

@@ -1,10 +1,11 @@
-// Package collections reads what kinds of resources there are: each is declared by a
-// JSON Schema (2020-12), with two keywords of ours, x-unique and x-index.
+// Package collections loads the collections of resources. Each is declared by a JSON Schema
+// (2020-12) with two additional keywords, x-unique and x-index.
 package collections
 
 import "encoding/json"
 
-// A Collection is one declared kind of resource. Immutable, safe for concurrent use.
+// A Collection is one declared kind of resource. It is immutable and safe for concurrent
+// use.
 type Collection struct {
 	name        string
 	description string
@@ -16,33 +17,33 @@ type Collection struct {
 	defaults    *shape // nil if nothing has a default
 }
 
-// A Property is a declared scalar property at the top of a collection's documents.
+// A Property is a declared top-level scalar property of a collection's documents.
 type Property struct {
 	Name string
 	// Type is string, integer, number or boolean.
 	Type string
-	// Nullable tells that null is allowed too.
+	// Nullable reports whether null is allowed too.
 	Nullable bool
 	// Format is the schema's format, such as email; or empty.
 	Format string
-	// Unique: no two living entities have the same value. NoCase: upper and lower case
-	// are the same.
+	// Unique means that no two living entities have the same value. NoCase means that
+	// values which differ only in case are equal.
 	Unique, NoCase bool
-	// Index: lists that filter or sort by it are fast.
+	// Index means that lists which filter or sort by it are fast.
 	Index bool
 }
 
 // Name is the collection's name, and its path.
 func (c *Collection) Name() string { return c.name }
 
-// Description says for people what the collection is; empty if the schema doesn't.
+// Description describes the collection for people; empty if the schema has no description.
 func (c *Collection) Description() string { return c.description }
 
-// Schema is the JSON Schema as it stands in the file.
+// Schema is the JSON Schema as written in the file.
 func (c *Collection) Schema() json.RawMessage { return c.source }
 
-// Members are all declared members at the top, by name, whatever their type. open tells
-// that a document may have others.
+// Members returns all declared top-level members by name, regardless of their types. open
+// reports whether a document may have others.
 func (c *Collection) Members() (names []string, open bool) { return c.members, c.open }
 
 // Properties are the declared scalar properties that can be a column, by name.

@@ -111,7 +111,7 @@ func TestValidate(t *testing.T) {
 		`{"code":"ab","tags":["a","a"]}`:      {{"/tags", "has the same item at 0 and 1"}},
 		`{"code":"ab","tags":["a",2]}`:        {{"/tags/1", "must be a string"}},
 		`{"code":"ab","box":{}}`:              {{"/box/w", "is required"}},
-		`{"code":"ab","a/b":1,"z":2}`:         {{"/a~1b", "is not a known member"}, {"/z", "is not a known member"}},
+		`{"code":"ab","a/b":1,"z":2}`:         {{"/a~1b", "is not a declared member"}, {"/z", "is not a declared member"}},
 		`{"code":"a","n":"1","tags":["a",1]}`: {{"/code", "must have at least 2 characters"}, {"/n", "must be an integer"}, {"/tags/1", "must be a string"}},
 	} {
 		if got := c.Validate(value(t, body)); !reflect.DeepEqual(got, want) {
@@ -187,11 +187,11 @@ func TestLoadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ file, schema, pointer, reason string }{
 		"not JSON":                {"things", `{`, "", "not valid JSON"},
 		"an empty file":           {"things", ``, "", "not valid JSON"},
-		"two schemas":             {"things", `{} {}`, "", "more after the schema"},
+		"two schemas":             {"things", `{} {}`, "", "unexpected content after the schema"},
 		"bad syntax within":       {"things", `{"properties":{"a":{"type":string}}}`, "/properties/a/type", "not valid JSON"},
 		"a member twice":          {"things", object(`"a":{"type":"string"},"a":{"type":"integer"}`), "/properties/a", "duplicate"},
-		"a name with a dot":       {"my.things", object(``), "", "must be like"},
-		"a name too long":         {strings.Repeat("x", 64), object(``), "", "must be like"},
+		"a name with a dot":       {"my.things", object(``), "", "does not match [a-z][a-z0-9_]*"},
+		"a name too long":         {strings.Repeat("x", 64), object(``), "", "does not match [a-z][a-z0-9_]*"},
 		"reserved for the API":    {"openapi", `{"title":"openapi","type":"object"}`, "", "reserved"},
 		"reserved for us":         {"clusterlite", `{"title":"clusterlite","type":"object"}`, "", "reserved"},
 		"the document's column":   {"things", object(`"Doc":{"type":"integer"}`), "/properties/Doc", "whole document"},
@@ -200,13 +200,13 @@ func TestLoadRefuses(t *testing.T) {
 		"a bad pattern":           {"things", object(`"a":{"type":"string","pattern":"("}`), "/properties/a/pattern", "regex"},
 		"a bad nested schema":     {"things", object(`"a":{"type":"array","items":{"minLength":-1}}`), "/properties/a/items/minLength", "at least 0"},
 		"a reference to nowhere":  {"things", object(`"a":{"anyOf":[true,{"$ref":"#/$defs/b"}]}`), "/properties/a/anyOf/1/$ref", "$defs/b"},
-		"not an object":           {"things", `[]`, "", "a schema is a JSON object"},
+		"not an object":           {"things", `[]`, "", "a schema must be a JSON object"},
 		"another title":           {"things", `{"title":"other","type":"object"}`, "/title", "must be the file's name"},
 		"no type":                 {"things", `{"title":"things"}`, "/type", `must be "object"`},
-		"upper case":              {"Things", object(``), "", "must be like"},
+		"upper case":              {"Things", object(``), "", "does not match [a-z][a-z0-9_]*"},
 		"reserved":                {"docs", `{"title":"docs","type":"object"}`, "", "reserved"},
 		"SQLite's":                {"sqlite_x", `{"title":"sqlite_x","type":"object"}`, "", "reserved"},
-		"a server's member":       {"things", object(`"id":{"type":"string"}`), "/properties/id", "is the server's"},
+		"a server's member":       {"things", object(`"id":{"type":"string"}`), "/properties/id", "is set by the server"},
 		"an underscore":           {"things", object(`"_x":{"type":"string"}`), "/properties/_x", "reserved"},
 		"columns alike":           {"things", object(`"a":{"type":"string"},"A":{"type":"string"}`), "/properties/a", "differs"},
 		"unique, badly":           {"things", object(`"a":{"type":"string","x-unique":"yes"}`), "/properties/a", "x-unique must be"},
@@ -225,7 +225,7 @@ func TestLoadRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := collections.Load(folder(t, map[string]string{c.file + ".json": c.schema}))
-			var wrong *collections.ErrFile
+			var wrong *collections.FileError
 			if !errors.As(err, &wrong) {
 				t.Fatalf("got %v", err)
 			}
@@ -255,7 +255,7 @@ func TestMembersThatAreNoColumns(t *testing.T) {
 	}
 }
 
-func TestLoadTellsOfAllWrongFiles(t *testing.T) {
+func TestLoadReportsAllInvalidFiles(t *testing.T) {
 	_, err := collections.Load(folder(t, map[string]string{"a.json": `{`, "b.json": `[]`, "c.txt": `not ours`}))
 	if err == nil || !strings.Contains(err.Error(), "a.json") || !strings.Contains(err.Error(), "b.json") || strings.Contains(err.Error(), "c.txt") {
 		t.Errorf("got %v", err)

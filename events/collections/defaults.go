@@ -10,10 +10,10 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// ErrDefaultsTooLarge is returned for a document that its defaults make too large.
-var ErrDefaultsTooLarge = errors.New("the document with its defaults is too large")
+// ErrDefaultsTooLarge is returned for a document that becomes too large with its defaults.
+var ErrDefaultsTooLarge = errors.New("the document with its default values is too large")
 
-// A shape is what one schema says about members that may be missing.
+// A shape is what one schema says about members with defaults.
 type shape struct {
 	// defaults are the members that get a value if they are missing, in the order of the
 	// file.
@@ -23,10 +23,10 @@ type shape struct {
 	properties map[string]*shape
 	items      *shape
 	itemsFrom  int
-	// all are the shapes that hold for the same value: this one, and those that $ref and
-	// allOf lead to.
+	// all are the shapes that apply to the same value: this one, and those reached through
+	// $ref and allOf.
 	all []*shape
-	// reaches tells whether there is a default here or below.
+	// reaches reports whether this shape or a nested one has a default.
 	reaches bool
 }
 
@@ -35,11 +35,11 @@ type defaultMember struct {
 	value jsontext.Value // compact
 }
 
-// Complete gives the document with the declared defaults of what it lacks: members of the
-// document itself, and of objects and items of arrays in it that are there. They follow
-// the members that were sent. Nothing is put in place of null. A document that is complete
-// stays as it is. If the document would have more than most bytes, the error is
-// [ErrDefaultsTooLarge]; zero means any size. Other errors are those of [document.Parse].
+// Complete returns the document with the declared defaults for missing members: members of
+// the document itself, and of existing nested objects and array items. Defaults follow the
+// members that were sent. They do not replace null. A complete document is returned
+// unchanged. If the result would have more than most bytes, the error is
+// [ErrDefaultsTooLarge]; zero means no limit. Other errors are those of [document.Parse].
 func (c *Collection) Complete(d document.Document, most int) (document.Document, error) {
 	if c.defaults == nil {
 		return d, nil
@@ -62,7 +62,7 @@ type filler struct {
 	filled int
 }
 
-// fill copies the next value, which has these shapes.
+// fill copies the next value, to which these shapes apply.
 func (f *filler) fill(shapes []*shape) error {
 	reaches := slices.ContainsFunc(shapes, func(s *shape) bool { return s.reaches })
 	switch kind := f.in.PeekKind(); {

@@ -2,10 +2,10 @@ package collections
 
 import "github.com/clusterlite/clusterlite/events/collections/folding"
 
-// FoldVersion is the version of what [Fold] gives. Whoever stores what it gave compares
-// versions before using it.
+// FoldVersion is the version of the results of [Fold]. Code that stores results must
+// compare versions before it uses them.
 const FoldVersion = folding.Version
 
-// Fold gives the text that stands for all texts that count as the same where a unique
-// property ignores case. See [folding.Fold].
+// Fold returns a text that is the same for all texts which are equal under a unique
+// property that ignores case. See [folding.Fold].
 func Fold(text string) string { return folding.Fold(text) }

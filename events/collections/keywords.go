@@ -15,7 +15,8 @@ const (
 	namedSchemas                 // an object of them, whose keys are names
 )
 
-// keywords are those of JSON Schema 2020-12, and what each holds. Ours are not among them.
+// keywords are the keywords of JSON Schema 2020-12, with the kind of value of each. Our own
+// keywords are not included.
 var keywords = map[string]holding{
 	// Core.
 	"$schema": noSchema, "$id": noSchema, "$ref": noSchema, "$anchor": noSchema, "$dynamicRef": noSchema,
@@ -37,19 +38,19 @@ var keywords = map[string]holding{
 	"writeOnly": noSchema, "examples": noSchema, "contentEncoding": noSchema, "contentMediaType": noSchema, "contentSchema": aSchema,
 }
 
-// keywordNames are all that may be meant, ours too.
+// keywordNames are all known keywords, including our own.
 var keywordNames = slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), keywordUnique, keywordIndex)))
 
-// keywordHints say what to write in place of a keyword that another dialect has.
+// keywordHints say what to write instead of a keyword of another dialect.
 var keywordHints = map[string]string{
-	"nullable":         `write "type": ["string", "null"], with the type that it has`,
-	"unique":           "x-unique makes a property unique, and uniqueItems the items of an array",
+	"nullable":         `write "type": ["string", "null"] instead, with the property's own type`,
+	"unique":           "x-unique makes a property unique, uniqueItems the items of an array",
 	"index":            "x-index gives a property an index",
-	"id":               `write "$id"`,
-	"dependencies":     "write dependentRequired or dependentSchemas",
-	"additionalItems":  "write items, with prefixItems before it",
-	"$recursiveRef":    "write $dynamicRef",
-	"$recursiveAnchor": "write $dynamicAnchor",
+	"id":               `write "$id" instead`,
+	"dependencies":     "write dependentRequired or dependentSchemas instead",
+	"additionalItems":  "write prefixItems, followed by items, instead",
+	"$recursiveRef":    "write $dynamicRef instead",
+	"$recursiveAnchor": "write $dynamicAnchor instead",
 }
 
 // countKeywords take a number of things.

@@ -25,7 +25,8 @@ import (
 //go:embed users.json
 var users []byte
 
-// A Set is the collections that a process serves. Immutable, safe for concurrent use.
+// A Set is the collections that a process serves. It is immutable and safe for concurrent
+// use.
 type Set struct{ byName map[string]*Collection }
 
 // Get finds a collection by its name.
@@ -34,7 +35,7 @@ func (s *Set) Get(name string) (*Collection, bool) {
 	return c, ok
 }
 
-// All gives the collections by name.
+// All returns the collections by name.
 func (s *Set) All() []*Collection {
 	all := make([]*Collection, 0, len(s.byName))
 	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
@@ -43,8 +44,8 @@ func (s *Set) All() []*Collection {
 	return all
 }
 
-// ErrFile is returned for a file that does not declare a collection.
-type ErrFile struct {
+// FileError is returned for a file that does not declare a valid collection.
+type FileError struct {
 	// File is the file's path, Pointer the place in it (RFC 6901; empty for the whole).
 	File, Pointer string
 	// Reason says what is wrong there.
@@ -52,17 +53,17 @@ type ErrFile struct {
 }
 
 // Error names file, place and reason.
-func (e *ErrFile) Error() string {
+func (e *FileError) Error() string {
 	if e.Pointer == "" {
 		return fmt.Sprintf("%s: %s", e.File, e.Reason)
 	}
 	return fmt.Sprintf("%s: at %s: %s", e.File, e.Pointer, e.Reason)
 }
 
-// Load gives users and the collections that the *.json files of a folder declare; an
-// empty dir is none. A users.json there takes the place of ours. The error joins an
-// [ErrFile] for each wrong file, and for each whose name looks like a collection's and
-// is not.
+// Load returns users and the collections that the *.json files of a folder declare; an
+// empty dir means no folder. A users.json in the folder replaces the built-in one. The
+// error joins a [FileError] for each invalid file, and for each file whose name resembles
+// that of a collection but is not one.
 func Load(dir string) (*Set, error) {
 	set := &Set{byName: map[string]*Collection{}}
 	var errs []error
@@ -74,7 +75,7 @@ func Load(dir string) (*Set, error) {
 		for _, entry := range entries {
 			is, reason := isCollection(entry)
 			if reason != "" {
-				errs = append(errs, &ErrFile{File: filepath.Join(dir, entry.Name()), Reason: reason})
+				errs = append(errs, &FileError{File: filepath.Join(dir, entry.Name()), Reason: reason})
 			}
 			if !is {
 				continue
@@ -105,25 +106,25 @@ func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
 	path := filepath.Join(dir, entry.Name())
 	source, err := os.ReadFile(path) //nolint:gosec // the folder is the operator's setting
 	if err != nil {
-		return nil, &ErrFile{File: path, Reason: err.Error()}
+		return nil, &FileError{File: path, Reason: err.Error()}
 	}
 	return parse(path, source)
 }
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// reserved are paths of the API that a collection can't have.
+// reserved are names of collections that are paths of the API.
 var reserved = []string{"docs", "openapi", "clusterlite"}
 
 // parse makes a collection of a file's content.
 func parse(path string, source []byte) (*Collection, error) {
 	wrong := func(pointer, format string, args ...any) error {
-		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
+		return &FileError{File: path, Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
 	}
 	name := strings.TrimSuffix(filepath.Base(path), ".json")
 	switch {
 	case !validName.MatchString(name):
-		return nil, wrong("", "a collection's name is the file's, and must be like [a-z][a-z0-9_]*, at most 63 long; %q is not", name)
+		return nil, wrong("", "a collection is named after its file; %q does not match [a-z][a-z0-9_]* or is longer than 63 characters", name)
 	case slices.Contains(reserved, name), strings.HasPrefix(name, "sqlite_"):
 		return nil, wrong("", "the name %q is reserved", name)
 	}
@@ -132,7 +133,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	}
 	var number *document.NumberError
 	if errors.As(document.CheckNumbers(source), &number) {
-		return nil, wrong(number.Pointer, "the number here %s", number.Reason)
+		return nil, wrong(number.Pointer, "the number %s", number.Reason)
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(source))
 	if err != nil {
@@ -140,7 +141,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	}
 	root, ok := value.(map[string]any)
 	if !ok {
-		return nil, wrong("", "a schema is a JSON object")
+		return nil, wrong("", "a schema must be a JSON object")
 	}
 	if root["title"] != name {
 		return nil, wrong("/title", "must be the file's name, %q", name)
@@ -184,8 +185,8 @@ func parse(path string, source []byte) (*Collection, error) {
 	}, nil
 }
 
-// notJSON finds where a file is not JSON. A member that is there twice is refused too:
-// which of the two holds is anybody's guess.
+// notJSON finds the position at which a file is not JSON. Duplicate members are rejected
+// too, because it is undefined which of them counts.
 func notJSON(source []byte) (pointer, reason string) {
 	in := jsontext.NewDecoder(bytes.NewReader(source))
 	_, err := in.ReadValue()
@@ -193,24 +194,24 @@ func notJSON(source []byte) (pointer, reason string) {
 		if _, err = in.ReadToken(); errors.Is(err, io.EOF) {
 			return "", ""
 		}
-		return "", fmt.Sprintf("more after the schema, at byte %d", in.InputOffset())
+		return "", fmt.Sprintf("unexpected content after the schema, at byte %d", in.InputOffset())
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
 		return string(syntactic.JSONPointer), fmt.Sprintf("%v at byte %d", syntactic.Err, syntactic.ByteOffset)
 	}
-	return "", fmt.Sprintf("it ends too early: %v", err)
+	return "", fmt.Sprintf("unexpected end: %v", err)
 }
 
-// noLoader refuses to fetch schemas from anywhere: what a collection is must lie in its
+// noLoader rejects references to other files: a collection must be declared in a single
 // file.
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("a schema may not refer to %s: put what it needs under $defs", url)
+	return nil, fmt.Errorf("a schema must not refer to %s: put the definition under $defs", url)
 }
 
-// newCompiler makes a compiler of a collection's schema and what is in it.
+// newCompiler returns a compiler for a collection's schema.
 func newCompiler(name string, value any) (*jsonschema.Compiler, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
@@ -219,7 +220,7 @@ func newCompiler(name string, value any) (*jsonschema.Compiler, error) {
 	return c, c.AddResource(location(name, ""), value)
 }
 
-// location names the schema at pointer to the compiler.
+// location is the name of the schema at pointer for the compiler.
 func location(name, pointer string) string {
 	url := "clusterlite:///" + name
 	if pointer == "" {
@@ -232,7 +233,7 @@ func location(name, pointer string) string {
 	return url + "#" + strings.Join(parts, "/")
 }
 
-// compileError finds the place in the file that the compiler complains about.
+// compileError finds the place in the file to which a compiler error refers.
 func compileError(path string, value any, err error) error {
 	var invalid *jsonschema.SchemaValidationError
 	var detail *jsonschema.ValidationError
@@ -241,10 +242,10 @@ func compileError(path string, value any, err error) error {
 		for len(leaf.Causes) > 0 {
 			leaf = leaf.Causes[0]
 		}
-		return &ErrFile{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
+		return &FileError{File: path, Pointer: pointerTo(leaf.InstanceLocation), Reason: explain(leaf.ErrorKind)}
 	}
 	if pointer, reference := badReference(value, value, ""); pointer != "" {
-		return &ErrFile{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put what it needs under $defs", reference)}
+		return &FileError{File: path, Pointer: pointer, Reason: fmt.Sprintf("refers to %s, which is not in the file: put the definition under $defs", reference)}
 	}
-	return &ErrFile{File: path, Reason: err.Error()}
+	return &FileError{File: path, Reason: err.Error()}
 }

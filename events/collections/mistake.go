@@ -11,15 +11,15 @@ import (
 	"github.com/clusterlite/clusterlite/events/nearest"
 )
 
-// A mistake is something wrong with a collection's file, and its place there.
+// A mistake is an error in a collection's file, with its place.
 type mistake struct{ pointer, reason string }
 
 func mistakeAt(pointer, format string, args ...any) *mistake {
 	return &mistake{pointer, fmt.Sprintf(format, args...)}
 }
 
-// findMistake looks for what JSON Schema allows and nobody can mean: keywords and formats
-// that don't exist would check nothing.
+// findMistake looks for what JSON Schema allows but no author can intend: unknown keywords
+// and formats, for example, would check nothing.
 func findMistake(root map[string]any) *mistake {
 	return eachSchema(root, "", func(pointer string, schema map[string]any) *mistake {
 		for _, key := range slices.Sorted(maps.Keys(schema)) {
@@ -36,12 +36,12 @@ func findMistake(root map[string]any) *mistake {
 	})
 }
 
-// eachSchema visits a schema and all that are in it, in order. What is not a schema, such
-// as the values of enum, const, default and examples, is left out.
+// eachSchema visits a schema and all nested schemas, in order. It skips values that are not
+// schemas, such as those of enum, const, default and examples.
 func eachSchema(value any, pointer string, visit func(pointer string, schema map[string]any) *mistake) *mistake {
 	schema, ok := value.(map[string]any)
 	if !ok {
-		return nil // true or false; the compiler refuses all else
+		return nil // true or false; the compiler rejects everything else
 	}
 	if m := visit(pointer, schema); m != nil {
 		return m
@@ -77,14 +77,14 @@ func eachSchema(value any, pointer string, visit func(pointer string, schema map
 	return nil
 }
 
-// checkKeyword refuses a keyword that is none, and ours in the wrong place.
+// checkKeyword rejects unknown keywords, and our own keywords in the wrong place.
 func checkKeyword(pointer, key string) *mistake {
 	at := pointer + "/" + escape(key)
 	if key == keywordUnique || key == keywordIndex {
 		if strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 {
 			return nil
 		}
-		return mistakeAt(at, "unknown keyword %q in this place: %s and %s are for properties at the top", key, keywordUnique, keywordIndex)
+		return mistakeAt(at, "unknown keyword %q here: %s and %s are only for top-level properties", key, keywordUnique, keywordIndex)
 	}
 	if _, known := keywords[key]; known {
 		return nil
@@ -93,13 +93,13 @@ func checkKeyword(pointer, key string) *mistake {
 		return mistakeAt(at, "unknown keyword %q: %s", key, hint)
 	}
 	if strings.HasPrefix(key, "x-") && !likeOurs(key) {
-		return nil // an annotation of somebody else's
+		return nil // an annotation of another tool
 	}
 	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames))
 }
 
-// likeOurs tells whether an extension reads as if it were meant for us. It would be
-// ignored, and a misspelt x-unique would enforce nothing.
+// likeOurs reports whether an extension keyword resembles one of ours. Otherwise a misspelt
+// x-unique would be ignored and enforce nothing.
 func likeOurs(key string) bool {
 	for _, word := range []string{"uniq", "index", "nocase", "clusterlite"} {
 		if strings.Contains(strings.ToLower(key), word) {
@@ -110,12 +110,12 @@ func likeOurs(key string) bool {
 	return like
 }
 
-// dialect is the only version of JSON Schema that a collection is written in.
+// dialect is the only supported version of JSON Schema.
 const dialect = "https://json-schema.org/draft/2020-12/schema"
 
 func checkDialect(pointer string, schema map[string]any) *mistake {
 	if named, ok := schema["$schema"].(string); ok && strings.TrimSuffix(named, "#") != dialect {
-		return mistakeAt(pointer+"/$schema", "must be %q or left out: %q is another dialect, in which keywords mean something else", dialect, named)
+		return mistakeAt(pointer+"/$schema", "must be %q or omitted: %q is a different dialect, in which keywords have other meanings", dialect, named)
 	}
 	return nil
 }
@@ -123,19 +123,19 @@ func checkDialect(pointer string, schema map[string]any) *mistake {
 func checkFormat(pointer string, schema map[string]any) *mistake {
 	format, ok := schema["format"].(string)
 	if !ok {
-		return nil // the compiler refuses what is not a string
+		return nil // the compiler rejects other types
 	}
 	at := pointer + "/format"
 	if !slices.Contains(formats, format) {
-		return mistakeAt(at, "unknown format %q, which nothing would check.%s Known are %s.", format, suggest(format, formats), strings.Join(formats, ", "))
+		return mistakeAt(at, "unknown format %q, which would not be checked.%s Supported formats: %s.", format, suggest(format, formats), strings.Join(formats, ", "))
 	}
 	if types := typesOf(schema); len(types) > 0 && !slices.Contains(types, "string") {
-		return mistakeAt(at, "the format %q is for strings, and the type here is %s", format, strings.Join(types, " or "))
+		return mistakeAt(at, "the format %q is for strings, but the type is %s", format, strings.Join(types, " or "))
 	}
 	return nil
 }
 
-// typesOf gives the types that a schema names; none if it names none.
+// typesOf returns the types in a schema's type keyword, if any.
 func typesOf(schema map[string]any) []string {
 	switch t := schema["type"].(type) {
 	case string:
@@ -152,8 +152,8 @@ func typesOf(schema map[string]any) []string {
 	return nil
 }
 
-// maxCount is the largest count that a keyword can ask for: the schema library takes them
-// as integers of 64 bits and does not notice when one is larger.
+// maxCount is the maximum for keywords that hold a count: the schema library converts them
+// to 64-bit integers without checking for overflow.
 const maxCount = 1 << 53
 
 func checkCounts(pointer string, schema map[string]any) *mistake {
@@ -169,7 +169,7 @@ func checkCounts(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// checkRequired refuses a required member that the same schema forbids: no document
+// checkRequired rejects a required member that the same schema forbids, because no document
 // could ever be valid.
 func checkRequired(pointer string, schema map[string]any) *mistake {
 	required, _ := schema["required"].([]any)
@@ -178,20 +178,20 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 	}
 	declared, ok := schema["properties"].(map[string]any)
 	if _, given := schema["properties"]; given && !ok {
-		return nil // the compiler refuses it
+		return nil // the compiler rejects it
 	}
 	for i, one := range required {
 		name, ok := one.(string)
 		if _, there := declared[name]; ok && !there {
-			return mistakeAt(fmt.Sprintf("%s/required/%d", pointer, i), "%q is required, but is no property, and additionalProperties is false.%s",
+			return mistakeAt(fmt.Sprintf("%s/required/%d", pointer, i), "%q is required, but it is not a declared property and additionalProperties is false.%s",
 				name, suggest(name, slices.Sorted(maps.Keys(declared))))
 		}
 	}
 	return nil
 }
 
-// suggest gives a sentence with the known name that an unknown one is most like, with a
-// space before it; nothing if none is near.
+// suggest returns a sentence with the most similar known name, preceded by a space; empty
+// if no known name is similar.
 func suggest(name string, known []string) string {
 	near, found := nearest.Name(name, known)
 	if !found {

@@ -16,15 +16,15 @@ func object(properties string) string {
 }
 
 // loadError loads a folder and gives the first wrong file; nil if all are right.
-func loadError(t testing.TB, files map[string]string) *collections.ErrFile {
+func loadError(t testing.TB, files map[string]string) *collections.FileError {
 	t.Helper()
 	_, err := collections.Load(folder(t, files))
 	if err == nil {
 		return nil
 	}
-	var wrong *collections.ErrFile
+	var wrong *collections.FileError
 	if !errors.As(err, &wrong) {
-		t.Fatalf("got %v, want an ErrFile", err)
+		t.Fatalf("got %v, want an FileError", err)
 	}
 	return wrong
 }
@@ -66,8 +66,8 @@ func TestUnknownKeywords(t *testing.T) {
 			wantMistake(t, object(`"a":{"`+place+`":{"x-b":{`+member+`}}}`), "/properties/a/"+place+"/x-b/"+keyword, "unknown keyword")
 		}
 	}
-	wantMistake(t, object(`"a":{"type":"array","items":{"type":"string","x-unique":true}}`), "/properties/a/items/x-unique", "for properties at the top")
-	wantMistake(t, `{"title":"things","type":"object","x-index":true}`, "/x-index", "for properties at the top")
+	wantMistake(t, object(`"a":{"type":"array","items":{"type":"string","x-unique":true}}`), "/properties/a/items/x-unique", "only for top-level properties")
+	wantMistake(t, `{"title":"things","type":"object","x-index":true}`, "/x-index", "only for top-level properties")
 }
 
 // Values are no schemas, and names are no keywords.
@@ -90,7 +90,7 @@ func TestWhatIsNoKeyword(t *testing.T) {
 func TestUnknownFormats(t *testing.T) {
 	for format, nearest := range map[string]string{
 		"dat": `"date"`, "datetime": `"date-time"`, "date_time": `"date-time"`, "e-mail": `"email"`, "Email": `"email"`, "url": `"uri"`, "guid": `"uuid"`,
-		"int64": "Known are date,", "idn-email": "Known are date,", "": "Known are date,",
+		"int64": "Supported formats: date,", "idn-email": "Supported formats: date,", "": "Supported formats: date,",
 	} {
 		wantMistake(t, object(`"a":{"type":"string","format":"`+format+`"}`), "/properties/a/format", "unknown format", nearest)
 		wantMistake(t, object(`"a":{"items":{"anyOf":[{"format":"`+format+`"}]}}`), "/properties/a/items/anyOf/0/format", "unknown format")

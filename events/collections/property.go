@@ -14,24 +14,26 @@ const (
 	noCase        = "nocase"
 )
 
-// validColumn is what a property's name must be to become a column.
+// validColumn matches the names of properties that become columns.
 var validColumn = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 
-// serverMembers are the server's own, in every entity.
+// serverMembers are the members that the server sets in every entity.
 var serverMembers = []string{"id", "version", "created_at", "updated_at"}
 
-// parameters are those of lists, and names that new ones will have. A filter is a
-// parameter with the property's name, so that a column can't have one of these.
+// parameters are the current parameters of lists, and names reserved for future ones. A
+// filter is a parameter with the name of a property, so a column can't have one of these
+// names.
 var parameters = []string{"after", "at", "count", "fields", "limit", "live", "offset", "previous", "q", "sort"}
 
-// documentColumn is where a collection's table has the whole document.
+// documentColumn is the column of a collection's table that has the whole document.
 const documentColumn = "doc"
 
-// maxColumns is far below what a table of SQLite can have, the server's included.
+// maxColumns is the maximum number of columns. With the server's own columns, it is far
+// below SQLite's limit.
 const maxColumns = 1000
 
-// readProperties reads the declared properties at the top. A reason says what is wrong,
-// at pointer.
+// readProperties reads the declared top-level properties. If one is invalid, reason says
+// what is wrong at pointer.
 func readProperties(root map[string]any) (properties []Property, pointer, reason string) {
 	declared, _ := root["properties"].(map[string]any) // of another type: the compiler says so
 	columns := map[string]string{}
@@ -43,7 +45,7 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 		}
 		switch {
 		case slices.Contains(serverMembers, strings.ToLower(name)):
-			return nil, pointer, fmt.Sprintf("%q is the server's", name)
+			return nil, pointer, fmt.Sprintf("%q is set by the server and can't be declared", name)
 		case strings.HasPrefix(name, "_"):
 			return nil, pointer, "names that start with _ are reserved"
 		}
@@ -55,14 +57,14 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 			continue
 		}
 		if slices.Contains(parameters, strings.ToLower(name)) {
-			return nil, pointer, fmt.Sprintf(`%q is a parameter of lists, or reserved as one, so that lists could not filter by it: `+
+			return nil, pointer, fmt.Sprintf(`%q is or may become a parameter of lists, so lists could not filter by it: `+
 				`rename the property, or declare it without a column as {"allOf": [{"type": %q}]}`, name, p.Type)
 		}
 		if strings.ToLower(name) == documentColumn {
-			return nil, pointer, fmt.Sprintf("%q is the column of the whole document: a scalar property needs another name", name)
+			return nil, pointer, fmt.Sprintf("%q is the column of the whole document: rename the scalar property", name)
 		}
 		if other, twice := columns[strings.ToLower(name)]; twice {
-			return nil, pointer, fmt.Sprintf("differs from %q in case alone, which columns can't", other)
+			return nil, pointer, fmt.Sprintf("differs from %q only in case; column names must differ in more than case", other)
 		}
 		columns[strings.ToLower(name)] = name
 		if properties = append(properties, p); len(properties) > maxColumns {
@@ -94,12 +96,12 @@ func scalarProperty(name string, schema map[string]any) (Property, bool) {
 	return p, slices.Contains([]string{"string", "integer", "number", "boolean"}, p.Type)
 }
 
-// readKeywords reads x-unique and x-index. The answer says what is wrong with them.
+// readKeywords reads x-unique and x-index. The result says what is wrong with them.
 func readKeywords(p *Property, schema map[string]any, column bool) string {
 	unique, hasUnique := schema[keywordUnique]
 	index, hasIndex := schema[keywordIndex]
 	if (hasUnique || hasIndex) && !column {
-		return fmt.Sprintf("%s and %s are for scalar properties whose name is made of letters, digits and underscores", keywordUnique, keywordIndex)
+		return fmt.Sprintf("%s and %s are only for scalar properties whose names consist of letters, digits and underscores", keywordUnique, keywordIndex)
 	}
 	if hasIndex {
 		on, ok := index.(bool)
@@ -115,15 +117,15 @@ func readKeywords(p *Property, schema map[string]any, column bool) string {
 	case unique != true && unique != noCase:
 		return keywordUnique + ` must be true, false or "` + noCase + `"`
 	case unique == noCase && p.Type != "string":
-		return keywordUnique + `: "` + noCase + `" is for strings`
+		return keywordUnique + `: "` + noCase + `" is only for strings`
 	case p.Type != "string" && p.Type != "integer":
-		return keywordUnique + " is for strings and integers"
+		return keywordUnique + " is only for strings and integers"
 	}
 	p.Unique, p.NoCase = true, unique == noCase
 	return ""
 }
 
-// escape writes a name for a JSON pointer (RFC 6901).
+// escape escapes a name for a JSON pointer (RFC 6901).
 func escape(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }

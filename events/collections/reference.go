@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// badReference finds a $ref that leads to nothing in the file: the compiler names what
-// it looked for, but not the place that asked for it.
+// badReference finds a $ref whose target is not in the file: the compiler reports the
+// target, but not the place of the reference.
 func badReference(root, value any, pointer string) (where, reference string) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -32,7 +32,7 @@ func badReference(root, value any, pointer string) (where, reference string) {
 	return "", ""
 }
 
-// leads tells whether a reference is a JSON pointer to something. An anchor is left to
+// leads reports whether a reference is a JSON pointer with a target. Anchors are left to
 // the compiler.
 func leads(root any, reference string) bool {
 	path, local := strings.CutPrefix(reference, "#")
@@ -46,7 +46,7 @@ func leads(root any, reference string) bool {
 	return there
 }
 
-// at gives what a JSON pointer leads to; nil if that is nothing.
+// at returns the target of a JSON pointer; nil if it has none.
 func at(root any, pointer string) any {
 	value, _ := find(root, pointer)
 	return value

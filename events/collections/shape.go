@@ -21,17 +21,17 @@ type shaper struct {
 	nested bool                      // there is an $id below the root, so that references can't be followed
 	made   map[string]*shape         // by pointer
 	used   map[string]bool           // defaults, by pointer
-	// meant are where the defaults of properties' schemas stand.
+	// meant has the places of the defaults in schemas of properties.
 	meant map[string]string
 }
 
 const (
-	// defaultRounds and maxDefault bound defaults that have defaults of their own in them.
+	// defaultRounds and maxDefault bound defaults that contain further defaults.
 	defaultRounds = document.MaxDepth
 	maxDefault    = 1 << 20
 )
 
-// readDefaults gives the shape of a collection's documents; nil if nothing has a default.
+// readDefaults returns the shape of a collection's documents; nil if nothing has a default.
 // A default that could never be used is a mistake.
 func readDefaults(root map[string]any, source []byte, compile func(pointer string) (*jsonschema.Schema, error)) (*shape, *mistake) {
 	s := shaper{root: root, made: map[string]*shape{}, used: map[string]bool{}, meant: map[string]string{}, order: map[string]int{}, values: map[string]jsontext.Value{}}
@@ -60,7 +60,7 @@ func readDefaults(root map[string]any, source []byte, compile func(pointer strin
 	}
 	m := eachSchema(root, "", func(pointer string, schema map[string]any) *mistake {
 		if _, has := schema["default"]; has && !s.used[pointer+"/default"] {
-			return mistakeAt(pointer+"/default", "would be ignored: a default is for a property, at the top, in properties, or in items")
+			return mistakeAt(pointer+"/default", "would be ignored: a default must be on a property at the top level, in properties, or in items")
 		}
 		return nil
 	})
@@ -75,8 +75,8 @@ func readDefaults(root map[string]any, source []byte, compile func(pointer strin
 	return documents, m
 }
 
-// eachDefault visits each member that has a default: the place of its schema, the place of
-// the default, and the shapes of its value.
+// eachDefault visits each member that has a default, with the place of its schema, the
+// place of the default, and the shapes of its value.
 func (s *shaper) eachDefault(visit func(property, at string, d *defaultMember, shapes []*shape) *mistake) *mistake {
 	for _, pointer := range slices.Sorted(maps.Keys(s.made)) {
 		one := s.made[pointer]
@@ -91,16 +91,16 @@ func (s *shaper) eachDefault(visit func(property, at string, d *defaultMember, s
 	return nil
 }
 
-// completeDefaults puts into each default the defaults of what it lacks, so that a
-// document is complete once it has them. One that would contain itself is a mistake.
+// completeDefaults completes each default with the defaults of its own missing members, so
+// that a document needs only one pass. A default that would contain itself is a mistake.
 func (s *shaper) completeDefaults() *mistake {
 	for round, changed := 0, true; changed; round++ {
 		changed = false
 		m := s.eachDefault(func(_, at string, d *defaultMember, shapes []*shape) *mistake {
 			f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.value)), most: maxDefault}
-			// What can go wrong with valid JSON is that it becomes too large, or too deep.
+			// Valid JSON can still become too large or too deeply nested.
 			if err := f.fill(shapes); err != nil || round > defaultRounds {
-				return mistakeAt(at, "never ends: the default's own members have defaults that lead back to it")
+				return mistakeAt(at, "is endless: the default's own members have defaults that lead back to it")
 			}
 			if f.filled > 0 {
 				d.value, changed = f.out, true
@@ -114,7 +114,7 @@ func (s *shaper) completeDefaults() *mistake {
 	return nil
 }
 
-// check holds a default against the schema of its property.
+// check validates a default with the schema of its property.
 func check(compile func(pointer string) (*jsonschema.Schema, error), property, at string, d jsontext.Value) *mistake {
 	schema, err := compile(property)
 	if err != nil {
@@ -126,7 +126,7 @@ func check(compile func(pointer string) (*jsonschema.Schema, error), property, a
 	}
 	if violations := violationsOf(schema.Validate(value)); len(violations) > 0 {
 		v := violations[0]
-		return mistakeAt(at+v.Pointer, "breaks the schema of its own property: %s", v.Detail)
+		return mistakeAt(at+v.Pointer, "violates the schema of its own property: %s", v.Detail)
 	}
 	return nil
 }
@@ -176,8 +176,8 @@ func (s *shaper) shape(pointer string) *shape {
 	return made
 }
 
-// same gives the pointers of the schemas that hold for the same value as the one at
-// pointer: itself first, then what $ref and allOf lead to.
+// same returns the pointers of all schemas that apply to the same value as the one at
+// pointer: first itself, then those reached through $ref and allOf.
 func (s *shaper) same(pointer string, found []string) []string {
 	if slices.Contains(found, pointer) {
 		return found
@@ -196,7 +196,8 @@ func (s *shaper) same(pointer string, found []string) []string {
 	return found
 }
 
-// defaultOf finds the default of a property: its own, or that of what it refers to.
+// defaultOf finds the default of a property: its own, or that of a schema to which it
+// refers.
 func (s *shaper) defaultOf(property string) string {
 	for _, pointer := range s.same(property, nil) {
 		schema, _ := at(s.root, pointer).(map[string]any)
@@ -207,7 +208,7 @@ func (s *shaper) defaultOf(property string) string {
 	return ""
 }
 
-// scan reads where the file's members stand, and the defaults as they are written.
+// scan reads the positions of the file's members, and the defaults as they are written.
 func (s *shaper) scan(source []byte) error {
 	in := jsontext.NewDecoder(bytes.NewReader(source))
 	wanted := map[string]bool{}

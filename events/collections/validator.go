@@ -8,26 +8,27 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A step is the evaluation of one schema on one value, and each value within counts too.
-// A schema that refers to itself from two branches doubles its work with each level of a
-// document, so a document may take so many steps and no more.
+// A step is the evaluation of one schema on one value, and each nested value counts too. A
+// schema that refers to itself from two branches doubles the work with each level of a
+// document. Therefore the number of steps for a document is limited.
 const (
-	// freeSteps are those that any document may take: some milliseconds.
+	// freeSteps is the number of steps that every document may take, some milliseconds of
+	// work.
 	freeSteps = 100_000
-	// stepsPerValue are those that it may take in addition for each value in it.
+	// stepsPerValue is the number of additional steps for each value in it.
 	stepsPerValue = 64
 )
 
-// errTooManySteps stops a validation. It is the value of a panic, for the library has no
-// other way out.
+// errTooManySteps stops a validation. It is the value of a panic, because the library
+// offers no other way to stop.
 var errTooManySteps = errors.New("too many steps")
 
-// idleValidators is how many validators of a collection are kept for the next documents.
+// idleValidators is the number of idle validators that are kept for each collection.
 const idleValidators = 16
 
-// A validator is a compiled schema that counts its steps, and decides enum and uniqueItems
-// by hash: the library compares each item with each value, exactly. One goroutine uses it
-// at a time.
+// A validator is a compiled schema that counts its steps. It checks enum and uniqueItems by
+// hash, because the library compares every item with every value. Only one goroutine may
+// use it at a time.
 type validator struct {
 	schema   *jsonschema.Schema
 	document any
@@ -35,14 +36,15 @@ type validator struct {
 	extended bool // by what the size of the document allows
 }
 
-// validators keeps those of a collection that nobody uses.
+// validators pools the idle validators of a collection.
 type validators struct {
 	name string
 	root map[string]any
 	idle chan *validator
 }
 
-// newValidators makes the first validator: if it can be made, so can others.
+// newValidators creates the first validator. If that succeeds, so will the creation of
+// others.
 func newValidators(name string, root map[string]any) (*validators, error) {
 	all := &validators{name: name, root: root, idle: make(chan *validator, idleValidators)}
 	v, err := all.make()
@@ -53,8 +55,7 @@ func newValidators(name string, root map[string]any) (*validators, error) {
 	return all, nil
 }
 
-// validate holds a document against the schema. The error is the library's, or
-// errTooManySteps.
+// validate validates a document. The error is the library's, or errTooManySteps.
 func (all *validators) validate(document any) error {
 	v, err := all.take()
 	if err != nil {
@@ -146,9 +147,9 @@ func countValues(value any) int {
 	return n
 }
 
-// instrument makes the copy of a schema that a validator is compiled of. Each schema in it
-// has a format of its own, since formats are what the library calls us for, before it
-// looks into a value.
+// instrument returns the copy of a schema from which a validator is compiled. Each schema
+// in it has its own format, because formats are the hook through which the library calls us
+// before it examines a value.
 type instrument struct {
 	validator *validator
 	compiler  *jsonschema.Compiler
@@ -209,10 +210,10 @@ type rule struct {
 	format    string
 }
 
-// A ruleError says what is wrong with a value. The name of the member can stand before it.
+// A ruleError says what is wrong with a value. Its text can follow the name of the member.
 type ruleError string
 
-// Error gives the text.
+// Error returns the text.
 func (e ruleError) Error() string { return string(e) }
 
 func (r rule) check(value any) error {

@@ -43,8 +43,8 @@ func TestLargeDocumentsMayTakeTheirSteps(t *testing.T) {
 	}
 }
 
-// To look a value up costs the same whatever the number of values: this would be 10^9
-// exact comparisons.
+// The cost of a lookup does not depend on the number of values: this would take 10^9 exact
+// comparisons.
 func TestEnumIsLookedUp(t *testing.T) {
 	var allowed []string
 	for i := range 10_000 {
@@ -148,7 +148,7 @@ func TestVerdictsAreTheLibrarys(t *testing.T) {
 func TestViolationsAreBounded(t *testing.T) {
 	c := load(t, "things", object(`"l":{"items":{"type":"integer"}}`))
 	got := c.Validate(value(t, `{"l":[`+strings.Repeat(`"x",`, 1000)+`"x"]}`))
-	if len(got) != 101 || got[100].Detail != "has 901 more violations that are not listed" {
+	if len(got) != 101 || got[100].Detail != "has 901 more violations, which are not listed" {
 		t.Errorf("got %d, the last is %v, want 100 and how many more there are", len(got), got[len(got)-1])
 	}
 }

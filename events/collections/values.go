@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// values is a set of JSON values, such as those of an enum. Immutable.
+// values is an immutable set of JSON values, such as those of an enum.
 type values struct {
 	listed  []any
 	strings map[string]bool
@@ -35,7 +35,7 @@ func (v *values) has(value any) bool {
 	return len(v.others) > 0 && v.others[string(appendCanonical(nil, value))]
 }
 
-// duplicates finds two items that are equal; zeros if there are none.
+// duplicates returns the indexes of two equal items, or zeros if all differ.
 func duplicates(items []any) (i, j int) {
 	seen := make(map[string]int, len(items))
 	for j, item := range items {
@@ -49,7 +49,8 @@ func duplicates(items []any) (i, j int) {
 }
 
 // appendCanonical appends a text that two JSON values share if and only if they are equal
-// as JSON Schema has it: numbers by value, objects in any order.
+// by the rules of JSON Schema: numbers are compared by value, and the order of members is
+// ignored.
 func appendCanonical(to []byte, value any) []byte {
 	switch value := value.(type) {
 	case map[string]any:

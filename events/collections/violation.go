@@ -14,28 +14,28 @@ import (
 	"golang.org/x/text/message"
 )
 
-// A Violation is one thing that is wrong with a document.
+// A Violation is one violation of a schema by a document.
 type Violation struct {
 	// Pointer is the place in the document (RFC 6901).
 	Pointer string
-	// Detail tells a person what is wrong there.
+	// Detail says what is wrong there, for people.
 	Detail string
 }
 
-// maxViolations is how many violations of a document are told.
+// maxViolations is the maximum number of violations that are reported for a document.
 const maxViolations = 100
 
-// Validate holds a document, as document.Document.Value gives it, against the schema.
-// Nil means that it fits. Violations are sorted by place; of very many, the first are
-// given, and the last one says that there are more. The numbers in the document must be
-// within the bounds of [document.Parse]. The work is in proportion to the document's size:
-// a document that takes much more, since the schema refers to itself from several
-// branches, has a violation that says so.
+// Validate validates a document, in the form returned by document.Document.Value, with the
+// schema. It returns nil if the document is valid. Violations are sorted by place. If there
+// are very many, only the first are returned, and the last one says how many are missing.
+// The numbers in the document must be within the bounds of [document.Parse]. The work is
+// proportional to the document's size: a document that takes much more, because the schema
+// refers to itself from several branches, gets a violation that says so.
 func (c *Collection) Validate(value map[string]any) []Violation {
 	return violationsOf(c.validators.validate(value))
 }
 
-// violationsOf words what the schema library found.
+// violationsOf converts the errors of the schema library.
 func violationsOf(err error) []Violation {
 	if err == nil {
 		return nil
@@ -53,12 +53,12 @@ func violationsOf(err error) []Violation {
 	})
 	violations = slices.Compact(violations)
 	if more := len(violations) - maxViolations; more > 0 {
-		violations = append(violations[:maxViolations:maxViolations], Violation{Detail: fmt.Sprintf("has %s that are not listed", count(more, "more violation"))})
+		violations = append(violations[:maxViolations:maxViolations], Violation{Detail: fmt.Sprintf("has %s, which are not listed", count(more, "more violation"))})
 	}
 	return violations
 }
 
-// leaves collects what is wrong at the bottom: what lies above only repeats it.
+// leaves collects the innermost errors, because outer ones only repeat them.
 func leaves(e *jsonschema.ValidationError, found []Violation) []Violation {
 	if len(e.Causes) > 0 {
 		for _, cause := range e.Causes {
@@ -75,7 +75,7 @@ func leaves(e *jsonschema.ValidationError, found []Violation) []Violation {
 		return found
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			found = append(found, Violation{at + "/" + escape(name), "is not a known member"})
+			found = append(found, Violation{at + "/" + escape(name), "is not a declared member"})
 		}
 		return found
 	}
@@ -84,7 +84,7 @@ func leaves(e *jsonschema.ValidationError, found []Violation) []Violation {
 
 var english = message.NewPrinter(language.English)
 
-// explain words a violation so that the name of the member can stand before it.
+// explain describes a violation in a text that can follow the name of the member.
 func explain(e jsonschema.ErrorKind) string {
 	switch k := e.(type) {
 	case *kind.Type:
@@ -163,7 +163,7 @@ func number(r *big.Rat) string {
 	return new(big.Float).SetRat(r).Text('g', 17)
 }
 
-// listed is how many values of an enum are told, and how long each may be.
+// listed is the maximum number of enum values in a message, and the maximum length of each.
 const (
 	listed       = 20
 	listedLength = 100

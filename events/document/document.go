@@ -28,8 +28,8 @@ var (
 	ErrNotObject = errors.New("not a JSON object")
 	// ErrTooDeep: objects and arrays nest deeper than [MaxDepth].
 	ErrTooDeep = fmt.Errorf("nested more than %d levels deep", MaxDepth)
-	// ErrServerMember: a stored document has a member that is the server's.
-	ErrServerMember = errors.New("has a member that is the server's")
+	// ErrServerMember: a stored document has a member that only the server may set.
+	ErrServerMember = errors.New("has a member that only the server may set")
 )
 
 // serverMember reports whether a top-level member belongs to the server.
@@ -159,7 +159,7 @@ func eachMember(in *jsontext.Decoder, do func(name string, value jsontext.Value)
 		return syntaxError(in, err)
 	}
 	if _, err := in.ReadToken(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: more after the object, at byte %d", ErrSyntax, in.InputOffset())
+		return fmt.Errorf("%w: unexpected content after the object, at byte %d", ErrSyntax, in.InputOffset())
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func syntaxError(in *jsontext.Decoder, err error) error {
 		}
 		return fmt.Errorf("%w: %w at byte %d%s", ErrSyntax, syntactic.Err, syntactic.ByteOffset, where)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: it ends too early, at byte %d", ErrSyntax, in.InputOffset())
+		return fmt.Errorf("%w: unexpected end at byte %d", ErrSyntax, in.InputOffset())
 	default:
 		return fmt.Errorf("%w: %w", ErrSyntax, err)
 	}

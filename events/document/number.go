@@ -20,7 +20,7 @@ const (
 )
 
 // ErrNumber is what a [NumberError] wraps.
-var ErrNumber = errors.New("a number is out of bounds")
+var ErrNumber = errors.New("a number is out of range")
 
 // A NumberError reports a number with too many digits, or with too large an exponent.
 type NumberError struct {

@@ -36,7 +36,7 @@ type Broker struct {
 // certainly never acknowledged, is cut off, with a warning; a copy of it is kept.
 func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make the broker's folder: %w", err)
+		return nil, fmt.Errorf("create the broker's folder: %w", err)
 	}
 	logger = logger.With("component", "embedded-broker")
 	checked, err := prepare(dir, logger)

@@ -57,7 +57,7 @@ func checkFolder(dir string) (*check, error) {
 		return c, err
 	}
 	if c.mark, err = readMark(dir); errors.Is(err, errNoMark) {
-		c.repairs = append(c.repairs, rewrite{file: c.path(markFile), keep: true, why: "it is made again from the log"})
+		c.repairs = append(c.repairs, rewrite{file: c.path(markFile), keep: true, why: "it was recreated from the log"})
 	} else if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (c *check) lost(err error, file string) error {
 
 // newer refuses a folder of a later version.
 func (c *check) newer(file string) error {
-	return &DamagedError{File: file, Found: "it has a format that this version does not know", Remedy: "Start the version of ClusterLite that wrote the folder, or a later one. If no later version has run here, the file is damaged: restore the folder from a backup."}
+	return &DamagedError{File: file, Found: "its format is not supported by this version", Remedy: "Start the version of ClusterLite that wrote the folder, or a later one. If no later version has run here, the file is damaged: restore the folder from a backup."}
 }
 
 // checkMeta makes meta.json again if need be: without it the broker takes the folder for a
@@ -109,7 +109,7 @@ func (c *check) checkMeta() error {
 		return nil
 	}
 	got.Version, got.ClusterID = formatVersion, clusterID
-	c.repairs = append(c.repairs, rewrite{file: c.path("meta.json"), content: encode(got), keep: there, why: "its content is always the same"})
+	c.repairs = append(c.repairs, rewrite{file: c.path("meta.json"), content: encode(got), keep: there, why: "its content is fixed"})
 	return nil
 }
 
@@ -124,9 +124,9 @@ func (c *check) checkTopics() error {
 	if there {
 		found = c.topics.invalid()
 		if err != nil {
-			found = "not a list of topics: " + err.Error()
+			found = "it is not a list of topics: " + err.Error()
 		} else if c.topics.Version != formatVersion {
-			found = "it has no version"
+			found = "its version is missing"
 		}
 	}
 	if c.mark != nil && c.mark.Topics != nil {
@@ -134,7 +134,7 @@ func (c *check) checkTopics() error {
 			return nil
 		}
 		c.topics = topics{Version: formatVersion, Topics: c.mark.Topics}
-		c.repairs = append(c.repairs, rewrite{file: path, content: encode(c.topics), keep: there, why: markFile + " has the topics too"})
+		c.repairs = append(c.repairs, rewrite{file: path, content: encode(c.topics), keep: there, why: markFile + " has the same list of topics"})
 		return nil
 	}
 	if found == "" {
@@ -185,7 +185,7 @@ func (c *check) checkPartitions() error {
 	for _, f := range folders {
 		// The broker would append to what it finds there.
 		if segments, _ := filepath.Glob(filepath.Join(c.dir, "partitions", f, "*"+segmentSuffix)); len(segments) > 0 {
-			return c.damaged(c.path("topics.json"), 0, fmt.Sprintf("it has no topic for the log in %s", filepath.Join(c.dir, "partitions", f)))
+			return c.damaged(c.path("topics.json"), 0, fmt.Sprintf("it has no topic for the log segments in %s", filepath.Join(c.dir, "partitions", f)))
 		}
 	}
 	return nil
@@ -229,7 +229,7 @@ func (c *check) checkSettings() error {
 		}{}},
 	} {
 		if there, err := readStrictly(c.path(f.name), f.into); there && err != nil {
-			return &DamagedError{File: c.path(f.name), Found: err.Error(), Remedy: moveAway(c.path(f.name), "ClusterLite keeps nothing in it: only what other Kafka tools set there is lost.")}
+			return &DamagedError{File: c.path(f.name), Found: err.Error(), Remedy: moveAway(c.path(f.name), "ClusterLite stores nothing in it; only settings made with other Kafka tools are lost.")}
 		} else if err != nil {
 			return err
 		}
@@ -246,7 +246,7 @@ func (c *check) checkState() error {
 		}
 		// The broker reads no further than this, but would append behind it.
 		if whole := entries(b); whole < len(b) {
-			c.repairs = append(c.repairs, cut{file: c.path(name), size: int64(whole), found: "an entry about a client that is not whole"})
+			c.repairs = append(c.repairs, cut{file: c.path(name), size: int64(whole), found: "an incomplete entry about a client"})
 		}
 	}
 	for _, f := range []struct {
@@ -264,7 +264,7 @@ func (c *check) checkState() error {
 			err = w.valid()
 		}
 		if err != nil || c.changed(f.name) {
-			c.repairs = append(c.repairs, rewrite{file: c.path(f.name), keep: true, why: "the broker can do without it"})
+			c.repairs = append(c.repairs, rewrite{file: c.path(f.name), keep: true, why: "the broker does not need it"})
 		}
 	}
 	return nil

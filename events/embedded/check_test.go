@@ -283,7 +283,7 @@ func TestWhatToDoAfterAPowerLoss(t *testing.T) {
 	if _, err := Start(dir, "127.0.0.1:0", slog.New(slog.DiscardHandler)); !errors.As(err, &d) {
 		t.Fatalf("got %v", err)
 	}
-	_, commands, _ := strings.Cut(d.Remedy, "cut it off:\n")
+	_, commands, _ := strings.Cut(d.Remedy, "truncate the files:\n")
 	commands, _, _ = strings.Cut(commands, "Otherwise")
 	if out, err := exec.CommandContext(t.Context(), "sh", "-ec", commands).CombinedOutput(); err != nil || strings.Count(commands, "truncate") != 2 {
 		t.Fatalf("%q: %v: %s", commands, err, out)

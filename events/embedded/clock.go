@@ -150,7 +150,7 @@ func refusal(request *kmsg.ProduceRequest) kmsg.Response {
 		for _, p := range t.Partitions {
 			rp := kmsg.NewProduceResponseTopicPartition()
 			rp.Partition, rp.ErrorCode, rp.BaseOffset, rp.LogStartOffset = p.Partition, kerr.InvalidRecord.Code, -1, -1
-			rp.ErrorMessage = kmsg.StringPtr("A record batch of this request can't be read. Nothing of the request was stored.")
+			rp.ErrorMessage = kmsg.StringPtr("A record batch in this request is unreadable. Nothing in the request was stored.")
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		response.Topics = append(response.Topics, rt)
@@ -159,7 +159,7 @@ func refusal(request *kmsg.ProduceRequest) kmsg.Response {
 }
 
 var (
-	errUnreadable = errors.New("the batch can't be read")
+	errUnreadable = errors.New("the batch is unreadable")
 	decompressor  = kgo.DefaultDecompressor()
 	codecs        = map[kgo.CompressionCodecType]kgo.CompressionCodec{
 		kgo.CodecGzip: kgo.GzipCompression(), kgo.CodecSnappy: kgo.SnappyCompression(),

@@ -139,9 +139,9 @@ func (g *guard) report() {
 	}
 	d, err := g.find()
 	if err != nil || d == nil {
-		d = &DamagedError{File: filepath.Join(g.dir, "partitions"), Found: "a client was to get records that are damaged", Remedy: restore(g.dir)}
+		d = &DamagedError{File: filepath.Join(g.dir, "partitions"), Found: "a client requested damaged records", Remedy: restore(g.dir)}
 	}
-	g.logger.Error("the embedded broker's log is damaged. The broker still runs, takes writes, and serves what is sound; readers of the damaged part get an error. It refuses to start again like this",
+	g.logger.Error("the embedded broker's log is damaged. The broker still runs, accepts writes, and serves the undamaged part; readers of the damaged part get an error. It will refuse to start until the log is repaired",
 		"file", d.File, "offset", d.Offset, "found", d.Found, "error", err, "do", d.Remedy)
 }
 

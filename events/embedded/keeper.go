@@ -77,7 +77,7 @@ func (k *keeper) run() {
 func (k *keeper) attempt(do func() error) {
 	err := do()
 	if err != nil && !k.failing.Swap(true) {
-		k.logger.Error("the embedded broker could not record how far its log is acknowledged; it tries again every second and serves meanwhile. See that its disk is writable and has room", "folder", k.dir, "error", err)
+		k.logger.Error("the embedded broker could not record which part of its log is acknowledged; it retries every second and continues to serve. Check that its disk is writable and has free space", "folder", k.dir, "error", err)
 	}
 	if err == nil {
 		k.failing.Store(false)

@@ -40,7 +40,7 @@ type markedPartition struct {
 }
 
 // errNoMark says that the file is not one of ours, or damaged.
-var errNoMark = errors.New("the file is not whole")
+var errNoMark = errors.New("the file is incomplete")
 
 // readMark returns nil if there is no file, as in a folder of an older version.
 func readMark(dir string) (*mark, error) {

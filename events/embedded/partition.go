@@ -73,7 +73,7 @@ func (c *check) checkPartition(p *partition) error {
 		}
 		// An interrupted DeleteRecords leaves the index of a segment that it removed.
 		if trimmed := base < p.end() && (!p.forever || p.known != nil && p.known.Start >= p.segments[0].base); !trimmed {
-			return c.damaged(p.file(base, segmentSuffix), 0, "the file is missing, though its index is there")
+			return c.damaged(p.file(base, segmentSuffix), 0, "the file is missing, but its index exists")
 		}
 	}
 	if err := c.checkBounds(p); err != nil {
@@ -101,7 +101,7 @@ func (p *partition) files() (segments, indexes []int64, err error) {
 		switch {
 		case err != nil || base < 0 || strconv.FormatInt(base, 10) != number || !e.Type().IsRegular():
 			if suffix == segmentSuffix {
-				return nil, nil, fmt.Errorf("the broker has no file %s", e.Name())
+				return nil, nil, fmt.Errorf("unexpected file %s", e.Name())
 			}
 		case suffix == segmentSuffix:
 			segments = append(segments, base)
@@ -140,7 +140,7 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 	case s.tail == nil && s.indexHasTail && s.indexed && last:
 		return c.damagedEnd(p, s, last, "the file ends here")
 	case s.count == 0 && s.tail == nil && !last:
-		return c.damaged(s.path, 0, "the file is empty, and another segment follows")
+		return c.damaged(s.path, 0, "the file is empty, but another segment follows")
 	}
 	if s.tail != nil {
 		c.repairs = append(c.repairs, cut{file: s.path, size: s.size, found: s.tail.found})
@@ -148,7 +148,7 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 	if s.rebuilt != nil {
 		missing := len(s.rebuilt) - len(s.index)
 		routine := s.tail == nil && missing == indexEntry && string(s.rebuilt[:len(s.index)]) == string(s.index)
-		c.repairs = append(c.repairs, rewrite{file: indexOf(s.path), content: s.rebuilt, keep: len(s.index) > 0 && !routine, why: "it is made from the segment"})
+		c.repairs = append(c.repairs, rewrite{file: indexOf(s.path), content: s.rebuilt, keep: len(s.index) > 0 && !routine, why: "it was rebuilt from the segment"})
 	}
 	return nil
 }
@@ -160,10 +160,10 @@ func (c *check) damagedEnd(p *partition, s *segment, last bool, found string) er
 	if !last || !s.indexHasTail {
 		return c.damaged(s.path, s.size, found)
 	}
-	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index knows of a record batch here, so it may have been acknowledged", Remedy: restore(c.dir)}
+	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index lists a record batch here, so it may have been acknowledged", Remedy: restore(c.dir)}
 	one := len(s.index) < (s.count+2)*indexEntry // more than one write can't be under way
 	if s.indexed && one && (p.known == nil || p.known.End <= s.next) {
-		d.Remedy = fmt.Sprintf(`If the machine lost its power while this was written (the end of the process alone can't do this), it was almost certainly never acknowledged. Then keep a copy, and cut it off:
+		d.Remedy = fmt.Sprintf(`If the machine lost power while this was written, the batch was almost certainly never acknowledged. (A crash of the process alone can't cause this.) In that case keep a copy, and truncate the files:
      cp -a %[1]s %[1]s.copy
      truncate -s %[2]d %[3]s
      truncate -s %[4]d %[5]s
@@ -179,7 +179,7 @@ func (c *check) checkBounds(p *partition) error {
 		return nil
 	}
 	if len(p.segments) == 0 {
-		return c.damaged(p.dir, 0, fmt.Sprintf("no segments are there, but the log had the records from offset %d to %d", k.Start, k.End-1))
+		return c.damaged(p.dir, 0, fmt.Sprintf("no segments exist, but the log had the records from offset %d to %d", k.Start, k.End-1))
 	}
 	if first := p.segments[0]; p.forever && first.base > k.Start {
 		return c.damaged(p.file(k.Start, segmentSuffix), 0, fmt.Sprintf("the segment with offset %d is missing: the log begins at offset %d", k.Start, first.base))
@@ -217,14 +217,14 @@ func (c *check) checkSnapshot(p *partition) error {
 	case err == nil && there && same(got, want):
 		return nil
 	}
-	c.repairs = append(c.repairs, rewrite{file: path, content: encode(want), keep: there && !stale, why: "it is made from the segments"})
+	c.repairs = append(c.repairs, rewrite{file: path, content: encode(want), keep: there && !stale, why: "it was rebuilt from the segments"})
 	return nil
 }
 
 // setAside keeps a file that the broker can do without under another name.
 func (c *check) setAside(path string, yes bool) error {
 	if yes {
-		c.repairs = append(c.repairs, rewrite{file: path, keep: true, why: "the broker can do without it"})
+		c.repairs = append(c.repairs, rewrite{file: path, keep: true, why: "the broker does not need it"})
 	}
 	return nil
 }

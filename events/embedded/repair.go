@@ -40,9 +40,9 @@ func (c cut) apply(stamp string, logger *slog.Logger) error {
 		err = f.Truncate(c.size)
 	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("cut %s at byte %d: %w", c.file, c.size, err)
+		return fmt.Errorf("truncate %s at byte %d: %w", c.file, c.size, err)
 	}
-	logger.Warn("the embedded broker cut off a write that was interrupted and never acknowledged; no event is lost",
+	logger.Warn("the embedded broker truncated a write that was interrupted and never acknowledged; no event is lost",
 		"file", c.file, "offset", c.size, "bytes", info.Size()-c.size, "found", c.found, "copy", kept)
 	return nil
 }

@@ -137,7 +137,7 @@ func (s *segment) readBatch(in *window, gaps bool) (header, *wrongBatch, error) 
 		return h, &wrongBatch{found: why, torn: torn}, err
 	}
 	if h.length > left {
-		return h, &wrongBatch{found: fmt.Sprintf("a record batch of %d bytes, of which %d are there", h.length, left), torn: true}, nil
+		return h, &wrongBatch{found: fmt.Sprintf("a record batch of %d bytes, of which only %d are present", h.length, left), torn: true}, nil
 	}
 	batch, err := in.at(s.size, h.length)
 	if err != nil {
@@ -146,11 +146,11 @@ func (s *segment) readBatch(in *window, gaps bool) (header, *wrongBatch, error) 
 	if !intact(batch) {
 		// A power loss can leave any part of the last write out, if nothing was written behind.
 		torn := h.length == left
-		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d whose checksum is wrong", h.base), torn: torn}, nil
+		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d with a wrong checksum", h.base), torn: torn}, nil
 	}
 	// The leader's epoch is the one field that no checksum covers, and nothing else tells.
 	if e := s.entry(); len(e) == indexEntry && validEntry(e) && epochOf(e) != h.epoch {
-		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d of leader epoch %d, which was %d according to the index", h.base, h.epoch, epochOf(e))}, nil
+		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d with leader epoch %d, but its index says epoch %d", h.base, h.epoch, epochOf(e))}, nil
 	}
 	return h, nil, nil
 }
@@ -161,13 +161,13 @@ func (s *segment) misplaced(h header, gaps bool) string {
 	case h.magic != 2:
 		return fmt.Sprintf("a record batch of format %d, not 2", h.magic)
 	case h.base != s.next && (!gaps || h.base < s.next || s.count == 0):
-		return fmt.Sprintf("a record batch at offset %d, where offset %d should be", h.base, s.next)
+		return fmt.Sprintf("a record batch at offset %d where offset %d was expected", h.base, s.next)
 	case h.length < batchHeader || h.length > maxBatch:
 		return fmt.Sprintf("a record batch at offset %d with a length of %d bytes", h.base, h.length)
 	case h.records < 1 && !gaps || h.lastDelta < 0 || h.records > h.lastDelta+1 || !gaps && h.records != h.lastDelta+1:
-		return fmt.Sprintf("a record batch at offset %d that counts %d records for %d offsets", h.base, h.records, int64(h.lastDelta)+1)
+		return fmt.Sprintf("a record batch at offset %d with %d records for %d offsets", h.base, h.records, int64(h.lastDelta)+1)
 	case h.epoch < 0 || s.count > 0 && h.epoch < s.last.epoch:
-		return fmt.Sprintf("a record batch at offset %d of leader epoch %d, older than that of the batch before it", h.base, h.epoch)
+		return fmt.Sprintf("a record batch at offset %d with leader epoch %d, which is older than that of the previous batch", h.base, h.epoch)
 	}
 	return ""
 }

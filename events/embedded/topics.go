@@ -36,7 +36,7 @@ func (t topics) invalid() string {
 	for _, t := range t.Topics {
 		switch {
 		case t.Name == "" || names[t.Name]:
-			return fmt.Sprintf("it has the topic %q twice, or a topic without a name", t.Name)
+			return fmt.Sprintf("it lists the topic %q twice, or a topic without a name", t.Name)
 		case len(t.ID) != 16 || ids[string(t.ID)]:
 			return fmt.Sprintf("the topic %s has no id of its own", t.Name)
 		case t.Partitions < 1 || t.Replicas < 1:

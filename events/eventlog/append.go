@@ -37,7 +37,7 @@ func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Positio
 func (l *Log) AppendCheckpoint(ctx context.Context) (events.Position, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return 0, fmt.Errorf("make a checkpoint's id: %w", err)
+		return 0, fmt.Errorf("generate a checkpoint id: %w", err)
 	}
 	return l.publish(ctx, []*message.Message{events.NewCheckpoint(id.String(), l.config.Source, time.Now())})
 }

@@ -125,7 +125,7 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 func (b *barriers) publish(p *barrierPublisher) (events.Position, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return 0, fmt.Errorf("make a barrier's id: %w", err)
+		return 0, fmt.Errorf("generate a barrier id: %w", err)
 	}
 	m := events.NewBarrier(id.String(), b.log.config.Source, time.Now())
 	r := newReceipt(context.Background(), []*message.Message{m})

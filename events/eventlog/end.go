@@ -69,10 +69,10 @@ func (a *endAsker) tell(err error) {
 		return
 	}
 	if err != nil {
-		a.log.config.Logger.Warn("the broker is out of reach", "error", err)
+		a.log.config.Logger.Warn("the broker is unreachable", "error", err)
 		return
 	}
-	a.log.config.Logger.Info("the broker is back")
+	a.log.config.Logger.Info("the broker is reachable again")
 }
 
 func (a *endAsker) question() (events.Position, error) {

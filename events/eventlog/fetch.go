@@ -45,7 +45,7 @@ func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
 	)...)
 	if err != nil {
 		connections.cut()
-		return nil, fmt.Errorf("make a client to read the log: %w", err)
+		return nil, fmt.Errorf("create a client to read the log: %w", err)
 	}
 	return &fetcher{client: client, connections: connections, topic: l.config.Topic}, nil
 }
@@ -162,7 +162,7 @@ func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64)
 	if part.Err == nil {
 		gap(next)
 	} else if len(all) == 0 {
-		return nil, fmt.Errorf("read what lies at offset %d of %s: %w", offset, f.topic, part.Err)
+		return nil, fmt.Errorf("read the record at offset %d of %s: %w", offset, f.topic, part.Err)
 	} // else the next fetch begins with what can't be read, and says so
 	return all, nil
 }

@@ -22,7 +22,7 @@ func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, err
 			offset, err = client.GetOffset(l.config.Topic, partition, sarama.OffsetNewest)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("ask for the position at %s: %w: %w", events.FormatTime(t), ErrUnreachable, err)
+			return 0, fmt.Errorf("look up the position at %s: %w: %w", events.FormatTime(t), ErrUnreachable, err)
 		}
 		return events.Position(offset), nil
 	})

@@ -19,11 +19,11 @@ import (
 // Errors of a log.
 var (
 	// ErrUnreachable: no broker that leads the log answers. Nothing was done.
-	ErrUnreachable = errors.New("the broker is out of reach")
+	ErrUnreachable = errors.New("the broker is unreachable")
 	// ErrOutcomeUnknown: the broker may or may not have appended the events.
-	ErrOutcomeUnknown = errors.New("the broker did not confirm the append, it may or may not have happened")
+	ErrOutcomeUnknown = errors.New("the broker did not confirm the append, which may or may not have happened")
 	// ErrTooLarge: the event is larger than the topic takes. Nothing was done.
-	ErrTooLarge = errors.New("the event is larger than a record of the topic may be")
+	ErrTooLarge = errors.New("the event exceeds the maximum record size of the topic")
 	// ErrClosed: the log was closed.
 	ErrClosed = errors.New("the log is closed")
 )

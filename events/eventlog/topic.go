@@ -136,14 +136,14 @@ func (l *Log) createTopic(admin sarama.ClusterAdmin) error {
 	}, false)
 	switch {
 	case err == nil:
-		l.config.Logger.Info("made the topic", "topic", l.config.Topic)
+		l.config.Logger.Info("created the topic", "topic", l.config.Topic)
 		return l.requireTwoReplicas(admin)
 	case errors.Is(err, sarama.ErrTopicAlreadyExists):
 		return nil
 	case errors.Is(err, sarama.ErrTopicAuthorizationFailed), errors.Is(err, sarama.ErrClusterAuthorizationFailed):
 		return nil // somebody else makes it; describe says so if nobody has
 	default:
-		return fmt.Errorf("make topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+		return fmt.Errorf("create topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 }
 
@@ -175,7 +175,7 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 		return Info{}, fmt.Errorf("describe topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 	if len(topics) != 1 {
-		return Info{}, fmt.Errorf("describe topic %s: %w: %d answers", l.config.Topic, ErrUnreachable, len(topics))
+		return Info{}, fmt.Errorf("describe topic %s: %w: unexpected number of answers: %d", l.config.Topic, ErrUnreachable, len(topics))
 	}
 	topic := topics[0]
 	if !errors.Is(topic.Err, sarama.ErrNoError) {
@@ -184,8 +184,8 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 	if n := len(topic.Partitions); n != 1 {
 		return Info{}, &ErrTopicUnfit{
 			Topic:  l.config.Topic,
-			Reason: fmt.Sprintf("it has %d partitions, and only one partition has a total order", n),
-			Mend:   fmt.Sprintf("Use another topic name, or, if nothing is in it, delete it and let ClusterLite make it: kafka-topics.sh --bootstrap-server %s --delete --topic %s", l.config.Brokers[0], l.config.Topic),
+			Reason: fmt.Sprintf("it has %d partitions, but only a single partition is totally ordered", n),
+			Mend:   fmt.Sprintf("Use another topic name or, if the topic is empty, delete it and let ClusterLite create it: kafka-topics.sh --bootstrap-server %s --delete --topic %s", l.config.Brokers[0], l.config.Topic),
 		}
 	}
 	info := Info{Replicas: len(topic.Partitions[0].Replicas)}
@@ -194,11 +194,11 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 	}
 	start, err := client.GetOffset(l.config.Topic, partition, sarama.OffsetOldest)
 	if err != nil {
-		return Info{}, fmt.Errorf("ask for the start of %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+		return Info{}, fmt.Errorf("look up the start of %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 	end, err := client.GetOffset(l.config.Topic, partition, sarama.OffsetNewest)
 	if err != nil {
-		return Info{}, fmt.Errorf("ask for the end of %s: %w: %w", l.config.Topic, ErrUnreachable, err)
+		return Info{}, fmt.Errorf("look up the end of %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 	info.Start, info.End = events.Position(start), events.Position(end)
 	return info, nil
@@ -217,10 +217,10 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	// The topic is checked whenever something has failed, as often as every few seconds.
 	clock, said := settings["message.timestamp.type"]
 	if said && l.changed("message.timestamp.type", clock) && clock != "LogAppendTime" {
-		l.config.Logger.Warn("the topic takes its writers' clocks for the idempotency window; better: message.timestamp.type=LogAppendTime", "topic", l.config.Topic)
+		l.config.Logger.Warn("the idempotency window depends on the clocks of the writers; set message.timestamp.type=LogAppendTime on the topic", "topic", l.config.Topic)
 	}
 	if l.changed("replicas", strconv.Itoa(info.Replicas)) && info.Replicas == 1 {
-		l.config.Logger.Info("the topic has one replica: a broker's disk that fails takes the log along", "topic", l.config.Topic)
+		l.config.Logger.Info("the topic has only one replica: if the broker's disk fails, the log is lost", "topic", l.config.Topic)
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func (l *Log) unfit(name, got, want, why string) error {
 	return &ErrTopicUnfit{
 		Topic:  l.config.Topic,
 		Reason: fmt.Sprintf("%s is %q, and %s unless it is %q", name, got, why, want),
-		Mend: fmt.Sprintf("Mend it with: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+		Mend: fmt.Sprintf("Fix it with: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
 			l.config.Brokers[0], l.config.Topic, name, want),
 	}
 }

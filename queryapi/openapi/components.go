@@ -12,17 +12,17 @@ func headers() openapi3.Headers {
 		return &openapi3.HeaderRef{Value: &openapi3.Header{Parameter: openapi3.Parameter{Description: description, Schema: schema.NewRef()}}}
 	}
 	return openapi3.Headers{
-		"ETag":                header(`The version, as "3", and "3-gzip" or "3-zstd" where the answer is compressed; of a list, a weak tag of the position.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
-		"Location":            header("The path of the new entity.", openapi3.NewStringSchema()),
-		"Link":                header(`The next page, with rel="next". The last page has none.`, openapi3.NewStringSchema()),
-		"Last-Modified":       header("When the entity was changed last.", openapi3.NewStringSchema()),
-		"Total-Count":         header("How many entities match, if count=true.", openapi3.NewIntegerSchema().WithMin(0)),
-		"Retry-After":         header("Seconds to wait before another try.", openapi3.NewIntegerSchema().WithMin(0)),
-		"X-Request-Id":        header("The client's, or a new one.", openapi3.NewStringSchema()),
-		api.HeaderPosition:    header("The position in the log that the answer holds for.", openapi3.NewIntegerSchema().WithMin(0)),
-		api.HeaderConsistency: header("The consistency that the read was given.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
-		"Accept-Patch":        header("The media types of PATCH (RFC 5789).", openapi3.NewStringSchema()),
-		"Accept-Encoding":     header("The content codings of a body, in an answer that refuses another one.", openapi3.NewStringSchema()),
+		"ETag":                header(`The entity tag. For an entity, its version, such as "3", or "3-gzip" or "3-zstd" if the response is compressed. For a list, a weak tag that changes whenever its collection or its definition changes.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
+		"Location":            header("The path of the created entity.", openapi3.NewStringSchema()),
+		"Link":                header(`The next page, with rel="next". Absent on the last page.`, openapi3.NewStringSchema()),
+		"Last-Modified":       header("When the entity last changed.", openapi3.NewStringSchema()),
+		"Total-Count":         header("The number of entities that match, on all pages. Present if count=true.", openapi3.NewIntegerSchema().WithMin(0)),
+		"Retry-After":         header("The number of seconds to wait before a retry.", openapi3.NewIntegerSchema().WithMin(0)),
+		"X-Request-Id":        header("The id of the request: the client's, or a generated one.", openapi3.NewStringSchema()),
+		api.HeaderPosition:    header("The position in the log that the response reflects.", openapi3.NewIntegerSchema().WithMin(0)),
+		api.HeaderConsistency: header("The consistency of the response.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
+		"Accept-Patch":        header("The media types that PATCH accepts (RFC 5789).", openapi3.NewStringSchema()),
+		"Accept-Encoding":     header("The content codings that a request body may have. Present if the request used a different one.", openapi3.NewStringSchema()),
 	}
 }
 
@@ -32,17 +32,17 @@ var answers = map[string]struct {
 	description string
 	kinds       []problem.Kind
 }{
-	"badRequest":           {400, "The request can't be read: it is malformed, or names a parameter that there is not.", []problem.Kind{problem.MalformedRequest}},
-	"notFound":             {404, "There is no such entity or collection.", []problem.Kind{problem.NotFound, problem.UnknownCollection}},
-	"notAcceptable":        {406, "The Accept field rules out the type of the answer. Nothing was done.", []problem.Kind{problem.NotAcceptable}},
-	"requestTimeout":       {408, "The body came too slowly.", []problem.Kind{problem.RequestTimeout}},
-	"conflict":             {409, "A unique value is taken, or the first request with the Idempotency-Key is in flight.", []problem.Kind{problem.UniqueTaken, problem.IdempotencyInFlight}},
-	"preconditionFailed":   {412, "The entity has another version than If-Match asks for. Nothing was done.", []problem.Kind{problem.VersionMismatch}},
-	"contentTooLarge":      {413, "The body is too large.", []problem.Kind{problem.BodyTooLarge}},
-	"unsupportedMediaType": {415, "The body has a media type that the operation does not take.", []problem.Kind{problem.UnsupportedMediaType}},
-	"unprocessable":        {422, "The document is not valid, or the Idempotency-Key came with another request.", []problem.Kind{problem.InvalidDocument, problem.IdempotencyKeyReused}},
-	"internal":             {500, "The server failed. The error is in its log, under the request's id.", []problem.Kind{problem.Internal}},
-	"unavailable":          {503, "The node can't answer now. Nothing was done, except that with outcome-unknown the write may or may not have happened.", []problem.Kind{problem.BrokerUnreachable, problem.ReadModelBehind, problem.NotReady, problem.Overloaded, problem.OutcomeUnknown}},
+	"badRequest":           {400, "The request is malformed or has an unknown parameter. Nothing was done.", []problem.Kind{problem.MalformedRequest}},
+	"notFound":             {404, "The entity or collection does not exist.", []problem.Kind{problem.NotFound, problem.UnknownCollection}},
+	"notAcceptable":        {406, "The Accept field rules out the media type of the response. Nothing was done.", []problem.Kind{problem.NotAcceptable}},
+	"requestTimeout":       {408, "The request body was sent too slowly. Nothing was done.", []problem.Kind{problem.RequestTimeout}},
+	"conflict":             {409, "A unique value is already taken, or the first request with the same Idempotency-Key is still in progress. Nothing was done.", []problem.Kind{problem.UniqueTaken, problem.IdempotencyInFlight}},
+	"preconditionFailed":   {412, "The version of the entity does not match If-Match. Nothing was done.", []problem.Kind{problem.VersionMismatch}},
+	"contentTooLarge":      {413, "The request body is too large. Nothing was done.", []problem.Kind{problem.BodyTooLarge}},
+	"unsupportedMediaType": {415, "The operation does not accept the media type or content coding of the request body. Nothing was done.", []problem.Kind{problem.UnsupportedMediaType}},
+	"unprocessable":        {422, "The document is invalid, or the Idempotency-Key was used for a different request. Nothing was done.", []problem.Kind{problem.InvalidDocument, problem.IdempotencyKeyReused}},
+	"internal":             {500, "The server failed unexpectedly. The error is in its log under the request's id.", []problem.Kind{problem.Internal}},
+	"unavailable":          {503, "The node can't serve the request now. Nothing was done, unless the type is outcome-unknown: then the write may or may not have happened. Retry later.", []problem.Kind{problem.BrokerUnreachable, problem.ReadModelBehind, problem.NotReady, problem.Overloaded, problem.OutcomeUnknown}},
 }
 
 // problemResponse is the name of the response of a problem. Generators make types of it
@@ -55,7 +55,7 @@ func (b builder) problems() openapi3.ResponseBodies {
 	for name, a := range answers {
 		media := openapi3.NewMediaType().WithSchemaRef(schemaRef(b.problem))
 		for _, kind := range a.kinds {
-			p := kind.New("What exactly is wrong.")
+			p := kind.New("What is wrong in detail.")
 			p.Instance = "01a20df2-50e7-7b2a-a562-b526911356d0"
 			media.WithExample(kind.Name(), p)
 		}

@@ -13,12 +13,12 @@ import (
 // about is the text at the head of the description.
 const about = `An event-sourced store for REST resources. A read sees every write that was acknowledged before it began, on any node.
 
-Every GET can also be asked as HEAD, which answers with the header alone. OPTIONS names the methods of a resource.
+Every GET operation is available as HEAD too, which returns the header only. OPTIONS returns the methods of a resource.
 
-Lists have a parameter for each filter that makes sense for its member. All operators of a list's filters, ` +
-	"`[gt]`, `[gte]`, `[lt]`, `[lte]`, `[ne]` and `[in]`" + `, work with all members that are scalars.
+This description lists the filters that are most useful for each member. All operators, ` +
+	"`[gt]`, `[gte]`, `[lt]`, `[lte]`, `[ne]` and `[in]`" + `, work with every scalar member.
 
-An operation with ` + "`x-ndjson`" + ` also takes or gives lines of JSON, application/x-ndjson: a list as a stream of all that match, a create as an import of many. Its answers are described there, so that the types of JSON stay plain.`
+An operation with ` + "`x-ndjson`" + ` also accepts or returns lines of JSON, application/x-ndjson: a list streams all matching entities, and a create imports many. The extension describes those lines, so that the schemas of application/json stay simple.`
 
 // tagOfNone is the tag of operations that belong to no collection; no collection can have
 // this name.
@@ -58,7 +58,7 @@ func Describe(set *collections.Set, version string) ([]byte, error) {
 	}
 	doc.Paths.Set("/", rootPath())
 	doc.Paths.Set("/openapi.json", descriptionPath())
-	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "What collections there are."})
+	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "The collections of this store."})
 	out, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("write the OpenAPI description: %w", err)

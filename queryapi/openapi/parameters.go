@@ -29,17 +29,17 @@ func parameters() openapi3.ParametersMap {
 	}
 	position := openapi3.NewIntegerSchema().WithMin(0)
 	add(openapi3.NewPathParameter("id"), "id", "The entity's id, a UUID.", text())
-	add(openapi3.NewQueryParameter("limit"), "limit", "At most so many entities; 100 if it is not given.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000))
-	add(openapi3.NewQueryParameter("after"), "after", "Where the page begins: the cursor from the `Link` of the page before, which has the same `sort`.", text())
-	add(openapi3.NewQueryParameter("count"), "count", "If true, the answer has `Total-Count`.", openapi3.NewBoolSchema())
-	listed(add(openapi3.NewQueryParameter("fields"), "fields", "Only these members of each entity, comma between. The entities of the answer then lack the others, also those that their schema requires.",
+	add(openapi3.NewQueryParameter("limit"), "limit", "The maximum number of entities on the page. The default is 100.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000))
+	add(openapi3.NewQueryParameter("after"), "after", "Where the page starts: the cursor from the `Link` field of the previous page. `sort` must be the same.", text())
+	add(openapi3.NewQueryParameter("count"), "count", "If true, the response has `Total-Count`.", openapi3.NewBoolSchema())
+	listed(add(openapi3.NewQueryParameter("fields"), "fields", "Return only these members of each entity, separated by commas. The returned entities lack all other members, even those that their schema requires.",
 		openapi3.NewArraySchema().WithItems(text().WithMinLength(1)).WithMinItems(1)))
-	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "consistency", "How fresh the answer must be. If it is not given, `strong`, and `eventual` while the broker is out of reach.", consistency())
-	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "refusalConsistency", "How fresh the state must be that a refusal (404, 409, 412) is based on.", consistency())
-	add(openapi3.NewHeaderParameter(api.HeaderMinPosition), "minPosition", "The read waits, at most two seconds, until the node has applied this position of the log.", position)
-	add(openapi3.NewHeaderParameter("If-Match"), "ifMatch", "The request happens only if the entity has this version, as in its `ETag`: `\"3\"`. Else the answer is 412. A weak tag never matches.", tags())
-	add(openapi3.NewHeaderParameter("If-None-Match"), "ifNoneMatch", "The `ETag` that the client has: the answer is 304 if it is current.", tags())
-	add(openapi3.NewHeaderParameter("Idempotency-Key"), "idempotencyKey", "A name of the client's for this write, in visible ASCII. The same write with the same key is done once: for 24 hours, the answer of the first success is repeated.",
+	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "consistency", "How fresh the response must be. The default is `strong`, or `eventual` while the broker is unreachable.", consistency())
+	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "refusalConsistency", "How fresh the state must be on which an error (404, 409 or 412) is based.", consistency())
+	add(openapi3.NewHeaderParameter(api.HeaderMinPosition), "minPosition", "The read waits until the node has applied the log up to this position, for at most two seconds.", position)
+	add(openapi3.NewHeaderParameter("If-Match"), "ifMatch", "The request is carried out only if the entity has this version, as in its `ETag`: `\"3\"`. Otherwise the response is 412. A weak tag never matches.", tags())
+	add(openapi3.NewHeaderParameter("If-None-Match"), "ifNoneMatch", "The `ETag` that the client holds. The response is 304 if it is still current.", tags())
+	add(openapi3.NewHeaderParameter("Idempotency-Key"), "idempotencyKey", "A key that the client chooses for this write, in visible ASCII. The server carries out a write with the same key once: for 24 hours, a retry gets the response of the first success.",
 		text().WithMinLength(1).WithMaxLength(255).WithPattern(`^[!-~]+$`))
 	for _, column := range serverColumns() {
 		for _, operator := range documented(column, "") {
@@ -98,9 +98,9 @@ func documented(column projections.Column, format string) []api.Operator {
 // filter is the parameter of a filter.
 func filter(column projections.Column, operator api.Operator) *openapi3.Parameter {
 	p := openapi3.NewQueryParameter(api.FilterName(column.Name(), operator))
-	p.Description = "Only those whose `" + column.Name() + "` " + operator.Means + "."
+	p.Description = "Return only entities whose `" + column.Name() + "` " + operator.Means + "."
 	if column.Indexed() {
-		p.Description += " It has an index."
+		p.Description += " This member has an index."
 	}
 	value := valueSchema(column.Kind())
 	switch operator.Word {
@@ -139,7 +139,7 @@ func listParameters(c *collections.Collection) openapi3.Parameters {
 			keys = append(keys, column.Name()+".nullslast", "-"+column.Name()+".nullsfirst")
 		}
 	}
-	sort := listed(openapi3.NewQueryParameter("sort").WithDescription("The members to sort by, comma between, each with `-` before it for descending. Entities that lack the member come first, and last for descending; `.nullslast` and `.nullsfirst` after the name turn that around. What is equal is in order of ids."))
+	sort := listed(openapi3.NewQueryParameter("sort").WithDescription("The members to sort by, separated by commas. A `-` before the name sorts in descending order. Entities that lack the member come first in ascending order and last in descending order; `.nullslast` or `.nullsfirst` after the name overrides that. Ties are sorted by id."))
 	sort.Schema = openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema().WithEnum(keys...)).WithMinItems(1).WithMaxItems(8).NewRef()
 	all := openapi3.Parameters{&openapi3.ParameterRef{Value: sort}}
 

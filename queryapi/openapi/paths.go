@@ -80,7 +80,7 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 	}
 	list := operation{
 		id: "list_" + name, tag: name, summary: "List " + name,
-		description: "Gives a page of those that all filters match. The next page is in `Link`.",
+		description: "Returns one page of the entities that match all filters. The `Link` field leads to the next page.",
 		parameters:  slices.Concat([]string{"limit", "after", "fields", "count"}, readAsks), status: http.StatusOK,
 		success:  response("A page of "+name+".", content, slices.Concat(readHeaders, []string{"ETag", "Link", "Total-Count"})...),
 		problems: []string{"notAcceptable"},
@@ -88,19 +88,19 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 	list.Parameters = append(listParameters(r.Collection), list.Parameters...)
 	list.Responses.Set("304", notModified())
 	list.Extensions = map[string]any{linesKeyword: lines{
-		Description: "With `Accept: " + api.NDJSON + "` the answer is a stream of all that match, an entity a line, from one snapshot; without `limit` there is no limit.",
+		Description: "With `Accept: " + api.NDJSON + "` the response streams all matching entities, one per line, from one consistent snapshot. Without `limit`, their number is unlimited.",
 		Response:    &lineSchema{http.StatusOK, schemaRef(r.entity)},
 	}}
 
 	create := operation{
-		id: "create_" + name, tag: name, summary: "Create one of " + name,
+		id: "create_" + name, tag: name, summary: "Create an entity in " + name,
 		parameters: writeAsks, status: http.StatusCreated,
-		body:     requestBody("What the collection declares. Members that are the server's are ignored.", jsonContent(schemaRef(r.document), r.example)),
-		success:  response("The new entity.", jsonContent(schemaRef(r.entity), r.entityExample()), "ETag", "Location", api.HeaderPosition),
+		body:     requestBody("The members that the collection declares. Members that the server sets are ignored.", jsonContent(schemaRef(r.document), r.example)),
+		success:  response("The created entity.", jsonContent(schemaRef(r.entity), r.entityExample()), "ETag", "Location", api.HeaderPosition),
 		problems: writeProblems[1:],
 	}.build()
 	create.Extensions = map[string]any{linesKeyword: lines{
-		Description: "With `Content-Type: " + api.NDJSON + "` each line of the body is an entity to create, and the answer has a line for each, in order. See also `clusterlite import`.",
+		Description: "With `Content-Type: " + api.NDJSON + "` each line of the request body is an entity to create, and the response has one line with the result of each, in order. See also `clusterlite import`.",
 		Request:     &lineSchema{Schema: schemaRef(r.document)},
 		Response:    &lineSchema{http.StatusOK, importResultSchema(b.fieldError)},
 	}}
@@ -111,33 +111,33 @@ func entityPath(r resource) *openapi3.PathItem {
 	name := r.Name()
 	entity := jsonContent(schemaRef(r.entity), r.entityExample())
 	get := operation{
-		id: "get_" + name, tag: name, summary: "Read one of " + name, parameters: slices.Concat([]string{"id", "ifMatch"}, readAsks), status: http.StatusOK,
+		id: "get_" + name, tag: name, summary: "Read an entity of " + name, parameters: slices.Concat([]string{"id", "ifMatch"}, readAsks), status: http.StatusOK,
 		success:  response("The entity.", entity, slices.Concat(readHeaders, []string{"ETag", "Last-Modified"})...),
 		problems: []string{"notFound", "notAcceptable", "preconditionFailed"},
 	}.build()
 	get.Responses.Set("304", notModified())
 	problems := slices.Concat(writeProblems, []string{"preconditionFailed"})
 	asks := slices.Concat([]string{"id", "ifMatch"}, writeAsks)
-	changed := response("The entity as it is now.", entity, "ETag", api.HeaderPosition)
+	changed := response("The entity after the change.", entity, "ETag", api.HeaderPosition)
 	put := operation{
-		id: "replace_" + name, tag: name, summary: "Replace one of " + name, description: "An entity that does not exist is not created: the answer is 404.",
+		id: "replace_" + name, tag: name, summary: "Replace an entity of " + name, description: "PUT never creates an entity. If it does not exist, the response is 404.",
 		parameters: asks, status: http.StatusOK, success: changed, problems: problems,
-		body: requestBody("The whole document. Members that are the server's are ignored.", jsonContent(schemaRef(r.document), r.example)),
+		body: requestBody("The whole document. Members that the server sets are ignored.", jsonContent(schemaRef(r.document), r.example)),
 	}.build()
 	patchMedia := openapi3.NewMediaType().WithSchemaRef(schemaRef(r.patch))
 	patch := operation{
-		id: "patch_" + name, tag: name, summary: "Change a part of one of " + name, parameters: asks, status: http.StatusOK, success: changed, problems: problems,
-		body: requestBody("A merge patch (RFC 7396): only the members that it names change, and null removes one.", openapi3.Content{api.MergePatch: patchMedia, api.JSON: patchMedia}),
+		id: "patch_" + name, tag: name, summary: "Change an entity of " + name, parameters: asks, status: http.StatusOK, success: changed, problems: problems,
+		body: requestBody("A JSON merge patch (RFC 7396). Only the members in it change; null removes a member.", openapi3.Content{api.MergePatch: patchMedia, api.JSON: patchMedia}),
 	}.build()
 	remove := operation{
-		id: "delete_" + name, tag: name, summary: "Delete one of " + name, parameters: asks, status: http.StatusNoContent,
-		success: response("The entity is deleted.", nil, api.HeaderPosition), problems: []string{"notFound", "conflict", "preconditionFailed", "unprocessable"},
+		id: "delete_" + name, tag: name, summary: "Delete an entity of " + name, parameters: asks, status: http.StatusNoContent,
+		success: response("The entity was deleted.", nil, api.HeaderPosition), problems: []string{"notFound", "conflict", "preconditionFailed", "unprocessable"},
 	}.build()
 	return &openapi3.PathItem{Get: get, Put: put, Patch: patch, Delete: remove}
 }
 
 func notModified() *openapi3.ResponseRef {
-	return &openapi3.ResponseRef{Value: response("The client has what there is.", nil, slices.Concat(readHeaders, []string{"ETag"})...)}
+	return &openapi3.ResponseRef{Value: response("The client's copy is current.", nil, slices.Concat(readHeaders, []string{"ETag"})...)}
 }
 
 func rootPath() *openapi3.PathItem {
@@ -151,12 +151,12 @@ func rootPath() *openapi3.PathItem {
 }
 
 func descriptionPath() *openapi3.PathItem {
-	return &openapi3.PathItem{Get: static("get_openapi", "Read this description", response("OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", api.HeaderPosition))}
+	return &openapi3.PathItem{Get: static("get_openapi", "Read this description", response("This description, in OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", api.HeaderPosition))}
 }
 
 // static reads what no write changes.
 func static(id, summary string, success *openapi3.Response) *openapi3.Operation {
 	get := operation{id: id, tag: tagOfNone, summary: summary, parameters: []string{"ifNoneMatch"}, status: http.StatusOK, success: success, problems: []string{"notAcceptable"}}.build()
-	get.Responses.Set("304", &openapi3.ResponseRef{Value: response("The client has what there is.", nil, "ETag", api.HeaderPosition)})
+	get.Responses.Set("304", &openapi3.ResponseRef{Value: response("The client's copy is current.", nil, "ETag", api.HeaderPosition)})
 	return get
 }

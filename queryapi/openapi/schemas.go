@@ -14,10 +14,10 @@ import (
 // serverMembers are what the server adds to every entity. In a request they are ignored,
 // and the schemas of requests leave them out.
 var serverMembers = map[string]any{
-	"id":         map[string]any{"type": "string", "format": "uuid", "description": "The server gives it, a UUIDv7."},
-	"version":    map[string]any{"type": "integer", "minimum": 1, "description": "Counts the changes, from 1. The ETag is made of it."},
+	"id":         map[string]any{"type": "string", "format": "uuid", "description": "The entity's id, a UUIDv7 that the server assigns."},
+	"version":    map[string]any{"type": "integer", "minimum": 1, "description": "The number of the entity's current version, starting at 1. The ETag is derived from it."},
 	"created_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity was created."},
-	"updated_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity was changed last."},
+	"updated_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity last changed."},
 }
 
 // A resource is what the paths of a collection need to know of it.
@@ -114,11 +114,11 @@ func (r resource) entityExample() map[string]any {
 
 func problemSchema(title, fieldError string) *openapi3.SchemaRef {
 	s := openapi3.NewObjectSchema().
-		WithProperty("type", described(openapi3.NewStringSchema().WithFormat("uri"), "Names the kind of problem. It is stable, for programs.")).
-		WithProperty("title", described(openapi3.NewStringSchema(), "The kind in words.")).
-		WithProperty("status", described(openapi3.NewIntegerSchema(), "The status of the answer.")).
-		WithProperty("detail", described(openapi3.NewStringSchema(), "What went wrong in this request, for people.")).
-		WithProperty("instance", described(openapi3.NewStringSchema(), "The request's id, as in X-Request-Id."))
+		WithProperty("type", described(openapi3.NewStringSchema().WithFormat("uri"), "The stable identifier of the kind of problem, for programs.")).
+		WithProperty("title", described(openapi3.NewStringSchema(), "A summary of the kind of problem, for people.")).
+		WithProperty("status", described(openapi3.NewIntegerSchema(), "The HTTP status.")).
+		WithProperty("detail", described(openapi3.NewStringSchema(), "What went wrong with this request, for people.")).
+		WithProperty("instance", described(openapi3.NewStringSchema(), "The id of the request, as in X-Request-Id."))
 	s.Properties["errors"] = fieldErrors(fieldError)
 	s.Required = []string{"type", "title", "status"}
 	s.Title, s.Description = title, "Problem details (RFC 9457)."
@@ -127,24 +127,24 @@ func problemSchema(title, fieldError string) *openapi3.SchemaRef {
 
 // fieldErrors is the schema of the member that names bad fields.
 func fieldErrors(fieldError string) *openapi3.SchemaRef {
-	list := described(openapi3.NewArraySchema(), "The bad fields of the body.")
+	list := described(openapi3.NewArraySchema(), "The invalid members of the request body.")
 	list.Items = schemaRef(fieldError)
 	return list.NewRef()
 }
 
 func fieldErrorSchema(title string) *openapi3.SchemaRef {
 	field := openapi3.NewObjectSchema().
-		WithProperty("pointer", described(openapi3.NewStringSchema(), "The place in the body, a JSON pointer (RFC 6901).")).
-		WithProperty("detail", described(openapi3.NewStringSchema(), "What is wrong there."))
+		WithProperty("pointer", described(openapi3.NewStringSchema(), "A JSON pointer (RFC 6901) to the member.")).
+		WithProperty("detail", described(openapi3.NewStringSchema(), "What is wrong with the member."))
 	field.Required = []string{"pointer", "detail"}
-	field.Title, field.Description = title, "What is wrong with one member of a body."
+	field.Title, field.Description = title, "What is wrong with one member of a request body."
 	return field.NewRef()
 }
 
 func importResultSchema(fieldError string) *openapi3.SchemaRef {
 	s := openapi3.NewObjectSchema().
-		WithProperty("line", described(openapi3.NewIntegerSchema().WithMin(1), "The number of the line in the body, from 1.")).
-		WithProperty("status", described(openapi3.NewIntegerSchema(), "What the answer to the line alone would be.")).
+		WithProperty("line", described(openapi3.NewIntegerSchema().WithMin(1), "The number of the line in the request body, starting at 1.")).
+		WithProperty("status", described(openapi3.NewIntegerSchema(), "The status that a request for this line alone would have.")).
 		WithProperty("id", openapi3.NewStringSchema().WithFormat("uuid")).
 		WithProperty("version", openapi3.NewIntegerSchema()).
 		WithProperty("type", openapi3.NewStringSchema()).
@@ -152,7 +152,7 @@ func importResultSchema(fieldError string) *openapi3.SchemaRef {
 		WithProperty("detail", openapi3.NewStringSchema())
 	s.Properties["errors"] = fieldErrors(fieldError)
 	s.Required = []string{"line", "status"}
-	s.Description = "What became of one line of an import: an id and a version, or the members of a problem."
+	s.Description = "The result of one line of an import: an id and a version, or the members of a problem."
 	return s.NewRef()
 }
 

@@ -1,5 +1,5 @@
-// Package admin is the listener for operators: health, readiness, metrics, status. It
-// is not for clients, and nothing routes to it.
+// Package admin implements the listener for operators: health, readiness, metrics, status.
+// It is not for clients, and no proxy routes requests to it.
 package admin
 
 import (
@@ -21,16 +21,16 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// A Source is what a process tells of itself. All are called concurrently.
+// A Source is what a process reports about itself. All functions are called concurrently.
 type Source struct {
 	// Node is the process's name.
 	Node string
 	// Ready says why the process is not ready; nil if it is.
 	Ready func() error
-	// Degraded says what a process that is ready can't promise, empty for nothing; it may be
-	// nil.
+	// Degraded says what a ready process can't guarantee at the moment; empty if there is
+	// no restriction. It may be nil.
 	Degraded func() string
-	// Status gives what /status shows, as JSON.
+	// Status returns what /status shows, as JSON.
 	Status func(context.Context) (any, error)
 	// Registry holds the metrics.
 	Registry *prometheus.Registry
@@ -41,7 +41,7 @@ type Source struct {
 // Methods are the handlers of one path, by method. GET answers HEAD too.
 type Methods map[string]http.HandlerFunc
 
-// NewRegistry gives a registry with the process's own metrics.
+// NewRegistry returns a registry with the process's own metrics.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -57,7 +57,7 @@ func Handler(s Source) http.Handler {
 			mux.HandleFunc(method+" "+path, h)
 		}
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			Refuse(w, problem.MethodNotAllowed.New("The methods are "+allow+".").Set("Allow", allow))
+			Refuse(w, problem.MethodNotAllowed.New("The resource supports "+allow+".").Set("Allow", allow))
 		})
 	}
 	mount("/livez", Methods{"GET": func(w http.ResponseWriter, _ *http.Request) {
@@ -87,7 +87,7 @@ func Handler(s Source) http.Handler {
 		mount(path, methods)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		Refuse(w, problem.NotFound.New("There is nothing at this path."))
+		Refuse(w, problem.NotFound.New("No resource exists at this path."))
 	})
 	return addressed(s.Node, mux)
 }
@@ -95,19 +95,20 @@ func Handler(s Source) http.Handler {
 // HeaderNode names the node that a request to an admin listener is meant for.
 const HeaderNode = "Clusterlite-Node"
 
-// addressed refuses what is meant for another node: addresses change hands, above all
-// those on loopback, and an order must not reach whoever has one now.
+// addressed rejects requests that are meant for another node. Addresses are reused,
+// loopback addresses above all, and a command must not reach the node that has the address
+// now.
 func addressed(node string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if meant := r.Header.Get(HeaderNode); meant != "" && meant != node {
-			Refuse(w, problem.Misdirected.New("This is node "+node+"."))
+			Refuse(w, problem.Misdirected.New("This is node "+node+", not the node that the request names. Nothing was done."))
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// Until ends requests that last when ctx ends, so that a process that is to stop need not
+// Until cancels long requests when ctx ends, so that a stopping process does not have to
 // wait for them.
 func Until(ctx context.Context, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +119,7 @@ func Until(ctx context.Context, h http.Handler) http.Handler {
 	})
 }
 
-// allow lists the methods as the header field Allow has it.
+// allow lists the methods in the form of the Allow header field.
 func (m Methods) allow() string {
 	var names []string
 	for method := range m {
@@ -133,7 +134,7 @@ func (m Methods) allow() string {
 
 type readiness struct {
 	Ready bool `json:"ready"`
-	// Reason is why it is not, Degraded what it can't promise although it is.
+	// Reason says why it is not ready, Degraded what it can't guarantee although it is.
 	Reason   string `json:"reason,omitempty"`
 	Degraded string `json:"degraded,omitempty"`
 }
@@ -147,7 +148,7 @@ func Answer(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n')) // the asker may be gone
+	_, _ = w.Write(append(b, '\n')) // the client may have disconnected
 }
 
 // Refuse answers an admin request with a problem.
@@ -160,12 +161,12 @@ var health = outgoing.NewClient(outgoing.Limits{Connect: healthTimeout, Answer: 
 	t.DisableKeepAlives, t.Proxy = true, nil
 })
 
-// CheckHealth asks the admin listener at addr whether its process is ready. The error
-// says what the process said. It is what a container's HEALTHCHECK runs.
+// CheckHealth asks the admin listener at addr whether its process is ready. If it is not,
+// the error has the reason. The HEALTHCHECK of a container runs it.
 func CheckHealth(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("the admin address: %w", err)
+		return fmt.Errorf("invalid admin address: %w", err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

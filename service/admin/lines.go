@@ -9,15 +9,14 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// linesTimeout is how long an asker may take for what was sent. It may have work of its
-// own to do first.
+// linesTimeout is how long a client may take to read what was sent. The client may have
+// work of its own to do first.
 const linesTimeout = 2 * time.Minute
 
 // piece is how much is gathered before it is sent.
 const piece = 64 << 10
 
-// Lines are an answer of many JSON values, one a line (NDJSON). Use it from one
-// goroutine.
+// Lines is an answer of many JSON values, one per line (NDJSON). Use it from one goroutine.
 type Lines struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -29,11 +28,11 @@ func BeginLines(w http.ResponseWriter) *Lines {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	l := &Lines{w: w, control: http.NewResponseController(w)}
-	_ = l.Flush() // at once, so that the asker sees that there will be an answer; the next line tells if it is gone
+	_ = l.Flush() // at once, so that the client sees that an answer has begun; the next write fails if it has disconnected
 	return l
 }
 
-// Write adds a line. It is sent with others, or by Flush.
+// Write adds a line. It is buffered until enough lines have accumulated or Flush is called.
 func (l *Lines) Write(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -45,9 +44,9 @@ func (l *Lines) Write(v any) error {
 	return l.Flush()
 }
 
-// Flush sends what there is. The error means that the asker is gone.
+// Flush sends the buffered lines. An error means that the client has disconnected.
 func (l *Lines) Flush() error {
-	// A connection that can't have a deadline, as in tests, has none.
+	// Connections in tests may not support deadlines.
 	_ = l.control.SetWriteDeadline(time.Now().Add(linesTimeout))
 	_, err := l.w.Write(l.buffer)
 	l.buffer = l.buffer[:0]
@@ -60,15 +59,16 @@ func (l *Lines) Flush() error {
 	return nil
 }
 
-// Fail ends the answer with a line that says what went wrong: its member problem is a
-// problem, as an answer would have it.
+// Fail ends the answer with a line that has an error: its member problem is a problem
+// document.
 func (l *Lines) Fail(p *problem.Problem) {
 	_ = l.Write(map[string]*problem.Problem{"problem": p}) // it can be marshalled
 	l.End()
 }
 
-// End sends the rest. The connection may serve more requests, and they have no deadline.
+// End sends the rest and removes the deadline, because the connection may serve more
+// requests.
 func (l *Lines) End() {
-	_ = l.Flush() // the asker may be gone
+	_ = l.Flush() // the client may have disconnected
 	_ = l.control.SetWriteDeadline(time.Time{})
 }

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// sign is how often an asker is told that its answer is being worked on.
+// sign is the interval between two interim answers.
 const sign = 3 * time.Second
 
-// Working tells an asker at once, and every few seconds, that its answer is being worked
-// on, by an interim answer of status 102 (Processing). stop ends that: nothing else may
-// be written to w before it has returned. It may be called more than once.
+// Working sends an interim answer of status 102 (Processing) at once and then every few
+// seconds, to show that the answer is being prepared. stop ends that; nothing else may be
+// written to w before it has returned. stop may be called more than once.
 func Working(w http.ResponseWriter) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -20,7 +20,7 @@ func Working(w http.ResponseWriter) (stop func()) {
 		tick := time.NewTicker(sign)
 		defer tick.Stop()
 		for {
-			// A connection that can't have a deadline, as in tests, has none.
+			// Connections in tests may not support deadlines.
 			_ = control.SetWriteDeadline(time.Now().Add(sign))
 			w.WriteHeader(http.StatusProcessing)
 			select {

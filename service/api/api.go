@@ -114,7 +114,7 @@ func MinPosition(r *http.Request) (int64, error) {
 	}
 	p, err := strconv.ParseInt(values[0], 10, 64)
 	if err != nil || p < 0 || len(values) > 1 {
-		return 0, problem.MalformedRequest.New(HeaderMinPosition + " must be a position, an integer from 0.")
+		return 0, problem.MalformedRequest.New(HeaderMinPosition + " must be a position: an integer of at least 0.")
 	}
 	return p, nil
 }
@@ -132,11 +132,11 @@ func RefuseUnknownParameters(r *http.Request, known ...string) error {
 	}
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
-		return problem.MalformedRequest.New("The query string can't be read: " + err.Error() + ".")
+		return problem.MalformedRequest.New("The query string is malformed: " + err.Error() + ".")
 	}
 	for name, values := range query {
 		if len(values) > 1 {
-			return problem.MalformedRequest.New("The query parameter " + Quote(name) + " is there more than once.")
+			return problem.MalformedRequest.New("The query parameter " + Quote(name) + " must not be given more than once.")
 		}
 		if !slices.Contains(known, name) {
 			return problem.MalformedRequest.New(unknownParameter(name, known))
@@ -146,7 +146,7 @@ func RefuseUnknownParameters(r *http.Request, known ...string) error {
 }
 
 func unknownParameter(name string, known []string) string {
-	return "There is no query parameter " + Quote(name) + " here." + Nearest(name, known)
+	return "Unknown query parameter " + Quote(name) + "." + Nearest(name, known)
 }
 
 // Nearest gives a sentence with the name that is most like one that is not known, with
@@ -156,7 +156,7 @@ func Nearest(name string, known []string) string {
 	if !found {
 		return ""
 	}
-	return " Do you mean " + strconv.Quote(meant) + "?"
+	return " Did you mean " + strconv.Quote(meant) + "?"
 }
 
 // Quote quotes what a stranger wrote for a message, shortened.

@@ -31,8 +31,8 @@ func FuzzTags(f *testing.F) {
 
 func TestRefuseUnknownParameters(t *testing.T) {
 	for query, want := range map[string]string{
-		"": "", "limit=1": "", "limit=1&after=x": "", "limt=1": `Do you mean "limit"`, "zzzzzzzz=1": "no query parameter", "limit=1&limit=2": "more than once",
-		"a=%zz": "can't be read", "a;b": "can't be read", strings.Repeat("x", 500) + "=1": "…",
+		"": "", "limit=1": "", "limit=1&after=x": "", "limt=1": `Did you mean "limit"`, "zzzzzzzz=1": "Unknown query parameter", "limit=1&limit=2": "more than once",
+		"a=%zz": "query string is malformed", "a;b": "query string is malformed", strings.Repeat("x", 500) + "=1": "…",
 	} {
 		err := RefuseUnknownParameters(&http.Request{URL: &url.URL{RawQuery: query}}, "limit", "after")
 		if (err == nil) != (want == "") || err != nil && (problem.From(err).Status != 400 || !strings.Contains(problem.From(err).Detail, want)) {
@@ -43,7 +43,7 @@ func TestRefuseUnknownParameters(t *testing.T) {
 
 // A guess that is not near misleads.
 func TestOnlyWhatIsNearIsSuggested(t *testing.T) {
-	for name, want := range map[string]string{"order": "", "offset": "", "x": "", "af": "", "aftr": ` Do you mean "after"?`, "LIMIT": ` Do you mean "limit"?`} {
+	for name, want := range map[string]string{"order": "", "offset": "", "x": "", "af": "", "aftr": ` Did you mean "after"?`, "LIMIT": ` Did you mean "limit"?`} {
 		if got := Nearest(name, []string{"limit", "after", "sort", "fields", "count"}); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
@@ -81,8 +81,8 @@ func TestHeaders(t *testing.T) {
 // What is wrong with a list of tags is named.
 func TestBadTags(t *testing.T) {
 	for header, want := range map[string]string{
-		"3": "no quotes", `"3`: "no quote at its end", `"3" "4"`: "no comma", "": "empty", ",": "empty", "x": "no quotes", `*, "3"`: "*", `"3", *`: "*", "*, *": "*",
-		`w/"3"`: "upper case", `"3 "`: "space", `W/3`: "no quotes", `W/ "3"`: "no quotes", "\"3\t\"": "space",
+		"3": "is not in quotes", `"3`: "closing quote", `"3" "4"`: "not followed by a comma", "": "empty", ",": "empty", "x": "is not in quotes", `*, "3"`: "*", `"3", *`: "*", "*, *": "*",
+		`w/"3"`: "upper case", `"3 "`: "space", `W/3`: "is not in quotes", `W/ "3"`: "is not in quotes", "\"3\t\"": "space",
 	} {
 		_, _, err := Tags(&http.Request{Header: http.Header{"If-Match": {header}}}, "If-Match")
 		if err == nil || problem.From(err).Status != 400 || !strings.Contains(problem.From(err).Detail, want) {
@@ -106,8 +106,8 @@ func TestIfMatch(t *testing.T) {
 		detail string
 	}{
 		`"3"`: {true, ""}, `"3-gzip"`: {true, ""}, `"3-zstd"`: {true, ""}, `"1", "3"`: {true, ""}, `*`: {true, ""}, `W/"3", "3"`: {true, ""},
-		`"4"`: {false, "does not name"}, `"3-br"`: {false, "does not name"}, `"03"`: {false, "does not name"}, `"+3"`: {false, "does not name"}, `"3-gzip-gzip"`: {false, "does not name"},
-		`W/"3"`: {false, `Send If-Match: "3"`}, `W/"3-gzip"`: {false, `the weak tag W/"3"`}, `"4", W/"3"`: {false, "proxy"}, `W/"2"`: {false, `only W/"2"`},
+		`"4"`: {false, "does not match If-Match"}, `"3-br"`: {false, "does not match If-Match"}, `"03"`: {false, "does not match If-Match"}, `"+3"`: {false, "does not match If-Match"}, `"3-gzip-gzip"`: {false, "does not match If-Match"},
+		`W/"3"`: {false, `Send If-Match: "3"`}, `W/"3-gzip"`: {false, `the weak tag W/"3"`}, `"4", W/"3"`: {false, "proxy"}, `W/"2"`: {false, `only weak tags (W/"2")`},
 	} {
 		p, err := IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
 		if err != nil || p.Holds(3) != want.holds {

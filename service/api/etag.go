@@ -70,24 +70,24 @@ func cutTag(s string) (t Tag, rest, reason string) {
 	s, t.Weak = strings.CutPrefix(s, "W/")
 	switch {
 	case word == "*":
-		return t, "", "* stands beside other tags"
+		return t, "", "* must not be combined with other tags"
 	case strings.HasPrefix(s, "w/"):
-		return t, "", "the W of " + Quote(word) + " must be upper case"
+		return t, "", "the W of " + Quote(word) + " must be in upper case"
 	case !strings.HasPrefix(s, `"`):
-		return t, "", Quote(word) + " has no quotes around it"
+		return t, "", Quote(word) + " is not in quotes"
 	}
 	end := strings.IndexByte(s[1:], '"')
 	if end < 0 {
-		return t, "", Quote(word) + " has no quote at its end"
+		return t, "", Quote(word) + " lacks its closing quote"
 	}
 	t.Opaque, rest = s[1:1+end], strings.TrimLeft(s[end+2:], " \t")
 	for i := 0; i < len(t.Opaque); i++ {
 		if c := t.Opaque[i]; c <= ' ' || c == 0x7f {
-			return t, "", Quote(t.Opaque) + " has a space or a control character between its quotes"
+			return t, "", Quote(t.Opaque) + " contains a space or a control character"
 		}
 	}
 	if rest != "" && rest[0] != ',' {
-		return t, "", "after " + Quote(t.String()) + " there is no comma"
+		return t, "", Quote(t.String()) + " is not followed by a comma"
 	}
 	return t, strings.TrimLeft(rest, " \t,"), ""
 }

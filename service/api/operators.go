@@ -12,14 +12,14 @@ type Operator struct {
 }
 
 var operators = []Operator{
-	{"", projections.Equal, "is this value"},
-	{"gt", projections.Greater, "is greater"},
-	{"gte", projections.GreaterOrEqual, "is greater or equal"},
-	{"lt", projections.Less, "is less"},
-	{"lte", projections.LessOrEqual, "is less or equal"},
-	{"ne", projections.NotEqual, "is another value or missing"},
-	{"in", projections.In, `is one of these values, comma between (\, is a comma)`},
-	{"exists", projections.Present, "is there and not null, if true; is missing or null, if false"},
+	{"", projections.Equal, "equals this value"},
+	{"gt", projections.Greater, "is greater than this value"},
+	{"gte", projections.GreaterOrEqual, "is greater than or equal to this value"},
+	{"lt", projections.Less, "is less than this value"},
+	{"lte", projections.LessOrEqual, "is less than or equal to this value"},
+	{"ne", projections.NotEqual, "differs from this value or is missing"},
+	{"in", projections.In, `is one of these values, separated by commas (\, stands for a comma in a value)`},
+	{"exists", projections.Present, "is present and not null (true), or is missing or null (false)"},
 	{"prefix", projections.Prefix, "starts with this text"},
 }
 

@@ -48,18 +48,18 @@ func (p Precondition) Holds(version int64) bool {
 
 // Mismatch is the answer to a client whose precondition does not hold for a version.
 func (p Precondition) Mismatch(version int64) *problem.Problem {
-	detail := fmt.Sprintf("The entity has version %d, which If-Match does not name.", version)
+	detail := fmt.Sprintf("The entity has version %d, which does not match If-Match. Nothing was changed. Read the current version before you retry.", version)
 	if !p.Set {
-		detail = fmt.Sprintf("The entity was changed after the date of If-Unmodified-Since. It has version %d.", version)
+		detail = fmt.Sprintf("The entity changed after the date in If-Unmodified-Since. Its version is now %d.", version)
 	} else if slices.Contains(p.Weak, version) {
-		detail = fmt.Sprintf(`If-Match names version %[1]d, the present one, by the weak tag W/"%[1]d". If-Match compares strongly, so a weak tag never matches. `+
-			`This API sends strong tags; a proxy that compresses or rewrites answers makes them weak. Send If-Match: "%[1]d", without W/, or let the proxy pass answers on unchanged.`, version)
+		detail = fmt.Sprintf(`If-Match has the current version %[1]d, but as the weak tag W/"%[1]d". If-Match uses strong comparison, so a weak tag never matches. Nothing was changed. `+
+			`This API sends strong tags, but a proxy that compresses or rewrites responses makes them weak. Send If-Match: "%[1]d", without W/, or configure the proxy to pass responses through unchanged.`, version)
 	} else if len(p.Weak) > 0 && len(p.Versions) == 0 {
 		var tags []string
 		for _, v := range p.Weak {
 			tags = append(tags, "W/"+ETag(v))
 		}
-		detail = fmt.Sprintf(`The entity has version %d. If-Match names only %s, and a weak tag never matches, whatever the version.`, version, clip(strings.Join(tags, ", ")))
+		detail = fmt.Sprintf(`The entity has version %d. If-Match has only weak tags (%s), which never match. Nothing was changed. Send the tag without W/.`, version, clip(strings.Join(tags, ", ")))
 	}
 	return problem.VersionMismatch.New(detail).Set("ETag", ETag(version))
 }

@@ -24,9 +24,9 @@ func Unready(err error, consequence string) *problem.Problem {
 	case errors.As(err, &refused):
 		return problem.NotReady.Because(err, "This node has stopped following the log. "+consequence)
 	case errors.As(err, &failing):
-		return problem.NotReady.Because(err, "This node can't apply the log just now. "+consequence)
+		return problem.NotReady.Because(err, "This node currently can't apply the log. "+consequence)
 	case errors.As(err, &unreadable):
-		return problem.NotReady.Because(err, "This node can't read its projection just now. "+consequence)
+		return problem.NotReady.Because(err, "This node currently can't read its projection. "+consequence)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/roster"
 )
 
-// announce tells the broker of the node until ctx ends, so that it is found. If that
-// fails the node is merely not found, and goes on.
+// announce announces the node to the broker until ctx ends, so that the tool finds it. A
+// failure only means that the tool does not find the node, which continues to serve.
 func (n *Node) announce(ctx context.Context) error {
 	// The first may come before there is a topic.
 	const again = 250 * time.Millisecond
@@ -24,7 +24,7 @@ func (n *Node) announce(ctx context.Context) error {
 		}
 		if was := failing; was != (err != nil) && ctx.Err() == nil {
 			failing = err != nil
-			n.Logger.Debug("announcing the node", "works", !failing, "error", err)
+			n.Logger.Debug("announcing the node to the broker", "works", !failing, "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -34,8 +34,8 @@ func (n *Node) announce(ctx context.Context) error {
 	return nil
 }
 
-// farewell tells the broker that the node goes, and why if it is not because it was
-// asked to.
+// farewell announces to the broker that the node is stopping, with the reason if the stop
+// was not requested.
 func (n *Node) farewell() error {
 	const patience = 2 * time.Second
 	if n.Admin == nil {
@@ -48,7 +48,7 @@ func (n *Node) farewell() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := roster.Announce(ctx, n.Log, e); err != nil {
-		n.Logger.Debug("the broker was not told that the node goes", "error", err)
+		n.Logger.Debug("could not announce to the broker that the node is stopping", "error", err)
 	}
 	return nil
 }
@@ -60,9 +60,9 @@ func (n *Node) entry(state roster.State) roster.Entry {
 	}
 }
 
-// advertised is where others reach the admin listener: where the setting says; else at
-// the address that it is bound to, which for loopback is true on this host alone; else,
-// if it is bound to all addresses, at the host's name.
+// advertised returns the address at which others reach the admin listener: the setting, if
+// there is one; otherwise the bound address, which for loopback works only on this host; or
+// the host name, if the listener is bound to all addresses.
 func advertised(setting string, bound net.Addr) string {
 	if setting != "" {
 		return setting

@@ -4,8 +4,8 @@ package node
 
 import "syscall"
 
-// diskSpace tells how many bytes the file system of a folder has for ordinary users: those
-// that are free, and all.
+// diskSpace returns the number of bytes that the file system of a folder has for ordinary
+// users, free and in total.
 func diskSpace(dir string) (free, size uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A node that is told to stop while the broker accepts connections and answers none of
-// its questions stops in bounded time.
+// A node that is asked to stop while the broker accepts connections but does not answer
+// stops in bounded time.
 func TestANodeStopsWhileTheBrokerHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

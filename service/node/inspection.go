@@ -13,10 +13,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// The answers of the admin listener by which a node's read model is looked into. Their
-// JSON is part of the admin interface.
+// The answers of the admin listener about a node's read model. Their JSON is part of the
+// admin interface.
 type (
-	// Voids are the newest records that admission refused.
+	// Voids are the newest records that admission rejected.
 	Voids struct {
 		Node     string          `json:"node"`
 		Position events.Position `json:"position"`
@@ -24,12 +24,12 @@ type (
 		Counts map[events.Reason]int64 `json:"counts"`
 		Voids  []VoidRecord            `json:"voids"`
 	}
-	// VoidRecord is one of them. At is the broker's clock, as events.TimeFormat.
+	// VoidRecord is one of them. At is the broker's time in events.TimeFormat.
 	VoidRecord struct {
 		projections.VoidRecord
 		At string `json:"at"`
 	}
-	// Digests are what the collections are at a position.
+	// Digests are the digests of the collections at a position.
 	Digests struct {
 		Node        string             `json:"node"`
 		Position    events.Position    `json:"position"`
@@ -73,11 +73,11 @@ func (n *Node) voids(w http.ResponseWriter, r *http.Request) {
 	admin.Answer(w, http.StatusOK, answer)
 }
 
-// digests answers what the collections are at a checkpoint in the log.
+// digests answers with the digests at a checkpoint in the log.
 func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
 	position, err := n.reach(r)
 	if err == nil && position == 0 {
-		err = problem.MalformedRequest.New("The parameter position is missing: that of a checkpoint in the log.")
+		err = problem.MalformedRequest.New("The parameter position is required: the position of a checkpoint in the log.")
 	}
 	if err != nil {
 		admin.Refuse(w, problem.From(err))
@@ -95,8 +95,8 @@ func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
 	admin.Answer(w, http.StatusOK, answer)
 }
 
-// reach waits until the node is at the position that a request names, if it names one,
-// for as long as it says. The error is a problem.
+// reach waits until the node is at the position in the request, if it has one, for at most
+// the time in the request. The error is a problem.
 func (n *Node) reach(r *http.Request) (events.Position, error) {
 	least, err := number(r, "position", 0, 1, math.MaxInt64)
 	if err != nil {
@@ -105,7 +105,7 @@ func (n *Node) reach(r *http.Request) (events.Position, error) {
 	wait := defaultWait
 	if text := r.URL.Query().Get("wait"); text != "" {
 		if wait, err = time.ParseDuration(text); err != nil || wait < 0 || wait > maxWait {
-			return 0, problem.MalformedRequest.New("The parameter wait is a duration up to " + maxWait.String() + ".")
+			return 0, problem.MalformedRequest.New("The parameter wait must be a duration of at most " + maxWait.String() + ".")
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
@@ -134,7 +134,7 @@ func number(r *http.Request, name string, otherwise, least, most int64) (int64, 
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, problem.MalformedRequest.New("The parameter " + name + " is a number from " + strconv.FormatInt(least, 10) + " to " + strconv.FormatInt(most, 10) + ".")
+		return 0, problem.MalformedRequest.New("The parameter " + name + " must be a number from " + strconv.FormatInt(least, 10) + " to " + strconv.FormatInt(most, 10) + ".")
 	}
 	return n, nil
 }

@@ -121,7 +121,7 @@ func TestANodeIsLookedInto(t *testing.T) {
 	}
 }
 
-// A node that is to stop does not wait for those that look into it.
+// A stopping node does not wait for clients of its admin listener.
 func TestLookersDoNotKeepANode(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	n, stop := servicetest.StartNode(t, b, "query-1")

@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/telemetry"
 )
 
-// registerMetrics tells Prometheus of the projection. The names are documented in
-// docs/operating.md, and a test holds the two together.
+// registerMetrics registers the metrics of the projection. docs/operating.md documents
+// their names; a test compares both.
 func (n *Node) registerMetrics() {
 	gauge := func(name, help string, value func() float64) {
 		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
@@ -21,35 +21,35 @@ func (n *Node) registerMetrics() {
 		n.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 	}
 	gauge("clusterlite_position", "Records of the log that the projection has applied.", func() float64 { return float64(n.Model.Position()) })
-	gauge("clusterlite_log_end", "Records in the log, as last heard.", func() float64 { end, _ := n.Model.Lag(); return float64(end) })
-	gauge("clusterlite_lag_events", "Records that are not applied yet.", func() float64 { _, lag := n.Model.Lag(); return float64(lag.Events) })
-	gauge("clusterlite_lag_seconds", "For how long the projection has been behind the log.", func() float64 { _, lag := n.Model.Lag(); return lag.Seconds })
+	gauge("clusterlite_log_end", "Records in the log, as last reported by the broker.", func() float64 { end, _ := n.Model.Lag(); return float64(end) })
+	gauge("clusterlite_lag_events", "Records in the log that the projection has not applied yet.", func() float64 { _, lag := n.Model.Lag(); return float64(lag.Events) })
+	gauge("clusterlite_lag_seconds", "How long the projection has been behind the log.", func() float64 { _, lag := n.Model.Lag(); return lag.Seconds })
 	gauge("clusterlite_ready", "1 while the node is ready.", func() float64 { return bit(n.Model.Ready(n.ReadyLag) == nil) })
 	gauge("clusterlite_broker_reachable", "1 while the broker answers.", func() float64 { return bit(n.Log.Reachable()) })
-	counter("clusterlite_barriers_total", "Barriers appended, each for all requests that waited for one.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
+	counter("clusterlite_barriers_total", "Barriers appended for linearizable requests. One barrier serves all requests that wait at the time.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
 	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })
-	gauge("clusterlite_projection_stopped", "1 while the projection has stopped, and why is in /status.", func() float64 { return bit(n.Model.Err() != nil) })
+	gauge("clusterlite_projection_stopped", "1 while the projection has stopped; /status has the reason.", func() float64 { return bit(n.Model.Err() != nil) })
 	counter("clusterlite_cache_hits_total", "Reads of single entities that the cache answered.", func() float64 { return float64(n.Model.Cache().Hits) })
 	counter("clusterlite_cache_misses_total", "Reads of single entities that the cache could not answer.", func() float64 { return float64(n.Model.Cache().Misses) })
 	gauge("clusterlite_cache_bytes", "About how much memory the cache of entities takes.", func() float64 { return float64(n.Model.Cache().Bytes) })
 	n.registerRebuild(gauge)
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; its labels say what runs."}, []string{"node", "role", "version"})
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; the labels identify the node, its role and its version."}, []string{"node", "role", "version"})
 	info.WithLabelValues(n.NodeID, n.Role, process.Version()).Set(1)
 	n.Registry.MustRegister(info, sizes{n.Model}, storage{n})
 }
 
-// registerRebuild tells Prometheus of the rebuild that runs, or of the last one.
+// registerRebuild registers the metrics of the current rebuild, or of the last one.
 func (n *Node) registerRebuild(gauge func(name, help string, value func() float64)) {
 	for _, state := range []projections.RebuildState{projections.RebuildRunning, projections.RebuildDone, projections.RebuildFailed, projections.RebuildCancelled} {
 		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "clusterlite_rebuild", Help: "1 for the state of the rebuild that runs, or of the last one.",
+			Name: "clusterlite_rebuild", Help: "1 for the state of the current rebuild, or of the last one.",
 			ConstLabels: prometheus.Labels{"state": string(state)},
 		}, func() float64 {
 			r, any := n.Model.Rebuild()
 			return bit(any && r.State == state)
 		}))
 	}
-	gauge("clusterlite_rebuild_position", "Records that the rebuild which runs, or the last one, has applied.", func() float64 {
+	gauge("clusterlite_rebuild_position", "Records applied by the current rebuild, or by the last one.", func() float64 {
 		r, _ := n.Model.Rebuild()
 		return float64(r.Position)
 	})
@@ -62,16 +62,17 @@ func bit(b bool) float64 {
 	return 0
 }
 
-// barrierWaits tells Prometheus how long requests wait for a barrier.
+// barrierWaits registers the histogram of waits for a barrier, and returns a function that
+// records one.
 func barrierWaits(r prometheus.Registerer) func(time.Duration) {
 	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "clusterlite_barrier_wait_seconds", Help: "Time that one request waited for a barrier, one under way before it included.", Buckets: telemetry.Seconds,
+		Name: "clusterlite_barrier_wait_seconds", Help: "Time that a request waited for a barrier, including the wait for a barrier already in progress.", Buckets: telemetry.Seconds,
 	})
 	r.MustRegister(seconds)
 	return func(waited time.Duration) { seconds.Observe(waited.Seconds()) }
 }
 
-// batchMetrics tells Prometheus what is applied, and how.
+// batchMetrics are the metrics of applied batches.
 type batchMetrics struct {
 	verdicts *prometheus.CounterVec
 	records  prometheus.Histogram
@@ -81,14 +82,14 @@ type batchMetrics struct {
 func newBatchMetrics(r prometheus.Registerer) *batchMetrics {
 	m := &batchMetrics{
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clusterlite_applied_records_total", Help: "Records applied since start, by verdict.",
+			Name: "clusterlite_applied_records_total", Help: "Records applied since the process started, by verdict.",
 		}, []string{"verdict"}),
 		records: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "clusterlite_batch_records", Help: "Records that one transaction applied.",
+			Name: "clusterlite_batch_records", Help: "Records applied in one transaction.",
 			Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "clusterlite_batch_duration_seconds", Help: "Time that one transaction took.", Buckets: telemetry.Seconds,
+			Name: "clusterlite_batch_duration_seconds", Help: "Duration of one transaction.", Buckets: telemetry.Seconds,
 		}),
 	}
 	for _, verdict := range append(telemetry.Verdicts(), telemetry.Passed) {
@@ -110,21 +111,21 @@ func (m *batchMetrics) applied(b projections.Batch) {
 	}
 }
 
-// sizes tells Prometheus, when it asks, what the projection takes on disk.
+// sizes collects the sizes of the projection on disk, at each scrape.
 type sizes struct{ model *projections.Projection }
 
 // sizesPatience is how long a scrape waits for the sizes.
 const sizesPatience = time.Second
 
-var sizesDesc = prometheus.NewDesc("clusterlite_sqlite_bytes", "Bytes on disk: the file, the write-ahead log, and what is free in the file.", []string{"part"}, nil)
+var sizesDesc = prometheus.NewDesc("clusterlite_sqlite_bytes", "Bytes on disk: the database file, its write-ahead log, and the free pages in the file.", []string{"part"}, nil)
 
 // Describe implements [prometheus.Collector].
 func (sizes) Describe(ch chan<- *prometheus.Desc) { ch <- sizesDesc }
 
-// Collect implements [prometheus.Collector]. What can't be told is left out: the other
-// metrics are then needed all the more.
+// Collect implements [prometheus.Collector]. A size that can't be determined is left out,
+// because the other metrics matter even more then.
 func (s sizes) Collect(ch chan<- prometheus.Metric) {
-	// A scrape has no context to hand on, and must not wait for reads that are stuck.
+	// A scrape has no context to pass on, and must not wait for reads that hang.
 	ctx, cancel := context.WithTimeout(context.Background(), sizesPatience)
 	defer cancel()
 	of, err := s.model.Sizes(ctx)

@@ -1,6 +1,6 @@
-// Package node puts a process together: the data folder and its lock, the log, the
-// projection and its worker, the listeners. It starts them in the order in which they
-// lean on each other, and stops them in reverse.
+// Package node assembles a process: the data folder and its lock, the log, the projection
+// and its worker, and the listeners. It starts them in the order of their dependencies, and
+// stops them in reverse.
 package node
 
 import (
@@ -38,8 +38,8 @@ type Config struct {
 	settings.HTTP
 	// Stderr takes the log lines.
 	Stderr io.Writer
-	// Before, if not nil, is started once the data folder is ours and before all else,
-	// and stopped after all else. It may change the config.
+	// Before, if not nil, is started after the data folder is locked and before everything
+	// else, and stopped after everything else. It may change the config.
 	Before func(context.Context, *Config, *slog.Logger) (stop func() error, err error)
 	// Mount registers the API's routes.
 	Mount func(*echo.Echo, *Node)
@@ -61,12 +61,13 @@ type Node struct {
 	API, Admin net.Addr
 
 	group *process.Group
-	// snapshotting holds a token while a snapshot is made: each takes room on the disk.
+	// snapshotting holds a token while a snapshot is being created, because each one needs
+	// space on the disk.
 	snapshotting chan struct{}
-	cause        error // why the node stops, if nobody asked it to
+	cause        error // why the node stops, if the stop was not requested
 	began        time.Time
-	// setAside is why the file that the node found when it started is out of use; nil if it
-	// is not.
+	// setAside says why the node set its projection file aside when it started; nil if it
+	// did not.
 	setAside *projections.StorageError
 }
 
@@ -78,7 +79,7 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 func Run(ctx context.Context, config Config) error {
 	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), began: time.Now(), Registry: admin.NewRegistry()}
 	if err := telemetry.CheckVariables(os.Getenv); err != nil {
-		return err // before anything is made
+		return err // before anything is created
 	}
 	if err := n.lock(); err != nil {
 		return err
@@ -113,8 +114,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 	return n.listen()
 }
 
-// startTracing comes before all that makes spans, so that the last ones go out after all
-// of it has stopped.
+// startTracing comes before everything that creates spans, so that the last spans are sent
+// after all of it has stopped.
 func (n *Node) startTracing(ctx context.Context) error {
 	provider, stop, err := telemetry.StartTracing(ctx, telemetry.Process{Role: n.Role, Node: n.NodeID, Version: process.Version()}, n.Logger)
 	if err != nil {
@@ -125,8 +126,9 @@ func (n *Node) startTracing(ctx context.Context) error {
 	return nil
 }
 
-// lock claims the data folder. It comes first, because with slots the folder decides the
-// node's name, and its release comes last, after that of all that uses the folder.
+// lock locks the data folder. It comes first, because with slots the folder decides the
+// node's name. The lock is released last, after everything that uses the folder has
+// stopped.
 func (n *Node) lock() (err error) {
 	var lock *projections.Lock
 	if n.DataSlots {
@@ -175,7 +177,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	return nil
 }
 
-// applied tells metrics and traces of the batches that the projection applies.
+// applied returns a function that records applied batches in metrics and traces.
 func (n *Node) applied() func(projections.Batch) {
 	metrics := newBatchMetrics(n.Registry)
 	if _, off := n.Tracing.(noop.TracerProvider); off {
@@ -189,15 +191,15 @@ func (n *Node) applied() func(projections.Batch) {
 }
 
 // listen opens both listeners before it serves on either, so that an address in use is
-// told before anything answers.
+// reported before anything answers.
 func (n *Node) listen() error {
 	adminListener, err := web.Listen(n.AdminAddr)
 	if err != nil {
-		return fmt.Errorf("the admin listener: %w", err)
+		return fmt.Errorf("listen on the admin address: %w", err)
 	}
 	apiListener, err := web.Listen(n.HTTPAddr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("the API: %w", err), adminListener.Close())
+		return errors.Join(fmt.Errorf("listen on the API address: %w", err), adminListener.Close())
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
 	n.registerMetrics()

@@ -131,8 +131,8 @@ func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
 	}
 }
 
-// Two nodes share a data folder; one that comes after both goes on from the file of the
-// one that left, under its name.
+// Two nodes share a data folder. A third one that starts later continues from the file of
+// the node that left, under its name.
 func TestNodesShareADataFolder(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	shared := t.TempDir()

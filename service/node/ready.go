@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// awaitReady tells when the node is ready for the first time, and meanwhile, every few
-// seconds, how far it is.
+// awaitReady logs when the node is ready for the first time. Until then it logs the
+// progress every few seconds.
 func (n *Node) awaitReady(ctx context.Context) {
 	const (
 		every = 20 * time.Millisecond

@@ -32,7 +32,7 @@ func (n *Node) startRebuild(w http.ResponseWriter, r *http.Request) {
 func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err error) {
 	parameters, err := url.ParseQuery(query)
 	if err != nil {
-		return o, fmt.Errorf("the query: %w", err)
+		return o, fmt.Errorf("malformed query string: %w", err)
 	}
 	for name, values := range parameters {
 		value := values[len(values)-1]
@@ -49,10 +49,10 @@ func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err e
 		case "from":
 			o.From = snapshots.Finder{Places: values, Log: n.Log, Logger: n.Logger}.Save
 		default:
-			return o, fmt.Errorf("there is no parameter %q; there are keep, back, force, rate and from", name)
+			return o, fmt.Errorf("unknown parameter %q; allowed: keep, back, force, rate and from", name)
 		}
 		if err != nil {
-			return o, fmt.Errorf("the parameter %s is %q; keep, back and force are true or false, rate is a whole number", name, value)
+			return o, fmt.Errorf("the parameter %s is %q; keep, back and force must be true or false, and rate a whole number", name, value)
 		}
 	}
 	return o, o.Validate()
@@ -62,7 +62,7 @@ func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err e
 func (n *Node) tellRebuild(w http.ResponseWriter, _ *http.Request) {
 	status, any := n.Model.Rebuild()
 	if !any {
-		admin.Refuse(w, problem.NotFound.New("There was no rebuild since the process started."))
+		admin.Refuse(w, problem.NotFound.New("No rebuild was started since the process started."))
 		return
 	}
 	admin.Answer(w, http.StatusOK, status)

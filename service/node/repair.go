@@ -9,8 +9,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// openProjection opens the node's projection. One whose file is damaged is set aside, and
-// another begins from a snapshot or from the log, unless a setting forbids it.
+// openProjection opens the node's projection. If its file is damaged, the file is set aside
+// and a new one is built from a snapshot or from the log, unless self-repair is disabled.
 func (n *Node) openProjection(ctx context.Context) (err error) {
 	options := projections.Options{
 		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
@@ -21,13 +21,13 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 		return err
 	}
 	if !n.SelfRepair {
-		return fmt.Errorf("%w. Build it again with `clusterlite rebuild --data-dir %s`, or start the node with --self-repair", err, n.DataDir)
+		return fmt.Errorf("%w. Rebuild it with `clusterlite rebuild --data-dir %s`, or start the node with --self-repair", err, n.DataDir)
 	}
 	kept, asideErr := projections.SetAside(n.DataDir)
 	if asideErr != nil {
 		return errors.Join(err, asideErr)
 	}
-	n.Logger.Error("the projection file can't be opened: it is kept, and the projection is built again", "error", err, "damaged_file", kept)
+	n.Logger.Error("can't open the projection file; keeping it for inspection and rebuilding the projection", "error", err, "damaged_file", kept)
 	if err := n.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 	return err
 }
 
-// repairFrom gives what a repair starts from: a snapshot, if the node is told where to look.
+// repairFrom returns what a repair starts from: a snapshot, if --bootstrap is set.
 func (n *Node) repairFrom() func(ctx context.Context, path string) error {
 	if len(n.Bootstrap) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// resources are what the admin listener has beside health, status and metrics.
+// resources are the resources of the admin listener besides health, status and metrics.
 func (n *Node) resources() map[string]admin.Methods {
 	resources := map[string]admin.Methods{
 		snapshots.Path: {http.MethodGet: n.snapshot},

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
-// bootstrap gives a node that has no read model yet one from a snapshot, if it is told
-// where to look. The node is ready once it has read the rest of the log.
+// bootstrap restores the read model of a node that has none from a snapshot, if --bootstrap
+// is set. The node is ready once it has read the rest of the log.
 func (n *Node) bootstrap(ctx context.Context) error {
 	if err := snapshots.Clean(n.DataDir); err != nil {
 		return err
@@ -33,18 +33,20 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
-		// A snapshot saves time, no more: the log has it all, or says later that it hasn't.
-		n.Logger.Warn("no snapshot was taken, the log is read from its beginning", "error", err)
+		// A snapshot only saves time. The log has everything; if it does not, that is
+		// reported later.
+		n.Logger.Warn("could not start from a snapshot; reading the log from its beginning", "error", err)
 	}
 	return nil
 }
 
-// sayStarting answers on the admin address that the process lives and is not ready: to
-// fetch a snapshot may take minutes, in which nobody should take it for dead.
+// sayStarting answers on the admin address that the process is alive but not ready.
+// Fetching a snapshot may take minutes, and the process must not be taken for dead
+// meanwhile.
 func (n *Node) sayStarting() (stop func() error, err error) {
 	l, err := web.Listen(n.AdminAddr)
 	if err != nil {
-		return nil, fmt.Errorf("the admin listener: %w", err)
+		return nil, fmt.Errorf("listen on the admin address: %w", err)
 	}
 	starting := errors.New("starting: looking for a snapshot")
 	h := admin.Handler(admin.Source{
@@ -59,7 +61,7 @@ func (n *Node) sayStarting() (stop func() error, err error) {
 	return func() error { cancel(); return <-served }, nil
 }
 
-// sendTimeout is how long an asker may take for a piece of a snapshot.
+// sendTimeout is how long a client may take to receive a part of a snapshot.
 const sendTimeout = 30 * time.Second
 
 // snapshot sends a snapshot of the read model.
@@ -68,11 +70,12 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	case n.snapshotting <- struct{}{}:
 		defer func() { <-n.snapshotting }()
 	default:
-		admin.Refuse(w, problem.Overloaded.New("Another snapshot is being made."))
+		admin.Refuse(w, problem.Overloaded.New("The node is already creating a snapshot. Retry later."))
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	// To copy the file takes its time, and the asker must not take this node for dead.
+	// Copying the file takes time, during which the client must not take this node for
+	// dead.
 	copied := admin.Working(w)
 	defer copied()
 	out := &sender{w: w, control: http.NewResponseController(w), begin: copied}
@@ -81,19 +84,19 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		n.Logger.Info("sent a snapshot", "position", m.Position, "bytes", out.sent)
 	case out.sent > 0:
-		n.Logger.Warn("a snapshot was not sent whole", "error", err)
-		panic(http.ErrAbortHandler) // only so does the asker learn it
+		n.Logger.Warn("sending a snapshot was interrupted", "error", err)
+		panic(http.ErrAbortHandler) // the only way to signal the error to the client
 	case errors.Is(err, projections.ErrBusy):
 		copied()
-		admin.Refuse(w, problem.Overloaded.Because(err, "As many reads that last are running as there can be."))
+		admin.Refuse(w, problem.Overloaded.Because(err, "The node is running the maximum number of long reads. Retry later."))
 	default:
 		copied()
-		n.Logger.Warn("a snapshot was not made", "error", err)
+		n.Logger.Warn("could not create a snapshot", "error", err)
 		admin.Refuse(w, problem.Internal.New(err.Error()))
 	}
 }
 
-// sender lets an asker go that has stopped reading.
+// sender gives up on a client that has stopped reading.
 type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -103,7 +106,7 @@ type sender struct {
 
 func (s *sender) Write(p []byte) (int, error) {
 	s.begin()
-	// A connection that can't have a deadline, as in tests, has none.
+	// Connections in tests may not support deadlines.
 	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 	n, err := s.w.Write(p)
 	s.sent += int64(n)

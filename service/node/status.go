@@ -11,16 +11,16 @@ import (
 type status struct {
 	Node string `json:"node"`
 	Role string `json:"role"`
-	// Ready tells whether it serves, Reason why not, and Degraded what it can't promise
-	// although it does.
+	// Ready reports whether the node serves, Reason says why it does not, and Degraded what
+	// it can't guarantee although it does.
 	Ready    bool   `json:"ready"`
 	Reason   string `json:"reason,omitempty"`
 	Degraded string `json:"degraded,omitempty"`
 	projections.Status
-	// Disk is the file system of the data folder; null if the platform doesn't tell.
+	// Disk is the file system of the data folder; null if the platform doesn't report it.
 	Disk *disk `json:"disk"`
-	// Rebuild tells of the rebuild that runs, or of the last one since the process
-	// started; null if there was none.
+	// Rebuild is the current rebuild, or the last one since the process started; null if
+	// there was none.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
 	Version string                     `json:"version"`
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// storage tells Prometheus, when it asks, how the storage of the projection is.
+// storage collects the metrics of the projection's storage, at each scrape.
 type storage struct{ node *Node }
 
 func storageDesc(name, help string, labels ...string) *prometheus.Desc {
@@ -16,13 +16,13 @@ func storageDesc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	damagedDesc       = storageDesc("projection_damaged", "1 while the projection's file is damaged and not rebuilt yet.")
-	storageErrorsDesc = storageDesc("storage_errors_total", "Failures of the storage of the projection, by what they were.", "fault")
-	repairsDesc       = storageDesc("projection_repairs_total", "Repairs of a damaged projection file, by how they ended.", "result")
-	scrubsDesc        = storageDesc("scrubs_total", "Scrubs that read all of the projection file, by what they found.", "result")
-	scrubEndedDesc    = storageDesc("scrub_last_timestamp_seconds", "When the last scrub ended, as Unix time; the start of the process if there was none, NaN if scrubs are off.")
-	scrubTookDesc     = storageDesc("scrub_last_duration_seconds", "How long the last scrub took.")
-	diskDesc          = storageDesc("data_disk_bytes", "Bytes of the file system of the data folder: those that are free, and all.", "part")
+	damagedDesc       = storageDesc("projection_damaged", "1 while the projection file is damaged and not yet rebuilt.")
+	storageErrorsDesc = storageDesc("storage_errors_total", "Storage failures of the projection, by kind of fault.", "fault")
+	repairsDesc       = storageDesc("projection_repairs_total", "Repairs of a damaged projection file, by result.", "result")
+	scrubsDesc        = storageDesc("scrubs_total", "Completed scrubs of the whole projection file, by result.", "result")
+	scrubEndedDesc    = storageDesc("scrub_last_timestamp_seconds", "Unix time at which the last scrub ended; the start of the process before the first scrub, NaN if scrubs are disabled.")
+	scrubTookDesc     = storageDesc("scrub_last_duration_seconds", "Duration of the last scrub.")
+	diskDesc          = storageDesc("data_disk_bytes", "Bytes of the file system that holds the data folder: free, and in total (size).", "part")
 )
 
 // Describe implements [prometheus.Collector].

@@ -11,17 +11,17 @@ import (
 	"github.com/clusterlite/clusterlite/service/problem"
 )
 
-// The lines by which a node tells of its rows. Their JSON is part of the admin
-// interface. The last line of either answer may be a problem instead.
+// The lines in which a node describes its rows. Their JSON is part of the admin interface.
+// The last line of either answer may be a problem instead.
 type (
-	// VerifyLine is a line of /verify: how far it is, or, as the last, what was found.
+	// VerifyLine is a line of /verify: progress or, as the last line, the result.
 	VerifyLine struct {
 		Rows   int64            `json:"rows,omitempty"`
 		Of     int64            `json:"of,omitempty"`
 		Audit  *Audit           `json:"audit,omitempty"`
 		Failed *problem.Problem `json:"problem,omitempty"`
 	}
-	// Audit holds what a node keeps beside its rows against the rows.
+	// Audit compares the digests and claims that a node keeps with its rows.
 	Audit struct {
 		Node        string             `json:"node"`
 		Position    events.Position    `json:"position"`
@@ -31,7 +31,7 @@ type (
 	Audited struct {
 		Kept  Summary `json:"kept"`
 		Found Summary `json:"found"`
-		// ClaimsDiffer tells that the index of unique values is not what the rows hold.
+		// ClaimsDiffer reports whether the index of unique values does not match the rows.
 		ClaimsDiffer bool `json:"claims_differ"`
 		Differs      bool `json:"differs"`
 	}
@@ -49,8 +49,8 @@ type (
 	}
 )
 
-// verify recomputes the digests from the rows. The answer tells how far it is, which
-// also ends the work once the asker is gone.
+// verify recomputes the digests from the rows. The answer reports progress; the write of a
+// progress line also fails, and so ends the work, once the client has disconnected.
 func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
 	n.withRows(w, r, func(ctx context.Context, s *projections.Snapshot, lines *admin.Lines) error {
 		found, err := s.Audit(ctx, func(done, all int64) error {
@@ -76,8 +76,7 @@ func NewAudit(name string, found projections.Audit) Audit {
 	return audit
 }
 
-// rows tells what each row is, from one snapshot, not before the position that is asked
-// for.
+// rows lists all rows from one snapshot, at the requested position or later.
 func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 	if _, err := n.reach(r); err != nil {
 		admin.Refuse(w, problem.From(err))
@@ -88,7 +87,7 @@ func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		// At once, so that the asker can get ready for the rest.
+		// Send it at once, so that the client can prepare for the rest.
 		if err := errors.Join(lines.Write(RowLine{Position: &s.At}), lines.Flush()); err != nil {
 			return err
 		}
@@ -107,7 +106,7 @@ func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// withRows answers in lines from a snapshot that may last.
+// withRows answers in lines, from a snapshot that may stay open for a long time.
 func (n *Node) withRows(w http.ResponseWriter, r *http.Request, answer func(context.Context, *projections.Snapshot, *admin.Lines) error) {
 	ctx := r.Context()
 	s, err := n.Model.LongSnapshot(ctx)

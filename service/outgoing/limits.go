@@ -64,13 +64,13 @@ func (e *SilentError) What() string {
 	case Connecting:
 		return fmt.Sprintf("did not accept a connection within %s", round(e.For))
 	case Sending:
-		return fmt.Sprintf("accepted the connection and did not take the request within %s", round(e.For))
+		return fmt.Sprintf("accepted the connection but did not read the request within %s", round(e.For))
 	case Asking:
 		return fmt.Sprintf("did not answer within %s", round(e.For))
 	case Awaiting:
-		return fmt.Sprintf("accepted the connection and did not answer within %s", round(e.For))
+		return fmt.Sprintf("accepted the connection but did not answer within %s", round(e.For))
 	default:
-		return fmt.Sprintf("stopped in the middle of its answer: after %d bytes too little came for %s", e.Received, round(e.For))
+		return fmt.Sprintf("stalled while sending its answer: after %d bytes, too little arrived within %s", e.Received, round(e.For))
 	}
 }
 

@@ -50,7 +50,7 @@ func TestASilentPeerIsNamed(t *testing.T) {
 	}{
 		"says nothing": {
 			func(net.Conn) {}, outgoing.Limits{Connect: late, Answer: soon, Stall: late}, nil,
-			outgoing.Awaiting, "accepted the connection and did not answer within 200ms",
+			outgoing.Awaiting, "accepted the connection but did not answer within 200ms",
 		},
 		"drips its header": {
 			func(c net.Conn) {
@@ -70,19 +70,19 @@ func TestASilentPeerIsNamed(t *testing.T) {
 		},
 		"stops after the header": {
 			says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), outgoing.Limits{Connect: late, Answer: late, Stall: soon}, nil,
-			outgoing.Receiving, "after 0 bytes too little came for 200ms",
+			outgoing.Receiving, "after 0 bytes, too little arrived within 200ms",
 		},
 		"stops in the body": {
 			says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), outgoing.Limits{Connect: late, Answer: late, Stall: soon}, nil,
-			outgoing.Receiving, "after 3 bytes too little came for 200ms",
+			outgoing.Receiving, "after 3 bytes, too little arrived within 200ms",
 		},
 		"drips the body": {
 			drips, outgoing.Limits{Connect: late, Answer: late, Stall: soon, Least: 1000}, nil,
-			outgoing.Receiving, "too little came for 200ms",
+			outgoing.Receiving, "too little arrived within 200ms",
 		},
 		"does not read": {
 			func(net.Conn) {}, outgoing.Limits{Connect: late, Answer: late, Stall: soon}, strings.NewReader(strings.Repeat("x", 64<<20)),
-			outgoing.Sending, "did not take the request within",
+			outgoing.Sending, "did not read the request within",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestTheCallersDeadlineNamesThePeerToo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	err := ask(ctx, outgoing.NewClient(outgoing.Limits{Connect: late, Answer: late, Stall: late}, nil), addr, nil)
-	if silent := (*outgoing.SilentError)(nil); !errors.As(err, &silent) || !strings.Contains(err.Error(), addr+" accepted the connection and did not answer") {
+	if silent := (*outgoing.SilentError)(nil); !errors.As(err, &silent) || !strings.Contains(err.Error(), addr+" accepted the connection but did not answer") {
 		t.Fatalf("got %v, want that %s did not answer", err, addr)
 	}
 }

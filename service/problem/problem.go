@@ -1,4 +1,4 @@
-// Package problem is how errors reach clients: RFC 9457 problem details, with types
+// Package problem defines the errors that clients see: RFC 9457 problem details, with types
 // that never change.
 package problem
 
@@ -20,10 +20,10 @@ type FieldError struct {
 	Detail  string `json:"detail"`
 }
 
-// A Problem is an error as a client sees it. It is an error too, so that handlers
+// A Problem is an error as a client sees it. It implements error, so that handlers can
 // return it.
 type Problem struct {
-	// Type is a URI, stable, for programs. Title belongs to it.
+	// Type is a stable URI, for programs. Title is the summary of the type, for people.
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
@@ -34,11 +34,11 @@ type Problem struct {
 	// Errors are the bad fields.
 	Errors []FieldError `json:"errors,omitempty"`
 
-	// RetryAfter is when to try again; zero for problems that stay.
+	// RetryAfter is how long to wait before a retry; zero if a retry does not help.
 	RetryAfter time.Duration `json:"-"`
 	// Header holds more header fields of the answer, or is nil.
 	Header http.Header `json:"-"`
-	// Cause is what an operator should see; clients don't.
+	// Cause is the error that operators see in the log. Clients do not get it.
 	Cause error `json:"-"`
 }
 
@@ -50,7 +50,7 @@ func (p *Problem) Error() string {
 	return p.Title + ": " + p.Detail
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
 // A Kind makes problems of one type.
@@ -63,32 +63,32 @@ type Kind struct {
 // Name is the last part of the kind's type.
 func (k Kind) Name() string { return k.name }
 
-// base is where the types live. It names them; nothing is fetched from there.
+// base is the prefix of all types. It only names them; there is nothing to fetch.
 const base = "https://clusterlite.dev/problems/"
 
 // The kinds of problems. Names and statuses are part of the API.
 var (
-	MalformedRequest     = Kind{"malformed-request", "The request can't be read", http.StatusBadRequest, 0}
-	NotFound             = Kind{"not-found", "There is no such resource", http.StatusNotFound, 0}
-	UnknownCollection    = Kind{"unknown-collection", "There is no such collection", http.StatusNotFound, 0}
-	MethodNotAllowed     = Kind{"method-not-allowed", "The resource does not have this method", http.StatusMethodNotAllowed, 0}
-	NotAcceptable        = Kind{"not-acceptable", "No representation is acceptable", http.StatusNotAcceptable, 0}
-	RequestTimeout       = Kind{"request-timeout", "The body came too slowly", http.StatusRequestTimeout, 0}
-	UniqueTaken          = Kind{"unique-taken", "A unique value is taken", http.StatusConflict, 0}
-	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this key is not done yet", http.StatusConflict, time.Second}
-	RebuildRefused       = Kind{"rebuild-refused", "The node can't do this rebuild now", http.StatusConflict, 0}
-	VersionMismatch      = Kind{"version-mismatch", "The resource has another version", http.StatusPreconditionFailed, 0}
-	BodyTooLarge         = Kind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge, 0}
-	Misdirected          = Kind{"misdirected", "The request is meant for another node", http.StatusMisdirectedRequest, 0}
-	UnsupportedMediaType = Kind{"unsupported-media-type", "The body is of another type", http.StatusUnsupportedMediaType, 0}
-	InvalidDocument      = Kind{"invalid-document", "The document is not valid", http.StatusUnprocessableEntity, 0}
-	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The key belongs to another request", http.StatusUnprocessableEntity, 0}
-	BrokerUnreachable    = Kind{"broker-unreachable", "The log is out of reach; nothing was done", http.StatusServiceUnavailable, time.Second}
-	ReadModelBehind      = Kind{"read-model-behind", "The read model has not caught up in time", http.StatusServiceUnavailable, time.Second}
-	OutcomeUnknown       = Kind{"outcome-unknown", "The write may or may not have happened", http.StatusServiceUnavailable, time.Second}
-	Overloaded           = Kind{"overloaded", "There is too much to do", http.StatusServiceUnavailable, time.Second}
+	MalformedRequest     = Kind{"malformed-request", "The request is malformed", http.StatusBadRequest, 0}
+	NotFound             = Kind{"not-found", "Resource not found", http.StatusNotFound, 0}
+	UnknownCollection    = Kind{"unknown-collection", "Unknown collection", http.StatusNotFound, 0}
+	MethodNotAllowed     = Kind{"method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed, 0}
+	NotAcceptable        = Kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable, 0}
+	RequestTimeout       = Kind{"request-timeout", "The request body timed out", http.StatusRequestTimeout, 0}
+	UniqueTaken          = Kind{"unique-taken", "A unique value is already taken", http.StatusConflict, 0}
+	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this Idempotency-Key is still in progress", http.StatusConflict, time.Second}
+	RebuildRefused       = Kind{"rebuild-refused", "The node can't start this rebuild now", http.StatusConflict, 0}
+	VersionMismatch      = Kind{"version-mismatch", "The resource has a different version", http.StatusPreconditionFailed, 0}
+	BodyTooLarge         = Kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge, 0}
+	Misdirected          = Kind{"misdirected", "This node does not serve the request", http.StatusMisdirectedRequest, 0}
+	UnsupportedMediaType = Kind{"unsupported-media-type", "Unsupported media type", http.StatusUnsupportedMediaType, 0}
+	InvalidDocument      = Kind{"invalid-document", "The document is invalid", http.StatusUnprocessableEntity, 0}
+	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The Idempotency-Key was used for a different request", http.StatusUnprocessableEntity, 0}
+	BrokerUnreachable    = Kind{"broker-unreachable", "The log is unreachable", http.StatusServiceUnavailable, time.Second}
+	ReadModelBehind      = Kind{"read-model-behind", "The read model did not catch up in time", http.StatusServiceUnavailable, time.Second}
+	OutcomeUnknown       = Kind{"outcome-unknown", "The outcome of the write is unknown", http.StatusServiceUnavailable, time.Second}
+	Overloaded           = Kind{"overloaded", "The server is overloaded", http.StatusServiceUnavailable, time.Second}
 	NotReady             = Kind{"not-ready", "The node is not ready", http.StatusServiceUnavailable, time.Second}
-	Internal             = Kind{"internal", "Something is wrong with the server", http.StatusInternalServerError, 0}
+	Internal             = Kind{"internal", "Internal server error", http.StatusInternalServerError, 0}
 )
 
 // New makes a problem of the kind.
@@ -121,17 +121,18 @@ func (p *Problem) Set(name, value string) *Problem {
 	return p
 }
 
-// From gives the problem that an error is, or an [Internal] one with the error as its
+// From returns the problem in an error's chain, or an [Internal] one with the error as its
 // cause.
 func From(err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
 		return p
 	}
-	return Internal.Because(err, "The error was logged under the request's id.")
+	return Internal.Because(err, "The server failed unexpectedly. The error is in its log under the request's id.")
 }
 
-// Write sends the problem as the answer. Body tells whether the method has one.
+// Write sends the problem as the answer. body is false for methods whose responses have no
+// body.
 func (p *Problem) Write(w http.ResponseWriter, instance string, body bool) error {
 	shown := *p
 	shown.Instance = instance

@@ -54,7 +54,7 @@ func TestWrite(t *testing.T) {
 	if err := p.Write(w, "r-1", true); err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"type":"https://clusterlite.dev/problems/unique-taken","title":"A unique value is taken","status":409,"detail":"Taken.","instance":"r-1","errors":[{"pointer":"/email","detail":"is taken"}]}`
+	const want = `{"type":"https://clusterlite.dev/problems/unique-taken","title":"A unique value is already taken","status":409,"detail":"Taken.","instance":"r-1","errors":[{"pointer":"/email","detail":"is taken"}]}`
 	r := w.Result()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || string(body) != want {

@@ -21,7 +21,7 @@ type part struct {
 	stop func() error
 }
 
-// NewGroup gives an empty group.
+// NewGroup returns an empty group.
 func NewGroup() *Group { return &Group{failed: make(chan error, 1)} }
 
 // Go starts a part. Its context ends when it is its turn to stop. A part that returns
@@ -33,7 +33,7 @@ func (g *Group) Go(name string, run func(ctx context.Context) error) {
 		err := run(ctx)
 		if ctx.Err() == nil {
 			if err == nil {
-				err = errors.New("ended by itself")
+				err = errors.New("ended unexpectedly")
 			}
 			g.fail(fmt.Errorf("%s: %w", name, err))
 			err = nil // it is told once

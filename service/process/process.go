@@ -17,9 +17,9 @@ import (
 // A Run is a program: it returns when ctx ends, or when it is done.
 type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
-// ErrTold is returned by a program that failed, or found what it was to find, and has
+// ErrReported is returned by a program that failed, or found what it was to find, and has
 // said so itself.
-var ErrTold = errors.New("the program has told what is wrong")
+var ErrReported = errors.New("the program already reported the error")
 
 // Main runs a program until it is done, or until SIGTERM or SIGINT asks it to stop; a
 // second signal ends it at once. It exits with 0 if all went well, 1 if it failed, 2 if
@@ -31,14 +31,14 @@ func Main(run Run) {
 }
 
 func exitStatus(err error, stderr io.Writer) int {
-	var usage *settings.ErrUsage
+	var usage *settings.UsageError
 	switch {
 	case err == nil, errors.Is(err, settings.ErrHelp):
 		return 0
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintln(stderr, err)
 		return 2
-	case errors.Is(err, ErrTold):
+	case errors.Is(err, ErrReported):
 		return 1
 	case errors.Is(err, context.Canceled):
 		_, _ = fmt.Fprintln(stderr, "stopped:", err)

@@ -65,11 +65,11 @@ func TestExitStatus(t *testing.T) {
 	}{
 		{nil, 0, ""},
 		{settings.ErrHelp, 0, ""},
-		{&settings.ErrUsage{Err: errors.New("no such flag")}, 2, "no such flag\n"},
-		{fmt.Errorf("x: %w", &settings.ErrUsage{Err: errors.New("no such flag")}), 2, "x: no such flag\n"},
+		{&settings.UsageError{Err: errors.New("no such flag")}, 2, "no such flag\n"},
+		{fmt.Errorf("x: %w", &settings.UsageError{Err: errors.New("no such flag")}), 2, "x: no such flag\n"},
 		{errors.New("broken"), 1, "failed: broken\n"},
 		{fmt.Errorf("copy: %w", context.Canceled), 1, "stopped: copy: context canceled\n"},
-		{ErrTold, 1, ""},
+		{ErrReported, 1, ""},
 	} {
 		var stderr bytes.Buffer
 		if got := exitStatus(s.err, &stderr); got != s.status || stderr.String() != s.says {

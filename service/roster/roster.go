@@ -1,5 +1,5 @@
-// Package roster is how an operator's tool finds the nodes: each announces itself in the
-// broker, under its name, with where its admin listener is.
+// Package roster lets the operator's tool find the nodes. Each node announces itself to the
+// broker under its name, with the address of its admin listener.
 package roster
 
 import (
@@ -12,11 +12,11 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// Interval is how often a node that runs announces itself.
+// Interval is how often a running node announces itself.
 const Interval = 5 * time.Second
 
-// silence is for how long a node that runs may not be heard of: some announcements may
-// fail, clocks differ.
+// silence is the maximum time between announcements of a running node. It allows for failed
+// announcements and different clocks.
 const silence = 6 * Interval
 
 // State is what a node last said of itself.
@@ -28,19 +28,19 @@ const (
 	Running State = "running"
 	// Left: it was asked to stop, and did.
 	Left State = "left"
-	// Failed: it stopped because it can't go on.
+	// Failed: it stopped because it can't continue.
 	Failed State = "failed"
 )
 
 // An Entry is one node as it announced itself.
 type Entry struct {
 	Node string `json:"node"`
-	// Position is how far it was: for people, and never exact.
+	// Position is an approximate position, for people.
 	Position events.Position `json:"position"`
 	// Role is command, query or all.
 	Role    string `json:"role"`
 	Version string `json:"version"`
-	// Admin is where its admin listener is said to be, host:port.
+	// Admin is the announced address of the admin listener, host:port.
 	Admin string `json:"admin"`
 	State State  `json:"state"`
 	// Reason says why it failed.
@@ -49,8 +49,8 @@ type Entry struct {
 	At time.Time `json:"at"`
 }
 
-// Silent reports whether nothing was heard of a node that ought to run, for so long
-// that it must be dead, hanging, or cut off.
+// Silent reports whether a node that should be running has not announced itself for so long
+// that it must be dead, hanging or disconnected.
 func (e Entry) Silent(now time.Time) bool { return e.State == Running && now.Sub(e.At) > silence }
 
 // note is what an announcement carries. The names are kept by the broker and read by
@@ -67,7 +67,7 @@ type note struct {
 // maxReason keeps a note within what a broker takes.
 const maxReason = 1000
 
-// Announce tells the broker of the node. Errors as for [eventlog.Log.Announce].
+// Announce announces the node to the broker. Errors are those of [eventlog.Log.Announce].
 func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
 	if len(e.Reason) > maxReason {
 		e.Reason = e.Reason[:maxReason] + "…"
@@ -79,8 +79,8 @@ func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
 	return log.Announce(ctx, eventlog.Announcement{Node: e.Node, Position: e.Position, Note: string(b)})
 }
 
-// List gives all nodes that the broker knows of, by name: those that live, and for some
-// days those that don't.
+// List returns all nodes known to the broker, sorted by name: running nodes and, for some
+// days, nodes that no longer run.
 func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 	announced, err := log.Announcements(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 	for _, a := range announced {
 		var n note
 		if json.Unmarshal([]byte(a.Note), &n) != nil || n.Role == "" {
-			continue // somebody's own group, whose name is like a node's
+			continue // a foreign group whose name resembles a node's
 		}
 		entries = append(entries, Entry{
 			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, State: n.State, Reason: n.Reason, At: n.At,
@@ -99,8 +99,8 @@ func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 	return entries, nil
 }
 
-// Forget removes a node from the roster. found is false if it is not there. A node that
-// lives comes back.
+// Forget removes a node from the roster. found is false if the roster does not have it. A
+// running node announces itself again.
 func Forget(ctx context.Context, log *eventlog.Log, node string) (found bool, err error) {
 	return log.Forget(ctx, node)
 }

@@ -36,7 +36,7 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes the size in the largest unit that fits.
+// String formats the size in the largest unit that divides it.
 func (b ByteSize) String() string {
 	for _, u := range byteUnits {
 		if int64(b) >= u.size && int64(b)%u.size == 0 {

@@ -7,8 +7,9 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 )
 
-// completed answers a shell that asks what completes a command line, if one does: it sets
-// COMP_LINE, as bash does for complete -C, and runs the program for its answer alone.
+// completed answers a shell that asks for completions, and reports whether one did. The
+// shell sets COMP_LINE, as bash does for complete -C, and runs the program only for the
+// answer.
 func completed(parser *kong.Kong) bool {
 	if os.Getenv("COMP_LINE") == "" {
 		return false

@@ -9,20 +9,20 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// An allower is a type of settings that says what its values look like.
+// An allower is a type of setting that describes its allowed values.
 type allower interface{ Allowed() string }
 
-// explained reads the value of a flag, from the command line or a variable, and refuses
-// what it can't read in the words of all settings: the names, the value, what is allowed.
+// explained reads the value of a flag from the command line or a variable. Errors have the
+// same form for all settings: the names, the value, and what is allowed.
 type explained struct {
 	kong.Mapper
 	flag *kong.Flag
-	// refused takes the last refusal: on its way through kong it loses its type.
+	// refused stores the last error, because kong does not preserve its type.
 	refused *error
 }
 
-// explain has all flags of a command line explained. What was refused is in the error
-// that it returns a pointer to.
+// explain wraps all flags of a command line in explained. It returns a pointer to the last
+// error.
 func explain(root *kong.Node) *error {
 	refused := new(error)
 	eachFlag(root, func(f *kong.Flag) {
@@ -77,19 +77,19 @@ func (e explained) names() string {
 	return names
 }
 
-// checkEnum comes before kong's own, which names no variable.
+// checkEnum replaces kong's own check, whose error does not name the variable.
 func (e explained) checkEnum(target reflect.Value) error {
 	if e.flag.Enum == "" || target.Kind() != reflect.String {
 		return nil
 	}
 	if text := target.String(); !e.flag.EnumMap()[text] {
-		return fmt.Errorf("%q is none of them", text)
+		return fmt.Errorf("%q is not an allowed value", text)
 	}
 	return nil
 }
 
-// allowed says what a value looks like; what went wrong says it for types that are not
-// known here.
+// allowed describes the allowed values; for types unknown here it returns the text of the
+// error.
 func (e explained) allowed(target reflect.Value, wrong error) string {
 	if e.flag.Enum != "" {
 		return oneOf(e.flag.EnumSlice())

@@ -22,21 +22,20 @@ type Program struct {
 	Version string
 }
 
-// ErrHelp is returned when the command line asked for help or the version, or a shell for
-// what completes it, and has got it.
+// ErrHelp is returned after the requested help, version or completions were printed.
 var ErrHelp = errors.New("help was shown")
 
-// ErrUsage is returned for a command line or an environment that can't be taken.
-type ErrUsage struct{ Err error }
+// UsageError is returned for an invalid command line or environment.
+type UsageError struct{ Err error }
 
 // Error says what can't be taken.
-func (e *ErrUsage) Error() string { return e.Err.Error() }
+func (e *UsageError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
-func (e *ErrUsage) Unwrap() error { return e.Err }
+// Unwrap returns the cause.
+func (e *UsageError) Unwrap() error { return e.Err }
 
 // Parse reads flags and environment into the grammar, a pointer to a struct in kong's
-// terms, and returns the chosen command. The errors are [ErrHelp] and [ErrUsage].
+// terms, and returns the chosen command. The errors are [ErrHelp] and [UsageError].
 // Warnings about variables that no setting reads go to stderr.
 func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*kong.Context, error) {
 	exited := false
@@ -63,13 +62,13 @@ func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*k
 		return nil, p.usage(parser, args, *refused, err, stderr)
 	}
 	for _, name := range unknownVariables(parser, os.Environ()) {
-		_, _ = fmt.Fprintf(stderr, "%s: warning: no setting reads the variable %s\n", p.Name, name)
+		_, _ = fmt.Fprintf(stderr, "%s: warning: %s is not a setting and is ignored\n", p.Name, name)
 	}
 	return ctx, nil
 }
 
-// unknownVariables finds what looks like a setting and is none: a misspelt name would
-// else be a default in silence.
+// unknownVariables finds variables that look like a setting but are not one. Otherwise a
+// misspelt name would silently leave the default in place.
 func unknownVariables(parser *kong.Kong, environment []string) []string {
 	known := map[string]bool{}
 	eachFlag(parser.Model.Node, func(f *kong.Flag) {
@@ -88,8 +87,8 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 	return unknown
 }
 
-// ofOthers tells the variables that other processes of a node, its Compose file or its
-// tests read: one environment often serves all.
+// ofOthers recognises variables that other processes, the Compose file or the tests read:
+// they often share one environment.
 func ofOthers(name string) bool {
 	if strings.HasPrefix(name, "CLUSTERLITE_E2E") || slices.Contains([]string{
 		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",

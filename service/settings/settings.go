@@ -1,5 +1,5 @@
-// Package settings reads what an operator sets: flags, each with an environment
-// variable. A bad value is refused with its name and what is allowed.
+// Package settings reads the settings: flags, each with an environment variable. The error
+// for an invalid value has the setting's name and what is allowed.
 package settings
 
 import (
@@ -18,29 +18,29 @@ import (
 
 // Node is what every process has.
 type Node struct {
-	NodeID      string        `name:"node-id" env:"CLUSTERLITE_NODE_ID" placeholder:"NAME" help:"The node's name, unique in the cluster: letters, digits, dot, dash, underscore. Default: the host's name and the role."`
-	HTTPAddr    string        `name:"http-addr" env:"CLUSTERLITE_HTTP_ADDR" default:"${http_addr}" placeholder:"HOST:PORT" help:"Where the API listens (default ${default})."`
-	AdminAddr   string        `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Where the admin listener is: health, metrics, status. Not for clients (default ${default})."`
-	DataDir     string        `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"The node's own folder (default ${default})."`
+	NodeID      string        `name:"node-id" env:"CLUSTERLITE_NODE_ID" placeholder:"NAME" help:"The name of the node, unique in the cluster: letters, digits, dots, dashes and underscores. Default: the host name and the role."`
+	HTTPAddr    string        `name:"http-addr" env:"CLUSTERLITE_HTTP_ADDR" default:"${http_addr}" placeholder:"HOST:PORT" help:"Address of the API (default ${default})."`
+	AdminAddr   string        `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Address of the admin listener, which serves health, metrics and status. Not for clients (default ${default})."`
+	DataDir     string        `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"Data folder of the node (default ${default})."`
 	DataSlots   bool          `name:"data-slots" env:"CLUSTERLITE_DATA_SLOTS" help:"Share the data folder with other nodes of the same host: take the first numbered folder in it that no other process holds, and append its number to the node's name."`
-	Collections string        `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"A folder of more collections, a JSON Schema file each. Default: none."`
-	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"PLACE,…" help:"Where a node without a read model looks for a snapshot to start from, comma between: a folder, a bucket (s3://…, gs://…, azblob://…), or another node's admin listener (http://…). Default: none, it reads the log from its beginning."`
-	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"Not ready once behind the log for longer, e.g. 30s (default ${default})."`
-	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"Rebuild the projection if its file is damaged, and keep the damaged file (default true)."`
-	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"The time between two checks of all of the projection file, e.g. 24h; 0 means never (default ${default})."`
-	CacheMemory ByteSize      `name:"cache-memory" env:"CLUSTERLITE_CACHE_MEMORY" default:"16MiB" placeholder:"SIZE" help:"Memory for the entities that were read last, up to 64GiB; 0 means that none are kept (default ${default})."`
-	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"How log lines are written: text or json (default ${default})."`
-	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error (default ${default})."`
+	Collections string        `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"Folder with additional collections, one JSON Schema file each. Default: none."`
+	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"PLACE,…" help:"Where a node without a read model looks for a snapshot to start from, separated by commas: a folder, a bucket (s3://…, gs://…, azblob://…), or the admin listener of another node (http://…). Default: none; the node reads the log from its beginning."`
+	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"The node is not ready once it has been behind the log for longer than this, e.g. 30s (default ${default})."`
+	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"If the projection file is damaged, rebuild the projection and keep the damaged file (default true)."`
+	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"Interval between full checks of the projection file, e.g. 24h; 0 disables them (default ${default})."`
+	CacheMemory ByteSize      `name:"cache-memory" env:"CLUSTERLITE_CACHE_MEMORY" default:"16MiB" placeholder:"SIZE" help:"Memory for the cache of entities, up to 64GiB; 0 disables the cache (default ${default})."`
+	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"Format of log lines: text or json (default ${default})."`
+	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Minimum level of log lines: debug, info, warn or error (default ${default})."`
 
-	Pprof bool `name:"pprof" env:"CLUSTERLITE_PPROF" help:"Serve profiles of the process at /debug/pprof/ of the admin listener."`
+	Pprof bool `name:"pprof" env:"CLUSTERLITE_PPROF" help:"Serve profiles of the process on the admin listener, at /debug/pprof/."`
 
 	// AdminAdvertise is empty unless it is set.
-	AdminAdvertise string `name:"admin-advertise" env:"CLUSTERLITE_ADMIN_ADVERTISE" placeholder:"HOST:PORT" help:"Where the operator's tool reaches the admin listener. Default: where it is bound, or the host's name if that is every address."`
+	AdminAdvertise string `name:"admin-advertise" env:"CLUSTERLITE_ADMIN_ADVERTISE" placeholder:"HOST:PORT" help:"Address at which the operator's tool reaches the admin listener. Default: the address that it is bound to, or the host name if it is bound to all addresses."`
 }
 
 // Kafka says where the log is.
 type Kafka struct {
-	Brokers []string `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"127.0.0.1:19092" placeholder:"HOST:PORT,…" help:"The brokers to start from, comma between (default ${default})."`
+	Brokers []string `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"127.0.0.1:19092" placeholder:"HOST:PORT,…" help:"Brokers for the initial connection, separated by commas (default ${default})."`
 	Topic   `embed:""`
 }
 
@@ -51,26 +51,26 @@ type Topic struct {
 
 // HTTP is what an API listener has.
 type HTTP struct {
-	MaxBody        ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE" help:"The largest request body, 1KiB to 3MiB (default ${default})."`
-	MaxConnections int      `name:"max-connections" env:"CLUSTERLITE_MAX_CONNECTIONS" default:"4096" placeholder:"N" help:"The most connections of clients; more wait until one ends (default ${default})."`
-	MaxRequests    int      `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"512" placeholder:"N" help:"The most requests that are worked on at once, reads and writes each; four times as many wait, for a second at most, and more get 503 (default ${default})."`
-	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for bodies, what is made of them, and answers; at least 64 times max-body (default ${default})."`
-	Compress       bool     `name:"compress" env:"CLUSTERLITE_COMPRESS" default:"true" help:"Compress answers of 1 KiB or more for clients that accept gzip or zstd (default ${default})."`
-	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, comma between; * is any (default ${default})."`
-	// Both come on top of the header fields that the API itself has.
-	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME,…" help:"More request headers that scripts of other origins may send, comma between, for what is in front of the API. Those of the API and Authorization are always allowed. Default: none."`
-	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME,…" help:"More response headers that scripts of other origins may read, comma between. Those of the API are always readable. Default: none."`
+	MaxBody        ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE" help:"Maximum size of a request body, 1KiB to 3MiB (default ${default})."`
+	MaxConnections int      `name:"max-connections" env:"CLUSTERLITE_MAX_CONNECTIONS" default:"4096" placeholder:"N" help:"Maximum number of client connections; more wait until one closes (default ${default})."`
+	MaxRequests    int      `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"512" placeholder:"N" help:"Maximum number of requests served at once, for reads and for writes each. Four times as many wait for at most a second; more get 503 (default ${default})."`
+	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for request bodies, their parsed form, and responses; at least 64 times max-body (default ${default})."`
+	Compress       bool     `name:"compress" env:"CLUSTERLITE_COMPRESS" default:"true" help:"Compress responses of 1 KiB or more for clients that accept gzip or zstd (default ${default})."`
+	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, separated by commas; * allows any (default ${default})."`
+	// Both extend the header fields of the API itself.
+	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME,…" help:"Additional request headers that scripts of other origins may send, separated by commas, for example for a proxy in front of the API. The headers of the API and Authorization are always allowed. Default: none."`
+	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME,…" help:"Additional response headers that scripts of other origins may read, separated by commas. The headers of the API are always readable. Default: none."`
 }
 
 // Reads is what a process that answers reads has.
 type Reads struct {
-	Consistency string        `name:"read-consistency" env:"CLUSTERLITE_READ_CONSISTENCY" enum:"strong,eventual" default:"strong" help:"What a read gets that asks for nothing: strong or eventual (default ${default})."`
-	Wait        time.Duration `name:"read-wait" env:"CLUSTERLITE_READ_WAIT" default:"2s" placeholder:"DURATION" help:"The longest wait of a read for its position, e.g. 2s (default ${default})."`
+	Consistency string        `name:"read-consistency" env:"CLUSTERLITE_READ_CONSISTENCY" enum:"strong,eventual" default:"strong" help:"Consistency of reads that do not ask for one: strong or eventual (default ${default})."`
+	Wait        time.Duration `name:"read-wait" env:"CLUSTERLITE_READ_WAIT" default:"2s" placeholder:"DURATION" help:"Maximum time that a read waits for its position, e.g. 2s (default ${default})."`
 }
 
 // Writes is what a process that takes writes has.
 type Writes struct {
-	Wait time.Duration `name:"write-wait" env:"CLUSTERLITE_WRITE_WAIT" default:"10s" placeholder:"DURATION" help:"The longest wait of a write for its verdict, e.g. 10s (default ${default})."`
+	Wait time.Duration `name:"write-wait" env:"CLUSTERLITE_WRITE_WAIT" default:"10s" placeholder:"DURATION" help:"Maximum time that a write waits for its verdict, e.g. 10s (default ${default})."`
 }
 
 var (
@@ -90,13 +90,14 @@ func (n *Node) SetDefaults(role string) error {
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return fmt.Errorf("--node-id (CLUSTERLITE_NODE_ID) is not set and the host has no name: %w", err)
+		return fmt.Errorf("--node-id (CLUSTERLITE_NODE_ID) is not set, and the host name can't be determined: %w", err)
 	}
 	n.NodeID = NodeName(host) + "-" + role
 	return nil
 }
 
-// NodeName makes a node's name of a host's: what a name can't have becomes a dash.
+// NodeName derives a node's name from a host name: characters that are not allowed become
+// dashes.
 func NodeName(host string) string {
 	return strings.Map(func(r rune) rune {
 		if validNode.MatchString(string(r)) {
@@ -166,7 +167,7 @@ func (h *HTTP) Validate() error {
 	if h.MaxRequests < 1 || h.MaxRequests > 1<<16 {
 		return bad("max-requests", strconv.Itoa(h.MaxRequests), "1 to 65536")
 	}
-	// One body alone must fit, with all that is made of it.
+	// A single body, with its parsed form and the response, must fit.
 	if h.RequestMemory < 64*h.MaxBody {
 		return bad("request-memory", h.RequestMemory.String(), "at least 64 times max-body, "+(64*h.MaxBody).String())
 	}
@@ -199,8 +200,8 @@ func (w *Writes) Validate() error {
 	return nil
 }
 
-// checkFieldNames checks names of header fields (RFC 9110, 5.1). A wildcard is none: it
-// would not cover Authorization, and would not say what it opens.
+// checkFieldNames checks names of header fields (RFC 9110, 5.1). It rejects the wildcard,
+// which would not cover Authorization and would hide what it allows.
 func checkFieldNames(flag string, names []string) error {
 	for _, name := range names {
 		if !httpguts.ValidHeaderFieldName(name) || name == "*" {
@@ -210,7 +211,7 @@ func checkFieldNames(flag string, names []string) error {
 	return nil
 }
 
-// variable is the environment variable of a flag: the same word.
+// variable returns the environment variable of a flag, which has the same name.
 func variable(flag string) string {
 	return "CLUSTERLITE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -219,7 +220,7 @@ func bad(flag, value, allowed string) error {
 	return fmt.Errorf("--%s (%s) is %q; allowed: %s", flag, variable(flag), value, allowed)
 }
 
-// CheckAddr refuses an address that is not host:port, with the flag that has it.
+// CheckAddr returns an error that names the flag if an address is not host:port.
 func CheckAddr(flag, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
@@ -233,7 +234,7 @@ func CheckAddr(flag, addr string) error {
 
 // AdminAddr is the one setting that a health check needs.
 type AdminAddr struct {
-	Addr string `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Where the admin listener is (default ${default})."`
+	Addr string `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Address of the admin listener (default ${default})."`
 }
 
 // Validate is called by the parser.
@@ -244,7 +245,7 @@ type VersionFlag = kong.VersionFlag
 
 // Listen says where an embedded broker is.
 type Listen struct {
-	KafkaListen string `name:"kafka-listen" env:"CLUSTERLITE_KAFKA_LISTEN" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Where the embedded broker listens; clients of it connect to this same address (default ${default})."`
+	KafkaListen string `name:"kafka-listen" env:"CLUSTERLITE_KAFKA_LISTEN" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Address of the embedded broker; its clients connect to the same address (default ${default})."`
 }
 
 // Validate is called by the parser.

@@ -74,7 +74,7 @@ func TestBadValuesAreRefusedWithTheirName(t *testing.T) {
 		{"log-format", "xml"}, {"log-level", "loud"},
 	} {
 		_, _, _, err := parse(t, "--"+bad[0]+"="+bad[1])
-		var usage *settings.ErrUsage
+		var usage *settings.UsageError
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), bad[0]) {
 			t.Errorf("--%s=%s: %v", bad[0], bad[1], err)
 		}
@@ -104,7 +104,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 }
 
 // A variable that is misspelt would be a default in silence.
-func TestUnknownVariablesAreTold(t *testing.T) {
+func TestUnknownVariablesAreReported(t *testing.T) {
 	t.Setenv("CLUSTERLITE_REED_WAIT", "9s")
 	t.Setenv("CLUSTERLITE_PORT", "80")
 	t.Setenv("CLUSTERLITE_E2E_RACE", "1")

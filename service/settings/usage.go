@@ -12,8 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/nearest"
 )
 
-// usage makes of what kong found wrong with a command line an error that says it in words
-// and where there is help.
+// usage turns an error of kong's into one for people, which says where to find help.
 func (p Program) usage(parser *kong.Kong, args []string, refused, found error, stderr io.Writer) error {
 	at := parser.Model.Node
 	var parsing *kong.ParseError
@@ -25,7 +24,7 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 		if err := parsing.Context.PrintUsage(false); err != nil {
 			return fmt.Errorf("write the help: %w", err)
 		}
-		return &ErrUsage{fmt.Errorf("\n%s: no command is named", at.FullPath())}
+		return &UsageError{fmt.Errorf("\n%s: a command is required", at.FullPath())}
 	}
 	if refused == nil {
 		refused = meant(found, at)
@@ -34,21 +33,21 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 	if !strings.HasSuffix(text, "?") {
 		text += "."
 	}
-	return &ErrUsage{fmt.Errorf("%s: %s See %s --help", p.Name, text, at.FullPath())}
+	return &UsageError{fmt.Errorf("%s: %s See %s --help", p.Name, text, at.FullPath())}
 }
 
-// unknown is how kong tells of a flag or an argument that it does not know. Its guesses at
-// what was meant are replaced: to it any two words of two letters are alike. The types of
-// these errors are not public; TestUnknownFlagsAndCommands notices a change of the words.
+// unknown matches kong's errors for an unknown flag or argument. We replace kong's
+// suggestions, because it considers any two words of two letters similar. The types of
+// these errors are not public; TestUnknownFlagsAndCommands detects a change of the wording.
 var unknown = regexp.MustCompile(`^(unknown flag|unexpected argument) ("?)([^ ,"]+)"?(, did you mean .*)?$`)
 
-// missing is how kong tells of an argument that has to be there.
+// missing matches kong's error for a missing argument.
 var missing = regexp.MustCompile(`^expected "(<[^"]*>)"$`)
 
-// meant gives an error of kong's with a guess that is near, or none.
+// meant returns kong's error with a suggestion, if a known name is similar.
 func meant(found error, at *kong.Node) error {
 	if parts := missing.FindStringSubmatch(found.Error()); parts != nil {
-		return fmt.Errorf("the argument %s is missing", parts[1])
+		return fmt.Errorf("the argument %s is required", parts[1])
 	}
 	parts := unknown.FindStringSubmatch(found.Error())
 	if parts == nil {
@@ -70,9 +69,9 @@ func meant(found error, at *kong.Node) error {
 		}
 	}
 	text := what + " " + name
-	// Dashes are no letters that tell names apart.
+	// Dashes do not distinguish names.
 	if near, ok := nearest.Name(strings.TrimLeft(name, "-"), trimmed(known)); ok {
-		text += fmt.Sprintf(". Do you mean %s?", strings.Repeat("-", len(name)-len(strings.TrimLeft(name, "-")))+near)
+		text += fmt.Sprintf(". Did you mean %s?", strings.Repeat("-", len(name)-len(strings.TrimLeft(name, "-")))+near)
 	}
 	return errors.New(text)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/settings"
 )
 
-// typed has settings of all types that there are.
+// typed has a setting of each type.
 type typed struct {
 	Size   settings.ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE"`
 	Count  int               `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"1" placeholder:"N"`
@@ -37,7 +37,7 @@ func parseCommands(args ...string) (stdout, stderr string, err error) {
 
 func wantUsage(t *testing.T, what string, err error, parts ...string) {
 	t.Helper()
-	var usage *settings.ErrUsage
+	var usage *settings.UsageError
 	if !errors.As(err, &usage) {
 		t.Errorf("%s: got %v, want a usage error", what, err)
 		return
@@ -54,8 +54,8 @@ func wantUsage(t *testing.T, what string, err error, parts ...string) {
 	}
 }
 
-// What can't be read is refused with the names of the setting, the value, and what is
-// allowed, wherever it comes from.
+// The error for an invalid value has the names of the setting, the value, and what is
+// allowed, regardless of where the value comes from.
 func TestValuesThatCannotBeRead(t *testing.T) {
 	for _, bad := range []struct{ flag, value, allowed string }{
 		{"read-wait", "abc", "a duration such as 500ms, 2s or 1m"}, {"read-wait", "5", "a duration such as"}, {"read-wait", "", "a duration such as"},
@@ -100,17 +100,17 @@ func TestUnknownFlagsAndCommands(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		if guessed := strings.Contains(err.Error(), " mean "); guessed != (c.meant != "") || c.meant != "" && !strings.Contains(err.Error(), "Do you mean "+c.meant+"?") {
+		if guessed := strings.Contains(err.Error(), " mean "); guessed != (c.meant != "") || c.meant != "" && !strings.Contains(err.Error(), "Did you mean "+c.meant+"?") {
 			t.Errorf("%s: got %q, want the guess %q", c.line, err, c.meant)
 		}
 	}
 }
 
-// Who names no command gets all of the help, and the exit status of a wrong call.
+// Without a command, the whole help is printed, with the exit status of a usage error.
 func TestNoCommandIsNamed(t *testing.T) {
 	for line, parts := range map[string][]string{"": {"run", "under one", "under two", "--help"}, "under": {"one", "two"}} {
 		stdout, stderr, err := parseCommands(strings.Fields(line)...)
-		wantUsage(t, line, err, "no command is named")
+		wantUsage(t, line, err, "a command is required")
 		if stdout != "" {
 			t.Errorf("%q: it wrote %q to the standard output", line, stdout)
 		}

@@ -20,8 +20,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// A faultyBucket is a provider's client of which one operation fails. It holds two
-// snapshots, and what it is given is not kept.
+// A faultyBucket is a provider's client one operation of which fails. It holds two
+// snapshots, and does not keep what is written to it.
 type faultyBucket struct {
 	driver.Bucket // what the store does not use
 
@@ -150,9 +150,9 @@ func (w *faultyWriter) Close() error {
 	return w.ctx.Err()
 }
 
-// Whichever deadline ends an operation, and whatever the provider's client makes of it, the
+// Whichever deadline ends an operation, and however the provider's client reports it, the
 // error names the bucket and says for how long it did not answer. Time is simulated, so
-// that nothing here depends on how fast the machine is.
+// that the test does not depend on the speed of the machine.
 func TestAnOperationThatTimesOutNamesTheBucket(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
@@ -263,7 +263,7 @@ func TestAnOperationThatTimesOutNamesTheBucket(t *testing.T) {
 	}
 }
 
-// A fault that is no timeout stays what it is, and changes nothing.
+// An error that is not a timeout is returned unchanged, and nothing is changed.
 func TestAnOperationThatFailsIsNoSilence(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
@@ -302,7 +302,7 @@ func TestAnOperationThatFailsIsNoSilence(t *testing.T) {
 	}
 }
 
-// Who gives up is not told that the bucket is silent.
+// A caller that gives up does not get an error about a silent bucket.
 func TestACallerWhoGivesUpIsNoSilence(t *testing.T) {
 	bucket := &faultyBucket{operation: "list"}
 	store, err := openFaulty(t.Context(), bucket)

@@ -1,9 +1,8 @@
-// Package snapshots makes, keeps and takes into use copies of read models, so that a node
-// need not read the log from its beginning.
+// Package snapshots creates, stores and restores copies of read models, so that a node does
+// not have to read the log from its beginning.
 //
-// A snapshot is one stream of bytes, the same in a store of objects and on the wire
-// between nodes: a line of JSON, the [Manifest], then the SQLite file, compressed by
-// Zstandard. The manifest says what is in it: of which topic, at which position, with
-// which digests, and the SHA-256 of the file. Whoever reads it checks all of that before
-// the file is taken into use.
+// A snapshot is one stream of bytes, the same in a store and between nodes: a line of JSON,
+// the [Manifest], followed by the SQLite file, compressed with Zstandard. The manifest has
+// the topic, the position, the digests, and the SHA-256 of the file. A reader checks all of
+// them before it uses the file.
 package snapshots

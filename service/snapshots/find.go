@@ -16,31 +16,31 @@ import (
 	"github.com/clusterlite/clusterlite/service/outgoing"
 )
 
-// Path is where a node's admin listener gives a snapshot of what it has.
+// Path is the path on a node's admin listener that returns a snapshot of its read model.
 const Path = "/snapshot"
 
-// ErrNone is returned if no snapshot can be taken into use.
-var ErrNone = errors.New("there is no snapshot that fits")
+// ErrNone is returned if no snapshot can be used.
+var ErrNone = errors.New("no snapshot can be used")
 
-// A Finder looks for a snapshot that a node can go on from.
+// A Finder looks for a snapshot that a node can start from.
 type Finder struct {
-	// Places are where to look, in order: stores of snapshots, and URLs of other nodes'
+	// Places are the places to search, in order: snapshot stores, and URLs of other nodes'
 	// admin listeners (http://…).
 	Places []string
 	// Log is the one that a snapshot must fit.
 	Log *eventlog.Log
-	// Logger is told what is taken, and what is passed over and why.
+	// Logger logs which snapshot is restored, and which are skipped and why.
 	Logger *slog.Logger
 }
 
-// Save writes the file of the newest snapshot that fits the log to path, from the first
-// place that has one. One that is corrupt or of another log is passed over, and the next
-// older one is tried. It waits for a broker. It returns [ErrNone] if there is none; if
-// there is an error no file is left.
+// Save writes the file of the newest snapshot that matches the log to path, from the first
+// place that has one. It skips snapshots that are corrupt or of another log, and tries the
+// next older one. It waits for the broker. It returns [ErrNone] if no snapshot can be used.
+// After an error no file is left.
 func (f Finder) Save(ctx context.Context, path string) error {
 	info, err := f.await(ctx)
 	if err != nil {
-		return fmt.Errorf("see which log a snapshot must fit: %w", err)
+		return fmt.Errorf("find out which log a snapshot must match: %w", err)
 	}
 	for _, place := range f.Places {
 		taken, err := f.from(ctx, place, info.ID, path)
@@ -48,15 +48,15 @@ func (f Finder) Save(ctx context.Context, path string) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			f.Logger.Warn("no snapshot from this place", "place", place, "error", err)
+			f.Logger.Warn("could not get a snapshot from this place", "place", place, "error", err)
 		}
 	}
 	return ErrNone
 }
 
-// Bootstrap makes what Save finds the projection of a node that has none. The caller
-// holds the folder's lock. Errors as for Save: the node can read the log from its
-// beginning all the same.
+// Bootstrap saves a snapshot and installs it as the projection of a node that has none. The
+// caller holds the folder's lock. Errors are those of Save; after one, the node can still
+// read the log from its beginning.
 func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 	path, err := Temporary(dir)
 	if err != nil {
@@ -69,7 +69,7 @@ func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 	return projections.Install(dir, path)
 }
 
-// await waits for a broker: without one nobody can tell whether a snapshot fits.
+// await waits for the broker. Without it, a snapshot can't be matched with the log.
 func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	const again = time.Second
 	for told := false; ; told = true {
@@ -78,7 +78,7 @@ func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 			return info, err
 		}
 		if !told {
-			f.Logger.Warn("waiting for the broker before a snapshot is taken", "error", err)
+			f.Logger.Warn("waiting for the broker before restoring a snapshot", "error", err)
 		}
 		select {
 		case <-time.After(again):
@@ -108,7 +108,7 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 	}
 	for _, e := range all {
 		if topicID != "" && e.TopicID != "" && e.TopicID != topicID {
-			continue // of another log, or of this one before it was made anew
+			continue // of another log, or of this one before it was recreated
 		}
 		body, err := store.Open(ctx, e.Name)
 		if err == nil {
@@ -123,15 +123,16 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 		if silent := (*outgoing.SilentError)(nil); errors.As(err, &silent) {
 			return false, err // older ones are no nearer
 		}
-		f.Logger.Warn("a snapshot was passed over", "place", place, "name", e.Name, "error", err)
+		f.Logger.Warn("skipped a snapshot", "place", place, "name", e.Name, "error", err)
 	}
 	return false, ErrNone
 }
 
-// fetch asks another node for a snapshot, once it has shown that it answers at all.
+// fetch requests a snapshot from another node, once that node has shown that it responds.
 func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 	node = strings.TrimSuffix(node, "/")
-	// A snapshot is worked on before its answer begins, and this is not.
+	// The node prepares a snapshot before its answer begins; this request needs no
+	// preparation.
 	live, err := get(ctx, outgoing.Limits{Connect: limits.Connect, Answer: limits.Connect, Stall: limits.Stall}, node+"/livez")
 	if err != nil {
 		return nil, err
@@ -165,8 +166,8 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err != nil {
 		return err
 	}
-	// Asked again: a node that goes on may be further than the log was before. And
-	// checked before the file is fetched.
+	// Describe the log again, because a running node may be ahead of the earlier
+	// description. Check the snapshot before its file is fetched.
 	info, err := f.Log.Describe(ctx)
 	if err != nil {
 		return err
@@ -175,7 +176,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err := claimed.Fits(f.Log.Topic(), info); err != nil {
 		return err
 	}
-	f.Logger.Info("taking a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
+	f.Logger.Info("restoring a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
 	built, err := reader.Save(ctx, path, f.progress(reader.Size))
 	if err != nil {
 		return err
@@ -183,18 +184,18 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err := built.GoesOn(ctx, f.Log, info); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	f.Logger.Info("took a snapshot", "name", name, "position", reader.Position, "end", info.End)
+	f.Logger.Info("restored a snapshot", "name", name, "position", reader.Position, "end", info.End)
 	return nil
 }
 
-// progress tells every few seconds how far it is.
+// progress returns a function that logs the progress every few seconds.
 func (f Finder) progress(size int64) func(int64) {
 	const every = 3 * time.Second
 	next := time.Now().Add(every)
 	return func(done int64) {
 		if now := time.Now(); now.After(next) {
 			next = now.Add(every)
-			f.Logger.Info("taking a snapshot", "bytes", done, "of", size)
+			f.Logger.Info("restoring a snapshot", "bytes", done, "of", size)
 		}
 	}
 }

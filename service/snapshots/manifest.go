@@ -15,48 +15,50 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// format is the version of the stream. One of another version is refused.
+// format is the version of the stream format. Streams of other versions are rejected.
 const format = 1
 
 // maxManifest bounds the line of a manifest.
 const maxManifest = 1 << 20
 
-// A Manifest says what a snapshot holds. The JSON names are stored for ever.
+// A Manifest describes a snapshot. Its JSON names are stored and must never change.
 type Manifest struct {
 	Format int `json:"clusterlite_snapshot"`
-	// Topic and TopicID name the log that it was built from.
+	// Topic and TopicID identify the log that it was built from.
 	Topic   string `json:"topic"`
 	TopicID string `json:"topic_id"`
-	// Position is how many records of it were applied, LogTime the broker's clock there.
+	// Position is the number of records that were applied, LogTime the broker's time at
+	// that position.
 	Position events.Position `json:"position"`
 	LogTime  time.Time       `json:"log_time"`
-	// Digests stand for the rows of each collection, Entities count the living ones.
+	// Digests are the digests of the rows of each collection, Entities the numbers of
+	// living entities.
 	Digests  map[string]string `json:"digests"`
 	Entities map[string]int64  `json:"entities"`
 	// Node made it, at CreatedAt.
 	Node      string    `json:"node"`
 	CreatedAt time.Time `json:"created_at"`
-	// Size is that of the file in bytes, before compression, and SHA256 its hash,
+	// Size is the uncompressed size of the file in bytes, and SHA256 its hash in
 	// hexadecimal.
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
 
-// ErrCorrupt is returned for bytes that are not the snapshot that was made.
-type ErrCorrupt struct{ Reason string }
+// CorruptError is returned for data that is not a snapshot, or was truncated or changed.
+type CorruptError struct{ Reason string }
 
 // Error says what is wrong with it.
-func (e *ErrCorrupt) Error() string { return "the snapshot is corrupt: " + e.Reason }
+func (e *CorruptError) Error() string { return "the snapshot is corrupt: " + e.Reason }
 
-// A FormatError is returned for a snapshot in a format that this version does not know.
+// A FormatError is returned for a snapshot in a format that this version does not support.
 type FormatError struct{ Format int }
 
 // Error names both formats.
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("the snapshot has format %d, and this version of ClusterLite knows %d", e.Format, format)
+	return fmt.Sprintf("the snapshot has format %d, but this version of ClusterLite reads only format %d", e.Format, format)
 }
 
-func corrupt(reason string, args ...any) error { return &ErrCorrupt{fmt.Sprintf(reason, args...)} }
+func corrupt(reason string, args ...any) error { return &CorruptError{fmt.Sprintf(reason, args...)} }
 
 // describe fills in what a file holds.
 func (m *Manifest) describe(b projections.Built) {
@@ -67,16 +69,16 @@ func (m *Manifest) describe(b projections.Built) {
 	}
 }
 
-// holds returns an [ErrCorrupt] if a file holds something else than the manifest says.
+// holds returns a [CorruptError] if a file does not match the manifest.
 func (m Manifest) holds(b projections.Built) error {
 	var found Manifest
 	found.describe(b)
 	if m.Topic != found.Topic || m.TopicID != found.TopicID || m.Position != found.Position {
-		return corrupt("its file is of topic %s (%s) at position %d, and it says topic %s (%s) at %d",
+		return corrupt("its file was built from topic %s (%s) up to position %d, but its manifest says topic %s (%s) and position %d",
 			found.Topic, found.TopicID, found.Position, m.Topic, m.TopicID, m.Position)
 	}
 	if differs := m.Differing(b); len(differs) > 0 {
-		return corrupt("the digests of %s are not those that it names", strings.Join(differs, ", "))
+		return corrupt("the digests of %s differ from those in its manifest", strings.Join(differs, ", "))
 	}
 	return nil
 }
@@ -130,16 +132,16 @@ func readManifest(r *bufio.Reader) (m Manifest, err error) {
 		return Manifest{}, &FormatError{m.Format}
 	}
 	if m.Size < 0 || m.Position < 0 || m.Topic == "" {
-		return Manifest{}, corrupt("its manifest makes no sense")
+		return Manifest{}, corrupt("its manifest is invalid")
 	}
 	return m, nil
 }
 
-// truncated returns an [ErrCorrupt] if a stored snapshot ends too soon. A connection that
-// breaks off gives another error, which may wrap the one of an end.
+// truncated returns a [CorruptError] if a stored snapshot ends too early. A broken
+// connection gives another error, which may wrap io.EOF.
 func truncated(err error) error {
 	if err == io.EOF { //nolint:errorlint // see above
-		return corrupt("it is cut off")
+		return corrupt("it is truncated")
 	}
 	return err
 }

@@ -23,7 +23,8 @@ type Reader struct {
 	compressed *bufio.Reader
 }
 
-// Read reads the manifest of a snapshot. It returns an [ErrCorrupt] if there is none.
+// Read reads the manifest of a snapshot. It returns a [CorruptError] if the stream has
+// none.
 func Read(r io.Reader) (*Reader, error) {
 	from := &source{Reader: r}
 	b := bufio.NewReaderSize(from, 256<<10)
@@ -34,8 +35,8 @@ func Read(r io.Reader) (*Reader, error) {
 	return &Reader{m, from, b}, nil
 }
 
-// Copy writes the file that the snapshot holds, and returns an [ErrCorrupt] at its end
-// if that is not the one that was made.
+// Copy writes the file in the snapshot. At the end it returns a [CorruptError] if the file
+// does not match the manifest.
 func (r *Reader) Copy(w io.Writer) error {
 	z, err := zstd.NewReader(r.compressed)
 	if err != nil {
@@ -53,14 +54,14 @@ func (r *Reader) Copy(w io.Writer) error {
 	case err != nil:
 		return corrupt("it can't be decompressed: %v", err)
 	case n != r.Size:
-		return corrupt("its file has not the %d bytes that it names", r.Size)
+		return corrupt("its file does not have the %d bytes that its manifest says", r.Size)
 	case hex.EncodeToString(sum.Sum(nil)) != r.SHA256:
-		return corrupt("its file has not the SHA-256 that it names")
+		return corrupt("its file does not have the SHA-256 checksum that its manifest says")
 	}
 	return nil
 }
 
-// source remembers what kept it from being read: what else goes wrong is in the bytes.
+// source remembers errors of reading. All other errors are due to the content.
 type source struct {
 	io.Reader
 	err error
@@ -85,9 +86,9 @@ func (t *target) Write(p []byte) (n int, err error) {
 	return n, t.err
 }
 
-// Save writes the file that the snapshot holds to path, and checks that it is the read
-// model that the manifest names. If there is an error no file is left. progress, if not
-// nil, is told how many bytes are written.
+// Save writes the file in the snapshot to path, and checks that it is the read model
+// described by the manifest. After an error no file is left. progress, if not nil, is
+// called with the number of bytes written.
 func (r *Reader) Save(ctx context.Context, path string, progress func(done int64)) (built projections.Built, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644) //nolint:gosec // as SQLite makes its files
 	if err != nil {

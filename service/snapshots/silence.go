@@ -12,25 +12,25 @@ import (
 	"github.com/clusterlite/clusterlite/service/outgoing"
 )
 
-// limits bound how long a node or a bucket may be silent. Answer is for the longest piece
-// of work of theirs that does not show: a node that copies its file says all the while that
-// it does, and a bucket takes what is written in pieces of some megabytes.
+// limits bound how long a node or a bucket may be silent. Answer covers the longest work
+// without a sign of progress: a node that copies its file reports that regularly, and a
+// bucket accepts written data in parts of some megabytes.
 var limits = outgoing.Limits{Connect: 5 * time.Second, Answer: time.Minute, Stall: 30 * time.Second, Least: 64 << 10}
 
-// waiting watches a store while it is asked. The providers' clients have no limits of
-// their own, or such that grow with their retries.
+// waiting watches the requests to a store. The providers' clients have no time limits of
+// their own, or limits that grow with their retries.
 type waiting struct {
 	*outgoing.Watch
 	stop func()
 }
 
-// watch gives the context to ask the store with.
+// watch returns the context for requests to the store.
 func (s *Store) watch(ctx context.Context) (context.Context, waiting) {
 	ctx, w, stop := outgoing.NewWatch(ctx, s.name)
 	return ctx, waiting{w, stop}
 }
 
-// ask asks a question that has one answer. If a time limit ends it the error is an
+// ask sends a request with a single answer. If a time limit ends it, the error is an
 // [outgoing.SilentError] that names the store.
 func ask[T any](w waiting, question func() (T, error)) (T, error) {
 	w.Wait(outgoing.Asking, limits.Answer)
@@ -39,7 +39,7 @@ func ask[T any](w waiting, question func() (T, error)) (T, error) {
 	return answer, w.Err(coded(err))
 }
 
-// coded marks a timeout that only the code of a provider's error tells of.
+// coded marks a timeout that is known only from the code of a provider's error.
 func coded(err error) error {
 	if gcerrors.Code(err) == gcerrors.DeadlineExceeded {
 		return errors.Join(err, context.DeadlineExceeded)
@@ -52,7 +52,7 @@ func (w waiting) reader(r *blob.Reader) io.ReadCloser {
 	return &object{outgoing.NewReader(codedReader{r}, w.Watch, limits), r, w.stop}
 }
 
-// codedReader marks a timeout that only its code tells of.
+// codedReader marks a timeout that is known only from its code.
 type codedReader struct{ io.Reader }
 
 func (r codedReader) Read(p []byte) (int, error) {

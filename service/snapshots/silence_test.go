@@ -20,8 +20,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
-// stalling is a node that answers that it lives, and gives a snapshot of so many bytes by
-// its header, of which it sends the first. Then it does what then does with the rest.
+// stalling is a node that answers that it is alive, and announces a snapshot of the given
+// size in its header, but sends only its first bytes. then decides what happens to the
+// rest.
 func stalling(t *testing.T, size int, first []byte, then func(w http.ResponseWriter, ended <-chan struct{})) (url string) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -54,7 +55,7 @@ func drips(w http.ResponseWriter, ended <-chan struct{}) {
 	}
 }
 
-// A place that falls silent, whenever it does, is named, and the next one is taken.
+// A place that falls silent at any point is named, and the next place is used.
 func TestASilentPlaceIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
@@ -65,12 +66,12 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
 	mute := servicetest.Peer(t, nil)
 	for name, c := range map[string]struct{ place, words string }{
-		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection and did not answer within"},
-		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stopped in the middle of its answer: after 0 bytes"},
-		"a node that stops in the manifest":    {stalling(t, len(b), b[:manifest/2], waits), "stopped in the middle of its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
-		"a node that stops after the manifest": {stalling(t, len(b), b[:manifest], waits), "stopped in the middle of its answer: after " + strconv.Itoa(manifest) + " bytes"},
-		"a node that stops in the file":        {stalling(t, len(b), b[:len(b)-10], waits), "stopped in the middle of its answer"},
-		"a node that drips":                    {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stopped in the middle of its answer"},
+		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection but did not answer within"},
+		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stalled while sending its answer: after 0 bytes"},
+		"a node that stops in the manifest":    {stalling(t, len(b), b[:manifest/2], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
+		"a node that stops after the manifest": {stalling(t, len(b), b[:manifest], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest) + " bytes"},
+		"a node that stops in the file":        {stalling(t, len(b), b[:len(b)-10], waits), "stalled while sending its answer"},
+		"a node that drips":                    {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stalled while sending its answer"},
 		"a bucket that says nothing":           {"s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute) + " did not answer within"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 	}
 }
 
-// A bucket that does not take what is to be stored is named as well.
+// A bucket that does not accept data is named as well.
 func TestASilentBucketStoresNothing(t *testing.T) {
 	r := newRig(t)
 	r.write(3)

@@ -83,7 +83,7 @@ func (r *rig) put(b []byte) snapshots.Entry {
 	return e
 }
 
-// bootstrap starts a node's folder from the places, and tells where it then is.
+// bootstrap starts a node's folder from the places, and returns its position.
 func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	r.t.Helper()
 	dir := r.t.TempDir()
@@ -103,7 +103,7 @@ func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	return p.Position(), nil
 }
 
-func TestASnapshotGoesAround(t *testing.T) {
+func TestASnapshotRoundTrip(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
 	b, m := r.snapshot()
@@ -136,8 +136,7 @@ func TestASnapshotGoesAround(t *testing.T) {
 	}
 }
 
-// What is wrong with a snapshot is noticed, nothing of it is kept, and an older one
-// takes its place.
+// A damaged snapshot is detected, nothing of it is kept, and an older one is used instead.
 func TestACorruptSnapshotIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(2)
@@ -207,8 +206,8 @@ func TestASnapshotOfAnotherLogIsPassedOver(t *testing.T) {
 	}
 }
 
-// A snapshot from before the log lost records, and got others in their place, is not of
-// this log either, though its positions are.
+// A snapshot from before the log lost records that were then replaced by others does not
+// match this log either, although its positions do.
 func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(2)
@@ -297,7 +296,7 @@ func TestWhatBreaksOffIsNotStored(t *testing.T) {
 	r.write(1)
 	b, _ := r.snapshot()
 	_, _, err := r.store.Put(servicetest.Context(t), broken{bytes.NewReader(b[:len(b)/2])}, nil)
-	var corrupt *snapshots.ErrCorrupt
+	var corrupt *snapshots.CorruptError
 	if err == nil || errors.As(err, &corrupt) || !strings.Contains(err.Error(), "the line is cut") {
 		t.Errorf("got %v", err)
 	}

@@ -10,18 +10,19 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// A Stopped is a snapshot of a node that doesn't run, made from its folder. Close it.
+// A Stopped is a snapshot of a stopped node, created from its data folder. The caller must
+// close it.
 type Stopped struct {
 	Manifest
 
 	dir, path string
 }
 
-// FromFolder makes a snapshot of the read model in the folder of a node that doesn't run.
-// It needs no broker, and nothing in the folder is changed; the caller holds its lock. It
-// takes as much room in the folder for temporary files (TMPDIR) as the read model's file.
-// All rows are checked first: errors as for [projections.CopyStopped]. progress, if not
-// nil, is told how many rows were checked, now and then.
+// FromFolder creates a snapshot of the read model in the folder of a stopped node. It needs
+// no broker and changes nothing in the folder, whose lock the caller holds. It needs as
+// much space in the folder for temporary files (TMPDIR) as the read model's file. It checks
+// all rows first; errors are those of [projections.CopyStopped]. progress, if not nil, is
+// called at intervals with the number of rows checked.
 func FromFolder(ctx context.Context, dir, node string, progress func(done, all int64) error) (_ *Stopped, err error) {
 	temporary, err := os.MkdirTemp("", "clusterlite-snapshot-*")
 	if err != nil {
@@ -38,7 +39,7 @@ func FromFolder(ctx context.Context, dir, node string, progress func(done, all i
 	return s, nil
 }
 
-// Open gives the snapshot as it is stored. The caller closes it.
+// Open returns the snapshot as it is stored. The caller closes it.
 func (s *Stopped) Open(ctx context.Context) (io.ReadCloser, error) {
 	f, err := os.Open(s.path)
 	if err != nil {

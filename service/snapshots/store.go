@@ -39,13 +39,14 @@ type Store struct {
 	stop   func() // ends the context that the bucket was opened with
 }
 
-// ErrNoStore is returned for a folder that is not there.
+// ErrNoStore is returned for a folder that does not exist.
 var ErrNoStore = errors.New("the folder does not exist")
 
-// OpenStore opens a folder by its path, or a bucket by its URL as gocloud.dev/blob has it:
-// file:///backups, s3://bucket?region=eu-west-1&prefix=clusterlite/, gs://bucket,
-// azblob://container. It makes nothing: a folder that is missing gives an error that wraps
-// [ErrNoStore]. Credentials come from where the provider's own tools look for them.
+// OpenStore opens a folder by its path, or a bucket by its URL in the form of
+// gocloud.dev/blob: file:///backups, s3://bucket?region=eu-west-1&prefix=clusterlite/,
+// gs://bucket, azblob://container. It creates nothing: for a missing folder it returns an
+// error that wraps [ErrNoStore]. Credentials come from the same places as those of the
+// provider's own tools.
 func OpenStore(ctx context.Context, place string) (*Store, error) {
 	s, err := openStore(ctx, place)
 	if err != nil && !errors.Is(err, ErrNoStore) {
@@ -54,9 +55,9 @@ func OpenStore(ctx context.Context, place string) (*Store, error) {
 	return s, err
 }
 
-// CreateStore opens a store as [OpenStore] does, and makes a folder that is missing if
-// the folder that it is to be in exists: of a path that is mistyped further up, a chain of
-// new folders would look like a healthy store.
+// CreateStore opens a store like [OpenStore], and creates a missing folder if its parent
+// exists. It does not create parents: for a mistyped path, a chain of new folders would
+// look like a healthy store.
 func CreateStore(ctx context.Context, place string) (*Store, error) {
 	folder, err := folderOf(place)
 	if err != nil {
@@ -69,12 +70,12 @@ func CreateStore(ctx context.Context, place string) (*Store, error) {
 	case errors.Is(err, fs.ErrExist):
 		return OpenStore(ctx, place)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no snapshot store can be made at %s: the folder %s does not exist", place, filepath.Dir(folder))
+		return nil, fmt.Errorf("can't create a snapshot store at %s: the folder %s does not exist", place, filepath.Dir(folder))
 	case err != nil:
-		return nil, fmt.Errorf("make the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
 	}
 	if err := atomicfile.SyncDir(filepath.Dir(folder)); err != nil {
-		return nil, fmt.Errorf("make the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
 	}
 	s, err := OpenStore(ctx, place)
 	if err != nil {
@@ -99,12 +100,12 @@ func openStore(ctx context.Context, place string) (*Store, error) {
 			return nil, err
 		}
 		if !info.IsDir() {
-			return nil, errors.New("it is not a folder but a file")
+			return nil, errors.New("it is a file, not a folder")
 		}
 		address = folderURL(place, folder)
 	}
-	// Some clients find their credentials here, from a server of the provider's. They keep
-	// the context for later.
+	// Some clients get their credentials here, from a server of the provider. They keep the
+	// context for later.
 	ctx, w, stop := outgoing.NewWatch(ctx, place)
 	bucket, err := ask(waiting{w, stop}, func() (*blob.Bucket, error) { return blob.OpenBucket(ctx, address) })
 	if err != nil {
@@ -130,11 +131,11 @@ func folderURL(place, folder string) string {
 	return u.String()
 }
 
-// folderOf gives the path of a store that is a folder, and an empty one for a bucket.
+// folderOf returns the path of a store that is a folder, or an empty string for a bucket.
 func folderOf(place string) (string, error) {
 	if !strings.Contains(place, "://") {
 		if place == "" {
-			return "", errors.New("it has no name")
+			return "", errors.New("its name is empty")
 		}
 		return filepath.Abs(place)
 	}
@@ -145,7 +146,8 @@ func folderOf(place string) (string, error) {
 	return filepath.FromSlash(u.Path), nil
 }
 
-// Close closes the store. A folder that was made for it and got no snapshot is removed.
+// Close closes the store. It removes a folder that was created for the store if no snapshot
+// was stored.
 func (s *Store) Close() error {
 	if s.made != "" {
 		_ = os.Remove(s.made) // fails if anything is in it
@@ -154,7 +156,7 @@ func (s *Store) Close() error {
 	return s.bucket.Close()
 }
 
-// An Entry is a snapshot in a store, as its name tells it.
+// An Entry is a snapshot in a store, as described by its name.
 type Entry struct {
 	// Name is the object's name.
 	Name     string          `json:"name"`
@@ -178,8 +180,8 @@ func (m Manifest) name() string {
 	return fmt.Sprintf("clusterlite-%s-%020d.snapshot", id, m.Position)
 }
 
-// List gives the snapshots, the newest of each topic first; the order of topics is that
-// of their newest snapshots. What is not the name of a snapshot is passed over.
+// List returns the snapshots, the newest of each topic first; the order of topics is that
+// of their newest snapshots. It skips other names.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	var all []Entry
 	ctx, waiting := s.watch(ctx)
@@ -224,8 +226,8 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
-// Open opens a snapshot. The caller closes it. A store that stops to send it gives an
-// [outgoing.SilentError].
+// Open opens a snapshot. The caller closes it. If the store stops sending, reading returns
+// an [outgoing.SilentError].
 func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	ctx, waiting := s.watch(ctx)
 	r, err := ask(waiting, func() (*blob.Reader, error) { return s.bucket.NewReader(ctx, name, nil) })
@@ -236,13 +238,14 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	return waiting.reader(r), nil
 }
 
-// Put stores a snapshot that is read from r, and checks it on the way: one that is
-// corrupt, or that ctx or r ends before it is whole, is not stored. Once Put has returned
-// it survives a power cut. progress, if not nil, is told how many bytes of its file came.
-// A snapshot of the same topic and position is replaced if it holds the same rows, is
-// corrupt, or has a format that this version does not know. One with other rows gives an error, since only one of the two can be what the
-// log said, and it may be that one. One that can't be read now gives an error too, since it
-// may hold other rows.
+// Put stores a snapshot that it reads and checks from r. A snapshot that is corrupt or
+// incomplete, because ctx or r ended, is not stored. Once Put has returned, the snapshot
+// survives a power loss. progress, if not nil, is called with the number of bytes of the
+// file that were read. An existing snapshot of the same topic and position is replaced if
+// it has the same rows, is corrupt, or has a format that this version does not support. If
+// it has different rows, Put returns an error: only one of the two can match the log, and
+// it may be the existing one. If it can't be read, Put returns an error too, because it may
+// have different rows.
 func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64)) (e Entry, m Manifest, err error) {
 	ctx, waiting := s.watch(ctx)
 	defer waiting.stop() // without which a writer that is given up would be kept
@@ -282,8 +285,8 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 	return Entry{Name: m.name(), TopicID: m.TopicID, Position: m.Position, Bytes: stored.bytes, StoredAt: time.Now().UTC()}, m, nil
 }
 
-// replaceable returns an error if the store holds a sound snapshot with other rows of the
-// same position, or one that can't be read now and may be such a one.
+// replaceable returns an error if the store holds a valid snapshot of the same position
+// with different rows, or one that can't be read and might have different rows.
 func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
 	there, err := ask(w, func() (bool, error) { return s.bucket.Exists(ctx, m.name()) })
 	if err != nil {
@@ -297,24 +300,24 @@ func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s already holds a snapshot of the same topic and position, which can't be compared with the new one: %w", s.name, err)
+		return fmt.Errorf("%s already holds a snapshot of the same topic and position, and the two can't be compared: %w", s.name, err)
 	}
 	if maps.Equal(old.Digests, m.Digests) {
 		return nil
 	}
 	sound, err := s.sound(ctx, m.name())
 	if err != nil {
-		return fmt.Errorf("%s already holds %s with other rows, which can't be checked: %w", s.name, m.name(), err)
+		return fmt.Errorf("%s already holds %s with different rows, and it can't be verified: %w", s.name, m.name(), err)
 	}
 	if !sound {
 		return nil
 	}
-	return fmt.Errorf("%s already holds %s, of the same topic and position and with other rows, made by %s: the log changed in between. Use another store, so that both are kept", s.name, m.name(), old.Node)
+	return fmt.Errorf("%s already holds %s, of the same topic and position but with different rows, created by %s: the log changed in between. Nothing was stored. Use another store to keep both", s.name, m.name(), old.Node)
 }
 
 // unusable reports whether an error says that a snapshot was read and can't be used.
 func unusable(err error) bool {
-	var corrupt *ErrCorrupt
+	var corrupt *CorruptError
 	var format *FormatError
 	return errors.As(err, &corrupt) || errors.As(err, &format)
 }
@@ -335,13 +338,13 @@ func (s *Store) sound(ctx context.Context, name string) (ok bool, err error) {
 	if err == nil {
 		_, err = reader.Save(ctx, filepath.Join(dir, "snapshot.db"), nil)
 	}
-	if broken := (*ErrCorrupt)(nil); errors.As(err, &broken) {
+	if broken := (*CorruptError)(nil); errors.As(err, &broken) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// create begins an object, which is there once it is closed unless ctx has ended.
+// create starts an object, which exists once it is closed, unless ctx has ended.
 func (s *Store) create(ctx context.Context, name string) (io.WriteCloser, error) {
 	if s.folder == "" {
 		return s.bucket.NewWriter(ctx, name, &blob.WriterOptions{ContentType: "application/octet-stream"})
@@ -373,7 +376,7 @@ func (s *stored) Close() error {
 	return nil
 }
 
-// tee hands on what is read to a writer. What is read before there is one is kept for
+// tee passes what is read on to a writer. What is read before the writer is set is kept for
 // it.
 type tee struct {
 	io.Reader
@@ -422,8 +425,8 @@ func (s *Store) Manifest(ctx context.Context, name string) (Manifest, error) {
 	return reader.Manifest, nil
 }
 
-// Prune removes all but the newest snapshots of each topic, as many as keep says, at
-// least one. It tells which.
+// Prune removes all snapshots except the newest of each topic. keep is the number to keep
+// for each, at least one. It returns the removed snapshots.
 func (s *Store) Prune(ctx context.Context, keep int) (removed []Entry, err error) {
 	if keep < 1 {
 		return nil, errors.New("at least one snapshot must be kept")

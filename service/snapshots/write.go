@@ -16,21 +16,21 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// temporary is the pattern of the names of files under way in a node's folder. Those
-// that a crash has left are removed by [Clean].
+// temporary is the name pattern of temporary files in a node's folder. [Clean] removes
+// those that a crash left behind.
 const temporary = "snapshot-*.tmp"
 
-// Temporary makes an empty file in a node's folder for what is under way.
+// Temporary creates an empty temporary file in a node's folder.
 func Temporary(dir string) (path string, err error) {
 	f, err := os.CreateTemp(dir, temporary)
 	if err != nil {
-		return "", fmt.Errorf("make a file for a snapshot: %w", err)
+		return "", fmt.Errorf("create a temporary file for a snapshot: %w", err)
 	}
 	return f.Name(), f.Close()
 }
 
-// Clean removes from a node's folder what snapshots that did not end have left. The
-// caller holds its lock.
+// Clean removes the files of interrupted snapshots from a node's folder. The caller holds
+// its lock.
 func Clean(dir string) error {
 	names, err := filepath.Glob(filepath.Join(dir, temporary+"*"))
 	if err != nil {
@@ -43,9 +43,10 @@ func Clean(dir string) error {
 	return errors.Join(errs...)
 }
 
-// Write writes a snapshot of a projection, which goes on meanwhile. node names who made
-// it. It takes as much room in dir as the projection's file, for as long as it takes. It
-// returns [projections.ErrBusy] before anything is written if too much is being copied.
+// Write writes a snapshot of a projection, which continues meanwhile. node is the name of
+// the node that creates it. While it runs, Write needs as much space in dir as the
+// projection's file. It returns [projections.ErrBusy], before it writes anything, if too
+// many copies are in progress.
 func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir, node string) (m Manifest, err error) {
 	path, err := Temporary(dir)
 	if err != nil {
@@ -67,7 +68,7 @@ func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir,
 	return m, m.write(w, contextReader{ctx, f})
 }
 
-// describeFile gives the manifest of a read model in an ordinary file.
+// describeFile returns the manifest of a read model in an ordinary file.
 func describeFile(ctx context.Context, path, node string, holds projections.Built) (m Manifest, err error) {
 	m = Manifest{Format: format, Node: node, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
 	m.describe(holds)
@@ -88,7 +89,7 @@ func (m Manifest) write(w io.Writer, file io.Reader) error {
 	if err := m.writeTo(w); err != nil {
 		return err
 	}
-	// Fast rather than small: a node that joins waits for it.
+	// Prefer speed to size, because a joining node waits for the snapshot.
 	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 	}
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("traces, as the OTEL_… variables have them: %w", err)
+		return nil, nil, fmt.Errorf("set up traces from the OTEL_… variables: %w", err)
 	}
 	// What is in the environment comes last, and so counts.
 	who, err := resource.New(ctx,
@@ -62,7 +62,7 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()
 		if err := sdk.Shutdown(ctx); err != nil {
-			logger.Warn("spans were lost", "error", err)
+			logger.Warn("trace spans were lost", "error", err)
 		}
 	}, nil
 }

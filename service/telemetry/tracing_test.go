@@ -63,7 +63,7 @@ func TestBadVariablesAreRefused(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
 			t.Setenv(bad.name, bad.value)
 			_, _, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler))
-			var usage *settings.ErrUsage
+			var usage *settings.UsageError
 			if !errors.As(err, &usage) || !strings.Contains(err.Error(), bad.name+" is "+strconv.Quote(bad.value)) || !strings.Contains(err.Error(), bad.allowed) {
 				t.Errorf("got %v, want a usage error that names %s and %q", err, bad.name, bad.allowed)
 			}

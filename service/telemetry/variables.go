@@ -15,7 +15,7 @@ type check func(value string) (allowed string)
 
 // CheckVariables refuses the OTEL_… variables that the library would pass over in
 // silence, with a line of its own, or with an error that does not name them, if they ask
-// for traces. The error is a *settings.ErrUsage.
+// for traces. The error is a *settings.UsageError.
 func CheckVariables(getenv func(string) string) error {
 	refuse := func(allows check, names ...string) error {
 		for _, name := range names {
@@ -24,7 +24,7 @@ func CheckVariables(getenv func(string) string) error {
 				continue
 			}
 			if allowed := allows(value); allowed != "" {
-				return &settings.ErrUsage{Err: fmt.Errorf("%s is %q; allowed: %s", name, getenv(name), allowed)}
+				return &settings.UsageError{Err: fmt.Errorf("%s is %q; allowed: %s", name, getenv(name), allowed)}
 			}
 		}
 		return nil
@@ -108,7 +108,7 @@ func validPort(port string) bool {
 
 func wholeNumber(value string) string {
 	if n, err := strconv.Atoi(value); err != nil || n < 0 {
-		return "a whole number from 0; times are in milliseconds"
+		return "a whole number of at least 0; times are in milliseconds"
 	}
 	return ""
 }

@@ -35,7 +35,7 @@ func (o *overload) admit() echo.MiddlewareFunc {
 			var busy *errBusy
 			if errors.As(err, &busy) {
 				o.rejected.WithLabelValues(busy.lack).Inc()
-				return problem.Overloaded.Because(err, "The server has as much to do as it can. Try again.")
+				return problem.Overloaded.Because(err, "The server is at capacity. Nothing was done. Retry later.")
 			}
 			return err
 		}

@@ -35,7 +35,7 @@ const (
 func ReadBody(c echo.Context) ([]byte, error) {
 	a := admissionOf(c)
 	if a == nil {
-		return nil, errors.New("the server has no admission of requests") // not made by New
+		return nil, errors.New("the server does not limit requests") // not made by New
 	}
 	if a.slow == nil || a.read {
 		return a.body, nil
@@ -87,7 +87,7 @@ func BodyStream(c echo.Context) (io.Reader, error) {
 }
 
 func tooLarge(most int64) error {
-	return problem.BodyTooLarge.New(fmt.Sprintf("A body may have at most %d bytes, counted after decompression.", most))
+	return problem.BodyTooLarge.New(fmt.Sprintf("The request body exceeds the maximum of %d bytes, counted after decompression. Nothing was done.", most))
 }
 
 // gather reads all that a reader of the body has.
@@ -125,7 +125,7 @@ func IsStream(r *http.Request) bool {
 const drained = 8 << 20
 
 // ErrBodyCut is what reading a body gives after [CutBody].
-var ErrBodyCut = errors.New("the body is read no further")
+var ErrBodyCut = errors.New("the server stopped reading the body")
 
 // CutBody makes a Read of the request's body that waits, and all later ones, return
 // [ErrBodyCut]. It is for a handler that reads the body in another goroutine and is done
@@ -173,7 +173,7 @@ func (b *slowBody) read(p []byte) (int, error) {
 		if !b.extend(time.Now()) {
 			return n, ErrBodyCut
 		}
-		return n, problem.RequestTimeout.New("The body came too slowly.").Set("Connection", "close")
+		return n, problem.RequestTimeout.New("The client sent the request body too slowly. Send it again on a new connection.").Set("Connection", "close")
 	case errors.Is(err, io.EOF):
 		b.ended = true
 		// net/http reads on, to learn when the client goes. What is done with the body may
@@ -216,5 +216,5 @@ func bodyError(err error) error {
 	if errors.As(err, &p) {
 		return err
 	}
-	return problem.MalformedRequest.Because(err, "The body broke off.")
+	return problem.MalformedRequest.Because(err, "The request body ended before it was complete.")
 }

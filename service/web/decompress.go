@@ -69,7 +69,7 @@ func contentCoding(r *http.Request) (string, error) {
 		case (name == codeGzip || name == codeZstd) && coding == identity:
 			coding = name
 		default:
-			return "", problem.UnsupportedMediaType.New("The Content-Encoding of a body may be gzip or zstd, once, or absent.").Set("Accept-Encoding", acceptedCodings)
+			return "", problem.UnsupportedMediaType.New("The Content-Encoding of a request body must be gzip or zstd, applied once, or absent. Nothing was done.").Set("Accept-Encoding", acceptedCodings)
 		}
 	}
 	return coding, nil
@@ -145,7 +145,7 @@ func (d *decoder) Read(p []byte) (int, error) {
 	n, err := d.in.Read(p)
 	d.out += int64(n)
 	if d.bounded && d.out > freeExpansion+mostExpansion*d.slow.count {
-		return 0, &DecodeError{problem.BodyTooLarge.New(fmt.Sprintf("The %s data becomes more than %d times as large as it was sent.", d.coding, mostExpansion))}
+		return 0, &DecodeError{problem.BodyTooLarge.New(fmt.Sprintf("The %s data expands to more than %d times its compressed size. The server stopped reading it.", d.coding, mostExpansion))}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = d.fault(err)
@@ -189,12 +189,12 @@ func (d *decoder) end() {
 }
 
 func damaged(coding string, err error) error {
-	detail := "The " + coding + " data of the body is damaged."
+	detail := "The " + coding + " data of the request body is corrupt."
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		detail = "The " + coding + " data of the body ends too early."
+		detail = "The " + coding + " data of the request body is incomplete."
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		detail = "The zstd data of the body needs a window of more than 8 MiB, which HTTP does not allow (RFC 9659)."
+		detail = "The zstd data of the request body needs a window of more than 8 MiB, which HTTP does not allow (RFC 9659)."
 	}
 	p := problem.MalformedRequest.Because(err, detail)
 	return &DecodeError{p}

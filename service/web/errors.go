@@ -21,7 +21,7 @@ func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		ctx := c.Request().Context()
 		if c.Response().Committed {
-			logger.WarnContext(ctx, "the answer broke off", "error", err)
+			logger.WarnContext(ctx, "the response was cut off", "error", err)
 			return
 		}
 		p := toProblem(err)
@@ -34,7 +34,7 @@ func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
 			return
 		}
 		if err := p.Write(c.Response(), logging.RequestID(ctx), c.Request().Method != http.MethodHead); err != nil {
-			logger.DebugContext(ctx, "the client is gone", "error", err)
+			logger.DebugContext(ctx, "the client disconnected", "error", err)
 		}
 	}
 }

@@ -47,11 +47,11 @@ func newOverload(l Limits, mostBody int64, registry *prometheus.Registry) *overl
 		reads: newGate(l.Requests), writes: newGate(l.Requests), room: semaphore.NewWeighted(l.Memory), mostMemory: l.Memory, mostBody: mostBody,
 		zstd: newZstdDecoder(),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clusterlite_http_requests_rejected_total", Help: "Requests refused because there was too much to do, by what there was not enough of.",
-		}, []string{"lack"}),
+			Name: "clusterlite_http_requests_rejected_total", Help: "Requests rejected with 503 because of overload, by reason.",
+		}, []string{"reason"}),
 	}
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "clusterlite_http_requests_waiting", Help: "Requests that wait for a place.",
+		Name: "clusterlite_http_requests_waiting", Help: "Requests waiting to be served.",
 	}, func() float64 { return float64(o.reads.waiting.Load() + o.writes.waiting.Load()) })
 	for _, lack := range []string{lackRoom, lackTime, lackMemory} {
 		o.rejected.WithLabelValues(lack) // so that it is there from the start
@@ -71,8 +71,8 @@ func (o *overload) gateFor(r *http.Request) *gate {
 
 // What there may be not enough of, as the metric names it.
 const (
-	lackRoom   = "room in the queue"
-	lackTime   = "time to wait longer"
+	lackRoom   = "queue_full"
+	lackTime   = "timeout"
 	lackMemory = "memory"
 )
 
@@ -80,12 +80,12 @@ const (
 type errBusy struct{ lack string }
 
 // Error says what there is not enough of.
-func (e *errBusy) Error() string { return "there is not enough " + e.lack }
+func (e *errBusy) Error() string { return "overload: " + e.lack }
 
 // lacking tells why a wait has ended: there was too much to do, or the client is gone.
 func lacking(ctx context.Context, lack string) error {
 	if ctx.Err() != nil {
-		return problem.NotReady.Because(ctx.Err(), "The request was given up.")
+		return problem.NotReady.Because(ctx.Err(), "The client cancelled the request. Nothing was done.")
 	}
 	return &errBusy{lack}
 }

@@ -31,8 +31,8 @@ func Accepts(r *http.Request, offered ...string) (string, error) {
 		return best, nil
 	}
 	if _, named := quality(ranges, offered[0]); named {
-		return "", problem.NotAcceptable.New("Nothing was done: the Accept field rules out " + strings.Join(offered, " and ") +
-			", and there is no other representation. Leave q=0 out of the field, or send no Accept field.")
+		return "", problem.NotAcceptable.New("The Accept field rules out " + strings.Join(offered, " and ") +
+			", and no other representation exists. Nothing was done. Remove q=0 from the field, or omit the field.")
 	}
 	return offered[0], nil
 }
@@ -111,7 +111,7 @@ func ContentType(r *http.Request, allowed ...string) (string, error) {
 			}
 		}
 	}
-	p := problem.UnsupportedMediaType.New("The body must be "+strings.Join(allowed, " or ")+", in UTF-8.").Set("Accept", strings.Join(allowed, ", "))
+	p := problem.UnsupportedMediaType.New("The request body must be "+strings.Join(allowed, " or ")+", in UTF-8.").Set("Accept", strings.Join(allowed, ", "))
 	if field := acceptField(r.Method); field != "" {
 		p.Set(field, strings.Join(allowed, ", "))
 	}

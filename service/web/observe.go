@@ -19,14 +19,14 @@ import (
 // status.
 func observe(logger *slog.Logger, registry *prometheus.Registry) echo.MiddlewareFunc {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "clusterlite_http_requests_total", Help: "Requests answered, by method, route and status.",
+		Name: "clusterlite_http_requests_total", Help: "Requests served, by method, route and status.",
 	}, []string{"method", "route", "status"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "clusterlite_http_request_duration_seconds", Help: "Time from a request's header to its answer's end.",
+		Name: "clusterlite_http_request_duration_seconds", Help: "Time from the header of a request to the end of its response.",
 		Buckets: telemetry.Seconds,
 	}, []string{"method", "route"})
 	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "clusterlite_http_requests_in_flight", Help: "Requests that are being answered.",
+		Name: "clusterlite_http_requests_in_flight", Help: "Requests being served.",
 	})
 	registry.MustRegister(requests, seconds, inFlight)
 	kinds := newKinds(requests, seconds)

@@ -216,11 +216,11 @@ func TestSlowReaders(t *testing.T) {
 		t.Errorf("got %d %v", r.StatusCode, r.Header)
 	}
 	const want = `
-# HELP clusterlite_http_requests_rejected_total Requests refused because there was too much to do, by what there was not enough of.
+# HELP clusterlite_http_requests_rejected_total Requests rejected with 503 because of overload, by reason.
 # TYPE clusterlite_http_requests_rejected_total counter
-clusterlite_http_requests_rejected_total{lack="memory"} 2
-clusterlite_http_requests_rejected_total{lack="room in the queue"} 0
-clusterlite_http_requests_rejected_total{lack="time to wait longer"} 0
+clusterlite_http_requests_rejected_total{reason="memory"} 2
+clusterlite_http_requests_rejected_total{reason="queue_full"} 0
+clusterlite_http_requests_rejected_total{reason="timeout"} 0
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "clusterlite_http_requests_rejected_total"); err != nil {
 		t.Error(err)

@@ -57,9 +57,9 @@ func Mount(e *echo.Echo, r Resource, services ...Handlers) {
 	allow := strings.Join(r.Methods, ", ")
 	refuse := func(c echo.Context) error {
 		if slices.Contains(r.Methods, c.Request().Method) {
-			return problem.Misdirected.New("This node does not serve " + c.Request().Method + " here. Nothing was done. Send reads to a query service and writes to a command service, or both to the proxy in front of them.")
+			return problem.Misdirected.New("This node does not serve " + c.Request().Method + " requests for this path. Nothing was done. Send reads to a query service and writes to a command service, or send both to the proxy in front of them.")
 		}
-		return problem.MethodNotAllowed.New("The methods are "+allow+".").Set("Allow", allow)
+		return problem.MethodNotAllowed.New("The resource supports "+allow+".").Set("Allow", allow)
 	}
 	for _, method := range methods {
 		h := refuse
@@ -97,4 +97,4 @@ func (r Resource) exactly(h echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func noResource() error { return problem.NotFound.New("There is nothing at this path.") }
+func noResource() error { return problem.NotFound.New("No resource exists at this path.") }

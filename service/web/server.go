@@ -126,7 +126,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 	defer cancel()
 	if err := s.Shutdown(drain); err != nil {
 		// What still hangs is cut off, else its goroutine would outlive what it uses.
-		return errors.Join(fmt.Errorf("requests did not end within %s: %w", drainTimeout, err), s.Close())
+		return errors.Join(fmt.Errorf("requests did not finish within %s: %w", drainTimeout, err), s.Close())
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -36,7 +36,7 @@ func BeginStream(c echo.Context, contentType string) *Stream {
 func (s *Stream) Write(p []byte) (int, error) {
 	s.extend()
 	if err := s.send(p); err != nil {
-		return 0, fmt.Errorf("send a piece of a stream: %w", err)
+		return 0, fmt.Errorf("send part of a stream: %w", err)
 	}
 	s.response.Flush()
 	return len(p), nil

@@ -71,7 +71,7 @@ func TestPathsEndWhereTheirResourceDoes(t *testing.T) {
 			if method != "GET" && status == 200 {
 				want = map[string]int{"OPTIONS": 204, "PUT": 405, "BREW": 405}[method]
 			}
-			if body := servicetest.Body(t, r); r.StatusCode != want || want == 404 && !strings.Contains(body, "nothing at this path") {
+			if body := servicetest.Body(t, r); r.StatusCode != want || want == 404 && !strings.Contains(body, "No resource exists at this path") {
 				t.Errorf("%s %s: %d %s, want %d", method, path, r.StatusCode, body, want)
 			}
 		}
@@ -288,7 +288,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	servicetest.Do(e, "BREW", "/things", "")
 	servicetest.Do(e, "GET", "/secret/path", "")
 	const want = `
-# HELP clusterlite_http_requests_total Requests answered, by method, route and status.
+# HELP clusterlite_http_requests_total Requests served, by method, route and status.
 # TYPE clusterlite_http_requests_total counter
 clusterlite_http_requests_total{method="GET",route="/things",status="200"} 1
 clusterlite_http_requests_total{method="GET",route="none",status="404"} 1

@@ -22,10 +22,10 @@ type grammar struct {
 		settings.Kafka  `embed:""`
 		settings.HTTP   `embed:""`
 		settings.Writes `embed:""`
-	} `cmd:"" default:"withargs" help:"Take writes (default)."`
+	} `cmd:"" default:"withargs" help:"Serve writes (default)."`
 	Healthcheck struct {
 		settings.AdminAddr `embed:""`
-	} `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
+	} `cmd:"" help:"Check whether the process on this host is ready; exit with status 0 if it is."`
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }
 
@@ -34,7 +34,7 @@ func main() { process.Main(run) }
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var g grammar
 	command, err := settings.Program{
-		Name: "clusterlite-command", Help: "The command service of ClusterLite: takes POST, PUT, PATCH, DELETE.",
+		Name: "clusterlite-command", Help: "The command service of ClusterLite: serves POST, PUT, PATCH and DELETE.",
 		HTTPAddr: ":8081", AdminAddr: "127.0.0.1:9081", Version: process.Version(),
 	}.Parse(&g, args, stdout, stderr)
 	if err != nil {

@@ -1,6 +1,7 @@
-// Package folding decides which texts are the same for x-unique. Claims made of its
-// answers lie in logs for ever, so its tables are its own: those of Unicode 15.0.0, whatever
-// version the libraries have. What a later version assigns is left as it is.
+// Package folding decides which texts are equal for x-unique. Claims that are derived from
+// its results stay in logs forever. Therefore it has its own tables, those of Unicode
+// 15.0.0, independent of the versions of libraries. Characters that a later version assigns
+// are not folded.
 package folding
 
 import (
@@ -9,12 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// Version names the rules. Others would change claims: they would be a version of their
-// own, and existing entities would get new claims by clusterlite reindex.
+// Version identifies the rules. Different rules would change claims, so they would need a
+// new version, and clusterlite reindex would have to update the claims of existing
+// entities.
 const Version = 1
 
-// NFC gives the text in Unicode's normalization form C. Texts that are canonically
-// equivalent have the same.
+// NFC returns the text in Unicode normalization form C, which is the same for canonically
+// equivalent texts.
 func NFC(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return r >= firstMark }) {
 		return text
@@ -22,13 +24,13 @@ func NFC(text string) string {
 	return string(compose(decompose(text)))
 }
 
-// firstMark is the first code point that NFC may change, or join with the one before it.
+// firstMark is the first code point that NFC may change or combine with the previous one.
 const firstMark = 0x300
 
-// Fold gives the text in which upper and lower case are the same: NFC(NFD(F(NFD(text)))),
-// where F is the full case folding of each code point. Texts have the same if and only if
-// they are a canonical caseless match (The Unicode Standard, 3.13, D145). Fold of what it
-// gives is the same again.
+// Fold returns the text without distinctions of case: NFC(NFD(F(NFD(text)))), where F is
+// the full case folding of each code point. Two texts have the same result if and only if
+// they are a canonical caseless match (The Unicode Standard, 3.13, D145). Fold is
+// idempotent.
 func Fold(text string) string {
 	ascii := true
 	for i := 0; i < len(text) && ascii; i++ {
@@ -50,7 +52,7 @@ func Fold(text string) string {
 	return string(compose(decompose(string(folded))))
 }
 
-// decompose gives the text in normalization form D.
+// decompose returns the text in normalization form D.
 func decompose(text string) []rune {
 	t := tables()
 	runes := make([]rune, 0, utf8.RuneCountInString(text)+8)
@@ -70,7 +72,7 @@ func decompose(text string) []rune {
 	return runes
 }
 
-// compose makes form C of form D, in place.
+// compose converts form D to form C, in place.
 func compose(runes []rune) []rune {
 	t := tables()
 	composed := runes[:0]

@@ -128,7 +128,7 @@ func check(t rapid.TB, text string) {
 	}
 }
 
-// streamSafe tells whether the normal forms of x/text are Unicode's for a text.
+// streamSafe reports whether the normal forms of x/text are Unicode's for a text.
 func streamSafe(text string) bool { return utf8.RuneCountInString(text) <= 15 }
 
 // Alone, after a letter, and before and after a mark. What the libraries' version of
@@ -155,7 +155,7 @@ func changing() []rune {
 	return all
 }
 
-// newer tells whether the libraries know of a code point what our version of Unicode
+// newer reports whether the libraries know of a code point what our version of Unicode
 // doesn't: it was assigned later.
 func newer(r rune) bool {
 	p, t := norm.NFD.PropertiesString(string(r)), tables()

@@ -22,10 +22,10 @@ type grammar struct {
 		settings.Kafka `embed:""`
 		settings.HTTP  `embed:""`
 		settings.Reads `embed:""`
-	} `cmd:"" default:"withargs" help:"Answer reads (default)."`
+	} `cmd:"" default:"withargs" help:"Serve reads (default)."`
 	Healthcheck struct {
 		settings.AdminAddr `embed:""`
-	} `cmd:"" help:"Ask the process on this host whether it is ready; exit with 0 if it is."`
+	} `cmd:"" help:"Check whether the process on this host is ready; exit with status 0 if it is."`
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }
 
@@ -34,7 +34,7 @@ func main() { process.Main(run) }
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var g grammar
 	command, err := settings.Program{
-		Name: "clusterlite-query", Help: "The query service of ClusterLite: answers GET and HEAD.",
+		Name: "clusterlite-query", Help: "The query service of ClusterLite: serves GET and HEAD.",
 		HTTPAddr: ":8082", AdminAddr: "127.0.0.1:9082", Version: process.Version(),
 	}.Parse(&g, args, stdout, stderr)
 	if err != nil {
