@@ -43,11 +43,11 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate := &gate{open: make(chan struct{}), guard: &guard{dir: dir, logger: logger}}
+	syncer := newSyncer(dir, logger)
+	gate := &gate{open: make(chan struct{}), guard: &guard{dir: dir, logger: logger, durable: syncer.flush}}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
-		kfake.SyncWrites(),
 		kfake.ClusterID(clusterID),
 		kfake.WithLogger(quiet{logger}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
@@ -60,8 +60,8 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
 	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}
-	b.keeper = keep(dir, cluster, checked.mark, logger)
-	date(cluster, checked.maxTime, b.keeper.settle)
+	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
+	date(cluster, checked.maxTime, b.keeper.settle, syncer.flush)
 	close(gate.open)
 	return b, nil
 }
