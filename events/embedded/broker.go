@@ -9,6 +9,7 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,6 +22,7 @@ import (
 // A Broker is a running broker. Safe for concurrent use.
 type Broker struct {
 	cluster *kfake.Cluster
+	gate    *gate
 	keeper  *keeper
 	addr    string
 	close   sync.Once
@@ -44,22 +46,20 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	syncer := newSyncer(dir, logger)
-	gate := &gate{open: make(chan struct{}), guard: &guard{dir: dir, logger: logger, durable: syncer.flush}}
+	gate := newGate(&guard{dir: dir, logger: logger, durable: syncer.flush})
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
 		kfake.ClusterID(clusterID),
 		kfake.WithLogger(quiet{logger}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			var err error
-			gate.Listener, err = net.Listen(network, addr)
-			return gate, err
+			return gate, gate.listen(network, addr)
 		}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}
+	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0]}
 	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
 	date(cluster, checked.maxTime, b.keeper.settle, syncer.flush)
 	close(gate.open)
@@ -69,26 +69,19 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 // Addr is the address that clients connect to, host:port.
 func (b *Broker) Addr() string { return b.addr }
 
+// Dial makes a connection for a client. To the broker itself it is one within the process,
+// which carries the same bytes without the detour by the network's system calls; to
+// any other address it is what network says.
+func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if addr == b.addr {
+		return b.gate.dial(ctx)
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
 // Close stops the broker and closes its files. Appends that were not acknowledged may
 // or may not be in the log. Further calls do nothing.
 func (b *Broker) Close() { b.close.Do(func() { b.keeper.close(b.cluster.Close) }) }
-
-// A gate accepts no connection before it is open, so that no request precedes what looks
-// at requests.
-type gate struct {
-	net.Listener
-	open  chan struct{}
-	guard *guard
-}
-
-func (g *gate) Accept() (net.Conn, error) {
-	conn, err := g.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	<-g.open
-	return g.guard.wrap(conn), nil
-}
 
 // quiet hands on only what an operator has to know; the broker logs each request.
 type quiet struct{ logger *slog.Logger }
