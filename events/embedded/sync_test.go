@@ -36,6 +36,9 @@ func TestNothingIsToldThatIsNotOnDisk(t *testing.T) {
 		t.Fatalf("got %v, %v, want the first record", got.Records(), got.Err())
 	}
 
+	if err := b.keeper.syncer.flush(); err != nil {
+		t.Fatal(err)
+	}
 	failure := errors.New("input/output error")
 	syncing, release := make(chan struct{}, 1), make(chan struct{})
 	setSync(b, func(*os.File) error {
