@@ -207,14 +207,14 @@ func undelta(b kmsg.RecordBatch) ([]byte, error) {
 		return nil, errUnreadable
 	}
 	out, changed := make([]byte, 0, len(raw)), false
+	var r kmsg.Record // whose headers are used again, and whose strings are not kept
 	for n := range b.NumRecords {
 		length, prefix := binary.Varint(raw)
 		if prefix <= 0 || length < 0 || length > int64(len(raw)-prefix) {
 			return nil, errUnreadable
 		}
 		whole := prefix + int(length)
-		r := kmsg.NewRecord()
-		if err := r.ReadFrom(raw[:whole]); err != nil || r.OffsetDelta != n {
+		if err := r.UnsafeReadFrom(raw[:whole]); err != nil || r.OffsetDelta != n {
 			return nil, errUnreadable
 		}
 		if r.TimestampDelta64 == 0 {
