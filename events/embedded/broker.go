@@ -1,11 +1,12 @@
 // Package embedded runs a Kafka-protocol broker inside the process, with its log in a
 // folder. It is for one machine: laptops, tests, small installations. Everything talks
-// to it over TCP with the same client code as to Apache Kafka, and any Kafka tool can
-// look into it.
+// to it by the same client code as to Apache Kafka, over TCP or within the process (see
+// [Broker.Dial]), and any Kafka tool can look into it.
 //
 // The broker is franz-go's kfake. This package makes up for what kfake lacks as a store:
 // it checks the whole log before kfake opens it ([Check]), keeps a record of how far the
-// log is acknowledged, gives records the broker's time, and lets no damaged record out.
+// log is acknowledged, syncs what kfake writes, gives records the broker's time, and lets no
+// damaged record out.
 package embedded
 
 import (
