@@ -52,7 +52,7 @@ func (s serve) startBroker(_ context.Context, config *node.Config, logger *slog.
 	if err != nil {
 		return nil, err
 	}
-	config.Brokers = []string{b.Addr()}
+	config.Brokers, config.Dial = []string{b.Addr()}, b.Dial
 	return func() error { b.Close(); return nil }, nil
 }
 

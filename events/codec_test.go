@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -68,10 +70,36 @@ func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord)
 	if err != nil {
 		t.Fatal(err)
 	}
+	sameRecord(t, events.Codec{}.Record("t", m), record)
 	if err := json.Unmarshal(goldenFile(t, filepath.Join("testdata", "format-1", name+".json"), show(t, record)), &stored); err != nil {
 		t.Fatal(err)
 	}
 	return stored
+}
+
+// sameRecord fails unless franz-go's record and sarama's hold the same.
+func sameRecord(t *testing.T, got *kgo.Record, want *sarama.ProducerMessage) {
+	t.Helper()
+	encoded := func(e sarama.Encoder) []byte {
+		if e == nil {
+			return nil
+		}
+		b, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	headers := make([]sarama.RecordHeader, len(got.Headers))
+	for i, h := range got.Headers {
+		headers[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: h.Value}
+	}
+	if diff := cmp.Diff(want.Headers, headers); diff != "" || got.Topic != want.Topic {
+		t.Errorf("franz-go's record has other headers or another topic than sarama's\n%s", diff)
+	}
+	if key, value := encoded(want.Key), encoded(want.Value); !bytes.Equal(got.Key, key) || !bytes.Equal(got.Value, value) || (got.Value == nil) != (value == nil) {
+		t.Errorf("got key %q and value %q from franz-go's record, want %q and %q", got.Key, got.Value, key, value)
+	}
 }
 
 // goldenFile holds what is written against a golden file, and gives that.

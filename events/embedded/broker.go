@@ -1,14 +1,16 @@
 // Package embedded runs a Kafka-protocol broker inside the process, with its log in a
 // folder. It is for one machine: laptops, tests, small installations. Everything talks
-// to it over TCP with the same client code as to Apache Kafka, and any Kafka tool can
-// look into it.
+// to it by the same client code as to Apache Kafka, over TCP or within the process (see
+// [Broker.Dial]), and any Kafka tool can look into it.
 //
 // The broker is franz-go's kfake. This package makes up for what kfake lacks as a store:
 // it checks the whole log before kfake opens it ([Check]), keeps a record of how far the
-// log is acknowledged, gives records the broker's time, and lets no damaged record out.
+// log is acknowledged, syncs what kfake writes, gives records the broker's time, and lets no
+// damaged record out.
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,6 +23,7 @@ import (
 // A Broker is a running broker. Safe for concurrent use.
 type Broker struct {
 	cluster *kfake.Cluster
+	gate    *gate
 	keeper  *keeper
 	addr    string
 	close   sync.Once
@@ -43,25 +46,23 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate := &gate{open: make(chan struct{}), guard: &guard{dir: dir, logger: logger}}
+	syncer := newSyncer(dir, logger)
+	gate := newGate(&guard{dir: dir, logger: logger, durable: syncer.flush})
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
-		kfake.SyncWrites(),
 		kfake.ClusterID(clusterID),
 		kfake.WithLogger(quiet{logger}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			var err error
-			gate.Listener, err = net.Listen(network, addr)
-			return gate, err
+			return gate, gate.listen(network, addr)
 		}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}
-	b.keeper = keep(dir, cluster, checked.mark, logger)
-	date(cluster, checked.maxTime, b.keeper.settle)
+	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0]}
+	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
+	date(cluster, checked.maxTime, b.keeper.settle, syncer.flush)
 	close(gate.open)
 	return b, nil
 }
@@ -69,26 +70,19 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 // Addr is the address that clients connect to, host:port.
 func (b *Broker) Addr() string { return b.addr }
 
+// Dial makes a connection for a client. To the broker itself it is one within the process,
+// which carries the same bytes without the detour by the network's system calls; to
+// any other address it is what network says.
+func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if addr == b.addr {
+		return b.gate.dial(ctx)
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
 // Close stops the broker and closes its files. Appends that were not acknowledged may
 // or may not be in the log. Further calls do nothing.
 func (b *Broker) Close() { b.close.Do(func() { b.keeper.close(b.cluster.Close) }) }
-
-// A gate accepts no connection before it is open, so that no request precedes what looks
-// at requests.
-type gate struct {
-	net.Listener
-	open  chan struct{}
-	guard *guard
-}
-
-func (g *gate) Accept() (net.Conn, error) {
-	conn, err := g.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	<-g.open
-	return g.guard.wrap(conn), nil
-}
 
 // quiet hands on only what an operator has to know; the broker logs each request.
 type quiet struct{ logger *slog.Logger }

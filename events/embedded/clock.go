@@ -44,8 +44,10 @@ type topicKey struct {
 
 // date has the clock date all records that cluster takes from now on. newest is the time of
 // the newest record in the log, in milliseconds since 1970. changed is called before each
-// request is handled, and reports whether topics may have changed.
-func date(cluster *kfake.Cluster, newest int64, changed func() bool) *clock {
+// request is handled, and reports whether topics may have changed. durable returns once all
+// that was written before is on disk: a batch is written only then, so that a power loss tears
+// no more than one.
+func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error) *clock {
 	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
@@ -56,6 +58,9 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool) *clock {
 			return nil, nil, false
 		}
 		cluster.KeepControl()
+		if durable() != nil {
+			return refusal(request, kerr.KafkaStorageError, "The broker could not sync its log. Nothing in the request was stored."), nil, true
+		}
 		if changed() {
 			c.forget()
 		}
@@ -94,7 +99,7 @@ func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
 	if !refused {
 		return nil
 	}
-	return refusal(request)
+	return refusal(request, kerr.InvalidRecord, "A record batch in this request is unreadable. Nothing in the request was stored.")
 }
 
 // release frees the records of the request before this one. It is done with, but kfake
@@ -141,16 +146,16 @@ func (c *clock) forget() {
 	clear(c.brokers)
 }
 
-// refusal says that the request has records that can't be read.
-func refusal(request *kmsg.ProduceRequest) kmsg.Response {
+// refusal says why nothing of a request is stored.
+func refusal(request *kmsg.ProduceRequest, reason *kerr.Error, detail string) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.ProduceResponse)
 	for _, t := range request.Topics {
 		rt := kmsg.NewProduceResponseTopic()
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		for _, p := range t.Partitions {
 			rp := kmsg.NewProduceResponseTopicPartition()
-			rp.Partition, rp.ErrorCode, rp.BaseOffset, rp.LogStartOffset = p.Partition, kerr.InvalidRecord.Code, -1, -1
-			rp.ErrorMessage = kmsg.StringPtr("A record batch in this request is unreadable. Nothing in the request was stored.")
+			rp.Partition, rp.ErrorCode, rp.BaseOffset, rp.LogStartOffset = p.Partition, reason.Code, -1, -1
+			rp.ErrorMessage = &detail
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		response.Topics = append(response.Topics, rt)
@@ -202,14 +207,14 @@ func undelta(b kmsg.RecordBatch) ([]byte, error) {
 		return nil, errUnreadable
 	}
 	out, changed := make([]byte, 0, len(raw)), false
+	var r kmsg.Record // whose headers are used again, and whose strings are not kept
 	for n := range b.NumRecords {
 		length, prefix := binary.Varint(raw)
 		if prefix <= 0 || length < 0 || length > int64(len(raw)-prefix) {
 			return nil, errUnreadable
 		}
 		whole := prefix + int(length)
-		r := kmsg.NewRecord()
-		if err := r.ReadFrom(raw[:whole]); err != nil || r.OffsetDelta != n {
+		if err := r.UnsafeReadFrom(raw[:whole]); err != nil || r.OffsetDelta != n {
 			return nil, errUnreadable
 		}
 		if r.TimestampDelta64 == 0 {

@@ -13,12 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A guard looks at what clients are told. kfake reads records from its files again for each
+// A guard looks at what clients are told. Nothing is told before it is on disk. kfake reads records from its files again for each
 // client, and hands them on as they are. Records that were damaged while the broker runs
 // don't leave it: the client gets KAFKA_STORAGE_ERROR, and the log names the damage.
 type guard struct {
 	dir    string
 	logger *slog.Logger
+	// durable returns once all that the broker has written is on disk.
+	durable func() error
 
 	mu     sync.Mutex
 	warned time.Time
@@ -53,8 +55,11 @@ func (c *guarded) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write gets one answer as a whole.
+// Write gets one answer as a whole. It holds it back until all that it may tell of is on disk.
 func (c *guarded) Write(b []byte) (int, error) {
+	if err := c.guard.durable(); err != nil {
+		return 0, err // and the broker closes the connection
+	}
 	if len(b) < 8 {
 		return c.Conn.Write(b)
 	}

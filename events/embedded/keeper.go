@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"reflect"
@@ -25,6 +26,7 @@ const (
 type keeper struct {
 	dir     string
 	cluster *kfake.Cluster
+	syncer  *syncer
 	logger  *slog.Logger
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -39,11 +41,11 @@ type keeper struct {
 }
 
 // keep starts to keep the mark, of which old is what the check found; it may be nil.
-func keep(dir string, cluster *kfake.Cluster, old *mark, logger *slog.Logger) *keeper {
+func keep(dir string, cluster *kfake.Cluster, old *mark, syncer *syncer, logger *slog.Logger) *keeper {
 	if old == nil {
 		old = &mark{}
 	}
-	k := &keeper{dir: dir, cluster: cluster, logger: logger, stop: make(chan struct{}), mark: old}
+	k := &keeper{dir: dir, cluster: cluster, syncer: syncer, logger: logger, stop: make(chan struct{}), mark: old}
 	k.attempt(k.readTopics)
 	k.attempt(k.update)
 	for key, handle := range map[kmsg.Key]func(kmsg.Request){
@@ -105,6 +107,7 @@ func (k *keeper) close(stopBroker func()) {
 	k.stopped.Wait()
 	k.attempt(k.tick)
 	stopBroker()
+	k.attempt(k.syncer.flushFiles)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	next := k.mark.clone()
@@ -148,6 +151,10 @@ func (k *keeper) update() error {
 	}
 	if reflect.DeepEqual(next, k.mark) {
 		return nil
+	}
+	// An acknowledged record has its entry in the index, and what the mark names is acknowledged.
+	if err := errors.Join(k.syncer.flush(), k.syncer.flushIndexes()); err != nil {
+		return err
 	}
 	return k.put(next)
 }

@@ -75,7 +75,7 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 	defer cancel()
 	if n.client == nil {
 		config := l.askConfig()
-		n.connections = dialWith(l.ctx, config)
+		n.connections = l.dialWith(l.ctx, config)
 		defer context.AfterFunc(ctx, n.connections.cut)()
 		if n.client, err = sarama.NewClient(l.config.Brokers, config); err != nil {
 			n.connections.cut()

@@ -29,7 +29,7 @@ func (p *barrierPublisher) Close() error {
 // questions may take.
 func (l *Log) newBarrierPublisher(ctx context.Context) (*barrierPublisher, error) {
 	config := l.barrierConfig()
-	connections := dialWith(l.sending, config)
+	connections := l.dialWith(l.sending, config)
 	connected := context.AfterFunc(ctx, connections.cut)
 	late := time.AfterFunc(l.config.connectPatience(), connections.cut)
 	p, err := kafka.NewPublisher(kafka.PublisherConfig{

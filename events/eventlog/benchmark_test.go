@@ -38,3 +38,19 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 	b.ReportMetric(float64(batches*size*b.N)/b.Elapsed().Seconds(), "records/s")
 }
+
+// BenchmarkAppend appends events one by one from many goroutines at once, as commands do.
+func BenchmarkAppend(b *testing.B) {
+	l, _ := prepared(b)
+	ctx := deadline(b)
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := l.Append(ctx, event(i)); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

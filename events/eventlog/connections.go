@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -15,7 +14,7 @@ import (
 // timeouts, one for each retry of each step. When the connections are cut such a call ends
 // at once.
 type connections struct {
-	dialer net.Dialer
+	config Config
 	ctx    context.Context // done once they are cut
 	cancel context.CancelFunc
 
@@ -25,16 +24,16 @@ type connections struct {
 
 // newConnections are cut when ctx ends. Whoever closes the client cuts them too, or they
 // would be kept until then.
-func newConnections(ctx context.Context, dialTimeout time.Duration) *connections {
-	n := &connections{dialer: net.Dialer{Timeout: dialTimeout}, open: map[*connection]struct{}{}}
+func (c Config) newConnections(ctx context.Context) *connections {
+	n := &connections{config: c, open: map[*connection]struct{}{}}
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	context.AfterFunc(n.ctx, n.closeAll)
 	return n
 }
 
 // dialWith has a client of sarama's make its connections so that they can be cut.
-func dialWith(ctx context.Context, c *sarama.Config) *connections {
-	n := newConnections(ctx, c.Net.DialTimeout)
+func (l *Log) dialWith(ctx context.Context, c *sarama.Config) *connections {
+	n := l.config.newConnections(ctx)
 	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // where sarama takes a dialer
 	return n
 }
@@ -55,10 +54,10 @@ func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn,
 	if n.ctx.Err() != nil {
 		return nil, errCut
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, n.config.AskTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	made, err := n.dialer.DialContext(ctx, network, addr)
+	made, err := n.config.Dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (a *endAsker) tell(err error) {
 func (a *endAsker) question() (events.Position, error) {
 	if a.client == nil {
 		config := a.log.askConfig()
-		a.connections = dialWith(a.log.ctx, config)
+		a.connections = a.log.dialWith(a.log.ctx, config)
 		defer time.AfterFunc(a.log.config.connectPatience(), a.connections.cut).Stop()
 		client, err := sarama.NewClient(a.log.config.Brokers, config)
 		if err != nil {

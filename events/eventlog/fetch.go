@@ -38,7 +38,7 @@ type fetcher struct {
 
 // newFetcher makes one. Its connections are cut when ctx ends.
 func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
-	connections := newConnections(ctx, l.config.AskTimeout)
+	connections := l.config.newConnections(ctx)
 	client, err := kgo.NewClient(append(l.clientOptions(connections),
 		kgo.RequestTimeoutOverhead(fetchPatience),
 		kgo.RequestRetries(1),

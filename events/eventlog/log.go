@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -39,6 +40,8 @@ type Config struct {
 	// Source names this process in the records that the log appends of its own:
 	// barriers. For example /clusterlite/query/query-1.
 	Source string
+	// Dial makes the connections to brokers; nil means TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Logger takes what an operator has to know. Nil discards it.
 	Logger *slog.Logger
 	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
@@ -55,6 +58,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AskTimeout == 0 {
 		c.AskTimeout = time.Second
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
 	if c.BarrierWaited == nil {
 		c.BarrierWaited = func(time.Duration) {}

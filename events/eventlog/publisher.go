@@ -251,7 +251,7 @@ func (p *publisher) connect() error {
 	if p.log.ctx.Err() != nil {
 		return ErrClosed
 	}
-	connections := newConnections(p.log.sending, p.log.config.AskTimeout)
+	connections := p.log.config.newConnections(p.log.sending)
 	client, err := kgo.NewClient(append(p.log.clientOptions(connections), producerOptions()...)...)
 	if err != nil {
 		connections.cut()

@@ -84,7 +84,7 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 			config.Metadata.Full = true // to find the controller
 			config.Net.ReadTimeout = 5 * l.config.AskTimeout
 			config.Net.WriteTimeout = 5 * l.config.AskTimeout
-			connections := dialWith(l.ctx, config)
+			connections := l.dialWith(l.ctx, config)
 			defer connections.cut()
 			defer context.AfterFunc(ctx, connections.cut)()
 			defer time.AfterFunc(l.config.adminPatience(), connections.cut).Stop()

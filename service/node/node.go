@@ -38,6 +38,8 @@ type Config struct {
 	settings.HTTP
 	// Stderr takes the log lines.
 	Stderr io.Writer
+	// Dial makes the connections to the brokers; nil means TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Before, if not nil, is started after the data folder is locked and before everything
 	// else, and stopped after everything else. It may change the config.
 	Before func(context.Context, *Config, *slog.Logger) (stop func() error, err error)
@@ -159,7 +161,7 @@ func (n *Node) startBefore(ctx context.Context) error {
 func (n *Node) openModel(ctx context.Context) (err error) {
 	n.Log, err = eventlog.Open(eventlog.Config{
 		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
-		BarrierWaited: barrierWaits(n.Registry),
+		Dial: n.Dial, BarrierWaited: barrierWaits(n.Registry),
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,86 @@
+package embedded
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// A gate accepts connections for the broker, by TCP and from within the process. It hands on
+// none before it is open, so that no request precedes what looks at requests.
+type gate struct {
+	net.Listener
+	open  chan struct{}
+	guard *guard
+
+	accepted chan accepted
+	closed   chan struct{}
+	close    sync.Once
+}
+
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+func newGate(g *guard) *gate {
+	return &gate{open: make(chan struct{}), guard: g, accepted: make(chan accepted), closed: make(chan struct{})}
+}
+
+// listen begins to listen by TCP.
+func (g *gate) listen(network, addr string) (err error) {
+	if g.Listener, err = net.Listen(network, addr); err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := g.Listener.Accept()
+			select {
+			case g.accepted <- accepted{conn, err}:
+			case <-g.closed:
+				if conn != nil {
+					_ = conn.Close() // it was never served
+				}
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+// dial connects from within the process.
+func (g *gate) dial(ctx context.Context) (net.Conn, error) {
+	client, server := newPipeConns(g.Addr())
+	select {
+	case g.accepted <- accepted{conn: server}:
+		return client, nil
+	case <-g.closed:
+		return nil, errStopped
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept waits for the next connection.
+func (g *gate) Accept() (net.Conn, error) {
+	select {
+	case a := <-g.accepted:
+		if a.err != nil {
+			return nil, a.err
+		}
+		select {
+		case <-g.open:
+			return g.guard.wrap(a.conn), nil
+		case <-g.closed:
+			_ = a.conn.Close() // it was never served
+		}
+	case <-g.closed:
+	}
+	return nil, net.ErrClosed
+}
+
+// Close stops accepting.
+func (g *gate) Close() error {
+	g.close.Do(func() { close(g.closed) })
+	return g.Listener.Close()
+}

@@ -1,0 +1,154 @@
+package eventlog_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// TestAppendsThatWaitGoTogether counts the record batches that concurrent appends become.
+func TestAppendsThatWaitGoTogether(t *testing.T) {
+	dir := t.TempDir()
+	b := startBroker(t, dir, "127.0.0.1:0")
+	l := open(t, b.Addr())
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	const writers, each = 64, 10
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for i := range each {
+				if _, err := l.Append(deadline(t), event(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if end, err := l.End(deadline(t)); err != nil || end != writers*each {
+		t.Errorf("got a log of %d, %v, want %d", end, err, writers*each)
+	}
+	const entry = 15 // bytes of the index for each batch
+	batches := 0
+	indexes, _ := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.idx"))
+	for _, path := range indexes {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batches += int(info.Size()) / entry
+	}
+	if batches == 0 || batches > writers*each/2 {
+		t.Errorf("got %d batches for %d appends, want less than half as many", batches, writers*each)
+	}
+}
+
+func TestAnAppendOfAnEventThatIsTooLargeDoesNothing(t *testing.T) {
+	l, _ := prepared(t)
+	large := event(1)
+	large.Document = []byte(`{"a":"` + strings.Repeat("x", eventlog.MaxRecordBytes) + `"}`)
+	if _, err := l.Append(deadline(t), event(0), large, event(2)); !errors.Is(err, eventlog.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+	if end, err := l.End(deadline(t)); err != nil || end != 0 {
+		t.Errorf("got a log of %d, %v, want an empty one", end, err)
+	}
+	if p, err := l.Append(deadline(t), event(3)); err != nil || p != 1 {
+		t.Errorf("got %d, %v from the next append, want 1", p, err)
+	}
+}
+
+// TestAnAppendThatGaveUpIsNotSent has appends wait behind a broker that hangs: one that gives
+// up then was certainly not sent.
+func TestAnAppendThatGaveUpIsNotSent(t *testing.T) {
+	l, err := eventlog.Open(eventlog.Config{Brokers: []string{mute(t)}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan error)
+	for range 3 {
+		go func() {
+			_, err := l.Append(ctx, event(0))
+			got <- err
+		}()
+	}
+	cancel()
+	for range 3 {
+		if err := <-got; !errors.Is(err, eventlog.ErrUnreachable) || !errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOutcomeUnknown) {
+			t.Errorf("got %v, want ErrUnreachable and context.Canceled", err)
+		}
+	}
+}
+
+// TestAppendsGoOnAfterABrokerRestart has appends under way while the broker restarts. Those
+// that are acknowledged are all there, in the place that they were told.
+func TestAppendsGoOnAfterABrokerRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := startBroker(t, dir, "127.0.0.1:0")
+	l := open(t, b.Addr())
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	acknowledged := map[events.Position]string{}
+	hundred, stop := make(chan struct{}), make(chan struct{})
+	reached := sync.OnceFunc(func() { close(hundred) })
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				e := event(0)
+				p, err := l.Append(deadline(t), e)
+				mu.Lock()
+				if err == nil {
+					acknowledged[p] = e.ID
+				}
+				if len(acknowledged) == 100 {
+					reached()
+				}
+				mu.Unlock()
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err != nil {
+					time.Sleep(time.Millisecond) // the broker is away: not as fast as it goes
+				}
+			}
+		})
+	}
+	<-hundred
+	b.Close()
+	startBroker(t, dir, b.Addr())
+	eventually(t, func() bool {
+		p, err := l.Append(deadline(t), event(1))
+		return err == nil && p > 100
+	})
+	close(stop)
+	wg.Wait()
+	end, err := l.End(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[events.Position]string{}
+	for _, r := range take(t, subscribe(t, l, 0), int(end)) {
+		found[r.Position()] = r.Event.ID
+	}
+	for p, id := range acknowledged {
+		if found[p] != id {
+			t.Errorf("got %q before position %d, want the event %s that was acknowledged", found[p], p, id)
+		}
+	}
+}
