@@ -407,9 +407,9 @@ func TestVerifyOfEqualNodes(t *testing.T) {
 func TestVerifyFindsWhatDiffers(t *testing.T) {
 	c := startCluster(t, 3)
 	ids := c.write(20)
-	c.tamper(c.nodes[0], `UPDATE users SET doc = replace(doc, 'N7"', 'X7"') WHERE id = ?`, ids[6])
-	c.tamper(c.nodes[1], `DELETE FROM users WHERE id = ?`, ids[3])
-	c.tamper(c.nodes[1], `INSERT INTO users (id, version, created_at, updated_at, doc, _claims) SELECT 'ffff', version, created_at, updated_at, doc, _claims FROM users WHERE id = ?`, ids[0])
+	c.tamper(c.nodes[0], `UPDATE users SET doc = replace(doc, 'N7"', 'X7"') WHERE id = unhex(replace(?, '-', ''))`, ids[6])
+	c.tamper(c.nodes[1], `DELETE FROM users WHERE id = unhex(replace(?, '-', ''))`, ids[3])
+	c.tamper(c.nodes[1], `INSERT INTO users (id, version, created_at, updated_at, doc, _claims) SELECT CAST('ffff' AS BLOB), version, created_at, updated_at, doc, _claims FROM users WHERE id = unhex(replace(?, '-', ''))`, ids[0])
 	out, well := c.tool("verify", "--output", "json")
 	r := decode[comparison.Report](t, out)
 	if well || r.Equal || len(r.Differences) != 2 {
@@ -431,7 +431,7 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 func TestVerifyFindsNodesThatDiffer(t *testing.T) {
 	c := startCluster(t, 3)
 	ids := c.write(1)
-	c.tamper(c.nodes[2], `UPDATE users SET version = 5 WHERE id = ?`, ids[0])
+	c.tamper(c.nodes[2], `UPDATE users SET version = 5 WHERE id = unhex(replace(?, '-', ''))`, ids[0])
 	changed := events.Event{
 		ID: "0193a1a0-0000-7000-9000-999999999999", Source: "/test", Collection: "users", EntityID: ids[0], Kind: events.Updated, Version: 2,
 		Time: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Document: []byte(`{"name":"changed"}`),
@@ -507,7 +507,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.tamper(n, `UPDATE users SET version = 2 WHERE id = ?`, ids[1])
+	c.tamper(n, `UPDATE users SET version = 2 WHERE id = unhex(replace(?, '-', ''))`, ids[1])
 	out, err := verify(n.DataDir)
 	if !errors.Is(err, process.ErrReported) {
 		t.Errorf("got %v", err)
@@ -547,12 +547,12 @@ func TestVerifyNamesTheFirst(t *testing.T) {
 	c.append(order, last)
 	n := c.nodes[0]
 	for _, id := range ids[10:25] {
-		c.tamper(n, `DELETE FROM users WHERE id = ?`, id)
+		c.tamper(n, `DELETE FROM users WHERE id = unhex(replace(?, '-', ''))`, id)
 	}
 	c.tamper(n, `DELETE FROM orders`)
 	c.tamper(n, `DELETE FROM zebras`)
 	for _, name := range []string{"ghosts", "apples"} {
-		c.tamper(n, `INSERT INTO _tombstones VALUES (?, 'x', 3, '', '')`, name)
+		c.tamper(n, `INSERT INTO _tombstones VALUES (?, CAST('x' AS BLOB), 3, '', '')`, name)
 	}
 	out, well := c.tool("verify", "--deep", "--output", "json")
 	r := decode[comparison.Report](t, out)

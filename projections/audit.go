@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -94,7 +95,7 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count, alive fu
 			a.Found.Living++
 		}
 		for _, claim := range splitClaims(r.claims) {
-			held.add(claimDigest(claim, r.ID))
+			held.add(claimDigest(packClaim(claim), r.ID))
 		}
 		return count()
 	})
@@ -107,11 +108,12 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count, alive fu
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var claim, id string
+		var claim sql.RawBytes
+		var id packedID
 		if err := rows.Scan(&claim, &id); err != nil {
 			return a, s.seen(fmt.Errorf("read the claims of %s: %w", collection, err))
 		}
-		indexed.add(claimDigest(claim, id))
+		indexed.add(claimDigest(claim, string(id)))
 		if err := alive(); err != nil {
 			return a, err
 		}
@@ -120,8 +122,8 @@ func (s *Snapshot) audit(ctx context.Context, collection string, count, alive fu
 	return a, s.seen(rows.Err())
 }
 
-// claimDigest hashes who holds a claim. A claim has no zero byte.
-func claimDigest(claim, id string) Digest {
-	sum := sha256.Sum256([]byte(claim + "\x00" + id))
+// claimDigest hashes who holds a packed claim.
+func claimDigest(claim []byte, id string) Digest {
+	sum := sha256.Sum256(append(append(make([]byte, 0, 64), claim...), id...))
 	return digestOf(sum[:])
 }

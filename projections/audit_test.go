@@ -82,9 +82,9 @@ func TestAnAuditFindsWhatWasChangedBehindTheBack(t *testing.T) {
 		name, change, undo string
 		args               []any
 	}{
-		{"a document", `UPDATE users SET doc = replace(doc, 'Bob', 'Bop') WHERE id = ?`, `UPDATE users SET doc = replace(doc, 'Bop', 'Bob') WHERE id = ?`, []any{bob.EntityID}},
-		{"a version", `UPDATE users SET version = 9 WHERE id = ?`, `UPDATE users SET version = 2 WHERE id = ?`, []any{ada.EntityID}},
-		{"a claim", `UPDATE _claims SET id = 'x' WHERE collection = 'users'`, `UPDATE _claims SET id = ? WHERE collection = 'users'`, nil},
+		{"a document", `UPDATE users SET doc = replace(doc, 'Bob', 'Bop') WHERE id = unhex(replace(?, '-', ''))`, `UPDATE users SET doc = replace(doc, 'Bop', 'Bob') WHERE id = unhex(replace(?, '-', ''))`, []any{bob.EntityID}},
+		{"a version", `UPDATE users SET version = 9 WHERE id = unhex(replace(?, '-', ''))`, `UPDATE users SET version = 2 WHERE id = unhex(replace(?, '-', ''))`, []any{ada.EntityID}},
+		{"a claim", `UPDATE _claims SET id = 'x' WHERE collection = 'users'`, `UPDATE _claims SET id = unhex(replace(?, '-', '')) WHERE collection = 'users'`, nil},
 		{"a tombstone", `UPDATE _tombstones SET updated_at = updated_at || ' '`, `UPDATE _tombstones SET updated_at = trim(updated_at)`, nil},
 		{"a tombstone of another collection", `INSERT INTO _tombstones VALUES ('ghosts', 'x', 1, '', '')`, `DELETE FROM _tombstones WHERE collection = 'ghosts'`, nil},
 		{"a digest", `UPDATE _digests SET living = living + 1 WHERE collection = 'orders'`, `UPDATE _digests SET living = living - 1 WHERE collection = 'orders'`, nil},

@@ -34,8 +34,12 @@ type writer struct {
 	digests  map[string]*collectionDigest
 	position events.Position
 	logTime  time.Time
-	scratch  []byte
-	meta     map[string]string // what the file belongs to
+	last     string // the identity of the record that was applied last
+	// oldestKey is a log time that is not after that of any idempotency key; zero if there
+	// is no key.
+	oldestKey time.Time
+	scratch   []byte
+	meta      map[string]string // what the file belongs to
 	// stale tells that what is kept in memory is not what the file holds.
 	stale bool
 	cache *entityCache // of the generation, if it serves; closed while a batch is committed
@@ -72,13 +76,19 @@ func newWriter(ctx context.Context, db *database) (*writer, error) {
 func (w *writer) load(ctx context.Context) (err error) {
 	defer func() { w.stale = err != nil }()
 	var checkpoint struct {
-		Position int64 `db:"position"`
-		LogTime  int64 `db:"log_time"`
+		Position  int64         `db:"position"`
+		LogTime   int64         `db:"log_time"`
+		Last      string        `db:"last_record"`
+		OldestKey sql.NullInt64 `db:"oldest_key"`
 	}
-	if err := w.conn.GetContext(ctx, &checkpoint, `SELECT position, log_time FROM _checkpoint`); err != nil {
+	if err := w.conn.GetContext(ctx, &checkpoint, `SELECT position, log_time, last_record, (SELECT min(at) FROM _keys) AS oldest_key FROM _checkpoint`); err != nil {
 		return err
 	}
-	w.position, w.logTime = events.Position(checkpoint.Position), time.UnixMilli(checkpoint.LogTime)
+	w.position, w.logTime, w.last = events.Position(checkpoint.Position), time.UnixMilli(checkpoint.LogTime), checkpoint.Last
+	w.oldestKey = time.Time{}
+	if checkpoint.OldestKey.Valid {
+		w.oldestKey = time.UnixMilli(checkpoint.OldestKey.Int64)
+	}
 	names, err := tables(ctx, w.conn)
 	if err != nil {
 		return err
@@ -217,25 +227,34 @@ func (w *writer) writeEntity(ctx context.Context, before, after events.Entity) e
 	claims := joinClaims(after.Claims)
 	w.digest(before, after, claims)
 	table := quote(after.Collection)
-	if properties := w.folded[after.Collection]; !after.Deleted && len(properties) > 0 {
-		folded, err := w.folder.fold(after.Rendered, properties)
-		if err != nil {
+	id, err := mustPackID(after.ID)
+	if err != nil {
+		return err
+	}
+	if after.Deleted {
+		if before.Version > 0 {
+			if err := w.exec(ctx, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
+				return err
+			}
+		}
+		return w.exec(ctx, `INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
+			after.Collection, id, after.Version, after.CreatedAt, after.UpdatedAt)
+	}
+	doc := stored(after)
+	var folded sql.NullString
+	if properties := w.folded[after.Collection]; len(properties) > 0 {
+		if folded.String, err = w.folder.fold([]byte(doc), properties); err != nil {
 			return fmt.Errorf("fold its values: %w", err)
 		}
-		return w.exec(ctx, `INSERT OR REPLACE INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			after.ID, after.Version, after.CreatedAt, after.UpdatedAt, string(after.Rendered), claims, folded)
+		folded.Valid = true
 	}
-	if !after.Deleted {
-		return w.exec(ctx, `INSERT OR REPLACE INTO `+table+` (id, version, created_at, updated_at, doc, _claims) VALUES (?, ?, ?, ?, ?, ?)`,
-			after.ID, after.Version, after.CreatedAt, after.UpdatedAt, string(after.Rendered), claims)
+	if before.Version == 0 {
+		return w.exec(ctx, `INSERT INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 	}
-	if before.Version > 0 {
-		if err := w.exec(ctx, `DELETE FROM `+table+` WHERE id = ?`, after.ID); err != nil {
-			return err
-		}
-	}
-	return w.exec(ctx, `INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
-		after.Collection, after.ID, after.Version, after.CreatedAt, after.UpdatedAt)
+	// In place: a row that is replaced moves to the end of the table.
+	return w.exec(ctx, `UPDATE `+table+` SET version = ?2, created_at = ?3, updated_at = ?4, doc = ?5, _claims = ?6, _folded = ?7 WHERE id = ?1`,
+		id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 }
 
 // meet makes the table of a collection that the log names for the first time.
@@ -270,12 +289,15 @@ func (w *writer) digest(before, after events.Entity, claims string) {
 func (w *writer) writeClaims(ctx context.Context, o *overlay, _ []judged) error {
 	for key, holder := range o.Claims {
 		var err error
+		var id []byte
 		switch before := o.claims[key]; {
 		case before == holder:
 		case holder == "":
-			err = w.exec(ctx, `DELETE FROM _claims WHERE collection = ? AND claim = ?`, key.Collection, key.Claim)
+			err = w.exec(ctx, `DELETE FROM _claims WHERE collection = ? AND claim = ?`, key.Collection, packClaim(key.Claim))
 		default:
-			err = w.exec(ctx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, key.Collection, key.Claim, holder)
+			if id, err = mustPackID(holder); err == nil {
+				err = w.exec(ctx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, key.Collection, packClaim(key.Claim), id)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("write claims of %s: %w", key.Collection, err)
@@ -292,18 +314,38 @@ func (w *writer) writeKeys(ctx context.Context, o *overlay, done []judged) error
 		if j.verdict.Outcome != events.Admitted || e.IdempotencyKey == "" {
 			continue
 		}
+		at := o.Keys[e.IdempotencyKey].At
+		if w.oldestKey.IsZero() || at.Before(w.oldestKey) {
+			w.oldestKey = at
+		}
 		var doc sql.NullString
 		if e.Kind != events.Deleted {
 			doc = sql.NullString{String: string(j.rendered), Valid: true}
 		}
 		if err := w.exec(ctx, `INSERT OR REPLACE INTO _keys (key, position, at, request_hash, collection, id, version, kind, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			e.IdempotencyKey, int64(j.record.Position()), o.Keys[e.IdempotencyKey].At.UnixMilli(), e.RequestHash,
+			e.IdempotencyKey, int64(j.record.Position()), at.UnixMilli(), e.RequestHash,
 			e.Collection, e.EntityID, e.Version, string(e.Kind), doc); err != nil {
 			return fmt.Errorf("write an idempotency key: %w", err)
 		}
 	}
-	if err := w.exec(ctx, `DELETE FROM _keys WHERE at <= ?`, o.Time.Add(-events.IdempotencyWindow).UnixMilli()); err != nil {
+	return w.forgetKeys(ctx, o.Time.Add(-events.IdempotencyWindow))
+}
+
+// forgetKeys deletes the idempotency keys that were used at a log time or before.
+func (w *writer) forgetKeys(ctx context.Context, until time.Time) error {
+	if w.oldestKey.IsZero() || w.oldestKey.After(until) {
+		return nil
+	}
+	if err := w.exec(ctx, `DELETE FROM _keys WHERE at <= ?`, until.UnixMilli()); err != nil {
 		return fmt.Errorf("forget idempotency keys: %w", err)
+	}
+	var oldest sql.NullInt64
+	if err := w.conn.GetContext(ctx, &oldest, `SELECT min(at) FROM _keys`); err != nil {
+		return fmt.Errorf("find the oldest idempotency key: %w", err)
+	}
+	w.oldestKey = time.Time{}
+	if oldest.Valid {
+		w.oldestKey = time.UnixMilli(oldest.Int64)
 	}
 	return nil
 }
@@ -352,12 +394,10 @@ func (w *writer) writeDigests(ctx context.Context, _ *overlay, _ []judged) error
 
 func (w *writer) writeCheckpoint(ctx context.Context, o *overlay, done []judged) error {
 	last := done[len(done)-1].record
-	if err := w.exec(ctx, `UPDATE _checkpoint SET position = ?, log_time = ?`, int64(last.Position()), o.Time.UnixMilli()); err != nil {
+	identity := last.Identity()
+	if err := w.exec(ctx, `UPDATE _checkpoint SET position = ?, log_time = ?, last_record = ?`, int64(last.Position()), o.Time.UnixMilli(), identity); err != nil {
 		return fmt.Errorf("write the checkpoint: %w", err)
 	}
-	if err := w.remark(ctx, metaLast, last.Identity()); err != nil {
-		return fmt.Errorf("write the checkpoint: %w", err)
-	}
-	w.position, w.logTime = last.Position(), o.Time
+	w.position, w.logTime, w.last = last.Position(), o.Time, identity
 	return nil
 }

@@ -11,8 +11,6 @@ const (
 	metaTopicID = "topic_id"
 	// metaCaughtUp is there once the file has been as far as the log was.
 	metaCaughtUp = "caught_up"
-	// metaLast is the identity of the record that was applied last.
-	metaLast = "last_record"
 	// metaOther is there once the log was found to hold other records than were applied,
 	// and says which.
 	metaOther = "other_record"

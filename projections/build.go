@@ -107,7 +107,7 @@ func (o BuildOptions) vacant() error {
 }
 
 func (o BuildOptions) build(ctx context.Context, path string) (built Built, err error) {
-	g, err := openGeneration(ctx, path, o.Collections, slog.New(slog.DiscardHandler)) // a new file: nothing of it changes
+	g, err := openPrivate(ctx, path, o.Collections)
 	if err != nil {
 		return Built{}, err
 	}
@@ -124,7 +124,10 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	if err := b.steps(ctx, until, o.Progress); err != nil {
 		return Built{}, err
 	}
-	return b.writer.built(), b.detach()
+	if err := b.complete(ctx, o.Collections, slog.New(slog.DiscardHandler)); err != nil {
+		return Built{}, err
+	}
+	return b.writer.built(), leaveWAL(ctx, b.writer.conn, path)
 }
 
 func (w *writer) built() Built {
@@ -132,19 +135,4 @@ func (w *writer) built() Built {
 		Position: w.position, LogTime: w.logTime, Topic: w.meta[metaTopic], TopicID: w.meta[metaTopicID], mark: w.mark(),
 		Collections: w.summaries(),
 	}
-}
-
-// detach makes an ordinary file of the generation: one, without a log beside it.
-func (g *generation) detach() error {
-	if err := g.db.closeReaders(); err != nil {
-		return err
-	}
-	var mode string
-	if err := g.writer.conn.GetContext(context.Background(), &mode, `PRAGMA journal_mode = DELETE`); err != nil {
-		return fmt.Errorf("merge the write-ahead log into %s: %w", g.db.path, err)
-	}
-	if mode != "delete" {
-		return fmt.Errorf("merge the write-ahead log into %s: its journal is in mode %s", g.db.path, mode)
-	}
-	return nil
 }

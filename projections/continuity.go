@@ -21,7 +21,7 @@ type mark struct {
 }
 
 func (w *writer) mark() mark {
-	last := w.meta[metaLast]
+	last := w.last
 	if !events.IdentifiesLastBefore(last, w.position) {
 		last = "" // a version that notes none has written to the file since
 	}

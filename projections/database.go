@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,7 +41,6 @@ func openDatabase(ctx context.Context, path string, declared *collections.Set, l
 
 func (db *database) open(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
 	if db.writer, err = connect(ctx, db.path, 1, url.Values{
-		"_journal_mode": {"WAL"},
 		// A commit need not reach the disk: after a power cut the file is some earlier
 		// state of itself, and the log has the rest.
 		"_synchronous": {"NORMAL"},
@@ -54,9 +54,23 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 	}); err != nil {
 		return err
 	}
-	if err := db.prepare(ctx, declared, logger); err != nil {
+	for _, setting := range []string{
+		fmt.Sprintf(`PRAGMA page_size = %d`, pageSize), // of a file that is still empty
+		`PRAGMA journal_mode = WAL`,
+	} {
+		if _, err := db.writer.ExecContext(ctx, setting); err != nil {
+			return fmt.Errorf("open %s: %w", db.path, err)
+		}
+	}
+	if err := prepare(ctx, db.writer, db.path, declared, logger); err != nil {
 		return err
 	}
+	db.folded = foldedIn(declared)
+	return db.openAround(ctx, db.writer)
+}
+
+// openAround opens all that works beside the connection that writes.
+func (db *database) openAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
 	if db.points, err = openReaders(ctx, db.path, pointReaders, 8<<10); err != nil {
 		return err
 	}
@@ -66,17 +80,17 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 	if db.exports, err = openReaders(ctx, db.path, exports, 2<<10); err != nil {
 		return err
 	}
-	return db.checkpointInBackground(ctx)
+	return db.checkpointInBackground(ctx, writer)
 }
 
 // checkpointInBackground has the connection that writes leave checkpoints to another one.
-func (db *database) checkpointInBackground(ctx context.Context) (err error) {
+func (db *database) checkpointInBackground(ctx context.Context, writer sqlx.ExecerContext) (err error) {
 	for _, setting := range []string{
 		`PRAGMA wal_autocheckpoint = 0`,
 		// A WAL that a long read let grow is cut once it starts again.
 		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, servingBounds.most),
 	} {
-		if _, err := db.writer.ExecContext(ctx, setting); err != nil {
+		if _, err := writer.ExecContext(ctx, setting); err != nil {
 			return fmt.Errorf("set up the write-ahead log of %s: %w", db.path, err)
 		}
 	}
@@ -110,28 +124,35 @@ func connect(ctx context.Context, path string, connections int, settings url.Val
 	return db, nil
 }
 
-// prepare makes the tables that are missing and refuses a file of another version.
-func (db *database) prepare(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
-	tx, err := db.writer.BeginTxx(ctx, nil)
+// beginner is a connection, or a pool of one, that begins transactions.
+type beginner interface {
+	BeginTxx(ctx context.Context, options *sql.TxOptions) (*sqlx.Tx, error)
+}
+
+// prepare makes the tables that are missing, brings those of the declared collections to what
+// is declared, and refuses a file of another version.
+func prepare(ctx context.Context, writer beginner, path string, declared *collections.Set, logger *slog.Logger) error {
+	tx, err := writer.BeginTxx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", db.path, err)
+		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after Commit
 	var version int
 	if err := tx.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
-		return fmt.Errorf("open %s: %w", db.path, err)
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	if version == convertedVersion {
+		return errOldVersion
 	}
 	if version != 0 && version != schemaVersion {
-		return otherSchema(db.path, version)
+		return otherSchema(path, version)
 	}
 	for _, statement := range append(serverTables[:len(serverTables):len(serverTables)], fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion)) {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("create the tables of %s: %w", db.path, err)
+			return fmt.Errorf("create the tables of %s: %w", path, err)
 		}
 	}
-	db.folded = map[string][]string{}
 	for _, c := range declared.All() {
-		db.folded[c.Name()] = foldedProperties(c)
 		if err := declare(ctx, tx, c, logger); err != nil {
 			return err
 		}

@@ -35,9 +35,6 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 	if _, err := tx.ExecContext(ctx, createCollection(c.Name())); err != nil {
 		return fmt.Errorf("create the table of %s: %w", c.Name(), err)
 	}
-	if err := addFolded(ctx, tx, c.Name()); err != nil {
-		return err
-	}
 	present, err := generatedColumns(ctx, tx, c.Name())
 	if err != nil {
 		return err
@@ -74,21 +71,6 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 		return err
 	}
 	return declareUnique(ctx, tx, c, living, logger)
-}
-
-// addFolded gives the table of an earlier version its column _folded, which is empty then.
-func addFolded(ctx context.Context, tx *sqlx.Tx, collection string) error {
-	var there bool
-	if err := tx.GetContext(ctx, &there, `SELECT count(*) > 0 FROM pragma_table_info(?) WHERE name = '_folded'`, collection); err != nil {
-		return fmt.Errorf("read the columns of %s: %w", collection, err)
-	}
-	if there {
-		return nil
-	}
-	if _, err := tx.ExecContext(ctx, `ALTER TABLE `+quote(collection)+` ADD COLUMN _folded TEXT`); err != nil {
-		return fmt.Errorf("change the table of %s: %w", collection, err)
-	}
-	return nil
 }
 
 // telling does what may last, and says meanwhile for how long it has been at it, and at

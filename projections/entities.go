@@ -19,18 +19,17 @@ func (s *Snapshot) Entities(ctx context.Context, collection, after string, each 
 	if !there {
 		return nil // the log has not named it yet
 	}
-	rows, err := s.reader.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims FROM `+quote(collection)+` WHERE id > ? ORDER BY id`, after)
+	above := condition(Filter{Column: idColumn, Op: Greater, Values: []any{after}})
+	rows, err := s.reader.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+quote(collection)+` WHERE `+above.text+` ORDER BY id`, above.args...)
 	if err != nil {
 		return s.seen(fmt.Errorf("read the entities of %s: %w", collection, err))
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		e := events.Entity{Collection: collection}
-		var claims string
-		if err := rows.Scan(&e.ID, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered, &claims); err != nil {
+		e, err := scanEntity(rows, collection)
+		if err != nil {
 			return fmt.Errorf("read the entities of %s: %w", collection, err)
 		}
-		e.Claims = splitClaims(claims)
 		if err := each(e); err != nil {
 			return err
 		}

@@ -43,6 +43,15 @@ func foldedProperties(c *collections.Collection) (names []string) {
 	return names
 }
 
+// foldedIn gives foldedProperties of each collection.
+func foldedIn(declared *collections.Set) map[string][]string {
+	folded := map[string][]string{}
+	for _, c := range declared.All() {
+		folded[c.Name()] = foldedProperties(c)
+	}
+	return folded
+}
+
 // A valueFolder makes what _folded holds. It reuses its buffers; one goroutine uses it.
 type valueFolder struct {
 	text bytes.Reader
@@ -176,9 +185,9 @@ func fold(ctx context.Context, tx *sqlx.Tx, collection string, properties []stri
 	}
 	defer func() { _ = update.Close() }()
 	folder := newValueFolder()
-	for after := ""; ; {
+	for after := []byte{}; ; {
 		var rows []struct {
-			ID  string `db:"id"`
+			ID  []byte `db:"id"`
 			Doc string `db:"doc"`
 		}
 		if err := tx.SelectContext(ctx, &rows, `SELECT id, doc FROM `+table+` WHERE _folded IS NULL AND id > ? ORDER BY id LIMIT ?`, after, batch); err != nil {
@@ -190,7 +199,7 @@ func fold(ctx context.Context, tx *sqlx.Tx, collection string, properties []stri
 		for _, r := range rows {
 			folded, err := folder.fold([]byte(r.Doc), properties)
 			if err != nil {
-				return fmt.Errorf("read the document of %s: %w", r.ID, err)
+				return fmt.Errorf("read the document of %s: %w", unpackID(r.ID), err)
 			}
 			if _, err := update.ExecContext(ctx, folded, r.ID); err != nil {
 				return err

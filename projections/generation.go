@@ -26,6 +26,12 @@ type generation struct {
 
 func openGeneration(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*generation, error) {
 	db, err := openDatabase(ctx, path, declared, logger)
+	if errors.Is(err, errOldVersion) {
+		if err := convert(ctx, path, logger); err != nil {
+			return nil, err
+		}
+		db, err = openDatabase(ctx, path, declared, logger)
+	}
 	if err != nil {
 		return nil, err
 	}

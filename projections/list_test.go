@@ -292,11 +292,11 @@ func (f *file) found(q Query, way route) []string {
 			f.t.Fatal(err)
 		}
 		for rows.Next() {
-			var id string
+			var id packedID
 			if err := rows.Scan(&id); err != nil {
 				f.t.Fatal(err)
 			}
-			ids = append(ids, id)
+			ids = append(ids, string(id))
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			f.t.Fatal(err)

@@ -118,12 +118,20 @@ func (e *LossError) count(ctx context.Context, db *sqlx.DB) error {
 	if err := db.GetContext(ctx, &checkpoint, `SELECT position FROM old._checkpoint`); err != nil {
 		return errors.New("it is not a read model")
 	}
+	var version int
+	if err := db.GetContext(ctx, &version, `PRAGMA old.user_version`); err != nil {
+		return err
+	}
+	id := `id`
+	if version == convertedVersion {
+		id = unhexed
+	}
 	for _, name := range there {
 		var living, missing int64
 		if err := db.GetContext(ctx, &living, `SELECT count(*) FROM old.`+quote(name)); err != nil {
 			return err
 		}
-		query := `SELECT count(*) FROM old.` + quote(name) + ` AS o
+		query := `SELECT count(*) FROM (SELECT ` + id + ` AS id FROM old.` + quote(name) + `) AS o
 			WHERE NOT EXISTS (SELECT 1 FROM main._tombstones AS t WHERE t.collection = ? AND t.id = o.id)`
 		if slices.Contains(here, name) {
 			query += ` AND NOT EXISTS (SELECT 1 FROM main.` + quote(name) + ` AS n WHERE n.id = o.id)`

@@ -1,18 +1,20 @@
 package projections
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
 )
 
 // An overlay is the part of the state that a batch touches, in memory: loaded with a
@@ -79,11 +81,19 @@ func jsonSet(texts []string) string {
 }
 
 func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, collection string, ids []string) error {
+	packed := make([][]byte, len(ids))
+	for i, id := range ids {
+		var err error
+		if packed[i], err = mustPackID(id); err != nil {
+			return err
+		}
+	}
+	in, set := among(packed)
 	rows, err := q.QueryContext(ctx, `
-		SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+quote(collection)+` WHERE id IN (SELECT value FROM json_each(?1))
+		SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+quote(collection)+` WHERE id `+in+`
 		UNION ALL
-		SELECT id, version, created_at, updated_at, '', '', 1 FROM _tombstones WHERE collection = ?2 AND id IN (SELECT value FROM json_each(?1))`,
-		jsonSet(ids), collection)
+		SELECT id, version, created_at, updated_at, '', '', 1 FROM _tombstones WHERE collection = ?2 AND id `+in,
+		set, collection)
 	if err != nil {
 		return err
 	}
@@ -102,33 +112,68 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 	return rows.Err()
 }
 
+// among gives the condition of SQL that a value is one of those in the statement's first
+// argument, and that argument. A set of one needs no array, and one of any size is one
+// argument.
+func among(packed [][]byte) (condition string, set any) {
+	slices.SortFunc(packed, bytes.Compare)
+	packed = slices.CompactFunc(packed, bytes.Equal)
+	if len(packed) == 1 {
+		return `= ?1`, packed[0]
+	}
+	return `IN (SELECT unhex(value) FROM json_each(?1))`, hexArray(packed)
+}
+
+// hexArray writes values as a JSON array of their digits: json_each takes no bytes.
+func hexArray(values [][]byte) string {
+	b := []byte{'['}
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = hex.AppendEncode(b, v)
+		b = append(b, '"')
+	}
+	return string(append(b, ']'))
+}
+
 // scanEntity reads an entity from the columns id, version, created_at, updated_at, doc,
 // _claims and whether it is deleted.
 func scanEntity(rows *sql.Rows, collection string) (events.Entity, error) {
 	e := events.Entity{Collection: collection}
 	var claims string
-	if err := rows.Scan(&e.ID, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered, &claims, &e.Deleted); err != nil {
+	var doc sql.RawBytes
+	if err := rows.Scan((*packedID)(&e.ID), &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc, &claims, &e.Deleted); err != nil {
 		return e, err
 	}
-	if e.Deleted {
-		e.Rendered = nil
+	if !e.Deleted {
+		e.Rendered = document.Render(e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc)
 	}
 	e.Claims = splitClaims(claims)
 	return e, nil
 }
 
 func (o *overlay) loadClaims(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string) error {
-	rows, err := q.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ? AND claim IN (SELECT value FROM json_each(?))`, collection, jsonSet(claims))
+	byKey := make(map[[16]byte]string, len(claims))
+	packed := make([][]byte, len(claims))
+	for i, claim := range claims {
+		packed[i] = packClaim(claim)
+		byKey[[16]byte(packed[i])] = claim
+	}
+	in, set := among(packed)
+	rows, err := q.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?2 AND claim `+in, set, collection)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var claim, id string
-		if err := rows.Scan(&claim, &id); err != nil {
+		var key sql.RawBytes
+		var id packedID
+		if err := rows.Scan(&key, &id); err != nil {
 			return err
 		}
-		o.Claims[events.ClaimKey{Collection: collection, Claim: claim}] = id
+		o.Claims[events.ClaimKey{Collection: collection, Claim: byKey[[16]byte(key)]}] = string(id)
 	}
 	return rows.Err()
 }
@@ -151,14 +196,4 @@ func (o *overlay) loadKeys(ctx context.Context, q sqlx.QueryerContext, keys []st
 		o.Keys[key] = events.KeyUse{Offset: position - 1, At: time.UnixMilli(at)}
 	}
 	return rows.Err()
-}
-
-// A claim has no comma.
-func joinClaims(claims []string) string { return strings.Join(claims, ",") }
-
-func splitClaims(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(s, ",")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
 )
 
 // read runs a read of single rows on one connection. ctx bounds the wait for the
@@ -73,11 +74,15 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e Entit
 // storedEntity reads an entity from the file.
 func (p *Projection) storedEntity(ctx context.Context, g *generation, key events.EntityKey) (e Entity, state rowState, at events.Position, err error) {
 	query := entityQuery(key.Collection)
+	var doc []byte
 	err = p.readFrom(ctx, g, func(r *reader) error {
-		row := r.QueryRowContext(context.Background(), query, key.ID)
-		return row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &e.Rendered)
+		row := r.QueryRowContext(context.Background(), query, equalID(key.ID))
+		return row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc)
 	})
-	e.ID, e.Deleted, e.Rendered = key.ID, state == rowDeleted, slices.Clip(e.Rendered)
+	e.ID, e.Deleted = key.ID, state == rowDeleted
+	if err == nil && state == rowLiving {
+		e.Rendered = slices.Clip(document.Render(e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc))
+	}
 	return e, state, at, err
 }
 
@@ -122,7 +127,7 @@ func entityQuery(collection string) string {
 // that.
 func (p *Projection) Holder(ctx context.Context, collection, claim string) (id string, err error) {
 	err = p.read(ctx, func(r *reader) error {
-		return r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, claim).Scan(&id)
+		return r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, packClaim(claim)).Scan((*packedID)(&id))
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil

@@ -87,6 +87,9 @@ func (b *builder) rebuildDir(ctx context.Context, serving string, options Option
 	if err := b.steps(ctx, bound{position: end}, told); err != nil {
 		return Rebuilt{}, err
 	}
+	if err := b.makeServing(ctx, options); err != nil {
+		return Rebuilt{}, err
+	}
 	done.Built = b.writer.built()
 	return done, nil
 }

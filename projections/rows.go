@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
 )
 
 // A Row is one row of a collection, as a comparison needs it: an entity, or what a
@@ -61,15 +62,18 @@ func (s *Snapshot) Rows(ctx context.Context, collection string, each func(Row) e
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	var scratch []byte
-	var doc rawBytes
+	var scratch, rendered []byte
+	var doc sql.RawBytes
 	for rows.Next() {
 		e := events.Entity{Collection: collection}
 		var claims string
-		if err := rows.Scan(&e.ID, &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc, &claims, &e.Deleted); err != nil {
+		if err := rows.Scan((*packedID)(&e.ID), &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc, &claims, &e.Deleted); err != nil {
 			return err
 		}
-		e.Rendered = doc
+		if !e.Deleted {
+			rendered = document.AppendRendered(rendered[:0], e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc)
+			e.Rendered = rendered
+		}
 		if err := each(Row{e.ID, e.Version, e.Deleted, rowDigest(e, claims, &scratch), claims}); err != nil {
 			return err
 		}

@@ -8,26 +8,34 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// schemaVersion is the version of the tables below. A file of another version is
-// refused: the log can always rebuild it.
-const schemaVersion = 1
+// schemaVersion is the version of the tables below. A file of version 1 is converted when it
+// is opened (see convert). One of any other version is refused: the log can always rebuild it.
+const schemaVersion = 2
+
+// pageSize is the size of the file's pages in bytes. Unique values are in no order, so each of
+// them changes a page of its own in each index that holds it, and the write-ahead log gets
+// whole pages. Small pages make that cheap; the trees are no deeper for it in practice, since
+// entities lie in the leaves alone.
+const pageSize = 1024
 
 // serverTables hold what is not an entity. A collection's name starts with a letter, so
 // none can clash.
 var serverTables = []string{
 	// What the file belongs to.
 	`CREATE TABLE IF NOT EXISTS _meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
-	// One row: how far the log was applied, and the log time there (Unix milliseconds).
+	// One row: how far the log was applied, the log time there (Unix milliseconds), and the
+	// identity of the last record.
 	`CREATE TABLE IF NOT EXISTS _checkpoint (
-		one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, log_time INTEGER NOT NULL)`,
-	`INSERT OR IGNORE INTO _checkpoint (one, position, log_time) VALUES (1, 0, 0)`,
-	// Which living entity holds which unique key.
+		one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, log_time INTEGER NOT NULL,
+		last_record TEXT NOT NULL)`,
+	`INSERT OR IGNORE INTO _checkpoint (one, position, log_time, last_record) VALUES (1, 0, 0, '')`,
+	// Which living entity holds which unique key. The claim is a hash: see packClaim.
 	`CREATE TABLE IF NOT EXISTS _claims (
-		collection TEXT NOT NULL, claim TEXT NOT NULL, id TEXT NOT NULL,
+		collection TEXT NOT NULL, claim BLOB NOT NULL, id BLOB NOT NULL,
 		PRIMARY KEY (collection, claim)) WITHOUT ROWID`,
 	// The versions of deleted entities: an id is never used twice.
 	`CREATE TABLE IF NOT EXISTS _tombstones (
-		collection TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
+		collection TEXT NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL,
 		created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
 		PRIMARY KEY (collection, id)) WITHOUT ROWID`,
 	// Idempotency keys within the window, with what a retry is answered.
@@ -52,12 +60,13 @@ func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`
 // createCollection makes the table of a collection, if it is missing. Any collection
 // that is met in the log gets one, declared or not.
 func createCollection(name string) string {
-	// Entities lie in the order of their ids, and a UUIDv7 grows with time: new ones
-	// are appended, and a list in the default order is one walk.
+	// Entities lie in the order in which they were created. SQLite fills the pages of such a
+	// table, and leaves room in those of a table that is ordered by another key. The column doc
+	// holds the document as the event has it, without the members that the server adds.
 	return `CREATE TABLE IF NOT EXISTS ` + quote(name) + ` (
-		id TEXT PRIMARY KEY, version INTEGER NOT NULL,
+		id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL,
 		created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
-		doc TEXT NOT NULL, _claims TEXT NOT NULL, _folded TEXT) WITHOUT ROWID`
+		doc TEXT NOT NULL, _claims TEXT NOT NULL, _folded TEXT)`
 }
 
 // tables lists the collections that the file has tables for.

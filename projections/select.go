@@ -28,6 +28,9 @@ func conditions(filters []Filter) statement {
 }
 
 func condition(f Filter) statement {
+	if f.Column == idColumn {
+		return idCondition(f)
+	}
 	f = f.comparand()
 	column := f.Column.sql()
 	switch f.Op {
@@ -49,6 +52,59 @@ func condition(f Filter) statement {
 	}
 	operator := map[Op]string{Equal: "=", NotEqual: "IS NOT", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}[f.Op]
 	return statement{column + " " + operator + " " + f.argument("?"), []any{f.Values[0]}}
+}
+
+// idCondition is condition for ids, which the file holds as bytes. They compare as their texts
+// do, also with a text that is no id.
+func idCondition(f Filter) statement {
+	column := idColumn.sql()
+	text, _ := f.Values[0].(string)
+	switch f.Op {
+	case Equal:
+		return statement{column + " = ?", []any{equalID(text)}}
+	case NotEqual:
+		return statement{column + " IS NOT ?", []any{equalID(text)}}
+	case Greater, GreaterOrEqual, Less, LessOrEqual:
+		return compareID(column, f.Op, text)
+	case Prefix:
+		low := compareID(column, GreaterOrEqual, text)
+		if after, bounded := afterPrefix(text); bounded {
+			high := compareID(column, Less, after)
+			low.text, low.args = low.text+" AND "+high.text, append(low.args, high.args...)
+		}
+		return low
+	case In:
+		var ids [][]byte
+		for _, v := range f.Values {
+			if id, ok := packID(v.(string)); ok {
+				ids = append(ids, id)
+			}
+		}
+		return statement{column + " IN (SELECT unhex(value) FROM json_each(?))", []any{hexArray(ids)}}
+	}
+	return statement{column + map[bool]string{true: " IS NOT NULL", false: " IS NULL"}[f.Values[0] == true], nil}
+}
+
+// compareID gives the ids that are greater or less than a text.
+func compareID(column string, op Op, text string) statement {
+	switch op {
+	case Greater:
+		return statement{column + " >= ?", []any{firstAfter(text)}}
+	case GreaterOrEqual:
+		return statement{column + " >= ?", []any{firstFrom(text)}}
+	case LessOrEqual:
+		return statement{column + " < ?", []any{firstAfter(text)}}
+	default:
+		return statement{column + " < ?", []any{firstFrom(text)}}
+	}
+}
+
+// equalID gives the id that a text is, or bytes that no id has.
+func equalID(text string) []byte {
+	if id, ok := packID(text); ok {
+		return id
+	}
+	return noID
 }
 
 // argument makes of a value what the column would make of it. Numbers come as they are
@@ -111,7 +167,7 @@ func (r route) column(c Column) string {
 func (q Query) selects(collection string, way route) []statement {
 	keys := q.keys()
 	filter := conditions(q.Filters)
-	columns := "id, doc"
+	columns := "id, version, created_at, updated_at, doc"
 	for _, k := range keys[:len(keys)-1] {
 		columns += ", " + k.Column.sql()
 	}
@@ -181,6 +237,13 @@ func (q Query) ranges(keys []SortKey, way route) []keyRange {
 // beyond gives the ranges of one key after a value. NULL comes before all values or after
 // them, as the key says.
 func beyond(k SortKey, value any, way route) []statement {
+	if k.Column == idColumn {
+		op := Greater
+		if k.Descending {
+			op = Less
+		}
+		return []statement{compareID(way.column(idColumn), op, value.(string))}
+	}
 	column := way.column(k.Column)
 	if value == nil {
 		if k.nullsLast() {

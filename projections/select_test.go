@@ -159,7 +159,7 @@ var hostile = []string{
 // token is all that the text of a list's SQL is made of: names that were declared or are
 // ours, words of SQL, places for arguments.
 var token = regexp.MustCompile(`^(?:"(?:products|id|version|created_at|updated_at|name|price|stock|sold|code|mail|_folded_mail)"|` +
-	`SELECT|FROM|WHERE|AND|IS|NOT|NULL|IN|ORDER|BY|DESC|CAST|AS|REAL|NULLS|FIRST|LAST|LIMIT|id|doc|value|json_each|count|coalesce|living|_digests|collection|` +
+	`SELECT|FROM|WHERE|AND|IS|NOT|NULL|IN|ORDER|BY|DESC|CAST|AS|REAL|NULLS|FIRST|LAST|LIMIT|id|doc|value|json_each|count|coalesce|living|_digests|collection|version|created_at|updated_at|unhex|` +
 	`\?|[(),=*<>+]|<=|>=|0| )+$`)
 
 // No string of a request is in the text of a statement: with whatever values, the text

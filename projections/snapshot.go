@@ -2,10 +2,12 @@ package projections
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
 )
 
 // ErrBusy is returned if as many long reads are running as there can be.
@@ -130,6 +132,7 @@ type listing struct {
 	limit, given int
 	place        Place // of the last that was given
 	more         bool
+	rendered     []byte
 	each         func([]byte) error
 }
 
@@ -142,10 +145,12 @@ func (l *listing) take(ctx context.Context, s *Snapshot, part statement) error {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	var doc []byte
-	var id string
+	var doc sql.RawBytes
+	var id packedID
+	var version int64
+	var createdAt, updatedAt string
 	keys := make([]any, len(l.place.Keys))
-	into := []any{&id, (*rawBytes)(&doc)}
+	into := []any{&id, &version, &createdAt, &updatedAt, &doc}
 	for i := range keys {
 		into = append(into, &keys[i])
 	}
@@ -157,28 +162,13 @@ func (l *listing) take(ctx context.Context, s *Snapshot, part statement) error {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		l.place.ID = id
+		l.place.ID = string(id)
 		copy(l.place.Keys, keys)
 		l.given++
-		if err := l.each(doc); err != nil {
+		l.rendered = document.AppendRendered(l.rendered[:0], l.place.ID, version, createdAt, updatedAt, doc)
+		if err := l.each(l.rendered); err != nil {
 			return err
 		}
 	}
 	return rows.Err()
-}
-
-// rawBytes takes a text without a copy of a copy: the driver hands out its own.
-type rawBytes []byte
-
-// Scan implements sql.Scanner.
-func (b *rawBytes) Scan(value any) error {
-	switch v := value.(type) {
-	case string:
-		*b = append((*b)[:0], v...)
-	case []byte:
-		*b = append((*b)[:0], v...)
-	default:
-		return fmt.Errorf("a document has the type %T", value)
-	}
-	return nil
 }

@@ -52,6 +52,9 @@ func CopyStopped(ctx context.Context, dir, path string, progress func(done, all 
 		}
 		return Built{}, &DamagedError{dir, err.Error()}
 	}
+	if err := Convert(ctx, path); err != nil {
+		return Built{}, err
+	}
 	if built, err = Inspect(ctx, path); err != nil {
 		if not := (*ErrNotAProjection)(nil); errors.As(err, &not) {
 			return Built{}, &DamagedError{dir, not.Err.Error()}
@@ -110,12 +113,8 @@ func settle(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	var mode string
-	if err := db.GetContext(ctx, &mode, `PRAGMA journal_mode = DELETE`); err != nil {
+	if err := leaveWAL(ctx, db, path); err != nil {
 		return err
-	}
-	if mode != "delete" {
-		return fmt.Errorf("its journal is in mode %s", mode)
 	}
 	var found []string
 	if err := db.SelectContext(ctx, &found, `PRAGMA integrity_check(3)`); err != nil {

@@ -108,7 +108,7 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 	if err := p.approach(ctx, r, b); err != nil {
 		return nil, err
 	}
-	if err := b.persist(); err != nil {
+	if err := b.makeServing(ctx, p.options); err != nil {
 		return nil, err
 	}
 	for old == nil {
@@ -129,7 +129,12 @@ func newCandidate(ctx context.Context, f folder, options Options, rebuild Rebuil
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGeneration(ctx, path, options.Collections, options.Logger)
+	var g *generation
+	if rebuild.From == nil && !rebuild.Back {
+		g, err = openPrivate(ctx, path, options.Collections)
+	} else {
+		g, err = openGeneration(ctx, path, options.Collections, options.Logger)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +191,14 @@ func (r *rebuild) rest(records events.Position, spent time.Duration, left events
 		return 0 // or it would never be there while much is written
 	}
 	return spent
+}
+
+// makeServing has the generation be one that can serve, on the disk.
+func (b *builder) makeServing(ctx context.Context, options Options) error {
+	if b.db.wal == nil {
+		return b.publish(ctx, options.Collections, options.Logger)
+	}
+	return b.persist()
 }
 
 // persist has the rows reach the disk, so that little is left to do in the swap, and a

@@ -51,6 +51,8 @@ const (
 // the rest itself, between two batches (see makeRoom). The worker also waits there if it is
 // far ahead of the checkpoint. A read that is still using an old part of the WAL lets it grow,
 // since nothing waits for a read.
+//
+// A nil *walCheckpoints is that of a file without a WAL.
 type walCheckpoints struct {
 	path   string
 	pool   *sqlx.DB
@@ -128,6 +130,9 @@ func (c *walCheckpoints) run() {
 
 // wrote notes that about so many bytes were written to the WAL.
 func (c *walCheckpoints) wrote(bytes int64) {
+	if c == nil {
+		return
+	}
 	if c.ahead.Add(bytes) < c.bounds.checkpoint {
 		return
 	}
@@ -167,6 +172,9 @@ func (c *walCheckpoints) pass() error {
 // before each batch. It returns at once while the WAL is small. An error means that the file
 // could not be written, and that the next call tries again.
 func (c *walCheckpoints) makeRoom(conn *sqlx.Conn) error {
+	if c == nil {
+		return nil
+	}
 	if c.ahead.Load() > c.bounds.most {
 		if err := c.pass(); err != nil {
 			return err

@@ -121,10 +121,10 @@ func fill(t *testing.T, path string) {
 	for _, statement := range []string{
 		`INSERT INTO products (id, version, created_at, updated_at, doc, _claims)
 			WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ` + strconv.Itoa(million-1) + `),
-			named(i, id) AS (SELECT i, printf('0193a1a0-0000-7000-8000-%012x', i) FROM n)
+			named(i, id) AS (SELECT i, unhex(printf('0193a1a0000070008000%012x', i)) FROM n)
 			SELECT id, 1, '2026-11-24T12:00:00.000Z', '2026-11-24T12:00:00.000Z',
-				printf('{"id":"%s","version":1,"created_at":"2026-11-24T12:00:00.000Z","updated_at":"2026-11-24T12:00:00.000Z","sku":"SKU-%d","name":"Product number %d","price":%d.5,"stock":%d,"tags":["a","b"],"size":{"width":%d}}',
-					id, i, i, i * 7919 % 1000, i * 104729 % 1000000, i), ''
+				printf('{"sku":"SKU-%d","name":"Product number %d","price":%d.5,"stock":%d,"tags":["a","b"],"size":{"width":%d}}',
+					i, i, i * 7919 % 1000, i * 104729 % 1000000, i), ''
 			FROM named`,
 		`INSERT INTO _digests (collection, living, digest) VALUES ('products', ` + strconv.Itoa(million) + `, zeroblob(32))`,
 		`INSERT INTO _meta (name, value) VALUES ('caught_up', '1')`,

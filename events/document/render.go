@@ -7,6 +7,11 @@ import "strconv"
 func Render(id string, version int64, createdAt, updatedAt string, value []byte) []byte {
 	const fixed = len(`{"id":"","version":,"created_at":"","updated_at":"",`) + 20
 	b := make([]byte, 0, fixed+len(id)+len(createdAt)+len(updatedAt)+len(value))
+	return AppendRendered(b, id, version, createdAt, updatedAt, value)
+}
+
+// AppendRendered appends to b what [Render] gives.
+func AppendRendered(b []byte, id string, version int64, createdAt, updatedAt string, value []byte) []byte {
 	b = append(b, `{"id":"`...)
 	b = append(b, id...)
 	b = append(b, `","version":`...)

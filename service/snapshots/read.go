@@ -103,7 +103,12 @@ func (r *Reader) Save(ctx context.Context, path string, progress func(done int64
 	if err := errors.Join(r.Copy(w), f.Sync(), f.Close()); err != nil {
 		return built, err
 	}
-	if built, err = projections.Inspect(ctx, path); err != nil {
+	// One that an earlier version of ClusterLite made holds the same rows in other tables.
+	err = projections.Convert(ctx, path)
+	if err == nil {
+		built, err = projections.Inspect(ctx, path)
+	}
+	if err != nil {
 		var not *projections.ErrNotAProjection
 		if errors.As(err, &not) {
 			return built, corrupt("%v", err)

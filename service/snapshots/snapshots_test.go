@@ -224,7 +224,7 @@ func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec(`UPDATE _meta SET value = '3 0 lost' WHERE name = 'last_record'`); err != nil {
+	if _, err := db.Exec(`UPDATE _checkpoint SET last_record = '3 0 lost'`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -1,0 +1,211 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events/atomicfile"
+)
+
+// convertedVersion is the version of tables that convert takes. They had ids and claims as
+// texts, whole rendered documents, and pages of 4 KiB.
+const convertedVersion = 1
+
+// errOldVersion says that a file has to be converted before it is opened.
+var errOldVersion = fmt.Errorf("the file has tables of version %d", convertedVersion)
+
+// Convert brings a read model's file that an earlier version of ClusterLite made to the
+// tables of this version. It leaves one of any other version as it is. It returns an
+// [ErrNotAProjection] for a file that is no database. Nothing has the file
+// open. The file is replaced in one step, once the digests of the rows in the new one were
+// found to be those that the old one has kept: until then, and if there is an error, it is as
+// it was. It needs room for both.
+func Convert(ctx context.Context, path string) error {
+	version, err := versionOf(ctx, path)
+	if err != nil || version != convertedVersion {
+		return err
+	}
+	return convert(ctx, path, slog.New(slog.DiscardHandler))
+}
+
+func versionOf(ctx context.Context, path string) (version int, err error) {
+	db, err := connect(ctx, path, 1, url.Values{"mode": {"rw"}})
+	if err != nil {
+		return 0, &ErrNotAProjection{path, err}
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
+		return 0, &ErrNotAProjection{path, err}
+	}
+	return version, nil
+}
+
+func convert(ctx context.Context, path string, logger *slog.Logger) (err error) {
+	began := time.Now()
+	logger.Info("converting the projection's file to the tables of this version, which takes a while for a large one", "file", filepath.Base(path))
+	made := path + ".converting"
+	if err := removeDatabase(made); err != nil { // what a crash has left
+		return fmt.Errorf("convert %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("convert %s to the tables of version %d: %w", path, schemaVersion, err), removeDatabase(made))
+		}
+	}()
+	// Whatever lies in the old file's log goes into the file, or it would be taken for the
+	// log of the new one.
+	if err := withoutLog(ctx, path); err != nil {
+		return err
+	}
+	if err := convertInto(ctx, path, made); err != nil {
+		return err
+	}
+	if err := checkRows(ctx, filepath.Dir(path), made, nil); err != nil {
+		damaged := (*DamagedError)(nil)
+		if errors.As(err, &damaged) {
+			return &StorageError{Fault: FaultCorrupt, Path: path, Err: errors.New(damaged.Reason)}
+		}
+		return err
+	}
+	if err := withoutLog(ctx, made); err != nil {
+		return err
+	}
+	if err := atomicfile.Replace(made, path); err != nil {
+		return err
+	}
+	logger.Info("converted the projection's file", "file", filepath.Base(path), "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// withoutLog takes a file's write-ahead log into the file, and leaves it without one.
+func withoutLog(ctx context.Context, path string) (err error) {
+	db, err := connect(ctx, path, 1, url.Values{"mode": {"rw"}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return leaveWAL(ctx, db, path)
+}
+
+// leaveWAL takes the write-ahead log into the file through a connection, the only one that is
+// open on it.
+func leaveWAL(ctx context.Context, q sqlx.QueryerContext, path string) error {
+	var mode string
+	if err := sqlx.GetContext(ctx, q, &mode, `PRAGMA journal_mode = DELETE`); err != nil {
+		return fmt.Errorf("merge the write-ahead log into %s: %w", path, err)
+	}
+	if mode != "delete" {
+		return fmt.Errorf("merge the write-ahead log into %s: its journal is in mode %s", path, mode)
+	}
+	return nil
+}
+
+// convertInto makes a file of the rows of another. It does not sync it.
+func convertInto(ctx context.Context, from, to string) (err error) {
+	db, err := connect(ctx, to, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_cache_size": {"-65536"}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	absolute, err := filepath.Abs(from)
+	if err != nil {
+		return err
+	}
+	old := url.URL{Scheme: "file", Path: absolute, RawQuery: "mode=rw"}
+	if _, err := conn.ExecContext(ctx, `ATTACH ? AS old`, old.String()); err != nil {
+		return err
+	}
+	collections, err := tablesIn(ctx, conn, "old.sqlite_schema")
+	if err != nil {
+		return err
+	}
+	steps := append([]string{fmt.Sprintf(`PRAGMA page_size = %d`, pageSize), `BEGIN`}, serverTables...)
+	steps = append(steps,
+		`INSERT INTO main._meta SELECT name, value FROM old._meta WHERE name <> 'last_record'`,
+		`REPLACE INTO main._checkpoint (one, position, log_time, last_record)
+			SELECT one, position, log_time, coalesce((SELECT value FROM old._meta WHERE name = 'last_record'), '') FROM old._checkpoint`,
+		`INSERT INTO main._tombstones SELECT collection, `+unhexed+`, version, created_at, updated_at FROM old._tombstones`,
+		`INSERT INTO main._keys SELECT key, position, at, request_hash, collection, id, version, kind, doc FROM old._keys`,
+		`INSERT INTO main._voids SELECT offset, at, reason, detail, event_id, type, entity_id, source FROM old._voids`,
+		`INSERT INTO main._void_counts SELECT reason, count FROM old._void_counts`,
+		`INSERT INTO main._digests SELECT collection, living, digest FROM old._digests`,
+	)
+	for _, name := range collections {
+		copied, err := convertedRows(ctx, conn, name)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, createCollection(name), copied)
+	}
+	for _, step := range steps {
+		if _, err := conn.ExecContext(ctx, step); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+	}
+	if err := convertClaims(ctx, conn); err != nil {
+		return err
+	}
+	for _, step := range []string{fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion), `COMMIT`, `DETACH old`} {
+		if _, err := conn.ExecContext(ctx, step); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+	}
+	return nil
+}
+
+// unhexed makes an id of its text.
+const unhexed = `unhex(replace(id, '-', ''))`
+
+// convertedRows gives the statement that copies a collection's entities. What was rendered
+// begins with the members that the server adds, which have the columns' values.
+func convertedRows(ctx context.Context, conn *sqlx.Conn, collection string) (string, error) {
+	var columns []string
+	if err := conn.SelectContext(ctx, &columns, `SELECT name FROM pragma_table_info(?, 'old')`, collection); err != nil {
+		return "", err
+	}
+	folded := "NULL" // in a file of the very first version
+	if slices.Contains(columns, "_folded") {
+		folded = "_folded"
+	}
+	own := fmt.Sprintf(`substr(doc, %d + length(id) + length(version) + length(created_at) + length(updated_at))`, serverMembers+1)
+	return `INSERT INTO main.` + quote(collection) + ` (id, version, created_at, updated_at, doc, _claims, _folded)
+		SELECT ` + unhexed + `, version, created_at, updated_at, iif(` + own + ` = '}', '{}', '{' || substr(` + own + `, 2)), _claims, ` + folded + `
+		FROM old.` + quote(collection) + ` ORDER BY id`, nil
+}
+
+func convertClaims(ctx context.Context, conn *sqlx.Conn) error {
+	type held struct{ Collection, Claim, ID string }
+	const batch = 1000
+	for after := (held{}); ; {
+		var some []held
+		if err := conn.SelectContext(ctx, &some, `SELECT collection, claim, id FROM old._claims WHERE (collection, claim) > (?, ?) ORDER BY collection, claim LIMIT ?`, after.Collection, after.Claim, batch); err != nil {
+			return fmt.Errorf("read the claims: %w", err)
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		for _, h := range some {
+			id, err := mustPackID(h.ID)
+			if err != nil {
+				return fmt.Errorf("read the claims: %w", err)
+			}
+			if _, err := conn.ExecContext(ctx, `INSERT INTO main._claims (collection, claim, id) VALUES (?, ?, ?)`, h.Collection, packClaim(h.Claim), id); err != nil {
+				return fmt.Errorf("write the claims: %w", err)
+			}
+		}
+		after = some[len(some)-1]
+	}
+}
