@@ -19,6 +19,9 @@ type bulk struct {
 	schema []string
 	// phases come one after the other. The steps of a phase take turns, row by row.
 	phases [][]bulkStep
+	// claims are the ids of entities, each with the primary key of a claim that it holds.
+	claims   [][]any
+	claimKey []string
 }
 
 // A bulkStep runs one statement for each of its rows.
@@ -44,7 +47,7 @@ func readBulk(ctx context.Context, path string) (*bulk, error) {
 	}
 	defer db.Close()
 	b := &bulk{}
-	schema, err := readRows(ctx, db, `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type = 'table' DESC, rowid`)
+	schema, err := queryRows(ctx, db, `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type = 'table' DESC, rowid`)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +59,18 @@ func readBulk(ctx context.Context, path string) (*bulk, error) {
 		return nil, err
 	}
 	claims, err := insertion(ctx, db, "INSERT", "_claims", "ORDER BY id") // as the entities come, not as they lie in the file
+	if err != nil {
+		return nil, err
+	}
 	b.phases = append(b.phases, []bulkStep{entities, claims})
+	key, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info('_claims') WHERE pk > 0 ORDER BY pk`)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range key {
+		b.claimKey = append(b.claimKey, row[0].(string))
+	}
+	b.claims, err = queryRows(ctx, db, `SELECT id, `+strings.Join(b.claimKey, ", ")+` FROM _claims`)
 	return b, err
 }
 
@@ -77,18 +91,18 @@ func (b *bulk) change(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	ids, err := readRows(ctx, db, `SELECT id FROM _tombstones`)
+	ids, err := queryRows(ctx, db, `SELECT id FROM _tombstones ORDER BY id`)
 	if err != nil {
 		return err
 	}
-	gone := map[any]bool{}
+	gone := map[string]bool{}
 	for _, row := range ids {
-		gone[row[0]] = true
+		gone[fmt.Sprint(row[0])] = true
 	}
-	freed := bulkStep{statement: `DELETE FROM _claims WHERE collection = ? AND claim = ?`}
-	for _, row := range b.phases[0][1].rows {
-		if gone[row[2]] {
-			freed.rows = append(freed.rows, row[:2])
+	freed := bulkStep{statement: `DELETE FROM _claims WHERE ` + strings.Join(b.claimKey, ` = ? AND `) + ` = ?`}
+	for _, row := range b.claims {
+		if gone[fmt.Sprint(row[0])] {
+			freed.rows = append(freed.rows, row[1:])
 		}
 	}
 	b.phases = append(b.phases, []bulkStep{buried, {`DELETE FROM users WHERE id = ?`, ids}, freed})
@@ -101,7 +115,7 @@ func openReadModel(path string) (*sql.DB, error) {
 
 // insertion is a step that writes rows of a file to the same table of another.
 func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (bulkStep, error) {
-	columns, err := readRows(ctx, db, `SELECT name FROM pragma_table_info(?)`, table) // without those that are computed
+	columns, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info(?)`, table) // without those that are computed
 	if err != nil {
 		return bulkStep{}, err
 	}
@@ -110,14 +124,14 @@ func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (bulk
 		names = append(names, `"`+row[0].(string)+`"`)
 	}
 	list := strings.Join(names, ", ")
-	rows, err := readRows(ctx, db, `SELECT `+list+` FROM `+table+` `+where)
+	rows, err := queryRows(ctx, db, `SELECT `+list+` FROM `+table+` `+where)
 	return bulkStep{
 		statement: verb + ` INTO ` + table + ` (` + list + `) VALUES (?` + strings.Repeat(", ?", len(names)-1) + `)`,
 		rows:      rows,
 	}, err
 }
 
-func readRows(ctx context.Context, db *sql.DB, query string, args ...any) (all [][]any, err error) {
+func queryRows(ctx context.Context, db *sql.DB, query string, args ...any) (all [][]any, err error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -134,11 +148,6 @@ func readRows(ctx context.Context, db *sql.DB, query string, args ...any) (all [
 		}
 		if err := rows.Scan(into...); err != nil {
 			return nil, err
-		}
-		for i := range row {
-			if text, ok := row[i].([]byte); ok && len(text) > 0 {
-				row[i] = string(text)
-			}
 		}
 		all = append(all, row)
 	}

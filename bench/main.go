@@ -47,9 +47,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "serve" { // this program is also the limit and the naive design
 		return serve(ctx, args[1:])
 	}
-	if len(args) > 0 && args[0] == "bulk" {
-		return runBulk(ctx, args[1:], stdout, stderr)
-	}
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err

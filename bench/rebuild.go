@@ -4,73 +4,53 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// compareRebuild measures, on a log of mixed events, `clusterlite replay` and a rebuild of
-// the idle node against the bulk transaction of the same changes. Of ten events seven
-// create, two replace and one deletes.
-func (b *bench) compareRebuild(ctx context.Context, s *clusterLite, o bulkOptions) ([]result, error) {
-	events := o.entities / 7 * 10
-	named := func(what string) *result {
-		return &result{benchmark: benchmark{name: fmt.Sprintf("%s of %d mixed events", what, events), against: []string{bulkName}}, found: map[string][]measurement{}}
-	}
-	replay, rebuild := named("replay"), named("rebuild of an idle node")
-	dir, done, err := b.newDir()
+// again measures, on a log of mixed events, something that applies all of it again, against
+// the bulk transaction of the same changes.
+func (b *bench) again(ctx context.Context, record recordFunc, once func(s *clusterLite, dir string) (time.Duration, error)) error {
+	s, err := b.subject(ctx, ownName)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer done()
-	p, err := s.startProfiled(ctx, dir, o)
+	own, dir := s.(*clusterLite), b.newDir()
+	defer os.RemoveAll(dir)
+	p, err := own.start(ctx, dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.stop()
-	model, err := s.mix(ctx, dir, o.entities)
+	limit, err := own.mix(ctx, dir, b.users*7/10)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for range o.rounds {
-		out := filepath.Join(dir, "replay.db")
-		began := time.Now()
-		cpu, err := s.tool(ctx, "replay", "--kafka-brokers", s.broker, "--out", out, "--force")
+	for range b.rounds {
+		used := cpuTime(p.pids())
+		took, err := once(own, dir)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		b.note(replay, ownName, model.rows(), time.Since(began), cpu)
-		began, used := time.Now(), p.cpu()
-		took, err := s.profiled(ctx, o, "rebuild", func() (time.Duration, error) {
-			_, err := s.tool(ctx, "rebuild", "--admin", s.admin)
-			return time.Since(began), err
-		})
-		if err != nil {
-			return nil, err
-		}
-		b.note(rebuild, ownName, model.rows(), took, p.cpu()-used)
-		run, done, err := b.newDir()
-		if err != nil {
-			return nil, err
-		}
-		err = b.bulkOnce(ctx, run, model, replay, rebuild)
-		done()
-		if err != nil {
-			return nil, err
+		events := float64(limit.rows())
+		record(ownName, sample{Value: events / took.Seconds(), CPU: float64((cpuTime(p.pids()) - used).Microseconds()) / events})
+		if err := b.bulkOnce(ctx, limit, record); err != nil {
+			return err
 		}
 	}
-	return []result{*replay, *rebuild}, nil
+	return nil
 }
 
-// tool runs a command of the operator's tool, and gives its processor time.
-func (s *clusterLite) tool(ctx context.Context, args ...string) (cpu time.Duration, err error) {
-	cmd := exec.CommandContext(ctx, s.program, args...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+// tool runs a command of the operator's tool, and tells how long it took.
+func (s *clusterLite) tool(ctx context.Context, args ...string) (time.Duration, error) {
+	began := time.Now()
+	if out, err := exec.CommandContext(ctx, s.program, args...).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("clusterlite %s: %w\n%s", args[0], err, out)
 	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+	return time.Since(began), nil
 }
 
 // changing is how many requests at a time make the log that is applied again.
@@ -82,32 +62,33 @@ func (s *clusterLite) mix(ctx context.Context, dir string, entities int) (*bulk,
 	if _, err := s.importLines(ctx, entities); err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}
-	model, err := readBulk(ctx, s.file(dir))
+	limit, err := readBulk(ctx, s.file(dir))
 	if err != nil {
 		return nil, err
 	}
 	if t, ok := http.DefaultTransport.(*http.Transport); ok {
 		t.MaxIdleConnsPerHost = changing
 	}
-	err = each(ctx, changing, entities, func(n int) error {
-		path, name := s.url+"/users/"+s.ids[n], "Replaced"
-		_, email := person(n)
-		switch n % 7 {
-		case 0, 3:
-			return sendJSON(ctx, http.MethodPut, path, "application/json", fmt.Appendf(nil, `{"name":%q,"email":%q}`, name, email), nil)
-		case 5:
-			return sendJSON(ctx, http.MethodDelete, path, "", nil, nil)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := inParallel(ctx, changing, entities, func(n int) error { return s.change(ctx, n) }); err != nil {
 		return nil, err
 	}
-	return model, model.change(ctx, s.file(dir))
+	return limit, limit.change(ctx, s.file(dir))
 }
 
-// each calls do with 0 to n-1, so many at a time, until one fails.
-func each(ctx context.Context, parallel, n int, do func(int) error) error {
+func (s *clusterLite) change(ctx context.Context, n int) error {
+	path := s.url + "/users/" + s.ids[n]
+	switch n % 7 {
+	case 0, 3:
+		_, email := person(n)
+		return sendJSON(ctx, http.MethodPut, path, "application/json", fmt.Appendf(nil, `{"name":"Replaced","email":%q}`, email), nil)
+	case 5:
+		return sendJSON(ctx, http.MethodDelete, path, "", nil, nil)
+	}
+	return nil
+}
+
+// inParallel calls do with 0 to n-1, so many at a time, until one fails.
+func inParallel(ctx context.Context, parallel, n int, do func(int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
