@@ -32,11 +32,12 @@ const (
 	specVersion = "1.0"
 	contentJSON = "application/json"
 	isTrue      = "true"
+	noClaims    = "[]"
 )
 
 // written is the order in which headers are written, so that the same event always
 // gives the same bytes.
-var written = []string{
+var written = [...]string{
 	headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime,
 	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
 	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
@@ -93,7 +94,7 @@ func NewCheckpoint(id, source string, at time.Time) *message.Message {
 
 func encodeClaims(claims []string) string {
 	if len(claims) == 0 {
-		return "[]"
+		return noClaims
 	}
 	b, err := json.Marshal(claims)
 	if err != nil { // a []string can always be marshalled
