@@ -35,7 +35,7 @@ type rebuild struct {
 	Keep   bool   `name:"keep" help:"Keep the replaced file."`
 	Back   bool   `name:"back" help:"Go back to the kept file instead of building a new one, once it has caught up."`
 	Force  bool   `name:"force" help:"Replace the file even if its digests differ, or if it has entities that the log lacks; the old file is then kept."`
-	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most this many records per second. Default: pause for as long as each step took; a stopped node is rebuilt without pauses."`
+	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most this many records per second. Default: on a busy node, pause for up to as long as each step took; on an idle or stopped node, never pause."`
 	Cancel bool   `name:"cancel" help:"Cancel the running rebuild instead of starting one."`
 	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest matching snapshot instead of the beginning of the log. PLACE is a folder or bucket that the node can reach, or the admin listener of another node (http://…); with --data-dir, it can also be a read model file."`
 

@@ -54,42 +54,64 @@ func (e *VerdictError) Unwrap() error { return eventlog.ErrOutcomeUnknown }
 // write model is stuck, so that it would not come to know of them, nothing is appended. If
 // ctx ends the wait, those that are left have a [VerdictError].
 func (x *Executor) append(ctx context.Context, batch ...events.Event) []answer {
-	answers := make([]answer, len(batch))
-	if err := x.Model.Stuck(); err != nil {
-		for i := range answers {
-			answers[i].err = err
-		}
-		return answers
+	return x.send(ctx, batch).wait(ctx)
+}
+
+// A sending is events that were appended together, or could not be.
+type sending struct {
+	x          *Executor
+	began      time.Time
+	failed     error // why nothing was appended
+	confirmed  bool
+	judgements []<-chan projections.Judgement
+	forget     []func()
+}
+
+// send appends events together, in order. It returns once the log has confirmed them or
+// could not. Call wait once.
+func (x *Executor) send(ctx context.Context, batch []events.Event) *sending {
+	s := &sending{x: x, judgements: make([]<-chan projections.Judgement, len(batch))}
+	if s.failed = x.Model.Stuck(); s.failed != nil {
+		return s
 	}
 	ctx, span := x.beginSpan(ctx, len(batch))
 	carried := traceParent(ctx)
-	judgements := make([]<-chan projections.Judgement, len(batch))
+	s.forget = make([]func(), len(batch))
 	for i := range batch {
 		batch[i].TraceParent = carried
-		judgement, forget := x.Model.Expect(batch[i].ID)
-		defer forget()
-		judgements[i] = judgement
+		s.judgements[i], s.forget[i] = x.Model.Expect(batch[i].ID)
 	}
-	began := time.Now()
+	s.began = time.Now()
 	_, err := x.Log.Append(ctx, batch...)
-	x.Metrics.appended(began, err)
+	x.Metrics.appended(s.began, err)
 	endSpan(span, err)
 	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
-		for i := range answers {
-			answers[i].err = err
-		}
-		return answers
+		s.failed = err
 	}
-	// Also after an append that was not confirmed: the events may come by all the same,
-	// and then the outcome is known after all.
-	confirmed := err == nil
+	s.confirmed = err == nil
+	return s
+}
+
+// wait waits for the judgement of each event, also after an append that was not confirmed:
+// the events may come by all the same, and then the outcome is known after all.
+func (s *sending) wait(ctx context.Context) []answer {
+	defer func() {
+		for _, forget := range s.forget {
+			forget()
+		}
+	}()
+	answers := make([]answer, len(s.judgements))
 	for i := range answers {
+		if s.failed != nil {
+			answers[i].err = s.failed
+			continue
+		}
 		var ok bool
-		if answers[i].Judgement, ok = await(ctx, judgements[i]); ok {
-			x.Metrics.judged(began, answers[i].Verdict)
+		if answers[i].Judgement, ok = await(ctx, s.judgements[i]); ok {
+			s.x.Metrics.judged(s.began, answers[i].Verdict)
 		} else {
-			answers[i].err = &VerdictError{Confirmed: confirmed, Wait: x.Wait, Stuck: x.Model.Stuck()}
-			x.Metrics.unjudged()
+			answers[i].err = &VerdictError{Confirmed: s.confirmed, Wait: s.x.Wait, Stuck: s.x.Model.Stuck()}
+			s.x.Metrics.unjudged()
 		}
 	}
 	return answers

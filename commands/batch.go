@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/api"
@@ -13,53 +15,64 @@ import (
 
 // An Outcome is what became of one command of a batch.
 type Outcome struct {
+	// Result is that of a command that was carried out. Its entity is not rendered, unless
+	// the result is replayed.
 	Result
 	// Err is nil, or one of the errors of [Executor.Execute].
 	Err error
 }
 
-// ExecuteBatch executes commands that all are Create, each on its own: one that is
-// refused fails alone. Their events are appended together, in order, so a batch costs
-// about what one command does. The commands ask for the same consistency. Safe for
+// ExecuteBatch executes commands that all are Create, of one collection, each on its own:
+// one that is refused fails alone. Their events are appended together, in order, so a batch
+// costs about what one command does. The commands ask for the same consistency. Safe for
 // concurrent use.
 func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
-	b := execution{x: x, commands: batch, outcomes: make([]Outcome, len(batch)), events: make([]events.Event, len(batch)), before: make([]entityAt, len(batch))}
+	return x.BeginBatch(ctx, batch).Wait()
+}
+
+// A Batch is commands that were decided and appended. Some may have an outcome already.
+type Batch struct {
+	x        *Executor
+	ctx      context.Context // bounds the batch, from its decision to its verdicts
+	cancel   context.CancelFunc
+	commands []Command
+	outcomes []Outcome
+	events   []events.Event
+	appended []int // which commands have an event in sent
+	sent     *sending
+}
+
+// BeginBatch does the first part of [Executor.ExecuteBatch]: it decides the commands and
+// appends their events. It returns once the log has confirmed them, or could not. Another
+// batch can then begin, and its events come after these. Call [Batch.Wait] once.
+func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
+	b := &Batch{x: x, commands: commands, outcomes: make([]Outcome, len(commands)), events: make([]events.Event, len(commands))}
+	b.ctx, b.cancel = context.WithTimeout(ctx, x.Wait)
 	if err := x.Model.Stuck(); err != nil {
 		b.failAll(b.all(), err)
-		return b.outcomes
+		return b
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.Wait)
-	defer cancel()
-	refused, appendable := b.decide(ctx, b.all())
-	if len(refused) > 0 && batch[0].Consistency != api.Eventual {
+	refused, appendable := b.decide(b.all())
+	if len(refused) > 0 && commands[0].Consistency != api.Eventual {
 		// Perhaps on a state that is behind. Asked once for all of them.
-		if err := x.freshen(ctx, batch[0].Consistency); err != nil {
+		if err := x.freshen(b.ctx, commands[0].Consistency); err != nil {
 			b.failAll(refused, err)
 			refused = nil
 		} else {
 			var more []int
-			refused, more = b.decide(ctx, refused)
+			refused, more = b.decide(refused)
 			appendable = append(appendable, more...)
 			slices.Sort(appendable) // in order, as they came
 		}
 	}
 	for _, i := range refused {
-		b.outcomes[i].Result, b.outcomes[i].Err = x.refuse(ctx, batch[i], b.outcomes[i].Err)
+		b.outcomes[i].Result, b.outcomes[i].Err = x.refuse(b.ctx, commands[i], b.outcomes[i].Err)
 	}
-	b.append(ctx, appendable)
-	return b.outcomes
+	b.append(appendable)
+	return b
 }
 
-// An execution is a batch that is being executed.
-type execution struct {
-	x        *Executor
-	commands []Command
-	outcomes []Outcome
-	events   []events.Event
-	before   []entityAt
-}
-
-func (b *execution) all() []int {
+func (b *Batch) all() []int {
 	all := make([]int, len(b.commands))
 	for i := range all {
 		all[i] = i
@@ -67,51 +80,115 @@ func (b *execution) all() []int {
 	return all
 }
 
-func (b *execution) failAll(which []int, err error) {
+func (b *Batch) failAll(which []int, err error) {
 	for _, i := range which {
 		b.outcomes[i].Err = err
 	}
 }
 
 // decide decides commands on the state as it is. It gives those that were refused, and
-// those that have an event to append.
-func (b *execution) decide(ctx context.Context, which []int) (refused, appendable []int) {
+// those that have an event to append. The others have their outcome: an error, or what an
+// earlier command with their key did.
+func (b *Batch) decide(which []int) (refused, appendable []int) {
+	var decided []int
+	used, err := b.usedKeys(which)
+	if err != nil {
+		b.failAll(which, err)
+		return nil, nil
+	}
 	for _, i := range which {
+		o := &b.outcomes[i]
 		var refusal *Refusal
-		var decided bool
+		var done bool
 		err := web.Guard(func() (err error) {
-			refusal, decided, err = b.decideOne(ctx, i)
+			if used[b.commands[i].IdempotencyKey] {
+				if o.Result, done, err = b.x.replay(b.ctx, b.commands[i]); done || err != nil {
+					return err
+				}
+			}
+			b.events[i], refusal, err = b.x.decideCreate(b.commands[i])
 			return err
 		})
-		switch o := &b.outcomes[i]; {
+		switch {
 		case err != nil:
 			o.Err = err
 		case refusal != nil:
 			o.Err = refusal
 			refused = append(refused, i)
-		case decided:
+		case !done:
 			o.Err = nil
-			appendable = append(appendable, i)
+			decided = append(decided, i)
+		default:
+			o.Err = nil
 		}
 	}
+	taken, appendable := b.claim(decided)
+	refused = append(refused, taken...)
+	slices.Sort(refused)
 	return refused, appendable
 }
 
-// decideOne decides one command. Unless it is decided, and has an event to append, it was
-// refused, or an earlier command with its key did it and it has its outcome.
-func (b *execution) decideOne(ctx context.Context, i int) (refusal *Refusal, decided bool, err error) {
-	r, done, err := b.x.replay(ctx, b.commands[i])
-	if done || err != nil {
-		b.outcomes[i].Result, b.outcomes[i].Err = r, err
-		return nil, false, err
+// decideCreate makes the event of a Create. The holders of its claims are not looked up.
+func (x *Executor) decideCreate(c Command) (events.Event, *Refusal, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return events.Event{}, nil, fmt.Errorf("make an event's id: %w", err)
 	}
-	event, before, refusal, err := b.x.decide(ctx, b.commands[i])
-	b.events[i], b.before[i] = event, before
-	return refusal, err == nil && refusal == nil, err
+	event, refusal := Decide(c, State{}, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
+	return event, refusal, nil
 }
 
-// append appends the events and waits for their verdicts.
-func (b *execution) append(ctx context.Context, which []int) {
+// usedKeys tells which idempotency keys of commands the write model knows, by one read.
+func (b *Batch) usedKeys(which []int) (map[string]bool, error) {
+	var keys []string
+	for _, i := range which {
+		if key := b.commands[i].IdempotencyKey; key != "" {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return b.x.Model.UsedKeys(b.ctx, keys)
+}
+
+// claim looks up, by one read, who holds the unique values of the events. It gives those
+// that are refused because another entity holds one, and the others.
+func (b *Batch) claim(which []int) (taken, free []int) {
+	var claims []string
+	for _, i := range which {
+		claims = append(claims, b.events[i].Claims...)
+	}
+	if len(claims) == 0 {
+		return nil, which
+	}
+	holders, err := b.x.Model.Holders(b.ctx, b.events[which[0]].Collection, claims)
+	if err != nil {
+		b.failAll(which, err)
+		return nil, nil
+	}
+	for _, i := range which {
+		if refusal := refuseTaken(b.events[i], holders); refusal != nil {
+			b.outcomes[i].Err = refusal
+			taken = append(taken, i)
+		} else {
+			free = append(free, i)
+		}
+	}
+	return taken, free
+}
+
+func refuseTaken(e events.Event, holders map[string]string) *Refusal {
+	for _, claim := range e.Claims {
+		if holder := holders[claim]; holder != "" && holder != e.EntityID {
+			return takenBy(events.ClaimField(claim), holder)
+		}
+	}
+	return nil
+}
+
+// append appends the events of commands.
+func (b *Batch) append(which []int) {
 	if len(which) == 0 {
 		return
 	}
@@ -119,24 +196,36 @@ func (b *execution) append(ctx context.Context, which []int) {
 	for n, i := range which {
 		batch[n] = b.events[i]
 	}
-	for n, a := range b.x.append(ctx, batch...) {
-		if i := which[n]; a.err != nil {
-			b.outcomes[i].Err = a.err
-		} else {
-			b.judge(ctx, i, a.Judgement)
-		}
-	}
+	b.appended, b.sent = which, b.x.send(b.ctx, batch)
 }
 
-func (b *execution) judge(ctx context.Context, i int, j projections.Judgement) {
+// Wait waits for the verdicts on the events of the batch, and gives the outcome of each
+// command.
+func (b *Batch) Wait() []Outcome {
+	defer b.cancel()
+	if b.sent == nil {
+		return b.outcomes
+	}
+	for n, a := range b.sent.wait(b.ctx) {
+		if i := b.appended[n]; a.err != nil {
+			b.outcomes[i].Err = a.err
+		} else {
+			b.judge(i, a.Judgement)
+		}
+	}
+	return b.outcomes
+}
+
+func (b *Batch) judge(i int, j projections.Judgement) {
 	o := &b.outcomes[i]
 	switch v := j.Verdict; {
 	case v.Outcome == events.Admitted:
-		o.Result = Result{Position: j.Position, Entity: b.before[i].Next(b.events[i])}
+		e := b.events[i]
+		o.Result = Result{Position: j.Position, Entity: events.Entity{Collection: e.Collection, ID: e.EntityID, Version: e.Version, Claims: e.Claims}}
 	case v.Reason == events.ReasonTaken:
 		o.Err = takenBy(v.Field, v.Holder)
 	case v.Reason == events.ReasonDuplicate:
-		r, done, err := b.x.replay(ctx, b.commands[i])
+		r, done, err := b.x.replay(b.ctx, b.commands[i])
 		if o.Result, o.Err = r, err; !done && err == nil {
 			o.Err = fmt.Errorf("event %s is void: %s: %s", b.events[i].ID, v.Reason, v.Detail)
 		}

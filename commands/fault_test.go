@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/service/problem"
 )
@@ -18,17 +19,14 @@ import (
 // A line on which the server panics fails alone, and the log says so once, with the stack.
 func TestAPanicFailsItsLineAlone(t *testing.T) {
 	var logged bytes.Buffer
-	in := &importer{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}} // without a collection: to validate panics
-	batches := make(chan []importLine, 1)
-	if err := in.read(t.Context(), newLineReader(strings.NewReader("[1]\n{}\n[2]\n"), 100), batches); err != nil {
-		t.Fatal(err)
-	}
 	results := newSpool(t.TempDir())
-	unavailable, err := in.executeBatch(t.Context(), <-batches, results)
-	if unavailable || err != nil {
-		t.Errorf("got %v, %v, want that the import goes on", unavailable, err)
+	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, results) // without a collection: to validate panics
+	defer in.close()
+	in.start(newLineReader(strings.NewReader("[1]\n{}\n[2]\n"), 100))
+	cut := false
+	if err := in.finish(func() { cut = true }); cut || err != nil {
+		t.Errorf("got cut short: %v, %v, want that the import goes on", cut, err)
 	}
-	results.end()
 	for line, status := range []int{422, 500, 422} {
 		var got lineResult
 		if err := json.NewDecoder(io.LimitReader(results, int64(bytes.IndexByte(results.memory, '\n')+1))).Decode(&got); err != nil {
@@ -46,9 +44,9 @@ func TestAPanicFailsItsLineAlone(t *testing.T) {
 // Thousands of lines that fail alike don't fill the log.
 func TestFaultsAreLoggedWithinBounds(t *testing.T) {
 	var logged bytes.Buffer
-	in := &importer{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}
-	batches := make(chan []importLine, 1)
-	if err := in.read(t.Context(), newLineReader(strings.NewReader(strings.Repeat("{}\n", 300)), 100), batches); err != nil {
+	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, newSpool(t.TempDir()))
+	defer in.close()
+	if err := in.readAll(t.Context(), newLineReader(strings.NewReader(strings.Repeat("{}\n", 300)), 100)); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(logged.String(), "level=ERROR"); got != loggedFaults {
@@ -59,13 +57,18 @@ func TestFaultsAreLoggedWithinBounds(t *testing.T) {
 // A command that panics while it is decided fails alone; if all fail together, what
 // became of them is unknown.
 func TestAPanicOfTheExecutor(t *testing.T) {
-	b := execution{x: &Executor{}, commands: make([]Command, 2), outcomes: make([]Outcome, 2)} // without a model
-	refused, appendable := b.decide(t.Context(), b.all())
+	b := Batch{x: &Executor{}, commands: make([]Command, 2), outcomes: make([]Outcome, 2), events: make([]events.Event, 2)} // without a model
+	refused, appendable := b.decide(b.all())
 	if len(refused) != 0 || len(appendable) != 0 || b.outcomes[0].Err == nil || b.outcomes[1].Err == nil {
 		t.Errorf("got %v, %v, %+v", refused, appendable, b.outcomes)
 	}
-	in := &importer{a: &API{}} // without an executor
-	for _, o := range in.executeCommands(t.Context(), make([]Command, 2)) {
+	in := newImporter(t.Context(), &lineParser{a: &API{}}, newSpool(t.TempDir())) // without an executor
+	defer in.close()
+	outcomes := in.begin(make([]importLine, 2))()
+	if len(outcomes) != 2 {
+		t.Errorf("got %d outcomes, want 2", len(outcomes))
+	}
+	for _, o := range outcomes {
 		var p *problem.Problem
 		if !errors.As(toProblem(o.Err), &p) || !p.Of(problem.OutcomeUnknown) {
 			t.Errorf("got %v, want outcome-unknown", o.Err)
@@ -96,9 +99,10 @@ func TestNoLineIsParsedAfterTheClientHasLeft(t *testing.T) {
 	for _, most := range []int64{0, 1, 7} {
 		ctx := &endsAfter{Context: context.Background()}
 		ctx.most.Store(most)
-		in := &importer{a: &API{MaxBody: 100}, command: Command{Collection: users}}
+		in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100}, command: Command{Collection: users}}, newSpool(t.TempDir()))
+		defer in.close()
 		lines := newLineReader(strings.NewReader(strings.Repeat("{}\n", 1000)), 100)
-		if err := in.read(ctx, lines, make(chan []importLine, 10)); !errors.Is(err, context.Canceled) {
+		if err := in.readAll(ctx, lines); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		if lines.number != most {

@@ -2,17 +2,11 @@ package commands
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"sync/atomic"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -21,16 +15,15 @@ import (
 	"github.com/clusterlite/clusterlite/service/web"
 )
 
-// imports is how many there can be at a time. Each holds up to three batches.
-const imports = 8
+const (
+	// imports is how many there can be at a time.
+	imports = 8
+	// flights is how many batches of an import are under way at most, from their decision
+	// to their results. Beside them it holds one batch that is being read.
+	flights = 3
+)
 
-// An import is many creates in one request: a line an entity, a line a result. Lines are
-// read, executed in batches and answered at the same time, in constant memory.
-//
-// A result is sent once the log has judged its line, so what was acknowledged is done.
-// One batch is executed at a time, and none once the connection is known to be broken:
-// of the lines whose results did not arrive, at most those are done that follow at once
-// on those whose results did, and with an idempotency key a retry repeats their outcome.
+// importLines creates many entities in one request: a line an entity, a line a result.
 func (a *API) importLines(c echo.Context, command Command) error {
 	defer a.importing.Add(-1)
 	if a.importing.Add(1) > imports {
@@ -43,15 +36,9 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(c.Request().Context())
-	defer cancel()
-	in := &importer{a: a, command: command, path: c.Request().URL.Path, draining: web.Draining(ctx)}
-	results := newSpool(a.SpoolDir)
-	defer results.discard()
-
+	lines := newLineReader(body, a.MaxBody)
 	// A proxy such as nginx sends no more of a request once its answer has begun.
 	halfDuplex := c.Request().Header.Get(api.HeaderHalfDuplex) != ""
-	lines := newLineReader(body, a.MaxBody)
 	if !halfDuplex {
 		// The error: this connection, as in tests, can't or needn't.
 		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
@@ -59,221 +46,175 @@ func (a *API) importLines(c echo.Context, command Command) error {
 			lines.await() // it gives the client leave to send, which it can't after the answer has begun
 		}
 	}
-	batches := make(chan []importLine, 1) // one is read while one is executed
-	read := make(chan error, 1)
-	go func() {
-		defer close(batches)
-		err := web.Guard(func() error { return in.read(ctx, lines, batches) })
-		if err != nil {
-			cancel() // what had come before is not begun: its results would reach nobody
-		}
-		read <- err
-	}()
-
+	parser := &lineParser{a: a, command: command, path: c.Request().URL.Path}
+	in := newImporter(c.Request().Context(), parser, newSpool(a.SpoolDir))
+	defer in.close()
+	in.start(lines)
 	var out *web.Stream
 	answered := make(chan error, 1)
 	answer := func() {
 		out = web.BeginStream(c, api.NDJSON)
-		go func() {
-			err := answerFrom(out, results)
-			if err != nil {
-				cancel() // nobody hears what more is done
-			}
-			answered <- err
-		}()
+		go func() { answered <- in.answer(out) }()
 	}
 	if !halfDuplex {
 		answer()
 	}
-	early, err := in.execute(ctx, batches, results)
-	results.end()
-	if early || err != nil {
-		cancel()
-		web.CutBody(c)
-		for range batches {
-			// What had been read is not executed.
-		}
-	}
-	readErr := <-read
-	if early {
-		readErr = nil // that was us
-	}
+	err = in.finish(func() { web.CutBody(c) })
 	if halfDuplex {
 		answer()
 	}
-	out.End(errors.Join(err, readErr, <-answered))
+	out.End(errors.Join(err, <-answered))
 	return nil
 }
 
-// answerFrom sends the results as they come.
-func answerFrom(out *web.Stream, results *spool) error {
-	buffer := make([]byte, 32<<10)
+// An importer is one import under way, in constant memory. Its lines pass through five
+// stages, each a goroutine, so that all of them work at the same time:
+//
+//	read     reads, parses and validates lines into the queue
+//	execute  takes a batch from the queue, decides it and appends its events
+//	settle   waits for the verdicts of a batch and writes its results to the spool
+//	answer   sends the results to the client
+//
+// The fifth is the log's worker, which gives the verdicts. A result is sent once the log has
+// judged its line, so what was acknowledged is done.
+//
+// It ends in one of three ways. All three wait for the batches that were begun, and write
+// their results:
+//
+//   - the body ends: all lines have a result;
+//   - early: the server is to stop, can't do more now, or the client leaves too many results
+//     unread. The lines after have no result, and nothing was done for them;
+//   - broken: the body or the connection fails. Nothing more is begun, so of the lines whose
+//     results did not arrive, at most those are done that follow at once on those whose
+//     results did. With an idempotency key a retry repeats their outcome.
+type importer struct {
+	*lineParser
+	ctx    context.Context // ends once the import is broken, or over
+	cancel context.CancelFunc
+	// draining is closed once the server is to stop.
+	draining <-chan struct{}
+	queue    *lineQueue
+	begun    chan flight // from execute to settle
+	results  *spool
+	// read and settled get one value each, once their stage is done.
+	read    chan error
+	settled chan settlement
+}
+
+// A flight is a batch that was begun, with its outcomes to come.
+type flight struct {
+	lines []importLine
+	wait  func() []Outcome
+}
+
+// A settlement tells how the last stage ended.
+type settlement struct {
+	early bool
+	err   error // of the spool
+}
+
+func newImporter(ctx context.Context, parser *lineParser, results *spool) *importer {
+	in := &importer{
+		lineParser: parser, draining: web.Draining(ctx), queue: newLineQueue(), results: results,
+		begun: make(chan flight, flights-2), // execute and settle have one each
+		read:  make(chan error, 1), settled: make(chan settlement, 1),
+	}
+	in.ctx, in.cancel = context.WithCancel(ctx)
+	return in
+}
+
+// start starts the stages read and settle.
+func (in *importer) start(lines *lineReader) {
+	context.AfterFunc(in.ctx, in.queue.stop)
+	go func() {
+		select {
+		case <-in.draining:
+			in.queue.stop()
+		case <-in.ctx.Done():
+		}
+	}()
+	go func() {
+		err := web.Guard(func() error { return in.readAll(in.ctx, lines) })
+		if errors.Is(err, errQueueStopped) {
+			err = nil // whoever stopped it knows why
+		}
+		if err != nil {
+			in.cancel() // what had come before is not begun: its results would reach nobody
+		}
+		in.queue.end()
+		in.read <- err
+	}()
+	go func() { in.settled <- in.settle() }()
+}
+
+// finish is the stage execute. It returns once all results are in the spool. cutBody has
+// the stage read end, if it waits for the client. The error tells that the import is broken.
+func (in *importer) finish(cutBody func()) error {
+	early := in.execute()
+	close(in.begun)
+	settled := <-in.settled
+	in.results.end()
+	broken := in.ctx.Err()
+	if early = early || settled.early; early || broken != nil || settled.err != nil {
+		in.cancel()
+		cutBody()
+	}
+	err := <-in.read
+	if early && broken == nil {
+		err = nil // that was us
+	}
+	return errors.Join(broken, settled.err, err)
+}
+
+// close frees what the importer holds, once all stages have ended.
+func (in *importer) close() {
+	in.cancel()
+	in.results.discard()
+}
+
+// readAll reads and parses lines until the end of the body. The error is that of the body, or
+// of ctx: once it has ended, no other line is looked at. It is errQueueStopped once the queue
+// is stopped.
+func (in *importer) readAll(ctx context.Context, lines *lineReader) error {
 	for {
-		n, err := results.Read(buffer)
+		if ctx.Err() != nil {
+			return ctx.Err() // to parse and validate lines is work too, and nobody waits for it
+		}
+		text, err := lines.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
+		var damaged *web.DecodeError
+		if errors.As(err, &damaged) {
+			// What came before is good. This is the last result: what follows can't be read.
+			return in.queue.put(importLine{number: lines.number, err: damaged.Problem})
+		}
+		if err != nil && !errors.Is(err, errLongLine) {
 			return err
 		}
-		if _, err := out.Write(buffer[:n]); err != nil {
+		if len(text) == 0 && err == nil {
+			continue // an empty line is no entity
+		}
+		if err := in.queue.put(in.parse(ctx, lines.number, text, err)); err != nil {
 			return err
 		}
 	}
 }
 
-// An importLine is a line of an import: a command, or why there is none.
-type importLine struct {
-	number  int64
-	command Command
-	err     error
-	fault   bool // err is a fault of the server in this line alone
-}
-
-type importer struct {
-	a       *API
-	command Command // what all lines have in common
-	path    string
-	// draining is closed once the server is to stop.
-	draining <-chan struct{}
-	// faults is how many lines the server failed on.
-	faults atomic.Int64
-}
-
-const (
-	// batchLines and batchBytes bound a batch. More lines gain little; the bytes stay
-	// far below what the broker takes at once.
-	batchLines = 500
-	batchBytes = 1 << 20
-)
-
-// read reads batches until the end of the body: what has arrived, never waiting for
-// more. The error is that of the body, or of ctx: once it has ended, no other line is
-// looked at.
-func (in *importer) read(ctx context.Context, lines *lineReader, batches chan<- []importLine) error {
+// execute begins the batches, one after the other. It returns true if it has stopped before
+// the last because the server is to stop.
+func (in *importer) execute() (early bool) {
 	for {
-		var batch []importLine
-		bytes := 0
-		for len(batch) < batchLines && bytes < batchBytes && (len(batch) == 0 || lines.ready()) {
-			if ctx.Err() != nil {
-				return ctx.Err() // to parse and validate lines is work too, and nobody waits for it
-			}
-			text, err := lines.next()
-			if errors.Is(err, io.EOF) {
-				return in.send(ctx, batches, batch)
-			}
-			var damaged *web.DecodeError
-			if errors.As(err, &damaged) {
-				// What came before is good. This is the last result: what follows can't be read.
-				return in.send(ctx, batches, append(batch, importLine{number: lines.number, err: damaged.Problem}))
-			}
-			if err != nil && !errors.Is(err, errLongLine) {
-				return err
-			}
-			if len(text) == 0 && err == nil {
-				continue // an empty line is no entity
-			}
-			bytes += len(text)
-			batch = append(batch, in.parse(ctx, lines.number, text, err))
+		batch, more := in.queue.take()
+		switch {
+		case in.ctx.Err() != nil:
+			return false
+		case isClosed(in.draining):
+			return true // also if a batch was taken in that moment
+		case !more:
+			return false
 		}
-		if err := in.send(ctx, batches, batch); err != nil {
-			return err
-		}
-	}
-}
-
-func (in *importer) send(ctx context.Context, batches chan<- []importLine, batch []importLine) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	select {
-	case batches <- batch:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// parse makes a command of a line. A line that the server fails on fails alone.
-func (in *importer) parse(ctx context.Context, number int64, text []byte, err error) importLine {
-	l := importLine{number: number, command: in.command}
-	if err != nil {
-		l.err = problem.BodyTooLarge.New(fmt.Sprintf("The line exceeds the maximum of %d bytes and was not imported.", in.a.MaxBody))
-		return l
-	}
-	l.err = web.Guard(func() error { return in.prepare(&l.command, number, text) })
-	if in.isFault(ctx, number, l.err) {
-		l.err = problem.Internal.Because(l.err, "The server failed unexpectedly on this line and did not import it. The error is in its log under the request's id. Other lines are not affected.")
-		l.fault = true
-	}
-	return l
-}
-
-// prepare reads and validates a line. The error is a problem.
-func (in *importer) prepare(command *Command, number int64, text []byte) (err error) {
-	if command.Document, err = parseBody(text, ""); err != nil {
-		return err
-	}
-	if err := complete(command); err != nil {
-		return err
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	command.ID = id.String()
-	if key := in.command.IdempotencyKey; key != "" {
-		command.IdempotencyKey = lineKey(key, number)
-		command.RequestHash = HashRequest(http.MethodPost, in.path, text)
-	}
-	return nil
-}
-
-// loggedFaults is how many faults of one import are logged: a stack for each line of a
-// large file would fill the disk.
-const loggedFaults = 10
-
-// isFault tells whether an error is a panic, which it logs.
-func (in *importer) isFault(ctx context.Context, number int64, err error) bool {
-	var fault *web.PanicError
-	if !errors.As(err, &fault) {
-		return false
-	}
-	if n := in.faults.Add(1); n <= loggedFaults && in.a.Logger != nil {
-		in.a.Logger.ErrorContext(ctx, "an import line failed unexpectedly; the import continues", "line", number, "fault", n, "logged_at_most", loggedFaults, "error", err)
-	}
-	return true
-}
-
-// lineKey gives each line of an import a key of its own, so that a retry of the whole
-// import repeats the outcome of each line that was done. It is stored in the log.
-func lineKey(key string, number int64) string {
-	sum := sha256.Sum256([]byte(key + "\x00" + strconv.FormatInt(number, 10)))
-	return "import:" + base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// execute executes the batches, one after the other. It ends early, and the lines after
-// have no result then, if nothing more can be done now, if the server is to stop, or if
-// the client leaves too many results unread. The error is that of ctx, or of results.
-func (in *importer) execute(ctx context.Context, batches <-chan []importLine, results *spool) (early bool, err error) {
-	for {
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-in.draining:
-			return true, nil
-		case batch, more := <-batches:
-			if !more || ctx.Err() != nil {
-				return false, ctx.Err()
-			}
-			if isClosed(in.draining) {
-				return true, nil // a select that can go several ways goes any
-			}
-			unavailable, err := in.executeBatch(ctx, batch, results)
-			if err != nil || unavailable || results.full() {
-				return err == nil, err
-			}
-		}
+		in.begun <- flight{batch, in.begin(batch)}
 	}
 }
 
@@ -286,72 +227,75 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func (in *importer) executeBatch(ctx context.Context, batch []importLine, results *spool) (unavailable bool, err error) {
-	var commands []Command
-	for _, l := range batch {
-		if l.err == nil {
-			commands = append(commands, l.command)
+// begin begins the commands of a batch, without the client's context: what was begun gets its
+// verdict, and its result. If the server fails on all of them together, their events may be
+// in the log.
+func (in *importer) begin(batch []importLine) (wait func() []Outcome) {
+	commands := make([]Command, 0, len(batch))
+	for i := range batch {
+		if batch[i].err == nil {
+			commands = append(commands, batch[i].command)
 		}
+		batch[i].command = Command{} // the documents are not needed twice
 	}
-	outcomes := in.executeCommands(ctx, commands)
-	out := json.NewEncoder(results)
-	out.SetEscapeHTML(false)
-	for _, l := range batch {
-		r := lineResult{Line: l.number}
-		fault := l.fault
-		if l.err != nil {
-			r.fail(l.err)
-		} else {
-			o := outcomes[0]
-			outcomes = outcomes[1:]
-			if o.Err != nil {
-				fault = in.isFault(ctx, l.number, o.Err)
-				r.fail(toProblem(o.Err))
-			} else {
-				r.Status, r.ID, r.Version = http.StatusCreated, o.Entity.ID, o.Entity.Version
-			}
-		}
-		unavailable = unavailable || r.Status >= http.StatusInternalServerError && !fault
-		if err := out.Encode(r); err != nil {
-			return unavailable, err
-		}
-	}
-	return unavailable, nil
-}
-
-// executeCommands executes commands, without the client's context: what was begun gets
-// its verdict, and its result. If the server fails on all of them together, their events
-// may be in the log.
-func (in *importer) executeCommands(ctx context.Context, commands []Command) (outcomes []Outcome) {
 	if len(commands) == 0 {
-		return nil
+		return func() []Outcome { return nil }
 	}
+	var begun *Batch
 	err := web.Guard(func() error {
-		outcomes = in.a.Executor.ExecuteBatch(context.WithoutCancel(ctx), commands)
+		begun = in.a.Executor.BeginBatch(context.WithoutCancel(in.ctx), commands)
 		return nil
 	})
-	if err != nil {
-		outcomes = make([]Outcome, len(commands))
-		for i := range outcomes {
-			outcomes[i].Err = fmt.Errorf("%w: %w", eventlog.ErrOutcomeUnknown, err)
+	return func() (outcomes []Outcome) {
+		if err == nil {
+			err = web.Guard(func() error {
+				outcomes = begun.Wait()
+				return nil
+			})
+		}
+		if err != nil {
+			outcomes = make([]Outcome, len(commands))
+			for i := range outcomes {
+				outcomes[i].Err = fmt.Errorf("%w: %w", eventlog.ErrOutcomeUnknown, err)
+			}
+		}
+		return outcomes
+	}
+}
+
+// settle writes the results of the batches, in their order. It stops the queue if nothing more
+// can be done now, or the client leaves too many results unread.
+func (in *importer) settle() (s settlement) {
+	for f := range in.begun {
+		outcomes := f.wait()
+		if s.err == nil {
+			var unavailable bool
+			unavailable, s.err = in.writeResults(in.ctx, in.results, f.lines, outcomes)
+			s.early = s.early || s.err == nil && (unavailable || in.results.full())
+		}
+		if s.early || s.err != nil {
+			in.queue.stop()
+		}
+		in.queue.landed()
+	}
+	return s
+}
+
+// answer sends the results as they come. If the client does not take them, nothing more is
+// begun.
+func (in *importer) answer(out io.Writer) error {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := in.results.Read(buffer)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			_, err = out.Write(buffer[:n])
+		}
+		if err != nil {
+			in.cancel()
+			return err
 		}
 	}
-	return outcomes
-}
-
-// A lineResult is what became of a line: an id, or a problem.
-type lineResult struct {
-	Line    int64                `json:"line"`
-	Status  int                  `json:"status"`
-	ID      string               `json:"id,omitempty"`
-	Version int64                `json:"version,omitempty"`
-	Type    string               `json:"type,omitempty"`
-	Title   string               `json:"title,omitempty"`
-	Detail  string               `json:"detail,omitempty"`
-	Errors  []problem.FieldError `json:"errors,omitempty"`
-}
-
-func (r *lineResult) fail(err error) {
-	p := problem.From(err)
-	r.Status, r.Type, r.Title, r.Detail, r.Errors = p.Status, p.Type, p.Title, p.Detail, p.Errors
 }

@@ -28,12 +28,6 @@ func newLineReader(r io.Reader, most int) *lineReader {
 // await waits for the first byte. An error comes again from next: that of a body stays.
 func (l *lineReader) await() { _, _ = l.in.Peek(1) }
 
-// ready tells whether a whole line has arrived, so that next does not wait.
-func (l *lineReader) ready() bool {
-	b, err := l.in.Peek(l.in.Buffered())
-	return err == nil && bytes.IndexByte(b, '\n') >= 0
-}
-
 // next gives the next line without its end and without spaces around. The error is
 // errLongLine, io.EOF after the last line, or the reader's.
 func (l *lineReader) next() ([]byte, error) {

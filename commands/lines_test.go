@@ -68,32 +68,75 @@ func TestALineThatBreaksOff(t *testing.T) {
 	}
 }
 
-func TestReady(t *testing.T) {
-	in, out := io.Pipe()
-	defer func() { _ = in.Close() }()
-	go func() { _, _ = out.Write([]byte("a\nb\nc")) }()
-	l := newLineReader(in, 10)
-	for _, want := range []bool{true, false} {
-		if _, err := l.next(); err != nil || l.ready() != want {
-			t.Errorf("after line %d: ready is %v, %v", l.number, l.ready(), err)
+// What came before a break and is not begun yet is not begun any more.
+func TestNothingIsBegunAfterABreak(t *testing.T) {
+	for range 100 {
+		in := newImporter(t.Context(), &lineParser{a: &API{}}, newSpool(t.TempDir())) // of no executor: to begin anything would panic
+		if err := in.queue.put(importLine{number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		in.start(newLineReader(iotest.ErrReader(io.ErrUnexpectedEOF), 10))
+		<-in.ctx.Done() // the queue may not be stopped yet
+		if err := in.finish(func() {}); !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want %v", err, io.ErrUnexpectedEOF)
+		}
+		in.close()
+		if n, err := in.results.Read(make([]byte, 10)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Fatalf("got a result of %d bytes, %v, want none", n, err)
 		}
 	}
 }
 
-// What came before a break and is not begun yet is not begun any more.
-func TestNothingIsBegunAfterABreak(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	batches := make(chan []importLine, 1)
-	batches <- []importLine{{number: 1}}
-	in := &importer{} // of no executor: to begin anything would panic
-	for range 100 {
-		if early, err := in.execute(ctx, batches, newSpool(t.TempDir())); early || !errors.Is(err, context.Canceled) {
-			t.Fatalf("got %v, %v", early, err)
+// A batch is handed over once it is full; one that is not waits for those before it.
+func TestLinesAreBatched(t *testing.T) {
+	q := newLineQueue()
+	put := func(lines, bytes int) {
+		for range lines {
+			if err := q.put(importLine{bytes: bytes}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if len(batches) == 0 {
-			batches <- []importLine{{number: 1}}
+	}
+	take := func(want int) {
+		t.Helper()
+		if batch, more := q.take(); len(batch) != want || !more {
+			t.Fatalf("got %d lines, %v, want %d", len(batch), more, want)
 		}
+	}
+	put(1, 1)
+	take(1) // nothing is under way
+	put(batchLines, 1)
+	take(batchLines)
+	put(2, batchBytes/2)
+	take(2)
+	put(3, 1)
+	taken := make(chan []importLine)
+	go func() {
+		batch, _ := q.take()
+		taken <- batch
+	}()
+	for range 2 {
+		q.landed()
+	}
+	select {
+	case batch := <-taken:
+		t.Fatalf("got %d lines while a batch is under way, want none", len(batch))
+	default:
+	}
+	put(1, 1)
+	q.landed()
+	if batch := <-taken; len(batch) != 4 {
+		t.Errorf("got %d lines, want 4", len(batch))
+	}
+	put(2, 1)
+	q.end()
+	take(2) // there will be no more to wait for
+	if batch, more := q.take(); more {
+		t.Errorf("got %d lines after the end, want none", len(batch))
+	}
+	q.stop()
+	if err := q.put(importLine{}); !errors.Is(err, errQueueStopped) {
+		t.Errorf("got %v, want %v", err, errQueueStopped)
 	}
 }
 

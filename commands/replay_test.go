@@ -30,6 +30,9 @@ func retryDuringFirst(t *testing.T, execute func(service, commands.Command) (com
 	b := servicetest.StartBroker(t)
 	retried, first := newService(t, b, time.Minute), newService(t, b, time.Minute)
 	holder := must(t, first, create(t, "a@example.com"))
+	if err := retried.model.WaitFor(servicetest.Context(t), holder.Position); err != nil {
+		t.Fatal(err) // else the log would refuse the retry, not the first decision
+	}
 	command := create(t, "a@example.com")
 	command.IdempotencyKey, command.RequestHash = "k", "h"
 	attempt := create(t, "a@example.com")

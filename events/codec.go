@@ -34,11 +34,12 @@ const (
 	specVersion = "1.0"
 	contentJSON = "application/json"
 	isTrue      = "true"
+	noClaims    = "[]"
 )
 
 // written is the order in which headers are written, so that the same event always
 // gives the same bytes.
-var written = []string{
+var written = [...]string{
 	headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime,
 	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
 	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
@@ -95,7 +96,7 @@ func NewCheckpoint(id, source string, at time.Time) *message.Message {
 
 func encodeClaims(claims []string) string {
 	if len(claims) == 0 {
-		return "[]"
+		return noClaims
 	}
 	if !slices.ContainsFunc(claims, func(c string) bool { return !validClaim(c) }) {
 		return `["` + strings.Join(claims, `","`) + `"]` // none has a byte that JSON escapes

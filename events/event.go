@@ -2,7 +2,6 @@ package events
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -155,13 +154,20 @@ const (
 // below every limit of SQLite and of Kafka's headers.
 const maxCollectionName = 63
 
-var collectionName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-
 // ValidCollection reports whether a collection of this name can be in the log: lower
 // case letters, digits and underscores, at most 63, not SQLite's own prefix. It is a
 // rule of storage and never changes.
 func ValidCollection(name string) bool {
-	return len(name) <= maxCollectionName && collectionName.MatchString(name) && !strings.HasPrefix(name, "sqlite_")
+	if name == "" || len(name) > maxCollectionName || strings.HasPrefix(name, "sqlite_") {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || i > 0 && (c >= '0' && c <= '9' || c == '_')) {
+			return false
+		}
+	}
+	return true
 }
 
 // parseType splits a CloudEvents type into collection and kind.
@@ -198,13 +204,6 @@ func ValidID(s string) bool {
 	}
 	return true
 }
-
-// TimeFormat is how times are written in the log and in documents: RFC 3339, UTC,
-// milliseconds. All such texts are of one length, so they sort as the times do.
-const TimeFormat = "2006-01-02T15:04:05.000Z"
-
-// FormatTime writes t as [TimeFormat], in UTC, cut to milliseconds.
-func FormatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
 
 // clip shortens what a stranger wrote before it goes into a message.
 func clip(s string) string {

@@ -93,15 +93,15 @@ func ParseLine(line []byte) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	h := headers{values: members}
-	format, err := parseFormat(h)
+	h := headersOf(members)
+	format, err := parseFormat(&h)
 	if err != nil {
 		return Event{}, err
 	}
 	if format > Format {
 		return Event{}, fmt.Errorf("it has log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %[1]d", format, Format)
 	}
-	e, err := parseEvent(h, document)
+	e, err := parseEvent(&h, document)
 	if err != nil {
 		return Event{}, err
 	}

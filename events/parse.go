@@ -17,7 +17,7 @@ import (
 func Parse(s Stored) Record {
 	h := s.headers()
 	r := Record{Offset: s.Offset, Timestamp: s.Timestamp, id: h.get(headerID)}
-	format, err := parseFormat(h)
+	format, err := parseFormat(&h)
 	if err != nil {
 		return r.malformed(err)
 	}
@@ -33,7 +33,7 @@ func Parse(s Stored) Record {
 		r.Content, r.Checkpoint = Barrier, h.get(headerCheckpoint) == isTrue
 		return r
 	}
-	if r.Event, err = parseEvent(h, s.Value); err != nil {
+	if r.Event, err = parseEvent(&h, s.Value); err != nil {
 		return r.malformed(err)
 	}
 	r.Content = HasEvent
@@ -51,7 +51,7 @@ func (r Record) malformed(err error) Record {
 // parseFormat finds the format that a reader must know. Only a record that says it is
 // a CloudEvent of ours can ask a reader to stop: nine digits at most, so that no
 // nonsense of a stranger does.
-func parseFormat(h headers) (int, error) {
+func parseFormat(h *headers) (int, error) {
 	if h.repeated != "" {
 		return 0, fmt.Errorf("header %q more than once", clip(h.repeated))
 	}
@@ -65,7 +65,7 @@ func parseFormat(h headers) (int, error) {
 	return int(n), err
 }
 
-func parseEvent(h headers, value []byte) (Event, error) {
+func parseEvent(h *headers, value []byte) (Event, error) {
 	e := Event{
 		ID:          h.get(headerID),
 		Source:      h.get(headerSource),
@@ -109,7 +109,7 @@ func checkNames(e Event) error {
 }
 
 // checkKind holds an event against what its kind allows.
-func checkKind(h headers, e *Event) error {
+func checkKind(h *headers, e *Event) error {
 	if (e.Kind == Created) != (e.Version == 1) {
 		return fmt.Errorf("%s can't create version %d", e.Kind, e.Version)
 	}
@@ -130,7 +130,7 @@ func checkKind(h headers, e *Event) error {
 }
 
 // parseCount reads a positive integer in its one canonical form.
-func parseCount(h headers, name string, digits int) (int64, error) {
+func parseCount(h *headers, name string, digits int) (int64, error) {
 	s := h.get(name)
 	bad := s == "" || len(s) > digits || s[0] == '0'
 	for i := 0; i < len(s) && !bad; i++ {
@@ -143,6 +143,9 @@ func parseCount(h headers, name string, digits int) (int64, error) {
 }
 
 func parseTime(s string) (time.Time, error) {
+	if t, ok := parseCanonicalTime(s); ok {
+		return t, nil
+	}
 	t, err := time.Parse(TimeFormat, s)
 	if err != nil || FormatTime(t) != s {
 		return time.Time{}, fmt.Errorf("%s %q is not like %s", headerTime, clip(s), TimeFormat)
@@ -154,11 +157,17 @@ func parseTime(s string) (time.Time, error) {
 const maxClaims = 64
 
 func parseClaims(s string) ([]string, error) {
-	if s == "[]" {
+	if s == noClaims {
 		return nil, nil
 	}
-	var claims []string
-	if err := json.Unmarshal([]byte(s), &claims); err != nil || len(claims) == 0 || len(claims) > maxClaims {
+	claims, plain := splitPlainStrings(s)
+	if !plain {
+		claims = nil
+		if err := json.Unmarshal([]byte(s), &claims); err != nil {
+			claims = nil
+		}
+	}
+	if len(claims) == 0 || len(claims) > maxClaims {
 		return nil, fmt.Errorf("%s is not a JSON array of at most %d strings", headerClaims, maxClaims)
 	}
 	for i, c := range claims {
@@ -171,6 +180,39 @@ func parseClaims(s string) ([]string, error) {
 	}
 	return claims, nil
 }
+
+// splitPlainStrings reads a JSON array of strings that are written without escapes and
+// without spaces between them, as nearly all are. plain is false for any other text, which
+// may be JSON all the same.
+func splitPlainStrings(s string) (texts []string, plain bool) {
+	if len(s) < len(`[""]`) || s[0] != '[' || s[len(s)-1] != ']' {
+		return nil, false
+	}
+	texts = make([]string, 0, 1+strings.Count(s, ","))
+	for rest := s[1 : len(s)-1]; ; {
+		if rest == "" || rest[0] != '"' {
+			return nil, false
+		}
+		end := 1
+		for end < len(rest) && plainInJSON(rest[end]) {
+			end++
+		}
+		if end == len(rest) || rest[end] != '"' {
+			return nil, false
+		}
+		texts = append(texts, rest[1:end])
+		if rest = rest[end+1:]; rest == "" {
+			return texts, true
+		}
+		if rest[0] != ',' {
+			return nil, false
+		}
+		rest = rest[1:]
+	}
+}
+
+// plainInJSON reports whether a byte stands for itself in a JSON string, and is ASCII.
+func plainInJSON(c byte) bool { return c >= ' ' && c < 0x7f && c != '"' && c != '\\' }
 
 // validClaim reports whether c is <field>:<128 bits in base64url>.
 func validClaim(c string) bool {
@@ -192,9 +234,9 @@ func isWord(s, others string) bool {
 	return true
 }
 
-func parseIdempotency(h headers, e *Event) error {
-	key, hasKey := h.values[headerIdempotencyKey]
-	hash, hasHash := h.values[headerRequestHash]
+func parseIdempotency(h *headers, e *Event) error {
+	key, hasKey := h.lookup(headerIdempotencyKey)
+	hash, hasHash := h.lookup(headerRequestHash)
 	if hasKey != hasHash {
 		return fmt.Errorf("%s and %s must be used together", headerIdempotencyKey, headerRequestHash)
 	}

@@ -30,24 +30,107 @@ func NoRecordAt(offset int64, why string) Record {
 	return Record{Offset: offset, Content: NoRecord, id: why}
 }
 
-// headers are those of a record by their names.
+// headers are those of a record that have a meaning. It is no map, because each node
+// parses each record.
 type headers struct {
-	values map[string]string
+	values [len(written)]string
+	has    [len(written)]bool
 	// repeated is the name of one that came twice. A reader that took either value would
 	// be guessing.
 	repeated string
 }
 
-func (s Stored) headers() headers {
-	h := headers{values: make(map[string]string, len(s.Headers))}
+func (s Stored) headers() (h headers) {
+	var others map[string]bool // names without a meaning; usually there are none
 	for _, header := range s.Headers {
-		if _, twice := h.values[header.Name]; twice && h.repeated == "" {
+		i := headerIndex(header.Name)
+		twice := i >= 0 && h.has[i]
+		if i < 0 {
+			if others == nil {
+				others = map[string]bool{}
+			}
+			twice = others[header.Name]
+			others[header.Name] = true
+		}
+		if twice && h.repeated == "" {
 			h.repeated = header.Name
 		}
-		h.values[header.Name] = string(header.Value)
+		if i >= 0 {
+			h.values[i], h.has[i] = headerText(header.Value), true
+		}
 	}
 	return h
 }
 
+// headersOf gives headers that are a map already.
+func headersOf(values map[string]string) (h headers) {
+	for name, value := range values {
+		if i := headerIndex(name); i >= 0 {
+			h.values[i], h.has[i] = value, true
+		}
+	}
+	return h
+}
+
+// headerText makes a string of a value, without an allocation for those that nearly all
+// records have.
+func headerText(value []byte) string {
+	switch string(value) {
+	case specVersion:
+		return specVersion
+	case contentJSON:
+		return contentJSON
+	case "1":
+		return "1"
+	case noClaims:
+		return noClaims
+	}
+	return string(value)
+}
+
 // get gives the value of a header; empty if it is missing.
-func (h headers) get(name string) string { return h.values[name] }
+func (h *headers) get(name string) string {
+	value, _ := h.lookup(name)
+	return value
+}
+
+// lookup gives the value of a header, and whether there is one.
+func (h *headers) lookup(name string) (value string, found bool) {
+	i := headerIndex(name)
+	return h.values[i], h.has[i]
+}
+
+// headerIndex is the place of a header in written; negative if it has no meaning.
+func headerIndex(name string) int {
+	switch name {
+	case headerSpecVersion:
+		return 0
+	case headerID:
+		return 1
+	case headerSource:
+		return 2
+	case headerType:
+		return 3
+	case headerSubject:
+		return 4
+	case headerTime:
+		return 5
+	case headerEntityVersion:
+		return 6
+	case headerFormat:
+		return 7
+	case headerClaims:
+		return 8
+	case headerIdempotencyKey:
+		return 9
+	case headerRequestHash:
+		return 10
+	case headerCheckpoint:
+		return 11
+	case headerTraceParent:
+		return 12
+	case headerContentType:
+		return 13
+	}
+	return -1
+}

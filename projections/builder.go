@@ -15,13 +15,19 @@ import (
 type builder struct {
 	*generation
 	log          *eventlog.Log
-	batch        int
+	batch        int           // records in a transaction near the bound; far from it there are more
+	gentle       bool          // others need the machine: no transaction is larger than batch
 	info         eventlog.Info // the log as it was at the start
 	subscription *eventlog.Subscription
 	taken        []events.Record // and not applied yet
 	judged       func(events.Record, events.Verdict) error
 	spent        time.Duration // on the last batch
 }
+
+// farBatches is how many batches a builder applies in one transaction while it is farther
+// than that from where it has to go. A page that several batches change is then written
+// once: transactions of 10,000 records take two thirds of the time of those of 1,000.
+const farBatches = 10
 
 // newBuilder starts to read the log where the generation is. It asks the broker whether
 // the two belong together, and returns an [ErrRefused] if not. It changes nothing at the
@@ -62,6 +68,14 @@ func (b bound) excludes(r events.Record) bool {
 	return r.Position() > b.position || !b.time.IsZero() && r.Timestamp.After(b.time)
 }
 
+// next is how many records the next transaction applies at most.
+func (b *builder) next(until bound) int {
+	if far := farBatches * b.batch; !b.gentle && until.position-b.position() > events.Position(far) {
+		return far
+	}
+	return b.batch
+}
+
 // step applies a batch of what lies within the bound, once something has come. It
 // returns true if there is nothing more to apply. It returns ctx.Err() once
 // ctx has ended; a batch that was begun is finished.
@@ -73,7 +87,7 @@ func (b *builder) step(ctx context.Context, until bound) (done bool, err error) 
 		return false, err
 	}
 	if len(b.taken) == 0 {
-		if b.taken, err = b.subscription.Take(ctx, b.batch); err != nil {
+		if b.taken, err = b.subscription.Take(ctx, b.next(until)); err != nil {
 			return false, err
 		}
 	}

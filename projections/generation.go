@@ -18,11 +18,17 @@ type generation struct {
 	files  []heldFile // as they were when it was opened
 	cache  *entityCache
 
-	// holds counts the reads under way, and one for the projection while it serves.
-	// Once it is 0 it stays so.
-	holds atomic.Int64
-	free  chan struct{} // closed when holds is 0
+	// holds counts, in its lower half, the reads under way, and one for the projection
+	// while it serves. Once that is 0 it stays so. Its upper half counts all reads that
+	// there were, modulo 1<<32: one atomic operation does both.
+	holds atomic.Uint64
+	free  chan struct{} // closed when nothing holds it
 }
+
+const (
+	oneRead  = 1<<32 | 1
+	holdMask = 1<<32 - 1
+)
 
 func openGeneration(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*generation, error) {
 	db, err := openDatabase(ctx, path, declared, logger)
@@ -56,20 +62,23 @@ func newGeneration(db *database, w *writer) *generation {
 func (g *generation) hold() bool {
 	for {
 		n := g.holds.Load()
-		if n == 0 {
+		if n&holdMask == 0 {
 			return false
 		}
-		if g.holds.CompareAndSwap(n, n+1) {
+		if g.holds.CompareAndSwap(n, n+oneRead) {
 			return true
 		}
 	}
 }
 
 func (g *generation) release() {
-	if g.holds.Add(-1) == 0 {
+	if g.holds.Add(^uint64(0))&holdMask == 0 {
 		close(g.free)
 	}
 }
+
+// reads is how many reads have held the generation so far, modulo 1<<32.
+func (g *generation) reads() uint32 { return uint32(g.holds.Load() >> 32) }
 
 func (g *generation) close() error {
 	g.cache.drop()

@@ -24,8 +24,8 @@ type RebuildOptions struct {
 	// Force goes on if the digests differ. What is replaced is then kept, unless Back is
 	// set: what was built from the log can be built again.
 	Force bool
-	// Rate bounds how many records a second are applied. Zero leaves it to the worker,
-	// which then rests as long as it works.
+	// Rate bounds how many records a second are applied. Zero leaves it to the rebuild: on an
+	// idle node it never rests, on a busy one as long as it works.
 	Rate int
 }
 

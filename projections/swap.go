@@ -18,6 +18,11 @@ const (
 	lastRecords = 10 * time.Millisecond
 	// near is how far behind a rebuild stops to rest.
 	near = 4 * DefaultMaxBatch
+	// restForOthers is how long a rebuild rests for each read, and each record that the
+	// worker applied, while it worked. It is several times what these cost, so a node with
+	// a thousand of them a second has half of its time without the rebuild, and an idle node
+	// is rebuilt without rest.
+	restForOthers = time.Millisecond
 )
 
 // runRebuild builds a generation, swaps, and tidies up.
@@ -162,6 +167,7 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error
 			}
 		}
 		before, target := b.position(), p.Position()
+		reads := p.serving.Load().reads()
 		done, err := b.step(ctx, bound{position: target})
 		if err != nil {
 			return err
@@ -170,10 +176,12 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error
 		if done {
 			return nil
 		}
-		pause := r.rest(b.position()-before, b.spent, target-b.position())
+		others := int64(p.serving.Load().reads()-reads) + int64(p.Position()-target)
 		if damage != nil {
-			pause = 0 // no one is served meanwhile
+			others = 0 // no one is served meanwhile
 		}
+		b.gentle = r.options.Rate > 0 || time.Duration(others)*restForOthers > b.spent/farBatches
+		pause := r.rest(b.position()-before, b.spent, target-b.position(), others)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -182,15 +190,16 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error
 	}
 }
 
-// rest tells how long to leave the machine to others after a batch.
-func (r *rebuild) rest(records events.Position, spent time.Duration, left events.Position) time.Duration {
+// rest tells how long to leave the machine to others after a batch. others is how much they
+// have asked of the node meanwhile.
+func (r *rebuild) rest(records events.Position, spent time.Duration, left events.Position, others int64) time.Duration {
 	if r.options.Rate > 0 {
 		return time.Duration(records)*time.Second/time.Duration(r.options.Rate) - spent
 	}
 	if left <= near {
 		return 0 // or it would never be there while much is written
 	}
-	return spent
+	return min(spent, time.Duration(others)*restForOthers)
 }
 
 // makeServing has the generation be one that can serve, on the disk.

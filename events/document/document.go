@@ -78,8 +78,10 @@ func Parse(body []byte) (Document, error) {
 // there. It is [Parse] without the bounds of numbers, which earlier versions did not have:
 // what was admitted once can always be read. Nothing may compute with its numbers.
 func ParseStored(body []byte) (Document, error) {
-	d := Document{bytes: append(make([]byte, 0, len(body)), '{')}
-	in := jsontext.NewDecoder(bytes.NewReader(body))
+	d := Document{bytes: append(make([]byte, 0, len(body)), '{'), value: map[string]any{}}
+	in := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(in)
+	in.Reset(bytes.NewReader(body))
 	err := eachMember(in, func(name string, value jsontext.Value) error {
 		if serverMember(name) {
 			return d.take(name, value)
@@ -90,11 +92,6 @@ func ParseStored(body []byte) (Document, error) {
 		return Document{}, err
 	}
 	d.bytes = append(d.bytes, '}')
-	decoder := json.NewDecoder(bytes.NewReader(d.bytes))
-	decoder.UseNumber()
-	if err := decoder.Decode(&d.value); err != nil {
-		return Document{}, fmt.Errorf("%w: %w", ErrSyntax, err)
-	}
 	return d, nil
 }
 
@@ -107,12 +104,42 @@ func (d *Document) add(name string, value jsontext.Value) error {
 	if d.bytes, err = jsontext.AppendQuote(d.bytes, name); err != nil {
 		return fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
-	value = bytes.Clone(value) // it is the decoder's
-	if err := value.Compact(); err != nil {
-		return fmt.Errorf("%w: %w", ErrSyntax, err)
+	if kind := value.Kind(); kind == '{' || kind == '[' {
+		value = bytes.Clone(value) // it is the decoder's
+		if err := value.Compact(); err != nil {
+			return fmt.Errorf("%w: %w", ErrSyntax, err)
+		}
 	}
 	d.bytes = append(append(d.bytes, ':'), value...)
-	return nil
+	d.value[name], err = decode(value)
+	return err
+}
+
+// decode makes a Go value of valid JSON. Scalars, which most members are, need no decoder.
+func decode(value jsontext.Value) (v any, err error) {
+	switch value.Kind() {
+	case 'n':
+		return nil, nil
+	case 't':
+		return true, nil
+	case 'f':
+		return false, nil
+	case '0':
+		return json.Number(value), nil
+	case '"':
+		var text []byte
+		if text, err = jsontext.AppendUnquote(nil, value); err == nil {
+			return string(text), nil
+		}
+	default:
+		decoder := json.NewDecoder(bytes.NewReader(value))
+		decoder.UseNumber()
+		err = decoder.Decode(&v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
+	}
+	return v, nil
 }
 
 // take keeps the id, and forgets what else is the server's.
@@ -121,12 +148,9 @@ func (d *Document) take(name string, value jsontext.Value) error {
 		return nil
 	}
 	d.hasID = true
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.UseNumber() // of any size: no number is the id of an entity
-	if err := decoder.Decode(&d.id); err != nil {
-		return fmt.Errorf("%w: %w", ErrSyntax, err)
-	}
-	return nil
+	var err error
+	d.id, err = decode(value) // a number of any size: none is the id of an entity
+	return err
 }
 
 // eachMember reads one object, and nothing after it. The value is good until do
@@ -148,7 +172,7 @@ func eachMember(in *jsontext.Decoder, do func(name string, value jsontext.Value)
 		if err != nil {
 			return syntaxError(in, err)
 		}
-		if depth(value) > MaxDepth-1 {
+		if kind := value.Kind(); (kind == '{' || kind == '[') && depth(value) > MaxDepth-1 {
 			return ErrTooDeep
 		}
 		if err := do(name, value); err != nil {

@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -157,7 +158,7 @@ func TestMerge(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{`{}`, `{"id":"x","a":[1,{"b":null}]}`, `{"a":"\ud83d\ude00"}`, `[]`, `{"a":1e5}`, nest(64), nest(65)} {
+	for _, s := range []string{`{}`, `{"id":"x","a":[1,{"b":null}]}`, `{"a":"\ud83d\ude00"}`, `[]`, `{"a":1e5,"b":-0.10,"c":true,"d":false,"e":null,"f":"\"\u00e4\ud83d\ude00\/","\u0067":{"h":[1.0,"\n"]}}`, nest(64), nest(65)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -173,6 +174,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if err := document.Check(d.Bytes()); err != nil {
 			t.Fatalf("what was parsed does not pass the check: %v", err)
+		}
+		var value map[string]any
+		decoder := json.NewDecoder(bytes.NewReader(d.Bytes()))
+		decoder.UseNumber()
+		if err := decoder.Decode(&value); err != nil || !reflect.DeepEqual(d.Value(), value) {
+			t.Fatalf("got the value %#v, want %#v, %v", d.Value(), value, err)
 		}
 		again, err := document.Parse(d.Bytes())
 		if err != nil || string(again.Bytes()) != string(d.Bytes()) {

@@ -19,6 +19,8 @@ const (
 	maxWaitingBytes = 64 << 20
 	// recordOverhead is what a record costs in memory beside its document, roughly.
 	recordOverhead = 1 << 10
+	// maxTakenBytes bounds what Take returns at a time, but for what one fetch brought.
+	maxTakenBytes = 32 << 20
 )
 
 // ErrGone is returned if the next record to read is no longer, or not yet, in the log:
@@ -142,7 +144,7 @@ func (s *Subscription) hand(ctx context.Context, records []events.Record) error 
 }
 
 // Take waits for a record, then returns it with what else has come, at most limit
-// records and never waiting for more. Where the log holds no record it returns one whose
+// records, about 32 MiB at most, and never waiting for more. Where the log holds no record it returns one whose
 // content is [events.NoRecord], so that the position after the last that it returned reaches
 // the end of the log, whatever the log ends with. A checkpoint ends what it returns, so that
 // what is derived from it can be kept. It returns an [ErrGone] if the log doesn't hold
@@ -151,14 +153,16 @@ func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, er
 	if err := s.await(ctx); err != nil {
 		return nil, err
 	}
+	size := s.rest.bytes
 	batch := s.cut(nil, limit)
-	for len(batch) < limit && !batch[len(batch)-1].Checkpoint {
+	for len(batch) < limit && size < maxTakenBytes && !batch[len(batch)-1].Checkpoint {
 		select {
 		case c, ok := <-s.chunks:
 			if !ok {
 				return batch, nil
 			}
 			s.rest = c
+			size += c.bytes
 			batch = s.cut(batch, limit)
 		default:
 			return batch, nil

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const bulkName = "bulk transaction"
+
+// A bulk is the limit of an import and of a rebuild: all that a read model holds, written
+// by prepared statements in one SQLite transaction, into tables with the same columns and
+// indexes. It reads both from a read model's file, so it follows each change of that.
+type bulk struct {
+	schema []string
+	// phases come one after the other. The steps of a phase take turns, row by row.
+	phases [][]bulkStep
+	// claims are the ids of entities, each with the primary key of a claim that it holds.
+	claims   [][]any
+	claimKey []string
+}
+
+// A bulkStep runs one statement for each of its rows.
+type bulkStep struct {
+	statement string
+	rows      [][]any
+}
+
+// rows is how many rows of entities are written or deleted, which is the number of events
+// that made them.
+func (b *bulk) rows() (n int) {
+	for _, phase := range b.phases {
+		n += len(phase[0].rows)
+	}
+	return n
+}
+
+// readBulk reads the tables of a file, and the rows of a collection and its claims.
+func readBulk(ctx context.Context, path string) (*bulk, error) {
+	db, err := openReadModel(path)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	b := &bulk{}
+	schema, err := queryRows(ctx, db, `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type = 'table' DESC, rowid`)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range schema {
+		b.schema = append(b.schema, row[0].(string))
+	}
+	entities, err := insertion(ctx, db, "INSERT", "users", "")
+	if err != nil {
+		return nil, err
+	}
+	claims, err := insertion(ctx, db, "INSERT", "_claims", "ORDER BY id") // as the entities come, not as they lie in the file
+	if err != nil {
+		return nil, err
+	}
+	b.phases = append(b.phases, []bulkStep{entities, claims})
+	key, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info('_claims') WHERE pk > 0 ORDER BY pk`)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range key {
+		b.claimKey = append(b.claimKey, row[0].(string))
+	}
+	b.claims, err = queryRows(ctx, db, `SELECT id, `+strings.Join(b.claimKey, ", ")+` FROM _claims`)
+	return b, err
+}
+
+// change adds what was done since to the file that the bulk was read from: entities that
+// were replaced, and entities that were deleted.
+func (b *bulk) change(ctx context.Context, path string) error {
+	db, err := openReadModel(path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	replaced, err := insertion(ctx, db, "INSERT OR REPLACE", "users", "WHERE version > 1")
+	if err != nil {
+		return err
+	}
+	b.phases = append(b.phases, []bulkStep{replaced})
+	buried, err := insertion(ctx, db, "INSERT", "_tombstones", "")
+	if err != nil {
+		return err
+	}
+	ids, err := queryRows(ctx, db, `SELECT id FROM _tombstones ORDER BY id`)
+	if err != nil {
+		return err
+	}
+	gone := map[string]bool{}
+	for _, row := range ids {
+		gone[fmt.Sprint(row[0])] = true
+	}
+	freed := bulkStep{statement: `DELETE FROM _claims WHERE ` + strings.Join(b.claimKey, ` = ? AND `) + ` = ?`}
+	for _, row := range b.claims {
+		if gone[fmt.Sprint(row[0])] {
+			freed.rows = append(freed.rows, row[1:])
+		}
+	}
+	b.phases = append(b.phases, []bulkStep{buried, {`DELETE FROM users WHERE id = ?`, ids}, freed})
+	return nil
+}
+
+func openReadModel(path string) (*sql.DB, error) {
+	return sql.Open("sqlite3", "file:"+path+"?mode=ro")
+}
+
+// insertion is a step that writes rows of a file to the same table of another.
+func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (bulkStep, error) {
+	columns, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info(?)`, table) // without those that are computed
+	if err != nil {
+		return bulkStep{}, err
+	}
+	var names []string
+	for _, row := range columns {
+		names = append(names, `"`+row[0].(string)+`"`)
+	}
+	list := strings.Join(names, ", ")
+	rows, err := queryRows(ctx, db, `SELECT `+list+` FROM `+table+` `+where)
+	return bulkStep{
+		statement: verb + ` INTO ` + table + ` (` + list + `) VALUES (?` + strings.Repeat(", ?", len(names)-1) + `)`,
+		rows:      rows,
+	}, err
+}
+
+func queryRows(ctx context.Context, db *sql.DB, query string, args ...any) (all [][]any, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		row, into := make([]any, len(columns)), make([]any, len(columns))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
+}
+
+// run writes all of it to a new file in dir, and tells how long the transaction took, with
+// the checkpoint that takes it into the file.
+func (b *bulk) run(ctx context.Context, dir string) (took time.Duration, err error) {
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "bulk.db")+"?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=-65536")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	for _, statement := range b.schema {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return 0, fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	began := time.Now()
+	if err := b.write(db); err != nil {
+		return 0, err
+	}
+	_, err = db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	return time.Since(began), err
+}
+
+// write takes no context: one that can end costs the driver a goroutine for each statement.
+func (b *bulk) write(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // no effect after Commit
+	for _, phase := range b.phases {
+		if err := writePhase(tx, phase); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func writePhase(tx *sql.Tx, phase []bulkStep) (err error) {
+	prepared := make([]*sql.Stmt, len(phase))
+	longest := 0
+	for i, step := range phase {
+		if prepared[i], err = tx.Prepare(step.statement); err != nil {
+			return fmt.Errorf("%s: %w", step.statement, err)
+		}
+		longest = max(longest, len(step.rows))
+	}
+	for n := range longest {
+		for i, step := range phase {
+			if n >= len(step.rows) {
+				continue
+			}
+			if _, err := prepared[i].Exec(step.rows[n]...); err != nil {
+				return fmt.Errorf("%s: %w", step.statement, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// again measures, on a log of mixed events, something that applies all of it again, against
+// the bulk transaction of the same changes.
+func (b *bench) again(ctx context.Context, record recordFunc, once func(s *clusterLite, dir string) (time.Duration, error)) error {
+	s, err := b.subject(ctx, ownName)
+	if err != nil {
+		return err
+	}
+	own, dir := s.(*clusterLite), b.newDir()
+	defer os.RemoveAll(dir)
+	p, err := own.start(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	limit, err := own.mix(ctx, dir, b.users*7/10)
+	if err != nil {
+		return err
+	}
+	for range b.rounds {
+		used := cpuTime(p.pids())
+		took, err := once(own, dir)
+		if err != nil {
+			return err
+		}
+		events := float64(limit.rows())
+		record(ownName, sample{Value: events / took.Seconds(), CPU: float64((cpuTime(p.pids()) - used).Microseconds()) / events})
+		if err := b.bulkOnce(ctx, limit, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tool runs a command of the operator's tool, and tells how long it took.
+func (s *clusterLite) tool(ctx context.Context, args ...string) (time.Duration, error) {
+	began := time.Now()
+	if out, err := exec.CommandContext(ctx, s.program, args...).CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("clusterlite %s: %w\n%s", args[0], err, out)
+	}
+	return time.Since(began), nil
+}
+
+// changing is how many requests at a time make the log that is applied again.
+const changing = 64
+
+// mix creates entities, replaces two sevenths of them and deletes another one. It gives the
+// bulk transaction that does the same.
+func (s *clusterLite) mix(ctx context.Context, dir string, entities int) (*bulk, error) {
+	if _, err := s.importLines(ctx, entities); err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	limit, err := readBulk(ctx, s.file(dir))
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		t.MaxIdleConnsPerHost = changing
+	}
+	if err := inParallel(ctx, changing, entities, func(n int) error { return s.change(ctx, n) }); err != nil {
+		return nil, err
+	}
+	return limit, limit.change(ctx, s.file(dir))
+}
+
+func (s *clusterLite) change(ctx context.Context, n int) error {
+	path := s.url + "/users/" + s.ids[n]
+	switch n % 7 {
+	case 0, 3:
+		_, email := person(n)
+		return sendJSON(ctx, http.MethodPut, path, "application/json", fmt.Appendf(nil, `{"name":"Replaced","email":%q}`, email), nil)
+	case 5:
+		return sendJSON(ctx, http.MethodDelete, path, "", nil, nil)
+	}
+	return nil
+}
+
+// inParallel calls do with 0 to n-1, so many at a time, until one fails.
+func inParallel(ctx context.Context, parallel, n int, do func(int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for range parallel {
+		working.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := do(i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	working.Wait()
+	return context.Cause(ctx)
+}

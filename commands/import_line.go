@@ -1,0 +1,142 @@
+package commands
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/web"
+)
+
+// An importLine is a line of an import: a command, or why there is none.
+type importLine struct {
+	number  int64
+	command Command
+	bytes   int // the length of the line
+	err     error
+	fault   bool // err is a fault of the server in this line alone
+}
+
+// A lineParser makes commands of lines. Safe for concurrent use.
+type lineParser struct {
+	a       *API
+	command Command // what all lines have in common
+	path    string
+	// faults is how many lines the server failed on.
+	faults atomic.Int64
+}
+
+// parse makes a command of a line. err is why the line could not be read whole, or nil. A
+// line that the server fails on fails alone.
+func (p *lineParser) parse(ctx context.Context, number int64, text []byte, err error) importLine {
+	l := importLine{number: number, command: p.command, bytes: len(text)}
+	if err != nil {
+		l.err = problem.BodyTooLarge.New(fmt.Sprintf("The line exceeds the maximum of %d bytes and was not imported.", p.a.MaxBody))
+		return l
+	}
+	l.err = web.Guard(func() error { return p.prepare(&l.command, number, text) })
+	if p.isFault(ctx, number, l.err) {
+		l.err = problem.Internal.Because(l.err, "The server failed unexpectedly on this line and did not import it. The error is in its log under the request's id. Other lines are not affected.")
+		l.fault = true
+	}
+	return l
+}
+
+// prepare reads and validates a line. The error is a problem.
+func (p *lineParser) prepare(command *Command, number int64, text []byte) (err error) {
+	if command.Document, err = parseBody(text, ""); err != nil {
+		return err
+	}
+	if err := complete(command); err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	command.ID = id.String()
+	if key := p.command.IdempotencyKey; key != "" {
+		command.IdempotencyKey = lineKey(key, number)
+		command.RequestHash = HashRequest(http.MethodPost, p.path, text)
+	}
+	return nil
+}
+
+// loggedFaults is how many faults of one import are logged: a stack for each line of a
+// large file would fill the disk.
+const loggedFaults = 10
+
+// isFault tells whether an error is a panic, which it logs.
+func (p *lineParser) isFault(ctx context.Context, number int64, err error) bool {
+	var fault *web.PanicError
+	if !errors.As(err, &fault) {
+		return false
+	}
+	if n := p.faults.Add(1); n <= loggedFaults && p.a.Logger != nil {
+		p.a.Logger.ErrorContext(ctx, "an import line failed unexpectedly; the import continues", "line", number, "fault", n, "logged_at_most", loggedFaults, "error", err)
+	}
+	return true
+}
+
+// lineKey gives each line of an import a key of its own, so that a retry of the whole
+// import repeats the outcome of each line that was done. It is stored in the log.
+func lineKey(key string, number int64) string {
+	sum := sha256.Sum256([]byte(key + "\x00" + strconv.FormatInt(number, 10)))
+	return "import:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// A lineResult is what became of a line: an id, or a problem.
+type lineResult struct {
+	Line    int64                `json:"line"`
+	Status  int                  `json:"status"`
+	ID      string               `json:"id,omitempty"`
+	Version int64                `json:"version,omitempty"`
+	Type    string               `json:"type,omitempty"`
+	Title   string               `json:"title,omitempty"`
+	Detail  string               `json:"detail,omitempty"`
+	Errors  []problem.FieldError `json:"errors,omitempty"`
+}
+
+func (r *lineResult) fail(err error) {
+	p := problem.From(err)
+	r.Status, r.Type, r.Title, r.Detail, r.Errors = p.Status, p.Type, p.Title, p.Detail, p.Errors
+}
+
+// writeResults writes the result of each line. outcomes are those of the lines that have a
+// command. unavailable tells that the server could not do one of them now, and so is not
+// likely to do more.
+func (p *lineParser) writeResults(ctx context.Context, to io.Writer, lines []importLine, outcomes []Outcome) (unavailable bool, err error) {
+	out := json.NewEncoder(to)
+	out.SetEscapeHTML(false)
+	for _, l := range lines {
+		r := lineResult{Line: l.number}
+		fault := l.fault
+		if l.err != nil {
+			r.fail(l.err)
+		} else {
+			o := outcomes[0]
+			outcomes = outcomes[1:]
+			if o.Err != nil {
+				fault = p.isFault(ctx, l.number, o.Err)
+				r.fail(toProblem(o.Err))
+			} else {
+				r.Status, r.ID, r.Version = http.StatusCreated, o.Entity.ID, o.Entity.Version
+			}
+		}
+		unavailable = unavailable || r.Status >= http.StatusInternalServerError && !fault
+		if err := out.Encode(r); err != nil {
+			return unavailable, err
+		}
+	}
+	return unavailable, nil
+}

@@ -1,0 +1,68 @@
+package projections
+
+import (
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// A rebuild leaves the machine to others in proportion to what they ask of the node.
+func TestARebuildRestsForOthers(t *testing.T) {
+	const spent = 100 * time.Millisecond
+	for _, c := range []struct {
+		name   string
+		rate   int
+		left   events.Position
+		others int64
+		want   time.Duration
+	}{
+		{"an idle node", 0, 1_000_000, 0, 0},
+		{"a node that is asked a little", 0, 1_000_000, 10, 10 * time.Millisecond},
+		{"a busy node", 0, 1_000_000, 5000, spent},
+		{"a busy node, almost there", 0, near, 5000, 0},
+		{"a rate", 1000, 1_000_000, 0, time.Second - spent},
+	} {
+		r := &rebuild{options: RebuildOptions{Rate: c.rate}}
+		if got := r.rest(1000, spent, c.left, c.others); got != c.want {
+			t.Errorf("%s: got a rest of %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestReadsAreCounted(t *testing.T) {
+	g := newGeneration(nil, nil)
+	for range 3 {
+		if !g.hold() {
+			t.Fatal("got no hold, want one")
+		}
+	}
+	if got := g.reads(); got != 3 {
+		t.Errorf("got %d reads, want 3", got)
+	}
+	for range 4 { // the last is that of the projection
+		if over(g.free) {
+			t.Fatal("got it free while it is held")
+		}
+		g.release()
+	}
+	if got := g.reads(); got != 3 || !over(g.free) || g.hold() {
+		t.Errorf("got %d reads, free: %v, want 3 and no more holds", got, over(g.free))
+	}
+}
+
+// Far from where it has to go a builder applies more in one transaction, unless others need
+// the machine.
+func TestBuildersApplyMoreWhenFar(t *testing.T) {
+	b := &builder{generation: &generation{writer: &writer{position: 1000}}, batch: 100}
+	for _, c := range []struct {
+		until  events.Position
+		gentle bool
+		want   int
+	}{{1001, false, 100}, {2000, false, 100}, {2001, false, 1000}, {1_000_000, true, 100}} {
+		b.gentle = c.gentle
+		if got := b.next(bound{position: c.until}); got != c.want {
+			t.Errorf("until %d, gentle %v: got %d, want %d", c.until, c.gentle, got, c.want)
+		}
+	}
+}
