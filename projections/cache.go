@@ -133,9 +133,9 @@ func (c *cache) get(key cacheKey) (found *cached, at events.Position, ticket uin
 	return found, at, ticket
 }
 
-// put keeps what was read from the file after get gave the ticket: a living entity, or a
-// page that takes so many bytes.
-func (c *cache) put(ticket uint64, key cacheKey, e Entity, page any, bytes int) {
+// put keeps what was read from the file at a position, after get gave the ticket: a living
+// entity, or a page that takes so many bytes.
+func (c *cache) put(ticket uint64, at events.Position, key cacheKey, e Entity, page any, bytes int) {
 	if c == nil || ticket%2 == 1 {
 		return
 	}
@@ -151,8 +151,8 @@ func (c *cache) put(ticket uint64, key cacheKey, e Entity, page any, bytes int) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Under the lock: open takes it after the state has changed, so that it removes whatever
-	// is put in before.
-	if c.state.Load() != ticket {
+	// is put in before. The position differs if what was read is of another generation.
+	if c.state.Load() != ticket || at != events.Position(c.position.Load()) {
 		return
 	}
 	s.remove(key)
@@ -285,10 +285,10 @@ func (p *Projection) CachedPage(collection, query string) (page any, at events.P
 	return found.page, at, Ticket{}
 }
 
-// KeepPage keeps a page of a list that takes so many bytes, until the collection changes. It
-// may decide not to. Nothing may change the page afterwards.
-func (p *Projection) KeepPage(ticket Ticket, collection, query string, page any, bytes int) {
-	ticket.cache.put(ticket.number, pageKey(collection, query), Entity{}, page, bytes)
+// KeepPage keeps a page of a list that takes so many bytes and was read at a position, until
+// the collection changes. It may decide not to. Nothing may change the page afterwards.
+func (p *Projection) KeepPage(ticket Ticket, at events.Position, collection, query string, page any, bytes int) {
+	ticket.cache.put(ticket.number, at, pageKey(collection, query), Entity{}, page, bytes)
 }
 
 func pageKey(collection, query string) cacheKey {

@@ -194,7 +194,7 @@ func readPage(p *Projection, query string) (string, events.Position, error) {
 		}
 		return err
 	})
-	p.KeepPage(ticket, "products", query, page, len(page))
+	p.KeepPage(ticket, s.At, "products", query, page, len(page))
 	return page, s.At, err
 }
 
@@ -276,11 +276,27 @@ func TestStaleEntitiesAreNotCached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cache := newCache(1<<20, 7, &cacheCounters{})
-			cache.put(c.do(cache), key, Entity{Version: 3}, nil, 0)
+			cache.put(c.do(cache), events.Position(cache.position.Load()), key, Entity{Version: 3}, nil, 0)
 			if found, _, _ := cache.get(key); (found != nil) != c.want || found != nil && found.entity.Version != 3 {
 				t.Errorf("got %+v, want one %t", found, c.want)
 			}
 		})
+	}
+}
+
+// A page that was read from the generation that took the place of another is not put into
+// the cache of the other, which is at an earlier position.
+func TestPagesOfALaterGenerationAreNotCached(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFileCached(f, 1<<20)
+	p.serving.Load().cache.quiet = 0
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
+	_, _, ticket := p.CachedPage("products", "")
+	for _, later := range []events.Position{1, 0} {
+		p.KeepPage(ticket, f.w.position+later, "products", "", "a page", 6)
+		if page, _, _ := p.CachedPage("products", ""); (page != nil) != (later == 0) {
+			t.Errorf("read %d later: got %v, want one %t", later, page, later == 0)
+		}
 	}
 }
 
@@ -326,7 +342,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 	for i := range 20_000 {
 		key := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i)}}
 		_, _, ticket := c.get(key)
-		c.put(ticket, key, Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)}, nil, 0)
+		c.put(ticket, 0, key, Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)}, nil, 0)
 	}
 	took := heap() - before
 	entities, bytes := c.size()
@@ -335,7 +351,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 	}
 	huge := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: "huge"}}
 	_, _, ticket := c.get(huge)
-	c.put(ticket, huge, Entity{Rendered: make([]byte, most/cacheShards/2)}, nil, 0)
+	c.put(ticket, 0, huge, Entity{Rendered: make([]byte, most/cacheShards/2)}, nil, 0)
 	if found, _, _ := c.get(huge); found != nil {
 		t.Error("an entity that takes half of a shard is kept")
 	}

@@ -67,7 +67,7 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e Entit
 		return Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
 	}
 	if state == rowLiving {
-		g.cache.put(ticket, cacheKey{EntityKey: key}, e, nil, 0)
+		g.cache.put(ticket, at, cacheKey{EntityKey: key}, e, nil, 0)
 	}
 	return e, state != rowMissing, at, nil
 }

@@ -73,7 +73,7 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 		return gone(c.Request().Context(), err)
 	}
 	if found.body != nil {
-		a.Model.KeepPage(ticket, collection.Name(), query, found, len(found.body)+len(found.link)+len(found.etag))
+		a.Model.KeepPage(ticket, at, collection.Name(), query, found, len(found.body)+len(found.link)+len(found.etag))
 	}
 	return found.answer(c, at)
 }
