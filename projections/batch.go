@@ -42,7 +42,7 @@ type writer struct {
 	meta      map[string]string // what the file belongs to
 	// stale tells that what is kept in memory is not what the file holds.
 	stale bool
-	cache *entityCache // of the generation, if it serves; closed while a batch is committed
+	cache *cache // of the generation, if it serves; closed while a batch is committed
 }
 
 // collectionDigest sums up a collection.

@@ -3,9 +3,11 @@ package projections
 import (
 	"container/list"
 	"hash/maphash"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -17,25 +19,28 @@ const (
 	cachedOverhead = 350
 )
 
-// CacheStats tell how much the cache of entities does.
+// CacheStats tell how much the cache does.
 type CacheStats struct {
 	// Hits and Misses are the reads of single entities that it answered, and that it did
 	// not, since the projection was opened.
 	Hits, Misses int64
-	// Entities are in it, and take about so many Bytes.
-	Entities, Bytes int64
+	// PageHits and PageMisses are the same of pages of lists.
+	PageHits, PageMisses int64
+	// Entries are the entities and pages in it. They take about so many Bytes.
+	Entries, Bytes int64
 }
 
 // cacheCounters outlive a cache: each generation has one of its own.
-type cacheCounters struct{ hits, misses atomic.Int64 }
+type cacheCounters struct{ hits, misses, pageHits, pageMisses atomic.Int64 }
 
-// An entityCache keeps the entities of one generation that were read last, so that to read
-// one again needs no SQLite. What it gives is what SQLite would give, as of the position
-// that it gives with it, because it is closed while the generation's file changes:
+// A cache keeps the entities and the pages of lists of one generation that were read last,
+// so that to read one again needs no SQLite. What it gives is what SQLite would give, as of
+// the position that it gives with it, because it is closed while the generation's file
+// changes:
 //
 //  1. Before the writer commits a batch it closes the cache. All reads go to the file.
-//  2. After the commit it removes what the batch changed, notes the new position, and opens
-//     the cache again.
+//  2. After the commit it removes the entities and the pages of all collections that the
+//     batch changed, notes the new position, and opens the cache again.
 //
 // So a read that saw the new state in the file is never followed by one that gets the old
 // state from the cache. An entity that was read from the file is put in only if the cache
@@ -44,128 +49,172 @@ type cacheCounters struct{ hits, misses atomic.Int64 }
 //
 // A nil cache keeps nothing. Safe for concurrent use, but one goroutine at a time writes:
 // it alone calls change, close, open and drop.
-type entityCache struct {
+type cache struct {
 	counters *cacheCounters
 	most     int64 // bytes in each shard
+	quiet    time.Duration
 	seed     maphash.Seed
 	state    atomic.Uint64 // odd while it is closed
 	position atomic.Int64
 	shards   [cacheShards]cacheShard
 
+	// lives tells, by collection, since when its pages are good. The map is never changed:
+	// open puts another in its place.
+	lives   atomic.Pointer[map[string]life]
 	changed []events.EntityKey // by the batch that is being applied
+}
+
+// A life is the time between two changes of a collection.
+type life struct {
+	number uint64 // how many changes there were before
+	since  time.Time
+}
+
+// quiet is for how long a collection must not have changed before pages of it are kept. One
+// that changes all the time would fill the cache with pages that are good for moments.
+const quiet = 100 * time.Millisecond
+
+// A cacheKey names an entity, or by its query a page.
+type cacheKey struct {
+	events.EntityKey
+	query string // empty for an entity
 }
 
 type cacheShard struct {
 	mu    sync.Mutex
-	items map[events.EntityKey]*list.Element // of *cachedEntity
-	used  list.List                          // the last used first
+	items map[cacheKey]*list.Element // of *cached
+	used  list.List                  // the last used first
 	bytes int64
 }
 
-type cachedEntity struct {
-	key  events.EntityKey
-	size int64
-	Entity
+type cached struct {
+	key    cacheKey
+	size   int64
+	entity Entity
+	page   any
+	life   uint64 // of the collection, for a page
 }
 
-// newEntityCache makes a cache of so many bytes for a file at a position. It is nil if there
+// newCache makes a cache of so many bytes for a file at a position. It is nil if there
 // is no room for anything.
-func newEntityCache(bytes int64, at events.Position, counters *cacheCounters) *entityCache {
+func newCache(bytes int64, at events.Position, counters *cacheCounters) *cache {
 	if bytes <= 0 {
 		return nil
 	}
-	c := &entityCache{counters: counters, most: bytes / cacheShards, seed: maphash.MakeSeed()}
+	c := &cache{counters: counters, most: bytes / cacheShards, quiet: quiet, seed: maphash.MakeSeed()}
 	c.position.Store(int64(at))
+	c.lives.Store(&map[string]life{})
 	for i := range c.shards {
-		c.shards[i].items = map[events.EntityKey]*list.Element{}
+		c.shards[i].items = map[cacheKey]*list.Element{}
 	}
 	return c
 }
 
-func (c *entityCache) shard(key events.EntityKey) *cacheShard {
-	return &c.shards[maphash.String(c.seed, key.ID)%cacheShards]
-}
-
-// get gives an entity, and the position that it holds for. If it has none it gives a ticket
-// for put, to be taken before the entity is read from the file.
-func (c *entityCache) get(key events.EntityKey) (e Entity, at events.Position, ticket uint64, ok bool) {
-	if c == nil {
-		return Entity{}, 0, closedTicket, false
-	}
-	ticket = c.state.Load()
-	if ticket%2 == 0 {
-		at = events.Position(c.position.Load())
-		if e, ok = c.shard(key).get(key); ok && c.state.Load() == ticket {
-			c.counters.hits.Add(1)
-			return e, at, ticket, true
-		}
-	}
-	c.counters.misses.Add(1)
-	return Entity{}, 0, ticket, false
+func (c *cache) shard(key cacheKey) *cacheShard {
+	return &c.shards[(maphash.String(c.seed, key.ID)^maphash.String(c.seed, key.query))%cacheShards]
 }
 
 // closedTicket is one that put takes nothing with.
 const closedTicket = 1
 
-// put keeps a living entity that was read from the file after get gave the ticket.
-func (c *entityCache) put(ticket uint64, key events.EntityKey, e Entity) {
+// get gives an entity or a page, and the position that it holds for. If it has none it gives
+// a ticket for put, to be taken before the file is read. What it gives must not be changed.
+func (c *cache) get(key cacheKey) (found *cached, at events.Position, ticket uint64) {
+	if c == nil {
+		return nil, 0, closedTicket
+	}
+	if ticket = c.state.Load(); ticket%2 == 1 {
+		return nil, 0, ticket
+	}
+	at = events.Position(c.position.Load())
+	if found = c.shard(key).get(key); found == nil || found.page != nil && found.life != (*c.lives.Load())[key.Collection].number || c.state.Load() != ticket {
+		return nil, 0, ticket
+	}
+	return found, at, ticket
+}
+
+// put keeps what was read from the file at a position, after get gave the ticket: a living
+// entity, or a page that takes so many bytes.
+func (c *cache) put(ticket uint64, at events.Position, key cacheKey, e Entity, page any, bytes int) {
 	if c == nil || ticket%2 == 1 {
 		return
 	}
-	size := int64(2*len(key.Collection) + 2*len(key.ID) + len(e.CreatedAt) + len(e.UpdatedAt) + cap(e.Rendered) + cachedOverhead)
+	size := int64(bytes+2*len(key.Collection)+2*len(key.ID)+len(key.query)+len(e.CreatedAt)+len(e.UpdatedAt)+cap(e.Rendered)) + cachedOverhead
 	if size > c.most/4 {
 		return // it would take the place of too many others
+	}
+	now := (*c.lives.Load())[key.Collection]
+	if page != nil && time.Since(now.since) < c.quiet {
+		return
 	}
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Under the lock: open takes it after the state has changed, so that it removes whatever
-	// is put in before.
-	if c.state.Load() != ticket {
+	// is put in before. The position differs if what was read is of another generation.
+	if c.state.Load() != ticket || at != events.Position(c.position.Load()) {
 		return
 	}
 	s.remove(key)
-	key.ID = strings.Clone(key.ID) // else all of a request might be kept with it
+	// Clones, or all of a request might be kept with them.
+	key.ID, key.query = strings.Clone(key.ID), strings.Clone(key.query)
 	e.ID = key.ID
-	s.items[key] = s.used.PushFront(&cachedEntity{key, size, e})
+	s.items[key] = s.used.PushFront(&cached{key, size, e, page, now.number})
 	for s.bytes += size; s.bytes > c.most; {
-		s.remove(s.used.Back().Value.(*cachedEntity).key)
+		s.remove(s.used.Back().Value.(*cached).key)
 	}
 }
 
 // change notes that the batch which is being applied changes an entity.
-func (c *entityCache) change(key events.EntityKey) {
+func (c *cache) change(key events.EntityKey) {
 	if c != nil {
 		c.changed = append(c.changed, key)
 	}
 }
 
 // close has all reads go to the file, until open.
-func (c *entityCache) close() {
+func (c *cache) close() {
 	if c != nil && c.state.Load()%2 == 0 {
 		c.state.Add(1)
 	}
 }
 
 // open has reads come to the cache again, at the position that the file has now.
-func (c *entityCache) open(at events.Position) {
+func (c *cache) open(at events.Position) {
 	if c == nil {
 		return
 	}
-	for _, key := range c.changed {
+	for _, changed := range c.changed {
+		key := cacheKey{EntityKey: changed}
 		s := c.shard(key)
 		s.mu.Lock()
 		s.remove(key)
 		s.mu.Unlock()
 	}
+	c.endLives()
 	c.changed = c.changed[:0]
 	c.position.Store(int64(at))
 	c.state.Add(1)
 }
 
+// endLives makes the pages of all collections that were changed stale. They make room when
+// they are the last used.
+func (c *cache) endLives() {
+	if len(c.changed) == 0 {
+		return
+	}
+	now, lives := time.Now(), maps.Clone(*c.lives.Load())
+	for i, key := range c.changed {
+		if i == 0 || key.Collection != c.changed[i-1].Collection {
+			lives[key.Collection] = life{lives[key.Collection].number + 1, now}
+		}
+	}
+	c.lives.Store(&lives)
+}
+
 // drop closes the cache and forgets all that is in it: it is not known what the file holds.
 // The next batch that is committed opens it again.
-func (c *entityCache) drop() {
+func (c *cache) drop() {
 	if c == nil {
 		return
 	}
@@ -181,35 +230,79 @@ func (c *entityCache) drop() {
 	}
 }
 
-// size tells how many entities there are, and how many bytes they take.
-func (c *entityCache) size() (entities, bytes int64) {
+// size tells how many entities and pages there are, and how many bytes they take.
+func (c *cache) size() (entries, bytes int64) {
 	if c == nil {
 		return 0, 0
 	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		entities, bytes = entities+int64(len(s.items)), bytes+s.bytes
+		entries, bytes = entries+int64(len(s.items)), bytes+s.bytes
 		s.mu.Unlock()
 	}
-	return entities, bytes
+	return entries, bytes
 }
 
-func (s *cacheShard) get(key events.EntityKey) (Entity, bool) {
+func (s *cacheShard) get(key cacheKey) *cached {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, ok := s.items[key]
 	if !ok {
-		return Entity{}, false
+		return nil
 	}
 	s.used.MoveToFront(found)
-	return found.Value.(*cachedEntity).Entity, true
+	return found.Value.(*cached)
 }
 
 // remove is for the holder of the lock.
-func (s *cacheShard) remove(key events.EntityKey) {
+func (s *cacheShard) remove(key cacheKey) {
 	if found, ok := s.items[key]; ok {
 		delete(s.items, key)
-		s.bytes -= s.used.Remove(found).(*cachedEntity).size
+		s.bytes -= s.used.Remove(found).(*cached).size
+	}
+}
+
+// A Ticket is for what was not in the cache: see [Projection.KeepPage].
+type Ticket struct {
+	cache  *cache
+	number uint64
+}
+
+// CachedPage gives a page of a list that was given to [Projection.KeepPage] under the same
+// query, and has not changed since; nil if there is none. It is as the list is at the
+// position that is given with it. Whoever reads the page from the file instead takes the
+// snapshot for it afterwards, and may keep it with the ticket.
+func (p *Projection) CachedPage(collection, query string) (page any, at events.Position, ticket Ticket) {
+	g := p.hold()
+	defer g.release()
+	found, at, number := g.cache.get(pageKey(collection, query))
+	if found == nil {
+		p.cached.pageMisses.Add(1)
+		return nil, 0, Ticket{g.cache, number}
+	}
+	p.cached.pageHits.Add(1)
+	return found.page, at, Ticket{}
+}
+
+// KeepPage keeps a page of a list that takes so many bytes and was read at a position, until
+// the collection changes. It may decide not to. Nothing may change the page afterwards.
+func (p *Projection) KeepPage(ticket Ticket, at events.Position, collection, query string, page any, bytes int) {
+	ticket.cache.put(ticket.number, at, pageKey(collection, query), Entity{}, page, bytes)
+}
+
+func pageKey(collection, query string) cacheKey {
+	// The ? tells the first page of all entities from an entity.
+	return cacheKey{EntityKey: events.EntityKey{Collection: collection}, query: "?" + query}
+}
+
+// Cache tells what the cache does.
+func (p *Projection) Cache() CacheStats {
+	g := p.hold()
+	defer g.release()
+	entries, bytes := g.cache.size()
+	return CacheStats{
+		Hits: p.cached.hits.Load(), Misses: p.cached.misses.Load(), PageHits: p.cached.pageHits.Load(), PageMisses: p.cached.pageMisses.Load(),
+		Entries: entries, Bytes: bytes,
 	}
 }

@@ -2,12 +2,14 @@ package projections
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -138,6 +140,90 @@ func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 	}
 }
 
+// The same of pages of lists.
+func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFileCached(f, 1<<20)
+	p.serving.Load().cache.quiet = 0
+	h := newHistory(400, rand.New(rand.NewPCG(7, 8)))
+	applied := make(chan struct{})
+	var readers sync.WaitGroup
+	for n := range 4 {
+		random := rand.New(rand.NewPCG(9, uint64(n)))
+		readers.Go(func() {
+			last := events.Position(0)
+			for i := 0; !over(applied) || i < 300; i++ {
+				got, at, err := readPage(p, fmt.Sprint("limit=", 1+random.IntN(3)))
+				want := h.page(at)
+				if err != nil || got != want || at < last {
+					t.Errorf("at %d after a read at %d: got %s, %v, want %s", at, last, got, err, want)
+					return
+				}
+				last = at
+			}
+		})
+	}
+	for _, e := range h.events {
+		f.applyAll(t, e)
+		runtime.Gosched()
+	}
+	close(applied)
+	readers.Wait()
+	if got := p.Cache(); got.PageHits == 0 || got.PageMisses == 0 {
+		t.Errorf("got %+v, want hits and misses", got)
+	}
+}
+
+// readPage reads all living entities, as a page under some query.
+func readPage(p *Projection, query string) (string, events.Position, error) {
+	known, at, ticket := p.CachedPage("products", query)
+	if known != nil {
+		return known.(string), at, nil
+	}
+	s, err := p.Snapshot(context.Background())
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = s.Close() }()
+	page := ""
+	_, err = s.List(context.Background(), "products", Query{}, func(rendered []byte) error {
+		var e struct{ ID, Name string }
+		err := json.Unmarshal(rendered, &e)
+		if e.Name != "" { // those that are used once have none
+			page += e.Name + ","
+		}
+		return err
+	})
+	p.KeepPage(ticket, s.At, "products", query, page, len(page))
+	return page, s.At, err
+}
+
+// page gives what readPage gives at a position.
+func (h *history) page(at events.Position) (page string) {
+	for _, id := range h.ids {
+		if v := h.versions[at][id]; v > 0 {
+			page += fmt.Sprintf("%s version %d,", id, v)
+		}
+	}
+	return page
+}
+
+// A collection that changes all the time has no pages kept.
+func TestPagesOfABusyCollectionAreNotKept(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFileCached(f, 1<<20)
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
+	p.serving.Load().cache.quiet = time.Hour
+	for _, query := range []string{"a", "a"} {
+		if _, _, err := readPage(p, query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := p.Cache(); got.PageHits != 0 || got.Entries != 0 {
+		t.Errorf("got %+v, want no hit and no entry", got)
+	}
+}
+
 // failToCommit has a batch fail at its end.
 func (f *file) failToCommit(t testing.TB) {
 	t.Helper()
@@ -152,35 +238,35 @@ func (f *file) failToCommit(t testing.TB) {
 // What is put in for a ticket of before a commit would be stale, and is not kept; nor is
 // anything while the cache is closed.
 func TestStaleEntitiesAreNotCached(t *testing.T) {
-	key := events.EntityKey{Collection: "products", ID: "a"}
-	ticket := func(c *entityCache) uint64 {
-		_, _, ticket, ok := c.get(key)
-		if ok {
+	key := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: "a"}}
+	ticket := func(c *cache) uint64 {
+		found, _, ticket := c.get(key)
+		if found != nil {
 			t.Fatal("got an entity that was not put in")
 		}
 		return ticket
 	}
 	for name, c := range map[string]struct {
-		do   func(*entityCache) uint64
+		do   func(*cache) uint64
 		want bool
 	}{
 		"nothing was applied": {ticket, true},
-		"a commit since": {func(c *entityCache) uint64 {
+		"a commit since": {func(c *cache) uint64 {
 			before := ticket(c)
 			c.close()
 			c.open(8)
 			return before
 		}, false},
-		"a commit under way": {func(c *entityCache) uint64 { c.close(); return ticket(c) }, false},
-		"read while a commit was under way": {func(c *entityCache) uint64 {
+		"a commit under way": {func(c *cache) uint64 { c.close(); return ticket(c) }, false},
+		"read while a commit was under way": {func(c *cache) uint64 {
 			c.close()
 			during := ticket(c)
 			c.open(8)
 			return during
 		}, false},
-		"changed, and read afterwards": {func(c *entityCache) uint64 { c.change(key); c.close(); c.open(8); return ticket(c) }, true},
-		"a batch failed":               {func(c *entityCache) uint64 { c.close(); c.drop(); return ticket(c) }, false},
-		"a batch failed, then one did not": {func(c *entityCache) uint64 {
+		"changed, and read afterwards": {func(c *cache) uint64 { c.change(key.EntityKey); c.close(); c.open(8); return ticket(c) }, true},
+		"a batch failed":               {func(c *cache) uint64 { c.close(); c.drop(); return ticket(c) }, false},
+		"a batch failed, then one did not": {func(c *cache) uint64 {
 			c.close()
 			c.drop()
 			c.close()
@@ -189,12 +275,28 @@ func TestStaleEntitiesAreNotCached(t *testing.T) {
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cache := newEntityCache(1<<20, 7, &cacheCounters{})
-			cache.put(c.do(cache), key, Entity{Version: 3})
-			if e, _, _, ok := cache.get(key); ok != c.want || ok && e.Version != 3 {
-				t.Errorf("got %+v, %t, want %t", e, ok, c.want)
+			cache := newCache(1<<20, 7, &cacheCounters{})
+			cache.put(c.do(cache), events.Position(cache.position.Load()), key, Entity{Version: 3}, nil, 0)
+			if found, _, _ := cache.get(key); (found != nil) != c.want || found != nil && found.entity.Version != 3 {
+				t.Errorf("got %+v, want one %t", found, c.want)
 			}
 		})
+	}
+}
+
+// A page that was read from the generation that took the place of another is not put into
+// the cache of the other, which is at an earlier position.
+func TestPagesOfALaterGenerationAreNotCached(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFileCached(f, 1<<20)
+	p.serving.Load().cache.quiet = 0
+	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
+	_, _, ticket := p.CachedPage("products", "")
+	for _, later := range []events.Position{1, 0} {
+		p.KeepPage(ticket, f.w.position+later, "products", "", "a page", 6)
+		if page, _, _ := p.CachedPage("products", ""); (page != nil) != (later == 0) {
+			t.Errorf("read %d later: got %v, want one %t", later, page, later == 0)
+		}
 	}
 }
 
@@ -229,7 +331,7 @@ func TestACommitRemovesWhatItChanges(t *testing.T) {
 // The setting bounds what the cache takes.
 func TestTheCacheIsBounded(t *testing.T) {
 	const most = 1 << 20
-	c := newEntityCache(most, 0, &cacheCounters{})
+	c := newCache(most, 0, &cacheCounters{})
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -238,19 +340,19 @@ func TestTheCacheIsBounded(t *testing.T) {
 	}
 	before := heap()
 	for i := range 20_000 {
-		key := events.EntityKey{Collection: "products", ID: fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i)}
-		_, _, ticket, _ := c.get(key)
-		c.put(ticket, key, Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)})
+		key := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i)}}
+		_, _, ticket := c.get(key)
+		c.put(ticket, 0, key, Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)}, nil, 0)
 	}
 	took := heap() - before
 	entities, bytes := c.size()
 	if entities < 1000 || bytes > most || took > most*5/4 {
 		t.Errorf("got %d entities in %d bytes that take %d, want at most %d", entities, bytes, took, most)
 	}
-	huge := events.EntityKey{Collection: "products", ID: "huge"}
-	_, _, ticket, _ := c.get(huge)
-	c.put(ticket, huge, Entity{Rendered: make([]byte, most/cacheShards/2)})
-	if _, _, _, ok := c.get(huge); ok {
+	huge := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: "huge"}}
+	_, _, ticket := c.get(huge)
+	c.put(ticket, 0, huge, Entity{Rendered: make([]byte, most/cacheShards/2)}, nil, 0)
+	if found, _, _ := c.get(huge); found != nil {
 		t.Error("an entity that takes half of a shard is kept")
 	}
 	runtime.KeepAlive(c)

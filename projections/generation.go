@@ -16,7 +16,7 @@ type generation struct {
 	db     *database
 	writer *writer    // used by the holder of Projection.applying alone
 	files  []heldFile // as they were when it was opened
-	cache  *entityCache
+	cache  *cache
 
 	// holds counts, in its lower half, the reads under way, and one for the projection
 	// while it serves. Once that is 0 it stays so. Its upper half counts all reads that
@@ -88,7 +88,7 @@ func (g *generation) close() error {
 // serve has a generation serve from now on. The caller sees to it that nothing is applied
 // meanwhile.
 func (p *Projection) serve(g *generation) {
-	g.cache = newEntityCache(p.options.CacheBytes, g.writer.position, &p.cached)
+	g.cache = newCache(p.options.CacheBytes, g.writer.position, &p.cached)
 	g.writer.cache = g.cache
 	p.serving.Store(g)
 }

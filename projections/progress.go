@@ -102,22 +102,21 @@ func (p *progress) hasCaughtUp() bool {
 	return p.caughtUp
 }
 
-// hasHeard tells whether the end of the log was ever heard of.
-func (p *progress) hasHeard() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.heardEnd
-}
-
+// ready is asked on every read, so it asks for the lock and the time at most once.
 func (p *progress) ready(maxLag time.Duration) error {
-	end, lag := p.lag()
+	p.mu.Lock()
+	heard, caughtUp, end, since := p.heardEnd, p.caughtUp, p.end, p.behindSince
+	p.mu.Unlock()
 	switch {
-	case !p.hasHeard():
+	case !heard:
 		return fmt.Errorf("starting: at position %d; the end of the log is not known yet", p.position())
-	case !p.hasCaughtUp():
+	case !caughtUp:
 		return fmt.Errorf("catching up: at position %d of %d", p.position(), end)
-	case maxLag > 0 && lag.Seconds > maxLag.Seconds():
-		return fmt.Errorf("behind the log for %.1f s, more than %s: at position %d of %d", lag.Seconds, maxLag, p.position(), end)
+	case maxLag <= 0 || since.IsZero():
+		return nil
+	}
+	if behind := time.Since(since); behind > maxLag {
+		return fmt.Errorf("behind the log for %.1f s, more than %s: at position %d of %d", behind.Seconds(), maxLag, p.position(), end)
 	}
 	return nil
 }

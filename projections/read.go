@@ -57,16 +57,18 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e Entit
 	g := p.hold()
 	defer g.release()
 	key := events.EntityKey{Collection: collection, ID: id}
-	e, at, ticket, cached := g.cache.get(key)
-	if cached {
-		return e, true, at, nil
+	cached, at, ticket := g.cache.get(cacheKey{EntityKey: key})
+	if cached != nil {
+		p.cached.hits.Add(1)
+		return cached.entity, true, at, nil
 	}
+	p.cached.misses.Add(1)
 	e, state, at, err := p.storedEntity(ctx, g, key)
 	if err != nil {
 		return Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
 	}
 	if state == rowLiving {
-		g.cache.put(ticket, key, e)
+		g.cache.put(ticket, at, cacheKey{EntityKey: key}, e, nil, 0)
 	}
 	return e, state != rowMissing, at, nil
 }
@@ -84,14 +86,6 @@ func (p *Projection) storedEntity(ctx context.Context, g *generation, key events
 		e.Rendered = slices.Clip(document.Render(e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc))
 	}
 	return e, state, at, err
-}
-
-// Cache tells what the cache of entities does.
-func (p *Projection) Cache() CacheStats {
-	g := p.hold()
-	defer g.release()
-	entities, bytes := g.cache.size()
-	return CacheStats{Hits: p.cached.hits.Load(), Misses: p.cached.misses.Load(), Entities: entities, Bytes: bytes}
 }
 
 // A rowState tells what the row that an entity's read gives stands for.

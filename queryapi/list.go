@@ -1,14 +1,17 @@
 package queryapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
@@ -46,36 +49,89 @@ func (a *API) list(c echo.Context) error {
 	return a.page(c, collection, asked)
 }
 
+// A page is what a list answers, whoever asks for it.
+type page struct {
+	body              []byte
+	etag, link, count string // fields of the header; link and count may be empty
+}
+
+// page answers with a page: one that is known already, or one that it reads.
 func (a *API) page(c echo.Context, collection *collections.Collection, asked listRequest) error {
+	query := c.Request().URL.RawQuery
+	known, at, ticket := a.Model.CachedPage(collection.Name(), query)
+	if known, ok := known.(*page); ok {
+		if err := web.TakeMemory(c, len(known.body)); err != nil {
+			return err
+		}
+		return known.answer(c, at)
+	}
 	if asked.Limit == 0 {
 		asked.Limit = defaultLimit
 	}
-	body, done, err := a.gather(c, collection, asked)
-	if done || err != nil {
+	found, at, err := a.gather(c, collection, asked)
+	if err != nil {
 		return gone(c.Request().Context(), err)
 	}
-	return web.Answer(c, http.StatusOK, api.JSON, body)
+	if found.body != nil {
+		a.Model.KeepPage(ticket, at, collection.Name(), query, found, len(found.body)+len(found.link)+len(found.etag))
+	}
+	return found.answer(c, at)
 }
 
+// answer answers with the page at a position. A page that was not read to its end has no
+// body: the client has what it asks for.
+func (p *page) answer(c echo.Context, at events.Position) error {
+	api.SetPosition(c.Response().Header(), int64(at))
+	has, err := p.describe(c)
+	if err != nil {
+		return err
+	}
+	if has {
+		return web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
+	}
+	if p.link != "" {
+		web.SetField(c, "Link", p.link)
+	}
+	return web.Answer(c, http.StatusOK, api.JSON, p.body)
+}
+
+// describe sets what lists have in common in their header, and tells whether the client has
+// what it asks for. The error is a problem.
+func (p *page) describe(c echo.Context) (has bool, err error) {
+	web.SetField(c, "Etag", p.etag)
+	if p.count != "" {
+		web.SetField(c, "Total-Count", p.count)
+	}
+	return api.NoneMatch(c.Request(), p.etag)
+}
+
+// pages are buffers to gather pages in.
+var pages = sync.Pool{New: func() any { return new([]byte) }}
+
 // gather reads a page. The snapshot is closed before the page is sent: a client that
-// reads slowly must not hold on to it.
-func (a *API) gather(c echo.Context, collection *collections.Collection, asked listRequest) (body []byte, done bool, err error) {
+// reads slowly must not hold on to it. There is no body if the client has the page.
+func (a *API) gather(c echo.Context, collection *collections.Collection, asked listRequest) (*page, events.Position, error) {
 	ctx := c.Request().Context()
 	// Before there is a snapshot: a list must not hold a connection while it waits for
 	// memory.
 	if err := web.TakeMemory(c, pieceSize); err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	s, err := a.Model.Snapshot(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	defer func() { _ = s.Close() }() // it only read
-	done, err = a.head(c, s, collection, asked, "")
-	if done || err != nil {
-		return nil, done, err
+	p, err := a.outline(ctx, s, collection, asked, "")
+	if err != nil {
+		return nil, 0, err
 	}
-	body = []byte{'['}
+	if has, err := api.NoneMatch(c.Request(), p.etag); has || err != nil {
+		return p, s.At, err
+	}
+	buffer := pages.Get().(*[]byte)
+	defer pages.Put(buffer)
+	body := append((*buffer)[:0], '[')
 	room := pieceSize // that was taken for it
 	next, err := s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
 		if len(body) > 1 {
@@ -90,43 +146,40 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
+	}
+	body = append(body, ']')
+	if p.body = body; cap(body) <= pieceSize {
+		*buffer, p.body = body, bytes.Clone(body) // the next page goes into the same buffer
 	}
 	if next != nil {
 		query := c.QueryParams()
 		query.Set("limit", strconv.Itoa(asked.Limit))
 		query.Set("after", encodeCursor(collection.Name(), asked.Sort, *next))
-		c.Response().Header().Set("Link", "</"+collection.Name()+"?"+query.Encode()+`>; rel="next"`)
+		p.link = "</" + collection.Name() + "?" + query.Encode() + `>; rel="next"`
 	}
-	return append(body, ']'), false, nil
+	return p, s.At, nil
 }
 
-// head sets what lists have in common in their header. done tells that the client has
-// what it asks for, and that it was told so.
-func (a *API) head(c echo.Context, s *projections.Snapshot, collection *collections.Collection, asked listRequest, variant string) (done bool, err error) {
-	h := c.Response().Header()
-	api.SetPosition(h, int64(s.At))
-	summary, err := s.Summary(c.Request().Context(), collection.Name())
+// outline gives a list without its body.
+func (a *API) outline(ctx context.Context, s *projections.Snapshot, collection *collections.Collection, asked listRequest, variant string) (*page, error) {
+	summary, err := s.Summary(ctx, collection.Name())
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	// The digest stands for the rows of this collection alone, on whichever node, topic and
 	// position. What a list shows of them depends on the definition too. The tag is weak: it
 	// promises the same entities, but not the same bytes in all versions.
-	etag := `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).definition + variant + `"`
-	h.Set("ETag", etag)
-	if asked.Count {
-		n, err := s.Count(c.Request().Context(), collection.Name(), asked.Query)
-		if err != nil {
-			return false, err
-		}
-		h.Set("Total-Count", strconv.FormatInt(n, 10))
+	p := &page{etag: `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).definition + variant + `"`}
+	if !asked.Count {
+		return p, nil
 	}
-	has, err := api.NoneMatch(c.Request(), etag)
-	if err != nil || !has {
-		return false, err
+	n, err := s.Count(ctx, collection.Name(), asked.Query)
+	if err != nil {
+		return nil, err
 	}
-	return true, web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
+	p.count = strconv.FormatInt(n, 10)
+	return p, nil
 }
 
 func appendFields(body, rendered []byte, fields []string) ([]byte, error) {

@@ -23,9 +23,17 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 		return gone(ctx, err)
 	}
 	defer func() { _ = s.Close() }() // it only read
-	done, err := a.head(c, s, collection, asked, "n")
-	if done || err != nil {
+	outline, err := a.outline(ctx, s, collection, asked, "n")
+	if err != nil {
 		return gone(ctx, err)
+	}
+	api.SetPosition(c.Response().Header(), int64(s.At))
+	has, err := outline.describe(c)
+	if err != nil {
+		return err
+	}
+	if has {
+		return web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
 	}
 	out := web.BeginStream(c, api.NDJSON)
 	if c.Request().Method == http.MethodHead {

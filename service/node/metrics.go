@@ -29,13 +29,28 @@ func (n *Node) registerMetrics() {
 	counter("clusterlite_barriers_total", "Barriers appended for linearizable requests. One barrier serves all requests that wait at the time.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
 	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })
 	gauge("clusterlite_projection_stopped", "1 while the projection has stopped; /status has the reason.", func() float64 { return bit(n.Model.Err() != nil) })
-	counter("clusterlite_cache_hits_total", "Reads of single entities that the cache answered.", func() float64 { return float64(n.Model.Cache().Hits) })
-	counter("clusterlite_cache_misses_total", "Reads of single entities that the cache could not answer.", func() float64 { return float64(n.Model.Cache().Misses) })
-	gauge("clusterlite_cache_bytes", "About how much memory the cache of entities takes.", func() float64 { return float64(n.Model.Cache().Bytes) })
+	n.registerCache(gauge)
 	n.registerRebuild(gauge)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; the labels identify the node, its role and its version."}, []string{"node", "role", "version"})
 	info.WithLabelValues(n.NodeID, n.Role, process.Version()).Set(1)
 	n.Registry.MustRegister(info, sizes{n.Model}, storage{n})
+}
+
+// registerCache registers the metrics of the cache.
+func (n *Node) registerCache(gauge func(name, help string, value func() float64)) {
+	for of, read := range map[string]func(projections.CacheStats) (hits, misses int64){
+		"entity": func(s projections.CacheStats) (hits, misses int64) { return s.Hits, s.Misses },
+		"page":   func(s projections.CacheStats) (hits, misses int64) { return s.PageHits, s.PageMisses },
+	} {
+		labels := prometheus.Labels{"read": of}
+		n.Registry.MustRegister(
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "clusterlite_cache_hits_total", Help: "Reads that the cache answered, of single entities and of pages of lists.", ConstLabels: labels},
+				func() float64 { hits, _ := read(n.Model.Cache()); return float64(hits) }),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "clusterlite_cache_misses_total", Help: "Reads that the cache could not answer.", ConstLabels: labels},
+				func() float64 { _, misses := read(n.Model.Cache()); return float64(misses) }),
+		)
+	}
+	gauge("clusterlite_cache_bytes", "About how much memory the cache takes.", func() float64 { return float64(n.Model.Cache().Bytes) })
 }
 
 // registerRebuild registers the metrics of the current rebuild, or of the last one.
