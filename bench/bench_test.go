@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +264,34 @@ func TestSiteConf(t *testing.T) {
 	conf, err := siteConf(string(shipped), "/dir", "127.0.0.1:1", []string{"http://q:1", "http://q:2"}, []string{"http://c:1"})
 	if err != nil || !strings.Contains(conf, "server q:1") || !strings.Contains(conf, "listen 127.0.0.1:1;") || strings.Contains(conf, "; # (site)") {
 		t.Errorf("got %v\n%s", err, conf)
+	}
+}
+
+// A program that starts another one, as a tracer does, leaves nothing behind.
+func TestStopReachesWhatAProcessStarted(t *testing.T) {
+	listening := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer listening.Close()
+	dir := t.TempDir()
+	p, err := launch(t.Context(), dir, listening.URL, nil, "sh", "-c", `sleep 300 & echo $! >pid.new; mv pid.new pid; trap "exit 0" TERM; wait`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child int
+	for deadline := time.Now().Add(time.Minute); child == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		b, _ := os.ReadFile(filepath.Join(dir, "pid"))
+		child, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+	}
+	if child == 0 {
+		t.Fatal("the program did not start another one")
+	}
+	p.stop()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d outlives the program that started it", child)
+		}
 	}
 }

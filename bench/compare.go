@@ -135,7 +135,10 @@ func (b *bench) measure(ctx context.Context, s started, w workload, connections 
 	if own, ok := s.subject.(driven); ok {
 		m, err = own.drive(ctx, connections, d)
 	} else if l, ok := s.load(w); ok {
-		m, err = runWrk(ctx, s.dir, s.base(), l, connections, d, b.salt)
+		err = b.profiled(ctx, s.subject, fmt.Sprintf("%s-%d", w, connections), d, func() (err error) {
+			m, err = runWrk(ctx, s.dir, s.base(), l, connections, d, b.salt)
+			return err
+		})
 	} else {
 		err = fmt.Errorf("it has no such load")
 	}

@@ -35,6 +35,8 @@ type options struct {
 	budget          time.Duration
 	only            *regexp.Regexp
 	quick           bool
+	// profiles is the folder for CPU profiles of ClusterLite under load; empty for none.
+	profiles string
 	// render writes the report again from what earlier runs found.
 	render bool
 	// docs is the folder of the report; empty to print it.
@@ -82,6 +84,11 @@ func measureRows(ctx context.Context, o options, all []row, log io.Writer) (resu
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	if o.profiles != "" {
+		if err := errors.Join(os.MkdirAll(o.profiles, 0o750), os.Setenv("CLUSTERLITE_PPROF", "true")); err != nil {
+			return nil, err
+		}
+	}
 	b := &bench{options: o, dir: dir, log: log, built: map[string]string{}}
 	return b.run(ctx, wanted)
 }
@@ -97,6 +104,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags.BoolVar(&o.quick, "quick", false, "leave out the rows that take long: those of a cluster and of a large store")
 	flags.BoolVar(&o.render, "render", false, "measure nothing, and write the report again from the results of earlier runs")
 	flags.StringVar(&o.docs, "docs", "", "write benchmarks.md and its plots to this folder, and keep the results there; without it the report is printed")
+	flags.StringVar(&o.profiles, "profiles", "", "write CPU profiles of ClusterLite under each load to this folder")
 	only := flags.String("only", ".", "measure only the rows whose name matches this regular expression, without regard to case")
 	if err := flags.Parse(args); err != nil {
 		return o, err
