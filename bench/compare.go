@@ -64,8 +64,11 @@ func (b *bench) start(ctx context.Context, name string, entities int) (started, 
 	return one, nil
 }
 
-// remove stops the subject and removes its files.
+// remove stops the subject and removes its files, if it was started.
 func (s started) remove() {
+	if s.running == nil {
+		return
+	}
 	s.stop()
 	_ = os.RemoveAll(s.dir) // a temporary folder
 }

@@ -170,7 +170,7 @@ func (b *bench) starts(ctx context.Context, which string, then func(took time.Du
 		defer q.stop()
 		return then(time.Since(began), q, &clusterLite{url: q.url, ids: own.ids})
 	}
-	for range b.rounds {
+	for range min(b.rounds, 3) { // they hardly vary
 		if err := once(); err != nil {
 			return err
 		}
@@ -200,26 +200,29 @@ func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
 	}
 	big := started{own, p, b.big.dir}
 	defer big.stop()
-	for range b.rounds {
-		small, err := b.start(ctx, ownName, b.entities)
-		if err != nil {
-			return err
+	small, err := b.start(ctx, ownName, b.entities)
+	if err != nil {
+		return err
+	}
+	defer func() { small.remove() }()
+	for round := range b.rounds {
+		if w == create && round > 0 { // it has grown
+			small.remove()
+			if small, err = b.start(ctx, ownName, b.entities); err != nil {
+				return err
+			}
 		}
 		for i, s := range []started{big, small} {
 			name := []string{largeStoreName, smallStoreName}[i]
-			if _, err = b.measure(ctx, s, w, 64, time.Second); err != nil { // so that caches fill
-				break
+			if _, err := b.measure(ctx, s, w, 64, time.Second); err != nil { // so that caches fill
+				return err
 			}
-			var one sample
-			if one, err = b.measure(ctx, s, w, 64, b.duration); err != nil {
-				break
+			one, err := b.measure(ctx, s, w, 64, b.duration)
+			if err != nil {
+				return err
 			}
 			one.Value = 1e6 / one.Value
 			record(name, one)
-		}
-		small.remove()
-		if err != nil {
-			return err
 		}
 	}
 	return nil

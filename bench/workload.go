@@ -83,7 +83,7 @@ func modelRows() []row {
 		name: modelRow, unit: requestsPerSecond, slow: true, subjects: subjects,
 		note: "the points that the model in docs/scaling.md must reproduce.",
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
-			for range min(b.rounds, 3) {
+			for range min(b.rounds, 2) {
 				for _, n := range loads {
 					one, err := b.writeOnce(ctx, ownName, n)
 					if err != nil {
