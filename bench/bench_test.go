@@ -128,7 +128,7 @@ func TestReport(t *testing.T) {
 
 // A run of some rows keeps what an earlier run found for the others.
 func TestPartialRunKeepsTheOtherRows(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "results.json")
+	path := filepath.Join(t.TempDir(), "a new folder", "results.json")
 	o := options{budget: time.Hour}
 	if err := measured(t, o, fake("one", 100), fake("two", 100), fake("three", 100)).write(path); err != nil {
 		t.Fatal(err)
