@@ -124,7 +124,7 @@ func (b *bench) buildOnce(ctx context.Context, dir, pkg string) (string, error) 
 	}
 	path := filepath.Join(b.dir, fmt.Sprintf("program-%d", len(b.built)))
 	fmt.Fprintln(b.log, "building", pkg, "in", dir)
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
 	cmd.Dir = dir
 	if dir != ".." {
 		cmd.Env = append(os.Environ(), "GOWORK=off")

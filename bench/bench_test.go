@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,8 +99,8 @@ func measured(t *testing.T, o options, all ...row) results {
 
 func TestReport(t *testing.T) {
 	lacking := row{name: "a row that needs a tool", unit: "ms", subjects: []string{ownName}, missing: func() string { return "not measured: no tool" }}
-	all, dir := []row{fake("POST", 200, 400, 300), lacking}, t.TempDir()
-	found := measured(t, options{budget: time.Hour, command: "make bench"}, all...)
+	all, dir := []row{fake("POST", 200, 400, 300), lacking, fake("a row of a later run")}, t.TempDir()
+	found := measured(t, options{budget: time.Hour, command: "make bench"}, all[:2]...)
 	if err := writeDocs(dir, all, found); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +111,7 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		"| POST | ClusterLite | requests/s | 300 (200 to 400) | 1 ms |  |  |  |  |  |",
 		"| POST | rqlite 8.36.0 | requests/s | 100 | 2.5 ms | 70 us | 3 (2 to 4) | 2 | 5 | floor |",
-		"| a row that needs a tool | | | not measured: no tool |",
+		"| a row that needs a tool | | | not measured: no tool |", "| a row of a later run | | | not measured yet |",
 		"`make bench`",
 	} {
 		if !strings.Contains(string(page), want) {
@@ -124,7 +128,7 @@ func TestReport(t *testing.T) {
 
 // A run of some rows keeps what an earlier run found for the others.
 func TestPartialRunKeepsTheOtherRows(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "results.json")
+	path := filepath.Join(t.TempDir(), "a new folder", "results.json")
 	o := options{budget: time.Hour}
 	if err := measured(t, o, fake("one", 100), fake("two", 100), fake("three", 100)).write(path); err != nil {
 		t.Fatal(err)
@@ -260,5 +264,34 @@ func TestSiteConf(t *testing.T) {
 	conf, err := siteConf(string(shipped), "/dir", "127.0.0.1:1", []string{"http://q:1", "http://q:2"}, []string{"http://c:1"})
 	if err != nil || !strings.Contains(conf, "server q:1") || !strings.Contains(conf, "listen 127.0.0.1:1;") || strings.Contains(conf, "; # (site)") {
 		t.Errorf("got %v\n%s", err, conf)
+	}
+}
+
+// A program that starts another one, as a tracer does, leaves nothing behind.
+func TestStopReachesWhatAProcessStarted(t *testing.T) {
+	listening := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer listening.Close()
+	dir := t.TempDir()
+	p, err := launch(t.Context(), dir, listening.URL, nil, "sh", "-c", `sleep 300 & echo $! >pid.new; mv pid.new pid; trap "exit 0" TERM; wait`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child int
+	for deadline := time.Now().Add(time.Minute); child == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		b, _ := os.ReadFile(filepath.Join(dir, "pid"))
+		child, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+	}
+	if child == 0 {
+		t.Fatal("the program did not start another one")
+	}
+	p.stop()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d outlives the program that started it", child)
+		}
 	}
 }

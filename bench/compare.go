@@ -64,8 +64,11 @@ func (b *bench) start(ctx context.Context, name string, entities int) (started, 
 	return one, nil
 }
 
-// remove stops the subject and removes its files.
+// remove stops the subject and removes its files, if it was started.
 func (s started) remove() {
+	if s.running == nil {
+		return
+	}
 	s.stop()
 	_ = os.RemoveAll(s.dir) // a temporary folder
 }
@@ -135,7 +138,10 @@ func (b *bench) measure(ctx context.Context, s started, w workload, connections 
 	if own, ok := s.subject.(driven); ok {
 		m, err = own.drive(ctx, connections, d)
 	} else if l, ok := s.load(w); ok {
-		m, err = runWrk(ctx, s.dir, s.base(), l, connections, d, b.salt)
+		err = b.profiled(ctx, s.subject, fmt.Sprintf("%s-%d", w, connections), d, func() (err error) {
+			m, err = runWrk(ctx, s.dir, s.base(), l, connections, d, b.salt)
+			return err
+		})
 	} else {
 		err = fmt.Errorf("it has no such load")
 	}

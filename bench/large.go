@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,6 +34,7 @@ func largeRows() []row {
 	against := map[string]target{smallStoreName: {1.5, 1.2}}
 	return []row{
 		single("file per entity, large store", "bytes", ownName, target{500, 350}, "the read model's file of entities of 170 bytes, after a stop.", (*bench).fileBytes),
+		{name: "log per event, large store", unit: "bytes", lower: true, slow: true, subjects: []string{ownName}, run: (*bench).logBytes},
 		single(start+", serve", "s", serveName, target{1, 0.3}, "the file is kept.", func(b *bench, ctx context.Context, record recordFunc) error {
 			return b.starts(ctx, serveName, func(took time.Duration, _ running, _ subject) error {
 				record(serveName, sample{Value: took.Seconds()})
@@ -106,6 +109,27 @@ func (b *bench) fileBytes(ctx context.Context, record recordFunc) error {
 	return nil
 }
 
+func (b *bench) logBytes(ctx context.Context, record recordFunc) error {
+	l, err := b.large(ctx)
+	if err != nil {
+		return err
+	}
+	sum := 0.0
+	err = filepath.WalkDir(filepath.Join(l.dir, "data", "broker"), func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".log" {
+			sum += size(path)
+		}
+		return err
+	})
+	if err == nil && sum == 0 {
+		err = errors.New("the broker's folder has no log")
+	}
+	if err == nil {
+		record(ownName, sample{Value: sum / float64(b.users)})
+	}
+	return err
+}
+
 // serveLarge starts the process of the large store.
 func (b *bench) serveLarge(ctx context.Context) (*clusterLite, running, error) {
 	l, err := b.large(ctx)
@@ -146,7 +170,7 @@ func (b *bench) starts(ctx context.Context, which string, then func(took time.Du
 		defer q.stop()
 		return then(time.Since(began), q, &clusterLite{url: q.url, ids: own.ids})
 	}
-	for range b.rounds {
+	for range min(b.rounds, 3) { // they hardly vary
 		if err := once(); err != nil {
 			return err
 		}
@@ -176,25 +200,29 @@ func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
 	}
 	big := started{own, p, b.big.dir}
 	defer big.stop()
-	for range b.rounds {
-		small, err := b.start(ctx, ownName, b.entities)
-		if err != nil {
-			return err
-		}
-		for name, s := range map[string]started{largeStoreName: big, smallStoreName: small} {
-			if _, err = b.measure(ctx, s, w, 64, time.Second); err != nil { // so that caches fill
-				break
+	small, err := b.start(ctx, ownName, b.entities)
+	if err != nil {
+		return err
+	}
+	defer func() { small.remove() }()
+	for round := range b.rounds {
+		if w == create && round > 0 { // it has grown
+			small.remove()
+			if small, err = b.start(ctx, ownName, b.entities); err != nil {
+				return err
 			}
-			var one sample
-			if one, err = b.measure(ctx, s, w, 64, b.duration); err != nil {
-				break
+		}
+		for i, s := range []started{big, small} {
+			name := []string{largeStoreName, smallStoreName}[i]
+			if _, err := b.measure(ctx, s, w, 64, time.Second); err != nil { // so that caches fill
+				return err
+			}
+			one, err := b.measure(ctx, s, w, 64, b.duration)
+			if err != nil {
+				return err
 			}
 			one.Value = 1e6 / one.Value
 			record(name, one)
-		}
-		small.remove()
-		if err != nil {
-			return err
 		}
 	}
 	return nil

@@ -35,6 +35,8 @@ type options struct {
 	budget          time.Duration
 	only            *regexp.Regexp
 	quick           bool
+	// profiles is the folder for CPU profiles of ClusterLite under load; empty for none.
+	profiles string
 	// render writes the report again from what earlier runs found.
 	render bool
 	// docs is the folder of the report; empty to print it.
@@ -63,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	found, err := measureRows(ctx, o, all, stderr)
 	if o.docs == "" {
-		return errors.Join(writeReport(stdout, all, found), err)
+		return errors.Join(writeReport(stdout, chosen(all, o.only, o.quick), found), err)
 	}
 	after := before.merged(found)
 	return errors.Join(err, after.write(filepath.Join(o.docs, resultsFile)), writeDocs(o.docs, all, after))
@@ -82,6 +84,11 @@ func measureRows(ctx context.Context, o options, all []row, log io.Writer) (resu
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	if o.profiles != "" {
+		if err := errors.Join(os.MkdirAll(o.profiles, 0o750), os.Setenv("CLUSTERLITE_PPROF", "true")); err != nil {
+			return nil, err
+		}
+	}
 	b := &bench{options: o, dir: dir, log: log, built: map[string]string{}}
 	return b.run(ctx, wanted)
 }
@@ -90,13 +97,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds; each measures all subjects of a row once")
-	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long each measurement takes")
+	flags.DurationVar(&o.duration, "duration", 2*time.Second, "how long each measurement takes")
 	flags.IntVar(&o.entities, "entities", 10_000, "entities of a small store")
 	flags.IntVar(&o.users, "large", 1_000_000, "entities of a large store")
-	flags.DurationVar(&o.budget, "budget", 20*time.Minute, "start no other row after this time; rows that are left keep their last results")
+	flags.DurationVar(&o.budget, "budget", 23*time.Minute, "start no other row after this time; rows that are left keep their last results")
 	flags.BoolVar(&o.quick, "quick", false, "leave out the rows that take long: those of a cluster and of a large store")
 	flags.BoolVar(&o.render, "render", false, "measure nothing, and write the report again from the results of earlier runs")
 	flags.StringVar(&o.docs, "docs", "", "write benchmarks.md and its plots to this folder, and keep the results there; without it the report is printed")
+	flags.StringVar(&o.profiles, "profiles", "", "write CPU profiles of ClusterLite under each load to this folder")
 	only := flags.String("only", ".", "measure only the rows whose name matches this regular expression, without regard to case")
 	if err := flags.Parse(args); err != nil {
 		return o, err

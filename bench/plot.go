@@ -24,7 +24,7 @@ type bar struct {
 func bars(all []row, found results, ratio bool) (lines []bar) {
 	for _, r := range all {
 		one := found[r.name]
-		if r.unit != requestsPerSecond || len(one.Samples) == 0 {
+		if r.unit != requestsPerSecond || r.name == modelRow || len(one.Samples) == 0 {
 			continue
 		}
 		own := one.Samples[r.subjects[0]]

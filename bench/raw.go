@@ -17,8 +17,8 @@ import (
 const rawName = "raw produce through Watermill"
 
 // raw is the broker of `clusterlite serve` alone: records of the size of an event are
-// appended to a topic of their own through Watermill, with the producer's settings of
-// ClusterLite, and nothing reads them. No write can be faster than this on the same way.
+// appended to a topic of their own through Watermill's Kafka publisher, with settings that make
+// an acknowledged append durable, and nothing reads them.
 type raw struct{ clusterLite }
 
 func (*raw) name() string { return rawName }

@@ -87,9 +87,11 @@ median reaches.
 	}
 	p.text("| work | subject | unit | value | p99 | CPU of a request | ratio | floor | goal | reached |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range all {
-		if one, ok := found[r.name]; ok {
-			p.row(r, one)
+		one, ok := found[r.name]
+		if !ok {
+			one.Missing = "not measured yet"
 		}
+		p.row(r, one)
 	}
 	p.text("\n")
 	p.notes(all, found)
@@ -115,7 +117,7 @@ threads; what is read or written is a document of about 170 bytes with a unique 
 - **` + bareName + `**: an Echo handler that answers the same bytes and does nothing else.
 - **` + naiveName + `**: an Echo handler that commits each write to SQLite on its own, synced.
 - **` + rawName + `**: records of an event's size, appended to the broker of ` + "`clusterlite serve`" + `
-  with nothing that reads them.
+  by Watermill's own Kafka publisher, with nothing that reads them.
 - **` + smallStoreName + `** and **` + largeStoreName + `**: the same store with few and with many entities.
 `
 

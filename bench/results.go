@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -59,6 +60,9 @@ func (r results) merged(newer results) results {
 func (r results) write(path string) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // it is to be read
 		return err
 	}
 	return os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // it is to be read

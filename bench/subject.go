@@ -76,6 +76,9 @@ func launch(ctx context.Context, dir, url string, env []string, program string, 
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = output, output, dir
 	cmd.Env = append(os.Environ(), env...)
+	// A group of its own, so that stop reaches what the program starts, such as a tracer's
+	// program; and none of it outlives the benchmarks, however those end.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
@@ -110,17 +113,21 @@ func (p *process) await(ctx context.Context, url string) error {
 
 func (p *process) pids() []int { return []int{p.cmd.Process.Pid} }
 
-// stop ends the process and waits for it, by force after ten seconds.
+// stop ends the process and all that it has started, by force after ten seconds.
 func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	p.signal(syscall.SIGTERM)
 	select {
 	case err := <-p.ended:
 		p.ended <- err
 	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
+		p.signal(syscall.SIGKILL)
 		p.ended <- <-p.ended
 	}
+	p.signal(syscall.SIGKILL) // what outlives its parent
 }
+
+// signal reaches the whole process group, which may have ended.
+func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
 // freeAddr is an address on loopback that nothing listens on.
 func freeAddr() (string, error) {

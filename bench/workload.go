@@ -16,6 +16,11 @@ const (
 	create
 )
 
+// String names the workload in file names.
+func (w workload) String() string {
+	return [...]string{"get-eventual", "get-strong", "get-linearizable", "list", "post"}[w]
+}
+
 // A load is the requests of a workload for one subject.
 type load struct {
 	method, contentType string
@@ -62,14 +67,46 @@ func writeRows() []row {
 	}
 }
 
-// clusterRows compare writes through a cluster.
+// loads are the numbers of connections that writes are measured with for the model of
+// docs/scaling.md.
+var loads = []int{1, 2, 4, 8, 16, 32, 64, 128, 256}
+
+func connectionsName(n int) string { return fmt.Sprintf("%d connections", n) }
+
+// modelRows are measured for the model.
+func modelRows() []row {
+	var subjects []string
+	for _, n := range loads {
+		subjects = append(subjects, connectionsName(n))
+	}
+	return []row{{
+		name: modelRow, unit: requestsPerSecond, slow: true, subjects: subjects,
+		note: "the points that the model in docs/scaling.md must reproduce.",
+		run: func(b *bench, ctx context.Context, record recordFunc) error {
+			for range min(b.rounds, 2) {
+				for _, n := range loads {
+					one, err := b.writeOnce(ctx, ownName, n)
+					if err != nil {
+						return err
+					}
+					record(connectionsName(n), one)
+				}
+			}
+			return nil
+		},
+	}}
+}
+
+const modelRow = "POST by connections"
+
+// clusterRows compare writes through a cluster, and have writes measured for the model of one.
 func clusterRows() []row {
 	subjects := []string{ownClusterName, rqliteClusterName}
-	return []row{{
+	return append([]row{{
 		name: "POST through Nginx and 3 Kafka brokers, 64 connections", unit: requestsPerSecond, slow: true,
 		subjects: subjects, targets: map[string]target{rqliteClusterName: {1, 2}}, missing: clusterMissing,
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
 			return b.compareWrites(ctx, subjects, 64, record)
 		},
-	}}
+	}}, modelRows()...)
 }

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"io"
+	"math"
+	"testing"
+)
+
+// The model must be within a third of each measured throughput of writes, also of those that
+// it was not fitted to, and within a quarter of reads. Measurements on a shared machine vary
+// by as much.
+const writesTolerance, readsTolerance = 0.33, 0.25
+
+func measuredPoints(t *testing.T) points {
+	t.Helper()
+	p, err := readPoints("points.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestReproducesMeasuredWrites(t *testing.T) {
+	p := measuredPoints(t)
+	fitted, held := chosen(p.Posts)
+	if len(fitted) < 3 || len(held) < 2 {
+		t.Fatalf("got %d points to fit and %d to predict, want at least 3 and 2", len(fitted), len(held))
+	}
+	g := fit(fitted)
+	for _, one := range p.Posts {
+		if got := g.throughput(float64(one.Connections)); math.Abs(got/one.PerSecond-1) > writesTolerance {
+			t.Errorf("%d connections: the model gives %.0f writes/s, measured were %.0f", one.Connections, got, one.PerSecond)
+		}
+	}
+}
+
+func TestReproducesMeasuredReads(t *testing.T) {
+	p := measuredPoints(t)
+	for name, r := range p.Reads {
+		if got := p.reads(r.CPU); math.Abs(got/r.PerSecond-1) > readsTolerance {
+			t.Errorf("%s: the model gives %.0f reads/s, measured were %.0f", name, got, r.PerSecond)
+		}
+	}
+}
+
+// A single client waits for nobody; many are served as fast as the batch allows.
+func TestGroupCommitAtItsEnds(t *testing.T) {
+	g := groupCommit{Client: 1, Batch: 2, Item: 0.1}
+	if got, want := g.throughput(1), 1000/3.1; math.Abs(got/want-1) > 0.02 {
+		t.Errorf("one client: got %.1f writes/s, want %.1f", got, want)
+	}
+	if got, want := g.throughput(100_000), 1000/0.1; math.Abs(got/want-1) > 0.01 {
+		t.Errorf("very many clients: got %.1f writes/s, want %.1f", got, want)
+	}
+	last := 0.0
+	for _, n := range []float64{1, 2, 4, 8, 16, 32, 64, 128} {
+		got := g.throughput(n)
+		if got <= last {
+			t.Errorf("%v clients: got %.0f writes/s, want more than the %.0f of fewer", n, got, last)
+		}
+		last = got
+	}
+}
+
+func TestFitFindsTheModel(t *testing.T) {
+	want := groupCommit{Client: 0.7, Batch: 1.2, Item: 0.12}
+	var made []point
+	for _, n := range []int{1, 4, 16, 64, 256} {
+		made = append(made, point{Connections: n, PerSecond: want.throughput(float64(n))})
+	}
+	got := fit(made)
+	for _, n := range []float64{2, 8, 32, 128} {
+		if math.Abs(got.throughput(n)/want.throughput(n)-1) > 0.02 {
+			t.Errorf("%v clients: got %.0f writes/s of %+v, want %.0f", n, got.throughput(n), got, want.throughput(n))
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	p := points{Reads: map[string]point{"eventual": {CPU: 50}, "strong": {CPU: 80}}, Apply: 100, LogBytes: 500, WALBytes: 3000, FileBytes: 500}
+	h := hardware{cores: 2, network: 1e8, questions: 1000, roundTrip: 0.01}
+	got := p.plan(load{writes: 1000, eventual: 4000, strong: 1000}, 10, 2, h)
+	// 400 eventual and 100 strong reads for each node, and all writes.
+	if want := (400*50.0 + 100*80 + 1000*100) / 1e6 / 2; math.Abs(got.queryCPU-want) > 1e-9 {
+		t.Errorf("CPU: got %v, want %v", got.queryCPU, want)
+	}
+	if want := 1000.0 * 500 * (10 + 2 + 2); got.sent != want || got.network != want/1e8 {
+		t.Errorf("network: got %v, %v, want %v", got.sent, got.network, want)
+	}
+	if want := 1.0; got.questions != want { // 100 a second from each of 10 nodes
+		t.Errorf("questions: got %v, want %v", got.questions, want)
+	}
+	if n, first := p.mostQueries(1000, 100, h); n != 7 || first != "questions to the leading broker" {
+		t.Errorf("got %d nodes, by %s, want 7 by questions", n, first)
+	}
+}
+
+// Results of the benchmarks replace the points that they have, and no others.
+func TestTake(t *testing.T) {
+	samples := func(value, cpu float64) []struct{ Value, CPU float64 } {
+		return []struct{ Value, CPU float64 }{{value, cpu}}
+	}
+	p := points{WALBytes: 7}
+	err := p.take(map[string]benchResult{
+		rowPosts:             {Commit: "abc", Samples: map[string][]struct{ Value, CPU float64 }{"64 connections": samples(500, 5), "2 connections": samples(100, 9)}},
+		rowRead + "eventual": {Samples: map[string][]struct{ Value, CPU float64 }{own: samples(20_000, 50), bare: samples(50_000, 20)}},
+	})
+	if err != nil || len(p.Posts) != 2 || p.Posts[0] != (point{2, 100, 9}) || p.Bare.PerSecond != 50_000 || p.Reads["eventual"].CPU != 50 || p.WALBytes != 7 || p.Commit != "abc" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+func TestRun(t *testing.T) {
+	if err := run([]string{"-root", "../.."}, io.Discard, io.Discard); err != nil {
+		t.Error(err)
+	}
+}

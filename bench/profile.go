@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// profiled takes a CPU profile of our process while do runs, if the run asks for profiles.
+// The last round of each load is kept.
+func (b *bench) profiled(ctx context.Context, s subject, name string, d time.Duration, do func() error) error {
+	own, ok := s.(*clusterLite)
+	if b.profiles == "" || !ok {
+		return do()
+	}
+	taken := make(chan error, 1)
+	go func() {
+		status, profile, err := send(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", own.admin, int(d.Seconds())), "", nil)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("take a profile: status %d: %s", status, profile)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(b.profiles, name+".pprof"), profile, 0o600)
+		}
+		taken <- err
+	}()
+	err := do()
+	return errors.Join(err, <-taken)
+}
