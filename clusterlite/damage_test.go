@@ -117,7 +117,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: it never came", what)
+			t.Fatalf("%s: it never arrived", what)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func foreignRecords(t *testing.T, c *cluster.Cluster) {
 	equalRows(t, c)
 	after := node.Status()
 	if after.Voids != before.Voids+4 || after.Position != before.Position+5 || after.Entities["users"] != before.Entities["users"]+1 {
-		t.Errorf("it was %+v and is %+v", before, after)
+		t.Errorf("got %+v after %+v", before, after)
 	}
 }
 
@@ -214,6 +214,6 @@ func secondProcess(t *testing.T, c *cluster.Cluster) {
 	cmd := exec.Command(cluster.Binary(t, "clusterlite"), "serve", "--data-dir", c.Server.DataDir(), "--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "in use by node all-1, process") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got %v: %s", err, out)
 	}
 }

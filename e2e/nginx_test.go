@@ -88,7 +88,7 @@ func TestNginxAsksOn(t *testing.T) {
 			}
 			if c.status != 200 {
 				if p := r.Problem(t, c.status, "not-ready"); p.Detail != c.detail {
-					t.Errorf("it says %q", p.Detail)
+					t.Errorf("got %q", p.Detail)
 				}
 				return
 			}

@@ -82,6 +82,6 @@ func TestFilesAreCompleteOrAbsent(t *testing.T) {
 		t.Errorf("a third: %v", err)
 	}
 	if found, err := os.ReadDir(dir); err != nil || len(found) != 1 {
-		t.Errorf("there are %v, %v", found, err)
+		t.Errorf("got %v, %v", found, err)
 	}
 }

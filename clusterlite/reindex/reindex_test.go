@@ -96,7 +96,7 @@ func (s store) append(batch ...events.Event) []events.Verdict {
 		case j := <-judgement:
 			verdicts[i] = j.Verdict
 		case <-servicetest.Context(s.t).Done():
-			s.t.Fatal("no verdict")
+			s.t.Fatal("got no verdict")
 		}
 	}
 	return verdicts
@@ -233,7 +233,7 @@ func TestClashes(t *testing.T) {
 	}
 	s.append(written(now, ids[1], 2, `{"code":"can"}`), written(now, ids[2], 2, `{"code":"jar"}`))
 	if report := s.mustRun(now); report.Lacking != 0 || len(report.Clashes) != 0 || report.Changed != 0 {
-		t.Errorf("after they were mended: %+v", report)
+		t.Errorf("after the repair: got %+v", report)
 	}
 }
 
@@ -320,7 +320,7 @@ func TestItStopsWhenAsked(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("it leaves %v, %v", left, err)
+		t.Errorf("got leftovers %v, %v", left, err)
 	}
 	if report := s.mustRun(now); report.Lacking != 0 {
 		t.Errorf("run again: %+v", report)

@@ -54,7 +54,7 @@ func cors(t *testing.T, target Target) {
 	})
 	t.Run("no origin, no CORS", func(t *testing.T) {
 		if r := target.Do(t, "GET", "/users/"+e.ID, ""); r.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%v", r.Header)
+			t.Errorf("got %v", r.Header)
 		}
 	})
 }

@@ -152,7 +152,7 @@ func (d description) partsConform(t testing.TB, operation *openapi3.Operation, r
 	}
 	var entities []json.RawMessage
 	if err := json.Unmarshal(r.Body, &entities); err != nil {
-		t.Errorf("%s: %v", operation.OperationID, err)
+		t.Errorf("%s: got %v", operation.OperationID, err)
 	}
 	for _, e := range entities {
 		d.valueConforms(t, list.Schema.Value.Items.Value, request, e)
