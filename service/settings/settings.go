@@ -122,7 +122,7 @@ func (n *Node) Validate() error {
 		return bad("scrub-interval", n.Scrub.String(), "a duration of at least 1m, or 0 for never")
 	}
 	if n.CacheMemory < 0 || n.CacheMemory > 64<<30 {
-		return bad("cache-memory", n.CacheMemory.String(), "0, or up to 64GiB")
+		return bad("cache-memory", n.CacheMemory.String(), "0 to 64GiB")
 	}
 	if err := CheckAddr("http-addr", n.HTTPAddr); err != nil {
 		return err
