@@ -276,7 +276,7 @@ func TestWhileOthersWrite(t *testing.T) {
 	// A write between every two batches, to entities that the previous and the next batch
 	// change.
 	report := s.mustRun(now, func(r *reindex.Reindex) {
-		r.Tell = func(what string, done, _ int64) {
+		r.Progress = func(what string, done, _ int64) {
 			if what == "reindexed" || done%500 == 1 {
 				write()
 			}
@@ -298,7 +298,7 @@ func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 	before, now := define(t, "things", plainCode), define(t, "things", uniqueCode)
 	id := s.created(before, `{"code":"a"}`)[0]
 	_, err := s.run(now, func(r *reindex.Reindex) {
-		r.Tell = func(what string, _, _ int64) {
+		r.Progress = func(what string, _, _ int64) {
 			if what == "reindexed" {
 				s.append(written(before, id, s.entities("things")[id].Version+1, `{"code":"a"}`))
 			}
@@ -315,7 +315,7 @@ func TestItStopsWhenAsked(t *testing.T) {
 	s.created(define(t, "things", plainCode), `{"code":"a"}`, `{"code":"b"}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
-	_, err := (&reindex.Reindex{Log: s.log, Model: s.model.Projection, Collection: now, Dir: dir, Source: "/test", Wait: time.Minute, Tell: func(string, int64, int64) { cancel() }}).Run(ctx)
+	_, err := (&reindex.Reindex{Log: s.log, Model: s.model.Projection, Collection: now, Dir: dir, Source: "/test", Wait: time.Minute, Progress: func(string, int64, int64) { cancel() }}).Run(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

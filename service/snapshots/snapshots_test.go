@@ -87,7 +87,7 @@ func (r *rig) put(b []byte) snapshots.Entry {
 func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	err := snapshots.Finder{Places: places, Log: r.log, Logger: slog.New(slog.DiscardHandler)}.Bootstrap(servicetest.Context(r.t), dir)
+	err := snapshots.Finder{Sources: places, Log: r.log, Logger: slog.New(slog.DiscardHandler)}.Bootstrap(servicetest.Context(r.t), dir)
 	left, globErr := filepath.Glob(filepath.Join(dir, "snapshot-*"))
 	if globErr != nil || len(left) > 0 {
 		r.t.Errorf("got leftovers %v, %v", left, globErr)
@@ -217,7 +217,7 @@ func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	good, _ := r.snapshot()
 	r.put(good)
 	dir := t.TempDir()
-	if err := (snapshots.Finder{Places: []string{r.place}, Log: r.log, Logger: slog.New(slog.DiscardHandler)}).Bootstrap(servicetest.Context(t), dir); err != nil {
+	if err := (snapshots.Finder{Sources: []string{r.place}, Log: r.log, Logger: slog.New(slog.DiscardHandler)}).Bootstrap(servicetest.Context(t), dir); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
