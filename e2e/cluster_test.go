@@ -39,7 +39,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("snapshots under load", func(t *testing.T) { snapshotsUnderLoad(t, c) })
 	t.Run("verify under load", func(t *testing.T) { verifyUnderLoad(t, c) })
 	t.Run("a node with a full disk", func(t *testing.T) { fullDisk(t, c, c.Queries[2]) })
-	t.Run("status misses the dead", func(t *testing.T) { statusMissesTheDead(t, c, c.Queries[1]) })
+	t.Run("status reports dead nodes", func(t *testing.T) { statusMissesTheDead(t, c, c.Queries[1]) })
 	t.Run("tools name a stopped node", func(t *testing.T) { toolsNameTheStopped(t, c, c.Queries[1]) })
 	for _, p := range c.Processes() {
 		if p == c.Server || p == c.Commands[0] || p == c.Queries[0] {

@@ -23,11 +23,11 @@ import (
 // answer wrongly because of it refuses to serve, and says why and what to do; the advice
 // must work.
 func TestLogDamage(t *testing.T) {
-	t.Run("topic made anew", topicMadeAnew)
+	t.Run("recreated topic", recreatedTopic)
 	t.Run("older log restored", olderLogRestored)
 	t.Run("records deleted from the front", recordsDeleted)
 	t.Run("record of a newer format", newerFormat)
-	t.Run("topic that forgets", forgetfulTopic)
+	t.Run("topic with limited retention", forgetfulTopic)
 	t.Run("foreign and malformed records", malformedRecords)
 	t.Run("a byte of the embedded broker's log", damagedByte)
 }
@@ -170,7 +170,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-func topicMadeAnew(t *testing.T) {
+func recreatedTopic(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c, query := damaged(t)
 	suite.Target{URL: c.URL}.Create(t, "Ada")

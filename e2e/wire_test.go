@@ -264,7 +264,7 @@ func TestTheDescriptionOfTheTopicIsComplete(t *testing.T) {
 					t.Errorf("%s is not there", to)
 				}
 				if len(v) > 1 {
-					t.Errorf("beside a reference to %s there is more, which nobody reads", to)
+					t.Errorf("beside a reference to %s there is more, which is ignored", to)
 				}
 			}
 		}

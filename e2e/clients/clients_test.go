@@ -42,7 +42,7 @@ func serve(t *testing.T) string {
 func TestClientsOfTypeScript(t *testing.T) {
 	url := serve(t)
 	dir, bin := node(t)
-	t.Run("Redocly has no complaint", func(t *testing.T) {
+	t.Run("Redocly reports no problems", func(t *testing.T) {
 		out := run(t, dir, filepath.Join(bin, "redocly"), "lint", url+"/openapi.json", "--extends=recommended", "--format=json")
 		if !strings.Contains(out, `"errors": 0`) || !strings.Contains(out, `"warnings": 0`) {
 			t.Errorf("redocly lint: %s", out)

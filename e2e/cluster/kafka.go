@@ -150,7 +150,7 @@ func leader(t testing.TB, brokers []string) int {
 			return int(leader)
 		}
 	}
-	t.Fatal("nobody leads the log")
+	t.Fatal("no broker leads the log")
 	return 0
 }
 

@@ -122,11 +122,11 @@ func TestCompose(t *testing.T) {
 	t.Cleanup(clients.end)
 	unnamed := p.volumes(anonymous)
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
-	t.Run("containers come", func(t *testing.T) {
+	t.Run("containers are added", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)
 	})
-	t.Run("the tool looks", func(*testing.T) { toolLooks(p, 2+7) })
+	t.Run("the tool inspects the cluster", func(*testing.T) { toolLooks(p, 2+7) })
 	killed := p.containers("query")[:2]
 	t.Run("containers are killed", func(t *testing.T) {
 		for _, id := range killed {
@@ -136,12 +136,12 @@ func TestCompose(t *testing.T) {
 	})
 	t.Run("the tool forgets the dead", func(*testing.T) { forgetsTheDead(p, killed) })
 	t.Run("a restart keeps the file", func(t *testing.T) { keepsFile(t, p) })
-	t.Run("containers go", func(t *testing.T) {
+	t.Run("containers are removed", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=3")
 		clients.progress(200)
 	})
 	clients.end()
-	t.Run("all are restarted", func(t *testing.T) { restartsAll(t, p, url) })
+	t.Run("all services are restarted", func(t *testing.T) { restartsAll(t, p, url) })
 	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 

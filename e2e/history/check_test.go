@@ -132,7 +132,7 @@ func TestBadHistoriesAreRejected(t *testing.T) {
 		"read from the future":          {new(script).create(0, 1, a1).read(2, 3, a2).rename(4, 5, 0, a2), order},
 		"duplicate address":             {new(script).create(0, 1, a1).create(2, 3, b1), order},
 		"duplicate address, at once":    {new(script).create(0, 9, a1).create(0, 9, b1), order},
-		"address taken by nobody":       {new(script).refused(0, 1, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken), order},
+		"address without a holder":      {new(script).refused(0, 1, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken), order},
 		"address not freed":             {new(script).create(0, 1, a1).remove(2, 3, "a").refused(4, 5, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken), order},
 		"version gap":                   {new(script).create(0, 1, a1).rename(2, 3, 0, a3), order},
 		"first version is not one":      {new(script).create(0, 1, a2), order},

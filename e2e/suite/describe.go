@@ -209,7 +209,7 @@ func selfDescription(t *testing.T, target Target) {
 			t.Error(err)
 		}
 	})
-	t.Run("the page for people needs no other host", func(t *testing.T) {
+	t.Run("the documentation page needs no other host", func(t *testing.T) {
 		r := target.Do(t, "GET", "/docs", "").Want(t, 200)
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") || !strings.HasPrefix(r.Header.Get("Content-Security-Policy"), "default-src 'self'") {
 			t.Errorf("header %v", r.Header)

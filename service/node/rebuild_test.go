@@ -74,7 +74,7 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 	}
 	send(t, n, "POST", "/rebuild", 409, nil)
 	if send(t, n, "GET", "/status", 200, &status); status.Rebuild == nil || status.Rebuild.State != projections.RebuildRunning || status.Rebuild.End != end {
-		t.Errorf("the status tells of %+v", status.Rebuild)
+		t.Errorf("got rebuild %+v", status.Rebuild)
 	}
 	if send(t, n, "DELETE", "/rebuild", 200, &r); r.State != projections.RebuildCancelled {
 		t.Errorf("got %+v at the end", r)
