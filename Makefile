@@ -7,48 +7,48 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
-help: ## show this
+help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-serve: ## run the whole of ClusterLite in one process, data in ./clusterlite-data
+serve: ## run all of ClusterLite in one process, with its data in ./clusterlite-data
 	go run ./clusterlite serve
 
-test: ## all tests that need nothing else: units, properties, the suite on one process
+test: ## run all tests without further requirements: units, properties, the suite on one process
 	go test -race -count=1 $(PACKAGES)
 
-lint: ## gofmt, vet, staticcheck, and each module on its own, which enforces the imports
+lint: ## run gofmt, vet and staticcheck, and build each module separately, which enforces the imports
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt:"; gofmt -l $(MODULES); exit 1; }
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
 	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
 
-fuzz: ## each fuzz target for ten seconds
+fuzz: ## run each fuzz target for ten seconds
 	@bash .ci/fuzz $(MODULES)
 
-scale: ## the export of a million entities, held against the memory it may take
+scale: ## export a million entities and check that memory stays bounded
 	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
 
-deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Debian: prometheus)
+deploy-check: ## check the dashboard, alerts and Kubernetes manifests; needs promtool (Debian: prometheus)
 	@test -z "$$(gofmt -l deploy)" || { echo "gofmt:"; gofmt -l deploy; exit 1; }
 	cd deploy/check && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 
-e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
+e2e: ## test services behind nginx, on the embedded broker, on Apache Kafka and on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
 	CLUSTERLITE_E2E=embedded,kafka,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores' ./e2e/clients ./e2e/cluster ./e2e
 
-docs-page: ## fetch the script of /docs from its npm package again, and check it against the hash in the tree; VERSION=… upgrades it
+docs-page: ## fetch the script of /docs from its npm package and check its hash; VERSION=… upgrades it
 	bash queryapi/reference/vendor.sh $(VERSION)
 
 TIME ?= 10m
 SEED ?=
 
-faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check what clients are told: see e2e/README.md
+faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED, and check the answers that clients get: see e2e/README.md
 	go test -count=1 -run TestLogDamage ./e2e
 	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite
 	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 
-compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
+compose: ## build and run the Compose file unchanged; needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose
 
 bench: ## compare with rqlite, PocketBase and the machine's limits, about 25 minutes, and write docs/benchmarks.md; needs wrk and a quiet machine; ONLY=regexp for some rows

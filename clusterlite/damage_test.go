@@ -117,7 +117,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: it never came", what)
+			t.Fatalf("%s: it never arrived", what)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestADamagedProjectionIsRepaired(t *testing.T) {
 				}
 			}
 			if c.metric("clusterlite_projection_damaged") != "0" || c.metric(`clusterlite_storage_errors_total{fault="corrupt"}`) == "0" {
-				t.Error("the metrics don't tell of the damage and its end")
+				t.Error("the metrics lack the damage and its end")
 			}
 			// The reported end may be a moment old, and is never too high.
 			if after := c.end(); after-before > int64(c.inLog+c.mayBe) {
@@ -276,6 +276,6 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 		t.Errorf("the first write: got %s", got.body)
 	}
 	if c.metric(`clusterlite_command_verdicts_total{verdict="unknown"}`) != "1" || c.metric(`clusterlite_storage_errors_total{fault="locked"}`) == "0" {
-		t.Error("the metrics don't tell of it")
+		t.Error("the metrics lack it")
 	}
 }

@@ -25,8 +25,8 @@ type phases struct {
 	task  *progress.Task
 }
 
-// tell is an archive.Progress.
-func (p *phases) tell(phase string, done, total int64, unit string) {
+// report is an archive.Progress.
+func (p *phases) report(phase string, done, total int64, unit string) {
 	if p.phase != phase || p.task == nil {
 		p.done()
 		p.phase, p.task = phase, progress.Start(p.w, phase, total, unit)

@@ -18,7 +18,7 @@ type eventsExport struct {
 	settings.Kafka `embed:""`
 
 	Out   string `name:"out" required:"" placeholder:"FILE" help:"The file to write; it must not exist. Compressed if its name ends in .zst or .gz; - is the standard output."`
-	Until place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
+	Until moment `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
 }
 
 // Help gives examples.
@@ -50,7 +50,7 @@ func (c eventsExport) Run(ctx context.Context, out streams) (err error) {
 	}
 	p := &phases{w: out.stderr}
 	defer p.done()
-	options := archive.ExportOptions{Log: log, Until: c.Until.until(), Progress: p.tell}
+	options := archive.ExportOptions{Log: log, Until: c.Until.until(), Progress: p.report}
 	if c.Out == "-" {
 		done, err := archive.Export(ctx, options, out.stdout)
 		if err != nil {

@@ -45,7 +45,7 @@ func (c eventsImport) Run(ctx context.Context, out streams) (err error) {
 	defer func() { err = errors.Join(err, log.Close()) }()
 	p := &phases{w: out.stderr}
 	defer p.done()
-	done, err := archive.Import(ctx, archive.ImportOptions{Path: c.File, Log: log, Progress: p.tell})
+	done, err := archive.Import(ctx, archive.ImportOptions{Path: c.File, Log: log, Progress: p.report})
 	if err != nil {
 		return err
 	}

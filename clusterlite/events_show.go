@@ -23,7 +23,7 @@ type eventsShow struct {
 	settings.Kafka `embed:""`
 
 	Record string `arg:"" name:"POSITION|EVENT-ID" help:"The position after the record, as in the Clusterlite-Position of a write, or the id of an event."`
-	From   place  `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to start searching for an id. Default: the beginning of the log."`
+	From   moment `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to start searching for an id. Default: the beginning of the log."`
 }
 
 // Help gives examples.

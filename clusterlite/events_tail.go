@@ -21,12 +21,12 @@ type eventsTail struct {
 	output         `embed:""`
 	settings.Kafka `embed:""`
 
-	From       place    `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to start: a position, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m. Default: the end."`
-	Until      place    `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop. Default: never."`
+	From       moment   `name:"from" placeholder:"POSITION|TIME|AGO" help:"Where to start: a position, a time such as 2026-11-24T14:05:00Z, or how long ago, such as 15m. Default: the end."`
+	Until      moment   `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop. Default: never."`
 	Follow     bool     `name:"follow" default:"true" negatable:"" help:"Wait for new events; --no-follow stops at the current end of the log."`
-	Collection []string `name:"collection" placeholder:"NAME,…" help:"Only events of these collections."`
-	ID         []string `name:"id" placeholder:"ID,…" help:"Only events of these entities."`
-	Type       []string `name:"type" placeholder:"TYPE,…" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
+	Collection []string `name:"collection" placeholder:"NAME" help:"Only events of these collections."`
+	ID         []string `name:"id" placeholder:"ID" help:"Only events of these entities."`
+	Type       []string `name:"type" placeholder:"TYPE" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
 	All        bool     `name:"all" help:"Also show what is not an event: barriers, malformed records, and offsets without a record."`
 }
 

@@ -96,7 +96,7 @@ func (s *shelf) want(args ...string) string {
 	s.t.Helper()
 	out, err := s.tool(args...)
 	if err != nil {
-		s.t.Fatalf("%v: %v", args, err)
+		s.t.Fatalf("%v: got %v", args, err)
 	}
 	return out
 }
@@ -157,7 +157,7 @@ func TestTailAsJSON(t *testing.T) {
 	for line := range strings.Lines(out) {
 		var got struct{ SpecVersion, Type, Content, Detail, Position, AppendedAt string }
 		if err := json.Unmarshal([]byte(line), &got); err != nil || !brokersTime.MatchString(got.AppendedAt) {
-			t.Fatalf("%s: %v", line, err)
+			t.Fatalf("%s: got %v", line, err)
 		}
 		if (got.SpecVersion == "1.0") == (got.Content != "") {
 			t.Errorf("neither an event nor something else: %s", line)
@@ -197,7 +197,7 @@ func TestTailFollowsUntilItIsStopped(t *testing.T) {
 		case err := <-ran:
 			t.Fatalf("it ended: %v", err)
 		case <-ctx.Done():
-			t.Fatal("nothing comes")
+			t.Fatal("no event arrived")
 		}
 		return ""
 	}
@@ -257,7 +257,7 @@ func TestExportAndImport(t *testing.T) {
 		t.Errorf("exported %+v", exported)
 	}
 	if _, err := from.tool("export", "--out="+path); !errors.Is(err, os.ErrExist) {
-		t.Errorf("a file that is there: %v", err)
+		t.Errorf("an existing file: got %v", err)
 	}
 	for _, want := range []importResult{{Appended: 4}, {Found: 4}} {
 		var got importResult
@@ -306,7 +306,7 @@ func TestAFailedExportLeavesNoFile(t *testing.T) {
 		t.Error("beyond the end of the log")
 	}
 	if found, err := os.ReadDir(dir); err != nil || len(found) != 0 {
-		t.Errorf("there are %v, %v", found, err)
+		t.Errorf("got %v, %v", found, err)
 	}
 }
 
@@ -315,7 +315,7 @@ func TestAMissingTopicStaysMissing(t *testing.T) {
 	s := newShelf(t)
 	for _, args := range [][]string{{"tail"}, {"show", "1"}, {"export", "--out=-"}} {
 		if _, err := s.tool(args...); err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") {
-			t.Errorf("%v: %v", args, err)
+			t.Errorf("%v: got %v", args, err)
 		}
 	}
 	if _, err := s.Describe(t.Context()); err == nil {
@@ -330,7 +330,7 @@ func TestEventsUsageErrors(t *testing.T) {
 	} {
 		var usage *settings.UsageError
 		if err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard); !errors.As(err, &usage) {
-			t.Errorf("%s: %v", args, err)
+			t.Errorf("%s: got %v", args, err)
 		}
 	}
 }

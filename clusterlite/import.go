@@ -81,13 +81,13 @@ func (i importLines) Run(ctx context.Context, out streams) error {
 	defer func() { _ = input.Close() }() // it was only read
 	task := progress.Start(out.stderr, "import", size, progress.Bytes)
 	defer task.Done()
-	tell, sync, closeErrors, err := i.failures(task)
+	report, sync, closeErrors, err := i.failures(task)
 	if err != nil {
 		return err
 	}
 	summary, err := importer.Run(ctx, input, importer.Options{
 		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor,
-		Failed: tell, Sync: sync, Resumed: task.Resume, Progress: task.Set,
+		Failed: report, Sync: sync, Resumed: task.Resume, Progress: task.Set,
 	})
 	task.Done()
 	if closed := closeErrors(); err == nil {
@@ -125,13 +125,13 @@ func (i importLines) open(stdin io.Reader) (input io.ReadCloser, size int64, err
 
 // failures returns a function that reports a failed line: to the named file, or else beside
 // the progress. sync makes the written reports durable.
-func (i importLines) failures(beside io.Writer) (tell func(importer.Failure) error, sync, done func() error, err error) {
+func (i importLines) failures(beside io.Writer) (report func(importer.Failure) error, sync, done func() error, err error) {
 	if i.Errors == "" {
-		tell = func(f importer.Failure) error {
+		report = func(f importer.Failure) error {
 			_, err := fmt.Fprintln(beside, f)
 			return err
 		}
-		return tell, nil, func() error { return nil }, nil
+		return report, nil, func() error { return nil }, nil
 	}
 	// An earlier run may have reported other lines.
 	file, err := os.OpenFile(i.Errors, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)

@@ -88,7 +88,7 @@ func TestImport(t *testing.T) {
 	stdout, stderr, err := runImport(t, file, "--url="+url, "--output=json", "--errors="+failed)
 	var result linesResult
 	if !errors.Is(err, process.ErrReported) || json.Unmarshal([]byte(stdout), &result) != nil || result != (linesResult{"users", 7, 3, 3}) || stderr != "" {
-		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
 	}
 	b, err := os.ReadFile(failed)
 	if err != nil {
@@ -110,11 +110,11 @@ func TestImport(t *testing.T) {
 	// would.
 	stdout, stderr, err = runImport(t, file, "--url="+url+"/")
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
-		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
 	}
 	wantUsers(t, url, 3)
 	if stdout, _, err = runImport(t, file, "--url="+url, "--key=again"); !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 0 created, 6 failed\n" {
-		t.Errorf("%v, it says %s", err, stdout)
+		t.Errorf("got %v, stdout %s", err, stdout)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestImportFromAPipe(t *testing.T) {
 	var stdout bytes.Buffer
 	i := importLines{output: output{"text"}, File: "-", Collection: "users", URL: url}
 	if err := i.Run(t.Context(), streams{in, &stdout, io.Discard}); err != nil || stdout.String() != "users: 10 lines, 10 created, 0 failed\n" {
-		t.Errorf("%v, it says %s", err, stdout.String())
+		t.Errorf("got %v, stdout %s", err, stdout.String())
 	}
 	wantUsers(t, url, 10)
 }
@@ -164,7 +164,7 @@ func TestImportOverFaults(t *testing.T) {
 	})
 	stdout, _, err := runImport(t, writeFile(t, userLines(0, 300)), "--url="+proxy)
 	if err != nil || stdout != "users: 300 lines, 300 created, 0 failed\n" {
-		t.Errorf("%v, it says %s", err, stdout)
+		t.Errorf("got %v, stdout %s", err, stdout)
 	}
 	wantUsers(t, url, 300)
 }
@@ -179,7 +179,7 @@ func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	})
 	stdout, stderr, err := runImport(t, writeFile(t, userLines(0, 3)), "--url="+proxy)
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
-		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
 	}
 }
 
@@ -200,7 +200,7 @@ func TestImportIsResumed(t *testing.T) {
 	file := writeFile(t, userLines(0, 5000)+"{}\n"+userLines(5000, 5500))
 	stdout, _, err := runImport(t, file, "--url="+proxy, "--retry-for=0s")
 	if err == nil || stdout != "" || !strings.Contains(err.Error(), "stopped after 5000 lines (5000 created, 0 failed)") {
-		t.Fatalf("%v, it says %s", err, stdout)
+		t.Fatalf("got %v, stdout %s", err, stdout)
 	}
 	if _, _, err := runImport(t, file, "--url="+url); err == nil || !strings.Contains(err.Error(), file+".import") {
 		t.Errorf("it goes on at another store: %v", err)
@@ -209,7 +209,7 @@ func TestImportIsResumed(t *testing.T) {
 	requests.Store(0)
 	stdout, stderr, err := runImport(t, file, "--url="+proxy)
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 5501 lines, 5500 created, 1 failed\n" || !strings.Contains(stderr, "line 5001: ") {
-		t.Errorf("%v, it says %s and %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
 	}
 	if n := requests.Load(); n != 1 {
 		t.Errorf("it sent %d chunks, one was left", n)
@@ -244,7 +244,7 @@ func TestImportWithABrokenCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stdout, _, err := runImport(t, file, "--url="+url); err != nil || stdout != "users: 3 lines, 3 created, 0 failed\n" {
-		t.Errorf("%v, it says %s", err, stdout)
+		t.Errorf("got %v, stdout %s", err, stdout)
 	}
 }
 
@@ -272,13 +272,13 @@ func TestImportReportsErrors(t *testing.T) {
 		{[]string{file, "--url=http://127.0.0.1:1", "--retry-for=0s"}, "127.0.0.1:1"},
 	} {
 		if stdout, _, err := runImport(t, c.args...); err == nil || stdout != "" || !strings.Contains(err.Error(), c.said) {
-			t.Errorf("%v: %v", c.args, err)
+			t.Errorf("%v: got %v", c.args, err)
 		}
 	}
 	for _, args := range [][]string{{}, {file, "--url=localhost"}, {file, "--url=ftp://x"}, {file, "--collection=A b"}, {file, "--retry-for=-1s"}, {file, "--output=xml"}} {
 		var usage *settings.UsageError
 		if _, _, err := runImport(t, args...); !errors.As(err, &usage) {
-			t.Errorf("%v: %v", args, err)
+			t.Errorf("%v: got %v", args, err)
 		}
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -62,7 +62,7 @@ func TestBootstrapCreatesNoStore(t *testing.T) {
 	ready, _ := servicetest.RunNode(t, b, "query-1", func(c *node.Config) { c.Bootstrap = []string{nope} })
 	<-ready
 	if _, err := os.Stat(nope); err == nil {
-		t.Errorf("%s was made", nope)
+		t.Errorf("%s was created", nope)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestLookingChangesNoFile(t *testing.T) {
 		{"reindex", "users", "--dry-run", "--kafka-brokers=" + b.Addr()},
 	} {
 		if err := run(servicetest.Context(t), args, io.Discard, io.Discard); err != nil && args[0] != "status" {
-			t.Errorf("%v: %v", args, err)
+			t.Errorf("%v: got %v", args, err)
 		}
 		same(t, before, filesIn(t, dir))
 		same(t, stored, filesIn(t, store))

@@ -171,7 +171,7 @@ func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	}
 	same(t, files, filesIn(t, dir))
 	if m := made.Manifest; m.Entities["users"] != 3 || m.Topic != "clusterlite.events" || m.TopicID == "" || len(m.SHA256) != 64 || !strings.HasSuffix(m.Node, dir) {
-		t.Errorf("the manifest is %+v", m)
+		t.Errorf("got manifest %+v", m)
 	}
 	var anew appended
 	if err := toolAlone(t, &anew, "snapshot", "append", store, "--data-dir="+dir); err != nil || anew.Events != 3 || len(anew.Differs) > 0 {
@@ -220,7 +220,7 @@ func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 	for _, more := range [][]string{nil, {"--force"}} {
 		args := append([]string{"rebuild", "--data-dir=" + dir, "--kafka-topic=yet.another"}, more...)
 		if err := tool(t, b, &result, args...); err != nil {
-			t.Fatalf("%v: %v", args, err)
+			t.Fatalf("%v: got %v", args, err)
 		}
 		kept, err := projections.Inspect(t.Context(), filepath.Join(dir, projections.PreviousName))
 		if err != nil || kept.Collections["users"].Living != 10 {
@@ -323,7 +323,7 @@ func TestASnapshotOfAFolderIncludesTheWAL(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(filepath.Join(killed, "projection.1.db-wal")); err != nil || info.Size() == 0 {
-		t.Fatalf("the test is no good: %v", err)
+		t.Fatalf("the test is invalid: %v", err)
 	}
 	var made stored
 	store := t.TempDir()
@@ -388,7 +388,7 @@ func TestASnapshotOfAnotherHistoryIsNotReplaced(t *testing.T) {
 	spoil(t, dir, `DELETE FROM users WHERE id = (SELECT max(id) FROM users)`)
 	var out bytes.Buffer
 	if err := run(servicetest.Context(t), []string{"verify", "--data-dir=" + dir, "--output=json"}, &out, io.Discard); !errors.Is(err, process.ErrReported) {
-		t.Fatalf("the test is no good: %v", err)
+		t.Fatalf("the test is invalid: %v", err)
 	}
 	found := decode[comparison.Report](t, out.String()).Nodes[0].Audit.Collections["users"].Found
 	spoil(t, dir, fmt.Sprintf(`UPDATE _digests SET living = 2, digest = x'%s'`, found.Digest))

@@ -29,7 +29,7 @@ func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{}, {"dance"}, {"serve", "--max-body=9GiB"}, {"serve", "extra"}} {
 		var usage *settings.UsageError
 		if err := run(t.Context(), args, io.Discard, io.Discard); !errors.As(err, &usage) {
-			t.Errorf("%v: %v", args, err)
+			t.Errorf("%v: got %v", args, err)
 		}
 	}
 }
@@ -61,11 +61,11 @@ func TestServeGreetsAndStops(t *testing.T) {
 		case err := <-ran:
 			t.Fatalf("it ended: %v", err)
 		case <-time.After(time.Minute):
-			t.Fatal("it does not get ready")
+			t.Fatal("it did not become ready")
 		}
 		said := out.String()
 		if strings.Count(said, "\n  curl ") != 3 || !strings.Contains(said, dir) {
-			t.Errorf("it says:\n%s", said)
+			t.Errorf("got output:\n%s", said)
 		}
 		_, rest, _ := strings.Cut(said, "http://")
 		address, _, _ := strings.Cut(rest, "\n")
@@ -97,7 +97,7 @@ func TestServeReportsErrors(t *testing.T) {
 		"--collections=/no/such/folder":       "/no/such/folder",
 	} {
 		if err := run(t.Context(), append(serveArgs(t.TempDir()), flag), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), said) {
-			t.Errorf("%s: %v", flag, err)
+			t.Errorf("%s: got %v", flag, err)
 		}
 	}
 }

@@ -55,11 +55,11 @@ func serveOn(t *testing.T, dir string, args ...string) (node running, stop func(
 		ran <- err
 		t.Fatalf("it ended: %v", err)
 	case <-time.After(time.Minute):
-		t.Fatal("it does not get ready")
+		t.Fatal("it did not become ready")
 	}
 	found := regexp.MustCompile(`(?s)API +(\S+).*admin +(\S+)/status.*Kafka +(\S+)`).FindStringSubmatch(out.String())
 	if found == nil {
-		t.Fatalf("it says:\n%s", out.String())
+		t.Fatalf("got output:\n%s", out.String())
 	}
 	return running{found[1], found[2], found[3]}, stop
 }
@@ -107,7 +107,7 @@ func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	documented := documentedMetrics(t)
 	for _, metric := range given {
 		if !documented[metric] {
-			t.Errorf("/metrics gives %s, docs/operating.md does not", metric)
+			t.Errorf("/metrics has %s, docs/operating.md does not", metric)
 		}
 		delete(documented, metric)
 	}

@@ -45,7 +45,7 @@ func (m *machine) keep(t *rapid.T, a answer, want entity) {
 	t.Helper()
 	var got entity
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
-		t.Fatalf("%v: %s", err, a.body)
+		t.Fatalf("got %v: %s", err, a.body)
 	}
 	if want.ID == "" {
 		want.ID, want.CreatedAt = got.ID, got.UpdatedAt
@@ -116,7 +116,7 @@ func (m *machine) change(t *rapid.T, method string) {
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v", err)
 	}
 	problem := m.problem(id, matches, email)
 	position := m.position
@@ -183,7 +183,7 @@ func (m *machine) list(t *rapid.T) {
 	a := do(n, http.MethodGet, "/users?limit=100&sort=id"+query, "", m.consistency(t)...)
 	var got []json.RawMessage
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
-		t.Fatalf("%v: %s", err, a.body)
+		t.Fatalf("got %v: %s", err, a.body)
 	}
 	for i := range max(len(got), len(bodies)) {
 		if i >= len(got) || i >= len(bodies) || string(got[i]) != bodies[i] {
@@ -236,7 +236,7 @@ func (m *machine) race(t *rapid.T) {
 		}
 	}
 	if free {
-		t.Fatalf("nobody won the race for %s: %+v", e.Email, answers)
+		t.Fatalf("got no winner of the race for %s: %+v", e.Email, answers)
 	}
 }
 
@@ -268,7 +268,7 @@ func (m *machine) importLines(t *rapid.T) {
 			ID     string
 		}
 		if err := json.Unmarshal([]byte(line), &result); err != nil {
-			t.Fatalf("%v: %s", err, line)
+			t.Fatalf("got %v: %s", err, line)
 		}
 		if want[i] == (entity{}) {
 			if result.Status != http.StatusConflict {

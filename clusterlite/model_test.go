@@ -204,11 +204,11 @@ func (m *machine) equal(t *rapid.T) {
 			err = n.model.WaitFor(ctx, end)
 		}
 		if err != nil {
-			t.Fatalf("%s: %v", n.name, err)
+			t.Fatalf("%s: got %v", n.name, err)
 		}
 		s, err := n.model.Status(ctx)
 		if err != nil {
-			t.Fatalf("%s: %v", n.name, err)
+			t.Fatalf("%s: got %v", n.name, err)
 		}
 		said := fmt.Sprint(s.Position, s.Digests, s.Entities, s.Voids)
 		if first == "" {

@@ -162,7 +162,7 @@ func all(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			t.Errorf("it lacks %q:\n%s", part, text)
+			t.Errorf("want %q in:\n%s", part, text)
 		}
 	}
 }
@@ -172,12 +172,12 @@ func TestStatusOfAHealthyCluster(t *testing.T) {
 	c.write(3)
 	out, well := c.tool("status", "--output", "json")
 	if !well {
-		t.Errorf("it is not well:\n%s", out)
+		t.Errorf("got problems, want none:\n%s", out)
 	}
 	golden(t, "status.json", out)
 	text, well := c.tool("status")
 	if !well {
-		t.Error("it is not well")
+		t.Error("got problems, want none")
 	}
 	all(t, text, "query-1", "query-3", "users", "query-1, query-2, query-3", "All is well.")
 }
@@ -203,13 +203,13 @@ func TestStatusReportsProblems(t *testing.T) {
 	out, well := c.tool("status", "--output", "json")
 	r := decode[overview.Report](t, out)
 	if well || r.Healthy {
-		t.Error("all is well")
+		t.Error("got a healthy cluster, want problems")
 	}
 	states := map[string]overview.State{}
 	for _, n := range r.Nodes {
 		states[n.Node] = n.State
 		if n.Node == "dead" && (n.Position != 1 || n.Lag == nil || n.Lag.Events != 2 || n.Entities != nil) {
-			t.Errorf("the dead one is %+v", n)
+			t.Errorf("got %+v for the dead node", n)
 		}
 	}
 	want := map[string]overview.State{
@@ -220,7 +220,7 @@ func TestStatusReportsProblems(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if len(r.Problems) != 4 {
-		t.Errorf("the problems are %q", r.Problems)
+		t.Errorf("got problems %q", r.Problems)
 	}
 	all(t, strings.Join(r.Problems, "\n"), "dead is gone", "hides is unreachable", "This is node query-1", "ahead-of-log")
 	text, _ := c.tool("status")
@@ -254,7 +254,7 @@ func TestStatusReportsProblems(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 	if out, well := c.tool("status"); !well {
-		t.Errorf("it is not well:\n%s", out)
+		t.Errorf("got problems, want none:\n%s", out)
 	}
 }
 
@@ -279,7 +279,7 @@ func TestStatusWhileTheBrokerIsAway(t *testing.T) {
 	admin := "--admin=http://" + c.nodes[0].Admin.String() + "," + c.nodes[1].Admin.String() + ",127.0.0.1:1"
 	text, well := c.tool("status", admin)
 	if well {
-		t.Error("all is well")
+		t.Error("got a healthy cluster, want problems")
 	}
 	all(t, text, "the broker is unreachable", "\nquery-1 ", "\nquery-2 ", "users", "Problems:", "127.0.0.1:1")
 	out, _ := c.tool("status", admin, "--output=json")
@@ -320,7 +320,7 @@ func TestStatusWatches(t *testing.T) {
 	}
 	cancel()
 	if err := <-ran; err != nil {
-		t.Errorf("it did not end well: %v", err)
+		t.Errorf("it ended with %v", err)
 	}
 }
 
@@ -399,7 +399,7 @@ func TestVerifyOfEqualNodes(t *testing.T) {
 	golden(t, "verify.json", out)
 	text, well := c.tool("verify")
 	if !well {
-		t.Error("it is not well")
+		t.Error("got problems, want none")
 	}
 	all(t, text, "query-1", "hold", "Equal: 2 of 2 nodes at position 5.")
 }
@@ -419,7 +419,7 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 
 	out, well = c.tool("verify", "--deep", "--output", "json")
 	if well {
-		t.Error("it is well")
+		t.Error("got a healthy cluster, want problems")
 	}
 	golden(t, "verify-different.json", out)
 	text, _ := c.tool("verify", "--deep", "--node", "query-1")
@@ -454,7 +454,7 @@ func TestVerifyMissesANodeThatDoesNotAnswer(t *testing.T) {
 	}
 	text, well := c.tool("verify", "--deep")
 	if well {
-		t.Error("it is well")
+		t.Error("got a healthy cluster, want problems")
 	}
 	all(t, text, "not checked", "node dead can't be reached at 127.0.0.1:1")
 	if text, well := c.tool("verify", "--node", "query-1"); !well {
@@ -476,7 +476,7 @@ func TestVerifyMissesANodeThatIsBehind(t *testing.T) {
 	}
 	text, well := c.tool("verify", "--wait", "100ms")
 	if well {
-		t.Error("it is well")
+		t.Error("got a healthy cluster, want problems")
 	}
 	// It says where it has stopped, or already why.
 	all(t, text, "node query-2 could not be checked")
@@ -519,7 +519,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 		t.Error("nothing is verified")
 	}
 	if left, err := os.ReadDir(empty); err != nil || len(left) > 0 {
-		t.Errorf("it made %v, %v", left, err)
+		t.Errorf("got new files %v, %v", left, err)
 	}
 	if err := os.WriteFile(filepath.Join(empty, projections.FileName), nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ type rebuild struct {
 	Force  bool   `name:"force" help:"Replace the file even if its digests differ, or if it has entities that the log lacks; the old file is then kept."`
 	Rate   int    `name:"rate" placeholder:"N" help:"Apply at most this many records per second. Default: on a busy node, pause for up to as long as each step took; on an idle or stopped node, never pause."`
 	Cancel bool   `name:"cancel" help:"Cancel the running rebuild instead of starting one."`
-	From   string `name:"from" placeholder:"PLACE" help:"Start from the newest matching snapshot instead of the beginning of the log. PLACE is a folder or bucket that the node can reach, or the admin listener of another node (http://…); with --data-dir, it can also be a read model file."`
+	From   string `name:"from" placeholder:"SOURCE" help:"Start from the newest matching snapshot instead of the beginning of the log. SOURCE is a folder or bucket that the node can reach, or the admin listener of another node (http://…); with --data-dir, it can also be a read model file."`
 
 	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"With --data-dir: the node's folder with additional collections. Default: none."`
 }
@@ -79,7 +79,7 @@ func (c *rebuild) options(log *eventlog.Log, logger *slog.Logger) projections.Re
 	if info, err := os.Stat(c.From); err == nil && info.Mode().IsRegular() {
 		o.From = projections.FromFile(c.From)
 	} else if c.From != "" {
-		o.From = snapshots.Finder{Places: []string{c.From}, Log: log, Logger: logger}.Save
+		o.From = snapshots.Finder{Sources: []string{c.From}, Log: log, Logger: logger}.Save
 	}
 	return o
 }
@@ -185,7 +185,7 @@ func (c *rebuild) running(ctx context.Context, out streams, n nodes.Node) (statu
 		if err := n.Get(ctx, "/rebuild", status); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
-		tell(task)(status.Position, status.End)
+		reportTo(task)(status.Position, status.End)
 		if ctx.Err() == nil && status.State == projections.RebuildDone {
 			task.Done()
 			return status, goesOn(ctx, n, status.Position)

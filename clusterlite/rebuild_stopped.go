@@ -49,7 +49,7 @@ func (c *rebuild) stopped(ctx context.Context, out streams) (err error) {
 	}
 	task := progress.Start(out.stderr, "rebuild "+c.DataDir, 0, "events")
 	defer task.Done()
-	done, err := projections.RebuildDir(ctx, projections.Options{Dir: c.DataDir, Log: log, Collections: set}, c.options(log, logging.New(out.stderr, "text", "warn")), tell(task))
+	done, err := projections.RebuildDir(ctx, projections.Options{Dir: c.DataDir, Log: log, Collections: set}, c.options(log, logging.New(out.stderr, "text", "warn")), reportTo(task))
 	task.Done()
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func toolAlone(t *testing.T, into any, args ...string) error {
 	err := run(servicetest.Context(t), append(args, "--output=json"), &stdout, io.Discard)
 	if stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
-			t.Fatalf("%v: %s", err, stdout.String())
+			t.Fatalf("got %v: %s", err, stdout.String())
 		}
 	}
 	return err
@@ -110,15 +110,15 @@ func TestRebuildOfRunningNodes(t *testing.T) {
 	var out bytes.Buffer
 	args := []string{"rebuild", "--node=query-1", "--keep", "--kafka-brokers=" + b.Addr()}
 	if err := run(servicetest.Context(t), args, &out, io.Discard); err != nil || !strings.Contains(out.String(), "query-1: rebuilt, swapped at position 1500 in ") || !strings.Contains(out.String(), "kept as projection.4.db") {
-		t.Errorf("%v: %s", err, out.String())
+		t.Errorf("got %v: %s", err, out.String())
 	}
 	var result rebuilds
 	if err := tool(t, b, &result, "rebuild", "--node=query-1", "--back"); err != nil {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	// There is nothing to go back to, and that is what the result says.
 	if err := tool(t, b, &result, "rebuild", "--node=query-2", "--back"); !errors.Is(err, process.ErrReported) || !strings.Contains(result.Nodes[0].Rebuild.Error, "no earlier file") {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	if err := tool(t, b, &result, "rebuild", "--node=query-3"); err == nil || !strings.Contains(err.Error(), "query-3") {
 		t.Errorf("got %v", err)
@@ -138,13 +138,13 @@ func TestRebuildIsCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := tool(t, b, &result, "rebuild", "--all"); !errors.Is(err, process.ErrReported) || !strings.Contains(result.Nodes[0].Error, "is already running") {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	if err := tool(t, b, &result, "rebuild", "--all", "--cancel"); err != nil || result.Nodes[0].Rebuild.State != projections.RebuildCancelled {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	if err := tool(t, b, &result, "rebuild", "--all", "--cancel"); !errors.Is(err, process.ErrReported) || !strings.Contains(result.Nodes[0].Error, "No rebuild is running") {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	// And by the end of the tool.
 	ctx, cancel := context.WithCancel(servicetest.Context(t))
@@ -154,7 +154,7 @@ func TestRebuildIsCancelled(t *testing.T) {
 	}()
 	for s, _ := model.Rebuild(); s.State != projections.RebuildRunning; s, _ = model.Rebuild() {
 		if servicetest.Context(t).Err() != nil {
-			t.Fatal("it does not start")
+			t.Fatal("it did not start")
 		}
 		time.Sleep(time.Millisecond) // polling
 	}
@@ -163,7 +163,7 @@ func TestRebuildIsCancelled(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if s, _ := model.Rebuild(); s.State != projections.RebuildCancelled {
-		t.Errorf("it is %+v", s)
+		t.Errorf("got %+v", s)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestRebuildOfANodeThatStaysStuck(t *testing.T) {
 	}
 	for running[0].Model.Err() == nil {
 		if servicetest.Context(t).Err() != nil {
-			t.Fatal("it goes on")
+			t.Fatal("it continues")
 		}
 		time.Sleep(time.Millisecond) // polling
 	}
@@ -214,11 +214,11 @@ func TestRebuildOfAStoppedNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := tool(t, b, &result, "rebuild", "--data-dir="+dir); err != nil || result.Position != 10 || result.Entities["users"] != 10 || result.Kept != "" {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	spoil(t, dir, `PRAGMA user_version = 99`)
 	if err := tool(t, b, &result, "rebuild", "--data-dir="+dir); err != nil || !strings.Contains(result.Incomparable, "other-schema") || result.Kept == "" {
-		t.Errorf("%v, %+v", err, result)
+		t.Errorf("got %v, %+v", err, result)
 	}
 	spoil(t, dir, `UPDATE _digests SET digest = zeroblob(32)`)
 	var differs *projections.ErrDiffers
@@ -228,7 +228,7 @@ func TestRebuildOfAStoppedNode(t *testing.T) {
 	var out bytes.Buffer
 	args := []string{"rebuild", "--force", "--data-dir=" + dir, "--kafka-brokers=" + b.Addr()}
 	if err := run(servicetest.Context(t), args, &out, io.Discard); err != nil || !strings.Contains(out.String(), "the digests differed for users; the old file was kept as ") {
-		t.Errorf("%v: %s", err, out.String())
+		t.Errorf("got %v: %s", err, out.String())
 	}
 	if err := tool(t, b, &result, "rebuild", "--data-dir="+filepath.Join(dir, "nowhere")); err == nil {
 		t.Error("a folder that is not there was rebuilt")
@@ -283,7 +283,7 @@ func TestRebuildOfAStoppedStandalone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil || result.Position != end || result.Entities["users"] != 3 || result.Incomparable == "" {
-		t.Errorf("%v, %s", err, stdout.String())
+		t.Errorf("got %v, %s", err, stdout.String())
 	}
 }
 

@@ -89,12 +89,12 @@ func (r reindexing) reindex(ctx context.Context, out streams, c *collections.Col
 	if err != nil {
 		return fmt.Errorf("generate the source of the events: %w", err)
 	}
-	told := &tasks{w: out.stderr, unit: c.Name()}
+	shown := &tasks{w: out.stderr, unit: c.Name()}
 	report, err := (&reindex.Reindex{
 		Log: log, Model: model, Collection: c, Dir: dir, Source: "/clusterlite/reindex/" + settings.NodeName(host),
-		Wait: r.Wait, DryRun: r.DryRun, SkipClashing: r.SkipClashing, Tell: told.tell,
+		Wait: r.Wait, DryRun: r.DryRun, SkipClashing: r.SkipClashing, Progress: shown.report,
 	}).Run(ctx)
-	told.done()
+	shown.done()
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ type tasks struct {
 	task *progress.Task
 }
 
-func (t *tasks) tell(what string, done, total int64) {
+func (t *tasks) report(what string, done, total int64) {
 	if t.what != what || done == 1 {
 		t.done()
 		t.what, t.task = what, progress.Start(t.w, what, total, t.unit)

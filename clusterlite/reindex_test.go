@@ -37,7 +37,7 @@ func startServe(t *testing.T, args ...string) serving {
 	case err := <-ran:
 		t.Fatalf("it ended: %v", err)
 	case <-time.After(time.Minute):
-		t.Fatal("it does not get ready")
+		t.Fatal("it did not become ready")
 	}
 	s := serving{t: t}
 	stopped := false
@@ -107,7 +107,7 @@ func TestReindex(t *testing.T) {
 		err = run(t.Context(), append(args, "--output=json"), &out, os.Stderr)
 		var report reindex.Report
 		if json.Unmarshal(out.Bytes(), &report) != nil {
-			t.Fatalf("%v: %s", err, out.String())
+			t.Fatalf("got %v: %s", err, out.String())
 		}
 		return report, text.String(), err
 	}
@@ -163,13 +163,13 @@ func TestReindexUsageErrors(t *testing.T) {
 	} {
 		err := run(t.Context(), append([]string{"reindex"}, args...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), said) {
-			t.Errorf("%v: %v", args, err)
+			t.Errorf("%v: got %v", args, err)
 		}
 		if usage := (*settings.UsageError)(nil); errors.As(err, &usage) != (said == "declared: users" || said == "--wait") {
 			t.Errorf("%v: %T", args, err)
 		}
 	}
 	if err := run(t.Context(), []string{"reindex", "users", "--kafka-topic=no-such-topic", "--kafka-brokers=" + s.kafka}, io.Discard, io.Discard); err == nil {
-		t.Error("the topic was made")
+		t.Error("the topic was created")
 	}
 }

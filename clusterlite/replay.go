@@ -23,7 +23,7 @@ type replay struct {
 	settings.Kafka `embed:""`
 
 	Collections string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"Folder with additional collections, whose members become columns. Default: none."`
-	Until       place  `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
+	Until       moment `name:"until" placeholder:"POSITION|TIME|AGO" help:"Where to stop: a position, a time, or how long ago. Default: the end of the log when the command starts."`
 	Out         string `name:"out" required:"" placeholder:"FILE" help:"The file to write."`
 	Force       bool   `name:"force" help:"Replace the file if it exists."`
 }
@@ -63,7 +63,7 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 	defer task.Done()
 	built, err := projections.Build(ctx, projections.BuildOptions{
 		Path: c.Out, Replace: c.Force, Log: log, Collections: set, Until: c.Until.until(),
-		Progress: tell(task),
+		Progress: reportTo(task),
 	})
 	task.Done()
 	if errors.Is(err, fs.ErrExist) {
@@ -75,8 +75,8 @@ func (c replay) Run(ctx context.Context, out streams) (err error) {
 	return c.print(out, replayed{File: c.Out, state: stateOf(built)})
 }
 
-// tell passes progress on to a task.
-func tell(task *progress.Task) func(at, end events.Position) {
+// reportTo passes progress on to a task.
+func reportTo(task *progress.Task) func(at, end events.Position) {
 	return func(at, end events.Position) {
 		task.Total(int64(end))
 		task.Set(int64(at))

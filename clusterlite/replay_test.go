@@ -23,7 +23,7 @@ func checkUsage(t *testing.T, name string, all [][]string) {
 	for _, args := range all {
 		var usage *settings.UsageError
 		if err := run(t.Context(), append([]string{name}, args...), io.Discard, io.Discard); !errors.As(err, &usage) {
-			t.Errorf("%v: %v", args, err)
+			t.Errorf("%v: got %v", args, err)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestReplay(t *testing.T) {
 	var said bytes.Buffer
 	args := []string{"replay", "--until=7", "--out=" + filepath.Join(dir, "g.db"), "--kafka-brokers=" + b.Addr()}
 	if err := run(servicetest.Context(t), args, &said, io.Discard); err != nil || !strings.Contains(said.String(), "up to position 7, log time 20") || !strings.Contains(said.String(), "users: 7 entities, digest ") {
-		t.Errorf("%v: %s", err, said.String())
+		t.Errorf("got %v: %s", err, said.String())
 	}
 
 	// There is no state before the first record of the log, so no file is written.
@@ -89,15 +89,15 @@ func TestReplay(t *testing.T) {
 	}
 	said.Reset()
 	if err := run(servicetest.Context(t), []string{"replay", "--until=2100-01-01T00:00:00Z", "--force", "--out=" + out, "--kafka-brokers=" + b.Addr()}, io.Discard, &said); err != nil || !strings.Contains(said.String(), "is in the future") {
-		t.Errorf("a time to come: %v: %s", err, said.String())
+		t.Errorf("a time in the future: got %v: %s", err, said.String())
 	}
 	if n := count(t, out); n != 10 {
-		t.Errorf("a time to come: the file holds %d, want 10", n)
+		t.Errorf("a time in the future: got %d entities, want 10", n)
 	}
 
 	var result replayed
 	if err := tool(t, b, &result, "replay", "--out="+out); err == nil || !strings.Contains(err.Error(), "--force") {
-		t.Errorf("the file is there: %v", err)
+		t.Errorf("an existing file: got %v", err)
 	}
 	if err := tool(t, b, &result, "replay", "--out="+out+"2", "--until=11"); err == nil || !strings.Contains(err.Error(), "ends at position 10") {
 		t.Errorf("beyond %d: %v", end, err)

@@ -40,13 +40,13 @@ func TestSnapshots(t *testing.T) {
 	}
 	var found listed
 	if err := toolAlone(t, &found, "snapshot", "list", store); err != nil || len(found.Snapshots) != 3 || found.Snapshots[0].Name != created.Name {
-		t.Fatalf("%+v, %v", found, err)
+		t.Fatalf("got %+v, %v", found, err)
 	}
 
 	// A new node starts from it; the folder of a running node is locked.
 	fresh, _ := servicetest.RunNode(t, b, "query-2", func(c *node.Config) { c.Bootstrap = []string{store} })
 	if n := <-fresh; n.Model.Position() != created.Position {
-		t.Errorf("it is at %d, the snapshot at %d", n.Model.Position(), created.Position)
+		t.Errorf("got position %d, want %d", n.Model.Position(), created.Position)
 	}
 	var r restored
 	if err := toolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "in use by node query-1") {
@@ -60,11 +60,11 @@ func TestSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := toolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+dir); err != nil || r.Name != found.Snapshots[1].Name {
-		t.Fatalf("%+v, %v", r, err)
+		t.Fatalf("got %+v, %v", r, err)
 	}
 	built, err := projections.Inspect(t.Context(), filepath.Join(dir, projections.FileName))
 	if err != nil || built.Position != found.Snapshots[1].Position {
-		t.Errorf("%+v, %v", built, err)
+		t.Errorf("got %+v, %v", built, err)
 	}
 	if err := toolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+dir, "--name="+created.Name); err == nil {
 		t.Error("a broken one was restored")
@@ -74,7 +74,7 @@ func TestSnapshots(t *testing.T) {
 	}
 	var gone pruned
 	if err := toolAlone(t, &gone, "snapshot", "prune", store, "--keep=1"); err != nil || len(gone.Removed) != 2 {
-		t.Errorf("%+v, %v", gone, err)
+		t.Errorf("got %+v, %v", gone, err)
 	}
 	if err := toolAlone(t, &gone, "snapshot", "prune", store, "--keep=0"); err == nil {
 		t.Error("none were kept")
@@ -160,7 +160,7 @@ func TestSnapshotAppend(t *testing.T) {
 	}
 	other := servicetest.StartBroker(t)
 	if err := tool(t, other, &made, "snapshot", "append", store); err != nil || made.Events != 7 || made.Position != 7 || len(made.Differs) > 0 {
-		t.Fatalf("%+v, %v", made, err)
+		t.Fatalf("got %+v, %v", made, err)
 	}
 	anew, _ := servicetest.StartNode(t, other, "query-2")
 	was, err := n.Model.Status(servicetest.Context(t))
@@ -169,6 +169,6 @@ func TestSnapshotAppend(t *testing.T) {
 	}
 	is, err := anew.Model.Status(servicetest.Context(t))
 	if err != nil || is.Digests["users"] != was.Digests["users"] || is.Voids != 0 {
-		t.Errorf("it was %+v and is %+v, %v", was, is, err)
+		t.Errorf("got %+v after %+v, %v", was, is, err)
 	}
 }

@@ -19,7 +19,7 @@ type status struct {
 	settings.Kafka `embed:""`
 	Watch          bool          `name:"watch" short:"w" help:"Refresh the output until Ctrl-C."`
 	All            bool          `name:"all" help:"Also show nodes that have left, one per line."`
-	Admin          []string      `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT,…" help:"Admin addresses of nodes to show even if the broker does not know them or is unreachable; a name may resolve to several. Default: none while the broker answers, otherwise ports 9080, 9081 and 9082 of this host."`
+	Admin          []string      `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT" help:"Admin addresses of nodes to show even if the broker does not know them or is unreachable; a name may resolve to several. Default: none while the broker answers, otherwise ports 9080, 9081 and 9082 of this host."`
 	Interval       time.Duration `name:"interval" default:"2s" placeholder:"DURATION" help:"Refresh interval with --watch (default ${default})."`
 }
 

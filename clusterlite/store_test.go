@@ -67,13 +67,13 @@ func (s *store) produce(t fataler, r *kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.DefaultProduceTopic(s.topic))
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v", err)
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v", err)
 	}
 }
 
@@ -101,7 +101,7 @@ func (n *member) start(t fataler, batch int) {
 	var err error
 	n.log, err = eventlog.Open(eventlog.Config{Brokers: []string{n.store.broker.Addr()}, Topic: n.store.topic, ClientID: n.name, Source: "/" + n.name, AskTimeout: 10 * time.Second})
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("got %v", err)
 	}
 	ctx, quit := context.WithCancel(context.Background())
 	n.model, err = projections.Open(ctx, projections.Options{Dir: n.dir, Log: n.log, Collections: n.store.set, MaxBatch: batch})
@@ -134,7 +134,7 @@ func (n *member) stop(t fataler) {
 	t.Helper()
 	n.quit()
 	if err := <-n.ran; err != nil {
-		t.Fatalf("%s: %v", n.name, err)
+		t.Fatalf("%s: got %v", n.name, err)
 	}
 	if err := n.model.Close(); err != nil {
 		t.Fatalf("close %s: %v", n.name, err)
@@ -153,7 +153,7 @@ func (n *member) forget(t fataler) {
 	}
 	for _, f := range files {
 		if err := os.Remove(f); err != nil {
-			t.Fatalf("%v", err)
+			t.Fatalf("got %v", err)
 		}
 	}
 }

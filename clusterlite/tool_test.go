@@ -30,14 +30,14 @@ func TestSubcommands(t *testing.T) {
 			}
 			var usage *settings.UsageError
 			if err := run(t.Context(), append(args, "--no-such-flag"), io.Discard, io.Discard); !errors.As(err, &usage) {
-				t.Errorf("a flag that there is not: %v", err)
+				t.Errorf("an unknown flag: got %v", err)
 			}
 			if name == "serve" || name == "healthcheck" || strings.HasPrefix(name, "completion") {
 				return // they have no result
 			}
 			for _, part := range []string{"clusterlite " + name, "Example", "--output"} {
 				if !strings.Contains(help.String(), part) {
-					t.Errorf("--help lacks %q:\n%s", part, help.String())
+					t.Errorf("want %q in --help:\n%s", part, help.String())
 				}
 			}
 		})

@@ -99,7 +99,7 @@ func startQueryNode(t *testing.T, kafka string) (url string) {
 	case n := <-ready:
 		return "http://" + n.API.String()
 	case <-ctx.Done():
-		t.Fatal("the query node does not get ready")
+		t.Fatal("the query node did not become ready")
 		return ""
 	}
 }

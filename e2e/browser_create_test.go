@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// Whoever opens the page can create an entity with it: on a desktop, and on a phone.
+// A user of the page can create an entity with it, on a desktop and on a phone.
 func TestBrowserCreatesFromTheDocumentation(t *testing.T) {
 	wanted(t, "browser")
 	c := cluster.Serve(t)
@@ -36,14 +36,14 @@ func TestBrowserCreatesFromTheDocumentation(t *testing.T) {
 	}
 }
 
-// A sentRequest is the one that the page sent to create a user, and what came of it.
+// A sentRequest is the request that the page sent to create a user, with its result.
 type sentRequest struct {
 	header network.Headers
 	status int64
 }
 
-// createFromPage opens the page as a browser with a window of a size does, tries the
-// operation that creates a user with the example that the page fills in, and gives what
+// createFromPage opens the page in a browser window of the given size, sends the operation
+// that creates a user with the example that the page fills in, and returns the request that
 // the page sent.
 func createFromPage(t *testing.T, url string, width, height int) sentRequest {
 	t.Helper()
@@ -80,7 +80,7 @@ func createFromPage(t *testing.T, url string, width, height int) sentRequest {
 			}
 		}
 	})
-	// The section of an operation is drawn once it is scrolled to.
+	// The page renders the section of an operation only when it scrolls into view.
 	const section = `[id="api-1/tag/users/POST/users"]`
 	tryIt := section + ` button.show-api-client-button`
 	// The page has two send buttons, for wide and for narrow windows, and shows one of

@@ -17,8 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// The page for people shows every operation in a real browser, has nothing to complain of,
-// and asks no other host for anything.
+// The documentation page shows every operation in a real browser, logs no errors, and
+// requests nothing from other hosts.
 func TestBrowserShowsTheDocumentation(t *testing.T) {
 	wanted(t, "browser")
 	c := cluster.Serve(t)
@@ -86,8 +86,7 @@ func browse(t *testing.T, url string) visit {
 	return visit{dom.String(), consoleLine.FindAllString(says.String(), -1), requestsFrom(t, network, origin)}
 }
 
-// requestsFrom reads from a browser's log of its network what pages of an origin asked
-// for.
+// requestsFrom reads the requests of pages of an origin from a browser's network log.
 func requestsFrom(t *testing.T, file, origin string) (urls []string) {
 	t.Helper()
 	b, err := os.ReadFile(file)

@@ -39,7 +39,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("snapshots under load", func(t *testing.T) { snapshotsUnderLoad(t, c) })
 	t.Run("verify under load", func(t *testing.T) { verifyUnderLoad(t, c) })
 	t.Run("a node with a full disk", func(t *testing.T) { fullDisk(t, c, c.Queries[2]) })
-	t.Run("status misses the dead", func(t *testing.T) { statusMissesTheDead(t, c, c.Queries[1]) })
+	t.Run("status reports dead nodes", func(t *testing.T) { statusMissesTheDead(t, c, c.Queries[1]) })
 	t.Run("tools name a stopped node", func(t *testing.T) { toolsNameTheStopped(t, c, c.Queries[1]) })
 	for _, p := range c.Processes() {
 		if p == c.Server || p == c.Commands[0] || p == c.Queries[0] {
@@ -52,10 +52,10 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("stop a query service under load", func(t *testing.T) { stopUnderLoad(t, c, c.Queries[1]) })
 }
 
-// acrossServices creates through one command service, reads at once through every query
-// node, and updates through the other command service: never a 404. (In the demo that
-// this project grew out of, an update of an entity that a node did not know yet was
-// lost, or created another.)
+// acrossServices creates an entity through one command service, reads it at once through
+// every query node, and updates it through the other command service. No request may get a
+// 404. (In the demo that this project grew out of, an update of an entity that a node did
+// not know yet was lost, or created another.)
 func acrossServices(t *testing.T, c *cluster.Cluster, rounds int) {
 	if n, err := strconv.Atoi(os.Getenv("CLUSTERLITE_E2E_ROUNDS")); err == nil {
 		rounds = n
@@ -91,8 +91,8 @@ func round(t *testing.T, creates, updates string, reads []string) {
 	}
 }
 
-// everyNodeHasAll reads the whole list from each query node. (In the demo, nodes shared
-// a consumer group, so that each got a part.)
+// everyNodeHasAll reads the whole list from each query node. (In the demo, nodes shared a
+// consumer group, so each got only a part.)
 func everyNodeHasAll(t *testing.T, c *cluster.Cluster) {
 	ids := map[string]bool{}
 	for range 30 {

@@ -54,7 +54,8 @@ func TestDeposedLeader(t *testing.T) {
 		if r.Header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
-		// The same for a refusal: whether it is there, who is cut off can't know.
+		// The same for a refusal: a node that is cut off can't know whether the entity
+		// exists.
 		cutWrite.Do(t, "DELETE", "/users/"+created.ID, "", "Clusterlite-Consistency: linearizable").Problem(t, 503, "broker-unreachable")
 		cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: eventual").Want(t, 200)
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestClusterDiskFull fills the disks of a command and a query service, each of their own,
-// while another node takes writes. They say why they are not ready, append nothing, are not
-// damaged, and continue by themselves once there is room.
+// TestClusterDiskFull fills the disks of a command and a query service while another node
+// accepts writes. They report why they are not ready, append nothing, are not damaged, and
+// continue by themselves once there is space.
 func TestClusterDiskFull(t *testing.T) {
 	wanted(t, "netns") // it needs root too
 	c := cluster.Serve(t)

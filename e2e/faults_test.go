@@ -51,7 +51,7 @@ func foreignRecords(t *testing.T, c *cluster.Cluster) {
 	equalRows(t, c)
 	after := node.Status()
 	if after.Voids != before.Voids+4 || after.Position != before.Position+5 || after.Entities["users"] != before.Entities["users"]+1 {
-		t.Errorf("it was %+v and is %+v", before, after)
+		t.Errorf("got %+v after %+v", before, after)
 	}
 }
 
@@ -111,7 +111,8 @@ func (l *load) note(path, body string) {
 	l.writes++
 }
 
-// send sends a write. Only what honestly says that it can't be done now is forgiven.
+// send sends a write. The only accepted failures are those which say that the write can't
+// be done now.
 func (l *load) send(method, path, body string, want int) (suite.Response, bool) {
 	r, err := suite.Send(method, l.url+path, body)
 	if err == nil && r.Status == want {
@@ -166,7 +167,7 @@ func (l *load) end(c *cluster.Cluster) {
 	l.t.Logf("%d writes acknowledged, %d entities, outcome unknown for %d, refused %v", l.writes, len(l.acked), len(l.unsure), l.refused)
 }
 
-// killUnderLoad kills a process at any instant, more than once, and starts it again.
+// killUnderLoad kills a process at random times, more than once, and restarts it.
 func killUnderLoad(t *testing.T, c *cluster.Cluster, victim *cluster.Process) {
 	l := startLoad(t, c.URL)
 	for range 3 {
@@ -193,7 +194,7 @@ func stopUnderLoad(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	l.end(c)
 }
 
-// killLeader kills the broker that leads the log, and starts it again.
+// killLeader kills the broker that leads the log, and restarts it.
 func killLeader(t *testing.T, c *cluster.Cluster) {
 	l := startLoad(t, c.URL)
 	for range 2 {
@@ -213,6 +214,6 @@ func secondProcess(t *testing.T, c *cluster.Cluster) {
 	cmd := exec.Command(cluster.Binary(t, "clusterlite"), "serve", "--data-dir", c.Server.DataDir(), "--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "in use by node all-1, process") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got %v: %s", err, out)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// TestJoin reports how long a query node takes from its start until it is ready, from the
-// log, from a snapshot in a folder and from another node, with CLUSTERLITE_E2E_JOIN_EVENTS
-// entities; else a million.
+// TestJoin measures how long a query node takes to become ready: from the log, from a
+// snapshot in a folder, and from another node, with CLUSTERLITE_E2E_JOIN_EVENTS entities
+// (default one million).
 func TestJoin(t *testing.T) {
 	wanted(t, "join")
 	n := 1_000_000

@@ -19,19 +19,20 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestLogDamage breaks the log in ways that no node can mend. Each node that could
-// answer wrongly because of it refuses, says why and what to do, and what it says works.
+// TestLogDamage damages the log in ways that no node can repair. Each node that could
+// answer wrongly because of it refuses to serve, and says why and what to do; the advice
+// must work.
 func TestLogDamage(t *testing.T) {
-	t.Run("topic made anew", topicMadeAnew)
+	t.Run("recreated topic", recreatedTopic)
 	t.Run("older log restored", olderLogRestored)
 	t.Run("records deleted from the front", recordsDeleted)
 	t.Run("record of a newer format", newerFormat)
-	t.Run("topic that forgets", forgetfulTopic)
+	t.Run("topic with limited retention", forgetfulTopic)
 	t.Run("foreign and malformed records", malformedRecords)
 	t.Run("a byte of the embedded broker's log", damagedByte)
 }
 
-// damaged is one process with its broker, and a query service beside it.
+// damaged starts an all-in-one process with its broker, and a query service beside it.
 func damaged(t *testing.T) (c *cluster.Cluster, query *cluster.Process) {
 	c = cluster.Serve(t)
 	query = c.AddQuery()
@@ -79,8 +80,8 @@ func says(t *testing.T, who, said string, words ...string) {
 	}
 }
 
-// rebuildFolder does what a refusal advises, of a node that has an entity which the log
-// lacks: it takes force.
+// rebuildFolder follows the advice of a refusal for a node with an entity that the log
+// lacks, which needs --force.
 func rebuildFolder(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	t.Helper()
 	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--data-dir", p.DataDir()).CombinedOutput(); err == nil || !strings.Contains(string(out), "would be lost (users 1)") {
@@ -107,7 +108,7 @@ func moveAway(t *testing.T, p *cluster.Process) {
 }
 
 // damagedByte changes one byte of the embedded broker's log. Neither the log nor the read
-// model beside it may get lost by that.
+// model beside it may be lost.
 func damagedByte(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c := cluster.Serve(t)
@@ -169,7 +170,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-func topicMadeAnew(t *testing.T) {
+func recreatedTopic(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c, query := damaged(t)
 	suite.Target{URL: c.URL}.Create(t, "Ada")
@@ -328,8 +329,8 @@ func forgetfulTopic(t *testing.T) {
 	}
 }
 
-// malformedRecords has another client write what breaks each rule for records. Nothing
-// of it blocks anything, and all of it is counted.
+// malformedRecords appends records of another client that violate each rule for records.
+// None of them may block the log, and all must be counted.
 func malformedRecords(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c, query := damaged(t)

@@ -21,8 +21,8 @@ import (
 
 const movedTopic = "moved.events"
 
-// moveStore moves a standalone store onto the cluster's brokers by export and import,
-// with an import that is killed on the way.
+// moveStore moves a standalone store to the cluster's brokers by export and import; one
+// import is killed midway.
 func moveStore(t *testing.T, c *cluster.Cluster) {
 	from := cluster.Serve(t)
 	target := suite.Target{URL: from.URL}
@@ -75,7 +75,7 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 	after.Do(t, "GET", "/users/"+e.ID, "").Want(t, 200)
 }
 
-// looked looks into the topic that was moved to: by time, by filter, by position and id.
+// looked inspects the new topic: by time, by filter, by position and by id.
 func looked(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	var deleted struct{ ID, Type, Position string }
@@ -95,7 +95,7 @@ func looked(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// awaitRecord waits until something is in a topic that may not be there yet.
+// awaitRecord waits until a topic, which may not exist yet, has a record.
 func awaitRecord(t *testing.T, brokers, topic string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -113,7 +113,7 @@ func awaitRecord(t *testing.T, brokers, topic string) {
 	}
 }
 
-// fill writes what a store has seen. It gives a retry of a request whose outcome it
+// fill writes the content of a store. It returns a retry of a request whose outcome it
 // knows.
 func fill(t *testing.T, target suite.Target) (retry func(suite.Target)) {
 	t.Helper()

@@ -23,8 +23,8 @@ const (
 // said is the detail of a node's own refusal.
 const said = "This node is not ready."
 
-// nodes are two query services which together do with the reads that they get what is
-// next.
+// nodes are two fake query services, which handle the reads that they get in the order of a
+// common script.
 type nodes struct {
 	mu   sync.Mutex
 	next []string
@@ -88,7 +88,7 @@ func TestNginxAsksOn(t *testing.T) {
 			}
 			if c.status != 200 {
 				if p := r.Problem(t, c.status, "not-ready"); p.Detail != c.detail {
-					t.Errorf("it says %q", p.Detail)
+					t.Errorf("got %q", p.Detail)
 				}
 				return
 			}
@@ -97,8 +97,8 @@ func TestNginxAsksOn(t *testing.T) {
 	}
 }
 
-// A write whose service breaks off may have happened. One that reached no service has not,
-// and nginx says which.
+// A write whose service breaks the connection may have happened. A write that reached no
+// service did not happen. Nginx says which is the case.
 func TestNginxReportsTheOutcomeOfAWrite(t *testing.T) {
 	wanted(t, "embedded")
 	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))

@@ -23,7 +23,7 @@ func tool(t *testing.T, c *cluster.Cluster, args ...string) (stdout, stderr stri
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%v: %v", args, err)
+		t.Fatalf("%v: got %v", args, err)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
@@ -106,7 +106,7 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 		return strings.Contains(p.NotReady(), "can't apply the log")
 	})
 	if said := p.NotReady(); !strings.Contains(said, "full") {
-		t.Errorf("it says %s", said)
+		t.Errorf("got %s", said)
 	}
 	for range 20 {
 		reads()

@@ -130,7 +130,7 @@ func rebuild(t *testing.T, c *cluster.Cluster, n int, which ...string) (result r
 		t.Fatalf("%v: %s %s", err, out, stderr.String())
 	}
 	if err := json.Unmarshal(out, &result); err != nil || which[0] == "--all" && len(result.Nodes) < len(c.Processes()) {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("got %v: %s", err, out)
 	}
 	return result
 }

@@ -39,5 +39,5 @@ func TestStandalone(t *testing.T) {
 	t.Run("kill under load", func(t *testing.T) { killUnderLoad(t, c, c.Server) })
 	t.Run("retries under kills", func(t *testing.T) { retriesUnderKills(t, c, c.Server) })
 	t.Run("stop under load", func(t *testing.T) { stopUnderLoad(t, c, c.Server) })
-	t.Run("a second process on the folder is refused", func(t *testing.T) { secondProcess(t, c) })
+	t.Run("a second process on the folder is rejected", func(t *testing.T) { secondProcess(t, c) })
 }

@@ -81,7 +81,7 @@ func versionsOf(t *testing.T, c *cluster.Cluster) map[string][]string {
 		Nodes []struct{ Node, Version string }
 	}
 	if err := json.Unmarshal(out, &report); err != nil || len(report.Nodes) != len(c.Processes()) {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("got %v: %s", err, out)
 	}
 	versions := map[string][]string{}
 	for _, n := range report.Nodes {
@@ -94,6 +94,6 @@ func proveEqual(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	out, err := c.Tool(t, cluster.Topic, "verify", "--deep").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Equal: 6 of 6 nodes") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got %v: %s", err, out)
 	}
 }

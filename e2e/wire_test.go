@@ -216,7 +216,7 @@ func TestSourcesAreDescribed(t *testing.T) {
 				}
 				found[source] = true
 				if err := described.Validate(source); err != nil {
-					t.Errorf("%s: %v", path, err)
+					t.Errorf("%s: got %v", path, err)
 				}
 			}
 			return err
@@ -264,7 +264,7 @@ func TestTheDescriptionOfTheTopicIsComplete(t *testing.T) {
 					t.Errorf("%s is not there", to)
 				}
 				if len(v) > 1 {
-					t.Errorf("beside a reference to %s there is more, which nobody reads", to)
+					t.Errorf("beside a reference to %s there is more, which is ignored", to)
 				}
 			}
 		}
@@ -299,7 +299,7 @@ func TestPinnedRecordsAreDescribed(t *testing.T) {
 		}
 		var r record
 		if err := json.Unmarshal(b, &r); err != nil {
-			t.Fatalf("%s: %v", f, err)
+			t.Fatalf("%s: got %v", f, err)
 		}
 		seen[w.check(t, r)] = true
 	}

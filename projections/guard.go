@@ -79,7 +79,7 @@ func (p *Projection) observeCheckpoints(g *generation) {
 		return // it is logged
 	}
 	if lasts, due := p.checkpointing.due(err, time.Now()); due {
-		p.options.Logger.Warn("can't copy the write-ahead log into the projection's file, which is tried again each second; nothing is lost, and the log grows meanwhile", "error", err, "for", lasts)
+		p.options.Logger.Warn("can't copy the write-ahead log into the projection's file; retrying every second. Nothing is lost, but the write-ahead log grows meanwhile", "error", err, "for", lasts)
 	}
 }
 

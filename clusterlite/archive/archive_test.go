@@ -132,7 +132,7 @@ func TestDamageIsNoticed(t *testing.T) {
 		changed := bytes.Clone(whole)
 		changed[n] ^= 1
 		if _, _, err := readAll(changed); err == nil {
-			t.Fatalf("byte %d is another: it is taken", n)
+			t.Fatalf("byte %d differs: got no error", n)
 		}
 	}
 	lines := bytes.SplitAfter(whole, []byte("\n"))
@@ -146,7 +146,7 @@ func TestDamageIsNoticed(t *testing.T) {
 		"a long one": append(append(bytes.Clone(lines[0]), bytes.Repeat([]byte("x"), 20<<20)...), '\n'),
 	} {
 		if _, _, err := readAll(b); !errors.As(err, &damaged) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func TestExportStops(t *testing.T) {
 			t.Errorf("got %d events, %+v, %v", len(all), trailer, err)
 		}
 	})
-	t.Run("when it is told to", func(t *testing.T) {
+	t.Run("when its context is cancelled", func(t *testing.T) {
 		ctx, stop := context.WithCancel(servicetest.Context(t))
 		_, err := archive.Export(ctx, archive.ExportOptions{Log: from.Log, Progress: func(string, int64, int64, string) { stop() }}, &bytes.Buffer{})
 		if !errors.Is(err, context.Canceled) {
@@ -82,6 +82,6 @@ func TestFilesAreCompleteOrAbsent(t *testing.T) {
 		t.Errorf("a third: %v", err)
 	}
 	if found, err := os.ReadDir(dir); err != nil || len(found) != 1 {
-		t.Errorf("there are %v, %v", found, err)
+		t.Errorf("got %v, %v", found, err)
 	}
 }

@@ -176,7 +176,7 @@ func TestForeignEventsAreNoticed(t *testing.T) {
 		if _, err := to.importFile(path); !errors.As(err, &found) || to.end() != events.Position(len(there)) {
 			t.Errorf("%s: %v, and it ends at %d", name, err, to.end())
 		} else if !strings.Contains(err.Error(), fmt.Sprintf("offset %d", len(there)-1)) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
@@ -233,7 +233,7 @@ func TestDamagedFilesChangeNothing(t *testing.T) {
 	var damaged *archive.DamagedError
 	for name, content := range map[string][]byte{"cut": whole[:len(whole)-90], "changed": bytes.Replace(whole, []byte("n2"), []byte("n3"), 1), "empty": nil} {
 		if _, err := to.importFile(file(t, content)); !errors.As(err, &damaged) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	for _, extension := range []string{".gz", ".zst"} {

@@ -19,7 +19,7 @@ func (r *Report) audits(ctx context.Context, o Options, all []nodes.Node) {
 	task := progress.Start(o.Progress, "recomputing digests", 0, "rows")
 	defer task.Done()
 	done, of := make([]atomic.Int64, len(all)), make([]atomic.Int64, len(all))
-	tell := func() {
+	report := func() {
 		task.Total(sum(of))
 		task.Set(sum(done))
 	}
@@ -32,7 +32,7 @@ func (r *Report) audits(ctx context.Context, o Options, all []nodes.Node) {
 			audit, err := auditOf(ctx, n, func(l node.VerifyLine) {
 				done[i].Store(l.Rows)
 				of[i].Store(l.Of)
-				tell()
+				report()
 			})
 			r.Nodes[i].Audit = audit
 			r.Nodes[i].fail(err)
@@ -48,7 +48,7 @@ func sum(all []atomic.Int64) (n int64) {
 	return n
 }
 
-func auditOf(ctx context.Context, n nodes.Node, tell func(node.VerifyLine)) (*node.Audit, error) {
+func auditOf(ctx context.Context, n nodes.Node, report func(node.VerifyLine)) (*node.Audit, error) {
 	response, err := n.Do(ctx, http.MethodGet, "/verify")
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func auditOf(ctx context.Context, n nodes.Node, tell func(node.VerifyLine)) (*no
 		case line.Audit != nil:
 			return line.Audit, nil
 		default:
-			tell(line)
+			report(line)
 		}
 	}
 }

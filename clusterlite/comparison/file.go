@@ -11,13 +11,13 @@ import (
 
 // OfFile compares the digests and claims in a projection's file with its rows. It needs no
 // running node.
-func OfFile(ctx context.Context, path string, told io.Writer) (Report, error) {
+func OfFile(ctx context.Context, path string, stderr io.Writer) (Report, error) {
 	s, err := projections.SnapshotFile(ctx, path)
 	if err != nil {
 		return Report{}, err
 	}
 	defer func() { _ = s.Close() }() // it only read
-	task := progress.Start(told, "recomputing digests", 0, "rows")
+	task := progress.Start(stderr, "recomputing digests", 0, "rows")
 	found, err := s.Audit(ctx, func(done, all int64) error {
 		task.Total(all)
 		task.Set(done)

@@ -28,7 +28,7 @@ func Each(ctx context.Context, w io.Writer, all []Node, ask func(ctx context.Con
 	}
 	tick := time.NewTicker(patience)
 	defer tick.Stop()
-	missing, told := make([]bool, len(all)), ""
+	missing, shown := make([]bool, len(all)), ""
 	for i := range missing {
 		missing[i] = true
 	}
@@ -37,9 +37,9 @@ func Each(ctx context.Context, w io.Writer, all []Node, ask func(ctx context.Con
 		case i := <-answered:
 			missing[i] = false
 		case <-tick.C:
-			if now := waitingFor(all, missing); now != told {
+			if now := waitingFor(all, missing); now != shown {
 				_, _ = fmt.Fprintln(w, now) // only to report
-				told = now
+				shown = now
 			}
 		}
 	}

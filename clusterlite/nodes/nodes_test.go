@@ -53,13 +53,13 @@ func TestFindAndAsk(t *testing.T) {
 	announce(t, b, "query-4", "127.0.0.1:1", roster.Left)
 	all, err := nodes.All(servicetest.Context(t), b.OpenLog())
 	if err != nil || strings.Join(nodes.Names(all), " ") != "query-1 query-2 query-3 query-4" {
-		t.Fatalf("%v, %v", nodes.Names(all), err)
+		t.Fatalf("got %v, %v", nodes.Names(all), err)
 	}
 	if living := nodes.Living(all); strings.Join(nodes.Names(living), " ") != "query-1 query-2 query-3" {
 		t.Errorf("living: %v", nodes.Names(living))
 	}
 	if selected, err := nodes.Select(all, "query-3", "query-1"); err != nil || strings.Join(nodes.Names(selected), " ") != "query-3 query-1" {
-		t.Errorf("%v, %v", selected, err)
+		t.Errorf("got %v, %v", selected, err)
 	}
 	if _, err := nodes.Select(all, "query-1", "query-9"); err == nil || !strings.Contains(err.Error(), "query-9") || !strings.Contains(err.Error(), "query-4") {
 		t.Errorf("got %v", err)
@@ -68,7 +68,7 @@ func TestFindAndAsk(t *testing.T) {
 	ctx := servicetest.Context(t)
 	var status struct{ Node string }
 	if err := all[0].Get(ctx, "/status", &status); err != nil || status.Node != "query-1" {
-		t.Errorf("%v, %v", status, err)
+		t.Errorf("got %v, %v", status, err)
 	}
 	for i, said := range map[int]string{1: "This is node query-1", 2: "refused"} {
 		var gone *nodes.UnreachableError

@@ -122,8 +122,8 @@ func brokers(h eventlog.Health) []Broker {
 	return all
 }
 
-// told is the part of a node's /status that the report shows.
-type told struct {
+// statusPart is the part of a node's /status that the report shows.
+type statusPart struct {
 	Node     string            `json:"node"`
 	Role     string            `json:"role"`
 	Ready    bool              `json:"ready"`
@@ -156,7 +156,7 @@ func look(ctx context.Context, n nodes.Node, end events.Position) Node {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var t told
+	var t statusPart
 	if err := n.Get(ctx, "/status", &t); err != nil {
 		shown.State, shown.Reason = Unreachable, err.Error()
 		if n.Silent(time.Now()) {

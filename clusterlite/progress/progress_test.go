@@ -20,7 +20,7 @@ func TestWhatIsOverSoonSaysNothing(t *testing.T) {
 			task.Done()
 			task.Done()
 			if out.Len() > 0 {
-				t.Errorf("it says %q", out.String())
+				t.Errorf("got %q", out.String())
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func TestBar(t *testing.T) {
 		said := out.String()
 		for _, part := range []string{"replay", "0 events", "500 of 1,000 events", "[====", "/s", " left", "2,000 of 1,000 events", "2,000 of 3,000 events in 10s, 200/s"} {
 			if !strings.Contains(said, part) {
-				t.Errorf("it lacks %q:\n%s", part, said)
+				t.Errorf("want %q in:\n%s", part, said)
 			}
 		}
 		if !strings.HasSuffix(said, "\n") {

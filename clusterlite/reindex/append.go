@@ -39,7 +39,7 @@ func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err err
 			return admitted, err
 		}
 		done, after = done+int64(len(batch)), last
-		r.tell("reindexed", done, s.pending)
+		r.progress("reindexed", done, s.pending)
 	}
 }
 

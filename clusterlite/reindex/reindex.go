@@ -44,8 +44,8 @@ type Reindex struct {
 	DryRun bool
 	// SkipClashing gives claims to all other entities even if some values clash.
 	SkipClashing bool
-	// Tell, if not nil, is called often with the progress of the current task.
-	Tell func(what string, done, total int64)
+	// Progress, if not nil, is called often with the progress of the current task.
+	Progress func(what string, done, total int64)
 }
 
 // A Report is what a run has found and done.
@@ -123,9 +123,9 @@ func (r *Reindex) report(s survey, changed int64) Report {
 	return report
 }
 
-func (r *Reindex) tell(what string, done, total int64) {
-	if r.Tell != nil {
-		r.Tell(what, done, total)
+func (r *Reindex) progress(what string, done, total int64) {
+	if r.Progress != nil {
+		r.Progress(what, done, total)
 	}
 }
 

@@ -96,7 +96,7 @@ func (s store) append(batch ...events.Event) []events.Verdict {
 		case j := <-judgement:
 			verdicts[i] = j.Verdict
 		case <-servicetest.Context(s.t).Done():
-			s.t.Fatal("no verdict")
+			s.t.Fatal("got no verdict")
 		}
 	}
 	return verdicts
@@ -233,7 +233,7 @@ func TestClashes(t *testing.T) {
 	}
 	s.append(written(now, ids[1], 2, `{"code":"can"}`), written(now, ids[2], 2, `{"code":"jar"}`))
 	if report := s.mustRun(now); report.Lacking != 0 || len(report.Clashes) != 0 || report.Changed != 0 {
-		t.Errorf("after they were mended: %+v", report)
+		t.Errorf("after the repair: got %+v", report)
 	}
 }
 
@@ -276,7 +276,7 @@ func TestWhileOthersWrite(t *testing.T) {
 	// A write between every two batches, to entities that the previous and the next batch
 	// change.
 	report := s.mustRun(now, func(r *reindex.Reindex) {
-		r.Tell = func(what string, done, _ int64) {
+		r.Progress = func(what string, done, _ int64) {
 			if what == "reindexed" || done%500 == 1 {
 				write()
 			}
@@ -298,7 +298,7 @@ func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 	before, now := define(t, "things", plainCode), define(t, "things", uniqueCode)
 	id := s.created(before, `{"code":"a"}`)[0]
 	_, err := s.run(now, func(r *reindex.Reindex) {
-		r.Tell = func(what string, _, _ int64) {
+		r.Progress = func(what string, _, _ int64) {
 			if what == "reindexed" {
 				s.append(written(before, id, s.entities("things")[id].Version+1, `{"code":"a"}`))
 			}
@@ -315,12 +315,12 @@ func TestItStopsWhenAsked(t *testing.T) {
 	s.created(define(t, "things", plainCode), `{"code":"a"}`, `{"code":"b"}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
-	_, err := (&reindex.Reindex{Log: s.log, Model: s.model.Projection, Collection: now, Dir: dir, Source: "/test", Wait: time.Minute, Tell: func(string, int64, int64) { cancel() }}).Run(ctx)
+	_, err := (&reindex.Reindex{Log: s.log, Model: s.model.Projection, Collection: now, Dir: dir, Source: "/test", Wait: time.Minute, Progress: func(string, int64, int64) { cancel() }}).Run(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("it leaves %v, %v", left, err)
+		t.Errorf("got leftovers %v, %v", left, err)
 	}
 	if report := s.mustRun(now); report.Lacking != 0 {
 		t.Errorf("run again: %+v", report)

@@ -59,7 +59,7 @@ func (r *Reindex) count(ctx context.Context, s *survey, tally *tally) (err error
 	total := status.Entities[r.Collection.Name()]
 	return snapshot.Entities(ctx, r.Collection.Name(), "", func(e events.Entity) error {
 		s.living++
-		r.tell("surveyed", s.living, total)
+		r.progress("surveyed", s.living, total)
 		d, wanted, err := r.wanted(e)
 		if err != nil {
 			return err

@@ -1,6 +1,6 @@
-// Package clients_test proves that generators of clients understand the OpenAPI
-// description: each generates from a running store, what it generates compiles with the
-// strictest checks of its language, and a small program does with it what clients do.
+// Package clients_test checks that client generators understand the OpenAPI description:
+// each generates a client from a running store, the client compiles with the strictest
+// checks of its language, and a small program uses it.
 package clients_test
 
 import (
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// deadline is for one command, such as the installation of the tools.
+// deadline bounds one command, such as the installation of the tools.
 const deadline = 10 * time.Minute
 
 const oapiCodegen = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
@@ -42,7 +42,7 @@ func serve(t *testing.T) string {
 func TestClientsOfTypeScript(t *testing.T) {
 	url := serve(t)
 	dir, bin := node(t)
-	t.Run("Redocly has no complaint", func(t *testing.T) {
+	t.Run("Redocly reports no problems", func(t *testing.T) {
 		out := run(t, dir, filepath.Join(bin, "redocly"), "lint", url+"/openapi.json", "--extends=recommended", "--format=json")
 		if !strings.Contains(out, `"errors": 0`) || !strings.Contains(out, `"warnings": 0`) {
 			t.Errorf("redocly lint: %s", out)
@@ -78,15 +78,15 @@ func TestClientOfGo(t *testing.T) {
 	run(t, dir, "go", "run", ".", url)
 }
 
-// Requests that are made up from the description find no answer that it does not have.
+// Requests generated from the description get only answers that the description contains.
 func TestSchemathesis(t *testing.T) {
 	url := serve(t)
 	dir, bin := python(t)
 	run(t, dir, filepath.Join(bin, "schemathesis"), "--config-file", "schemathesis.toml", "run", url+"/openapi.json")
 }
 
-// node returns a folder with the programs, and where the tools of npm are. They are
-// installed once for a list of versions, in the user's cache.
+// node returns a folder with the programs, and the folder of the npm tools. The tools are
+// installed once for each list of versions, in the user's cache.
 func node(t *testing.T) (dir, bin string) {
 	t.Helper()
 	dir = copied(t, "node")
@@ -120,9 +120,9 @@ func copied(t *testing.T, name string) string {
 	return dir
 }
 
-// installed returns the folder of the cache that belongs to a list of versions. What is not
-// there is installed, in the folder where it stays: environments of Python can't be moved.
-// A file says that it is complete.
+// installed returns the folder of the cache that belongs to a list of versions. Missing
+// tools are installed directly in that folder, because Python environments can't be moved.
+// A marker file says that the folder is complete.
 func installed(t *testing.T, name, list string, install func(home string)) string {
 	t.Helper()
 	text, err := os.ReadFile(list)
@@ -157,7 +157,8 @@ func installed(t *testing.T, name, list string, install func(home string)) strin
 	return home
 }
 
-// run runs a command, gives what it writes, and fails the test if it fails or is missing.
+// run runs a command and returns its output. The test fails if the command fails or is
+// missing.
 func run(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)

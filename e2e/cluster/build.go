@@ -34,8 +34,8 @@ var build = struct {
 	err error
 }{}
 
-// Binary builds the programs, once, with the race detector if CLUSTERLITE_E2E_RACE is
-// set, and gives the path of one.
+// Binary builds the programs once, with the race detector if CLUSTERLITE_E2E_RACE is set,
+// and returns the path of one.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
 	root := Root(t)

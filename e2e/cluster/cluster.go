@@ -26,8 +26,8 @@ type Cluster struct {
 	programs string // the folder of those of another version; empty for this one's
 }
 
-// A Setting changes the environment of the services by its own rule. It is called for
-// each with its name, before the service is started.
+// A Setting changes the environment of services. It is called with the name of each service
+// before the service is started.
 type Setting func(service string, env map[string]string)
 
 // Serve starts one process with an embedded broker.
@@ -60,7 +60,7 @@ func Embedded(t testing.TB) *Cluster {
 	return EmbeddedOf(t, "")
 }
 
-// EmbeddedOf is Embedded with the programs in a folder, such as [ProgramsOf] gives.
+// EmbeddedOf is like Embedded, with the programs in a folder, such as that of [ProgramsOf].
 func EmbeddedOf(t testing.TB, programs string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, programs: programs}
@@ -109,7 +109,7 @@ func (c *Cluster) apply(service string, env map[string]string) {
 	}
 }
 
-// AddQuery makes one more query service, which is not started yet and not behind Nginx.
+// AddQuery adds a query service, which is not yet started and not behind Nginx.
 func (c *Cluster) AddQuery() *Process {
 	c.t.Helper()
 	p := c.service("query", len(c.Queries)+1)
@@ -117,7 +117,7 @@ func (c *Cluster) AddQuery() *Process {
 	return p
 }
 
-// AddCommand makes one more command service, which is not started yet and not behind Nginx.
+// AddCommand adds a command service, which is not yet started and not behind Nginx.
 func (c *Cluster) AddCommand() *Process {
 	c.t.Helper()
 	p := c.service("command", len(c.Commands)+1)
@@ -149,7 +149,8 @@ func (c *Cluster) Processes() []*Process {
 	return append(append(all, c.Commands...), c.Queries...)
 }
 
-// WriteURLs are the APIs that take writes directly, ReadURLs those that answer reads.
+// WriteURLs are the URLs of the services that accept writes, ReadURLs those of the services
+// that answer reads.
 func (c *Cluster) WriteURLs() []string { return urls(c.Server, c.Commands) }
 
 // ReadURLs are the APIs that answer reads directly.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A cut concerns two hosts alone, whichever of them it makes deaf.
+// A cut affects only two hosts, in either direction.
 func TestNetworkCut(t *testing.T) {
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "netns") {
 		t.Skip("CLUSTERLITE_E2E does not name netns")

@@ -14,8 +14,8 @@ type Disk struct {
 	dir string
 }
 
-// Mount puts a disk of some MiB at a folder, which hides what is there, until the test
-// ends. Only root can.
+// Mount mounts a disk of some MiB on a folder until the test ends. It hides the content of
+// the folder, and needs root.
 func Mount(t testing.TB, dir string, mib int) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {

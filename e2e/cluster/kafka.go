@@ -29,8 +29,8 @@ type Kafka struct {
 	script, libs, dir string
 }
 
-// startKafka starts n brokers with the script that CLUSTERLITE_KAFKA_SH names and the
-// jars in CLUSTERLITE_KAFKA_LIBS (default /opt/kafka/libs).
+// startKafka starts n brokers with the script in CLUSTERLITE_KAFKA_SH and the jars in
+// CLUSTERLITE_KAFKA_LIBS (default /opt/kafka/libs).
 func startKafka(t testing.TB, n int) *Kafka {
 	t.Helper()
 	k := &Kafka{t: t, script: os.Getenv("CLUSTERLITE_KAFKA_SH"), libs: os.Getenv("CLUSTERLITE_KAFKA_LIBS"), dir: t.TempDir()}
@@ -65,7 +65,8 @@ func startKafka(t testing.TB, n int) *Kafka {
 	return k
 }
 
-// consecutivePorts finds a place for n brokers and, a thousand above, their controllers.
+// consecutivePorts finds n free consecutive ports for brokers and, a thousand above them,
+// for their controllers.
 func consecutivePorts(t testing.TB, n int) int {
 	t.Helper()
 next:
@@ -149,7 +150,7 @@ func leader(t testing.TB, brokers []string) int {
 			return int(leader)
 		}
 	}
-	t.Fatal("nobody leads the log")
+	t.Fatal("no broker leads the log")
 	return 0
 }
 

@@ -15,9 +15,9 @@ import (
 // a switch between them that can be split. It needs root and iproute2, and is removed when
 // the test ends.
 //
-// A host has two addresses. Hosts reach each other by Addr, as long as no partition lies
-// between. The test reaches each host by Observed, always: what it sees of a host must
-// not depend on the partition that it looks at.
+// A host has two addresses. Hosts reach each other at Addr, unless a partition separates
+// them. The test always reaches each host at Observed: its view of a host must not depend
+// on a partition.
 type Network struct {
 	Hosts []*Host
 
@@ -32,19 +32,20 @@ type Network struct {
 type Host struct {
 	// Name is unique in the network.
 	Name string
-	// Addr is where other hosts reach it, Observed where the test does. Without ports.
+	// Addr is the address for other hosts, Observed the address for the test. Both have no
+	// port.
 	Addr, Observed string
 
 	network *Network
 	number  int
 }
 
-// hostPrefix is of the addresses by which hosts reach each other. Nothing outside the
-// network's switch can be reached by them, so all networks may use the same. This and
-// the prefixes for observation lie in what RFC 2544 sets aside for tests.
+// hostPrefix is the prefix of the addresses at which hosts reach each other. They are not
+// reachable from outside the network's switch, so all networks may use the same prefix.
+// This prefix and those for observation are in the range that RFC 2544 reserves for tests.
 const hostPrefix = "198.19.0."
 
-// NewNetwork makes a network without hosts. The test fails where it can't.
+// NewNetwork creates a network without hosts. The test fails if that is impossible.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil || os.Getuid() != 0 {
@@ -53,7 +54,7 @@ func NewNetwork(t testing.TB) *Network {
 	n := &Network{t: t, id: fmt.Sprintf("cl%04x", rand.IntN(1<<16)), prefix: freePrefix(t)}
 	n.ip("netns", "add", n.namespace("switch"))
 	t.Cleanup(n.remove)
-	// The test's own port, and the bridge on which it observes all hosts.
+	// The test's own port, and the bridge through which it observes all hosts.
 	observer := n.id + "o"
 	n.ip("link", "add", observer, "type", "veth", "peer", "name", "observer", "netns", n.namespace("switch"))
 	n.ip("addr", "add", n.prefix+"254/24", "dev", observer)
@@ -100,9 +101,9 @@ func (n *Network) Host(name string) *Host {
 	return h
 }
 
-// Partition splits the network: hosts reach only those of their own group. Hosts that no
-// group names are one more group. Packets are lost without a word, and connections
-// hang, as when a switch fails.
+// Partition splits the network: hosts reach only hosts of their own group. Hosts that are
+// in no group form another one. Packets are dropped silently and connections hang, as when
+// a switch fails.
 func (n *Network) Partition(groups ...[]*Host) {
 	n.t.Helper()
 	for i, group := range groups {
@@ -118,8 +119,8 @@ func (n *Network) Partition(groups ...[]*Host) {
 	}
 }
 
-// Cut loses all packets that one host sends to another. The other way they go through;
-// but no connection lives by that.
+// Cut drops all packets from one host to another. Packets in the other direction pass, but
+// no connection survives with these alone.
 func (n *Network) Cut(from, to *Host) {
 	n.t.Helper()
 	n.ip("-n", from.namespace(), "route", "add", "blackhole", to.Addr+"/32")
@@ -143,8 +144,8 @@ func (h *Host) command(binary string, args ...string) (string, []string) {
 
 func (h *Host) namespace() string { return h.network.namespace(h.Name) }
 
-// port is the switch's end of one of the host's devices. Such names have 15 characters
-// at most.
+// port returns the name of the switch's end of one of the host's devices. Such names have
+// at most 15 characters.
 func (h *Host) port(device string) string { return fmt.Sprintf("%s-%d", device, h.number) }
 
 func (n *Network) namespace(name string) string { return n.id + "-" + name }
@@ -177,8 +178,8 @@ func (n *Network) ip(args ...string) {
 	}
 }
 
-// remove deletes the namespaces, and with them all that is in them. What runs there has
-// been killed: it was started later, so its cleanup comes sooner.
+// remove deletes the namespaces with everything in them. The processes in them have already
+// been killed: they were started later, so their cleanup ran earlier.
 func (n *Network) remove() {
 	names := []string{n.namespace("switch")}
 	for _, h := range n.Hosts {

@@ -17,15 +17,15 @@ import (
 )
 
 // A Networked cluster runs on a network of its own: three brokers of Apache Kafka, two
-// command and three query services, each on a host of its own. Clients, and Nginx if it is
-// started, stand where the test does.
+// command and three query services, each on its own host. Clients, and Nginx if it is
+// started, run on the test's side.
 type Networked struct {
 	*Cluster
 	Network *Network
 	// Kafkas are the brokers. Broker i, from 1, is the (i-1)th.
 	Kafkas []*Process
-	// Observed is the bootstrap list for the test, which no partition concerns. Brokers,
-	// the services' list, is of no use outside the network.
+	// Observed is the bootstrap list for the test, which no partition affects. Brokers, the
+	// list for the services, can't be used from outside the network.
 	Observed string
 
 	hosts map[*Process]*Host

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Nginx runs the shipped nginx.conf before the services at these URLs.
+// Nginx runs the shipped nginx.conf in front of the services at these URLs.
 func Nginx(t testing.TB, queries, commands []string) *Process {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")

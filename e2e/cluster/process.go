@@ -1,5 +1,5 @@
-// Package cluster starts ClusterLite as its users do: as processes, with a real Nginx
-// and a real Kafka, and kills them.
+// Package cluster starts and kills ClusterLite as users run it: as processes, with a real
+// Nginx and a real Kafka.
 package cluster
 
 import (
@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// readyWithin is how long a process may take to be ready. Generous: a busy machine is
-// no failure.
+// readyWithin is how long a process may take to become ready. It is generous, because a
+// busy machine is not a failure.
 const readyWithin = 90 * time.Second
 
 // A Process is one of the programs, running or not.
@@ -76,7 +76,7 @@ func (p *Process) tail() string {
 	return string(b[max(0, len(b)-6000):])
 }
 
-// Output is all that the process has written so far, in all of its runs.
+// Output returns everything that the process has written so far, in all its runs.
 func (p *Process) Output() string {
 	b, err := os.ReadFile(p.output)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +85,7 @@ func (p *Process) Output() string {
 	return string(b)
 }
 
-// Start starts the process, and adds to the output of its earlier runs.
+// Start starts the process. Its output is appended to that of its earlier runs.
 func (p *Process) Start() {
 	p.t.Helper()
 	p.mu.Lock()
@@ -124,7 +124,7 @@ func (p *Process) Kill() {
 	p.wait(time.Minute)
 }
 
-// Stop asks the process to stop (SIGTERM) and gives its exit code.
+// Stop asks the process to stop (SIGTERM) and returns its exit code.
 func (p *Process) Stop() int {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -152,7 +152,7 @@ func (p *Process) wait(atMost time.Duration) bool {
 // Exited reports whether the process has ended.
 func (p *Process) Exited() bool { return p.wait(0) }
 
-// AwaitExit waits until the process ends by itself, and gives its exit code.
+// AwaitExit waits until the process ends by itself, and returns its exit code.
 func (p *Process) AwaitExit() int {
 	p.t.Helper()
 	if !p.wait(readyWithin) {
@@ -225,7 +225,7 @@ var (
 	portUsed = map[int]bool{}
 )
 
-// freePort finds a port that is free and was not given out before.
+// freePort returns a free port that it has not returned before.
 func freePort(t testing.TB) int {
 	t.Helper()
 	portMu.Lock()
@@ -246,7 +246,7 @@ func freePort(t testing.TB) int {
 	return 0
 }
 
-// Address is one on this host that is free and was not given out before.
+// Address returns a free address on this host that it has not returned before.
 func Address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
 
 // DataDir is the process's data folder.
@@ -255,7 +255,7 @@ func (p *Process) DataDir() string { return p.setting("CLUSTERLITE_DATA_DIR") }
 // Node is the process's name as a node.
 func (p *Process) Node() string { return p.setting("CLUSTERLITE_NODE_ID") }
 
-// setting is the value of a variable: the last counts, as for the process.
+// setting returns the value of a variable. The last one counts, as for the process.
 func (p *Process) setting(variable string) (value string) {
 	for _, e := range p.env {
 		if v, ok := strings.CutPrefix(e, variable+"="); ok {

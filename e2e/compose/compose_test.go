@@ -19,7 +19,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// A project is a Compose project of its own, so that it meets no other.
+// A project is a Compose project of its own, isolated from others.
 type project struct {
 	t    testing.TB
 	name string
@@ -99,8 +99,8 @@ func (p *project) logFailure() {
 	p.t.Logf("%s", out)
 }
 
-// logNginx shows those of nginx's lines that are wanted, the first sixty. A line of JSON
-// is a request, with the services that were asked and what they said.
+// logNginx logs the first sixty of nginx's lines that match. A line of JSON is a request,
+// with the services that were asked and their answers.
 func (p *project) logNginx(wanted func(line string) bool) {
 	out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--no-color", "--no-log-prefix", "nginx").CombinedOutput()
 	shown := 0
@@ -122,11 +122,11 @@ func TestCompose(t *testing.T) {
 	t.Cleanup(clients.end)
 	unnamed := p.volumes(anonymous)
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
-	t.Run("containers come", func(t *testing.T) {
+	t.Run("containers are added", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)
 	})
-	t.Run("the tool looks", func(*testing.T) { toolLooks(p, 2+7) })
+	t.Run("the tool inspects the cluster", func(*testing.T) { toolLooks(p, 2+7) })
 	killed := p.containers("query")[:2]
 	t.Run("containers are killed", func(t *testing.T) {
 		for _, id := range killed {
@@ -136,12 +136,12 @@ func TestCompose(t *testing.T) {
 	})
 	t.Run("the tool forgets the dead", func(*testing.T) { forgetsTheDead(p, killed) })
 	t.Run("a restart keeps the file", func(t *testing.T) { keepsFile(t, p) })
-	t.Run("containers go", func(t *testing.T) {
+	t.Run("containers are removed", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=3")
 		clients.progress(200)
 	})
 	clients.end()
-	t.Run("all are restarted", func(t *testing.T) { restartsAll(t, p, url) })
+	t.Run("all services are restarted", func(t *testing.T) { restartsAll(t, p, url) })
 	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 
@@ -185,8 +185,8 @@ func (p *project) lines(id string) (lines []line) {
 	return lines
 }
 
-// node is the name of the node that a container last ran: it follows from the folder that
-// was free when the container started.
+// node returns the name of the node that a container last ran, which depends on the folder
+// that was free when the container started.
 func (p *project) node(id string) (name string) {
 	p.t.Helper()
 	for _, l := range p.lines(id) {
@@ -208,8 +208,8 @@ func (p *project) volumes(label string) []string {
 
 const anonymous = "com.docker.volume.anonymous"
 
-// keepsVolumes takes all containers away and makes new ones, which continue as the nodes
-// that the old ones were, from their files. No volume is left behind.
+// keepsVolumes removes all containers and creates new ones, which must continue as the same
+// nodes from the same files. No volume may be left behind.
 func keepsVolumes(t *testing.T, p *project, before []string) {
 	named, nodes := p.volumes("com.docker.compose.project="+p.name), p.nodes()
 	p.compose("down", "--timeout", "20")
@@ -289,7 +289,7 @@ func (p *project) nodes() (names []string) {
 	return names
 }
 
-// awaitHealthy waits until a container's own check finds that it is ready.
+// awaitHealthy waits until a container's health check succeeds.
 func (p *project) awaitHealthy(id string) {
 	p.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
@@ -342,8 +342,8 @@ func (c *clients) round(url string) {
 	path := r.Header.Get("Location")
 	got, err := suite.Send("GET", url+path, "")
 	if err == nil && got.Header.Get("Clusterlite-Consistency") == "eventual" {
-		// The broker took more than a second to answer, on a machine that is busy, and the
-		// read says what it is. Whoever demands more gets it.
+		// The broker took more than a second to answer on a busy machine, and the read
+		// reports its weaker consistency. Reads that demand strong consistency get it.
 		c.slow.Add(1)
 		got, err = c.strong(url + path)
 	}
@@ -353,7 +353,7 @@ func (c *clients) round(url string) {
 	c.rounds.Add(1)
 }
 
-// strong reads with the demand, for as long as the broker can't be asked.
+// strong reads with a demand for strong consistency, while the broker is unreachable.
 func (c *clients) strong(url string) (got suite.Response, err error) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		got, err = suite.Send("GET", url, "", "Clusterlite-Consistency: strong")
@@ -364,7 +364,7 @@ func (c *clients) strong(url string) (got suite.Response, err error) {
 	return got, err
 }
 
-// miss notes a request that did not go as a client may expect.
+// miss records a request whose answer is not what a client may expect.
 func (c *clients) miss(what string, got suite.Response, err error) {
 	id := got.Header.Get("X-Request-Id")
 	c.t.Errorf("%s: %s %s: %d %s, %v: %s", time.Now().Format(time.TimeOnly), what, id, got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
@@ -386,8 +386,8 @@ func (c *clients) progress(n int64) {
 	}
 }
 
-// end stops the clients, and shows how nginx came to what they should not have seen. It may
-// be called more than once.
+// end stops the clients, and logs how nginx handled the requests that failed. It may be
+// called more than once.
 func (c *clients) end() {
 	select {
 	case <-c.stop:
@@ -435,7 +435,7 @@ func read(t *testing.T, files ...string) (c config) {
 	return c
 }
 
-// Nothing stands in the way of --scale, and nothing but Nginx is reachable.
+// Nothing prevents --scale, and only Nginx is reachable.
 func TestFilesScale(t *testing.T) {
 	c := read(t, "docker-compose.yml")
 	for name, s := range c.Services {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// tool runs the operator's tool in the project's network, and gives what it wrote and its
-// exit status. Two minutes bound it.
+// tool runs the operator's tool in the project's network, for at most two minutes, and
+// returns its output and exit status.
 func (p *project) tool(args ...string) (stdout, stderr string, status int) {
 	p.t.Helper()
 	cmd := p.command("timeout", append([]string{"120", "docker", "compose", "-p", p.name, "run", "--rm", "-T", "tool"}, args...)...)

@@ -25,7 +25,7 @@ const (
 	refused
 	// unknown: it may have been done, or may still be.
 	unknown
-	// inFlight: the first request with this idempotency key is not done yet.
+	// inFlight: the first request with this idempotency key is still in progress.
 	inFlight
 	// wrong: no store that keeps its promises answers so.
 	wrong
@@ -56,7 +56,7 @@ func newSender() sender {
 
 func (s sender) close() { s.reads.CloseIdleConnections() }
 
-// send sends an operation to a base URL, once as far as we are concerned.
+// send sends an operation to a base URL, once as far as this code is concerned.
 func (s sender) send(base string, o history.Operation, headers ...string) answer {
 	r, err := request(base, o, headers...)
 	if err != nil {
@@ -118,9 +118,9 @@ func request(base string, o history.Operation, headers ...string) (*http.Request
 	return r, nil
 }
 
-// broken says what no answer means. Only what could not even be sent was not done; and
-// a request with an idempotency key may have been sent by net/http twice, so that the
-// last error is not the only one.
+// broken says what a missing answer means. Only a request that was not even sent was
+// certainly not carried out. net/http may have sent a request with an idempotency key
+// twice, so the last error may not be the only one.
 func broken(r *http.Request, err error) answer {
 	var op *net.OpError
 	unsent := errors.As(err, &op) && op.Op == "dial" && r.Header.Get("Idempotency-Key") == ""

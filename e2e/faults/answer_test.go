@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// What a client makes of each answer decides what the checker sees, so it must neither
-// take a failure for an outcome nor the other way round.
+// The interpretation of answers determines what the checker sees. It must neither mistake a
+// failure for an outcome nor an outcome for a failure.
 func TestAnswersMeanWhatTheySay(t *testing.T) {
 	problem := func(kind string) string { return `{"type":"https://clusterlite.dev/problems/` + kind + `"}` }
 	const ada = `{"id":"a","version":3,"email":"x","name":"Ada"}`

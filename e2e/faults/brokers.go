@@ -45,8 +45,8 @@ func (r *round) killTwoBrokers() {
 	}
 }
 
-// refusesWrites checks that a write is not acknowledged, and that its answer says what
-// is known.
+// refusesWrites checks that a write is not acknowledged, and that its answer is honest
+// about the outcome.
 func (r *round) refusesWrites(url string) {
 	body := fmt.Sprintf(`{"name":"n","email":"outage%d@example.com"}`, r.run.now())
 	response, err := (&http.Client{Timeout: 2 * writePatience}).Post(url+"/users", "application/json", strings.NewReader(body))

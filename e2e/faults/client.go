@@ -12,7 +12,7 @@ import (
 // think is how long a client pauses between operations, at most.
 const think = 20 * time.Millisecond
 
-// A client does one operation after the other, through Nginx or straight to a service.
+// A client sends one operation after the other, through Nginx or directly to a service.
 type client struct {
 	id    int
 	round *round
@@ -37,7 +37,7 @@ func (c *client) work(t *team) {
 	}
 }
 
-// consistency is what a client asks for; empty means that it asks for nothing.
+// consistency is the consistency that a client asks for; empty means none.
 func (c *client) consistency() string {
 	dice := c.rng.IntN(100)
 	switch {
@@ -51,9 +51,9 @@ func (c *client) consistency() string {
 	return "strong"
 }
 
-// fresh reports whether an answer of a consistency must show all that was acknowledged. A
-// leader that was deposed, and is alive, may be asked for the end of the log before it
-// knows: that is what strong leaves open, and linearizable does not.
+// fresh reports whether an answer of a consistency must reflect everything that was
+// acknowledged. A deposed leader that is still alive may be asked for the end of the log
+// before it knows: strong consistency allows that, linearizable does not.
 func (c *client) fresh(label string) bool {
 	return label == "linearizable" || label == "strong" && !c.round.fault.deposes
 }
@@ -67,7 +67,7 @@ func asking(consistency string) []string {
 
 func (c *client) read(g *group, o history.Operation) {
 	url, node := c.route(c.round.run.cluster.Queries)
-	// A process that was started without its data while it was asked may be either.
+	// A process that was restarted without its data during the request may be either.
 	before := c.round.run.generation(node)
 	asked := c.consistency()
 	o.Start = c.round.run.now()
@@ -146,8 +146,7 @@ func (c *client) write(g *group, o history.Operation) {
 	}
 }
 
-// again sends a write that was done once more, under its key: its outcome is repeated, by
-// whichever service.
+// again repeats a completed write with its key. Any service must repeat the outcome.
 func (c *client) again(o history.Operation, headers []string) {
 	url, _ := c.route(c.round.run.cluster.Commands)
 	a := c.send(url, o, headers...)

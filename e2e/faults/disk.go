@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// A disk is a file system of its own, in a file, that can be filled and frozen.
+// A disk is a separate file system in a file, which can be filled and frozen.
 type disk struct {
 	t   testing.TB
 	dir string
 }
 
-// diskSize is several times what the read model of an hour of work needs.
+// diskSize is several times the size of the read model after an hour of work.
 const diskSize = 512 << 20
 
 // newDisk makes and mounts a disk. It needs root.
@@ -88,8 +88,7 @@ func (r *round) fillDisk() {
 	r.run.disk.empty()
 }
 
-// hangDisk makes the disk slow, the one way that needs no device mapper: it hangs for
-// most of the time.
+// hangDisk makes the disk slow: it hangs most of the time. This needs no device mapper.
 func (r *round) hangDisk() {
 	for range 10 {
 		r.run.disk.freeze()

@@ -11,13 +11,13 @@ import (
 type Fault struct {
 	// Name is what the report calls it.
 	Name string
-	// deposes reports whether a broker may be left alive that led the log and does not know
-	// that it no longer does. Then strong reads, and refusals that rest on them, may be
-	// old; only linearizable ones are held to be fresh.
+	// deposes reports whether the fault may leave a deposed leader alive that does not know
+	// that it was deposed. Then strong reads, and refusals based on them, may be stale;
+	// only linearizable ones are checked for freshness.
 	deposes bool
-	// slow reports whether the fault takes long, so that once in a round is enough.
+	// slow reports whether the fault takes long, so that one in a round is enough.
 	slow bool
-	// inject breaks something, waits, and mends what is not to mend itself.
+	// inject injects the fault, waits, and repairs what does not repair itself.
 	inject func(*round)
 }
 
@@ -79,8 +79,8 @@ func (r *round) kill(processes ...*cluster.Process) {
 	}
 }
 
-// stop halts a process for a while: to others it hangs. A broker's peers give it up after
-// three seconds.
+// stop suspends a process for a while, so that it hangs for others. A broker's peers give
+// up on it after three seconds.
 func (r *round) stop(p *cluster.Process) {
 	p.Signal(syscall.SIGSTOP)
 	r.pause(time.Second, 8*time.Second)

@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestFaults breaks a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
-// CLUSTERLITE_FAULTS_SEED or a new one. Pages that show what is wrong go to
-// CLUSTERLITE_FAULTS_DIR, if that is set.
+// CLUSTERLITE_FAULTS_SEED or a new one. Pages that show violations are written to
+// CLUSTERLITE_FAULTS_DIR, if it is set.
 func TestFaults(t *testing.T) {
 	given := os.Getenv("CLUSTERLITE_FAULTS_TIME")
 	if given == "" {

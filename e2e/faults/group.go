@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// pool is how many e-mail addresses the entities of a group share: few, so that they
-	// get in each other's way.
+	// pool is the number of e-mail addresses that the entities of a group share. It is
+	// small, so that they conflict.
 	pool = 3
-	// groupSize is after how many operations a group is left alone: a check is quick on
-	// short histories, and exponential in what is unknown.
+	// groupSize is the maximum number of operations of a group. Checking is fast for short
+	// histories, and exponential in the number of unknown outcomes.
 	groupSize, groupUnknown = 150, 6
 )
 
-// A group is some entities that share a pool of addresses, and what its clients know of
-// them. Safe for concurrent use.
+// A group is a set of entities that share a pool of addresses, with what its clients know
+// about them. Safe for concurrent use.
 type group struct {
 	name string
 

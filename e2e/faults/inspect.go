@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// healthyWithin is how long the system may take to come back from a fault by itself.
+// healthyWithin is how long the system may take to recover from a fault by itself.
 const healthyWithin = 90 * time.Second
 
 func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
@@ -21,7 +21,7 @@ func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
 // healthy waits until the brokers agree, and all services run and are ready, without
 // intervention.
 func (r *round) healthy() {
-	// A broker that led may not know for some seconds that it no longer does.
+	// A deposed leader may not know for some seconds that it was deposed.
 	var divided string
 	if within(healthyWithin, func() bool { divided = r.run.cluster.NotWhole(); return divided == "" }); divided != "" {
 		r.violate("the brokers do not come back by themselves within %s: %s", healthyWithin, divided)
@@ -57,8 +57,8 @@ func (r *round) inspect() {
 // checkPatience bounds the search in one group.
 const checkPatience = 30 * time.Second
 
-// lastReads asks each query node for each entity and each address of the round. They
-// become part of the history, and so show that nothing acknowledged is lost.
+// lastReads asks each query node for each entity and each address of the round. These reads
+// become part of the history, so they show whether an acknowledged write was lost.
 func (r *round) lastReads() {
 	s := newSender()
 	defer s.close()
@@ -96,8 +96,8 @@ func (r *round) lastRead(s sender, p *cluster.Process, client int, o history.Ope
 	r.operations = append(r.operations, o)
 }
 
-// equal checks that all nodes come to the same rows, and that no address has two holders
-// in any.
+// equal checks that all nodes reach the same rows, and that no address has two holders on
+// any node.
 func (r *round) equal() {
 	var differ string
 	same := func() bool {

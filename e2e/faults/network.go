@@ -6,8 +6,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// whileCut waits for as long as a cut lasts, mostly longer than brokers take to give up
-// one of theirs, and heals it.
+// whileCut waits for the duration of a cut, which is usually longer than brokers take to
+// give up on a peer, and heals it.
 func (r *round) whileCut() {
 	r.pause(2*time.Second, 10*time.Second)
 	r.run.cluster.Network.Heal()
@@ -21,16 +21,16 @@ func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
 	}
 }
 
-// cutPeers leaves the leader with all of its clients and without its peers. They elect
-// another; it does not know, and keeps reporting where the log ends.
+// cutPeers cuts the leader off from its peers, but not from its clients. The peers elect
+// another leader; the old one does not know, and keeps reporting where the log ends.
 func (r *round) cutPeers() {
 	leader := r.leader()
 	r.cut(leader, r.others(leader)...)
 	r.whileCut()
 }
 
-// cutServices leaves the leader with its peers, so that it leads on, and no service
-// reaches it.
+// cutServices cuts the leader off from the services, but not from its peers, so that it
+// continues to lead.
 func (r *round) cutServices() {
 	leader := r.leader()
 	for _, p := range r.run.services() {

@@ -11,8 +11,8 @@ import (
 type Tally struct {
 	// Injected is how often the fault was injected.
 	Injected int
-	// Operations are those with an outcome, and those without (Unknown). Refused are
-	// requests that were answered as not done.
+	// Operations counts those with an outcome and those without (Unknown). Refused counts
+	// requests whose answer says that nothing was done.
 	Operations, Unknown, Refused int
 	Violations                   int
 }

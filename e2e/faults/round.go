@@ -12,10 +12,10 @@ import (
 
 const (
 	teams, teamSize = 3, 3
-	// progress is how many operations the clients must get done before a fault, between
-	// two, and after the last.
+	// progress is the number of operations that the clients must complete before a fault,
+	// between two faults, and after the last.
 	progress = 200
-	// progressWithin is how long that may take once nothing is broken any more.
+	// progressWithin is how long that may take without faults.
 	progressWithin = 90 * time.Second
 )
 
@@ -147,7 +147,7 @@ func (r *round) pause(least, most time.Duration) {
 	time.Sleep(least + time.Duration(r.run.rng.Int64N(int64(most-least))))
 }
 
-// within polls until something holds, and reports whether it came to hold in time.
+// within polls a condition, and reports whether it became true in time.
 func within(d time.Duration, ok func() bool) bool {
 	for end := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -14,12 +14,12 @@ import (
 
 // A Run is many rounds on one cluster.
 type Run struct {
-	// Seed decides which faults come when, and what clients ask for. What the machine
-	// makes of it, the order of concurrent requests, it does not decide.
+	// Seed determines the faults, their times, and the requests of clients. It does not
+	// determine the order of concurrent requests.
 	Seed uint64
 	// Time is for how long new rounds are begun.
 	Time time.Duration
-	// Dir takes pages that show histories that are wrong. Empty means none.
+	// Dir is the folder for pages that show violations. Empty means none.
 	Dir string
 
 	t       testing.TB
@@ -29,7 +29,8 @@ type Run struct {
 	rng     *rand.Rand
 	// strongest is the consistency of the last reads.
 	strongest string
-	// stuck reports whether the cluster is not whole any more, and no round can begin.
+	// stuck reports whether the cluster has not recovered, so that no further round can
+	// start.
 	stuck bool
 
 	mu          sync.Mutex
@@ -74,7 +75,7 @@ func (run *Run) Play(t testing.TB) Report {
 	return report
 }
 
-// settings returns the last query service the small disk, and makes writes give up before
+// settings gives the small disk to the last query service, and makes writes time out before
 // their clients do.
 func (run *Run) settings(service string, env map[string]string) {
 	env["CLUSTERLITE_WRITE_WAIT"] = "5s"

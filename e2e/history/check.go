@@ -13,14 +13,16 @@ import (
 
 // Options say how to check.
 type Options struct {
-	// Timeout bounds the search in one group. Zero means a minute. A group that is not
-	// decided by then counts as a violation: it must be shorter, or it shows nothing.
+	// Timeout bounds the search in one group. Zero means a minute. A group that is
+	// undecided by then counts as a violation, because an undecided history proves nothing.
+	// Such groups must be shorter.
 	Timeout time.Duration
-	// Dir takes a page (HTML) for each group that is not linearizable. Empty means none.
+	// Dir is the folder for an HTML page about each group that is not linearizable. Empty
+	// means none.
 	Dir string
 }
 
-// Check returns what no store that keeps its promises could have answered:
+// Check returns the answers that a correct store could not have given:
 //
 //   - Each group is linearizable: all fresh answers fit one order of all operations, in
 //     which none stands before one that had ended when it began.
@@ -103,8 +105,8 @@ func linearizable(name string, group []Operation, options Options) string {
 	return v
 }
 
-// story shows the operations around the one that the longest order that was found can't
-// take in.
+// story shows the operations around the first one that does not fit into the longest valid
+// order.
 func story(judged []porcupine.Operation, info porcupine.LinearizationInfo) string {
 	longest := 0
 	var placed map[int]bool

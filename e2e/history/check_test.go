@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// A script writes a history by hand: its times are milliseconds.
+// A script is a history written by hand, with times in milliseconds.
 type script struct{ operations []history.Operation }
 
 func (s *script) add(start, end int, o history.Operation) *script {
@@ -116,7 +116,7 @@ func TestGoodHistoriesAreAccepted(t *testing.T) {
 	}
 }
 
-// What such a store can't have answered, and the words that say so.
+// Histories that a correct store can't produce, with the expected messages.
 func TestBadHistoriesAreRejected(t *testing.T) {
 	const order = "not linearizable"
 	for name, c := range map[string]struct {
@@ -132,7 +132,7 @@ func TestBadHistoriesAreRejected(t *testing.T) {
 		"read from the future":          {new(script).create(0, 1, a1).read(2, 3, a2).rename(4, 5, 0, a2), order},
 		"duplicate address":             {new(script).create(0, 1, a1).create(2, 3, b1), order},
 		"duplicate address, at once":    {new(script).create(0, 9, a1).create(0, 9, b1), order},
-		"address taken by nobody":       {new(script).refused(0, 1, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken), order},
+		"address without a holder":      {new(script).refused(0, 1, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken), order},
 		"address not freed":             {new(script).create(0, 1, a1).remove(2, 3, "a").refused(4, 5, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken), order},
 		"version gap":                   {new(script).create(0, 1, a1).rename(2, 3, 0, a3), order},
 		"first version is not one":      {new(script).create(0, 1, a2), order},
@@ -158,7 +158,7 @@ func TestBadHistoriesAreRejected(t *testing.T) {
 	}
 }
 
-// A change that finds everything as it wants it makes no version, unless it has a key.
+// A write that changes nothing creates no version, unless it has a key.
 func TestAChangeThatChangesNothing(t *testing.T) {
 	for _, keyed := range []bool{false, true} {
 		s := new(script).create(0, 1, a1).at(1)
@@ -185,7 +185,7 @@ func TestAnUndecidedHistoryIsNoPass(t *testing.T) {
 	}
 }
 
-// Groups are checked each by itself, and a bad one is named and shown.
+// Each group is checked separately, and an invalid one is named and shown.
 func TestTheBadGroupIsShown(t *testing.T) {
 	s := new(script).create(0, 1, a1).read(2, 3, a1).create(0, 1, entity("c", 1, "z", "cat")).missing(2, 3, "c")
 	s.operations[2].Group, s.operations[3].Group = "h", "h"

@@ -7,7 +7,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A state is the living entities of one group, sorted by id. It is never changed.
+// A state is the living entities of one group, sorted by id. It is immutable.
 type state []Entity
 
 func (s state) find(ok func(Entity) bool) (Entity, bool) {
@@ -42,8 +42,8 @@ func (s state) without(id string) state {
 	return slices.DeleteFunc(slices.Clone(s), func(e Entity) bool { return e.ID == id })
 }
 
-// do is the whole specification: what a store of one copy that does one thing after
-// the other answers, and the state that it leaves.
+// do is the complete specification: the answer of a sequential store with a single copy,
+// and its next state.
 func (s state) do(o Operation) (Outcome, Entity, state) {
 	switch o.Kind {
 	case Create:
@@ -76,8 +76,8 @@ func (s state) do(o Operation) (Outcome, Entity, state) {
 	if o.Name != "" {
 		e.Name = o.Name
 	}
-	// What changes nothing makes no version. A replacement may have its members in
-	// another order, but those here have a name that is new.
+	// A write that changes nothing creates no version. A replacement could differ in the
+	// order of members, but replacements here always have a new name.
 	if before, _ := s.byID(o.ID); e == before && !o.Keyed {
 		return Done, e, s
 	}
@@ -93,8 +93,8 @@ var model = porcupine.Model{
 	Step: func(before, input, _ any) (bool, any) {
 		o := input.(Operation)
 		outcome, entity, after := before.(state).do(o)
-		// One that is unknown may do what it would at this place. That it never does
-		// anything is to do it after everything else.
+		// An operation with an unknown outcome may take effect here. If it never does, that
+		// is the same as taking effect after everything else.
 		if o.Outcome == Unknown {
 			return true, after
 		}

@@ -50,7 +50,7 @@ func (o Outcome) String() string {
 	return [...]string{"unknown", "done", "missing", "taken", "mismatch"}[o]
 }
 
-// An Entity is one as clients see it. The zero Entity stands for none.
+// An Entity is an entity as clients see it. The zero Entity means none.
 type Entity struct {
 	ID          string
 	Version     int64
@@ -62,16 +62,17 @@ type Entity struct {
 // without an answer, carry no information and do not belong in a history.
 type Operation struct {
 	Client int
-	// Group names the entities that this one may meet: those that share a pool of e-mail
-	// addresses. No operation touches two groups, so each can be checked by itself.
+	// Group identifies the entities that may conflict with this one: those that share a
+	// pool of e-mail addresses. No operation touches two groups, so each group can be
+	// checked separately.
 	Group string
 	Kind  Kind
 	// ID is the entity's; empty for Create and Find.
 	ID string
-	// Email and Name are what is written; an empty one is left alone by a Patch. For Find,
-	// Email is what is looked for.
+	// Email and Name are the values that are written; a Patch does not change an empty one.
+	// For Find, Email is the value to search for.
 	Email, Name string
-	// Match is the version that the client demands (If-Match); zero if none.
+	// Match is the version in If-Match; zero if the request has none.
 	Match int64
 	// Keyed reports whether a write had an idempotency key.
 	Keyed bool
@@ -82,23 +83,23 @@ type Operation struct {
 	Outcome Outcome
 	// Entity is what the answer showed; for Mismatch only its version.
 	Entity Entity
-	// Position is the position that the answer named: of the event that a write left, of
-	// the state that a read saw, or a write that left no event. Zero if that is not known.
+	// Position is the position in the answer: that of the event of a write, or that of the
+	// state that a read, or a write without an event, saw. Zero means unknown.
 	Position int64
 	// Fresh reports whether the answer had to reflect everything that was acknowledged
 	// before Start. A read or an error that is not fresh is checked against its position
 	// only.
 	Fresh bool
-	// Node is the process that answered, if the client knows. A process that was started
-	// again without its data is another one.
+	// Node is the process that answered, if known. A process that was restarted without its
+	// data is a different one.
 	Node string
 }
 
 // write reports whether the operation changes anything when it is done.
 func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
 
-// leavesEvent reports whether the operation, when it is done, has certainly left an event:
-// a change without a key that finds everything as it wants it leaves none.
+// leavesEvent reports whether the completed operation has certainly appended an event: a
+// write without a key that changes nothing appends none.
 func (o Operation) leavesEvent() bool {
 	return o.write() && (o.Kind != Patch || o.Name != "" || o.Keyed)
 }

@@ -77,8 +77,7 @@ func (l *life) tell(o Operation) string {
 	return ""
 }
 
-// neverBack checks that a node that has answered at a position answers what is asked
-// later at no earlier one.
+// neverBack checks that the positions of a node's answers never decrease.
 func neverBack(operations []Operation) []string {
 	nodes := map[string][]Operation{}
 	for _, o := range operations {

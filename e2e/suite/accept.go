@@ -17,7 +17,7 @@ func accept(t *testing.T, target Target) {
 	}
 	refused := []string{"application/json;q=0", "application/xml;q=1, */*;q=0", "*/*;q=0", "application/*;q=0.0", "application/json; Q=0.000, text/html"}
 
-	t.Run("whoever does not rule JSON out gets it", func(t *testing.T) {
+	t.Run("every other client gets JSON", func(t *testing.T) {
 		for _, field := range append(answered, ndjson, ndjson+", text/html", ndjson+";q=0") {
 			header := "Accept: " + field
 			r := target.Do(t, "POST", "/users", UserBody("Ada", Email()), header).Want(t, 201)
@@ -44,7 +44,7 @@ func accept(t *testing.T, target Target) {
 			target.Do(t, "POST", "/users", "{", header).Problem(t, 400, "malformed-request")
 		}
 	})
-	t.Run("a list is JSON unless lines are asked for", func(t *testing.T) {
+	t.Run("a list is JSON unless lines are requested", func(t *testing.T) {
 		for field, want := range map[string]string{
 			ndjson: ndjson, ndjson + ", text/html": ndjson, "application/json;q=0, */*": ndjson, "application/json;q=0.5, " + ndjson: ndjson,
 			ndjson + ", application/json": "application/json", ndjson + ";q=0": "application/json", "application/x-ndjson;q=0.1, application/json;q=0.2": "application/json",
@@ -74,7 +74,7 @@ func accept(t *testing.T, target Target) {
 			target.Do(t, "POST", "/users", UserBody("Ada", Email())+"\n", "Content-Type: "+ndjson, "Accept: "+field).Problem(t, 406, "not-acceptable")
 		}
 	})
-	t.Run("whoever rules JSON out is refused, and nothing is done", func(t *testing.T) {
+	t.Run("a client that rules out JSON is rejected, and nothing is done", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		path := "/users/" + e.ID
 		before := target.Do(t, "GET", path, "").Want(t, 200)

@@ -60,7 +60,7 @@ func badInput(t *testing.T, target Target) {
 			})
 		}
 	})
-	t.Run("the fields of a bad document are named", func(t *testing.T) {
+	t.Run("invalid fields of a document are named", func(t *testing.T) {
 		p := target.Do(t, "POST", "/users", `{"name":"","email":"nobody","x/y":1}`).Problem(t, 422, "invalid-document")
 		got := map[string]bool{}
 		for _, f := range p.Errors {
@@ -149,7 +149,7 @@ func badInput(t *testing.T, target Target) {
 			}
 		}
 	})
-	t.Run("promises that are not kept are refused", func(t *testing.T) {
+	t.Run("unsupported preconditions are rejected", func(t *testing.T) {
 		target.Do(t, "PUT", path, UserBody("Eve", Email()), "If-None-Match: *").Problem(t, 400, "malformed-request")
 		target.Do(t, "PUT", path, UserBody("Eve", Email()), "If-Unmodified-Since: Tue, 24 Nov 2026 12:00:00 GMT").Problem(t, 400, "malformed-request")
 	})

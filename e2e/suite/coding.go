@@ -91,14 +91,14 @@ func codings(t *testing.T, target Target) {
 			t.Errorf("the description: %v", r.Header)
 		}
 	})
-	t.Run("small answers and problems are plain", func(t *testing.T) {
+	t.Run("small answers and problems are uncompressed", func(t *testing.T) {
 		for _, path := range []string{"/users/" + target.Create(t, "Ada").ID, absent} {
 			if h := target.raw(t, "GET", path, accept).Header; h.Get("Content-Encoding") != "" {
 				t.Errorf("%s: %v", path, h)
 			}
 		}
 	})
-	t.Run("any form of the tag names the version", func(t *testing.T) {
+	t.Run("every form of the tag matches the version", func(t *testing.T) {
 		for i, tag := range []string{`"1"`, `"2-gzip"`, `"3-zstd"`} {
 			if r := target.Do(t, "PATCH", path, `{"name":"`+Key()+`"}`, "If-Match: "+tag).Want(t, 200); !strings.HasPrefix(r.Header.Get("ETag"), `"`) {
 				t.Errorf("%d: ETag %s", i+2, r.Header.Get("ETag"))
@@ -146,7 +146,7 @@ func codings(t *testing.T, target Target) {
 			t.Errorf("cut: the last result is %+v", last)
 		}
 	})
-	t.Run("what a resource takes is told", func(t *testing.T) {
+	t.Run("accepted media types are listed", func(t *testing.T) {
 		h := target.Do(t, "OPTIONS", path, "").Want(t, 204).Header
 		if !listed(h.Get("Accept-Patch"), "application/merge-patch+json") || !listed(h.Get("Accept-Patch"), "application/json") {
 			t.Errorf("Accept-Patch %q", h.Get("Accept-Patch"))

@@ -19,7 +19,7 @@ func consistency(t *testing.T, target Target) {
 		}
 		clients.Wait()
 	})
-	t.Run("every answer tells its position, and it never goes back", func(t *testing.T) {
+	t.Run("every answer has its position, which never decreases", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		last := int64(0)
 		for _, r := range []Response{
@@ -39,7 +39,7 @@ func consistency(t *testing.T, target Target) {
 			last = p
 		}
 	})
-	t.Run("reads tell the consistency that they give", func(t *testing.T) {
+	t.Run("reads report their consistency", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		for asked, given := range map[string]string{"": "strong", "strong": "strong", "linearizable": "linearizable", "eventual": "eventual"} {
 			for _, path := range []string{"/users/" + e.ID, "/users?limit=1"} {
@@ -73,7 +73,7 @@ func consistency(t *testing.T, target Target) {
 			}
 		}
 	})
-	t.Run("but not for ever", func(t *testing.T) {
+	t.Run("a wait for a position is bounded", func(t *testing.T) {
 		start := time.Now()
 		r := target.Do(t, "GET", absent, "", "Clusterlite-Min-Position: 999999999999")
 		r.Problem(t, 503, "read-model-behind")

@@ -22,7 +22,7 @@ func cors(t *testing.T, target Target) {
 			}
 		}
 	})
-	t.Run("every documented header field can be used", func(t *testing.T) {
+	t.Run("every documented header field is allowed", func(t *testing.T) {
 		asked, answered := target.documentedFields(t)
 		h := target.Do(t, "OPTIONS", "/users/"+e.ID, "", origin, "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: authorization").Want(t, 204).Header
 		// What a description leaves out: standards, and what a proxy in front may ask for.
@@ -54,7 +54,7 @@ func cors(t *testing.T, target Target) {
 	})
 	t.Run("no origin, no CORS", func(t *testing.T) {
 		if r := target.Do(t, "GET", "/users/"+e.ID, ""); r.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%v", r.Header)
+			t.Errorf("got %v", r.Header)
 		}
 	})
 }

@@ -152,7 +152,7 @@ func (d description) partsConform(t testing.TB, operation *openapi3.Operation, r
 	}
 	var entities []json.RawMessage
 	if err := json.Unmarshal(r.Body, &entities); err != nil {
-		t.Errorf("%s: %v", operation.OperationID, err)
+		t.Errorf("%s: got %v", operation.OperationID, err)
 	}
 	for _, e := range entities {
 		d.valueConforms(t, list.Schema.Value.Items.Value, request, e)
@@ -209,7 +209,7 @@ func selfDescription(t *testing.T, target Target) {
 			t.Error(err)
 		}
 	})
-	t.Run("the page for people needs no other host", func(t *testing.T) {
+	t.Run("the documentation page needs no other host", func(t *testing.T) {
 		r := target.Do(t, "GET", "/docs", "").Want(t, 200)
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") || !strings.HasPrefix(r.Header.Get("Content-Security-Policy"), "default-src 'self'") {
 			t.Errorf("header %v", r.Header)

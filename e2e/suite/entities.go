@@ -59,7 +59,7 @@ func entities(t *testing.T, target Target) {
 			t.Errorf("the problem is %+v", p)
 		}
 	})
-	t.Run("what was read can be sent back", func(t *testing.T) {
+	t.Run("a representation can be sent back", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		body := strings.Replace(string(target.Do(t, "GET", "/users/"+e.ID, "").Want(t, 200).Body), `"Ada"`, `"Grace"`, 1)
 		if got := target.Do(t, "PUT", "/users/"+e.ID, body).Want(t, 200).Entity(t); got.Version != 2 || got.ID != e.ID || got.Name != "Grace" {
@@ -70,7 +70,7 @@ func entities(t *testing.T, target Target) {
 			t.Errorf("got %+v", got)
 		}
 	})
-	t.Run("a write that changes nothing makes no version", func(t *testing.T) {
+	t.Run("a write that changes nothing creates no version", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		path := "/users/" + e.ID
 		before := target.Do(t, "GET", path, "").Want(t, 200)
@@ -98,7 +98,7 @@ func entities(t *testing.T, target Target) {
 			t.Errorf("a retry made %+v", got)
 		}
 	})
-	t.Run("the server's members are its own", func(t *testing.T) {
+	t.Run("clients can't set the server's members", func(t *testing.T) {
 		body := `{"id":"x","version":7,"created_at":"never","updated_at":1,"name":"Ada","email":"` + Email() + `"}`
 		e := target.Do(t, "POST", "/users", body).Want(t, 201).Entity(t)
 		if !uuidv7.MatchString(e.ID) || e.Version != 1 {
@@ -111,7 +111,7 @@ func entities(t *testing.T, target Target) {
 			}
 		}
 	})
-	t.Run("DELETE deletes, for good", func(t *testing.T) {
+	t.Run("DELETE deletes permanently", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		if r := target.Do(t, "DELETE", "/users/"+e.ID, "").Want(t, 204); len(r.Body) > 0 {
 			t.Errorf("a body: %s", r.Body)
@@ -166,7 +166,7 @@ func entities(t *testing.T, target Target) {
 			t.Errorf("a body: %s", r.Body)
 		}
 	})
-	t.Run("request ids go around", func(t *testing.T) {
+	t.Run("request ids round-trip", func(t *testing.T) {
 		if r := target.Do(t, "GET", absent, "", "X-Request-Id: my.id:1"); r.Header.Get("X-Request-Id") != "my.id:1" || len(r.Header.Values("X-Request-Id")) != 1 {
 			t.Errorf("got %v", r.Header.Values("X-Request-Id"))
 		}

@@ -139,7 +139,7 @@ func filters(t *testing.T, target Target) {
 			}
 		}
 	}
-	t.Run("the id ends a sort wherever it stands", func(t *testing.T) {
+	t.Run("a sort ends at the id, wherever it is", func(t *testing.T) {
 		want := []string{}
 		for _, p := range all {
 			want = append([]string{p.ID}, want...)
@@ -155,7 +155,7 @@ func filters(t *testing.T, target Target) {
 			t.Errorf("got %s, want %s", r.Body, want)
 		}
 	})
-	t.Run("nested members come back as they went", func(t *testing.T) {
+	t.Run("nested members are returned unchanged", func(t *testing.T) {
 		body := `{"number":` + strconv.FormatInt(run/1000+counter.Add(1), 10) + `,"status":"open","lines":[{"sku":"A","quantity":2,"price":1.10},{"sku":"B","quantity":1}]}`
 		r := target.Do(t, "POST", "/orders", body).Want(t, 201)
 		if !strings.HasSuffix(string(r.Body), body[1:]) {
@@ -186,7 +186,7 @@ func filters(t *testing.T, target Target) {
 			}
 		}
 	})
-	t.Run("a list that has not moved is not sent again", func(t *testing.T) {
+	t.Run("an unchanged list is not sent again", func(t *testing.T) {
 		for range 50 { // others may write in between
 			first := target.Do(t, "GET", "/products?limit=3", "").Want(t, 200)
 			tag := first.Header.Get("ETag")

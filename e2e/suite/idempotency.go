@@ -43,7 +43,7 @@ func idempotency(t *testing.T, target Target) {
 		target.Do(t, "DELETE", path, "").Want(t, 404)
 		target.Do(t, "POST", "/users", body, create).Same(t, first)
 	})
-	t.Run("another request with the same key is refused", func(t *testing.T) {
+	t.Run("a different request with the same key is rejected", func(t *testing.T) {
 		key, body := "Idempotency-Key: "+Key(), UserBody("Ada", Email())
 		first := target.Do(t, "POST", "/users", body, key).Want(t, 201)
 		path := first.Header.Get("Location")
@@ -52,7 +52,7 @@ func idempotency(t *testing.T, target Target) {
 		target.Do(t, "DELETE", path, "", key).Problem(t, 422, "idempotency-key-reused")
 		target.Do(t, "POST", "/users", body, key).Same(t, first)
 	})
-	t.Run("a refusal is decided anew", func(t *testing.T) {
+	t.Run("a refusal is not stored", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		key, body := "Idempotency-Key: "+Key(), UserBody("Eve", e.Email)
 		target.Do(t, "POST", "/users", body, key).Problem(t, 409, "unique-taken")
@@ -60,7 +60,7 @@ func idempotency(t *testing.T, target Target) {
 		first := target.Do(t, "POST", "/users", body, key).Want(t, 201)
 		target.Do(t, "POST", "/users", body, key).Same(t, first)
 	})
-	t.Run("of many at once one is done", func(t *testing.T) {
+	t.Run("one of many concurrent requests is carried out", func(t *testing.T) {
 		key, body := "Idempotency-Key: "+Key(), UserBody("Ada", Email())
 		answers := make([]Response, 16)
 		var wait sync.WaitGroup

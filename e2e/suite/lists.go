@@ -109,7 +109,7 @@ func lists(t *testing.T, target Target) {
 			}
 		}
 	})
-	t.Run("the default is a hundred", func(t *testing.T) {
+	t.Run("the default limit is 100", func(t *testing.T) {
 		if n := len(target.Do(t, "GET", "/users", "").Want(t, 200).List(t)); n > 100 {
 			t.Errorf("%d entities", n)
 		}

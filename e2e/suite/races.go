@@ -9,7 +9,7 @@ import (
 
 func races(t *testing.T, target Target) {
 	t.Run("one of many gets a unique value", func(t *testing.T) { OneWinner(t, []string{target.URL}, 5) })
-	t.Run("versions have no gap and no twins", func(t *testing.T) { NoGaps(t, []string{target.URL}, []string{target.URL}) })
+	t.Run("versions have no gaps and no duplicates", func(t *testing.T) { NoGaps(t, []string{target.URL}, []string{target.URL}) })
 	t.Run("one of many wins a version", func(t *testing.T) {
 		e := target.Create(t, "Ada")
 		for version := 1; version <= 5; version++ {

@@ -42,7 +42,7 @@ func Lines[T any](t testing.TB, r Response) []T {
 func imports(t *testing.T, target Target) {
 	prefix := fmt.Sprintf("i%d.%d ", run, counter.Add(1))
 	product := func(name string) string { return marshal(t, Product{SKU: SKU(), Name: prefix + name, Price: 1}) }
-	t.Run("each line on its own, in order", func(t *testing.T) {
+	t.Run("lines are independent, in order", func(t *testing.T) {
 		taken := product("first")
 		lines := []string{
 			taken,

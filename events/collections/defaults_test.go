@@ -28,7 +28,7 @@ func complete(t testing.TB, c *collections.Collection, body string) string {
 		t.Fatal(err)
 	}
 	if d, err = c.Complete(d, 0); err != nil {
-		t.Fatalf("%s: %v", body, err)
+		t.Fatalf("%s: got %v", body, err)
 	}
 	if d.Value() == nil {
 		t.Fatalf("%s: got a document without a value", body)

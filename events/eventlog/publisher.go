@@ -255,7 +255,7 @@ func (p *publisher) connect() error {
 	client, err := kgo.NewClient(append(p.log.clientOptions(connections), producerOptions()...)...)
 	if err != nil {
 		connections.cut()
-		return fmt.Errorf("make a client to append with: %w", err)
+		return fmt.Errorf("create a client for appends: %w", err)
 	}
 	p.client, p.connections = client, connections
 	ctx, cancel := context.WithTimeout(p.log.ctx, p.log.config.connectPatience())

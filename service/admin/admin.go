@@ -68,11 +68,11 @@ func Handler(s Source) http.Handler {
 			Answer(w, http.StatusServiceUnavailable, readiness{Reason: err.Error()})
 			return
 		}
-		told := readiness{Ready: true}
+		answer := readiness{Ready: true}
 		if s.Degraded != nil {
-			told.Degraded = s.Degraded()
+			answer.Degraded = s.Degraded()
 		}
-		Answer(w, http.StatusOK, told)
+		Answer(w, http.StatusOK, answer)
 	}})
 	mount("/metrics", Methods{"GET": promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}).ServeHTTP})
 	mount("/status", Methods{"GET": func(w http.ResponseWriter, r *http.Request) {

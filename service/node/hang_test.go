@@ -45,6 +45,6 @@ func TestANodeStopsWhileTheBrokerHangs(t *testing.T) {
 			t.Errorf("got %v, want no error", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("it does not stop")
+		t.Fatal("it did not stop")
 	}
 }

@@ -61,7 +61,7 @@ func TestANodeIsFound(t *testing.T) {
 		t.Errorf("%t, %v", found, err)
 	}
 	if entries, err := roster.List(servicetest.Context(t), log); err != nil || len(entries) != 0 {
-		t.Errorf("%v, %v", entries, err)
+		t.Errorf("got %v, %v", entries, err)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestNodesShareADataFolder(t *testing.T) {
 		case n := <-ready:
 			return n, stop
 		case <-servicetest.Context(t).Done():
-			t.Fatal("the node does not become ready")
+			t.Fatal("the node did not become ready")
 			return nil, nil
 		}
 	}

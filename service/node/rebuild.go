@@ -47,7 +47,7 @@ func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err e
 		case "rate":
 			o.Rate, err = strconv.Atoi(value)
 		case "from":
-			o.From = snapshots.Finder{Places: values, Log: n.Log, Logger: n.Logger}.Save
+			o.From = snapshots.Finder{Sources: values, Log: n.Log, Logger: n.Logger}.Save
 		default:
 			return o, fmt.Errorf("unknown parameter %q; allowed: keep, back, force, rate and from", name)
 		}
@@ -58,8 +58,8 @@ func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err e
 	return o, o.Validate()
 }
 
-// tellRebuild answers GET /rebuild.
-func (n *Node) tellRebuild(w http.ResponseWriter, _ *http.Request) {
+// showRebuild answers GET /rebuild.
+func (n *Node) showRebuild(w http.ResponseWriter, _ *http.Request) {
 	status, any := n.Model.Rebuild()
 	if !any {
 		admin.Refuse(w, problem.NotFound.New("No rebuild was started since the process started."))
@@ -74,5 +74,5 @@ func (n *Node) cancelRebuild(w http.ResponseWriter, r *http.Request) {
 		admin.Refuse(w, problem.RebuildRefused.New("No rebuild is running."))
 		return
 	}
-	n.tellRebuild(w, r)
+	n.showRebuild(w, r)
 }

@@ -60,7 +60,7 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 
 	var status struct{ Rebuild *projections.RebuildStatus }
 	if send(t, n, "GET", "/status", 200, &status); status.Rebuild != nil {
-		t.Errorf("there is %+v", status.Rebuild)
+		t.Errorf("got rebuild %+v, want none", status.Rebuild)
 	}
 	send(t, n, "GET", "/rebuild", 404, nil)
 	send(t, n, "DELETE", "/rebuild", 409, nil)
@@ -70,14 +70,14 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 
 	var r projections.RebuildStatus
 	if send(t, n, "POST", "/rebuild?rate=1", 202, &r); r.State != projections.RebuildRunning || r.StartedAt.IsZero() {
-		t.Errorf("it starts as %+v", r)
+		t.Errorf("got %+v at the start", r)
 	}
 	send(t, n, "POST", "/rebuild", 409, nil)
 	if send(t, n, "GET", "/status", 200, &status); status.Rebuild == nil || status.Rebuild.State != projections.RebuildRunning || status.Rebuild.End != end {
-		t.Errorf("the status tells of %+v", status.Rebuild)
+		t.Errorf("got rebuild %+v", status.Rebuild)
 	}
 	if send(t, n, "DELETE", "/rebuild", 200, &r); r.State != projections.RebuildCancelled {
-		t.Errorf("it ends as %+v", r)
+		t.Errorf("got %+v at the end", r)
 	}
 
 	send(t, n, "POST", "/rebuild?keep=true&force=false", 202, &r)
@@ -86,7 +86,7 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 		send(t, n, "GET", "/rebuild", 200, &r)
 	}
 	if r.State != projections.RebuildDone || r.Position != end || r.Kept == "" {
-		t.Errorf("it ends as %+v", r)
+		t.Errorf("got %+v at the end", r)
 	}
 	if _, err := os.Stat(filepath.Join(n.DataDir, projections.PreviousName)); err != nil {
 		t.Error(err)

@@ -13,7 +13,7 @@ func (n *Node) resources() map[string]admin.Methods {
 	resources := map[string]admin.Methods{
 		snapshots.Path: {http.MethodGet: n.snapshot},
 
-		"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.tellRebuild, http.MethodDelete: n.cancelRebuild},
+		"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.showRebuild, http.MethodDelete: n.cancelRebuild},
 		"/voids":   {http.MethodGet: n.voids},
 		"/digests": {http.MethodGet: n.digests},
 		"/verify":  {http.MethodGet: n.verify},

@@ -33,16 +33,16 @@ type disk struct {
 
 func (n *Node) status(ctx context.Context) (any, error) {
 	s, err := n.Model.Status(ctx)
-	told := status{Node: n.NodeID, Role: n.Role, Ready: true, Status: s, Version: process.Version()}
+	answer := status{Node: n.NodeID, Role: n.Role, Ready: true, Status: s, Version: process.Version()}
 	if unready := n.Model.Ready(n.ReadyLag); unready != nil {
-		told.Ready, told.Reason = false, unready.Error()
+		answer.Ready, answer.Reason = false, unready.Error()
 	}
-	told.Degraded = n.Model.Degraded()
+	answer.Degraded = n.Model.Degraded()
 	if free, size, err := diskSpace(n.DataDir); err == nil {
-		told.Disk = &disk{free, size}
+		answer.Disk = &disk{free, size}
 	}
 	if r, any := n.Model.Rebuild(); any {
-		told.Rebuild = &r
+		answer.Rebuild = &r
 	}
-	return told, err
+	return answer, err
 }

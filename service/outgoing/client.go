@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// NewClient gives an HTTP client that keeps to the limits. Its errors hold a [SilentError]
-// for a peer that was silent, also where a deadline of the caller came first. change, if
-// not nil, changes the transport before it is used.
+// NewClient returns an HTTP client that enforces the limits. Its errors wrap a
+// [SilentError] if the peer was silent, even if a deadline of the caller expired first.
+// change, if not nil, changes the transport before its first use.
 func NewClient(l Limits, change func(*http.Transport)) *http.Client {
 	dialer := &net.Dialer{Timeout: l.Connect}
 	inner := &http.Transport{
@@ -33,8 +33,8 @@ func NewClient(l Limits, change func(*http.Transport)) *http.Client {
 	return &http.Client{Transport: &transport{inner, l}}
 }
 
-// conn bounds how long a peer may take for a piece of a request: without that one which
-// does not read would hold whoever sends for ever.
+// conn bounds how long a peer may take to accept a part of a request. Otherwise a peer that
+// does not read would block the sender forever.
 type conn struct {
 	net.Conn
 	stall time.Duration
@@ -67,10 +67,10 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// CloseIdleConnections closes what is kept for later requests.
+// CloseIdleConnections closes connections that are kept for later requests.
 func (t *transport) CloseIdleConnections() { t.inner.CloseIdleConnections() }
 
-// body is that of an answer.
+// body is the body of an answer.
 type body struct {
 	io.Reader
 	closer io.Closer

@@ -1,8 +1,7 @@
-// Package outgoing makes requests to other processes that may accept a connection and then
-// fall silent: a process that was stopped, a host that hangs, a network that drops packets.
-// No wait for such a peer is without a deadline, and the error says which peer it was, what
-// it had done by then, and for how long it was silent. A transfer of any size may take as
-// long as it needs while it makes headway.
+// Package outgoing sends requests to other processes, which may accept a connection and
+// then fall silent: a stopped process, a hanging host, a network that drops packets. Every
+// wait for such a peer has a deadline, and the error names the peer, its last stage, and
+// how long it was silent. A transfer may take as long as it needs while it makes progress.
 package outgoing
 
 import (
@@ -10,19 +9,21 @@ import (
 	"time"
 )
 
-// Limits bound how long a peer may be silent. None bounds a whole transfer.
+// Limits bound how long a peer may be silent. They do not bound a whole transfer.
 type Limits struct {
-	// Connect is for a connection, with the name looked up and TLS agreed on.
+	// Connect bounds the setup of a connection, including name resolution and the TLS
+	// handshake.
 	Connect time.Duration
-	// Answer is for the header of the answer, once the request is sent. An answer of status
-	// 102 (Processing) is a sign of life, after which Stall takes its place.
+	// Answer bounds the wait for the header of the answer, once the request is sent. An
+	// interim answer of status 102 (Processing) is a sign of life, after which Stall
+	// applies.
 	Answer time.Duration
-	// Stall is for Least bytes, or the end, of the answer's body. Only the time spent
-	// waiting for the peer counts, not that of the reader's own work. It is also for a piece
-	// of the request that the peer does not take.
+	// Stall bounds the wait for Least bytes, or the end, of the answer's body. Only the
+	// time spent waiting for the peer counts, not the reader's own work. Stall also applies
+	// to a part of the request that the peer does not accept.
 	Stall time.Duration
-	// Least is how many bytes have to come within Stall; zero means one. More than one
-	// makes an end of a peer that sends a byte now and then.
+	// Least is the number of bytes that must arrive within Stall; zero means one. A larger
+	// value detects a peer that sends only single bytes.
 	Least int64
 }
 
@@ -30,35 +31,35 @@ type Limits struct {
 type SilentError struct {
 	// Peer is its address or name.
 	Peer string
-	// Stage is how far it had come.
+	// Stage is the stage that the exchange had reached.
 	Stage Stage
-	// For is how long it was waited for.
+	// For is how long the wait lasted.
 	For time.Duration
-	// Received is how many bytes of its answer's body had come.
+	// Received is the number of bytes of the answer's body that had arrived.
 	Received int64
 }
 
-// A Stage is how far an exchange with a peer has come.
+// A Stage is a stage of an exchange with a peer.
 type Stage int
 
 // The stages.
 const (
 	// Connecting: there is no connection yet.
 	Connecting Stage = iota
-	// Sending: there is a connection, and the request is not sent whole.
+	// Sending: there is a connection, and the request is not completely sent.
 	Sending
 	// Awaiting: the request is sent, and no answer has begun.
 	Awaiting
 	// Receiving: the answer has begun.
 	Receiving
-	// Asking: one of the stages before Receiving, of an exchange that others make.
+	// Asking: one of the stages before Receiving, in an exchange made by a library.
 	Asking
 )
 
 // Error says which peer was silent, and when.
 func (e *SilentError) Error() string { return e.Peer + " " + e.What() }
 
-// What says what the peer did, as the rest of a sentence that begins with its name.
+// What says what the peer did, as a phrase that follows the peer's name.
 func (e *SilentError) What() string {
 	switch e.Stage {
 	case Connecting:
@@ -74,7 +75,7 @@ func (e *SilentError) What() string {
 	}
 }
 
-// Timeout makes it a timeout for those who look for one, as [net.Error] has it.
+// Timeout implements the method of [net.Error].
 func (e *SilentError) Timeout() bool { return true }
 
 func round(d time.Duration) time.Duration {

@@ -16,13 +16,13 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// soon is a limit that has passed in no time, and never one that nothing could keep.
+// soon is a limit that expires quickly, but is long enough to be kept.
 const (
 	soon = 200 * time.Millisecond
 	late = time.Minute
 )
 
-// says has a peer read a request's header and then write a text.
+// says makes a peer read a request's header and then write a text.
 func says(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 64<<10))
@@ -119,7 +119,7 @@ func ask(ctx context.Context, client *http.Client, addr string, body io.Reader) 
 	return err
 }
 
-// Nothing listens there, and packets are dropped: an address of a test network.
+// An address of a test network, where packets are dropped.
 func TestAPeerThatAcceptsNoConnectionIsNamed(t *testing.T) {
 	client := outgoing.NewClient(outgoing.Limits{Connect: soon, Answer: late, Stall: late}, func(tr *http.Transport) {
 		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -153,7 +153,7 @@ func TestACallerWhoGivesUpIsNotTheFaultOfThePeer(t *testing.T) {
 	}
 }
 
-// A peer that makes headway takes longer in all than each limit.
+// A peer that makes progress takes longer in total than each limit.
 func TestATransferThatMakesHeadwayIsNotBounded(t *testing.T) {
 	const steps = 6
 	limits := outgoing.Limits{Connect: late, Answer: late, Stall: 2 * time.Second}
@@ -174,7 +174,7 @@ func TestATransferThatMakesHeadwayIsNotBounded(t *testing.T) {
 	}
 }
 
-// What the reader does between two reads is not the peer's silence.
+// Time that the reader spends between two reads does not count as silence.
 func TestASlowReaderIsNotASilentPeer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "abc")

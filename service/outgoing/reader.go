@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Watch ends a context when a peer is silent for too long. Safe for concurrent use.
+// A Watch cancels a context when a peer is silent for too long. Safe for concurrent use.
 type Watch struct {
 	peer   string
 	ctx    context.Context // the one that it ends
@@ -25,8 +25,8 @@ type Watch struct {
 	silent   *SilentError
 }
 
-// NewWatch gives a context that ends when the watch finds the peer silent. The caller
-// calls stop when it is done with the peer.
+// NewWatch returns a context that is cancelled when the peer is silent for too long. The
+// caller must call stop when it is done with the peer.
 func NewWatch(ctx context.Context, peer string) (_ context.Context, w *Watch, stop func()) {
 	late := ctx.Err() != nil
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -34,10 +34,10 @@ func NewWatch(ctx context.Context, peer string) (_ context.Context, w *Watch, st
 	return ctx, w, func() { w.Rest(); cancel(context.Canceled) }
 }
 
-// Wait begins to wait for the peer, for so long at most; zero is without end.
+// Wait starts to wait for the peer, for at most this long; zero means without limit.
 func (w *Watch) Wait(stage Stage, atMost time.Duration) { w.wait(stage, atMost, atMost) }
 
-// wait waits for what is left of a limit.
+// wait waits for the rest of a limit.
 func (w *Watch) wait(stage Stage, left, limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,7 +50,7 @@ func (w *Watch) wait(stage Stage, left, limit time.Duration) {
 	w.timer = time.AfterFunc(left, func() { w.fire(turn, limit) })
 }
 
-// Rest says that nothing is waited for.
+// Rest stops the wait.
 func (w *Watch) Rest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,7 +103,7 @@ func (w *Watch) Err(err error) error {
 	return w.silent
 }
 
-// Silence returns the [SilentError] that the watch has found or returned, or nil.
+// Silence returns the [SilentError] that the watch has detected or returned, or nil.
 func (w *Watch) Silence() *SilentError {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,8 +127,8 @@ func timedOut(err error) bool {
 	}
 }
 
-// A Reader reads what a peer sends, and returns a [SilentError] if too little comes. One
-// goroutine uses it.
+// A Reader reads what a peer sends, and returns a [SilentError] if too little arrives. Use
+// it from one goroutine.
 type Reader struct {
 	io.Reader
 	watch  *Watch

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// stages has the watch wait for each stage of a request in turn. The transport tells of
-// them from goroutines of its own, also after the answer has begun.
+// stages makes the watch wait for each stage of a request in turn. The transport reports
+// them from its own goroutines, even after the answer has begun.
 type stages struct {
 	watch  *Watch
 	limits Limits
@@ -19,7 +19,7 @@ type stages struct {
 
 func (s *stages) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		// The connection bounds each piece that is sent, and the request may have many.
+		// The connection bounds each part that is sent; a request may have many.
 		GotConn: func(httptrace.GotConnInfo) { s.reach(Sending, 0) },
 		WroteRequest: func(i httptrace.WroteRequestInfo) {
 			if i.Err == nil {
@@ -33,7 +33,8 @@ func (s *stages) trace() *httptrace.ClientTrace {
 	}
 }
 
-// reach notes a stage and waits for the next, for so long at most; zero is without end.
+// reach records a stage and waits for the next, for at most this long; zero means without
+// limit.
 func (s *stages) reach(stage Stage, atMost time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +44,7 @@ func (s *stages) reach(stage Stage, atMost time.Duration) {
 	s.watch.Wait(stage, atMost)
 }
 
-// end says that the answer has begun, or never will.
+// end records that the answer has begun, or never will.
 func (s *stages) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

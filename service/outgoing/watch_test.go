@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/outgoing"
 )
 
-// Which of the limits ends an exchange, and what the library makes of that, does not change
-// what the error says. Time is simulated.
+// The error is the same, whichever limit ends an exchange and however the library reports
+// it. Time is simulated.
 func TestEachTimeLimitIsASilentPeer(t *testing.T) {
 	waits := func(err error) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -46,7 +46,7 @@ func TestEachTimeLimitIsASilentPeer(t *testing.T) {
 		"the library's context":             {never, never, fails(context.DeadlineExceeded), 2 * time.Second},
 		"the library's connection":          {never, never, fails(fmt.Errorf("read: %w", os.ErrDeadlineExceeded)), 2 * time.Second},
 		"the library's, joined with others": {never, never, fails(errors.Join(opaque, context.DeadlineExceeded)), 2 * time.Second},
-		// The error of net/http says that it is no timeout if what it holds is wrapped.
+		// An error of net/http denies that it is a timeout if its cause is wrapped.
 		"the library's, below one that denies it": {never, never, fails(&url.Error{Op: "Get", URL: "x", Err: fmt.Errorf("send: %w", context.DeadlineExceeded)}), 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestOtherErrorsAreNoSilence(t *testing.T) {
 	}
 }
 
-// The silent peer of an inner exchange is the one to name, and so is that of an outer one
-// which has ended the inner exchange.
+// The error names the silent peer of an inner exchange, or that of an outer one which ended
+// the inner exchange.
 func TestAnExchangeWithinAnotherNamesTheRightPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outerCtx, outer, stopOuter := outgoing.NewWatch(t.Context(), "outer")

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// A Group owns what a program has started: parts that run, and things to close. Parts
-// stop in the reverse order of their start, each only once those started after it have
-// stopped, since the later ones lean on the earlier. Use it from one goroutine.
+// A Group owns what a program has started: running parts, and things to close. Parts stop
+// in the reverse order of their start, each only once those started after it have stopped,
+// because later parts depend on earlier ones. Use it from one goroutine.
 type Group struct {
 	parts  []part
 	failed chan error
@@ -24,8 +24,8 @@ type part struct {
 // NewGroup returns an empty group.
 func NewGroup() *Group { return &Group{failed: make(chan error, 1)} }
 
-// Go starts a part. Its context ends when it is its turn to stop. A part that returns
-// before that, with an error or without, stops the group.
+// Go starts a part. Its context ends when its turn to stop comes. A part that returns
+// earlier, with or without an error, stops the group.
 func (g *Group) Go(name string, run func(ctx context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -43,7 +43,7 @@ func (g *Group) Go(name string, run func(ctx context.Context) error) {
 	g.parts = append(g.parts, part{name, func() error { cancel(); return <-done }})
 }
 
-// Defer adds a thing to close.
+// Defer adds a function to call at its turn in Stop.
 func (g *Group) Defer(name string, stop func() error) {
 	g.parts = append(g.parts, part{name, stop})
 }
@@ -60,7 +60,7 @@ func (g *Group) Wait(ctx context.Context) error {
 	}
 }
 
-// Stop stops everything and returns what went wrong meanwhile.
+// Stop stops everything and returns all errors.
 func (g *Group) Stop() error {
 	var errs []error
 	for i := len(g.parts) - 1; i >= 0; i-- {

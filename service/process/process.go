@@ -1,4 +1,4 @@
-// Package process is how programs start and stop.
+// Package process starts and stops programs.
 package process
 
 import (
@@ -17,13 +17,13 @@ import (
 // A Run is a program: it returns when ctx ends, or when it is done.
 type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
-// ErrReported is returned by a program that failed, or found what it was to find, and has
-// said so itself.
+// ErrReported is returned by a program that has already reported its failure or its
+// findings. Main then exits with status 1 and prints nothing.
 var ErrReported = errors.New("the program already reported the error")
 
 // Main runs a program until it is done, or until SIGTERM or SIGINT asks it to stop; a
-// second signal ends it at once. It exits with 0 if all went well, 1 if it failed, 2 if
-// it was called wrongly.
+// second signal ends it at once. It exits with 0 on success, 1 on failure, and 2 on a usage
+// error.
 func Main(run Run) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect

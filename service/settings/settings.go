@@ -24,7 +24,7 @@ type Node struct {
 	DataDir     string        `name:"data-dir" env:"CLUSTERLITE_DATA_DIR" default:"./clusterlite-data" placeholder:"DIR" help:"Data folder of the node (default ${default})."`
 	DataSlots   bool          `name:"data-slots" env:"CLUSTERLITE_DATA_SLOTS" help:"Share the data folder with other nodes of the same host: take the first numbered folder in it that no other process holds, and append its number to the node's name."`
 	Collections string        `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"Folder with additional collections, one JSON Schema file each. Default: none."`
-	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"PLACE,…" help:"Where a node without a read model looks for a snapshot to start from, separated by commas: a folder, a bucket (s3://…, gs://…, azblob://…), or the admin listener of another node (http://…). Default: none; the node reads the log from its beginning."`
+	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"SOURCE" help:"Where a node without a read model looks for a snapshot to start from, separated by commas: a folder, a bucket (s3://…, gs://…, azblob://…), or the admin listener of another node (http://…). Default: none; the node reads the log from its beginning."`
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"The node is not ready once it has been behind the log for longer than this, e.g. 30s (default ${default})."`
 	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"If the projection file is damaged, rebuild the projection and keep the damaged file (default true)."`
 	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"Interval between full checks of the projection file, e.g. 24h; 0 disables them (default ${default})."`
@@ -40,13 +40,13 @@ type Node struct {
 
 // Kafka says where the log is.
 type Kafka struct {
-	Brokers []string `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"127.0.0.1:19092" placeholder:"HOST:PORT,…" help:"Brokers for the initial connection, separated by commas (default ${default})."`
+	Brokers []string `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Brokers for the initial connection, separated by commas (default ${default})."`
 	Topic   `embed:""`
 }
 
 // Topic names the log.
 type Topic struct {
-	Topic string `name:"kafka-topic" env:"CLUSTERLITE_KAFKA_TOPIC" default:"clusterlite.events" placeholder:"NAME" help:"The topic that is the log (default ${default})."`
+	Topic string `name:"kafka-topic" env:"CLUSTERLITE_KAFKA_TOPIC" default:"clusterlite.events" placeholder:"NAME" help:"Topic that holds the log (default ${default})."`
 }
 
 // HTTP is what an API listener has.
@@ -56,10 +56,10 @@ type HTTP struct {
 	MaxRequests    int      `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"512" placeholder:"N" help:"Maximum number of requests served at once, for reads and for writes each. Four times as many wait for at most a second; more get 503 (default ${default})."`
 	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for request bodies, their parsed form, and responses; at least 64 times max-body (default ${default})."`
 	Compress       bool     `name:"compress" env:"CLUSTERLITE_COMPRESS" default:"true" help:"Compress responses of 1 KiB or more for clients that accept gzip or zstd (default ${default})."`
-	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,…" help:"Origins whose scripts may call the API, separated by commas; * allows any (default ${default})."`
+	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN" help:"Origins whose scripts may call the API, separated by commas; * allows any (default ${default})."`
 	// Both extend the header fields of the API itself.
-	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME,…" help:"Additional request headers that scripts of other origins may send, separated by commas, for example for a proxy in front of the API. The headers of the API and Authorization are always allowed. Default: none."`
-	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME,…" help:"Additional response headers that scripts of other origins may read, separated by commas. The headers of the API are always readable. Default: none."`
+	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME" help:"Additional request headers that scripts of other origins may send, separated by commas, for example for a proxy in front of the API. The headers of the API and Authorization are always allowed. Default: none."`
+	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME" help:"Additional response headers that scripts of other origins may read, separated by commas. The headers of the API are always readable. Default: none."`
 }
 
 // Reads is what a process that answers reads has.
@@ -122,7 +122,7 @@ func (n *Node) Validate() error {
 		return bad("scrub-interval", n.Scrub.String(), "a duration of at least 1m, or 0 for never")
 	}
 	if n.CacheMemory < 0 || n.CacheMemory > 64<<30 {
-		return bad("cache-memory", n.CacheMemory.String(), "0, or up to 64GiB")
+		return bad("cache-memory", n.CacheMemory.String(), "0 to 64GiB")
 	}
 	if err := CheckAddr("http-addr", n.HTTPAddr); err != nil {
 		return err

@@ -98,7 +98,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	}
 	for _, value := range []string{"(default 2s)", "(default 10s)", "(default 1MiB)", "(default clusterlite.events)", "(default 127.0.0.1:9080)"} {
 		if !strings.Contains(strings.Join(strings.Fields(help), " "), value) {
-			t.Errorf("--help lacks %q", value)
+			t.Errorf("want %q in --help", value)
 		}
 	}
 }

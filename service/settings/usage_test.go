@@ -17,7 +17,7 @@ type typed struct {
 	Wait   time.Duration     `name:"read-wait" env:"CLUSTERLITE_READ_WAIT" default:"2s" placeholder:"DURATION"`
 	Format string            `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text"`
 	Addr   string            `name:"http-addr" env:"CLUSTERLITE_HTTP_ADDR" default:":1" placeholder:"HOST:PORT"`
-	List   []string          `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"a:1" placeholder:"HOST:PORT,…"`
+	List   []string          `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"a:1" placeholder:"HOST:PORT"`
 	Watch  bool              `name:"watch" env:"CLUSTERLITE_WATCH"`
 }
 
@@ -79,7 +79,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 
 func TestFlagsWithoutAValue(t *testing.T) {
 	for flag, example := range map[string]string{
-		"http-addr": "HOST:PORT", "read-wait": "DURATION", "max-body": "SIZE", "max-requests": "N", "kafka-brokers": "HOST:PORT,…", "log-format": "text",
+		"http-addr": "HOST:PORT", "read-wait": "DURATION", "max-body": "SIZE", "max-requests": "N", "kafka-brokers": "HOST:PORT", "log-format": "text",
 	} {
 		for _, args := range [][]string{{"run", "--" + flag}, {"run", "--" + flag, "--watch"}, {"under", "one", "--" + flag}} {
 			_, _, err := parseCommands(args...)

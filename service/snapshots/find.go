@@ -24,9 +24,9 @@ var ErrNone = errors.New("no snapshot can be used")
 
 // A Finder looks for a snapshot that a node can start from.
 type Finder struct {
-	// Places are the places to search, in order: snapshot stores, and URLs of other nodes'
+	// Sources are searched for a snapshot, in order: snapshot stores, and URLs of other nodes'
 	// admin listeners (http://…).
-	Places []string
+	Sources []string
 	// Log is the one that a snapshot must fit.
 	Log *eventlog.Log
 	// Logger logs which snapshot is restored, and which are skipped and why.
@@ -34,7 +34,7 @@ type Finder struct {
 }
 
 // Save writes the file of the newest snapshot that matches the log to path, from the first
-// place that has one. It skips snapshots that are corrupt or of another log, and tries the
+// source that has one. It skips snapshots that are corrupt or of another log, and tries the
 // next older one. It waits for the broker. It returns [ErrNone] if no snapshot can be used.
 // After an error no file is left.
 func (f Finder) Save(ctx context.Context, path string) error {
@@ -42,13 +42,13 @@ func (f Finder) Save(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("find out which log a snapshot must match: %w", err)
 	}
-	for _, place := range f.Places {
-		taken, err := f.from(ctx, place, info.ID, path)
+	for _, source := range f.Sources {
+		taken, err := f.from(ctx, source, info.ID, path)
 		if taken || ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			f.Logger.Warn("could not get a snapshot from this place", "place", place, "error", err)
+			f.Logger.Warn("could not get a snapshot from this source", "source", source, "error", err)
 		}
 	}
 	return ErrNone
@@ -72,12 +72,12 @@ func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 // await waits for the broker. Without it, a snapshot can't be matched with the log.
 func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	const again = time.Second
-	for told := false; ; told = true {
+	for warned := false; ; warned = true {
 		info, err := f.Log.Prepare(ctx)
 		if err == nil || !errors.Is(err, eventlog.ErrUnreachable) {
 			return info, err
 		}
-		if !told {
+		if !warned {
 			f.Logger.Warn("waiting for the broker before restoring a snapshot", "error", err)
 		}
 		select {
@@ -88,16 +88,16 @@ func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	}
 }
 
-func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bool, err error) {
-	if strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://") {
-		body, err := fetch(ctx, place)
+func (f Finder) from(ctx context.Context, source, topicID, path string) (taken bool, err error) {
+	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
+		body, err := fetch(ctx, source)
 		if err != nil {
 			return false, err
 		}
-		err = f.take(ctx, body, place, path)
+		err = f.take(ctx, body, source, path)
 		return err == nil, err
 	}
-	store, err := OpenStore(ctx, place)
+	store, err := OpenStore(ctx, source)
 	if err != nil {
 		return false, err
 	}
@@ -123,7 +123,7 @@ func (f Finder) from(ctx context.Context, place, topicID, path string) (taken bo
 		if silent := (*outgoing.SilentError)(nil); errors.As(err, &silent) {
 			return false, err // older ones are no nearer
 		}
-		f.Logger.Warn("skipped a snapshot", "place", place, "name", e.Name, "error", err)
+		f.Logger.Warn("skipped a snapshot", "source", source, "name", e.Name, "error", err)
 	}
 	return false, ErrNone
 }

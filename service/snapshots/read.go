@@ -99,7 +99,7 @@ func (r *Reader) Save(ctx context.Context, path string, progress func(done int64
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	w := &countingWriter{ctx: ctx, w: f, told: progress}
+	w := &countingWriter{ctx: ctx, w: f, progress: progress}
 	if err := errors.Join(r.Copy(w), f.Sync(), f.Close()); err != nil {
 		return built, err
 	}
@@ -122,7 +122,7 @@ type countingWriter struct {
 	ctx  context.Context
 	w    io.Writer
 	done int64
-	told func(int64)
+	progress func(int64)
 }
 
 func (c *countingWriter) Write(p []byte) (int, error) {
@@ -130,8 +130,8 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.w.Write(p)
-	if c.done += int64(n); c.told != nil {
-		c.told(c.done)
+	if c.done += int64(n); c.progress != nil {
+		c.progress(c.done)
 	}
 	return n, err
 }

@@ -77,7 +77,7 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			snapshots.Impatient(t, 300*time.Millisecond)
 			var log bytes.Buffer
-			f := snapshots.Finder{Places: []string{c.place, r.place}, Log: r.log, Logger: slog.New(slog.NewJSONHandler(&log, nil))}
+			f := snapshots.Finder{Sources: []string{c.place, r.place}, Log: r.log, Logger: slog.New(slog.NewJSONHandler(&log, nil))}
 			if err := f.Save(servicetest.Context(t), filepath.Join(t.TempDir(), "f.db")); err != nil {
 				t.Fatalf("got %v, want that the next place is taken\n%s", err, log.String())
 			}

@@ -87,10 +87,10 @@ func (r *rig) put(b []byte) snapshots.Entry {
 func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	err := snapshots.Finder{Places: places, Log: r.log, Logger: slog.New(slog.DiscardHandler)}.Bootstrap(servicetest.Context(r.t), dir)
+	err := snapshots.Finder{Sources: places, Log: r.log, Logger: slog.New(slog.DiscardHandler)}.Bootstrap(servicetest.Context(r.t), dir)
 	left, globErr := filepath.Glob(filepath.Join(dir, "snapshot-*"))
 	if globErr != nil || len(left) > 0 {
-		r.t.Errorf("it leaves %v, %v", left, globErr)
+		r.t.Errorf("got leftovers %v, %v", left, globErr)
 	}
 	if err != nil {
 		return 0, err
@@ -108,11 +108,11 @@ func TestASnapshotRoundTrip(t *testing.T) {
 	r.write(3)
 	b, m := r.snapshot()
 	if m.Position != 3 || m.Topic != "clusterlite.events" || m.TopicID == "" || m.Node != "query-1" || m.Entities["users"] != 3 || len(m.Digests["users"]) != 64 {
-		t.Errorf("the manifest is %+v", m)
+		t.Errorf("got manifest %+v", m)
 	}
 	e := r.put(b)
 	if e.Position != 3 || e.Bytes != int64(len(b)) {
-		t.Errorf("the entry is %+v", e)
+		t.Errorf("got entry %+v", e)
 	}
 	if got, err := r.store.Manifest(t.Context(), e.Name); err != nil || got.SHA256 != m.SHA256 {
 		t.Errorf("got %+v, %v", got, err)
@@ -217,7 +217,7 @@ func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	good, _ := r.snapshot()
 	r.put(good)
 	dir := t.TempDir()
-	if err := (snapshots.Finder{Places: []string{r.place}, Log: r.log, Logger: slog.New(slog.DiscardHandler)}).Bootstrap(servicetest.Context(t), dir); err != nil {
+	if err := (snapshots.Finder{Sources: []string{r.place}, Log: r.log, Logger: slog.New(slog.DiscardHandler)}).Bootstrap(servicetest.Context(t), dir); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
@@ -233,7 +233,7 @@ func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	r.model = servicetest.OpenModelIn(t, dir, r.log, servicetest.Collections(t))
 	other, m := r.snapshot()
 	if r.put(other); m.Position != 4 {
-		t.Errorf("it is at %d", m.Position)
+		t.Errorf("got position %d", m.Position)
 	}
 	if p, err := r.bootstrap(r.place); err != nil || p != 2 {
 		t.Errorf("got %d, %v", p, err)
@@ -305,7 +305,7 @@ func TestWhatBreaksOffIsNotStored(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if all, err := r.store.List(t.Context()); err != nil || len(all) > 0 {
-		t.Errorf("there are %v, %v", all, err)
+		t.Errorf("got %v, %v", all, err)
 	}
 	left, err := os.ReadDir(r.place)
 	if err != nil || len(left) > 0 {
@@ -324,7 +324,7 @@ func TestClean(t *testing.T) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
-		t.Errorf("there are %v, %v", left, err)
+		t.Errorf("got %v, %v", left, err)
 	}
 }
 

@@ -263,7 +263,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 		return e, m, fmt.Errorf("store %s in %s: %w", m.name(), s.name, err)
 	}
 	stored.to(waiting.writer(w))
-	err = reader.Copy(&countingWriter{ctx: ctx, w: io.Discard, told: progress})
+	err = reader.Copy(&countingWriter{ctx: ctx, w: io.Discard, progress: progress})
 	if err == nil {
 		_, err = io.Copy(io.Discard, stored) // what the decoder did not need
 	}

@@ -13,13 +13,14 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 )
 
-// oldest is how old an event may be for a span. A node that builds its file from the log
-// must not send the past once more: those traces are long closed.
+// oldest is the maximum age of an event for which a span is sent. A node that builds its
+// file from the log must not send spans of old events again, because their traces have long
+// ended.
 const oldest = 15 * time.Minute
 
-// Applied tells traces that their events were applied: for each append that a batch has
-// events of, and whose trace is sampled and not long past, a span that is the append's
-// child. So the trace of a write shows when each node had it.
+// Applied returns a function that sends a span for each append whose events a batch
+// contains, as a child of the append's span, if the trace is sampled and recent. So the
+// trace of a write shows when each node applied it.
 func Applied(provider trace.TracerProvider, topic string) func(projections.Batch) {
 	tracer := provider.Tracer("github.com/clusterlite/clusterlite/service/telemetry")
 	return func(b projections.Batch) {
@@ -41,7 +42,7 @@ func Applied(provider trace.TracerProvider, topic string) func(projections.Batch
 	}
 }
 
-// An appended is what one batch has of one append.
+// An appended is the part of an append that one batch contains.
 type appended struct {
 	by            trace.SpanContext
 	first         events.Record
@@ -72,7 +73,7 @@ func sampled(b projections.Batch) []*appended {
 	return found
 }
 
-// parse reads a W3C trace context; what is none gives one that is not sampled.
+// parse reads a W3C trace context. An invalid one is treated as not sampled.
 func parse(traceParent string) trace.SpanContext {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceParent})
 	return trace.SpanContextFromContext(ctx)

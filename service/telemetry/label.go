@@ -7,11 +7,11 @@ var Seconds = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 
 const (
 	admitted = "admitted"
-	// Passed is what a barrier gets: nothing is wrong, and nothing changes.
+	// Passed is the label of barriers, which are valid and change nothing.
 	Passed = "passed"
 )
 
-// Verdict names a verdict for a label.
+// Verdict returns the label of a verdict.
 func Verdict(v events.Verdict) string {
 	switch v.Outcome {
 	case events.Admitted:

@@ -1,5 +1,5 @@
-// Package telemetry is what a process tells the tools that watch it: traces, set up by
-// the standard OTEL_… variables, and what metrics have in common.
+// Package telemetry sets up traces from the standard OTEL_… variables, and has what all
+// metrics share.
 package telemetry
 
 import (
@@ -19,17 +19,17 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// flushTimeout bounds how long a process that stops waits for its last spans to go out.
+// flushTimeout bounds how long a stopping process waits until its last spans are sent.
 const flushTimeout = 5 * time.Second
 
-// A Process names who makes the spans.
+// A Process identifies the process that creates the spans.
 type Process struct{ Role, Node, Version string }
 
-// StartTracing makes the provider that the OTEL_… variables ask for. If none does, it is
-// one that makes no spans and costs nothing. stop sends what is left, for at most five
-// seconds; spans that can't be sent are lost, and that is logged, but is no error: a
-// collector that is away is no reason to fail. A variable that can't be read is: the error
-// names it.
+// StartTracing creates the provider that the OTEL_… variables configure. Without them, the
+// provider creates no spans and costs nothing. stop sends the remaining spans, for at most
+// five seconds. Spans that can't be sent are lost; that is logged but is not an error,
+// because an unreachable collector must not make the process fail. An invalid variable
+// does: the error names it.
 func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
 	if err := CheckVariables(os.Getenv); err != nil {
 		return nil, nil, err
@@ -41,7 +41,7 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up traces from the OTEL_… variables: %w", err)
 	}
-	// What is in the environment comes last, and so counts.
+	// The environment comes last and therefore takes precedence.
 	who, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(
@@ -54,7 +54,8 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 	if err != nil {
 		return nil, nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	// The library has one handler for the process: it tells of exports that fail.
+	// The library has one error handler per process, which gets the errors of failed
+	// exports.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("traces", "error", err) }))
 	// The provider reads the sampler and the limits from the environment by itself.
 	sdk := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(who))
@@ -67,9 +68,9 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 	}, nil
 }
 
-// wanted tells whether a variable asks for traces. By its specification the SDK sends
-// them to localhost unless told not to; a process that nobody told anything must not
-// send what clients do anywhere.
+// wanted tells whether a variable asks for traces. By its specification the SDK sends them
+// to localhost by default; a process that is not configured for traces must not send data
+// about clients anywhere.
 func wanted(getenv func(string) string) bool {
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return false

@@ -79,7 +79,7 @@ func TestBadVariablesAreRefused(t *testing.T) {
 	})
 }
 
-// What the library takes is not refused.
+// Values that the library accepts are not rejected.
 func TestGoodVariablesAreTaken(t *testing.T) {
 	for _, variables := range []map[string]string{
 		{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example:4318/prefix", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic%20abc==, x=y", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000"},
@@ -101,7 +101,7 @@ func TestGoodVariablesAreTaken(t *testing.T) {
 	}
 }
 
-// A collector that is away keeps no process from stopping, and the loss is told.
+// An unreachable collector does not keep a process from stopping, and the loss is logged.
 func TestSpansThatCanNotBeSent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

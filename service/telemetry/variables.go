@@ -13,9 +13,9 @@ import (
 // A check returns what a variable may hold instead, or nothing if its value is good.
 type check func(value string) (allowed string)
 
-// CheckVariables refuses the OTEL_… variables that the library would pass over in
-// silence, with a line of its own, or with an error that does not name them, if they ask
-// for traces. The error is a *settings.UsageError.
+// CheckVariables rejects invalid OTEL_… variables, if traces are configured: the library
+// would ignore them silently, only log a line, or return an error that does not name them.
+// The error is a *settings.UsageError.
 func CheckVariables(getenv func(string) string) error {
 	refuse := func(allows check, names ...string) error {
 		for _, name := range names {
@@ -84,7 +84,7 @@ func oneOf(words ...string) check {
 	}
 }
 
-// endpoint is a URL. For gRPC host:port is one too, as the library has it.
+// endpoint checks a URL. For gRPC, host:port is valid too, as in the library.
 func endpoint(grpc bool) check {
 	return func(value string) string {
 		u, err := url.Parse(value)
