@@ -1,64 +1,67 @@
-# The few targets that a contributor needs. `make serve` and `make test` need Go, a C
-# compiler and make; the others say what else.
+# The targets for contributors. `make serve` and `make test` need Go, a C compiler and make.
+# `make tools` installs what the others need on Debian.
 
 MODULES := events projections service commands queryapi clusterlite bench e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
+.PHONY: help tools serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
 help: ## show this
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+tools: ## install what the targets need besides Go: Debian packages, as root
+	@bash .ci/tools
 
 serve: ## run the whole of ClusterLite in one process, data in ./clusterlite-data
 	go run ./clusterlite serve
 
-test: ## all tests that need nothing else: units, properties, the suite on one process
+test: ## run all tests that need nothing else: units, properties, documentation, the suite on one process
 	go test -race -count=1 $(PACKAGES)
 
-lint: ## gofmt, vet, staticcheck, and each module on its own, which enforces the imports
+lint: ## gofmt, vet, staticcheck, and a build of each module on its own, which enforces the imports
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt:"; gofmt -l $(MODULES); exit 1; }
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
 	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
 
-fuzz: ## each fuzz target for ten seconds
+fuzz: ## run each fuzz target for ten seconds
 	@bash .ci/fuzz $(MODULES)
 
-scale: ## the export of a million entities, held against the memory it may take
+scale: ## export one million entities and check the memory it takes
 	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
 
-deploy-check: ## dashboard, alerts and Kubernetes manifests; needs promtool (Debian: prometheus)
+deploy-check: ## check dashboard, alerts and Kubernetes manifests; needs promtool
 	@test -z "$$(gofmt -l deploy)" || { echo "gofmt:"; gofmt -l deploy; exit 1; }
 	cd deploy/check && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 
-e2e: ## services behind nginx, on the embedded broker, on Apache Kafka, on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
+e2e: ## test services behind nginx, on the embedded broker and Apache Kafka, a split network, a browser, generated clients, an upgrade, buckets: see e2e/README.md
 	CLUSTERLITE_E2E=embedded,kafka,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores' ./e2e/clients ./e2e/cluster ./e2e
 
-docs-page: ## fetch the script of /docs from its npm package again, and check it against the hash in the tree; VERSION=… upgrades it
+docs-page: ## fetch the script of /docs from its npm package and check its hash; VERSION=… upgrades it
 	bash queryapi/reference/vendor.sh $(VERSION)
 
 TIME ?= 10m
 SEED ?=
 
-faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check what clients are told: see e2e/README.md
+faults: ## break a cluster on Apache Kafka for TIME=10m, from SEED, and check the responses that clients get: see e2e/README.md
 	go test -count=1 -run TestLogDamage ./e2e
 	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite
 	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 
-compose: ## the Compose file, built and run as it is: needs Docker with Compose v2
+compose: ## build and run the Compose file: needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose
 
 bench: ## compare with rqlite, PocketBase and the machine's limits, about 25 minutes, and write docs/benchmarks.md; needs wrk and a quiet machine; ONLY=regexp for some rows
 	cd bench && go run . -docs ../docs -only "$(or $(ONLY),.)"
 
-bench-quick: ## the same in one short round each without clusters and large stores, printed; under three minutes
+bench-quick: ## one short round of bench without clusters and large stores, printed; under three minutes
 	cd bench && go run . -quick -rounds 1 -duration 1s -entities 2000 -only "$(or $(ONLY),.)"
 
-costs: ## allocations and compiled statements of the hot paths, held against bench/costs/limits.txt
+costs: ## compare allocations and compiled statements of the hot paths with bench/costs/limits.txt
 	go run ./bench/costs
 
-costs-update: ## set those limits from what is measured now
+costs-update: ## set those limits to the values measured now
 	go run ./bench/costs -update
