@@ -1,4 +1,4 @@
-# The command service: takes writes. One static binary on nothing.
+# The command service, which accepts writes. The image has one static binary and no base.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY events events
@@ -6,8 +6,8 @@ COPY projections projections
 COPY service service
 COPY commands commands
 ARG VERSION=dev
-# What Go downloads and compiles is kept between builds, and shared by those of all images.
-# SQLite is C: linked statically, with Go's own resolver, so that no C library is missed.
+# The builds of all images share a cache of what Go downloads and compiles. SQLite is C code: it
+# is linked statically, with Go's own resolver, so that the image needs no C library.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
       -tags netgo,osusergo,sqlite_omit_load_extension \
@@ -21,8 +21,7 @@ COPY --from=build /out/clusterlite-command /clusterlite-command
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 ENV CLUSTERLITE_DATA_DIR=/data SQLITE_TMPDIR=/data
-# A container that is restarted finds its file here again; one that is made anew builds
-# its file from the log.
+# A restarted container finds its file here. A new one builds its file from the log.
 VOLUME /data
 EXPOSE 8081
 HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=3 CMD ["/clusterlite-command", "healthcheck"]

@@ -1,5 +1,5 @@
-# The operator's tool, for a cluster whose admin listeners are reached from containers
-# alone. One static binary on nothing.
+# The operator's tool, for a cluster whose admin listeners only containers can reach. The image
+# has one static binary and no base.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY events events
@@ -9,8 +9,8 @@ COPY commands commands
 COPY queryapi queryapi
 COPY clusterlite clusterlite
 ARG VERSION=dev
-# What Go downloads and compiles is kept between builds, and shared by those of all images.
-# SQLite is C: linked statically, with Go's own resolver, so that no C library is missed.
+# The builds of all images share a cache of what Go downloads and compiles. SQLite is C code: it
+# is linked statically, with Go's own resolver, so that the image needs no C library.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     cd clusterlite && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
       -tags netgo,osusergo,sqlite_omit_load_extension \
@@ -21,7 +21,7 @@ RUN mkdir -p /out/folders/tmp /out/folders/snapshots && chmod 1777 /out/folders/
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/clusterlite /clusterlite
-# /tmp is for read models that it builds to compare with: they may be large, so a disk.
+# /tmp is for temporary read models. They may be large, so it is a volume on disk.
 COPY --from=build --chown=65532:65532 /out/folders /
 USER 65532:65532
 ENV TMPDIR=/tmp SQLITE_TMPDIR=/tmp

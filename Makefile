@@ -1,14 +1,17 @@
-# The few targets that a contributor needs. `make serve` and `make test` need Go, a C
-# compiler and make; the others say what else.
+# The targets for contributors. `make serve` and `make test` need Go, a C compiler and make.
+# `make tools` installs what the others need on Debian.
 
 MODULES := events projections service commands queryapi clusterlite bench e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
+.PHONY: help tools serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+tools: ## install what the targets need besides Go: Debian packages, as root
+	@bash .ci/tools
 
 serve: ## run all of ClusterLite in one process, with its data in ./clusterlite-data
 	go run ./clusterlite serve
@@ -54,11 +57,11 @@ compose: ## build and run the Compose file unchanged; needs Docker with Compose 
 bench: ## compare with rqlite, PocketBase and the machine's limits, about 25 minutes, and write docs/benchmarks.md; needs wrk and a quiet machine; ONLY=regexp for some rows
 	cd bench && go run . -docs ../docs -only "$(or $(ONLY),.)"
 
-bench-quick: ## the same in one short round each without clusters and large stores, printed; under three minutes
+bench-quick: ## one short round of bench without clusters and large stores, printed; under three minutes
 	cd bench && go run . -quick -rounds 1 -duration 1s -entities 2000 -only "$(or $(ONLY),.)"
 
-costs: ## allocations and compiled statements of the hot paths, held against bench/costs/limits.txt
+costs: ## compare allocations and compiled statements of the hot paths with bench/costs/limits.txt
 	go run ./bench/costs
 
-costs-update: ## set those limits from what is measured now
+costs-update: ## set those limits to the values measured now
 	go run ./bench/costs -update

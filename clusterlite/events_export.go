@@ -24,7 +24,7 @@ type eventsExport struct {
 // Help gives examples.
 func (eventsExport) Help() string {
 	return `Writes a file with one line for each admitted event, a CloudEvent in JSON, between a header and a
-trailer that holds digests and a checksum (docs/events.md). Void records, barriers and idempotency
+trailer that holds digests and a checksum (docs/reference/events.md). Void records, barriers and idempotency
 keys older than 24 hours are left out. Writes may continue during the export, but events appended
 after its start are not in the file. The export builds a temporary read model in $TMPDIR.
 

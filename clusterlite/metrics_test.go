@@ -88,7 +88,8 @@ func request(t *testing.T, method, url, body string, headers ...string) []byte {
 	return got
 }
 
-// The table of metrics in docs/operating.md matches /metrics: names, kinds and labels.
+// The tables in docs/reference/metrics.md and the metrics at /metrics agree: names, types and
+// labels.
 func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	s := serveForTest(t)
 	request(t, "POST", s.api+"/users", `{"name":"Ada","email":"ada@example.com"}`)
@@ -107,12 +108,12 @@ func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	documented := documentedMetrics(t)
 	for _, metric := range given {
 		if !documented[metric] {
-			t.Errorf("/metrics has %s, docs/operating.md does not", metric)
+			t.Errorf("/metrics has %s, docs/reference/metrics.md does not", metric)
 		}
 		delete(documented, metric)
 	}
 	for _, metric := range slices.Sorted(maps.Keys(documented)) {
-		t.Errorf("docs/operating.md has %s, /metrics does not", metric)
+		t.Errorf("docs/reference/metrics.md has %s, /metrics does not", metric)
 	}
 }
 
@@ -129,7 +130,7 @@ var metricRow = regexp.MustCompile("(?m)^\\| `(clusterlite_[a-z_]+)(?:\\{([a-z,]
 
 func documentedMetrics(t *testing.T) map[string]bool {
 	t.Helper()
-	text, err := os.ReadFile("../docs/operating.md")
+	text, err := os.ReadFile("../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func (reindexing) Help() string {
 entities written before hold no claim on it. For each entity that needs one, this command appends
 an event with the same document and the current claims. If values clash, it changes nothing,
 reports each clash with the entities that have the value, and exits with status 1. It can be stopped
-and run again at any time, while clients write; a second run changes nothing. For the whole
-procedure see docs/operating.md, "Change a collection".
+and run again at any time, while clients write; a second run changes nothing. All steps
+are in docs/how-to/make-a-field-unique.md.
 
 Example:
   clusterlite reindex products --collections ./collections --dry-run

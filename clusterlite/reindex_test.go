@@ -89,7 +89,7 @@ func declare(t *testing.T, dir, keyword string) {
 	}
 }
 
-// A field becomes unique in the order that docs/operating.md gives.
+// A field becomes unique in the order of docs/how-to/make-a-field-unique.md.
 func TestReindex(t *testing.T) {
 	definitions, coming, kept := t.TempDir(), t.TempDir(), t.TempDir()
 	declare(t, definitions, "")

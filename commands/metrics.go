@@ -20,7 +20,7 @@ type Metrics struct {
 	append, verdict    prometheus.Histogram
 }
 
-// NewMetrics registers the metrics. The names are documented in docs/operating.md.
+// NewMetrics registers the metrics. The names are documented in docs/reference/metrics.md.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -25,7 +25,7 @@ func TestOverload(t *testing.T) {
 		clients   = 2000
 		places    = 40
 		takenOn   = places + 4*places // are worked on, or wait
-		perClient = 64 << 10          // what docs/design.md says that a connection may take
+		perClient = 64 << 10          // what docs/explanation/design.md says that a connection may take
 	)
 	c := cluster.Serve(t)
 	c.Server.Kill()

@@ -39,3 +39,28 @@ func TestREADME(t *testing.T) {
 		}
 	}
 }
+
+// TestTutorial runs the blocks of the tutorial in one shell, with other ports.
+func TestTutorial(t *testing.T) {
+	api, broker := cluster.Address(t), cluster.Address(t)
+	script := marked(t, "../docs/tutorial.md", "tutorial")
+	const address = "http://localhost:8080"
+	if !strings.Contains(script, address) {
+		t.Fatalf("the tutorial does not contain %s", address)
+	}
+	env := append(os.Environ(), "CLUSTERLITE_HTTP_ADDR="+api, "CLUSTERLITE_ADMIN_ADDR="+cluster.Address(t),
+		"CLUSTERLITE_KAFKA_LISTEN="+broker, "CLUSTERLITE_KAFKA_BROKERS="+broker)
+	out := runAll(t, t.TempDir(), env, strings.ReplaceAll(script, address, "http://"+api))
+	for said, atLeast := range map[string]int{
+		"HTTP/1.1 201 Created": 1, `"done":false`: 1, "/problems/invalid-document": 1, "/problems/unique-taken": 1,
+		"/problems/version-mismatch": 1, "Equal: 1 of 1 nodes": 1,
+		`"version":2,`: 3, // the change, after the kill, and after the rebuild
+	} {
+		if n := strings.Count(out, said); n < atLeast {
+			t.Errorf("got %q %d times in the output, want at least %d", said, n, atLeast)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,10 +17,14 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestRunbooks runs the blocks of docs/operating.md that are marked for it, from top to
-// bottom, in one shell, as an operator would.
+const howTo = "../docs/how-to"
+
+// TestRunbooks runs the marked blocks of the how-to guides in one shell, as an operator would.
 func TestRunbooks(t *testing.T) {
-	script := runbooks(t, "runbook")
+	var script string
+	for _, page := range runbookPages {
+		script += marked(t, filepath.Join(howTo, page), "runbook")
+	}
 	from, to := cluster.Serve(t), cluster.Serve(t)
 	peer := from.AddQuery()
 	peer.Start()
@@ -38,23 +43,23 @@ func TestRunbooks(t *testing.T) {
 		"/backups":                  filepath.Join(dir, "backups"),
 	} {
 		if !strings.Contains(script, document) {
-			t.Errorf("no runbook names %s", document)
+			t.Errorf("no guide contains %s", document)
 		}
 		script = strings.ReplaceAll(script, document, here)
 	}
 	out := runAll(t, dir, from.Tool(t, "clusterlite.events").Env, script)
 	for said, times := range map[string]int{
-		"Equal: 3 of 3 nodes":     2, // a node that was replaced; one from the topic alone
-		"Equal: 1 of 1 nodes":     2, // one that was rebuilt; one of a topic that was lost
+		"Equal: 3 of 3 nodes":     3, // after the replacement, the upgrade, and the restore from the topic
+		"Equal: 1 of 1 nodes":     2, // after the rebuild, and the restore after the loss of the topic
 		"and gives the same rows": 1,
-		"stored clusterlite-":     2, // by a node that runs; of the folder of one that is stopped
+		"stored clusterlite-":     2, // from a running node, and from the folder of a stopped one
 	} {
 		if n := strings.Count(out, said); n != times {
-			t.Errorf("it says %q %d times, not %d", said, n, times)
+			t.Errorf("got %q %d times in the output, want %d", said, n, times)
 		}
 	}
 	if after := to.Server.Status(); after.Digests["users"] != before.Digests["users"] || after.Entities["users"] != 100 {
-		t.Errorf("the store that was moved has %+v, the old one %+v", after, before)
+		t.Errorf("got %+v on the new cluster, want the state of the old one, %+v", after, before)
 	}
 	suite.Target{URL: to.URL}.Create(t, "after the move")
 	if t.Failed() {
@@ -62,8 +67,8 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
-// TestRunbookOfADamagedLog damages the log of a process that was killed, and runs the block
-// of docs/operating.md that recovers its state from the read model.
+// TestRunbookOfADamagedLog damages the log of a killed process, and runs the block of the guide
+// that recovers its state from the read model.
 func TestRunbookOfADamagedLog(t *testing.T) {
 	c := cluster.Serve(t)
 	importUsers(t, c.URL, 100)
@@ -80,12 +85,12 @@ func TestRunbookOfADamagedLog(t *testing.T) {
 	}
 	refuses(t, c.Server, "the embedded broker's log is damaged", log)
 
-	script := runbooks(t, "runbook of a damaged log")
+	script := marked(t, filepath.Join(howTo, "recover-a-damaged-embedded-log.md"), "runbook of a damaged log")
 	for document, here := range map[string]string{
 		"/var/lib/clusterlite": c.Server.DataDir(), "127.0.0.1:8080": strings.TrimPrefix(c.URL, "http://"), "127.0.0.1:19092": c.Brokers,
 	} {
 		if !strings.Contains(script, document) {
-			t.Errorf("the runbook does not name %s", document)
+			t.Errorf("the guide does not contain %s", document)
 		}
 		script = strings.ReplaceAll(script, document, here)
 	}
@@ -100,22 +105,52 @@ func TestRunbookOfADamagedLog(t *testing.T) {
 	}
 }
 
-// runbooks are the blocks with a mark, one after the other.
-func runbooks(t *testing.T, mark string) string {
+// runbookPages are the pages with blocks marked "runbook", in the order in which their blocks
+// run: each page finds the cluster as the one before has left it.
+var runbookPages = []string{
+	"back-up-with-snapshots.md",
+	"add-or-remove-a-node.md",
+	"replace-a-node.md",
+	"rebuild-a-node.md",
+	"upgrade.md",
+	"move-to-another-cluster.md",
+	"restore-from-the-topic.md",
+	"restore-after-log-loss.md",
+}
+
+// marked returns the sh blocks of a page that follow the mark, in the order of the page.
+func marked(t *testing.T, page, mark string) string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/operating.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var script strings.Builder
-	marked := regexp.MustCompile("(?ms)^( *)<!-- "+mark+" -->\n *```sh\n(.*?)^ *```$").FindAllSubmatch(text, -1)
-	if n := strings.Count(string(text), "<!-- "+mark+" -->"); len(marked) != n {
-		t.Fatalf("%d of %d marks are before a block", len(marked), n)
+	blocks := regexp.MustCompile("(?ms)^( *)<!-- "+mark+" -->\n *```sh\n(.*?)^ *```$").FindAllSubmatch(text, -1)
+	if n := strings.Count(string(text), "<!-- "+mark+" -->"); len(blocks) != n || n == 0 {
+		t.Fatalf("%s: got %d blocks after %d marks %q, want as many and at least one", page, len(blocks), n, mark)
 	}
-	for _, m := range marked {
+	for _, m := range blocks {
 		_, _ = script.Write(m[2]) // writes to a builder never fail
 	}
 	return script.String()
+}
+
+// Every page with a runbook block is one of those that TestRunbooks runs.
+func TestEveryRunbookRuns(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(howTo, "*.md"))
+	if err != nil || len(pages) < len(runbookPages) {
+		t.Fatalf("got %d pages, %v; want at least %d", len(pages), err, len(runbookPages))
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "<!-- runbook -->") && !slices.Contains(runbookPages, filepath.Base(page)) {
+			t.Errorf("%s has blocks that no test runs: add it to runbookPages", page)
+		}
+	}
 }
 
 // runAll runs a script, which may leave processes behind, and gives all that was written.

@@ -20,7 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// A wire is what docs/asyncapi.yaml says of records.
+// A wire is what docs/reference/asyncapi.yaml says of records.
 type wire struct{ messages map[string]message }
 
 type message struct{ headers, payload, key *jsonschema.Schema }
@@ -30,7 +30,7 @@ const asyncAPI = "asyncapi.yaml"
 // asyncAPIDocument reads the description, with numbers as a schema's reader wants them.
 func asyncAPIDocument(t *testing.T) map[string]any {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(cluster.Root(t), "docs", asyncAPI))
+	text, err := os.ReadFile(filepath.Join(cluster.Root(t), "docs", "reference", asyncAPI))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 	case err == nil:
 		target = max(target, end)
 	case asked == api.Unasked:
-		// Better an older answer that says so than none: see docs/design.md.
+		// Better an older answer that says so than none: see docs/explanation/design.md.
 		given = api.Eventual
 	default:
 		return "", err

@@ -1,3 +1,3 @@
-// Package check holds tests of what is in deploy: they have a module of their own, since
-// the types of Kubernetes and the parser of Prometheus are nothing for the product.
+// Package check tests the files in deploy. It is a module of its own, so that the product does not
+// depend on the types of Kubernetes and the parser of Prometheus.
 package check

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
+const settingsPage = "../../docs/reference/settings.md"
+
 func is(names []string, name string) bool { return len(names) == 1 && names[0] == name }
 
 func TestSelectorsFindWhatTheyMean(t *testing.T) {
@@ -124,7 +126,7 @@ func hasGenerated(m manifests, name string) bool {
 // settings open.
 func TestSettings(t *testing.T) {
 	m := build(t, "base")
-	text := read(t, operating)
+	text := read(t, settingsPage)
 	ours := map[string]string{}
 	for name, value := range m.configMaps["clusterlite-settings"].Data {
 		ours[name] = value
@@ -146,7 +148,7 @@ func TestSettings(t *testing.T) {
 	}
 	for name := range ours {
 		if strings.HasPrefix(name, "CLUSTERLITE_") && !strings.Contains(text, "`"+name+"`") {
-			t.Errorf("%s is not in %s", name, operating)
+			t.Errorf("%s is not in %s", name, settingsPage)
 		}
 	}
 }

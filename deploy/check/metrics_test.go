@@ -13,7 +13,10 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-const operating = "../../docs/operating.md"
+const (
+	metricsPage = "../../docs/reference/metrics.md"
+	alertsPage  = "../../docs/how-to/respond-to-alerts.md"
+)
 
 func read(t *testing.T, path string) string {
 	t.Helper()
@@ -24,15 +27,15 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// documented gives the metrics of the table in docs/operating.md with their kinds.
+// documented returns the metrics in the tables of docs/reference/metrics.md with their types.
 func documented(t *testing.T) map[string]string {
 	t.Helper()
 	kinds := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(clusterlite_[a-z_]+)(?:\\{[a-z,]+\\})?` \\| ([a-z]+) \\| ").FindAllStringSubmatch(read(t, operating), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(clusterlite_[a-z_]+)(?:\\{[a-z,]+\\})?` \\| ([a-z]+) \\| ").FindAllStringSubmatch(read(t, metricsPage), -1) {
 		kinds[row[1]] = row[2]
 	}
 	if len(kinds) < 10 {
-		t.Fatalf("%s has %d metrics", operating, len(kinds))
+		t.Fatalf("%s: got %d metrics, want at least 10", metricsPage, len(kinds))
 	}
 	return kinds
 }
@@ -70,29 +73,29 @@ func checkExpr(t *testing.T, kinds map[string]string, where, expr string) {
 		}
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if base == name || kinds[base] != "histogram" {
-			t.Errorf("%s reads %s, which %s does not have", where, name, operating)
+			t.Errorf("%s reads %s, which is not in %s", where, name, metricsPage)
 		}
 	}
 }
 
-// Each rule can be parsed, reads documented metrics, and leads to what to do.
+// Each rule can be parsed, reads documented metrics, and leads to its section of the alerts page.
 func TestAlerts(t *testing.T) {
 	groups, errs := rulefmt.ParseFile("../prometheus/alerts.yml", false, model.UTF8Validation)
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	kinds, anchors, tests := documented(t), headings(read(t, operating)), read(t, "../prometheus/alerts_test.yml")
+	kinds, anchors, tests := documented(t), headings(read(t, alertsPage)), read(t, "../prometheus/alerts_test.yml")
 	rules := 0
 	for _, g := range groups.Groups {
 		for _, r := range g.Rules {
 			rules++
 			checkExpr(t, kinds, r.Alert, r.Expr)
 			file, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "#")
-			if !strings.HasSuffix(file, "/docs/operating.md") || !anchors[anchor] {
-				t.Errorf("%s leads to %s#%s, which is not there", r.Alert, file, anchor)
+			if !strings.HasSuffix(file, "/docs/how-to/respond-to-alerts.md") || !anchors[anchor] {
+				t.Errorf("%s leads to %s#%s, which does not exist", r.Alert, file, anchor)
 			}
 			if anchor != "alert-"+strings.ToLower(r.Alert) {
-				t.Errorf("%s leads to another alert's place: %s", r.Alert, anchor)
+				t.Errorf("%s leads to the section of another alert: %s", r.Alert, anchor)
 			}
 			if r.Labels["severity"] != "critical" && r.Labels["severity"] != "warning" || r.Annotations["summary"] == "" {
 				t.Errorf("%s: %v %v", r.Alert, r.Labels, r.Annotations)
@@ -105,7 +108,7 @@ func TestAlerts(t *testing.T) {
 	}
 	for anchor := range anchors {
 		if strings.HasPrefix(anchor, "alert-") {
-			t.Errorf("%s tells of %s, which is no alert", operating, anchor)
+			t.Errorf("%s describes %s, which is not an alert", alertsPage, anchor)
 		}
 	}
 	if rules == 0 {

@@ -38,5 +38,5 @@ func TestFaults(t *testing.T) {
 	}
 	t.Logf("seed %d, for %s", run.Seed, run.Time)
 	report := run.Play(t)
-	fmt.Printf("\n%s\n", report.Markdown()) // as it goes into docs/reliability.md
+	fmt.Printf("\n%s\n", report.Markdown()) // as it goes into docs/explanation/reliability.md
 }

@@ -34,7 +34,7 @@ func restore(dir string) string {
      mv %[2]s %[2]s.damaged
      clusterlite serve --data-dir %[2]s    # then, in another terminal:
      clusterlite snapshot append ./recovered --kafka-brokers 127.0.0.1:19092
-The runbook "The embedded broker's log is damaged" in docs/operating.md has each step.`, dir, data)
+docs/how-to/recover-a-damaged-embedded-log.md describes each step.`, dir, data)
 }
 
 // moveAway is the remedy for a file without which nothing that ClusterLite stores is lost.

@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/telemetry"
 )
 
-// registerMetrics registers the metrics of the projection. docs/operating.md documents
-// their names; a test compares both.
+// registerMetrics registers the metrics of the projection. Their names are documented in
+// docs/reference/metrics.md; a test compares both.
 func (n *Node) registerMetrics() {
 	gauge := func(name, help string, value func() float64) {
 		n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
