@@ -29,6 +29,17 @@ func BenchmarkMarshal(b *testing.B) {
 	}
 }
 
+// An event into the record that is appended.
+func BenchmarkRecord(b *testing.B) {
+	e := typical()
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := (events.Codec{}).Record("t", events.NewMessage(e)); len(r.Headers) == 0 {
+			b.Fatal("got no headers")
+		}
+	}
+}
+
 // The bytes of a record into an event.
 func BenchmarkParse(b *testing.B) {
 	record, err := events.Codec{}.Marshal("t", events.NewMessage(typical()))
