@@ -68,7 +68,7 @@ func writeRows() []row {
 }
 
 // loads are the numbers of connections that writes are measured with for the model of
-// docs/scaling.md.
+// docs/explanation/scaling.md.
 var loads = []int{1, 2, 4, 8, 16, 32, 64, 128, 256}
 
 func connectionsName(n int) string { return fmt.Sprintf("%d connections", n) }
@@ -81,7 +81,7 @@ func modelRows() []row {
 	}
 	return []row{{
 		name: modelRow, unit: requestsPerSecond, slow: true, subjects: subjects,
-		note: "the points that the model in docs/scaling.md must reproduce.",
+		note: "the points that the model in docs/explanation/scaling.md must reproduce.",
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
 			for range min(b.rounds, 2) {
 				for _, n := range loads {
