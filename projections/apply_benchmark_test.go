@@ -63,6 +63,42 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkBuild fills the private file of a rebuild with created users in batches of 1,000,
+// and makes it one that can serve. One operation is one event.
+func BenchmarkBuild(b *testing.B) {
+	declared, err := collections.Load("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	users, _ := declared.Get("users")
+	ctx := context.Background()
+	g, err := openPrivate(ctx, filepath.Join(b.TempDir(), "projection.db"), declared)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for next := 0; next < b.N; {
+		b.StopTimer()
+		records := make([]events.Record, min(b.N-next, 1000))
+		for i := range records {
+			records[i] = createdUser(b, users, int64(next))
+			next++
+		}
+		b.StartTimer()
+		if _, err := g.writer.apply(ctx, records); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := g.publish(ctx, declared, slog.New(slog.DiscardHandler)); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	if err := g.close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
 func createdUser(b testing.TB, users *collections.Collection, offset int64) events.Record {
 	b.Helper()
 	id, err := uuid.NewV7()

@@ -14,8 +14,37 @@ const idForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
 // packID gives the bytes of an id, and false if the text is not an id in lower case.
 func packID(text string) (packed []byte, ok bool) {
-	least, exact, ok := leastID(text)
-	return least, ok && exact
+	if len(text) != len(idForm) {
+		return nil, false
+	}
+	packed = make([]byte, 0, 17) // firstAfter appends one
+	for i := 0; i < len(text); {
+		if idForm[i] == '-' {
+			if text[i] != '-' {
+				return nil, false
+			}
+			i++
+			continue
+		}
+		high, low := nibble(text[i]), nibble(text[i+1])
+		if high|low > 0xf {
+			return nil, false
+		}
+		packed = append(packed, high<<4|low)
+		i += 2
+	}
+	return packed, true
+}
+
+// nibble gives the value of a digit in lower case, or 0xff.
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
 }
 
 // mustPackID is packID for an id that the log or the file gave.
@@ -65,6 +94,9 @@ func (id *packedID) Scan(value any) error {
 // leastID gives the least id whose text is not less than a text, and whether it is equal.
 // found is false if all ids are less.
 func leastID(text string) (least []byte, equal, found bool) {
+	if id, ok := packID(text); ok {
+		return id, true, true
+	}
 	const digits = "0123456789abcdef"
 	nibbles := make([]byte, 0, 32)
 	up := false // the least id is beyond all that begin with the nibbles
@@ -91,9 +123,8 @@ func leastID(text string) (least []byte, equal, found bool) {
 			break
 		}
 	}
-	equal = i == len(idForm) && len(text) == len(idForm)
-	if i == len(idForm) && len(text) > len(idForm) {
-		up = true
+	if i == len(idForm) {
+		up = true // the text goes on after an id
 	}
 	for up && len(nibbles) > 0 {
 		last := len(nibbles) - 1
@@ -109,7 +140,7 @@ func leastID(text string) (least []byte, equal, found bool) {
 	for j, n := range nibbles {
 		least[j/2] |= n << (4 * (1 - j%2))
 	}
-	return least, equal, true
+	return least, false, true
 }
 
 // firstFrom gives bytes that divide the ids: those whose text is not less than a text come
