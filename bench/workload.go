@@ -68,7 +68,7 @@ func writeRows() []row {
 }
 
 // loads are the numbers of connections that writes are measured with for the model of
-// docs/scaling.md.
+// docs/explanation/scaling.md.
 var loads = []int{1, 2, 4, 8, 16, 32, 64, 128, 256}
 
 func connectionsName(n int) string { return fmt.Sprintf("%d connections", n) }
@@ -81,7 +81,7 @@ func modelRows() []row {
 	}
 	return []row{{
 		name: modelRow, unit: requestsPerSecond, slow: true, subjects: subjects,
-		note: "the points that the model in docs/scaling.md must reproduce.",
+		note: "the points that the model in docs/explanation/scaling.md must reproduce.",
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
 			for range min(b.rounds, 2) {
 				for _, n := range loads {
@@ -99,14 +99,14 @@ func modelRows() []row {
 
 const modelRow = "POST by connections"
 
-// clusterRows compare writes through a cluster, and have writes measured for the model of one.
+// clusterRows compare writes through a cluster.
 func clusterRows() []row {
 	subjects := []string{ownClusterName, rqliteClusterName}
-	return append([]row{{
+	return []row{{
 		name: "POST through Nginx and 3 Kafka brokers, 64 connections", unit: requestsPerSecond, slow: true,
 		subjects: subjects, targets: map[string]target{rqliteClusterName: {1, 2}}, missing: clusterMissing,
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
 			return b.compareWrites(ctx, subjects, 64, record)
 		},
-	}}, modelRows()...)
+	}}
 }

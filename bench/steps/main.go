@@ -1,5 +1,5 @@
 // Command steps divides a CPU profile into the steps of a request, so that they add up: each
-// sample counts for the innermost function on its stack that belongs to one. docs/performance.md
+// sample counts for the innermost function on its stack that belongs to one. docs/explanation/performance.md
 // has its tables.
 //
 //	cd bench && go run . -profiles /tmp/profiles -only 'GET by id, eventual|POST, 64'
