@@ -57,7 +57,7 @@ var errMissing = errors.New("not measured")
 
 // rows are all rows, in the order of the report.
 func rows() []row {
-	return slices.Concat(readRows(), writeRows(), clusterRows(), latencyRows(), largeRows(), fileRows(), importRows())
+	return slices.Concat(readRows(), writeRows(), clusterRows(), latencyRows(), importRows(), largeRows(), fileRows(), modelRows())
 }
 
 // chosen are the rows whose name matches; without the slow ones if it is a quick run.

@@ -99,14 +99,14 @@ func modelRows() []row {
 
 const modelRow = "POST by connections"
 
-// clusterRows compare writes through a cluster, and have writes measured for the model of one.
+// clusterRows compare writes through a cluster.
 func clusterRows() []row {
 	subjects := []string{ownClusterName, rqliteClusterName}
-	return append([]row{{
+	return []row{{
 		name: "POST through Nginx and 3 Kafka brokers, 64 connections", unit: requestsPerSecond, slow: true,
 		subjects: subjects, targets: map[string]target{rqliteClusterName: {1, 2}}, missing: clusterMissing,
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
 			return b.compareWrites(ctx, subjects, 64, record)
 		},
-	}}, modelRows()...)
+	}}
 }

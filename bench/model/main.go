@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 func main() {
@@ -82,27 +83,30 @@ func (t *table) line(format string, args ...any) {
 
 func (t *table) writes(p points) {
 	fitted, held := chosen(p.Posts)
-	g := fit(fitted)
-	t.line("Writes to one process: a batch takes %.2f ms and %.3f ms for each write in it; a write takes %.2f ms besides.\n", g.Batch, g.Item, g.Client)
-	t.line("| connections | measured, writes/s | model | |\n| --- | --- | --- | --- |")
+	c := fit(fitted)
+	t.line("Writes to one process: a batch costs %.0f us of processor time, and each write in it %.0f us.\n", c.Batch, c.Item)
+	t.line("| connections | CPU of a write, measured, us | model, us | | at most, writes/s |\n| --- | --- | --- | --- | --- |")
 	for _, one := range p.Posts {
 		use := "fitted"
-		for _, h := range held {
-			if h == one {
-				use = "predicted"
-			}
+		if slices.Contains(held, one) {
+			use = "predicted"
 		}
-		t.line("| %d | %.0f | %.0f | %s |", one.Connections, one.PerSecond, g.throughput(float64(one.Connections)), use)
+		cpu := c.cpu(float64(one.Connections))
+		t.line("| %d | %.0f | %.0f | %s | %.0f |", one.Connections, one.CPU, cpu, use, p.most(cpu))
 	}
 	t.line("")
 }
 
 func (t *table) reads(p points) {
 	t.line("Reads, with a client that costs %.0f us a request on the same cores:\n", p.clientCost())
-	t.line("| read | CPU, us | measured, reads/s | model |\n| --- | --- | --- | --- |")
+	t.line("| read | CPU, us | measured, reads/s | model, reads/s |\n| --- | --- | --- | --- |")
 	for _, name := range []string{"eventual", "strong", "list"} {
 		if r, ok := p.Reads[name]; ok {
-			t.line("| %s | %.0f | %.0f | %.0f |", name, r.CPU, r.PerSecond, p.reads(r.CPU))
+			measured := "not measured"
+			if r.PerSecond > 0 {
+				measured = fmt.Sprintf("%.0f", r.PerSecond)
+			}
+			t.line("| %s | %.0f | %s | %.0f |", name, r.CPU, measured, p.most(r.CPU))
 		}
 	}
 	t.line("")

@@ -12,8 +12,9 @@ import (
 // A point is a throughput that was measured, and what one request cost.
 type point struct {
 	// Connections are those that keep a request under way all the time.
-	Connections int     `json:"connections"`
-	PerSecond   float64 `json:"per_second"`
+	Connections int `json:"connections"`
+	// PerSecond is zero if only the processor time was measured.
+	PerSecond float64 `json:"per_second"`
 	// CPU is the server's processor time for one request, in microseconds.
 	CPU float64 `json:"cpu"`
 }

@@ -6,8 +6,8 @@ func (p points) clientCost() float64 {
 	return float64(p.Cores)*1e6/p.Bare.PerSecond - p.Bare.CPU
 }
 
-// reads is how many reads of this cost keep all cores busy, with the client on the same
-// machine (the utilisation law).
-func (p points) reads(cpu float64) float64 {
+// most is how many requests of this processor time keep all cores busy, with the client on the
+// same machine (the utilisation law).
+func (p points) most(cpu float64) float64 {
 	return float64(p.Cores) * 1e6 / (cpu + p.clientCost())
 }
