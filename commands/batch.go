@@ -132,7 +132,7 @@ func (b *Batch) decide(which []int) (refused, appendable []int) {
 func (x *Executor) decideCreate(c Command) (events.Event, *Refusal, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return events.Event{}, nil, fmt.Errorf("make an event's id: %w", err)
+		return events.Event{}, nil, fmt.Errorf("generate an event id: %w", err)
 	}
 	event, refusal := Decide(c, State{}, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
 	return event, refusal, nil

@@ -6,7 +6,7 @@ import (
 )
 
 // errQueueStopped: the queue takes no more lines.
-var errQueueStopped = errors.New("nothing more is begun for this import")
+var errQueueStopped = errors.New("the import accepts no more lines")
 
 const (
 	// batchLines and batchBytes bound a batch. More lines gain little; the bytes stay

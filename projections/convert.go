@@ -50,7 +50,7 @@ func versionOf(ctx context.Context, path string) (version int, err error) {
 
 func convert(ctx context.Context, path string, logger *slog.Logger) (err error) {
 	began := time.Now()
-	logger.Info("converting the projection's file to the tables of this version, which takes a while for a large one", "file", filepath.Base(path))
+	logger.Info("converting the projection's file to the tables of this version; this takes a while for a large file", "file", filepath.Base(path))
 	made := path + ".converting"
 	if err := removeDatabase(made); err != nil { // what a crash has left
 		return fmt.Errorf("convert %s: %w", path, err)

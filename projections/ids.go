@@ -86,7 +86,7 @@ func (id *packedID) Scan(value any) error {
 	case string:
 		*id = packedID(v)
 	default:
-		return fmt.Errorf("an id is a %T", value)
+		return fmt.Errorf("an id has the type %T", value)
 	}
 	return nil
 }

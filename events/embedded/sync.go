@@ -108,7 +108,7 @@ func (s *syncer) guarded(do func() error) error {
 	}
 	if err := do(); err != nil {
 		s.failed = fmt.Errorf("sync the embedded broker's log in %s: %w", s.dir, err)
-		s.logger.Error("the embedded broker could not sync its log, and acknowledges nothing any more. See to its disk, then restart the process", "folder", s.dir, "error", err)
+		s.logger.Error("the embedded broker could not sync its log and no longer acknowledges writes. Check its disk, then restart the process", "folder", s.dir, "error", err)
 	}
 	return s.failed
 }

@@ -44,13 +44,13 @@ func (n *Node) registerCache(gauge func(name, help string, value func() float64)
 	} {
 		labels := prometheus.Labels{"read": of}
 		n.Registry.MustRegister(
-			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "clusterlite_cache_hits_total", Help: "Reads that the cache answered, of single entities and of pages of lists.", ConstLabels: labels},
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "clusterlite_cache_hits_total", Help: "Reads of single entities and of pages of lists served from the cache.", ConstLabels: labels},
 				func() float64 { hits, _ := read(n.Model.Cache()); return float64(hits) }),
-			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "clusterlite_cache_misses_total", Help: "Reads that the cache could not answer.", ConstLabels: labels},
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "clusterlite_cache_misses_total", Help: "Reads not served from the cache.", ConstLabels: labels},
 				func() float64 { _, misses := read(n.Model.Cache()); return float64(misses) }),
 		)
 	}
-	gauge("clusterlite_cache_bytes", "About how much memory the cache takes.", func() float64 { return float64(n.Model.Cache().Bytes) })
+	gauge("clusterlite_cache_bytes", "Approximate memory used by the cache, in bytes.", func() float64 { return float64(n.Model.Cache().Bytes) })
 }
 
 // registerRebuild registers the metrics of the current rebuild, or of the last one.

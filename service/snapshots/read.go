@@ -119,9 +119,9 @@ func (r *Reader) Save(ctx context.Context, path string, progress func(done int64
 }
 
 type countingWriter struct {
-	ctx  context.Context
-	w    io.Writer
-	done int64
+	ctx      context.Context
+	w        io.Writer
+	done     int64
 	progress func(int64)
 }
 
