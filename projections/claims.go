@@ -1,8 +1,12 @@
 package projections
 
 import (
+	"context"
 	"crypto/sha256"
+	"database/sql"
 	"strings"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // packClaim gives the bytes that stand for a claim in the table of claims: the first 128 bits
@@ -12,6 +16,35 @@ import (
 func packClaim(claim string) []byte {
 	sum := sha256.Sum256([]byte(claim))
 	return sum[:16]
+}
+
+// eachHolder calls found for each of some claims in a collection that an entity holds. It is
+// one statement, however many claims there are.
+func eachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string, found func(claim, id string)) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	byKey := make(map[[16]byte]string, len(claims))
+	packed := make([][]byte, len(claims))
+	for i, claim := range claims {
+		packed[i] = packClaim(claim)
+		byKey[[16]byte(packed[i])] = claim
+	}
+	in, set := among(packed)
+	rows, err := q.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?2 AND claim `+in, set, collection)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var key sql.RawBytes
+		var id packedID
+		if err := rows.Scan(&key, &id); err != nil {
+			return err
+		}
+		found(byKey[[16]byte(key)], string(id))
+	}
+	return rows.Err()
 }
 
 // An entity's row holds its claims as one text. A claim has no comma.

@@ -15,19 +15,7 @@ func (p *Projection) Holders(ctx context.Context, collection string, claims []st
 		return holders, nil
 	}
 	err := p.read(ctx, func(r *reader) error {
-		rows, err := r.QueryContext(context.Background(), `SELECT claim, id FROM _claims WHERE collection = ? AND claim IN (SELECT value FROM json_each(?))`, collection, jsonSet(slices.Clone(claims)))
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var claim, id string
-			if err := rows.Scan(&claim, &id); err != nil {
-				return err
-			}
-			holders[claim] = id
-		}
-		return rows.Err()
+		return eachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)

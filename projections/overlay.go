@@ -155,27 +155,9 @@ func scanEntity(rows *sql.Rows, collection string) (events.Entity, error) {
 }
 
 func (o *overlay) loadClaims(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string) error {
-	byKey := make(map[[16]byte]string, len(claims))
-	packed := make([][]byte, len(claims))
-	for i, claim := range claims {
-		packed[i] = packClaim(claim)
-		byKey[[16]byte(packed[i])] = claim
-	}
-	in, set := among(packed)
-	rows, err := q.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?2 AND claim `+in, set, collection)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var key sql.RawBytes
-		var id packedID
-		if err := rows.Scan(&key, &id); err != nil {
-			return err
-		}
-		o.Claims[events.ClaimKey{Collection: collection, Claim: byKey[[16]byte(key)]}] = string(id)
-	}
-	return rows.Err()
+	return eachHolder(ctx, q, collection, claims, func(claim, id string) {
+		o.Claims[events.ClaimKey{Collection: collection, Claim: claim}] = id
+	})
 }
 
 func (o *overlay) loadKeys(ctx context.Context, q sqlx.QueryerContext, keys []string) error {
