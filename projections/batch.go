@@ -243,7 +243,7 @@ func (w *writer) writeEntity(ctx context.Context, before, after events.Entity) e
 	doc := stored(after)
 	var folded sql.NullString
 	if properties := w.folded[after.Collection]; len(properties) > 0 {
-		if folded.String, err = w.folder.fold([]byte(doc), properties); err != nil {
+		if folded.String, err = w.folder.fold(after.Rendered, properties); err != nil {
 			return fmt.Errorf("fold its values: %w", err)
 		}
 		folded.Valid = true

@@ -45,7 +45,7 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 		// state of itself, and the log has the rest.
 		"_synchronous": {"NORMAL"},
 		"_txlock":      {"immediate"},
-		"_cache_size":  {"-65536"},
+		"_cache_size":  {"-16384"},
 		// The writer runs a dozen statements in each batch, and a few for each collection.
 		"_stmt_cache_size": {strconv.Itoa(keptStatements)},
 		// Nothing in the process keeps this connection waiting. If another process does, the
@@ -71,13 +71,13 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 
 // openAround opens all that works beside the connection that writes.
 func (db *database) openAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
-	if db.points, err = openReaders(ctx, db.path, pointReaders, 8<<10); err != nil {
+	if db.points, err = openReaders(ctx, db.path, pointReaders, 4<<10); err != nil {
 		return err
 	}
-	if db.lists, err = openReaders(ctx, db.path, listReaders, 16<<10); err != nil {
+	if db.lists, err = openReaders(ctx, db.path, listReaders, 4<<10); err != nil {
 		return err
 	}
-	if db.exports, err = openReaders(ctx, db.path, exports, 2<<10); err != nil {
+	if db.exports, err = openReaders(ctx, db.path, exports, 1<<10); err != nil {
 		return err
 	}
 	return db.checkpointInBackground(ctx, writer)

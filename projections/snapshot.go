@@ -121,6 +121,7 @@ func (s *Snapshot) List(ctx context.Context, collection string, q Query, each fu
 			return nil, s.seen(fmt.Errorf("list %s: %w", collection, err))
 		}
 		if l.more {
+			l.place.ID = string(l.id)
 			return &l.place, nil
 		}
 	}
@@ -132,7 +133,7 @@ type listing struct {
 	limit, given int
 	place        Place // of the last that was given
 	more         bool
-	rendered     []byte
+	id, rendered []byte // of the last, and reused
 	each         func([]byte) error
 }
 
@@ -145,10 +146,8 @@ func (l *listing) take(ctx context.Context, s *Snapshot, part statement) error {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	var doc sql.RawBytes
-	var id packedID
+	var id, createdAt, updatedAt, doc sql.RawBytes
 	var version int64
-	var createdAt, updatedAt string
 	keys := make([]any, len(l.place.Keys))
 	into := []any{&id, &version, &createdAt, &updatedAt, &doc}
 	for i := range keys {
@@ -162,10 +161,10 @@ func (l *listing) take(ctx context.Context, s *Snapshot, part statement) error {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		l.place.ID = string(id)
+		l.id = appendID(l.id[:0], id)
 		copy(l.place.Keys, keys)
 		l.given++
-		l.rendered = document.AppendRendered(l.rendered[:0], l.place.ID, version, createdAt, updatedAt, doc)
+		l.rendered = document.AppendRendered(l.rendered[:0], l.id, version, createdAt, updatedAt, doc)
 		if err := l.each(l.rendered); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ func Render(id string, version int64, createdAt, updatedAt string, value []byte)
 }
 
 // AppendRendered appends to b what [Render] gives.
-func AppendRendered(b []byte, id string, version int64, createdAt, updatedAt string, value []byte) []byte {
+func AppendRendered[Text ~string | ~[]byte](b []byte, id Text, version int64, createdAt, updatedAt Text, value []byte) []byte {
 	b = append(b, `{"id":"`...)
 	b = append(b, id...)
 	b = append(b, `","version":`...)
