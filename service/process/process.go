@@ -25,6 +25,7 @@ var ErrReported = errors.New("the program already reported the error")
 // second signal ends it at once. It exits with 0 on success, 1 on failure, and 2 on a usage
 // error.
 func Main(run Run) {
+	paceCollections()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect
 	os.Exit(exitStatus(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
