@@ -21,6 +21,8 @@ test: ## run all tests without further requirements: units, properties, the suit
 
 lint: ## run gofmt, vet and staticcheck, and build each module separately, which enforces the imports
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt:"; gofmt -l $(MODULES); exit 1; }
+	bash .ci/versions $(MODULES)
+	go mod verify
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
 	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
