@@ -112,6 +112,33 @@ func (b *bench) compareWrites(ctx context.Context, names []string, connections i
 	return nil
 }
 
+// compareWarm starts the subjects once, loads each of them for so long before it counts, and
+// then measures them in turn. It is for subjects with a virtual machine, which compiles what
+// it runs in its first half minute.
+func (b *bench) compareWarm(ctx context.Context, names []string, connections int, warm time.Duration, record recordFunc) error {
+	subjects := make([]started, len(names))
+	for i, name := range names {
+		var err error
+		if subjects[i], err = b.start(ctx, name, 0); err != nil {
+			return err
+		}
+		defer subjects[i].remove()
+		if _, err := b.measure(ctx, subjects[i], create, connections, warm); err != nil {
+			return err
+		}
+	}
+	for range b.rounds {
+		for i, s := range subjects {
+			one, err := b.measure(ctx, s, create, connections, b.duration)
+			if err != nil {
+				return err
+			}
+			record(names[i], one)
+		}
+	}
+	return nil
+}
+
 func (b *bench) writeOnce(ctx context.Context, name string, connections int) (sample, error) {
 	s, err := b.start(ctx, name, 0)
 	if err != nil {
