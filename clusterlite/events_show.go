@@ -61,7 +61,7 @@ func (c eventsShow) Run(ctx context.Context, out streams) (err error) {
 		return err
 	}
 	record, err := log.Read(ctx, after)
-	if gone := (*eventlog.ErrGone)(nil); errors.As(err, &gone) {
+	if gone := (*eventlog.OffsetGoneError)(nil); errors.As(err, &gone) {
 		return fmt.Errorf("no record ends at position %d: the log goes from %d to %d", after+1, info.Start, info.End)
 	}
 	if err != nil {

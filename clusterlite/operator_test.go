@@ -524,7 +524,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(empty, projections.FileName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if _, err := verify(empty); !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
 		t.Errorf("a file of another version: %v", err)
 	}

@@ -221,7 +221,7 @@ func TestRebuildOfAStoppedNode(t *testing.T) {
 		t.Errorf("got %v, %+v", err, result)
 	}
 	spoil(t, dir, `UPDATE _digests SET digest = zeroblob(32)`)
-	var differs *projections.ErrDiffers
+	var differs *projections.DigestsDifferError
 	if err := tool(t, b, &result, "rebuild", "--data-dir="+dir); !errors.As(err, &differs) {
 		t.Errorf("got %v", err)
 	}

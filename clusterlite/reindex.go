@@ -140,7 +140,7 @@ func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Log
 	go func() { ran <- model.Run(running) }()
 	stop = func() error { cancel(); return errors.Join(<-ran, model.Close()) }
 	if err := catchUp(ctx, model, end, stderr); err != nil {
-		var refused *projections.ErrRefused
+		var refused *projections.RefusedError
 		if failed := stop(); !errors.As(err, &refused) { // else Run says the same
 			err = errors.Join(err, failed)
 		}

@@ -70,17 +70,17 @@ type Verdict struct {
 	Detail string
 }
 
-// ErrNewerFormat is returned for a record that a later version of ClusterLite wrote
+// NewerFormatError is returned for a record that a later version of ClusterLite wrote
 // and this one can't read. To skip the record would part this reader from newer ones,
 // so the reader must stop before it.
-type ErrNewerFormat struct {
+type NewerFormatError struct {
 	Offset int64
 	// Format is what the record needs; Format of this package is what there is.
 	Format int
 }
 
 // Error says what to do.
-func (e *ErrNewerFormat) Error() string {
+func (e *NewerFormatError) Error() string {
 	return fmt.Sprintf("the record at offset %d needs log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %d, then start it with the same data folder", e.Offset, e.Format, Format, e.Format)
 }
 
@@ -88,11 +88,11 @@ func (e *ErrNewerFormat) Error() string {
 // the whole of ClusterLite's concurrency control: writers append without asking, and
 // every reader resolves races by this rule, in log order (the idea of Hyder, Bernstein
 // et al., CIDR 2011, and Tango, Balakrishnan et al., SOSP 2013). It is pure. The error
-// is an [ErrNewerFormat] or nil.
+// is a [NewerFormatError] or nil.
 func Admit(s State, r Record) (Verdict, error) {
 	switch r.Content {
 	case NewerFormat:
-		return Verdict{}, &ErrNewerFormat{Offset: r.Offset, Format: r.Format}
+		return Verdict{}, &NewerFormatError{Offset: r.Offset, Format: r.Format}
 	case Barrier, NoRecord:
 		return Verdict{Outcome: Passed}, nil
 	case Malformed:

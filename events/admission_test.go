@@ -202,7 +202,7 @@ func TestAdmitOtherRecords(t *testing.T) {
 		t.Errorf("a malformed record got %+v", v)
 	}
 	_, err := s.state.Take(events.Record{Content: events.NewerFormat, Format: 7, Offset: 42})
-	var newer *events.ErrNewerFormat
+	var newer *events.NewerFormatError
 	if !errors.As(err, &newer) || newer.Offset != 42 || newer.Format != 7 {
 		t.Errorf("a newer format got %v", err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Format is the log format that this code writes, and the highest that it can read.
-// A record that names a higher one stops the reader; see [ErrNewerFormat].
+// A record that names a higher one stops the reader; see [NewerFormatError].
 const Format = 1
 
 // A Kind says what an event did to its entity.

@@ -111,7 +111,7 @@ func (w *writer) close() error { return w.conn.Close() }
 
 // apply takes a batch into the file in one transaction, rows and position together.
 // If a record stops the reader, what is before it is applied, and the error is an
-// [events.ErrNewerFormat]. Any other error leaves the file as it was.
+// [events.NewerFormatError]. Any other error leaves the file as it was.
 func (w *writer) apply(ctx context.Context, records []events.Record) (done []judged, err error) {
 	if w.stale {
 		if err := w.load(ctx); err != nil {

@@ -48,14 +48,14 @@ func (w *writer) sameTopic(topic, topicID string) error {
 	return sameTopic(w.meta[metaTopic], w.meta[metaTopicID], topic, topicID)
 }
 
-// sameTopic returns an [ErrRefused] if what was built from one topic belongs to another
+// sameTopic returns a [RefusedError] if what was built from one topic belongs to another
 // than it is to go on with. A broker that tells no topic id is believed.
 func sameTopic(wasTopic, wasID, topic, topicID string) error {
 	if wasTopic != "" && wasTopic != topic {
-		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, but --kafka-topic is %s", wasTopic, topic)}
+		return &RefusedError{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s, but --kafka-topic is %s", wasTopic, topic)}
 	}
 	if wasID != "" && topicID != "" && wasID != topicID {
-		return &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s with id %s, but the topic of that name now has id %s", topic, wasID, topicID)}
+		return &RefusedError{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s with id %s, but the topic of that name now has id %s", topic, wasID, topicID)}
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ type Built struct {
 
 // Build makes a read model from the beginning of the log, in an ordinary SQLite file
 // that no process holds open. The file is there once it is complete, and if there is an
-// error nothing is. It returns an [ErrRefused] if the log doesn't hold all of its
+// error nothing is. It returns a [RefusedError] if the log doesn't hold all of its
 // records or one of them needs a newer version, an error that wraps fs.ErrExist if the
 // file is there and may not be replaced, and ctx.Err() if ctx ends.
 func Build(ctx context.Context, options BuildOptions) (built Built, err error) {

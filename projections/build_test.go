@@ -156,7 +156,7 @@ func TestBuildLeavesNothingIfItEnds(t *testing.T) {
 	}
 	r.produceFormat("2")
 	_, err = r.build(filepath.Join(dir, "out.db"), projections.Until{})
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat || len(files(t, dir)) != 0 {
 		t.Errorf("a newer format: %v, %v", err, files(t, dir))
 	}

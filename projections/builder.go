@@ -30,7 +30,7 @@ type builder struct {
 const farBatches = 10
 
 // newBuilder starts to read the log where the generation is. It asks the broker whether
-// the two belong together, and returns an [ErrRefused] if not. It changes nothing at the
+// the two belong together, and returns a [RefusedError] if not. It changes nothing at the
 // broker. The generation is closed with the builder, or if there is an error.
 func newBuilder(ctx context.Context, g *generation, log *eventlog.Log, batch int) (*builder, error) {
 	b := &builder{generation: g, log: log, batch: batch}

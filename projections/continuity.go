@@ -28,7 +28,7 @@ func (w *writer) mark() mark {
 	return mark{w.position, last, w.meta[metaOther]}
 }
 
-// goesOn returns an [ErrRefused] if the log is not the one that was read up to the mark:
+// goesOn returns a [RefusedError] if the log is not the one that was read up to the mark:
 // it doesn't hold the next record, or holds another as the last. Any other error says that
 // the broker could not be asked. The mark must have been taken before the log was
 // described: the other way round, a record applied in between looks like one that the log
@@ -40,11 +40,11 @@ func (m mark) goesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info)
 	return m.isIn(ctx, log, info)
 }
 
-// isIn returns an [ErrRefused] if the log holds another record than the last before the
+// isIn returns a [RefusedError] if the log holds another record than the last before the
 // mark. What was deleted from the front can't be told.
 func (m mark) isIn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
 	if m.other != "" {
-		return &ErrRefused{Reason: RefusedOther, Detail: m.other}
+		return &RefusedError{Reason: RefusedOther, Detail: m.other}
 	}
 	if m.last == "" || m.position <= info.Start {
 		return nil
@@ -56,7 +56,7 @@ func (m mark) isIn(ctx context.Context, log *eventlog.Log, info eventlog.Info) e
 		return fmt.Errorf("read the last record that was applied: %w", err)
 	}
 	if found := record.Identity(); found != m.last {
-		return &ErrRefused{Reason: RefusedOther, Detail: fmt.Sprintf("this node applied record %d as %q (offset, time, id), but the log now has %q there", m.position, m.last, found)}
+		return &RefusedError{Reason: RefusedOther, Detail: fmt.Sprintf("this node applied record %d as %q (offset, time, id), but the log now has %q there", m.position, m.last, found)}
 	}
 	return nil
 }
@@ -75,13 +75,13 @@ func (p *Projection) noteOther(detail string) {
 const readTimeout = 10 * time.Second
 
 // outside tells what keeps a reader at a position from reading on. It returns a nil
-// error, not a nil *ErrRefused.
+// error, not a nil *RefusedError.
 func outside(position events.Position, info eventlog.Info) error {
 	switch {
 	case position > info.End:
-		return &ErrRefused{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, but the log ends at position %d", position, info.End)}
+		return &RefusedError{Reason: RefusedAhead, Detail: fmt.Sprintf("this node has applied %d records, but the log ends at position %d", position, info.End)}
 	case position < info.Start:
-		return &ErrRefused{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, but the log starts at position %d", position, info.Start)}
+		return &RefusedError{Reason: RefusedGap, Detail: fmt.Sprintf("this node has applied %d records, but the log starts at position %d", position, info.Start)}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ var errOldVersion = fmt.Errorf("the file has tables of version %d", convertedVer
 
 // Convert brings a read model's file that an earlier version of ClusterLite made to the
 // tables of this version. It leaves one of any other version as it is. It returns an
-// [ErrNotAProjection] for a file that is no database. Nothing has the file
+// [NotAProjectionError] for a file that is no database. Nothing has the file
 // open. The file is replaced in one step, once the digests of the rows in the new one were
 // found to be those that the old one has kept: until then, and if there is an error, it is as
 // it was. It needs room for both.
@@ -39,11 +39,11 @@ func Convert(ctx context.Context, path string) error {
 func versionOf(ctx context.Context, path string) (version int, err error) {
 	db, err := connect(ctx, path, 1, url.Values{"mode": {"rw"}})
 	if err != nil {
-		return 0, &ErrNotAProjection{path, err}
+		return 0, &NotAProjectionError{path, err}
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
-		return 0, &ErrNotAProjection{path, err}
+		return 0, &NotAProjectionError{path, err}
 	}
 	return version, nil
 }

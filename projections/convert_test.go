@@ -174,7 +174,7 @@ func TestConvertLeavesOtherFilesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := Convert(context.Background(), path)
-		if not := (*ErrNotAProjection)(nil); err != nil && !errors.As(err, &not) || err == nil && content != nil {
+		if not := (*NotAProjectionError)(nil); err != nil && !errors.As(err, &not) || err == nil && content != nil {
 			t.Errorf("%d bytes: got %v", len(content), err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {

@@ -97,22 +97,22 @@ func onSQLite(c *sqlx.Conn, do func(*sqlite3.SQLiteConn) error) error {
 	})
 }
 
-// ErrNotAProjection is returned for a file that is not a read model.
-type ErrNotAProjection struct {
+// NotAProjectionError is returned for a file that is not a read model.
+type NotAProjectionError struct {
 	Path string
 	Err  error
 }
 
 // Error names the file.
-func (e *ErrNotAProjection) Error() string {
+func (e *NotAProjectionError) Error() string {
 	return fmt.Sprintf("%s is not a read model file: %v", e.Path, e.Err)
 }
 
 // Unwrap gives the cause.
-func (e *ErrNotAProjection) Unwrap() error { return e.Err }
+func (e *NotAProjectionError) Unwrap() error { return e.Err }
 
 // Inspect tells what an ordinary file holds that nobody has open. It returns an
-// [ErrNotAProjection] for one that is no read model, and an [ErrRefused] for one of
+// [NotAProjectionError] for one that is no read model, and a [RefusedError] for one of
 // another version.
 func Inspect(ctx context.Context, path string) (built Built, err error) {
 	return inspect(ctx, path, "ro")
@@ -125,12 +125,12 @@ func inspect(ctx context.Context, path, mode string) (built Built, err error) {
 	}
 	db, err := connect(ctx, path, 1, url.Values{"_query_only": {"true"}, "mode": {mode}})
 	if err != nil {
-		return Built{}, &ErrNotAProjection{path, err}
+		return Built{}, &NotAProjectionError{path, err}
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	conn, err := db.Connx(ctx)
 	if err != nil {
-		return Built{}, &ErrNotAProjection{path, err}
+		return Built{}, &NotAProjectionError{path, err}
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if err := checkVersion(ctx, conn, path); err != nil {
@@ -138,7 +138,7 @@ func inspect(ctx context.Context, path, mode string) (built Built, err error) {
 	}
 	w := &writer{conn: conn}
 	if err := w.load(ctx); err != nil {
-		return Built{}, &ErrNotAProjection{path, err}
+		return Built{}, &NotAProjectionError{path, err}
 	}
 	return w.built(), nil
 }
@@ -146,7 +146,7 @@ func inspect(ctx context.Context, path, mode string) (built Built, err error) {
 func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
 	var version int
 	if err := conn.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
-		return &ErrNotAProjection{path, err}
+		return &NotAProjectionError{path, err}
 	}
 	var found string
 	err := conn.GetContext(ctx, &found, `SELECT name FROM sqlite_schema WHERE name = '_checkpoint'`)
@@ -154,7 +154,7 @@ func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
 		err = errors.New("it has no checkpoint")
 	}
 	if err != nil {
-		return &ErrNotAProjection{path, err}
+		return &NotAProjectionError{path, err}
 	}
 	if version != schemaVersion {
 		return otherSchema(path, version)
@@ -162,7 +162,7 @@ func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
 	return nil
 }
 
-// Fits returns an [ErrRefused] if a read model can't go on from the log that a topic
+// Fits returns a [RefusedError] if a read model can't go on from the log that a topic
 // holds: it was built from another, or the log does not have its next record.
 func (b Built) Fits(topic string, info eventlog.Info) error {
 	if err := sameTopic(b.Topic, b.TopicID, topic, info.ID); err != nil {
@@ -171,7 +171,7 @@ func (b Built) Fits(topic string, info eventlog.Info) error {
 	return outside(b.Position, info)
 }
 
-// GoesOn returns an [ErrRefused] if the log, described since the read model was made,
+// GoesOn returns a [RefusedError] if the log, described since the read model was made,
 // doesn't hold the last record that was applied, or the next. Any other error says that the
 // broker could not be asked.
 func (b Built) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {

@@ -113,7 +113,7 @@ func TestACopyThatEndsLeavesNothing(t *testing.T) {
 
 func TestInspectRefuses(t *testing.T) {
 	dir := t.TempDir()
-	var not *projections.ErrNotAProjection
+	var not *projections.NotAProjectionError
 	for name, content := range map[string]string{"text": "not a database at all, however long it may be", "empty": ""} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -140,7 +140,7 @@ func TestFits(t *testing.T) {
 		projections.RefusedGap:   {"a", eventlog.Info{ID: "1", Start: 6, End: 9}},
 	} {
 		err := built.Fits(c.topic, c.info)
-		var refused *projections.ErrRefused
+		var refused *projections.RefusedError
 		if errors.As(err, &refused); err != nil && refused.Reason != reason || err == nil && reason != "" {
 			t.Errorf("%s: got %v", reason, err)
 		}

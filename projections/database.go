@@ -161,7 +161,7 @@ func prepare(ctx context.Context, writer beginner, path string, declared *collec
 }
 
 func otherSchema(path string, version int) error {
-	return &ErrRefused{Reason: RefusedSchema, Detail: fmt.Sprintf("the tables of %s have schema version %d, but this version of ClusterLite needs schema version %d", path, version, schemaVersion)}
+	return &RefusedError{Reason: RefusedSchema, Detail: fmt.Sprintf("the tables of %s have schema version %d, but this version of ClusterLite needs schema version %d", path, version, schemaVersion)}
 }
 
 func (db *database) close() error {

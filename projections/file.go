@@ -8,7 +8,7 @@ import (
 )
 
 // SnapshotFile opens a snapshot of a projection's file by its path, whether or not a node
-// has it open. It returns an [ErrRefused] for a file of another version, and makes none
+// has it open. It returns a [RefusedError] for a file of another version, and makes none
 // that is not there.
 func SnapshotFile(ctx context.Context, path string) (*Snapshot, error) {
 	// Not read-only to SQLite: whoever reads a file in WAL mode has to write its index.

@@ -24,7 +24,7 @@ const (
 	// being built again.
 	StateDamaged State = "damaged"
 	// StateRefused: the file and the log don't belong together, or the next record can't be
-	// read. See [ErrRefused].
+	// read. See [RefusedError].
 	StateRefused State = "refused"
 )
 

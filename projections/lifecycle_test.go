@@ -13,7 +13,7 @@ func TestLifecycle(t *testing.T) {
 		away    = fmt.Errorf("asking: %w", eventlog.ErrUnreachable)
 		locked  = &StorageError{Fault: FaultLocked, Path: "p", Err: errors.New("locked")}
 		corrupt = &StorageError{Fault: FaultCorrupt, Path: "p", Err: errors.New("malformed")}
-		ahead   = &ErrRefused{Reason: RefusedAhead}
+		ahead   = &RefusedError{Reason: RefusedAhead}
 
 		fit      = func(l *lifecycle) { l.fit() }
 		fail     = func(err error) func(*lifecycle) { return func(l *lifecycle) { l.fail(err) } }

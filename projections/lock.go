@@ -17,15 +17,15 @@ import (
 // projection would each believe the other's rows their own.
 type Lock struct{ file *flock.Flock }
 
-// ErrLocked is returned for a data folder that another process has.
-type ErrLocked struct {
+// LockedError is returned for a data folder that another process has.
+type LockedError struct {
 	Dir string
 	// Holder is what the other process wrote about itself, as far as it can be read.
 	Holder string
 }
 
 // Error says who holds the folder.
-func (e *ErrLocked) Error() string {
+func (e *LockedError) Error() string {
 	return fmt.Sprintf("the data folder %s is in use by %s: stop that process, or set a different --data-dir", e.Dir, e.Holder)
 }
 
@@ -51,7 +51,7 @@ func LockExisting(dir, node string) (*Lock, error) {
 }
 
 // LockDir makes the data folder if it is missing and claims it for the node. It
-// returns an [ErrLocked] if another process has it. The operating system gives the
+// returns a [LockedError] if another process has it. The operating system gives the
 // claim back when the process ends, however it ends.
 func LockDir(dir, node string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -64,7 +64,7 @@ func LockDir(dir, node string) (*Lock, error) {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
 	if !locked {
-		return nil, &ErrLocked{Dir: dir, Holder: readHolder(path)}
+		return nil, &LockedError{Dir: dir, Holder: readHolder(path)}
 	}
 	note, err := json.Marshal(lockHolder{PID: os.Getpid(), Node: node, Since: time.Now().UTC()})
 	if err == nil {
@@ -88,7 +88,7 @@ func LockSlot(dir, name string) (lock *Lock, slot, node string, err error) {
 	for n := 1; n <= maxSlots; n++ {
 		slot, node = filepath.Join(dir, strconv.Itoa(n)), fmt.Sprintf("%s-%d", name, n)
 		lock, err = LockDir(slot, node)
-		if taken := (*ErrLocked)(nil); !errors.As(err, &taken) {
+		if taken := (*LockedError)(nil); !errors.As(err, &taken) {
 			return lock, slot, node, err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // prepare has the log ready and describes it. A missing topic is made for a new file
 // alone: to make one for a file that was built from a topic would put an empty log in the
 // place of one that was lost, and let the loss look like a fresh start. That is an
-// [ErrRefused], once the broker has said for some seconds that the topic is not there.
+// [RefusedError], once the broker has said for some seconds that the topic is not there.
 func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 	topic, id := p.origin()
 	if id == "" {
@@ -33,7 +33,7 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 			return eventlog.Info{}, err
 		}
 		if i == times {
-			return eventlog.Info{}, &ErrRefused{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s with id %s, but the broker has no topic %s", topic, id, p.options.Log.Topic())}
+			return eventlog.Info{}, &RefusedError{Reason: RefusedTopic, Detail: fmt.Sprintf("this node's file was built from topic %s with id %s, but the broker has no topic %s", topic, id, p.options.Log.Topic())}
 		}
 		select {
 		case <-time.After(time.Second):

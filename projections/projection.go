@@ -84,7 +84,7 @@ type Projection struct {
 }
 
 // Open opens the file, or makes it, and brings its tables to what is declared. It
-// returns an [ErrRefused] for a file of another version, and a [StorageError] for one that
+// returns a [RefusedError] for a file of another version, and a [StorageError] for one that
 // can't be opened or is no database: see [SetAside]. It needs no broker.
 func Open(ctx context.Context, options Options) (*Projection, error) {
 	p := &Projection{
@@ -142,7 +142,7 @@ func (p *Projection) close() error {
 func (p *Projection) Position() events.Position { return p.progress.position() }
 
 // WaitFor returns when all records before position are applied. Else it returns
-// ctx.Err(), or the reason why the projection has stopped: an [ErrRefused], or a
+// ctx.Err(), or the reason why the projection has stopped: a [RefusedError], or a
 // [StorageError] while its file is damaged.
 func (p *Projection) WaitFor(ctx context.Context, position events.Position) error {
 	if p.progress.position() >= position {
@@ -151,7 +151,7 @@ func (p *Projection) WaitFor(ctx context.Context, position events.Position) erro
 	return p.waiters.wait(ctx, position)
 }
 
-// Err tells why the projection has stopped, an [ErrRefused], or nil.
+// Err tells why the projection has stopped, a [RefusedError], or nil.
 func (p *Projection) Err() error {
 	if state, cause := p.life.now(); state == StateRefused {
 		return cause
@@ -160,7 +160,7 @@ func (p *Projection) Err() error {
 }
 
 // Stuck tells why the projection can't apply what is appended from now on, or can't be
-// read: an [ErrRefused], a [StorageError], an
+// read: a [RefusedError], a [StorageError], an
 // [ApplyError] or a [ReadPathError]. It is nil while nothing is
 // wrong with the node itself; that it is behind, or the broker away, is no reason.
 func (p *Projection) Stuck() error {

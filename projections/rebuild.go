@@ -82,14 +82,14 @@ var (
 	ErrNothingKept = errors.New("no earlier file was kept")
 )
 
-// ErrDiffers is returned if the rows built anew are not those that serve.
-type ErrDiffers struct {
+// DigestsDifferError is returned if the rows built anew are not those that serve.
+type DigestsDifferError struct {
 	At          events.Position
 	Collections []string
 }
 
 // Error names the collections and what to do.
-func (e *ErrDiffers) Error() string {
+func (e *DigestsDifferError) Error() string {
 	return fmt.Sprintf("at position %d the digests of %s differ: the file that serves does not match the log, and was not replaced. `clusterlite verify --deep` lists the entities that differ. To replace the file anyway, force the rebuild, which then keeps it", e.At, strings.Join(e.Collections, ", "))
 }
 
@@ -153,7 +153,7 @@ func (p *Projection) StartRebuild(options RebuildOptions) error {
 // unreadable tells whether a projection stopped at a record that this version can't
 // read. What it holds is right, and can be built again up to there.
 func unreadable(err error) bool {
-	var refused *ErrRefused
+	var refused *RefusedError
 	return errors.As(err, &refused) && refused.Reason == RefusedFormat
 }
 

@@ -27,7 +27,7 @@ type Rebuilt struct {
 // RebuildDir builds the projection of a node that doesn't run, up to the end of the log,
 // and puts it in the place of the old one: also if that can't be opened, is of another
 // topic, or is ahead of the log. If the two can be compared and differ it returns an
-// [ErrDiffers], unless forced. If entities of the old file would be lost it returns a
+// [DigestsDifferError], unless forced. If entities of the old file would be lost it returns a
 // [LossError], unless forced. An old file that was not proved equal is kept. The caller
 // holds the folder's lock. Whenever it ends, by an error, by ctx or by a crash, either
 // the old or the new one is in place. told, if not nil, is called after each batch.
@@ -81,7 +81,7 @@ func (b *builder) rebuildDir(ctx context.Context, serving string, options Option
 		}
 		done.Differs = differing(old.Collections, b.writer.summaries())
 		if len(done.Differs) > 0 && !rebuild.Force {
-			return Rebuilt{}, &ErrDiffers{At: old.Position, Collections: done.Differs}
+			return Rebuilt{}, &DigestsDifferError{At: old.Position, Collections: done.Differs}
 		}
 	}
 	if err := b.steps(ctx, bound{position: end}, told); err != nil {

@@ -120,7 +120,7 @@ func TestAStoppedNodeThatDiffers(t *testing.T) {
 	dir, end := r.stopped()
 	tamper(t, dir, `UPDATE _digests SET digest = zeroblob(32)`)
 	_, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{})
-	var differs *projections.ErrDiffers
+	var differs *projections.DigestsDifferError
 	if !errors.As(err, &differs) || differs.At != end || !slices.Equal(differs.Collections, []string{"users"}) {
 		t.Errorf("got %v", err)
 	}
@@ -168,7 +168,7 @@ func TestAStoppedNodeIsLeftAsItWas(t *testing.T) {
 	}
 	r.append(user(uuid.NewString(), "Eve", ""))
 	r.produceFormat("2")
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{}); !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat {
 		t.Errorf("a newer format: %v", err)
 	}

@@ -99,7 +99,7 @@ func TestAStoppedProjection(t *testing.T) {
 		if s := n.rebuilt(); s.State != projections.RebuildFailed || !strings.Contains(s.Error, string(projections.RefusedTopic)) {
 			t.Errorf("it ended with %+v", s)
 		}
-		var refused *projections.ErrRefused
+		var refused *projections.RefusedError
 		if err := n.StartRebuild(projections.RebuildOptions{}); !errors.As(err, &refused) {
 			t.Errorf("another one: %v", err)
 		}

@@ -40,16 +40,16 @@ var remedy = map[Reason]string{
 	RefusedFormat: "Install a newer version of ClusterLite and start it with the same data folder.",
 }
 
-// ErrRefused is returned by a projection that can't go on without risking wrong
+// RefusedError is returned by a projection that can't go on without risking wrong
 // answers, and needs a person. It holds until the process is started anew, but for
 // [RefusedAhead], which ends once the log has again what was applied.
-type ErrRefused struct {
+type RefusedError struct {
 	Reason Reason
 	// Detail says what was found.
 	Detail string
 }
 
 // Error says what was found and what to do.
-func (e *ErrRefused) Error() string {
+func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: %s. %s", e.Reason, strings.TrimSuffix(e.Detail, "."), remedy[e.Reason])
 }

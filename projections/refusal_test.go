@@ -66,7 +66,7 @@ func (r *rig) produceFormat(format string) {
 func refusal(t testing.TB, n *node, want projections.Reason) {
 	t.Helper()
 	err := n.WaitFor(deadline(t), 1<<40)
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if !errors.As(err, &refused) || refused.Reason != want {
 		t.Fatalf("got %v, want %s", err, want)
 	}
@@ -81,7 +81,7 @@ func refusal(t testing.TB, n *node, want projections.Reason) {
 func refusedAtStart(t testing.TB, n *node, want projections.Reason) {
 	t.Helper()
 	refusal(t, n, want)
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if err := receive(t, n.ran); !errors.As(err, &refused) || refused.Reason != want {
 		t.Errorf("Run returned %v", err)
 	}
@@ -180,7 +180,7 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != projections.RefusedOther {
 		t.Errorf("a copy goes on: %v", err)
 	}
@@ -242,7 +242,7 @@ func TestAFileOfAnotherVersionIsRefused(t *testing.T) {
 	}
 	setVersion(t, dir, 99)
 	_, err := projections.Open(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)})
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	if !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
 		t.Errorf("got %v", err)
 	}
@@ -255,7 +255,7 @@ func TestALockedFolderIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = projections.LockDir(dir, "two")
-	var locked *projections.ErrLocked
+	var locked *projections.LockedError
 	if !errors.As(err, &locked) || !strings.Contains(err.Error(), "node one, process") {
 		t.Errorf("got %v", err)
 	}

@@ -17,7 +17,7 @@ import (
 type Replica struct{ builder *builder }
 
 // OpenReplica begins a read model in a folder, which its holder removes in the end. It
-// returns an [ErrRefused] if the log no longer holds its first record.
+// returns a [RefusedError] if the log no longer holds its first record.
 func OpenReplica(ctx context.Context, dir string, log *eventlog.Log) (*Replica, error) {
 	undeclared := new(collections.Set) // rows don't depend on what is declared
 	g, err := openGeneration(ctx, filepath.Join(dir, FileName), undeclared, slog.New(slog.DiscardHandler))

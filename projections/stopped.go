@@ -31,7 +31,7 @@ func (e *DamagedError) Error() string {
 // path, and checks all of it: that SQLite finds it whole, and that the rows are those
 // that the digests stand for. It needs no broker and changes nothing in the node's folder,
 // whose lock the caller holds. It returns a [DamagedError] for a file that is not sound,
-// and an [ErrRefused] for one of another version. progress, if not nil, is told how many
+// and a [RefusedError] for one of another version. progress, if not nil, is told how many
 // rows were checked, now and then. If there is an error nothing is left at path.
 func CopyStopped(ctx context.Context, dir, path string, progress func(done, all int64) error) (built Built, err error) {
 	source, err := folder{dir}.serving()
@@ -56,7 +56,7 @@ func CopyStopped(ctx context.Context, dir, path string, progress func(done, all 
 		return Built{}, err
 	}
 	if built, err = Inspect(ctx, path); err != nil {
-		if not := (*ErrNotAProjection)(nil); errors.As(err, &not) {
+		if not := (*NotAProjectionError)(nil); errors.As(err, &not) {
 			return Built{}, &DamagedError{dir, not.Err.Error()}
 		}
 		return Built{}, err

@@ -149,7 +149,7 @@ func newCandidate(ctx context.Context, f folder, options Options, rebuild Rebuil
 	return newBuilder(ctx, g, options.Log, options.MaxBatch)
 }
 
-// sameTopic returns an [ErrRefused] if what serves was built from another topic.
+// sameTopic returns a [RefusedError] if what serves was built from another topic.
 func (p *Projection) sameTopic(info eventlog.Info) error {
 	p.applying.Lock() // bind may be under way
 	defer p.applying.Unlock()
@@ -247,7 +247,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 		differs := differing(summaries, b.writer.summaries())
 		r.noteDiffers(differs)
 		if len(differs) > 0 && !r.options.Force && damage == nil {
-			return nil, &ErrDiffers{At: at, Collections: differs}
+			return nil, &DigestsDifferError{At: at, Collections: differs}
 		}
 	}
 	if p.hadCaughtUp.Load() {

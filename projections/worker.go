@@ -19,7 +19,7 @@ const (
 // Run applies the log until ctx ends, and then returns nil with the last batch
 // committed. It waits for a broker that is away, and tries again what fails.
 //
-// It returns an [ErrRefused] if the file does not fit the log when it first sees it.
+// It returns a [RefusedError] if the file does not fit the log when it first sees it.
 // What makes it refuse later (the log was replaced or cut, a record needs a newer
 // version) stops the projection but not Run: [Projection.Err] and [Projection.Ready] tell.
 // A log that ends before what was applied is asked again and again, and the projection goes
@@ -45,7 +45,7 @@ func (p *Projection) Run(ctx context.Context) error {
 			p.resume()
 			err = p.follow(ctx, damaged, func() { pause = retryMin })
 		}
-		var refused *ErrRefused
+		var refused *RefusedError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -94,13 +94,13 @@ var (
 	errDamaged = errors.New("the projection file is damaged")
 )
 
-// fit checks the file against the log. An [ErrRefused] is final, but for [RefusedAhead]
+// fit checks the file against the log. An [RefusedError] is final, but for [RefusedAhead]
 // if it has fitted before.
 func (p *Projection) fit(ctx context.Context) error {
 	info, err := p.prepare(ctx)
-	var unfit *eventlog.ErrTopicUnfit
+	var unfit *eventlog.UnfitTopicError
 	if errors.As(err, &unfit) {
-		return &ErrRefused{Reason: RefusedUnfit, Detail: err.Error()}
+		return &RefusedError{Reason: RefusedUnfit, Detail: err.Error()}
 	}
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (p *Projection) fit(ctx context.Context) error {
 // not from this node, and a node that runs had a log that went on.
 const confirmations, laterConfirmations = 3, 15
 
-// confirm returns an [ErrRefused] if the log does not go on from what was applied, and
+// confirm returns a [RefusedError] if the log does not go on from what was applied, and
 // goes on not doing so.
 func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	times := confirmations
@@ -134,7 +134,7 @@ func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	at := p.mark() // fit runs while nothing is applied
 	for i := 1; ; i++ {
 		err := at.goesOn(ctx, p.options.Log, info)
-		refused := (*ErrRefused)(nil)
+		refused := (*RefusedError)(nil)
 		if !errors.As(err, &refused) || refused.Reason == RefusedOther || i == times {
 			return err
 		}
@@ -187,11 +187,11 @@ func (p *Projection) follow(ctx context.Context, damaged <-chan struct{}, health
 	}
 }
 
-// refuseNewer makes an [ErrRefused] of an error that says that this version can't read a
+// refuseNewer makes a [RefusedError] of an error that says that this version can't read a
 // record.
 func refuseNewer(err error) error {
-	if newer := (*events.ErrNewerFormat)(nil); errors.As(err, &newer) {
-		return &ErrRefused{Reason: RefusedFormat, Detail: newer.Error()}
+	if newer := (*events.NewerFormatError)(nil); errors.As(err, &newer) {
+		return &RefusedError{Reason: RefusedFormat, Detail: newer.Error()}
 	}
 	return err
 }
@@ -241,11 +241,11 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 
 // stops tells whether follow has to end.
 func stops(err error) bool {
-	var refused *ErrRefused
+	var refused *RefusedError
 	return errors.Is(err, errDoubt) || errors.As(err, &refused)
 }
 
-// inspect returns nil if the log is the one that was applied, an [ErrRefused] if it is
+// inspect returns nil if the log is the one that was applied, a [RefusedError] if it is
 // not, errDoubt if fit has to find out, and any other error if the broker can't be asked.
 // now and known are marks of before, known of some time before.
 func (p *Projection) inspect(ctx context.Context, now, known mark) error {

@@ -43,7 +43,7 @@ func TestExportStops(t *testing.T) {
 		newer := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("clusterlite.x")}, {Key: "ce_format", Value: []byte("7")}}}
 		s.raw(newer)
 		_, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: s.Log, Progress: quietly}, &bytes.Buffer{})
-		var refused *projections.ErrRefused
+		var refused *projections.RefusedError
 		if !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat {
 			t.Errorf("got %v", err)
 		}

@@ -25,7 +25,7 @@ type Health struct {
 	// MinInSync is how many must hold an event before it is acknowledged; 0 if the broker
 	// doesn't tell.
 	MinInSync int
-	// Unfit is an [ErrTopicUnfit] if the topic's settings or partitions lose events.
+	// Unfit is an [UnfitTopicError] if the topic's settings or partitions lose events.
 	Unfit error
 }
 
@@ -54,7 +54,7 @@ func (l *Log) Health(ctx context.Context) (Health, error) {
 			return h, err // without a leader nobody knows where the log ends
 		}
 		info, err := l.describe(client, admin)
-		if unfit := (*ErrTopicUnfit)(nil); errors.As(err, &unfit) {
+		if unfit := (*UnfitTopicError)(nil); errors.As(err, &unfit) {
 			h.Unfit = err
 			return h, nil
 		}

@@ -30,7 +30,7 @@ func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, err
 
 // Scan hands the records from one position up to another to each, in order, and a record
 // whose content is [events.NoRecord] where there are none. It returns
-// the first error of each, an [ErrGone] if the log doesn't hold one of them, or ctx.Err().
+// the first error of each, an [OffsetGoneError] if the log doesn't hold one of them, or ctx.Err().
 func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(events.Record) error) (err error) {
 	s, err := l.Subscribe(from)
 	if err != nil {
@@ -69,18 +69,18 @@ type RawRecord struct {
 type RawHeader struct{ Name, Value string }
 
 // Read reads what lies right after a position: a record, or the fact that there is none
-// ([events.NoRecord]). It returns an [ErrGone] if the log doesn't reach there.
+// ([events.NoRecord]). It returns an [OffsetGoneError] if the log doesn't reach there.
 func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error) {
 	info, err := l.Describe(ctx)
 	if err != nil {
 		return RawRecord{}, err
 	}
 	if after < info.Start || after >= info.End {
-		return RawRecord{}, &ErrGone{Next: after}
+		return RawRecord{}, &OffsetGoneError{Next: after}
 	}
 	found, err := l.first(ctx, int64(after))
 	if errors.Is(err, kerr.OffsetOutOfRange) {
-		return RawRecord{}, &ErrGone{Next: after}
+		return RawRecord{}, &OffsetGoneError{Next: after}
 	}
 	if err != nil {
 		return RawRecord{}, fmt.Errorf("read the record at offset %d: %w", after, err)

@@ -70,7 +70,7 @@ func TestReadOneRecord(t *testing.T) {
 		t.Errorf("got %+v, %v", foreign, err)
 	}
 	for _, p := range []events.Position{-1, 3, 99} {
-		var gone *eventlog.ErrGone
+		var gone *eventlog.OffsetGoneError
 		if _, err := l.Read(deadline(t), p); !errors.As(err, &gone) || gone.Next != p {
 			t.Errorf("at %d: %v", p, err)
 		}
@@ -102,7 +102,7 @@ func TestScan(t *testing.T) {
 	if got, err := scan(0, 4, 1); !errors.Is(err, io.EOF) || len(got) != 2 {
 		t.Errorf("stopped: %v, %v", got, err)
 	}
-	var gone *eventlog.ErrGone
+	var gone *eventlog.OffsetGoneError
 	if _, err := scan(9, 10, -1); !errors.As(err, &gone) {
 		t.Errorf("beyond the end: %v", err)
 	}

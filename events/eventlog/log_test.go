@@ -257,13 +257,13 @@ func TestGoneRecords(t *testing.T) {
 	}
 	t.Run("behind the start", func(t *testing.T) {
 		deleteRecords(t, b.Addr(), 2)
-		var gone *eventlog.ErrGone
+		var gone *eventlog.OffsetGoneError
 		if _, err := subscribe(t, l, 1).Take(deadline(t), 1); !errors.As(err, &gone) || gone.Next != 1 {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("beyond the end", func(t *testing.T) {
-		var gone *eventlog.ErrGone
+		var gone *eventlog.OffsetGoneError
 		if _, err := subscribe(t, l, 9).Take(deadline(t), 1); !errors.As(err, &gone) || gone.Next != 9 {
 			t.Errorf("got %v", err)
 		}
@@ -309,7 +309,7 @@ func TestUnfitTopicsAreRefused(t *testing.T) {
 			createTopic(t, b.Addr(), c.partitions, c.settings)
 			l := open(t, b.Addr())
 			_, err := l.Prepare(deadline(t))
-			var unfit *eventlog.ErrTopicUnfit
+			var unfit *eventlog.UnfitTopicError
 			if !errors.As(err, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
 				t.Errorf("got %v", err)
 			}

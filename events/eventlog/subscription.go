@@ -23,15 +23,15 @@ const (
 	maxTakenBytes = 32 << 20
 )
 
-// ErrGone is returned if the next record to read is no longer, or not yet, in the log:
+// OffsetGoneError is returned if the next record to read is no longer, or not yet, in the log:
 // it was deleted from the front, or the log was cut back or made anew.
-type ErrGone struct {
+type OffsetGoneError struct {
 	// Next is the position that was to be read.
 	Next events.Position
 }
 
 // Error says what happened.
-func (e *ErrGone) Error() string {
+func (e *OffsetGoneError) Error() string {
 	return fmt.Sprintf("the log does not hold the record at offset %d", e.Next)
 }
 
@@ -147,7 +147,7 @@ func (s *Subscription) hand(ctx context.Context, records []events.Record) error 
 // records, about 32 MiB at most, and never waiting for more. Where the log holds no record it returns one whose
 // content is [events.NoRecord], so that the position after the last that it returned reaches
 // the end of the log, whatever the log ends with. A checkpoint ends what it returns, so that
-// what is derived from it can be kept. It returns an [ErrGone] if the log doesn't hold
+// what is derived from it can be kept. It returns an [OffsetGoneError] if the log doesn't hold
 // the next record, ctx.Err() if ctx ends, [ErrClosed] after Close.
 func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, error) {
 	if err := s.await(ctx); err != nil {
@@ -208,7 +208,7 @@ func (s *Subscription) await(ctx context.Context) error {
 	case s.rest, ok = <-s.chunks:
 		return closedUnless(ok)
 	case <-s.lost:
-		return &ErrGone{Next: s.next}
+		return &OffsetGoneError{Next: s.next}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -30,19 +30,19 @@ type Info struct {
 	Replicas int
 }
 
-// ErrTopicUnfit is returned for a topic that can't hold the log: it would lose events,
+// UnfitTopicError is returned for a topic that can't hold the log: it would lose events,
 // or their order. Its text says which setting, and the command that mends it.
-type ErrTopicUnfit struct {
+type UnfitTopicError struct {
 	Topic, Reason, Mend string
 }
 
 // Error gives the reason and the remedy.
-func (e *ErrTopicUnfit) Error() string {
+func (e *UnfitTopicError) Error() string {
 	return fmt.Sprintf("topic %s can't hold the log: %s. %s", e.Topic, e.Reason, e.Mend)
 }
 
 // Prepare makes the topic if it is missing, checks that it can hold the log, and
-// describes it. It returns an [ErrTopicUnfit] for a topic that can't, and an error that
+// describes it. It returns an [UnfitTopicError] for a topic that can't, and an error that
 // wraps [ErrUnreachable] if the broker can't be asked.
 func (l *Log) Prepare(ctx context.Context) (Info, error) {
 	return withAdmin(ctx, l, func(client sarama.Client, admin sarama.ClusterAdmin) (Info, error) {
@@ -182,7 +182,7 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 		return Info{}, fmt.Errorf("describe topic %s: %w", l.config.Topic, topic.Err)
 	}
 	if n := len(topic.Partitions); n != 1 {
-		return Info{}, &ErrTopicUnfit{
+		return Info{}, &UnfitTopicError{
 			Topic:  l.config.Topic,
 			Reason: fmt.Sprintf("it has %d partitions, but only a single partition is totally ordered", n),
 			Mend:   fmt.Sprintf("Use another topic name or, if the topic is empty, delete it and let ClusterLite create it: kafka-topics.sh --bootstrap-server %s --delete --topic %s", l.config.Brokers[0], l.config.Topic),
@@ -253,7 +253,7 @@ func (l *Log) settings(admin sarama.ClusterAdmin) (map[string]string, error) {
 	return settings, nil
 }
 
-// checkSettings returns an [ErrTopicUnfit] for those that lose events.
+// checkSettings returns an [UnfitTopicError] for those that lose events.
 func (l *Log) checkSettings(settings map[string]string) error {
 	for _, want := range forEver {
 		if got, told := settings[want.name]; told && strings.TrimSpace(got) != want.value {
@@ -267,7 +267,7 @@ func (l *Log) checkSettings(settings map[string]string) error {
 }
 
 func (l *Log) unfit(name, got, want, why string) error {
-	return &ErrTopicUnfit{
+	return &UnfitTopicError{
 		Topic:  l.config.Topic,
 		Reason: fmt.Sprintf("%s is %q, and %s unless it is %q", name, got, why, want),
 		Mend: fmt.Sprintf("Fix it with: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",

@@ -15,7 +15,7 @@ func Unready(err error, consequence string) *problem.Problem {
 		return nil
 	}
 	var storage *projections.StorageError
-	var refused *projections.ErrRefused
+	var refused *projections.RefusedError
 	var failing *projections.ApplyError
 	var unreadable *projections.ReadPathError
 	switch {

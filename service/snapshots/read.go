@@ -109,7 +109,7 @@ func (r *Reader) Save(ctx context.Context, path string, progress func(done int64
 		built, err = projections.Inspect(ctx, path)
 	}
 	if err != nil {
-		var not *projections.ErrNotAProjection
+		var not *projections.NotAProjectionError
 		if errors.As(err, &not) {
 			return built, corrupt("%v", err)
 		}
