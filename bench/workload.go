@@ -114,5 +114,5 @@ func clusterRows() []row {
 }
 
 // clusterWarmUp is for how long a cluster is loaded before it is measured: Apache Kafka's
-// virtual machine takes four times as much processor time in its first seconds.
+// virtual machine takes about three times as much processor time for a request in its first seconds.
 const clusterWarmUp = 30 * time.Second
