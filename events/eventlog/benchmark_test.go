@@ -1,9 +1,11 @@
 package eventlog_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
 // BenchmarkCatchUp reads a log from its beginning, as a node does that joins.
@@ -48,6 +50,29 @@ func BenchmarkAppend(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
 			if _, err := l.Append(ctx, event(i)); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkEnd asks for the end of the log from many goroutines at once, as strong reads do.
+// Questions that wait at the same time are one question to the broker.
+func BenchmarkEnd(b *testing.B) { together(b, (*eventlog.Log).End) }
+
+// BenchmarkBarrier has many goroutines wait for a barrier, as linearizable reads do. One
+// barrier is appended for all that wait at the same time.
+func BenchmarkBarrier(b *testing.B) { together(b, (*eventlog.Log).Barrier) }
+
+func together(b *testing.B, ask func(*eventlog.Log, context.Context) (events.Position, error)) {
+	l, _ := prepared(b)
+	ctx := deadline(b)
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := ask(l, ctx); err != nil {
 				b.Error(err)
 				return
 			}
