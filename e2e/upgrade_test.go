@@ -49,7 +49,9 @@ func TestUpgrade(t *testing.T) {
 	note()
 	install(c.Queries[0], "")
 	note()
-	install(c.Queries[0], old)
+	l.progress(30)
+	downgrade(t, c.Queries[0], old)
+	l.progress(30)
 	for _, p := range append(c.Queries[:len(c.Queries):len(c.Queries)], c.Commands...) {
 		install(p, "")
 	}
@@ -68,6 +70,25 @@ func TestUpgrade(t *testing.T) {
 	if now := versionsOf(t, c); len(now) != 1 {
 		t.Errorf("in the end they are %v", now)
 	}
+}
+
+// downgrade goes back to an earlier version. That version refuses the file, because it does
+// not know the tables, and leaves it as it is. It reads the log into an empty folder.
+func downgrade(t *testing.T, p *cluster.Process, programs string) {
+	t.Helper()
+	if code := p.Stop(); code != 0 {
+		t.Errorf("%s ended with %d", p.Name, code)
+	}
+	p.Install(programs)
+	p.Start()
+	if code := p.AwaitExit(); code == 0 || !strings.Contains(p.Output(), "other-schema") {
+		t.Errorf("got exit status %d, want a failure with other-schema: %s", code, p.Output())
+	}
+	if err := os.RemoveAll(p.DataDir()); err != nil {
+		t.Fatal(err)
+	}
+	p.Start()
+	p.AwaitReady()
 }
 
 // versionsOf returns the versions that nodes say they are, each with its nodes.
