@@ -71,10 +71,10 @@ func (db *database) open(ctx context.Context, declared *collections.Set, logger 
 
 // openAround opens all that works beside the connection that writes.
 func (db *database) openAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
-	if db.points, err = openReaders(ctx, db.path, pointReaders, 4<<10); err != nil {
+	if db.points, err = openReaders(ctx, db.path, pointReaders, 2<<10); err != nil {
 		return err
 	}
-	if db.lists, err = openReaders(ctx, db.path, listReaders, 4<<10); err != nil {
+	if db.lists, err = openReaders(ctx, db.path, listReaders, 2<<10); err != nil {
 		return err
 	}
 	if db.exports, err = openReaders(ctx, db.path, exports, 1<<10); err != nil {
