@@ -154,8 +154,8 @@ func queryRows(ctx context.Context, db *sql.DB, query string, args ...any) (all 
 	return all, rows.Err()
 }
 
-// run writes all of it to a new file in dir, and tells how long the transaction took, with
-// the checkpoint that takes it into the file.
+// run writes all rows to a new file in dir. It returns the duration of the transaction,
+// including the checkpoint that copies it into the file.
 func (b *bulk) run(ctx context.Context, dir string) (took time.Duration, err error) {
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "bulk.db")+"?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=-65536")
 	if err != nil {

@@ -24,7 +24,7 @@ type cluster struct {
 	url            string
 }
 
-// clusterMissing tells what this machine lacks for a cluster.
+// clusterMissing reports what this machine lacks for a cluster; empty if it lacks nothing.
 func clusterMissing() string {
 	var lacks []string
 	if os.Getenv("CLUSTERLITE_KAFKA_SH") == "" {

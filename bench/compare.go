@@ -73,16 +73,17 @@ func (s started) remove() {
 	_ = os.RemoveAll(s.dir) // a temporary folder
 }
 
-// compareReads fills the subjects once, and measures them in turn.
-func (b *bench) compareReads(ctx context.Context, names []string, w workload, connections int, record recordFunc) error {
+// compareRunning starts each subject once, with so many entities, loads it for the duration
+// of warm so that caches fill and virtual machines compile, and then measures them in turn.
+func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w workload, connections int, warm time.Duration, record recordFunc) error {
 	subjects := make([]started, len(names))
 	for i, name := range names {
 		var err error
-		if subjects[i], err = b.start(ctx, name, b.entities); err != nil {
+		if subjects[i], err = b.start(ctx, name, entities); err != nil {
 			return err
 		}
 		defer subjects[i].remove()
-		if _, err := b.measure(ctx, subjects[i], w, connections, time.Second); err != nil { // so that caches fill
+		if _, err := b.measure(ctx, subjects[i], w, connections, warm); err != nil {
 			return err
 		}
 	}
@@ -107,33 +108,6 @@ func (b *bench) compareWrites(ctx context.Context, names []string, connections i
 				return err
 			}
 			record(name, one)
-		}
-	}
-	return nil
-}
-
-// compareWarm starts the subjects once, loads each of them for so long before it counts, and
-// then measures them in turn. It is for subjects with a virtual machine, which compiles what
-// it runs in its first half minute.
-func (b *bench) compareWarm(ctx context.Context, names []string, connections int, warm time.Duration, record recordFunc) error {
-	subjects := make([]started, len(names))
-	for i, name := range names {
-		var err error
-		if subjects[i], err = b.start(ctx, name, 0); err != nil {
-			return err
-		}
-		defer subjects[i].remove()
-		if _, err := b.measure(ctx, subjects[i], create, connections, warm); err != nil {
-			return err
-		}
-	}
-	for range b.rounds {
-		for i, s := range subjects {
-			one, err := b.measure(ctx, s, create, connections, b.duration)
-			if err != nil {
-				return err
-			}
-			record(names[i], one)
 		}
 	}
 	return nil

@@ -46,25 +46,20 @@ func (b *bench) imports(ctx context.Context, record recordFunc) error {
 }
 
 func (b *bench) importOnce(ctx context.Context, record recordFunc) error {
-	s, err := b.subject(ctx, ownName)
+	s, err := b.start(ctx, ownName, 0)
 	if err != nil {
 		return err
 	}
-	own, dir := s.(*clusterLite), b.newDir()
-	defer os.RemoveAll(dir)
-	p, err := own.start(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	used := cpuTime(p.pids())
+	defer s.remove()
+	own := s.subject.(*clusterLite)
+	used := cpuTime(s.pids())
 	took, err := own.importLines(ctx, b.users)
 	if err != nil {
 		return err
 	}
-	used = cpuTime(p.pids()) - used
+	used = cpuTime(s.pids()) - used
 	record(ownName, sample{Value: float64(b.users) / took.Seconds(), CPU: float64(used.Microseconds()) / float64(b.users)})
-	limit, err := readBulk(ctx, own.file(dir))
+	limit, err := readBulk(ctx, own.file(s.dir))
 	if err != nil {
 		return err
 	}
@@ -86,8 +81,8 @@ func (b *bench) bulkOnce(ctx context.Context, limit *bulk, record recordFunc) er
 // file is the read model of a store that was started in dir.
 func (s *clusterLite) file(dir string) string { return filepath.Join(dir, "data", "projection.db") }
 
-// importLines creates entities by one import, and tells how long it took until the last
-// result was there.
+// importLines creates entities with one import. It returns the time until the last result
+// arrived.
 func (s *clusterLite) importLines(ctx context.Context, entities int) (time.Duration, error) {
 	var lines bytes.Buffer
 	for n := range entities {

@@ -142,8 +142,8 @@ func (b *bench) serveLarge(ctx context.Context) (*clusterLite, running, error) {
 	return own, p, err
 }
 
-// starts starts serve or a query node, so often as there are rounds, and tells how long it
-// took until it was ready.
+// starts starts serve or a query node once in each round, and passes the time until it was
+// ready to then.
 func (b *bench) starts(ctx context.Context, which string, then func(took time.Duration, p running, s subject) error) error {
 	if _, err := b.large(ctx); err != nil {
 		return err

@@ -49,7 +49,7 @@ func twoAddrs() (one, other string, err error) {
 	return one, other, nil
 }
 
-// size is how many bytes a file has; zero if there is none.
+// size returns the size of a file in bytes; zero if the file does not exist.
 func size(path string) float64 {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -70,7 +70,7 @@ func rawConfig() *sarama.Config {
 	return c
 }
 
-// createTopic makes a topic of one partition, if there is none of this name.
+// createTopic creates a topic with one partition, unless a topic of this name exists.
 func createTopic(broker, topic string, config *sarama.Config) error {
 	admin, err := sarama.NewClusterAdmin([]string{broker}, config)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"sync"
 	"sync/atomic"
@@ -14,29 +13,24 @@ import (
 // again measures, on a log of mixed events, something that applies all of it again, against
 // the bulk transaction of the same changes.
 func (b *bench) again(ctx context.Context, record recordFunc, once func(s *clusterLite, dir string) (time.Duration, error)) error {
-	s, err := b.subject(ctx, ownName)
+	s, err := b.start(ctx, ownName, 0)
 	if err != nil {
 		return err
 	}
-	own, dir := s.(*clusterLite), b.newDir()
-	defer os.RemoveAll(dir)
-	p, err := own.start(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	limit, err := own.mix(ctx, dir, b.users*7/10)
+	defer s.remove()
+	own := s.subject.(*clusterLite)
+	limit, err := own.mix(ctx, s.dir, b.users*7/10)
 	if err != nil {
 		return err
 	}
 	for range b.rounds {
-		used := cpuTime(p.pids())
-		took, err := once(own, dir)
+		used := cpuTime(s.pids())
+		took, err := once(own, s.dir)
 		if err != nil {
 			return err
 		}
 		events := float64(limit.rows())
-		record(ownName, sample{Value: events / took.Seconds(), CPU: float64((cpuTime(p.pids()) - used).Microseconds()) / events})
+		record(ownName, sample{Value: events / took.Seconds(), CPU: float64((cpuTime(s.pids()) - used).Microseconds()) / events})
 		if err := b.bulkOnce(ctx, limit, record); err != nil {
 			return err
 		}
@@ -44,7 +38,7 @@ func (b *bench) again(ctx context.Context, record recordFunc, once func(s *clust
 	return nil
 }
 
-// tool runs a command of the operator's tool, and tells how long it took.
+// tool runs a command of the operator's tool and returns how long it took.
 func (s *clusterLite) tool(ctx context.Context, args ...string) (time.Duration, error) {
 	began := time.Now()
 	if out, err := exec.CommandContext(ctx, s.program, args...).CombinedOutput(); err != nil {

@@ -15,7 +15,7 @@ import (
 type result struct {
 	// Samples are the rounds, by subject.
 	Samples map[string][]sample `json:"samples,omitempty"`
-	// Missing tells why there are none.
+	// Missing is the reason why there are none.
 	Missing string    `json:"missing,omitempty"`
 	At      time.Time `json:"at"`
 	// Commit and Machine are those of the measurement.

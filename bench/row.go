@@ -13,7 +13,7 @@ type row struct {
 	name string
 	// unit is that of the values: "requests/s", "ms".
 	unit string
-	// lower tells that a smaller value is better.
+	// lower is true if a smaller value is better.
 	lower bool
 	// subjects are compared; the first is ClusterLite, or the case that the others are the
 	// measure of.
@@ -24,7 +24,7 @@ type row struct {
 	targets map[string]target
 	// slow rows are left out of a quick run.
 	slow bool
-	// missing tells what this machine lacks for the row; nil if it needs nothing.
+	// missing reports what this machine lacks for the row; nil if the row needs nothing.
 	missing func() string
 	// note explains the row in the report; optional.
 	note string

@@ -39,7 +39,7 @@ func ratios(own, other []sample) []float64 {
 	return all
 }
 
-// reached tells how a median compares with a target.
+// reached reports which target, if any, a median reaches.
 func (t target) reached(median float64, lower bool) string {
 	meets := func(wanted float64) bool {
 		if lower {

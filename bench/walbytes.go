@@ -73,24 +73,25 @@ var (
 
 // sumWAL adds up the bytes that were written to write-ahead logs.
 func sumWAL(trace io.Reader) (sum int64, err error) {
-	lines, begun := bufio.NewScanner(trace), map[string]bool{}
+	lines := bufio.NewScanner(trace)
+	unfinished := map[string]bool{} // by thread: a write whose result follows on another line
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()
 		found := walWrite.FindStringSubmatch(line)
 		if found == nil {
 			if begin := walBegin.FindStringSubmatch(line); begin != nil {
-				begun[begin[1]] = true
+				unfinished[begin[1]] = true
 				continue
 			}
 			found = walResume.FindStringSubmatch(line)
 			if found == nil {
 				continue
 			}
-			if !begun[found[1]] {
+			if !unfinished[found[1]] {
 				continue
 			}
-			delete(begun, found[1])
+			delete(unfinished, found[1])
 		}
 		n, err := strconv.ParseInt(found[2], 10, 64)
 		if err != nil {

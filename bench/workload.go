@@ -41,7 +41,7 @@ func readRows() []row {
 	reads := func(name string, w workload, targets map[string]target, peers ...string) row {
 		return row{name: name, unit: requestsPerSecond, subjects: append([]string{ownName}, peers...), targets: targets,
 			run: func(b *bench, ctx context.Context, record recordFunc) error {
-				return b.compareReads(ctx, append([]string{ownName}, peers...), w, 64, record)
+				return b.compareRunning(ctx, append([]string{ownName}, peers...), b.entities, w, 64, time.Second, record)
 			}}
 	}
 	return []row{
@@ -107,7 +107,7 @@ func clusterRows() []row {
 		name: "POST through Nginx and 3 Kafka brokers, 64 connections", unit: requestsPerSecond, slow: true,
 		subjects: subjects, targets: map[string]target{rqliteClusterName: {1, 2}}, missing: clusterMissing,
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.compareWarm(ctx, subjects, 64, clusterWarmUp, record)
+			return b.compareRunning(ctx, subjects, 0, create, 64, clusterWarmUp, record)
 		},
 		note: "both clusters run at once on one machine, and each is loaded for half a minute before the first round.",
 	}}

@@ -138,7 +138,7 @@ func (x *Executor) decideCreate(c Command) (events.Event, *Refusal, error) {
 	return event, refusal, nil
 }
 
-// usedKeys tells which idempotency keys of commands the write model knows, by one read.
+// usedKeys returns the idempotency keys of commands that the write model knows, by one read.
 func (b *Batch) usedKeys(which []int) (map[string]bool, error) {
 	var keys []string
 	for _, i := range which {

@@ -107,7 +107,7 @@ type flight struct {
 	wait  func() []Outcome
 }
 
-// A settlement tells how the last stage ended.
+// A settlement is how the last stage ended.
 type settlement struct {
 	early bool
 	err   error // of the spool
@@ -148,7 +148,7 @@ func (in *importer) start(lines *lineReader) {
 }
 
 // finish is the stage execute. It returns once all results are in the spool. cutBody has
-// the stage read end, if it waits for the client. The error tells that the import is broken.
+// the stage read end, if it waits for the client. An error means that the import is broken.
 func (in *importer) finish(cutBody func()) error {
 	early := in.execute()
 	close(in.begun)

@@ -76,7 +76,7 @@ func (p *lineParser) prepare(command *Command, number int64, text []byte) (err e
 // large file would fill the disk.
 const loggedFaults = 10
 
-// isFault tells whether an error is a panic, which it logs.
+// isFault reports whether an error is a panic, and logs it if so.
 func (p *lineParser) isFault(ctx context.Context, number int64, err error) bool {
 	var fault *web.PanicError
 	if !errors.As(err, &fault) {
@@ -113,7 +113,7 @@ func (r *lineResult) fail(err error) {
 }
 
 // writeResults writes the result of each line. outcomes are those of the lines that have a
-// command. unavailable tells that the server could not do one of them now, and so is not
+// command. unavailable reports that the server could not do one of them now, and so is not
 // likely to do more.
 func (p *lineParser) writeResults(ctx context.Context, to io.Writer, lines []importLine, outcomes []Outcome) (unavailable bool, err error) {
 	out := json.NewEncoder(to)

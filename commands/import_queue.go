@@ -59,7 +59,7 @@ func (q *lineQueue) put(l importLine) error {
 	return nil
 }
 
-// end tells that no more lines come.
+// end says that no more lines follow.
 func (q *lineQueue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +93,7 @@ func (q *lineQueue) take() (batch []importLine, more bool) {
 	return batch, true
 }
 
-// landed tells that a batch is not under way any more.
+// landed says that a batch is no longer under way.
 func (q *lineQueue) landed() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -58,7 +58,7 @@ type cache struct {
 	position atomic.Int64
 	shards   [cacheShards]cacheShard
 
-	// lives tells, by collection, since when its pages are good. The map is never changed:
+	// lives holds, by collection, since when its pages are valid. The map is never changed:
 	// open puts another in its place.
 	lives   atomic.Pointer[map[string]life]
 	changed []events.EntityKey // by the batch that is being applied
@@ -230,7 +230,7 @@ func (c *cache) drop() {
 	}
 }
 
-// size tells how many entities and pages there are, and how many bytes they take.
+// size returns the number of entities and pages, and how many bytes they take.
 func (c *cache) size() (entries, bytes int64) {
 	if c == nil {
 		return 0, 0
@@ -292,11 +292,11 @@ func (p *Projection) KeepPage(ticket Ticket, at events.Position, collection, que
 }
 
 func pageKey(collection, query string) cacheKey {
-	// The ? tells the first page of all entities from an entity.
+	// The ? distinguishes the first page of all entities from an entity.
 	return cacheKey{EntityKey: events.EntityKey{Collection: collection}, query: "?" + query}
 }
 
-// Cache tells what the cache does.
+// Cache returns the counters and the size of the cache.
 func (p *Projection) Cache() CacheStats {
 	g := p.hold()
 	defer g.release()

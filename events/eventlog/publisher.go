@@ -162,7 +162,7 @@ func (p *publisher) take() (group []*publication) {
 	return group
 }
 
-// send appends a group, and tells each publication of it what became of its records.
+// send appends a group and reports to each of its publications what became of the records.
 func (p *publisher) send(group []*publication) {
 	if err := p.connect(); err != nil {
 		for _, s := range group {
@@ -276,7 +276,7 @@ func (p *publisher) disconnect() {
 }
 
 // producerOptions ask for what makes an acknowledged append durable: it is on all in-sync
-// replicas, and franz-go is an idempotent producer unless told otherwise.
+// replicas, and franz-go is an idempotent producer by default.
 func producerOptions() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -286,7 +286,7 @@ func producerOptions() []kgo.Opt {
 		// ProduceSync sends a group as soon as all of it is buffered, and so ends the linger, which
 		// has to outlast the buffering; the first records of a client have to wait for its end.
 		kgo.ProducerLinger(10 * time.Millisecond),
-		// Who gave up is told that the outcome is unknown. A record that comes twice is void.
+		// A caller that gave up gets ErrOutcomeUnknown. A record that arrives twice is void.
 		kgo.AllowIdempotentProduceCancellation(),
 		kgo.ProduceRequestTimeout(5 * time.Second),
 		kgo.RequestTimeoutOverhead(3 * time.Second),
