@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/clusterlite/clusterlite/clusterlite/archive"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // eventsExport takes a log into a file.

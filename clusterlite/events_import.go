@@ -10,7 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/archive"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // eventsImport takes a file into a log.

@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // eventsShow prints one record, even if it is not a valid event.

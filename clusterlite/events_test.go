@@ -19,8 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/settings"
 )
 
 // A shelf is a log on a broker of its own, with the tool at hand.

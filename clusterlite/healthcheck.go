@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // healthcheck is for containers, whose images have no other HTTP client.

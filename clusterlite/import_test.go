@@ -20,7 +20,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/importer"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // startProxy runs a proxy that passes requests on as nginx does, unless fault answers

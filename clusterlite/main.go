@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // grammar lists the subcommands. Each is implemented in a file of its name.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 func TestHelp(t *testing.T) {

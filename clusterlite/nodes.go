@@ -11,8 +11,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/overview"
-	"github.com/clusterlite/clusterlite/service/roster"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/node/roster"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // nodesCommands are the subcommands for the nodes known to the broker.

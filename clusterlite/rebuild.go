@@ -17,9 +17,9 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/roster"
-	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/node/roster"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // rebuild rebuilds read models.

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/logging"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/logging"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // stopped rebuilds a stopped node, in its folder.

@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // reindexing gives existing entities the claims of a field that has become unique, or

@@ -16,7 +16,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/reindex"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // A serving is a running `clusterlite serve`.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/clusterlite/clusterlite/service/process/settings"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/settings"
 )
 
 // checkUsage checks that a subcommand calls these arguments wrong.

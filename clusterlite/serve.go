@@ -13,9 +13,9 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 	"github.com/clusterlite/clusterlite/service/node"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // serve runs everything in one process: both APIs on one port over one shared projection,

@@ -16,8 +16,8 @@ import (
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 
-	"github.com/clusterlite/clusterlite/service/outgoing"
-	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/httpclient"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
 // A silentBucket lists snapshots of two topics, the newer topic first, but does not return
@@ -90,7 +90,7 @@ func TestASilentStoreEndsARestore(t *testing.T) {
 			scheme := fmt.Sprintf("silent%p", b)
 			blob.DefaultURLMux().RegisterBucket(scheme, b)
 			err := toolAlone(t, nil, append([]string{"snapshot", "restore", scheme + "://bucket", "--data-dir=" + filepath.Join(t.TempDir(), "data")}, c.args...)...)
-			var gone *outgoing.SilentError
+			var gone *httpclient.SilentError
 			if !errors.As(err, &gone) || gone.Peer != scheme+"://bucket" || errors.Is(err, snapshots.ErrNone) {
 				t.Errorf("got %v, want that the store did not answer", err)
 			}

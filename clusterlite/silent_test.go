@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/roster"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 

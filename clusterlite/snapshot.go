@@ -16,9 +16,9 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/progress"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/outgoing"
-	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/httpclient"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // snapshot has the subcommands that create, list, restore and prune snapshots in a store.
@@ -287,7 +287,7 @@ func (c snapshotRestore) first(ctx context.Context, out streams, store *snapshot
 // isSilent reports whether an error says that the store did not answer. Then older
 // snapshots are not available either, and the right one can't be determined.
 func isSilent(err error) bool {
-	var silent *outgoing.SilentError
+	var silent *httpclient.SilentError
 	return errors.As(err, &silent)
 }
 

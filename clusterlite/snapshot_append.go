@@ -17,9 +17,9 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // snapshotAppend recreates the log of a lost topic: it appends a history that leads to the

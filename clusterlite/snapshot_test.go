@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/snapshots"
 )
 
 func TestSnapshots(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/overview"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // status shows how the cluster is.

@@ -17,11 +17,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/settings"
 )
 
 // A span is a span as received by a collector, with its ids in hex and its node.

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/comparison"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // verify checks that nodes are equal, and finds where they differ.

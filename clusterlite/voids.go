@@ -11,7 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/service/node"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // voids lists what admission refused.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/problem"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 // An API takes writes. Safe for concurrent use.

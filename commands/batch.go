@@ -9,8 +9,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 // An Outcome is what became of one command of a batch.

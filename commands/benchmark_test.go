@@ -10,9 +10,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/projections/preparations"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/web"
 )
 
 // A command and a state into an event.

@@ -3,7 +3,7 @@ package commands
 import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 )
 
 // An Action is what a client wants done to an entity.

@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 )
 
 // Errors of an executor, beside those of the log.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 // A line on which the server panics fails alone, and the log says so once, with the stack.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/service/telemetry"
+	"github.com/clusterlite/clusterlite/service/process/telemetry"
 )
 
 // unknown is the verdict that did not come in time, and the append that nobody knows of.

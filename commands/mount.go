@@ -2,7 +2,7 @@ package commands
 
 import (
 	"github.com/clusterlite/clusterlite/service/node"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // New makes the API that takes writes on a node.

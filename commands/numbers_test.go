@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events/document"
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 const pathID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"

@@ -11,9 +11,9 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/problem"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 // An API answers reads. Safe for concurrent use.

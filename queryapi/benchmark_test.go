@@ -8,7 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 )
 
 // A sink takes an answer and keeps nothing but its status.

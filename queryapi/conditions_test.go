@@ -11,9 +11,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/web"
 )
 
 // changed appends an event of an entity as a command service would.

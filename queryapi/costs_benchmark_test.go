@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/projections/preparations"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 )
 
 // What the processor does for one read, through everything but the network, at each level.

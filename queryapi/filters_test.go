@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 

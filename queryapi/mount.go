@@ -1,9 +1,9 @@
 package queryapi
 
 import (
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 	"github.com/clusterlite/clusterlite/service/node"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // New makes the API that answers reads on a node.

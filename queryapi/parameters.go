@@ -11,8 +11,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 const (

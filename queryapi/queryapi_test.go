@@ -21,9 +21,9 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
-	"github.com/clusterlite/clusterlite/service/web"
 )
 
 func TestMain(m *testing.M) {

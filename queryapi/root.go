@@ -8,9 +8,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/queryapi/openapi"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/web"
 )
 
 // root lists the collections.

@@ -6,8 +6,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 // pieceSize is how much of a stream is gathered before it is sent, and how much memory a

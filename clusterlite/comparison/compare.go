@@ -12,9 +12,9 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/node"
-	"github.com/clusterlite/clusterlite/service/problem"
-	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
 // Options say what to compare.

@@ -9,7 +9,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 // ErrInputChanged is returned if the input no longer starts with the part that an earlier

@@ -14,9 +14,9 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/outgoing"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpclient"
 )
 
 const (
@@ -35,10 +35,10 @@ type sender struct {
 }
 
 // limits require the store to send something for each batch.
-var limits = outgoing.Limits{Connect: 10 * time.Second, Answer: stall, Stall: stall}
+var limits = httpclient.Limits{Connect: 10 * time.Second, Answer: stall, Stall: stall}
 
 func newClient() *http.Client {
-	c := outgoing.NewClient(limits, nil)
+	c := httpclient.NewClient(limits, nil)
 	c.CheckRedirect = noRedirects
 	return c
 }

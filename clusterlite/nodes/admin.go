@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/outgoing"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpclient"
 )
 
 // connectTimeout is how long a node may take to accept a connection.
@@ -19,20 +19,20 @@ const connectTimeout = 2 * time.Second
 
 // limits apply to answers that a node sends at once. For long work a node reports its
 // progress regularly.
-var limits = outgoing.Limits{Connect: connectTimeout, Answer: 5 * time.Second, Stall: 30 * time.Second}
+var limits = httpclient.Limits{Connect: connectTimeout, Answer: 5 * time.Second, Stall: 30 * time.Second}
 
 // prompt and patient are clients of nodes. patient is for requests on which a node works
 // before its answer begins. It is used only once the node has shown that it responds.
 var (
 	prompt  = newClient(limits)
-	patient = newClient(outgoing.Limits{Connect: limits.Connect, Answer: time.Minute, Stall: limits.Stall})
+	patient = newClient(httpclient.Limits{Connect: limits.Connect, Answer: time.Minute, Stall: limits.Stall})
 )
 
 // newClient returns a client without keep-alive: the tool sends few requests, and a
 // stopping node should not wait for idle connections. Admin listeners are not behind a
 // proxy.
-func newClient(l outgoing.Limits) *http.Client {
-	return outgoing.NewClient(l, func(t *http.Transport) {
+func newClient(l httpclient.Limits) *http.Client {
+	return httpclient.NewClient(l, func(t *http.Transport) {
 		t.DisableKeepAlives, t.Proxy = true, nil
 	})
 }
@@ -45,7 +45,7 @@ type UnreachableError struct {
 
 // Error names the node and its address, and says what happened.
 func (e *UnreachableError) Error() string {
-	if silent := (*outgoing.SilentError)(nil); errors.As(e.Err, &silent) {
+	if silent := (*httpclient.SilentError)(nil); errors.As(e.Err, &silent) {
 		return fmt.Sprintf("node %s at %s %s", e.Node, e.Admin, silent.What())
 	}
 	return fmt.Sprintf("node %s can't be reached at %s: %v", e.Node, e.Admin, e.Err)
@@ -58,7 +58,7 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 // closes the answer's body. If the node does not answer, Do returns an [UnreachableError];
 // for a status other than 2xx it returns the answer's *problem.Problem. The node must start
 // its answer within five seconds. If it stalls while it sends the body, reading the body
-// fails with an [outgoing.SilentError].
+// fails with an [httpclient.SilentError].
 func (n Node) Do(ctx context.Context, method, path string) (*http.Response, error) {
 	return n.do(ctx, prompt, method, path)
 }

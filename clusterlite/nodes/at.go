@@ -6,7 +6,7 @@ import (
 	"net"
 	"strings"
 
-	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
 // At returns the nodes at an admin address, host:port or http://host:port, without asking a

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
 // A Node is a node known to the broker, and a client of its admin listener. Safe for

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/nodes"
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/problem"
-	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 

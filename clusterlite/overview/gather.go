@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
 // patience is how long a node may take to report its status.

@@ -3,8 +3,8 @@ package openapi
 import (
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"github.com/clusterlite/clusterlite/service/api"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 func headers() openapi3.Headers {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 )
 
 // parameters are those that operations share. Their names end in Parameter, since

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/roster"
 )
 
 // announce announces the node to the broker until ctx ends, so that the tool finds it. A

@@ -9,8 +9,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 // The answers of the admin listener about a node's read model. Their JSON is part of the

@@ -8,7 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/telemetry"
+	"github.com/clusterlite/clusterlite/service/process/telemetry"
 )
 
 // registerMetrics registers the metrics of the projection. Their names are documented in

@@ -21,12 +21,12 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/logging"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
-	"github.com/clusterlite/clusterlite/service/telemetry"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/process/logging"
+	"github.com/clusterlite/clusterlite/service/process/settings"
+	"github.com/clusterlite/clusterlite/service/process/telemetry"
 )
 
 // Config says what node to run.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/node"
-	"github.com/clusterlite/clusterlite/service/roster"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
 // openProjection opens the node's projection. If its file is damaged, the file is set aside

@@ -4,8 +4,8 @@ import (
 	"maps"
 	"net/http"
 
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/snapshots"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
 // resources are the resources of the admin listener besides health, status and metrics.

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/problem"
-	"github.com/clusterlite/clusterlite/service/snapshots"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
 // bootstrap restores the read model of a node that has none from a snapshot, if --bootstrap

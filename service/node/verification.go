@@ -7,8 +7,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 // The lines in which a node describes its rows. Their JSON is part of the admin interface.

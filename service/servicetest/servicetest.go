@@ -19,7 +19,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/web"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 // Context ends with the test, or after a time in which everything has long happened.

@@ -9,11 +9,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/admin"
-	"github.com/clusterlite/clusterlite/service/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/api"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process"
-	"github.com/clusterlite/clusterlite/service/settings"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 type grammar struct {

@@ -1,0 +1,172 @@
+// Package api is what the services of the REST API agree on: resources and their
+// methods, header fields, entity tags, positions.
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events/nearest"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
+)
+
+// Header fields of ours, in canonical form.
+const (
+	// HeaderPosition tells the position that an answer holds for.
+	HeaderPosition = "Clusterlite-Position"
+	// HeaderMinPosition asks a read to wait for a position.
+	HeaderMinPosition = "Clusterlite-Min-Position"
+	// HeaderConsistency asks for a consistency, and tells which was given.
+	HeaderConsistency = "Clusterlite-Consistency"
+	// HeaderHalfDuplex is set by a proxy that sends no more of a request once the answer
+	// to it has begun. An import is then answered after its last line.
+	HeaderHalfDuplex = "Clusterlite-Half-Duplex"
+)
+
+// Media types.
+const (
+	JSON       = "application/json"
+	MergePatch = "application/merge-patch+json"
+	NDJSON     = "application/x-ndjson"
+)
+
+// The resources. All methods are named, whichever service has them.
+var (
+	Root        = web.Resource{Path: "/", Methods: readOnly}
+	Description = web.Resource{Path: "/openapi.json", Methods: readOnly}
+	// Documentation is a page for people, and DocumentationFiles what it needs.
+	Documentation      = web.Resource{Path: "/docs", Methods: readOnly}
+	DocumentationFiles = web.Resource{Path: "/docs/*", Methods: readOnly}
+
+	Collection = web.Resource{
+		Path:    "/:collection",
+		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions},
+		Accepts: map[string][]string{http.MethodPost: {JSON, NDJSON}},
+	}
+	Entity = web.Resource{
+		Path:    "/:collection/:id",
+		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions},
+		Accepts: map[string][]string{http.MethodPut: {JSON}, http.MethodPatch: {MergePatch, JSON}},
+	}
+)
+
+var readOnly = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
+
+// A Service is what one service has of the API: handlers by the path of their resource.
+type Service map[string]web.Handlers
+
+// Mount registers all resources, with what the services of this process have of them.
+func Mount(e *echo.Echo, services ...Service) {
+	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, Collection, Entity} {
+		var handlers []web.Handlers
+		for _, s := range services {
+			handlers = append(handlers, s[r.Path])
+		}
+		web.Mount(e, r, handlers...)
+	}
+}
+
+// Consistency is how fresh a read is.
+type Consistency string
+
+// The consistencies.
+const (
+	// Unasked is what a client gets that says nothing.
+	Unasked Consistency = ""
+	// Strong sees all that was acknowledged before, as far as the broker that leads the
+	// log knows it.
+	Strong Consistency = "strong"
+	// Linearizable has that broker prove that it does.
+	Linearizable Consistency = "linearizable"
+	// Eventual is what the node has.
+	Eventual Consistency = "eventual"
+)
+
+// AskedConsistency reads what the client asks for. The error is a problem.
+func AskedConsistency(r *http.Request, offered ...Consistency) (Consistency, error) {
+	values := r.Header[HeaderConsistency]
+	if len(values) == 0 {
+		return Unasked, nil
+	}
+	if len(values) == 1 {
+		if i := slices.Index(offered, Consistency(values[0])); i >= 0 {
+			return offered[i], nil
+		}
+	}
+	names := make([]string, len(offered))
+	for i, c := range offered {
+		names[i] = string(c)
+	}
+	return Unasked, problem.MalformedRequest.New(HeaderConsistency + " must be one of " + strings.Join(names, ", ") + ".")
+}
+
+// MinPosition reads the position that the client asks a read to wait for; zero if none.
+// The error is a problem.
+func MinPosition(r *http.Request) (int64, error) {
+	values := r.Header[HeaderMinPosition]
+	if len(values) == 0 {
+		return 0, nil
+	}
+	p, err := strconv.ParseInt(values[0], 10, 64)
+	if err != nil || p < 0 || len(values) > 1 {
+		return 0, problem.MalformedRequest.New(HeaderMinPosition + " must be a position: an integer of at least 0.")
+	}
+	return p, nil
+}
+
+// SetPosition tells the position that the answer holds for.
+func SetPosition(h http.Header, position int64) {
+	h[HeaderPosition] = []string{strconv.FormatInt(position, 10)}
+}
+
+// RefuseUnknownParameters refuses a query parameter that is not known, or is there
+// twice: a filter that is misspelt would else match everything. The error is a problem.
+func RefuseUnknownParameters(r *http.Request, known ...string) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return problem.MalformedRequest.New("The query string is malformed: " + err.Error() + ".")
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return problem.MalformedRequest.New("The query parameter " + Quote(name) + " must not be given more than once.")
+		}
+		if !slices.Contains(known, name) {
+			return problem.MalformedRequest.New(unknownParameter(name, known))
+		}
+	}
+	return nil
+}
+
+func unknownParameter(name string, known []string) string {
+	return "Unknown query parameter " + Quote(name) + "." + Nearest(name, known)
+}
+
+// Nearest gives a sentence with the name that is most like one that is not known, with
+// a space before it; empty if none is near.
+func Nearest(name string, known []string) string {
+	meant, found := nearest.Name(name, known)
+	if !found {
+		return ""
+	}
+	return " Did you mean " + strconv.Quote(meant) + "?"
+}
+
+// Quote quotes what a stranger wrote for a message, shortened.
+func Quote(s string) string { return strconv.Quote(clip(s)) }
+
+// clip shortens what a stranger wrote before it goes into a message.
+func clip(s string) string {
+	const most = 60
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
+)
+
+// ETag is the strong entity tag of a version.
+func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+// A Tag is one entity tag of a request.
+type Tag struct {
+	Weak bool
+	// Opaque is what stands between the quotes.
+	Opaque string
+}
+
+// String writes the tag as header fields have it.
+func (t Tag) String() string {
+	if t.Weak {
+		return `W/"` + t.Opaque + `"`
+	}
+	return `"` + t.Opaque + `"`
+}
+
+// Version gives the version that the tag names, weak or not. The tag of a compressed
+// answer, such as "3-gzip", names the version as "3" does.
+func (t Tag) Version() (version int64, ok bool) {
+	digits := web.TrimCoding(t.Opaque)
+	version, err := strconv.ParseInt(digits, 10, 64)
+	return version, err == nil && strconv.FormatInt(version, 10) == digits
+}
+
+// Tags reads a list of entity tags, as If-Match and If-None-Match have it. any is for *.
+// The error is a problem.
+func Tags(r *http.Request, header string) (tags []Tag, anyTag bool, err error) {
+	values := r.Header.Values(header)
+	if len(values) == 0 {
+		return nil, false, nil
+	}
+	text := strings.Trim(strings.Join(values, ","), " \t,") // empty elements are allowed (RFC 9110, 5.6.1)
+	if text == "*" {
+		return nil, true, nil
+	}
+	for rest := text; rest != ""; {
+		t, after, reason := cutTag(rest)
+		if reason != "" {
+			return nil, false, problem.MalformedRequest.New(fmt.Sprintf(`%s must be * or a list of entity tags such as "3", but %s.`, header, reason))
+		}
+		tags, rest = append(tags, t), after
+	}
+	if len(tags) == 0 {
+		return nil, false, problem.MalformedRequest.New(header + ` must be * or a list of entity tags such as "3", but it is empty.`)
+	}
+	return tags, false, nil
+}
+
+// cutTag reads one tag and the comma after it (RFC 9110, 8.8.3). If there is none, it
+// gives the reason.
+func cutTag(s string) (t Tag, rest, reason string) {
+	s = strings.TrimLeft(s, " \t,")
+	word, _, _ := strings.Cut(s, ",")
+	word = strings.TrimSpace(word)
+	s, t.Weak = strings.CutPrefix(s, "W/")
+	switch {
+	case word == "*":
+		return t, "", "* must not be combined with other tags"
+	case strings.HasPrefix(s, "w/"):
+		return t, "", "the W of " + Quote(word) + " must be in upper case"
+	case !strings.HasPrefix(s, `"`):
+		return t, "", Quote(word) + " is not in quotes"
+	}
+	end := strings.IndexByte(s[1:], '"')
+	if end < 0 {
+		return t, "", Quote(word) + " lacks its closing quote"
+	}
+	t.Opaque, rest = s[1:1+end], strings.TrimLeft(s[end+2:], " \t")
+	for i := 0; i < len(t.Opaque); i++ {
+		if c := t.Opaque[i]; c <= ' ' || c == 0x7f {
+			return t, "", Quote(t.Opaque) + " contains a space or a control character"
+		}
+	}
+	if rest != "" && rest[0] != ',' {
+		return t, "", Quote(t.String()) + " is not followed by a comma"
+	}
+	return t, strings.TrimLeft(rest, " \t,"), ""
+}
+
+// NoneMatch reports whether If-None-Match has the tag (weak comparison), so that the
+// client has what it asks for. The tag of a compressed answer is as good as that of the
+// plain one. The error is a problem.
+func NoneMatch(r *http.Request, etag string) (hit bool, err error) {
+	held, err := HeldTag(r, etag)
+	return held != "", err
+}
+
+// HeldTag gives the tag in If-None-Match that matches an entity tag as [NoneMatch] says:
+// in its own spelling, but strong where etag is; etag itself for *. It is empty if none
+// matches. A 304 with this tag tells a cache which of its answers is still good. The
+// error is a problem.
+func HeldTag(r *http.Request, etag string) (string, error) {
+	tags, anyTag, err := Tags(r, "If-None-Match")
+	switch {
+	case err != nil:
+		return "", err
+	case anyTag:
+		return etag, nil
+	}
+	opaque, weak := strings.CutPrefix(etag, "W/")
+	opaque = strings.Trim(opaque, `"`)
+	for _, t := range tags {
+		if t.Opaque == opaque || !weak && web.TrimCoding(t.Opaque) == opaque {
+			t.Weak = weak
+			return t.String(), nil
+		}
+	}
+	return "", nil
+}
+
+func parseQuery(raw string) (url.Values, error) { return url.ParseQuery(raw) }

@@ -1,0 +1,103 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/process/logging"
+)
+
+// errorHandler answers errors with problems. Here, and only here, a failure of the
+// server is logged.
+func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		ctx := c.Request().Context()
+		if c.Response().Committed {
+			logger.WarnContext(ctx, "the response was cut off", "error", err)
+			return
+		}
+		p := toProblem(err)
+		if p.Status == http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+			logger.ErrorContext(ctx, "request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+		}
+		if next := tryNext(c.Request(), p); next != "" {
+			c.Response().Header().Set("X-Accel-Redirect", next)
+			c.Response().WriteHeader(p.Status)
+			return
+		}
+		if err := p.Write(c.Response(), logging.RequestID(ctx), c.Request().Method != http.MethodHead); err != nil {
+			logger.DebugContext(ctx, "the client disconnected", "error", err)
+		}
+	}
+}
+
+// HeaderTryNext is set by a proxy that can send a request to another process. It names the
+// place in the proxy's configuration that does.
+const HeaderTryNext = "Clusterlite-Try-Next"
+
+var validPlace = regexp.MustCompile(`^[a-z_]{1,32}$`)
+
+// tryNext gives where a proxy is to send a request that this process refused because it is
+// not ready: nothing was done, so another process can be asked, also with a write. It is
+// empty for all other problems, and if no proxy has said that it can.
+func tryNext(r *http.Request, p *problem.Problem) string {
+	place := r.Header.Get(HeaderTryNext)
+	if place == "" || !p.Of(problem.NotReady) || !validPlace.MatchString(place) {
+		return ""
+	}
+	return "@" + place
+}
+
+func toProblem(err error) *problem.Problem {
+	var routing *echo.HTTPError
+	if errors.As(err, &routing) {
+		switch routing.Code {
+		case http.StatusNotFound:
+			return problem.From(noResource())
+		case http.StatusMethodNotAllowed:
+			return problem.MethodNotAllowed.New("")
+		}
+	}
+	return problem.From(err)
+}
+
+// recoverPanics turns a panic into an error with its stack: one request fails, not all.
+func recoverPanics() echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error { return Guard(func() error { return next(c) }) }
+	}
+}
+
+// Guard turns a panic of do into an error with its stack. Handlers are guarded; it is
+// for the goroutines that they start, where a panic would end the process.
+func Guard(do func() error) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+			panic(r)
+		}
+		err = &PanicError{Value: r, Stack: debug.Stack()}
+	}()
+	return do()
+}
+
+// A PanicError is a panic that [Guard] stopped.
+type PanicError struct {
+	// Value is what was given to panic, and Stack the stack at that place.
+	Value any
+	Stack []byte
+}
+
+// Error has the stack in it, for the log.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }

@@ -1,0 +1,129 @@
+package settings_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/process/settings"
+)
+
+type grammar struct {
+	settings.Node   `embed:""`
+	settings.Kafka  `embed:""`
+	settings.Listen `embed:""`
+	settings.HTTP   `embed:""`
+	settings.Reads  `embed:""`
+	settings.Writes `embed:""`
+}
+
+func parse(t *testing.T, args ...string) (g grammar, stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	_, err = settings.Program{Name: "test", Help: "A test.", HTTPAddr: ":8080", AdminAddr: "127.0.0.1:9080", Version: "v0"}.Parse(&g, args, &out, &errs)
+	return g, out.String(), errs.String(), err
+}
+
+func TestDefaults(t *testing.T) {
+	g, _, _, err := parse(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.HTTPAddr != ":8080" || g.AdminAddr != "127.0.0.1:9080" || g.DataDir != "./clusterlite-data" || g.Brokers[0] != "127.0.0.1:19092" ||
+		g.Topic.Topic != "clusterlite.events" || g.KafkaListen != "127.0.0.1:19092" || g.Collections != "" || g.Consistency != "strong" ||
+		g.Reads.Wait != 2*time.Second || g.Writes.Wait != 10*time.Second || g.MaxBody != 1<<20 || g.MaxConnections != 4096 || g.MaxRequests != 512 || g.RequestMemory != 256<<20 || g.CORSOrigins[0] != "*" || !g.Compress || g.CORSAllowHeaders != nil || g.CORSExposeHeaders != nil ||
+		g.LogFormat != "text" || g.LogLevel != "info" || g.ReadyLag != 30*time.Second || !g.SelfRepair || g.Scrub != 24*time.Hour {
+		t.Errorf("got %+v", g)
+	}
+	if err := g.SetDefaults("query"); err != nil || !strings.HasSuffix(g.NodeID, "-query") {
+		t.Errorf("node %q, %v", g.NodeID, err)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	for name, value := range map[string]string{
+		"NODE_ID": "n-1", "HTTP_ADDR": "127.0.0.1:1", "ADMIN_ADDR": "127.0.0.1:2", "DATA_DIR": "/d", "KAFKA_BROKERS": "a:1,b:2", "KAFKA_TOPIC": "t",
+		"KAFKA_LISTEN": "127.0.0.1:3", "COLLECTIONS": "/c", "READ_CONSISTENCY": "eventual", "READ_WAIT": "3s", "WRITE_WAIT": "4s", "MAX_BODY": "2MiB",
+		"ADMIN_ADVERTISE": "node.example:2", "COMPRESS": "false", "CORS_ALLOW_HEADERS": "X-Tenant,X-Api-Key", "CORS_EXPOSE_HEADERS": "RateLimit", "CORS_ORIGINS": "https://a.example,http://b.example:8080", "MAX_CONNECTIONS": "7", "MAX_REQUESTS": "8", "REQUEST_MEMORY": "1GiB", "CACHE_MEMORY": "32MiB", "LOG_FORMAT": "json", "LOG_LEVEL": "debug", "READY_LAG": "5s",
+		"SELF_REPAIR": "false", "SCRUB_INTERVAL": "1h",
+	} {
+		t.Setenv("CLUSTERLITE_"+name, value)
+	}
+	g, _, stderr, err := parse(t, "--read-wait", "7s") // a flag goes first
+	if err != nil || stderr != "" {
+		t.Fatal(err, stderr)
+	}
+	if g.NodeID != "n-1" || g.HTTPAddr != "127.0.0.1:1" || g.AdminAddr != "127.0.0.1:2" || g.DataDir != "/d" || len(g.Brokers) != 2 || g.Topic.Topic != "t" ||
+		g.KafkaListen != "127.0.0.1:3" || g.Collections != "/c" || g.Consistency != "eventual" || g.Reads.Wait != 7*time.Second || g.Writes.Wait != 4*time.Second ||
+		g.MaxBody != 2<<20 || len(g.CORSOrigins) != 2 || g.Compress || len(g.CORSAllowHeaders) != 2 || len(g.CORSExposeHeaders) != 1 || g.LogFormat != "json" || g.LogLevel != "debug" || g.ReadyLag != 5*time.Second || g.AdminAdvertise != "node.example:2" || g.MaxConnections != 7 || g.MaxRequests != 8 || g.RequestMemory != 1<<30 || g.CacheMemory != 32<<20 ||
+		g.SelfRepair || g.Scrub != time.Hour {
+		t.Errorf("got %+v", g)
+	}
+}
+
+func TestBadValuesAreRefusedWithTheirName(t *testing.T) {
+	for _, bad := range [][2]string{
+		{"node-id", "a b"}, {"node-id", strings.Repeat("x", 101)}, {"http-addr", "8080"}, {"http-addr", ":99999"}, {"admin-addr", "x"}, {"admin-advertise", "x"}, {"data-dir", ""},
+		{"kafka-brokers", "a"}, {"kafka-brokers", "a:1,b"}, {"kafka-topic", "a b"}, {"kafka-topic", ".."}, {"kafka-listen", "x"},
+		{"read-consistency", "perfect"}, {"read-wait", "0s"}, {"read-wait", "2"}, {"read-wait", "2m"}, {"write-wait", "-1s"}, {"ready-lag", "0s"},
+		{"max-connections", "0"}, {"max-connections", "-1"}, {"max-requests", "0"}, {"max-requests", "100000"}, {"request-memory", "63MiB"},
+		{"max-body", "1"}, {"max-body", "4MiB"}, {"max-body", "x"}, {"max-body", "1.5MiB"}, {"max-body", "99999999999999999999GiB"},
+		{"cors-origins", "a.example"}, {"cors-origins", "https://a.example/"}, {"cors-origins", "*,https://a.example"}, {"cors-origins", "null"}, {"cors-allow-headers", "X Y"}, {"cors-allow-headers", "*"}, {"cors-expose-headers", "a:b"}, {"compress", "perhaps"},
+		{"log-format", "xml"}, {"log-level", "loud"},
+	} {
+		_, _, _, err := parse(t, "--"+bad[0]+"="+bad[1])
+		var usage *settings.UsageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), bad[0]) {
+			t.Errorf("--%s=%s: %v", bad[0], bad[1], err)
+		}
+	}
+	if _, _, _, err := parse(t, "--nonsense"); err == nil {
+		t.Error("an unknown flag is taken")
+	}
+}
+
+func TestHelpNamesEverySetting(t *testing.T) {
+	_, help, _, err := parse(t, "--help")
+	if !errors.Is(err, settings.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"node-id", "http-addr", "admin-addr", "data-dir", "kafka-brokers", "kafka-topic", "kafka-listen", "collections", "read-consistency",
+		"read-wait", "write-wait", "max-body", "max-connections", "max-requests", "request-memory", "compress", "cors-origins", "cors-allow-headers", "cors-expose-headers", "log-format", "log-level", "ready-lag", "admin-advertise"} {
+		variable := "CLUSTERLITE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		if !strings.Contains(help, "--"+flag) || !strings.Contains(help, "$"+variable) {
+			t.Errorf("--help lacks --%s or %s:\n%s", flag, variable, help)
+		}
+	}
+	for _, value := range []string{"(default 2s)", "(default 10s)", "(default 1MiB)", "(default clusterlite.events)", "(default 127.0.0.1:9080)"} {
+		if !strings.Contains(strings.Join(strings.Fields(help), " "), value) {
+			t.Errorf("want %q in --help", value)
+		}
+	}
+}
+
+// A variable that is misspelt would be a default in silence.
+func TestUnknownVariablesAreReported(t *testing.T) {
+	t.Setenv("CLUSTERLITE_REED_WAIT", "9s")
+	t.Setenv("CLUSTERLITE_PORT", "80")
+	t.Setenv("CLUSTERLITE_E2E_RACE", "1")
+	_, _, stderr, err := parse(t)
+	if err != nil || strings.Count(stderr, "CLUSTERLITE_") != 1 || !strings.Contains(stderr, "CLUSTERLITE_REED_WAIT") {
+		t.Errorf("got %q, %v", stderr, err)
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]settings.ByteSize{"0": 0, "17": 17, "17B": 17, "3KiB": 3072, "1MiB": 1 << 20, "2GiB": 2 << 30} {
+		var b settings.ByteSize
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("%s: %d, %v", text, b, err)
+		}
+	}
+	for b, text := range map[settings.ByteSize]string{0: "0B", 17: "17B", 1 << 20: "1MiB", 1<<20 + 1024: "1025KiB", 3 << 30: "3GiB"} {
+		if b.String() != text {
+			t.Errorf("%d: %s", b, b)
+		}
+	}
+}
