@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -41,7 +41,7 @@ func (s serve) Run(ctx context.Context, out streams) error {
 		Before: s.startBroker,
 		Mount: func(e *echo.Echo, n *node.Node) {
 			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)
-			api.Mount(e, reads.Service(), writes.Service())
+			contract.Mount(e, reads.Routes(), writes.Routes())
 		},
 		Ready: func(n *node.Node) { greet(out.stdout, n) },
 	})

@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -110,7 +110,7 @@ func (n *member) start(t fataler, batch int) {
 	}
 	n.quit, n.ran = quit, make(chan error, 1)
 	go func() { n.ran <- n.model.Run(ctx) }()
-	reads := &queryapi.API{Log: n.log, Model: n.model, Collections: n.store.set, Default: api.Strong, Wait: patience, MaxLag: patience}
+	reads := &queryapi.API{Log: n.log, Model: n.model, Collections: n.store.set, Default: contract.Strong, Wait: patience, MaxLag: patience}
 	writes := &commands.API{
 		Executor: &commands.Executor{
 			Log: n.log, Model: n.model, Source: "/" + n.name, Wait: patience,
@@ -119,7 +119,7 @@ func (n *member) start(t fataler, batch int) {
 		Collections: n.store.set, MaxBody: 1 << 20, SpoolDir: n.dir,
 	}
 	e := servicetest.Echo(web.Options{})
-	api.Mount(e, reads.Service(), writes.Service())
+	contract.Mount(e, reads.Routes(), writes.Routes())
 	n.Handler = e
 	// A node that has not caught up once refuses to wait.
 	for end := time.Now().Add(patience); n.model.Ready(patience) != nil; time.Sleep(time.Millisecond) {

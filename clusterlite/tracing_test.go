@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -86,7 +86,7 @@ func startQueryNode(t *testing.T, kafka string) (url string) {
 	group.Go("the query node", func(stopping context.Context) error {
 		return node.Run(stopping, node.Config{
 			Role: "query", Node: g.Node, Kafka: g.Kafka, HTTP: g.HTTP, Stderr: io.Discard,
-			Mount: func(e *echo.Echo, n *node.Node) { api.Mount(e, queryapi.New(n, g.Reads).Service()) },
+			Mount: func(e *echo.Echo, n *node.Node) { contract.Mount(e, queryapi.New(n, g.Reads).Routes()) },
 			Ready: func(n *node.Node) { ready <- n },
 		})
 	})

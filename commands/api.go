@@ -10,7 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -30,11 +30,11 @@ type API struct {
 	importing atomic.Int64
 }
 
-// Service gives the handlers.
-func (a *API) Service() api.Service {
-	return api.Service{
-		api.Collection.Path: {http.MethodPost: a.create},
-		api.Entity.Path:     {http.MethodPut: a.replace, http.MethodPatch: a.patch, http.MethodDelete: a.remove},
+// Routes returns the handlers, for [contract.Mount].
+func (a *API) Routes() contract.Routes {
+	return contract.Routes{
+		contract.Collection.Path: {http.MethodPost: a.create},
+		contract.Entity.Path:     {http.MethodPut: a.replace, http.MethodPatch: a.patch, http.MethodDelete: a.remove},
 	}
 }
 
@@ -43,11 +43,11 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	media, err := web.ContentType(c.Request(), api.Collection.Accepts[http.MethodPost]...)
+	media, err := web.ContentType(c.Request(), contract.Collection.Accepts[http.MethodPost]...)
 	if err != nil {
 		return err
 	}
-	if media == api.NDJSON {
+	if media == contract.NDJSON {
 		command.Action = Create
 		return a.importLines(c, command)
 	}
@@ -110,7 +110,7 @@ func (a *API) remove(c echo.Context) error {
 
 // begin reads what all writes have in common.
 func (a *API) begin(c echo.Context) (Command, error) {
-	api.SetPosition(c.Response().Header(), int64(a.Executor.Model.Position()))
+	contract.SetPosition(c.Response().Header(), int64(a.Executor.Model.Position()))
 	collection, ok := a.Collections.Get(c.Param("collection"))
 	if !ok {
 		return Command{}, problem.UnknownCollection.New("No collection has the name in the path.")
@@ -118,7 +118,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if err := checkAccept(c.Request()); err != nil {
 		return Command{}, err
 	}
-	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
+	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
 		return Command{}, err
 	}
 	if err := refuseHeaders(c.Request()); err != nil {
@@ -128,19 +128,19 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if err != nil {
 		return Command{}, err
 	}
-	consistency, err := api.AskedConsistency(c.Request(), api.Strong, api.Linearizable, api.Eventual)
+	consistency, err := contract.AskedConsistency(c.Request(), contract.Strong, contract.Linearizable, contract.Eventual)
 	return Command{Collection: collection, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
 }
 
 // checkAccept refuses a write whose answer would have a body of a type that the client
 // rules out. The error is a problem.
 func checkAccept(r *http.Request) error {
-	answer := api.JSON
+	answer := contract.JSON
 	switch {
 	case r.Method == http.MethodDelete:
 		return nil // its answer has no body
 	case web.IsStream(r):
-		answer = api.NDJSON
+		answer = contract.NDJSON
 	}
 	_, err := web.Accepts(r, answer)
 	return err
@@ -156,7 +156,7 @@ func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 	if !events.ValidID(command.ID) {
 		return command, problem.NotFound.New("No entity has this id.")
 	}
-	command.Match, err = api.IfMatch(c.Request())
+	command.Match, err = contract.IfMatch(c.Request())
 	return command, err
 }
 
@@ -164,14 +164,14 @@ func (a *API) execute(c echo.Context, command Command) (Result, error) {
 	result, err := a.Executor.Execute(c.Request().Context(), command)
 	h := c.Response().Header()
 	if err != nil {
-		api.SetPosition(h, int64(a.Executor.Model.Position()))
+		contract.SetPosition(h, int64(a.Executor.Model.Position()))
 		return result, toProblem(err)
 	}
-	api.SetPosition(h, int64(result.Position))
+	contract.SetPosition(h, int64(result.Position))
 	return result, nil
 }
 
 func write(c echo.Context, status int, r Result) error {
-	c.Response().Header().Set("ETag", api.ETag(r.Entity.Version))
-	return web.Answer(c, status, api.JSON, r.Entity.Rendered)
+	c.Response().Header().Set("ETag", contract.ETag(r.Entity.Version))
+	return web.Answer(c, status, contract.JSON, r.Entity.Rendered)
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/projections/preparations"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -34,7 +34,7 @@ func BenchmarkPost(b *testing.B) {
 	s := newService(b, servicetest.StartBroker(b), 10*time.Second)
 	e := servicetest.Echo(web.Options{})
 	a := &commands.API{Executor: s.Executor, Collections: servicetest.Collections(b), MaxBody: 1 << 20, SpoolDir: b.TempDir()}
-	api.Mount(e, a.Service())
+	contract.Mount(e, a.Routes())
 	n := 0
 	write := func() {
 		n++

@@ -3,7 +3,7 @@ package commands
 import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
 // An Action is what a client wants done to an entity.
@@ -36,11 +36,11 @@ type Command struct {
 	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
 	// the request; see [HashRequest].
 	IdempotencyKey, RequestHash string
-	// Consistency is how a refusal is made sure of: [api.Eventual] takes one on a state
-	// that may be behind, [api.Linearizable] wants proof that the state is not, and all
+	// Consistency is how a refusal is made sure of: [contract.Eventual] takes one on a state
+	// that may be behind, [contract.Linearizable] wants proof that the state is not, and all
 	// else has the log asked for its end.
-	Consistency api.Consistency
+	Consistency contract.Consistency
 }
 
 // A Precondition is what a client demands of the version that it changes.
-type Precondition = api.Precondition
+type Precondition = contract.Precondition

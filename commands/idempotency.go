@@ -9,7 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -74,7 +74,7 @@ func (x *Executor) keyUse(ctx context.Context, key string) (use projections.KeyU
 	if err != nil || !used || x.now().Sub(use.At) < events.IdempotencyWindow {
 		return use, used, err
 	}
-	if err := x.freshen(ctx, api.Linearizable); err != nil {
+	if err := x.freshen(ctx, contract.Linearizable); err != nil {
 		return use, false, err
 	}
 	return x.Model.KeyUse(ctx, key)

@@ -10,7 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -38,7 +38,7 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	}
 	lines := newLineReader(body, a.MaxBody)
 	// A proxy such as nginx sends no more of a request once its answer has begun.
-	halfDuplex := c.Request().Header.Get(api.HeaderHalfDuplex) != ""
+	halfDuplex := c.Request().Header.Get(contract.HeaderHalfDuplex) != ""
 	if !halfDuplex {
 		// The error: this connection, as in tests, can't or needn't.
 		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
@@ -53,7 +53,7 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	var out *web.Stream
 	answered := make(chan error, 1)
 	answer := func() {
-		out = web.BeginStream(c, api.NDJSON)
+		out = web.BeginStream(c, contract.NDJSON)
 		go func() { answered <- in.answer(out) }()
 	}
 	if !halfDuplex {

@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -41,7 +41,7 @@ func serveSet(t testing.TB, s service, set *collections.Set) *server {
 	t.Helper()
 	e := servicetest.Echo(web.Options{})
 	a := &commands.API{Executor: s.Executor, Collections: set, MaxBody: 1 << 20, SpoolDir: t.TempDir()}
-	api.Mount(e, a.Service())
+	contract.Mount(e, a.Routes())
 	l, err := web.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func (x *exchange) next(t testing.TB) (r lineResult, err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != api.NDJSON {
+		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != contract.NDJSON {
 			t.Fatalf("got %d, %v", answer.StatusCode, answer.Header)
 		}
 		x.results = json.NewDecoder(answer.Body)
@@ -270,7 +270,7 @@ func TestImportBeginsNothingAfterAStop(t *testing.T) {
 // A proxy that takes only one direction at a time gets the answer after the last line.
 func TestImportByAHalfDuplexProxy(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
-	x := s.begin(t, api.HeaderHalfDuplex+": on")
+	x := s.begin(t, contract.HeaderHalfDuplex+": on")
 	x.send(t, user(0)+"nonsense\n"+user(1)+"0\r\n")
 	for s.count(t) < 2 { // done, and not yet answered
 		if servicetest.Context(t).Err() != nil {
@@ -333,7 +333,7 @@ func TestImportRefusesBeforeTheFirstLine(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	large := strings.Repeat(user(0), 50_000) // the answer comes through all the same
 	for path, want := range map[string]int{"/nothing": 404, "/users?x=1": 400} {
-		r, err := http.Post(s.url+path, api.NDJSON, strings.NewReader(large))
+		r, err := http.Post(s.url+path, contract.NDJSON, strings.NewReader(large))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,8 +346,8 @@ func TestImportRefusesBeforeTheFirstLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Content-Type", api.NDJSON)
-	request.Header.Set("Accept", api.NDJSON)
+	request.Header.Set("Content-Type", contract.NDJSON)
+	request.Header.Set("Accept", contract.NDJSON)
 	r, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -375,7 +375,7 @@ func TestImportIsFasterThanRequests(t *testing.T) {
 	}
 	begun := time.Now()
 	for i := range requests {
-		post(api.JSON, user(i))
+		post(contract.JSON, user(i))
 	}
 	single := requests / time.Since(begun).Seconds()
 	var all strings.Builder
@@ -383,7 +383,7 @@ func TestImportIsFasterThanRequests(t *testing.T) {
 		all.WriteString(user(requests + i))
 	}
 	begun = time.Now()
-	post(api.NDJSON, all.String())
+	post(contract.NDJSON, all.String())
 	imported := lines / time.Since(begun).Seconds()
 	if n := s.count(t); n != requests+lines {
 		t.Fatalf("there are %d", n)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -37,7 +37,7 @@ func toProblem(err error) error {
 	case errors.Is(err, context.Canceled):
 		return problem.NotReady.Because(err, "The client cancelled the request. Nothing was written.")
 	}
-	if p := api.Unready(err, "Nothing was written. Retry: another node may accept the write."); p != nil {
+	if p := contract.Unready(err, "Nothing was written. Retry: another node may accept the write."); p != nil {
 		return p
 	}
 	return err
@@ -46,7 +46,7 @@ func toProblem(err error) error {
 // because is what a client is told of why a node could not learn a verdict, with a space
 // before it; empty if nothing is wrong with the node.
 func because(stuck error) string {
-	if p := api.Unready(stuck, ""); p != nil {
+	if p := contract.Unready(stuck, ""); p != nil {
 		return " " + strings.TrimSpace(p.Detail)
 	}
 	return ""

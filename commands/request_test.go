@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events/document"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -29,7 +29,7 @@ func FuzzRequest(f *testing.F) {
 		} else {
 			checkParsed(t, d)
 		}
-		p, err := api.IfMatch(&http.Request{Header: http.Header{"If-Match": {match}}})
+		p, err := contract.IfMatch(&http.Request{Header: http.Header{"If-Match": {match}}})
 		if err != nil {
 			mustBeProblem(t, err, http.StatusBadRequest)
 		} else if match != "" && !p.Set {
@@ -71,16 +71,16 @@ func TestPreconditions(t *testing.T) {
 		`"abc"`:          {Set: true},
 		`"3", "x", W/""`: {Set: true, Versions: []int64{3}},
 	} {
-		got, err := api.IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
+		got, err := contract.IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
 		if err != nil || got.Set != want.Set || got.Any != want.Any || !slices.Equal(got.Versions, want.Versions) {
 			t.Errorf("%s: got %+v, %v", header, got, err)
 		}
 	}
 	for _, header := range []string{"3", `"3`, `"3" "4"`, ",", "x", `*, "3"`} {
-		_, err := api.IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
+		_, err := contract.IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
 		mustBeProblem(t, err, http.StatusBadRequest)
 	}
-	if got, err := api.IfMatch(&http.Request{Header: http.Header{}}); err != nil || got.Set {
+	if got, err := contract.IfMatch(&http.Request{Header: http.Header{}}); err != nil || got.Set {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -25,8 +25,8 @@ type API struct {
 	Model *projections.Projection
 	// Collections are those that are served.
 	Collections *collections.Set
-	// Default is what a read gets that asks for nothing: api.Strong or api.Eventual.
-	Default api.Consistency
+	// Default is what a read gets that asks for nothing: contract.Strong or contract.Eventual.
+	Default contract.Consistency
 	// Wait is the longest that a read waits for its position.
 	Wait time.Duration
 	// MaxLag is how long the model may have been behind before reads stop waiting for
@@ -41,19 +41,19 @@ type API struct {
 	describeErr  error
 }
 
-// Service gives the handlers.
-func (a *API) Service() api.Service {
+// Routes returns the handlers, for [contract.Mount].
+func (a *API) Routes() contract.Routes {
 	read := func(h echo.HandlerFunc) web.Handlers {
 		h = a.blameStorage(h)
 		return web.Handlers{http.MethodGet: h, http.MethodHead: h}
 	}
-	return api.Service{
-		api.Root.Path:               read(a.root),
-		api.Description.Path:        read(a.describe),
-		api.Documentation.Path:      read(documentation),
-		api.DocumentationFiles.Path: read(documentation),
-		api.Collection.Path:         read(a.tellPosition(a.list)),
-		api.Entity.Path:             read(a.tellPosition(a.get)),
+	return contract.Routes{
+		contract.Root.Path:               read(a.root),
+		contract.Description.Path:        read(a.describe),
+		contract.Documentation.Path:      read(documentation),
+		contract.DocumentationFiles.Path: read(documentation),
+		contract.Collection.Path:         read(a.tellPosition(a.list)),
+		contract.Entity.Path:             read(a.tellPosition(a.get)),
 	}
 }
 
@@ -68,7 +68,7 @@ func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
 		if errors.Is(err, errUnreadable) {
 			err = a.Model.ReportDamage(err)
 		}
-		if p := api.Unready(err, elsewhere); p != nil {
+		if p := contract.Unready(err, elsewhere); p != nil {
 			return p
 		}
 		return err
@@ -80,8 +80,8 @@ func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
 func (a *API) tellPosition(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := h(c)
-		if header := c.Response().Header(); err != nil && header[api.HeaderPosition] == nil {
-			api.SetPosition(header, int64(a.Model.Position()))
+		if header := c.Response().Header(); err != nil && header[contract.HeaderPosition] == nil {
+			contract.SetPosition(header, int64(a.Model.Position()))
 		}
 		return err
 	}
@@ -110,8 +110,8 @@ func (a *API) vocabulary(c *collections.Collection) *vocabulary {
 // place.
 var (
 	noCache           = []string{"no-cache"}
-	consistencyFields = map[api.Consistency][]string{
-		api.Strong: {string(api.Strong)}, api.Linearizable: {string(api.Linearizable)}, api.Eventual: {string(api.Eventual)},
+	consistencyFields = map[contract.Consistency][]string{
+		contract.Strong: {string(contract.Strong)}, contract.Linearizable: {string(contract.Linearizable)}, contract.Eventual: {string(contract.Eventual)},
 	}
 )
 
@@ -122,7 +122,7 @@ func (a *API) makeFresh(c echo.Context) error {
 		return err
 	}
 	h := c.Response().Header()
-	h[api.HeaderConsistency] = consistencyFields[given]
+	h[contract.HeaderConsistency] = consistencyFields[given]
 	// A cache must ask again: else a client would not read what it wrote.
 	h["Cache-Control"] = noCache
 	return nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
@@ -17,7 +17,7 @@ import (
 // for, and that it was told so. The error is a problem.
 func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err error) {
 	r, h := c.Request(), c.Response().Header()
-	etag := api.ETag(e.Version)
+	etag := contract.ETag(e.Version)
 	web.SetField(c, "Etag", etag)
 	modified := a.lastModified(e)
 	if !modified.IsZero() {
@@ -26,7 +26,7 @@ func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err e
 	if len(r.Header["If-Match"])+len(r.Header["If-None-Match"])+len(r.Header["If-Modified-Since"])+len(r.Header["If-Unmodified-Since"]) == 0 {
 		return false, nil // as most reads
 	}
-	match, err := api.IfMatch(r)
+	match, err := contract.IfMatch(r)
 	if err != nil {
 		return false, err
 	}
@@ -39,7 +39,7 @@ func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err e
 		}
 		return false, nil
 	}
-	held, err := api.HeldTag(r, etag)
+	held, err := contract.HeldTag(r, etag)
 	if err != nil || held == "" {
 		return false, err
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -36,8 +36,8 @@ func TestIfModifiedSince(t *testing.T) {
 	n := newNode(t)
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	e := servicetest.Echo(web.Options{})
-	a := &queryapi.API{Log: n.log, Model: n.model.Projection, Collections: servicetest.Collections(t), Default: api.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, Now: func() time.Time { return now }}
-	api.Mount(e, a.Service())
+	a := &queryapi.API{Log: n.log, Model: n.model.Projection, Collections: servicetest.Collections(t), Default: contract.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, Now: func() time.Time { return now }}
+	contract.Mount(e, a.Routes())
 	id := uuid.Must(uuid.NewV7()).String()
 	get := func(headers ...string) *http.Response { return servicetest.Do(e, "GET", "/users/"+id, "", headers...) }
 	since := func(at time.Time) string { return "If-Modified-Since: " + at.Format(http.TimeFormat) }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/projections/preparations"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
 // What the processor does for one read, through everything but the network, at each level.
@@ -19,17 +19,17 @@ func BenchmarkGet(b *testing.B) {
 	if err := n.model.WaitFor(b.Context(), at); err != nil {
 		b.Fatal(err)
 	}
-	for _, level := range []api.Consistency{api.Eventual, api.Strong, api.Linearizable} {
+	for _, level := range []contract.Consistency{contract.Eventual, contract.Strong, contract.Linearizable} {
 		b.Run(string(level), func(b *testing.B) { reads(b, n, "/users/"+id, level) })
 	}
-	b.Run("list of 20", func(b *testing.B) { reads(b, n, "/users?limit=20", api.Eventual) })
+	b.Run("list of 20", func(b *testing.B) { reads(b, n, "/users?limit=20", contract.Eventual) })
 }
 
 // reads reports allocations, and the statements that SQLite compiles for a thousand reads.
-func reads(b *testing.B, h http.Handler, path string, level api.Consistency) {
+func reads(b *testing.B, h http.Handler, path string, level contract.Consistency) {
 	b.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
-	r.Header.Set(api.HeaderConsistency, string(level))
+	r.Header.Set(contract.HeaderConsistency, string(level))
 	read := func() {
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != http.StatusOK {

@@ -8,7 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/queryapi/reference"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -21,7 +21,7 @@ func documentation(c echo.Context) error {
 	}
 	file, ok := files[c.Param("*")]
 	if !ok {
-		return problem.NotFound.New("The documentation page at " + api.Documentation.Path + " has no file with this name.")
+		return problem.NotFound.New("The documentation page at " + contract.Documentation.Path + " has no file with this name.")
 	}
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", reference.Policy)
@@ -40,7 +40,7 @@ func documentation(c echo.Context) error {
 		}
 	}
 	h.Set("ETag", etag)
-	has, err := api.NoneMatch(c.Request(), etag)
+	has, err := contract.NoneMatch(c.Request(), etag)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -18,10 +18,10 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
+	if _, err := web.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
-	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
+	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
 		return err
 	}
 	if err := a.makeFresh(c); err != nil {
@@ -35,7 +35,7 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return gone(c.Request().Context(), err)
 	}
-	web.SetField(c, api.HeaderPosition, strconv.FormatInt(int64(at), 10))
+	web.SetField(c, contract.HeaderPosition, strconv.FormatInt(int64(at), 10))
 	if !found || e.Deleted {
 		return noEntity()
 	}
@@ -53,5 +53,5 @@ func write(c echo.Context, body []byte) error {
 	if err := web.TakeMemory(c, len(body)); err != nil {
 		return err
 	}
-	return web.Answer(c, http.StatusOK, api.JSON, body)
+	return web.Answer(c, http.StatusOK, contract.JSON, body)
 }

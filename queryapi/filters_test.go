@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -140,8 +140,8 @@ func TestTheTagOfAListIsItsCollections(t *testing.T) {
 	}
 	n.put("notes", `{"n":1}`, `{"n":2}`)
 	again := n.get("/tasks", 304, "If-None-Match: "+tag)
-	if notes := n.get("/notes", 200); again.Header.Get("ETag") != tag || again.Header.Get(api.HeaderPosition) != notes.Header.Get(api.HeaderPosition) {
-		t.Errorf("after writes to another collection: got %v, want the tag %s and the position %s", again.Header, tag, notes.Header.Get(api.HeaderPosition))
+	if notes := n.get("/notes", 200); again.Header.Get("ETag") != tag || again.Header.Get(contract.HeaderPosition) != notes.Header.Get(contract.HeaderPosition) {
+		t.Errorf("after writes to another collection: got %v, want the tag %s and the position %s", again.Header, tag, notes.Header.Get(contract.HeaderPosition))
 	}
 	n.get("/notes", 200, "If-None-Match: "+tag)
 	// Another node, which built its file in other batches, gives the same tag.

@@ -8,27 +8,27 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 // freshen waits until the model is as fresh as the request asks, and tells which
 // consistency that gives. The error is a problem.
-func (a *API) freshen(r *http.Request) (api.Consistency, error) {
-	asked, err := api.AskedConsistency(r, api.Strong, api.Linearizable, api.Eventual)
+func (a *API) freshen(r *http.Request) (contract.Consistency, error) {
+	asked, err := contract.AskedConsistency(r, contract.Strong, contract.Linearizable, contract.Eventual)
 	if err != nil {
 		return "", err
 	}
-	least, err := api.MinPosition(r)
+	least, err := contract.MinPosition(r)
 	if err != nil {
 		return "", err
 	}
 	want := asked
-	if asked == api.Unasked {
+	if asked == contract.Unasked {
 		want = a.Default
 	}
-	if want == api.Eventual && least == 0 {
-		return api.Eventual, a.served()
+	if want == contract.Eventual && least == 0 {
+		return contract.Eventual, a.served()
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.Wait)
 	defer cancel()
@@ -37,16 +37,16 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 	switch {
 	case err == nil:
 		target = max(target, end)
-	case asked == api.Unasked:
+	case asked == contract.Unasked:
 		// Better an older answer that says so than none: see docs/explanation/design.md.
-		given = api.Eventual
+		given = contract.Eventual
 	default:
 		return "", err
 	}
 	if err := a.waitFor(ctx, target); err != nil {
 		return "", err
 	}
-	if given == api.Eventual {
+	if given == contract.Eventual {
 		return given, a.served()
 	}
 	if err := a.Model.Stuck(); err != nil {
@@ -56,15 +56,15 @@ func (a *API) freshen(r *http.Request) (api.Consistency, error) {
 }
 
 // end gives the position that a consistency needs. The error is a problem.
-func (a *API) end(ctx context.Context, want api.Consistency) (events.Position, error) {
+func (a *API) end(ctx context.Context, want contract.Consistency) (events.Position, error) {
 	switch want {
-	case api.Strong:
+	case contract.Strong:
 		end, err := a.Log.End(ctx)
 		if err != nil {
 			return 0, problem.BrokerUnreachable.Because(err, "The request requires strong consistency, but the node can't reach the broker to find the end of the log. Retry later, or accept eventual consistency.")
 		}
 		return end, nil
-	case api.Linearizable:
+	case contract.Linearizable:
 		end, err := a.Log.Barrier(ctx)
 		if err != nil {
 			return 0, problem.BrokerUnreachable.Because(err, "The request requires linearizable consistency, but no broker proved in time that it leads the log. Retry later, or accept a weaker consistency.")
@@ -97,7 +97,7 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 	if err == nil {
 		return nil
 	}
-	if p := api.Unready(err, elsewhere); p != nil {
+	if p := contract.Unready(err, elsewhere); p != nil {
 		return p
 	}
 	if errors.Is(err, eventlog.ErrClosed) {
@@ -114,7 +114,7 @@ const elsewhere = "Retry: another node may serve the read."
 
 // notReady says why this node can't serve a read.
 func notReady(err error) *problem.Problem {
-	if p := api.Unready(err, elsewhere); p != nil {
+	if p := contract.Unready(err, elsewhere); p != nil {
 		return p
 	}
 	return problem.NotReady.Because(err, "This node is not ready. "+elsewhere)

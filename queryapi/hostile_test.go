@@ -34,7 +34,7 @@ func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 		}
 		for parameter := range values {
 			if !slices.Contains(words.parameters, parameter) {
-				return // refused before it is parsed: api.RefuseUnknownParameters
+				return // refused before it is parsed: contract.RefuseUnknownParameters
 			}
 		}
 		asked, err := words.parse(values)

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -27,12 +27,12 @@ func (a *API) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	media, err := web.Accepts(c.Request(), api.JSON, api.NDJSON)
+	media, err := web.Accepts(c.Request(), contract.JSON, contract.NDJSON)
 	if err != nil {
 		return err
 	}
 	words := a.vocabulary(collection)
-	if err := api.RefuseUnknownParameters(c.Request(), words.parameters...); err != nil {
+	if err := contract.RefuseUnknownParameters(c.Request(), words.parameters...); err != nil {
 		return err
 	}
 	asked, err := words.parse(c.QueryParams())
@@ -43,7 +43,7 @@ func (a *API) list(c echo.Context) error {
 		return err
 	}
 	web.AddVary(c.Response().Header(), "Accept")
-	if media == api.NDJSON {
+	if media == contract.NDJSON {
 		return a.stream(c, collection, asked)
 	}
 	return a.page(c, collection, asked)
@@ -81,7 +81,7 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 // answer answers with the page at a position. A page that was not read to its end has no
 // body: the client has what it asks for.
 func (p *page) answer(c echo.Context, at events.Position) error {
-	api.SetPosition(c.Response().Header(), int64(at))
+	contract.SetPosition(c.Response().Header(), int64(at))
 	has, err := p.describe(c)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (p *page) answer(c echo.Context, at events.Position) error {
 	if p.link != "" {
 		web.SetField(c, "Link", p.link)
 	}
-	return web.Answer(c, http.StatusOK, api.JSON, p.body)
+	return web.Answer(c, http.StatusOK, contract.JSON, p.body)
 }
 
 // describe sets what lists have in common in their header, and tells whether the client has
@@ -102,7 +102,7 @@ func (p *page) describe(c echo.Context) (has bool, err error) {
 	if p.count != "" {
 		web.SetField(c, "Total-Count", p.count)
 	}
-	return api.NoneMatch(c.Request(), p.etag)
+	return contract.NoneMatch(c.Request(), p.etag)
 }
 
 // pages are buffers to gather pages in.
@@ -126,7 +126,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if err != nil {
 		return nil, 0, err
 	}
-	if has, err := api.NoneMatch(c.Request(), p.etag); has || err != nil {
+	if has, err := contract.NoneMatch(c.Request(), p.etag); has || err != nil {
 		return p, s.At, err
 	}
 	buffer := pages.Get().(*[]byte)

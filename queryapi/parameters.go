@@ -11,7 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -43,15 +43,15 @@ func newVocabulary(c *collections.Collection) *vocabulary {
 	v := &vocabulary{
 		collection: c.Name(), definition: definitionOf(c),
 		columns: map[string]projections.Column{}, filters: map[string]projections.Filter{},
-		parameters: slices.Clone(api.ListParameters),
+		parameters: slices.Clone(contract.ListParameters),
 	}
 	for _, column := range projections.Columns(c) {
 		v.columns[column.Name()] = column
-		for _, o := range api.Operators(column.Kind()) {
+		for _, o := range contract.Operators(column.Kind()) {
 			if o.Op == projections.Present && !column.Nullable() {
 				continue
 			}
-			v.addFilter(api.FilterName(column.Name(), o), column, o.Op)
+			v.addFilter(contract.FilterName(column.Name(), o), column, o.Op)
 		}
 	}
 	v.members, v.open = c.Members()
@@ -67,7 +67,7 @@ func definitionOf(c *collections.Collection) string {
 }
 
 func (v *vocabulary) addFilter(name string, column projections.Column, op projections.Op) {
-	if slices.Contains(api.ListParameters, name) {
+	if slices.Contains(contract.ListParameters, name) {
 		return // it would hide one of ours; a member called limit is filtered by limit[in]
 	}
 	v.filters[name] = projections.Filter{Column: column, Op: op}
@@ -172,13 +172,13 @@ func (v *vocabulary) parseSortKey(text string) (key projections.SortKey, err err
 	name, word, placed := strings.Cut(name, ".")
 	var ok bool
 	if key.Column, ok = v.columns[name]; !ok {
-		return key, malformed("sort: unknown member %s.%s", api.Quote(name), api.Nearest(name, v.columnNames()))
+		return key, malformed("sort: unknown member %s.%s", contract.Quote(name), contract.Nearest(name, v.columnNames()))
 	}
 	if !placed {
 		return key, nil
 	}
 	if key.Nulls, ok = nulls[word]; !ok {
-		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, api.Quote(word))
+		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, contract.Quote(word))
 	}
 	if !key.Column.Nullable() {
 		key.Nulls = projections.NullsAsLeast // every entity has it
@@ -199,10 +199,10 @@ func (v *vocabulary) parseFields(value string) ([]string, error) {
 	fields := strings.Split(value, ",")
 	for i, name := range fields {
 		if name == "" || !v.open && !slices.Contains(v.members, name) {
-			return nil, malformed("fields: unknown member %s.%s", api.Quote(name), api.Nearest(name, v.members))
+			return nil, malformed("fields: unknown member %s.%s", contract.Quote(name), contract.Nearest(name, v.members))
 		}
 		if slices.Contains(fields[:i], name) {
-			return nil, malformed("fields contains %s more than once.", api.Quote(name))
+			return nil, malformed("fields contains %s more than once.", contract.Quote(name))
 		}
 	}
 	return fields, nil

@@ -11,7 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -31,10 +31,10 @@ func listSeeds(t testing.TB) []string {
 	if !ok {
 		t.Fatal("no products")
 	}
-	names := slices.Clone(api.ListParameters)
+	names := slices.Clone(contract.ListParameters)
 	for _, column := range projections.Columns(c) {
-		for _, o := range api.Operators(column.Kind()) {
-			names = append(names, api.FilterName(column.Name(), o))
+		for _, o := range contract.Operators(column.Kind()) {
+			names = append(names, contract.FilterName(column.Name(), o))
 		}
 	}
 	seeds := []string{"", "limit=1&limit=2", "%zz", "a;b", "name[or]=1", "name[gt", "after=" + strings.Repeat("A", 500)}

@@ -21,7 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -53,9 +53,9 @@ func newNodeOf(t testing.TB, set *collections.Set) node {
 }
 
 func serving(log *eventlog.Log, model *servicetest.Model, set *collections.Set) http.Handler {
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: contract.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
-	api.Mount(e, a.Service())
+	contract.Mount(e, a.Routes())
 	return e
 }
 
@@ -87,7 +87,7 @@ func TestAReadSeesWhatWasWrittenBefore(t *testing.T) {
 	for i := range 20 {
 		id, at := n.created(i)
 		r := n.get("/users/"+id, 200)
-		if got := r.Header.Get(api.HeaderPosition); got != fmt.Sprint(int64(at)) || r.Header.Get(api.HeaderConsistency) != "strong" || r.Header.Get("ETag") != `"1"` {
+		if got := r.Header.Get(contract.HeaderPosition); got != fmt.Sprint(int64(at)) || r.Header.Get(contract.HeaderConsistency) != "strong" || r.Header.Get("ETag") != `"1"` {
 			t.Errorf("got %v", r.Header)
 		}
 	}
@@ -103,10 +103,10 @@ func TestLinearizableReads(t *testing.T) {
 			for k := range each {
 				id, at := n.created(i*each + k)
 				r := n.get("/users/"+id, 200, "Clusterlite-Consistency: linearizable")
-				if got := r.Header.Get(api.HeaderConsistency); got != "linearizable" {
+				if got := r.Header.Get(contract.HeaderConsistency); got != "linearizable" {
 					t.Errorf("consistency %q", got)
 				}
-				if p, err := strconv.ParseInt(r.Header.Get(api.HeaderPosition), 10, 64); err != nil || events.Position(p) <= at {
+				if p, err := strconv.ParseInt(r.Header.Get(contract.HeaderPosition), 10, 64); err != nil || events.Position(p) <= at {
 					t.Errorf("position %d, %v after an append that gave %d: no barrier lies between", p, err, at)
 				}
 			}
@@ -144,7 +144,7 @@ func TestWithoutTheBroker(t *testing.T) {
 	} {
 		for _, path := range []string{"/users/" + id, "/users"} {
 			r := n.get(path, s.status, s.headers...)
-			if got := r.Header.Get(api.HeaderConsistency); got != s.consistency {
+			if got := r.Header.Get(contract.HeaderConsistency); got != s.consistency {
 				t.Errorf("%s %v: consistency %q, want %q", path, s.headers, got, s.consistency)
 			}
 			if body := servicetest.Body(t, r); s.status == 503 && (!strings.Contains(body, "/broker-unreachable") || r.Header.Get("Retry-After") == "") {
@@ -154,7 +154,7 @@ func TestWithoutTheBroker(t *testing.T) {
 	}
 	n.broker.Restart()
 	for ctx := servicetest.Context(t); ; {
-		if r := n.get("/users/"+id, 200); r.Header.Get(api.HeaderConsistency) == "strong" {
+		if r := n.get("/users/"+id, 200); r.Header.Get(contract.HeaderConsistency) == "strong" {
 			break
 		}
 		if ctx.Err() != nil {
@@ -167,9 +167,9 @@ func TestANodeThatIsBehind(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	set, log := servicetest.Collections(t), b.OpenLog()
 	model := servicetest.OpenModel(t, log, set) // never follows
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: contract.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
-	api.Mount(e, a.Service())
+	contract.Mount(e, a.Routes())
 	n := node{e, t, b, log, model}
 	id, at := n.created(1)
 	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: linearizable"}, {"Clusterlite-Consistency: eventual"}, {"Clusterlite-Consistency: eventual", fmt.Sprintf("Clusterlite-Min-Position: %d", at)}} {
@@ -273,9 +273,9 @@ func TestANodeThatFallsBehind(t *testing.T) {
 			dir := t.TempDir()
 			model := servicetest.OpenModelIn(t, dir, log, set).Follow()
 			const maxLag = 50 * time.Millisecond
-			a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: api.Strong, Wait: 5 * time.Second, MaxLag: maxLag}
+			a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: contract.Strong, Wait: 5 * time.Second, MaxLag: maxLag}
 			e := servicetest.Echo(web.Options{})
-			api.Mount(e, a.Service())
+			contract.Mount(e, a.Routes())
 			n := node{e, t, b, log, model}
 			first, at := n.created(1)
 			if err := model.WaitFor(servicetest.Context(t), at); err != nil {

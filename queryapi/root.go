@@ -8,7 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/queryapi/openapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/process"
 )
@@ -25,7 +25,7 @@ func (a *API) root(c echo.Context) error {
 		entries = append(entries, entry{collection.Name(), "/" + collection.Name(), collection.Description()})
 	}
 	return a.static(c, func() ([]byte, error) {
-		return json.Marshal(map[string]any{"collections": entries, "description": api.Description.Path, "documentation": api.Documentation.Path})
+		return json.Marshal(map[string]any{"collections": entries, "description": contract.Description.Path, "documentation": contract.Documentation.Path})
 	})
 }
 
@@ -37,11 +37,11 @@ func (a *API) describe(c echo.Context) error {
 
 // static answers with JSON that no write changes.
 func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
-	api.SetPosition(c.Response().Header(), int64(a.Model.Position()))
-	if _, err := web.Accepts(c.Request(), api.JSON); err != nil {
+	contract.SetPosition(c.Response().Header(), int64(a.Model.Position()))
+	if _, err := web.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
-	if err := api.RefuseUnknownParameters(c.Request()); err != nil {
+	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
 		return err
 	}
 	b, err := body()
@@ -53,7 +53,7 @@ func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
 	sum := sha256.Sum256(b)
 	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	h.Set("ETag", etag)
-	has, err := api.NoneMatch(c.Request(), etag)
+	has, err := contract.NoneMatch(c.Request(), etag)
 	if err != nil {
 		return err
 	}

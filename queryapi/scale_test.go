@@ -21,7 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/queryapi"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -99,9 +99,9 @@ func serveAMillion(t *testing.T) *httptest.Server {
 	served := examples(t)
 	model := open(served)
 	t.Cleanup(func() { _ = model.Close() })
-	a := &queryapi.API{Log: log, Model: model, Collections: served, Default: api.Eventual, Wait: time.Second, MaxLag: time.Minute}
+	a := &queryapi.API{Log: log, Model: model, Collections: served, Default: contract.Eventual, Wait: time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
-	api.Mount(e, a.Service())
+	contract.Mount(e, a.Routes())
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)
 	return server
@@ -141,7 +141,7 @@ func countLines(t *testing.T, url string) (n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Accept", api.NDJSON)
+	request.Header.Set("Accept", contract.NDJSON)
 	r, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
@@ -27,7 +27,7 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 	if err != nil {
 		return gone(ctx, err)
 	}
-	api.SetPosition(c.Response().Header(), int64(s.At))
+	contract.SetPosition(c.Response().Header(), int64(s.At))
 	has, err := outline.describe(c)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 	if has {
 		return web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
 	}
-	out := web.BeginStream(c, api.NDJSON)
+	out := web.BeginStream(c, contract.NDJSON)
 	if c.Request().Method == http.MethodHead {
 		out.End(nil)
 		return nil

@@ -14,7 +14,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpclient"
 )
@@ -73,14 +73,14 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	if err != nil {
 		return nil, backoff.Permanent(err)
 	}
-	r.Header.Set("Content-Type", api.NDJSON)
+	r.Header.Set("Content-Type", contract.NDJSON)
 	r.Header.Set("Idempotency-Key", c.key(s.Key, s.Collection))
 	answer, err := s.client.Do(r)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != api.NDJSON {
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != contract.NDJSON {
 		return nil, refusal(answer)
 	}
 	results := json.NewDecoder(answer.Body)

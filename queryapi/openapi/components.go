@@ -3,7 +3,7 @@ package openapi
 import (
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -12,17 +12,17 @@ func headers() openapi3.Headers {
 		return &openapi3.HeaderRef{Value: &openapi3.Header{Parameter: openapi3.Parameter{Description: description, Schema: schema.NewRef()}}}
 	}
 	return openapi3.Headers{
-		"ETag":                header(`The entity tag. For an entity, its version, such as "3", or "3-gzip" or "3-zstd" if the response is compressed. For a list, a weak tag that changes whenever its collection or its definition changes.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
-		"Location":            header("The path of the created entity.", openapi3.NewStringSchema()),
-		"Link":                header(`The next page, with rel="next". Absent on the last page.`, openapi3.NewStringSchema()),
-		"Last-Modified":       header("When the entity last changed.", openapi3.NewStringSchema()),
-		"Total-Count":         header("The number of entities that match, on all pages. Present if count=true.", openapi3.NewIntegerSchema().WithMin(0)),
-		"Retry-After":         header("The number of seconds to wait before a retry.", openapi3.NewIntegerSchema().WithMin(0)),
-		"X-Request-Id":        header("The id of the request: the client's, or a generated one.", openapi3.NewStringSchema()),
-		api.HeaderPosition:    header("The position in the log that the response reflects.", openapi3.NewIntegerSchema().WithMin(0)),
-		api.HeaderConsistency: header("The consistency of the response.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
-		"Accept-Patch":        header("The media types that PATCH accepts (RFC 5789).", openapi3.NewStringSchema()),
-		"Accept-Encoding":     header("The content codings that a request body may have. Present if the request used a different one.", openapi3.NewStringSchema()),
+		"ETag":                     header(`The entity tag. For an entity, its version, such as "3", or "3-gzip" or "3-zstd" if the response is compressed. For a list, a weak tag that changes whenever its collection or its definition changes.`, openapi3.NewStringSchema().WithPattern(`^(W/)?"[^"]*"$`)),
+		"Location":                 header("The path of the created entity.", openapi3.NewStringSchema()),
+		"Link":                     header(`The next page, with rel="next". Absent on the last page.`, openapi3.NewStringSchema()),
+		"Last-Modified":            header("When the entity last changed.", openapi3.NewStringSchema()),
+		"Total-Count":              header("The number of entities that match, on all pages. Present if count=true.", openapi3.NewIntegerSchema().WithMin(0)),
+		"Retry-After":              header("The number of seconds to wait before a retry.", openapi3.NewIntegerSchema().WithMin(0)),
+		"X-Request-Id":             header("The id of the request: the client's, or a generated one.", openapi3.NewStringSchema()),
+		contract.HeaderPosition:    header("The position in the log that the response reflects.", openapi3.NewIntegerSchema().WithMin(0)),
+		contract.HeaderConsistency: header("The consistency of the response.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
+		"Accept-Patch":             header("The media types that PATCH accepts (RFC 5789).", openapi3.NewStringSchema()),
+		"Accept-Encoding":          header("The content codings that a request body may have. Present if the request used a different one.", openapi3.NewStringSchema()),
 	}
 }
 

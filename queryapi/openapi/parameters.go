@@ -8,7 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
 // parameters are those that operations share. Their names end in Parameter, since
@@ -22,7 +22,7 @@ func parameters() openapi3.ParametersMap {
 	}
 	text := openapi3.NewStringSchema
 	consistency := func() *openapi3.Schema {
-		return text().WithEnum(string(api.Strong), string(api.Linearizable), string(api.Eventual))
+		return text().WithEnum(string(contract.Strong), string(contract.Linearizable), string(contract.Eventual))
 	}
 	tags := func() *openapi3.Schema {
 		return text().WithMinLength(1).WithPattern(`^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$`)
@@ -34,9 +34,9 @@ func parameters() openapi3.ParametersMap {
 	add(openapi3.NewQueryParameter("count"), "count", "If true, the response has `Total-Count`.", openapi3.NewBoolSchema())
 	listed(add(openapi3.NewQueryParameter("fields"), "fields", "Return only these members of each entity, separated by commas. The returned entities lack all other members, even those that their schema requires.",
 		openapi3.NewArraySchema().WithItems(text().WithMinLength(1)).WithMinItems(1)))
-	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "consistency", "How fresh the response must be. The default is `strong`, or `eventual` while the broker is unreachable.", consistency())
-	add(openapi3.NewHeaderParameter(api.HeaderConsistency), "refusalConsistency", "How fresh the state must be on which an error (404, 409 or 412) is based.", consistency())
-	add(openapi3.NewHeaderParameter(api.HeaderMinPosition), "minPosition", "The read waits until the node has applied the log up to this position, for at most two seconds.", position)
+	add(openapi3.NewHeaderParameter(contract.HeaderConsistency), "consistency", "How fresh the response must be. The default is `strong`, or `eventual` while the broker is unreachable.", consistency())
+	add(openapi3.NewHeaderParameter(contract.HeaderConsistency), "refusalConsistency", "How fresh the state must be on which an error (404, 409 or 412) is based.", consistency())
+	add(openapi3.NewHeaderParameter(contract.HeaderMinPosition), "minPosition", "The read waits until the node has applied the log up to this position, for at most two seconds.", position)
 	add(openapi3.NewHeaderParameter("If-Match"), "ifMatch", "The request is carried out only if the entity has this version, as in its `ETag`: `\"3\"`. Otherwise the response is 412. A weak tag never matches.", tags())
 	add(openapi3.NewHeaderParameter("If-None-Match"), "ifNoneMatch", "The `ETag` that the client holds. The response is 304 if it is still current.", tags())
 	add(openapi3.NewHeaderParameter("Idempotency-Key"), "idempotencyKey", "A key that the client chooses for this write, in visible ASCII. The server carries out a write with the same key once: for 24 hours, a retry gets the response of the first success.",
@@ -62,7 +62,7 @@ func serverColumns() []projections.Column {
 }
 
 // serverFilter names the shared parameter of a filter by a member of the server's.
-func serverFilter(column projections.Column, operator api.Operator) string {
+func serverFilter(column projections.Column, operator contract.Operator) string {
 	name := strings.ReplaceAll(column.Name(), "_a", "A") // createdAt
 	if operator.Word != "" {
 		name += strings.ToUpper(operator.Word[:1]) + operator.Word[1:]
@@ -72,7 +72,7 @@ func serverFilter(column projections.Column, operator api.Operator) string {
 
 // documented are the operators that have a parameter of their own in the description: of
 // all that a column has, those that make sense for what it holds.
-func documented(column projections.Column, format string) []api.Operator {
+func documented(column projections.Column, format string) []contract.Operator {
 	var words []string
 	switch {
 	case column.Name() == "id":
@@ -90,14 +90,14 @@ func documented(column projections.Column, format string) []api.Operator {
 	default:
 		words = []string{"", "gt", "gte", "lt", "lte", "ne", "in", "exists"}
 	}
-	return slices.DeleteFunc(slices.Clone(api.Operators(column.Kind())), func(o api.Operator) bool {
+	return slices.DeleteFunc(slices.Clone(contract.Operators(column.Kind())), func(o contract.Operator) bool {
 		return !slices.Contains(words, o.Word) || o.Op == projections.Present && !column.Nullable()
 	})
 }
 
 // filter is the parameter of a filter.
-func filter(column projections.Column, operator api.Operator) *openapi3.Parameter {
-	p := openapi3.NewQueryParameter(api.FilterName(column.Name(), operator))
+func filter(column projections.Column, operator contract.Operator) *openapi3.Parameter {
+	p := openapi3.NewQueryParameter(contract.FilterName(column.Name(), operator))
 	p.Description = "Return only entities whose `" + column.Name() + "` " + operator.Means + "."
 	if column.Indexed() {
 		p.Description += " This member has an index."
@@ -153,8 +153,8 @@ func listParameters(c *collections.Collection) openapi3.Parameters {
 		column := columns[(i+shared)%len(columns)]
 		server := (i+shared)%len(columns) < shared
 		for _, operator := range documented(column, formats[column.Name()]) {
-			switch name := api.FilterName(column.Name(), operator); {
-			case slices.Contains(api.ListParameters, name): // it means something else there
+			switch name := contract.FilterName(column.Name(), operator); {
+			case slices.Contains(contract.ListParameters, name): // it means something else there
 			case server:
 				all = append(all, parameterRef(serverFilter(column, operator)))
 			default:

@@ -7,7 +7,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
 // An operation and what it can be answered.
@@ -55,7 +55,7 @@ func jsonContent(schema *openapi3.SchemaRef, example map[string]any) openapi3.Co
 	if example != nil {
 		media.Example = example
 	}
-	return openapi3.Content{api.JSON: media}
+	return openapi3.Content{contract.JSON: media}
 }
 
 func requestBody(description string, content openapi3.Content) *openapi3.RequestBody {
@@ -63,7 +63,7 @@ func requestBody(description string, content openapi3.Content) *openapi3.Request
 }
 
 var (
-	readHeaders = []string{api.HeaderPosition, api.HeaderConsistency}
+	readHeaders = []string{contract.HeaderPosition, contract.HeaderConsistency}
 	readAsks    = []string{"consistency", "minPosition", "ifNoneMatch"}
 	writeAsks   = []string{"idempotencyKey", "refusalConsistency"}
 	// writeProblems are those of a write with a body.
@@ -76,7 +76,7 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 	array.Items = schemaRef(r.entity)
 	content := jsonContent(array.NewRef(), nil)
 	if example := r.entityExample(); example != nil {
-		content[api.JSON].Example = []any{example}
+		content[contract.JSON].Example = []any{example}
 	}
 	list := operation{
 		id: "list_" + name, tag: name, summary: "List " + name,
@@ -88,7 +88,7 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 	list.Parameters = append(listParameters(r.Collection), list.Parameters...)
 	list.Responses.Set("304", notModified())
 	list.Extensions = map[string]any{linesKeyword: lines{
-		Description: "With `Accept: " + api.NDJSON + "` the response streams all matching entities, one per line, from one consistent snapshot. Without `limit`, their number is unlimited.",
+		Description: "With `Accept: " + contract.NDJSON + "` the response streams all matching entities, one per line, from one consistent snapshot. Without `limit`, their number is unlimited.",
 		Response:    &lineSchema{http.StatusOK, schemaRef(r.entity)},
 	}}
 
@@ -96,11 +96,11 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 		id: "create_" + name, tag: name, summary: "Create an entity in " + name,
 		parameters: writeAsks, status: http.StatusCreated,
 		body:     requestBody("The members that the collection declares. Members that the server sets are ignored.", jsonContent(schemaRef(r.document), r.example)),
-		success:  response("The created entity.", jsonContent(schemaRef(r.entity), r.entityExample()), "ETag", "Location", api.HeaderPosition),
+		success:  response("The created entity.", jsonContent(schemaRef(r.entity), r.entityExample()), "ETag", "Location", contract.HeaderPosition),
 		problems: writeProblems[1:],
 	}.build()
 	create.Extensions = map[string]any{linesKeyword: lines{
-		Description: "With `Content-Type: " + api.NDJSON + "` each line of the request body is an entity to create, and the response has one line with the result of each, in order. See also `clusterlite import`.",
+		Description: "With `Content-Type: " + contract.NDJSON + "` each line of the request body is an entity to create, and the response has one line with the result of each, in order. See also `clusterlite import`.",
 		Request:     &lineSchema{Schema: schemaRef(r.document)},
 		Response:    &lineSchema{http.StatusOK, importResultSchema(b.fieldError)},
 	}}
@@ -118,7 +118,7 @@ func entityPath(r resource) *openapi3.PathItem {
 	get.Responses.Set("304", notModified())
 	problems := slices.Concat(writeProblems, []string{"preconditionFailed"})
 	asks := slices.Concat([]string{"id", "ifMatch"}, writeAsks)
-	changed := response("The entity after the change.", entity, "ETag", api.HeaderPosition)
+	changed := response("The entity after the change.", entity, "ETag", contract.HeaderPosition)
 	put := operation{
 		id: "replace_" + name, tag: name, summary: "Replace an entity of " + name, description: "PUT never creates an entity. If it does not exist, the response is 404.",
 		parameters: asks, status: http.StatusOK, success: changed, problems: problems,
@@ -127,11 +127,11 @@ func entityPath(r resource) *openapi3.PathItem {
 	patchMedia := openapi3.NewMediaType().WithSchemaRef(schemaRef(r.patch))
 	patch := operation{
 		id: "patch_" + name, tag: name, summary: "Change an entity of " + name, parameters: asks, status: http.StatusOK, success: changed, problems: problems,
-		body: requestBody("A JSON merge patch (RFC 7396). Only the members in it change; null removes a member.", openapi3.Content{api.MergePatch: patchMedia, api.JSON: patchMedia}),
+		body: requestBody("A JSON merge patch (RFC 7396). Only the members in it change; null removes a member.", openapi3.Content{contract.MergePatch: patchMedia, contract.JSON: patchMedia}),
 	}.build()
 	remove := operation{
 		id: "delete_" + name, tag: name, summary: "Delete an entity of " + name, parameters: asks, status: http.StatusNoContent,
-		success: response("The entity was deleted.", nil, api.HeaderPosition), problems: []string{"notFound", "conflict", "preconditionFailed", "unprocessable"},
+		success: response("The entity was deleted.", nil, contract.HeaderPosition), problems: []string{"notFound", "conflict", "preconditionFailed", "unprocessable"},
 	}.build()
 	return &openapi3.PathItem{Get: get, Put: put, Patch: patch, Delete: remove}
 }
@@ -147,16 +147,16 @@ func rootPath() *openapi3.PathItem {
 		WithProperty("collections", openapi3.NewArraySchema().WithItems(entry)).
 		WithProperty("description", openapi3.NewStringSchema()).WithProperty("documentation", openapi3.NewStringSchema())
 	s.Required = []string{"collections", "description", "documentation"}
-	return &openapi3.PathItem{Get: static("get_clusterlite", "List the collections", response("The collections.", jsonContent(s.NewRef(), nil), "ETag", api.HeaderPosition))}
+	return &openapi3.PathItem{Get: static("get_clusterlite", "List the collections", response("The collections.", jsonContent(s.NewRef(), nil), "ETag", contract.HeaderPosition))}
 }
 
 func descriptionPath() *openapi3.PathItem {
-	return &openapi3.PathItem{Get: static("get_openapi", "Read this description", response("This description, in OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", api.HeaderPosition))}
+	return &openapi3.PathItem{Get: static("get_openapi", "Read this description", response("This description, in OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", contract.HeaderPosition))}
 }
 
 // static reads what no write changes.
 func static(id, summary string, success *openapi3.Response) *openapi3.Operation {
 	get := operation{id: id, tag: tagOfNone, summary: summary, parameters: []string{"ifNoneMatch"}, status: http.StatusOK, success: success, problems: []string{"notAcceptable"}}.build()
-	get.Responses.Set("304", &openapi3.ResponseRef{Value: response("The client's copy is current.", nil, "ETag", api.HeaderPosition)})
+	get.Responses.Set("304", &openapi3.ResponseRef{Value: response("The client's copy is current.", nil, "ETag", contract.HeaderPosition)})
 	return get
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
-	"github.com/clusterlite/clusterlite/service/httpapi/api"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return node.Run(ctx, node.Config{
 		Role: "command", Node: s.Node, Kafka: s.Kafka, HTTP: s.HTTP, Stderr: stderr,
 		Mount: func(e *echo.Echo, n *node.Node) {
-			api.Mount(e, commands.New(n, s.Writes).Service())
+			contract.Mount(e, commands.New(n, s.Writes).Routes())
 		},
 	})
 }

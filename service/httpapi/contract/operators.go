@@ -1,4 +1,4 @@
-package api
+package contract
 
 import "github.com/clusterlite/clusterlite/projections"
 

@@ -1,6 +1,11 @@
-// Package api is what the services of the REST API agree on: resources and their
-// methods, header fields, entity tags, positions.
-package api
+// Package contract defines what both HTTP APIs promise to clients: the resources and their
+// methods, header fields, media types, entity tags, preconditions, consistency levels, and
+// query parameters of lists. A proxy sends writes to one service and reads to another, so
+// both must agree on all of it.
+//
+// commands and queryapi import it to read requests and to register their routes, and
+// queryapi/openapi to describe them. The programs import it for [Mount].
+package contract
 
 import (
 	"net/http"
@@ -57,15 +62,17 @@ var (
 
 var readOnly = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 
-// A Service is what one service has of the API: handlers by the path of their resource.
-type Service map[string]web.Handlers
+// Routes are the handlers of one API, by the path of their resource.
+type Routes map[string]web.Handlers
 
-// Mount registers all resources, with what the services of this process have of them.
-func Mount(e *echo.Echo, services ...Service) {
+// Mount registers all resources with the handlers that the APIs of this process have for
+// them. A resource that none of them serves is registered too, so that every process knows
+// all methods.
+func Mount(e *echo.Echo, apis ...Routes) {
 	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, Collection, Entity} {
 		var handlers []web.Handlers
-		for _, s := range services {
-			handlers = append(handlers, s[r.Path])
+		for _, routes := range apis {
+			handlers = append(handlers, routes[r.Path])
 		}
 		web.Mount(e, r, handlers...)
 	}
