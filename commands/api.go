@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -43,7 +44,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	media, err := web.ContentType(c.Request(), contract.Collection.Accepts[http.MethodPost]...)
+	media, err := negotiation.ContentType(c.Request(), contract.Collection.Accepts[http.MethodPost]...)
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func checkAccept(r *http.Request) error {
 	case web.IsStream(r):
 		answer = contract.NDJSON
 	}
-	_, err := web.Accepts(r, answer)
+	_, err := negotiation.Accepts(r, answer)
 	return err
 }
 

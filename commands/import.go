@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -184,7 +185,7 @@ func (in *importer) readAll(ctx context.Context, lines *lineReader) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var damaged *web.DecodeError
+		var damaged *coding.DecodeError
 		if errors.As(err, &damaged) {
 			// What came before is good. This is the last result: what follows can't be read.
 			return in.queue.put(importLine{number: lines.number, err: damaged.Problem})

@@ -10,6 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -17,7 +18,7 @@ import (
 // readDocument reads a whole document from the body, for Create and Replace. The error
 // is a problem.
 func readDocument(c echo.Context, command *Command) error {
-	if _, err := web.ContentType(c.Request(), contract.JSON); err != nil {
+	if _, err := negotiation.ContentType(c.Request(), contract.JSON); err != nil {
 		return err
 	}
 	body, err := web.ReadBody(c)
@@ -52,7 +53,7 @@ func complete(command *Command) (err error) {
 
 // readPatch reads a merge patch from the body. The error is a problem.
 func readPatch(c echo.Context, command *Command) error {
-	if _, err := web.ContentType(c.Request(), contract.Entity.Accepts[http.MethodPatch]...); err != nil {
+	if _, err := negotiation.ContentType(c.Request(), contract.Entity.Accepts[http.MethodPatch]...); err != nil {
 		return err
 	}
 	body, err := web.ReadBody(c)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -18,7 +19,7 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := web.Accepts(c.Request(), contract.JSON); err != nil {
+	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
 	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -27,7 +28,7 @@ func (a *API) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	media, err := web.Accepts(c.Request(), contract.JSON, contract.NDJSON)
+	media, err := negotiation.Accepts(c.Request(), contract.JSON, contract.NDJSON)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/queryapi/openapi"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/process"
 )
@@ -38,7 +39,7 @@ func (a *API) describe(c echo.Context) error {
 // static answers with JSON that no write changes.
 func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
 	contract.SetPosition(c.Response().Header(), int64(a.Model.Position()))
-	if _, err := web.Accepts(c.Request(), contract.JSON); err != nil {
+	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
 	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
-	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 // ETag is the strong entity tag of a version.
@@ -32,7 +32,7 @@ func (t Tag) String() string {
 // Version gives the version that the tag names, weak or not. The tag of a compressed
 // answer, such as "3-gzip", names the version as "3" does.
 func (t Tag) Version() (version int64, ok bool) {
-	digits := web.TrimCoding(t.Opaque)
+	digits := coding.TrimTag(t.Opaque)
 	version, err := strconv.ParseInt(digits, 10, 64)
 	return version, err == nil && strconv.FormatInt(version, 10) == digits
 }
@@ -115,7 +115,7 @@ func HeldTag(r *http.Request, etag string) (string, error) {
 	opaque, weak := strings.CutPrefix(etag, "W/")
 	opaque = strings.Trim(opaque, `"`)
 	for _, t := range tags {
-		if t.Opaque == opaque || !weak && web.TrimCoding(t.Opaque) == opaque {
+		if t.Opaque == opaque || !weak && coding.TrimTag(t.Opaque) == opaque {
 			t.Weak = weak
 			return t.String(), nil
 		}

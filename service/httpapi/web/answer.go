@@ -6,23 +6,28 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 )
 
 const (
-	// answerPiece is how much of an answer is sent at a time.
+	// answerPiece is the number of bytes of a response that are sent at a time.
 	answerPiece = 64 << 10
-	// pieceTimeout is how long a client may take for one piece. One that has stopped
-	// reading is let go, since an answer holds on to more than a connection.
+	// pieceTimeout is the maximum time for a client to receive one piece. The server then
+	// drops the client, because a response holds more than a connection.
 	pieceTimeout = 30 * time.Second
 )
 
-// Answer answers with bytes that are ready, compressed if they are many and the client
-// likes that. To HEAD it sends no body. The ETag, if there is one, is to be set before.
+// Answer sends a response whose body is ready. It compresses a large body if the client
+// accepts that, and sends no body in response to HEAD. Set the ETag, if any, before.
 func Answer(c echo.Context, status int, contentType string, body []byte) error {
 	w := c.Response()
-	if coding := chooseCoding(c, len(body)); coding != identity {
+	if name := chooseCoding(c, len(body)); name != coding.Identity {
 		var err error
-		if body, err = compress(c, coding, body); err != nil {
+		if body, err = coding.Compress(c.Request().Context(), name, body); err == nil {
+			err = TakeMemory(c, cap(body))
+		}
+		if err != nil {
 			w.Header().Del("Content-Encoding") // the problem is not compressed
 			return err
 		}
@@ -32,7 +37,7 @@ func Answer(c echo.Context, status int, contentType string, body []byte) error {
 	w.WriteHeader(status)
 	control := http.NewResponseController(w)
 	for len(body) > 0 && c.Request().Method != http.MethodHead {
-		// A connection that can't have a deadline, as in tests, has none.
+		// The error says that the connection supports no deadlines, as in tests.
 		_ = control.SetWriteDeadline(time.Now().Add(pieceTimeout))
 		n, err := w.Write(body[:min(answerPiece, len(body))])
 		if err != nil {

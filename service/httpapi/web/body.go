@@ -12,30 +12,31 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 const (
-	// bodyTimeout is how long a body may bring nothing.
+	// bodyTimeout is the maximum time that may pass without a byte of the body.
 	bodyTimeout = 30 * time.Second
-	// wholeBodyTimeout is how long a whole body may take, unless it is one of lines.
+	// wholeBodyTimeout is the maximum time for a whole body, except one of lines.
 	wholeBodyTimeout = time.Minute
-	// bodyPiece is how much room a body is given at first. It doubles as the body comes: a
-	// client that sends slowly takes no more than it has sent.
+	// bodyPiece is the initial size of the buffer of a body. The buffer doubles while the body
+	// arrives, so a client that sends slowly takes little more memory than it has sent.
 	bodyPiece = 4 << 10
 )
 
-// ReadBody reads the whole body of a request, decompressed if it is compressed, into
-// memory of the request's account. It refuses a body that is too large, one whose coding
-// is not known, and one that comes too slowly. Until it is called nothing is read, so a
-// client that waits for "100 Continue" sends no body that a handler refuses by its header.
+// ReadBody reads and decompresses the whole body of a request, into memory of the request's
+// account. It rejects a body that is too large, has an unknown coding, or arrives too slowly.
+// Nothing is read before, so a client that waits for "100 Continue" does not send a body that
+// the handler rejects because of the header.
 //
-// The request takes its place among those that are worked on once its body is here. The
-// bytes are the same when it is called again. The error is for the handler to return.
+// Once the body has arrived, the request takes its place among those in progress. Later calls
+// return the same bytes. The handler must return the error.
 func ReadBody(c echo.Context) ([]byte, error) {
 	a := admissionOf(c)
 	if a == nil {
-		return nil, errors.New("the server does not limit requests") // not made by New
+		return nil, errors.New("the server was not made by web.New")
 	}
 	if a.slow == nil || a.read {
 		return a.body, nil
@@ -45,7 +46,7 @@ func ReadBody(c echo.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.take(c.Request().Context(), int64(len(b))*parsed); err != nil {
+	if err := a.Take(c.Request().Context(), int64(len(b))*parsed); err != nil {
 		return nil, err
 	}
 	if err := a.enter(c); err != nil {
@@ -56,47 +57,89 @@ func ReadBody(c echo.Context) ([]byte, error) {
 }
 
 func (a *admission) readBody(r *http.Request) ([]byte, error) {
-	coding, err := contentCoding(r)
+	name, err := coding.OfBody(r)
 	if err != nil {
 		return nil, err
 	}
-	if coding == identity && r.ContentLength > a.mostBody {
-		return nil, tooLarge(a.mostBody)
+	if name == coding.Identity && r.ContentLength > a.maxBody {
+		return nil, tooLarge(a.maxBody)
 	}
 	a.slow.end = time.Now().Add(wholeBodyTimeout)
-	if coding == identity {
-		return a.gather(r, a.slow, a.mostBody)
+	if name == coding.Identity {
+		return a.gather(r, a.slow, a.maxBody)
 	}
-	return a.decompress(r, coding)
+	return a.decompress(r, name)
 }
 
-// BodyStream gives the body of a request to read piece by piece, decompressed if it is
-// compressed. It may be of any length. An error of Read is a [DecodeError] if the
-// compressed data is damaged, or ends too early, or is a bomb; else it is that of the
-// connection. The error of BodyStream is for the handler to return.
+// decompress reads a whole compressed body.
+func (a *admission) decompress(r *http.Request, name string) ([]byte, error) {
+	// Data that can't be compressed grows a little. Longer input is rejected even if it
+	// decompresses to little, such as an endless sequence of empty blocks.
+	compressed := &io.LimitedReader{R: a.slow, N: a.maxBody + a.maxBody/64 + 4<<10}
+	if name == coding.Gzip {
+		b, err := a.gather(r, &coding.Decoder{Coding: name, Body: a.slow, From: compressed}, a.maxBody)
+		if err != nil && compressed.N <= 0 {
+			return nil, tooLarge(a.maxBody)
+		}
+		return b, err
+	}
+	text, err := a.gather(r, compressed, compressed.N)
+	if err != nil {
+		return nil, err
+	}
+	if compressed.N <= 0 {
+		return nil, tooLarge(a.maxBody)
+	}
+	// Decompress all at once, into room for the largest body: a stream would need a window
+	// that may be far larger than the body.
+	if err := a.Take(r.Context(), a.maxBody+1); err != nil {
+		return nil, err
+	}
+	room, err := a.whole.Zstd(text, a.maxBody)
+	if errors.Is(err, coding.ErrTooLarge) {
+		return nil, tooLarge(a.maxBody)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := append(make([]byte, 0, len(room)), room...)
+	a.Give(a.maxBody + 1 - int64(len(b)))
+	return b, nil
+}
+
+// BodyStream returns a reader of the decompressed body of a request, which may be of any
+// length. An error of Read is a [coding.DecodeError] if the compressed data is damaged,
+// incomplete, or a decompression bomb, and otherwise that of the connection. The handler must
+// return the error of BodyStream.
 func BodyStream(c echo.Context) (io.Reader, error) {
 	a := admissionOf(c)
 	if a == nil || a.slow == nil {
 		return strings.NewReader(""), nil
 	}
-	coding, err := contentCoding(c.Request())
-	if err != nil || coding == identity {
+	name, err := coding.OfBody(c.Request())
+	if err != nil || name == coding.Identity {
 		return a.slow, err
 	}
-	return a.decompressStream(c.Request(), coding)
+	if name == coding.Zstd {
+		if err := a.Take(c.Request().Context(), min(coding.Window, a.memory.Size/4)); err != nil {
+			return nil, err
+		}
+	}
+	a.decoding = &coding.Decoder{Coding: name, Body: a.slow, From: a.slow, Bounded: true}
+	return a.decoding, nil
 }
 
-func tooLarge(most int64) error {
-	return problem.BodyTooLarge.New(fmt.Sprintf("The request body exceeds the maximum of %d bytes, counted after decompression. Nothing was done.", most))
+func tooLarge(limit int64) error {
+	return problem.BodyTooLarge.New(fmt.Sprintf("The request body exceeds the maximum of %d bytes, counted after decompression. Nothing was done.", limit))
 }
 
-// gather reads all that a reader of the body has.
-func (a *admission) gather(r *http.Request, body io.Reader, most int64) ([]byte, error) {
+// gather reads all of a body, or returns an error if it exceeds the limit.
+func (a *admission) gather(r *http.Request, body io.Reader, limit int64) ([]byte, error) {
 	var b []byte
 	for size := int64(bodyPiece); ; size *= 2 {
-		// One byte more than there may be tells that there is more.
-		size = min(size, most+1)
-		if err := a.take(r.Context(), size-int64(cap(b))); err != nil {
+		// One byte more than the limit shows that the body exceeds it.
+		size = min(size, limit+1)
+		if err := a.Take(r.Context(), size-int64(cap(b))); err != nil {
 			return nil, err
 		}
 		b = append(make([]byte, 0, size), b...)
@@ -104,8 +147,8 @@ func (a *admission) gather(r *http.Request, body io.Reader, most int64) ([]byte,
 			n, err := body.Read(b[len(b):cap(b)])
 			b = b[:len(b)+n]
 			switch {
-			case int64(len(b)) > most:
-				return nil, tooLarge(a.mostBody)
+			case int64(len(b)) > limit:
+				return nil, tooLarge(a.maxBody)
 			case errors.Is(err, io.EOF):
 				return b, nil
 			case err != nil:
@@ -115,40 +158,46 @@ func (a *admission) gather(r *http.Request, body io.Reader, most int64) ([]byte,
 	}
 }
 
-// IsStream tells whether a body is one of lines, which may be of any length in all.
+// IsStream reports whether a body consists of lines, which may be of any total length.
 func IsStream(r *http.Request) bool {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(media), "application/x-ndjson")
 }
 
-// drained is the most that is read of a body that is refused.
+// drained is the maximum number of bytes that are read of a rejected body.
 const drained = 8 << 20
 
-// ErrBodyCut is what reading a body gives after [CutBody].
+// ErrBodyCut is returned by a Read of the body after [CutBody].
 var ErrBodyCut = errors.New("the server stopped reading the body")
 
-// CutBody makes a Read of the request's body that waits, and all later ones, return
-// [ErrBodyCut]. It is for a handler that reads the body in another goroutine and is done
-// before the body is. Safe for concurrent use with Read.
+// CutBody makes a pending Read of the request's body, and all later ones, return
+// [ErrBodyCut]. A handler that reads the body in another goroutine calls it to stop before
+// the end of the body. Safe for concurrent use with Read.
 func CutBody(c echo.Context) {
 	if a := admissionOf(c); a != nil && a.slow != nil {
 		a.slow.cutOff()
 	}
 }
 
-// slowBody ends a body that comes too slowly.
+// A slowBody is the body of a request. Its Read fails if the body arrives too slowly.
 type slowBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	end     time.Time // when the whole body must be here; zero if there is no such time
-	begun   bool      // something was read, so that the client has leave to send
-	ended   bool      // the body is here
-	failed  error     // why it will never be here
+	end     time.Time // deadline of the whole body; zero for none
+	begun   bool      // Read was called, so the client was asked to send
+	ended   bool      // the whole body has arrived
+	failed  error     // why the rest will not arrive
 	count   int64     // bytes that were read
 
-	mu  sync.Mutex // so that a deadline of Read never comes after that of cutOff
+	mu  sync.Mutex // orders the deadlines of Read before that of cutOff
 	cut bool
 }
+
+// Count implements [coding.Body].
+func (b *slowBody) Count() int64 { return b.count }
+
+// Err implements [coding.Body].
+func (b *slowBody) Err() error { return b.failed }
 
 func (b *slowBody) Read(p []byte) (int, error) {
 	n, err := b.read(p)
@@ -176,16 +225,16 @@ func (b *slowBody) read(p []byte) (int, error) {
 		return n, problem.RequestTimeout.New("The client sent the request body too slowly. Send it again on a new connection.").Set("Connection", "close")
 	case errors.Is(err, io.EOF):
 		b.ended = true
-		// net/http reads on, to learn when the client goes. What is done with the body may
-		// take its time.
+		// net/http reads on to detect that the client disconnects, while the request may take
+		// any time.
 		b.extend(time.Time{})
 	}
 	return n, err
 }
 
-// drain reads on, within bounds. A client, or a proxy, that is still sending when the
-// connection is closed sees a reset in place of the answer. A client that waits for
-// "100 Continue" is not sending, and a read would ask it to.
+// drain reads the rest of a rejected body, up to a limit. If the connection were closed while
+// a client or a proxy still sends, it would see a reset instead of the response. A client that
+// waits for "100 Continue" does not send, and a read would ask it to.
 func (b *slowBody) drain(r *http.Request) {
 	waits := r.Header.Get("Expect") != "" && !b.begun
 	if !waits && !b.ended && b.failed == nil {
@@ -193,12 +242,12 @@ func (b *slowBody) drain(r *http.Request) {
 	}
 }
 
-// extend gives the body time until a deadline, zero for any, unless it was cut.
+// extend sets the deadline of reads, zero for none, unless the body was cut.
 func (b *slowBody) extend(deadline time.Time) (goesOn bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.cut {
-		// A connection that can't have a deadline, as in tests, has none.
+		// The error says that the connection supports no deadlines, as in tests.
 		_ = b.control.SetReadDeadline(deadline)
 	}
 	return !b.cut

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
@@ -224,7 +225,7 @@ func TestMemoryOfCodedBodies(t *testing.T) {
 func TestRefusedBeforeTheBody(t *testing.T) {
 	e := servicetest.Echo(web.Options{MaxBody: 100})
 	web.Mount(e, things, web.Handlers{"POST": func(c echo.Context) error {
-		if _, err := web.ContentType(c.Request(), "application/json"); err != nil {
+		if _, err := negotiation.ContentType(c.Request(), "application/json"); err != nil {
 			return err
 		}
 		b, err := web.ReadBody(c)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -30,20 +31,9 @@ func (r Resource) describe(h http.Header) {
 	h.Set("Allow", strings.Join(r.Methods, ", "))
 	for _, method := range []string{http.MethodPatch, http.MethodPost} {
 		if types := r.Accepts[method]; len(types) > 0 {
-			h.Set(acceptField(method), strings.Join(types, ", "))
+			h.Set(negotiation.AcceptField(method), strings.Join(types, ", "))
 		}
 	}
-}
-
-// acceptField is the field that says which bodies a method takes; empty if there is none.
-func acceptField(method string) string {
-	switch method {
-	case http.MethodPatch:
-		return "Accept-Patch"
-	case http.MethodPost:
-		return "Accept-Post"
-	}
-	return ""
 }
 
 // Handlers are what this process serves of a resource, by method.

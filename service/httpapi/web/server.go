@@ -1,3 +1,9 @@
+// Package web is the HTTP server of every API listener. It brings request ids, traces, access
+// logs, metrics, CORS, problem details, limits against slow and large requests, compression,
+// and resources that know all their methods. The chain of middleware is in middleware.go.
+//
+// Package contract declares the resources with it. commands, queryapi and node use it to serve
+// them.
 package web
 
 import (
@@ -60,7 +66,7 @@ func New(o Options) *echo.Echo {
 	if o.Uncompressed {
 		chain = append(chain, uncompressed)
 	}
-	e.Use(once(append(chain, newOverload(o.Limits, o.MaxBody, o.Registry).admit())))
+	e.Use(once(append(chain, newCapacity(o.Limits, o.MaxBody, o.Registry).admit())))
 	return e
 }
 

@@ -6,27 +6,29 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 )
 
-// A Stream is an answer that is sent piece by piece, compressed if the client likes that.
-// Use it from one goroutine at a time.
+// A Stream is a response that is sent in pieces, compressed if the client accepts that. Use it
+// from one goroutine at a time.
 type Stream struct {
 	response *echo.Response
 	control  *http.ResponseController
-	encoder  encoder // nil if the answer is not compressed
+	encoder  coding.Encoder // nil if the response is not compressed
 	release  func()
 }
 
-// BeginStream sends the header of an answer with status 200. The answer to HEAD ends
+// BeginStream sends the header of a response with status 200. In response to HEAD, call End
 // without a Write.
 func BeginStream(c echo.Context, contentType string) *Stream {
 	w := c.Response()
 	s := &Stream{response: w, control: http.NewResponseController(w), release: func() {}}
 	w.Header().Set("Content-Type", contentType)
-	// Its size is not known; it is for much.
-	coding := chooseCoding(c, leastCompressed)
-	if coding != identity && c.Request().Method != http.MethodHead {
-		s.encoder, s.release = beginEncoding(coding, w)
+	// The size is unknown; a stream is expected to be large.
+	name := chooseCoding(c, minCompressed)
+	if name != coding.Identity && c.Request().Method != http.MethodHead {
+		s.encoder, s.release = coding.NewEncoder(name, w)
 	}
 	w.WriteHeader(http.StatusOK)
 	return s
@@ -51,19 +53,19 @@ func (s *Stream) send(p []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.encoder.Flush() // else the piece would wait for the next ones
+	return s.encoder.Flush() // otherwise the piece would wait for the next one
 }
 
-// extend gives the client time for a piece.
+// extend sets the deadline for the next piece.
 func (s *Stream) extend() {
-	// A connection that can't have a deadline, as in tests, has none.
+	// The error says that the connection supports no deadlines, as in tests.
 	_ = s.control.SetWriteDeadline(time.Now().Add(pieceTimeout))
 }
 
-// End ends the answer. The connection may serve more requests, and they have no
-// deadline. If err is not nil the answer is cut off, not ended: its status is long sent,
-// and only so does the client learn that it is not whole. It panics then, as net/http
-// wants it.
+// End ends the response and removes the deadline, so that the connection can serve more
+// requests. If err is not nil, End breaks the connection off instead: the status was sent long
+// ago, and this is the only way to show the client that the response is incomplete. For this
+// it panics with [http.ErrAbortHandler].
 func (s *Stream) End(err error) {
 	defer s.release()
 	if s.encoder != nil && err == nil {

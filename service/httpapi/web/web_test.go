@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
@@ -83,7 +84,7 @@ func TestAcceptPatchAndPost(t *testing.T) {
 	e := servicetest.Echo(web.Options{})
 	types := []string{"application/merge-patch+json", "application/json"}
 	refuse := func(c echo.Context) error {
-		_, err := web.ContentType(c.Request(), types...)
+		_, err := negotiation.ContentType(c.Request(), types...)
 		return err
 	}
 	web.Mount(e, web.Resource{Path: "/things", Methods: []string{"POST", "PUT", "PATCH", "OPTIONS"}, Accepts: map[string][]string{"PATCH": types, "POST": types}},
@@ -244,40 +245,6 @@ func TestCORSHeaders(t *testing.T) {
 	// Without a method that it asks for it is no preflight, but a request like any other.
 	if h := servicetest.Do(e, "OPTIONS", "/things", "", origin).Header; h.Get("Allow") == "" || h.Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("OPTIONS by a script: %v", h)
-	}
-}
-
-func TestAccepts(t *testing.T) {
-	for header, want := range map[string]string{
-		"": "a/b", "*/*": "a/b", "a/b": "a/b", "c/d": "c/d", "a/*": "a/b", "c/d, a/b": "a/b", "c/d, a/b;q=0.5": "c/d",
-		"a/b;q=0, */*": "c/d", "A/B": "a/b", "text/html, */*;q=0.1": "a/b", "a/*;q=0, c/d;q=0.1": "c/d",
-		// What names no type of ours, and what can't be read, gets the first.
-		"x/y": "a/b", ",": "a/b", "a": "a/b", `x/y;a="b,c";q=0`: "a/b", "x/y, z/*;q=0": "a/b", "c/d;q=0": "a/b", "a/b;q=2": "a/b", "c/d;q=x": "c/d", "a/b;q=-1": "a/b",
-		"a/b;v=2;q=0": "a/b", "a/b;charset=utf-8": "a/b", "a/b;q=0;q=1": "a/b",
-		// What rules out the first gets another only if it asks for it.
-		"a/b;q=0": "", "*/*;q=0": "", "a/*;q=0": "", "x/y, */*;q=0": "", "a/b; Q=0.000": "", "a/b;charset=utf-8;q=0": "", "a/b;q=0, c/d;q=0": "", "a/b;q=0, x/y": "",
-	} {
-		r := &http.Request{Header: http.Header{}}
-		if header != "" {
-			r.Header.Set("Accept", header)
-		}
-		got, err := web.Accepts(r, "a/b", "c/d")
-		if got != want || (err == nil) != (want != "") || err != nil && problem.From(err).Status != 406 {
-			t.Errorf("%q: got %q, %v; want %q", header, got, err, want)
-		}
-	}
-}
-
-func TestContentType(t *testing.T) {
-	for header, want := range map[string]string{
-		"application/json": "application/json", "Application/JSON; charset=UTF-8": "application/json", "application/merge-patch+json": "application/merge-patch+json",
-		"": "", "text/plain": "", "application/json; charset=latin1": "", "application/json;": "application/json", "x": "",
-	} {
-		r := &http.Request{Header: http.Header{"Content-Type": {header}}}
-		got, err := web.ContentType(r, "application/json", "application/merge-patch+json")
-		if got != want || (err == nil) != (want != "") || err != nil && problem.From(err).Status != 415 {
-			t.Errorf("%q: %q, %v", header, got, err)
-		}
 	}
 }
 
