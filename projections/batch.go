@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -43,6 +44,14 @@ type writer struct {
 	// stale tells that what is kept in memory is not what the file holds.
 	stale bool
 	cache *cache // of the generation, if it serves; closed while a batch is committed
+	// claims is a filter of the claims in the file.
+	claims *claimFilter
+	// newest is, by collection, the greatest id that any entity has or had. Ids of new
+	// entities grow with time, so most of them need no lookup.
+	newest map[string][]byte
+	// begin and commit are prepared, since the driver compiles statements without arguments
+	// each time.
+	begin, commit *sqlx.Stmt
 }
 
 // collectionDigest sums up a collection.
@@ -64,11 +73,22 @@ func newWriter(ctx context.Context, db *database) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s for writing: %w", db.path, err)
 	}
-	w := &writer{conn: conn, wal: db.wal, folded: db.folded, folder: newValueFolder()}
+	w := &writer{conn: conn, wal: db.wal, folded: db.folded, folder: newValueFolder(), claims: newClaimFilter()}
+	if err := w.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s for writing: %w", db.path, err), w.close())
+	}
 	if err := w.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the checkpoint of %s: %w", db.path, err), w.close())
 	}
 	return w, nil
+}
+
+func (w *writer) prepare(ctx context.Context) (err error) {
+	if w.begin, err = w.conn.PreparexContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	w.commit, err = w.conn.PreparexContext(ctx, `COMMIT`)
+	return err
 }
 
 // load reads what the writer keeps in memory between batches. It is also how the
@@ -97,6 +117,9 @@ func (w *writer) load(ctx context.Context) (err error) {
 	for _, name := range names {
 		w.known[name] = true
 	}
+	if err := w.loadNewest(ctx, names); err != nil {
+		return err
+	}
 	if err := w.loadMeta(ctx); err != nil {
 		return err
 	}
@@ -107,7 +130,35 @@ func (w *writer) load(ctx context.Context) (err error) {
 	return err
 }
 
-func (w *writer) close() error { return w.conn.Close() }
+// loadNewest finds the greatest id in each collection, tombstones included.
+func (w *writer) loadNewest(ctx context.Context, collections []string) error {
+	w.newest = make(map[string][]byte, len(collections))
+	for _, name := range collections {
+		var newest []byte
+		query := `SELECT max(id) FROM (SELECT max(id) AS id FROM ` + quote(name) + ` UNION ALL SELECT max(id) FROM _tombstones WHERE collection = ?)`
+		if err := w.conn.GetContext(ctx, &newest, query, name); err != nil {
+			return err
+		}
+		w.newest[name] = newest
+	}
+	return nil
+}
+
+// unseen reports whether an id is greater than that of any entity that a collection has or
+// had, so that the file holds nothing about it.
+func (w *writer) unseen(collection string, id []byte) bool {
+	return bytes.Compare(id, w.newest[collection]) > 0
+}
+
+func (w *writer) close() error {
+	var errs []error
+	for _, statement := range []*sqlx.Stmt{w.begin, w.commit} {
+		if statement != nil {
+			errs = append(errs, statement.Close())
+		}
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
 
 // apply takes a batch into the file in one transaction, rows and position together.
 // If a record stops the reader, what is before it is applied, and the error is an
@@ -121,13 +172,15 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 	if err := w.wal.makeRoom(w.conn); err != nil {
 		return nil, err
 	}
-	if _, err := w.conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+	w.claims.begin()
+	defer w.claims.end()
+	if _, err := w.begin.ExecContext(ctx); err != nil {
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
 	done, stop, err := w.judge(ctx, records)
 	w.cache.close()
 	if err == nil {
-		if _, err = w.conn.ExecContext(ctx, `COMMIT`); err != nil {
+		if _, err = w.commit.ExecContext(ctx); err != nil {
 			err = fmt.Errorf("commit a batch: %w", err)
 		}
 	}
@@ -136,6 +189,7 @@ func (w *writer) apply(ctx context.Context, records []events.Record) (done []jud
 		_, _ = w.conn.ExecContext(ctx, `ROLLBACK`)
 		_ = w.load(ctx) // else the next batch begins with it
 		w.cache.drop()
+		w.claims.forget() // what it said may be why
 		return nil, err
 	}
 	w.wal.wrote(walBytes(done))
@@ -156,7 +210,7 @@ func walBytes(done []judged) (bytes int64) {
 // judge admits the records and writes what they change. stop is the error of a record
 // that this version can't read; err is a failure to write.
 func (w *writer) judge(ctx context.Context, records []events.Record) (done []judged, stop, err error) {
-	o, err := loadOverlay(ctx, w.conn, w.known, w.logTime, records)
+	o, err := w.loadOverlay(ctx, records)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -231,6 +285,9 @@ func (w *writer) writeEntity(ctx context.Context, before, after events.Entity) e
 	if err != nil {
 		return err
 	}
+	if w.unseen(after.Collection, id) {
+		w.newest[after.Collection] = id
+	}
 	if after.Deleted {
 		if before.Version > 0 {
 			if err := w.exec(ctx, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
@@ -288,22 +345,31 @@ func (w *writer) digest(before, after events.Entity, claims string) {
 
 func (w *writer) writeClaims(ctx context.Context, o *overlay, _ []judged) error {
 	for key, holder := range o.Claims {
-		var err error
-		var id []byte
-		switch before := o.claims[key]; {
-		case before == holder:
-		case holder == "":
-			err = w.exec(ctx, `DELETE FROM _claims WHERE collection = ? AND claim = ?`, key.Collection, packClaim(key.Claim))
-		default:
-			if id, err = mustPackID(holder); err == nil {
-				err = w.exec(ctx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, key.Collection, packClaim(key.Claim), id)
-			}
+		before := o.claims[key]
+		if before == holder {
+			continue
 		}
-		if err != nil {
+		if err := w.writeClaim(ctx, key.Collection, packClaim(key.Claim), before, holder); err != nil {
 			return fmt.Errorf("write claims of %s: %w", key.Collection, err)
 		}
 	}
 	return nil
+}
+
+func (w *writer) writeClaim(ctx context.Context, collection string, claim []byte, before, holder string) error {
+	if holder == "" {
+		return w.exec(ctx, `DELETE FROM _claims WHERE collection = ? AND claim = ?`, collection, claim)
+	}
+	id, err := mustPackID(holder)
+	if err != nil {
+		return err
+	}
+	w.claims.add(collection, claim)
+	if before == "" {
+		// It fails if the claim is held after all.
+		return w.exec(ctx, `INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
+	}
+	return w.exec(ctx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
 }
 
 // writeKeys keeps the idempotency keys of admitted events with what a retry is

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -14,13 +15,105 @@ func (p *Projection) Holders(ctx context.Context, collection string, claims []st
 	if len(claims) == 0 {
 		return holders, nil
 	}
-	err := p.read(ctx, func(r *reader) error {
-		return eachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
+	g := p.hold()
+	defer g.release()
+	var asked []string
+	for _, claim := range claims {
+		if !p.knownFree(g, collection, packClaim(claim)) {
+			asked = append(asked, claim)
+		}
+	}
+	if len(asked) == 0 {
+		return holders, nil
+	}
+	err := p.readFrom(ctx, g, func(r *reader) error {
+		return eachHolder(context.Background(), r, collection, asked, func(claim, id string) { holders[claim] = id })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)
 	}
 	return holders, nil
+}
+
+// knownFree reports whether no entity holds a claim, as far as the filter of claims knows. It
+// has the filter filled if that is due.
+func (p *Projection) knownFree(g *generation, collection string, claim []byte) bool {
+	if g.writer.claims.wanted() {
+		p.fillFilter(g)
+	}
+	return g.writer.claims.free(collection, claim)
+}
+
+// errLeft ends the scan of a file that no longer serves.
+var errLeft = errors.New("the file no longer serves")
+
+// fillFilter fills the filter of a generation's claims, in the background, from its file. It
+// ends early if the generation stops serving.
+func (p *Projection) fillFilter(g *generation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed() {
+		return
+	}
+	var living int64
+	for _, s := range p.digests {
+		living += s.Living
+	}
+	p.rebuilds.Go(func() {
+		err := g.writer.claims.fill(living, func(add func(collection string, claim []byte)) error {
+			for at, more := (claimKey{}), true; more; {
+				// It holds the generation for a part of the file at a time.
+				if p.closed() || p.serving.Load() != g || !g.hold() {
+					return errLeft
+				}
+				var err error
+				more, err = p.scanClaims(g, &at, add)
+				g.release()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errLeft) {
+			p.options.Logger.Debug("could not fill the filter of claims; retrying", "error", err)
+		}
+	})
+}
+
+// A claimKey is the key of a row in the table of claims. The zero claimKey precedes all.
+type claimKey struct {
+	collection string
+	claim      []byte
+}
+
+// scanClaims adds the claims after a key, at most 10,000 of them, and moves the key on. more is
+// false at the end of the table.
+func (p *Projection) scanClaims(g *generation, at *claimKey, add func(collection string, claim []byte)) (more bool, err error) {
+	const most = 10_000
+	r, err := g.db.lists.acquire(context.Background())
+	if err != nil {
+		return false, p.observe(g, err)
+	}
+	defer r.release()
+	if at.claim == nil {
+		at.claim = []byte{}
+	}
+	rows, err := r.QueryContext(context.Background(), `SELECT collection, claim FROM _claims WHERE (collection, claim) > (?, ?) ORDER BY collection, claim LIMIT ?`, at.collection, at.claim, most)
+	if err != nil {
+		return false, p.observe(g, err)
+	}
+	defer func() { _ = rows.Close() }()
+	count := 0
+	for ; rows.Next(); count++ {
+		if err := rows.Scan(&at.collection, &at.claim); err != nil {
+			return false, p.observeRow(g, err)
+		}
+		if len(at.claim) == 16 { // of no other length is any claim
+			add(at.collection, at.claim)
+		}
+	}
+	return count == most, p.observe(g, rows.Err())
 }
 
 // UsedKeys gives those of some idempotency keys that [Projection.KeyUse] finds a use of.

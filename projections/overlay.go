@@ -27,28 +27,50 @@ type overlay struct {
 	claims   map[events.ClaimKey]string         // as loaded
 }
 
-// loadOverlay reads what the records of a batch can ask for.
-func loadOverlay(ctx context.Context, q sqlx.QueryerContext, known map[string]bool, logTime time.Time, records []events.Record) (*overlay, error) {
+// loadOverlay reads from the file what admission needs to judge the records of a batch. It
+// looks up no entity whose id is greater than all in the file, and no claim that the filter
+// of claims knows to be free.
+func (w *writer) loadOverlay(ctx context.Context, records []events.Record) (*overlay, error) {
 	ids, claims, keys := touched(records)
 	o := &overlay{Memory: events.NewMemory()}
-	o.Time = logTime
+	o.Time = w.logTime
 	for collection, set := range ids {
-		if known[collection] {
-			if err := o.loadEntities(ctx, q, collection, set); err != nil {
-				return nil, fmt.Errorf("load entities of %s: %w", collection, err)
-			}
+		if !w.known[collection] {
+			continue
+		}
+		packed, err := w.seen(collection, set)
+		if err == nil && len(packed) > 0 {
+			err = o.loadEntities(ctx, w.conn, collection, packed)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load entities of %s: %w", collection, err)
 		}
 	}
 	for collection, set := range claims {
-		if err := o.loadClaims(ctx, q, collection, set); err != nil {
+		set = slices.DeleteFunc(set, func(claim string) bool { return w.claims.free(collection, packClaim(claim)) })
+		if err := o.loadClaims(ctx, w.conn, collection, set); err != nil {
 			return nil, fmt.Errorf("load claims of %s: %w", collection, err)
 		}
 	}
-	if err := o.loadKeys(ctx, q, keys); err != nil {
+	if err := o.loadKeys(ctx, w.conn, keys); err != nil {
 		return nil, fmt.Errorf("load idempotency keys: %w", err)
 	}
 	o.entities, o.claims = maps.Clone(o.Entities), maps.Clone(o.Claims)
 	return o, nil
+}
+
+// seen packs those of some ids that the file may hold.
+func (w *writer) seen(collection string, ids []string) (packed [][]byte, err error) {
+	for _, id := range ids {
+		p, err := mustPackID(id)
+		if err != nil {
+			return nil, err
+		}
+		if !w.unseen(collection, p) {
+			packed = append(packed, p)
+		}
+	}
+	return packed, nil
 }
 
 func touched(records []events.Record) (ids, claims map[string][]string, keys []string) {
@@ -80,14 +102,7 @@ func jsonSet(texts []string) string {
 	return string(b)
 }
 
-func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, collection string, ids []string) error {
-	packed := make([][]byte, len(ids))
-	for i, id := range ids {
-		var err error
-		if packed[i], err = mustPackID(id); err != nil {
-			return err
-		}
-	}
+func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, collection string, packed [][]byte) error {
 	in, set := among(packed)
 	rows, err := q.QueryContext(ctx, `
 		SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+quote(collection)+` WHERE id `+in+`

@@ -73,7 +73,7 @@ type Projection struct {
 	digested mark // what digests belong to
 	topicID  string
 	rebuild  *rebuild       // the last
-	rebuilds sync.WaitGroup // of the one that runs or puts away what it replaced, and of a repair
+	rebuilds sync.WaitGroup // of the one that runs or puts away what it replaced, of a repair, and of filters of claims
 	nagging  nagging
 	// checkpointing bounds how often failures of checkpoints are logged. guardFiles alone
 	// uses it.

@@ -120,8 +120,14 @@ func entityQuery(collection string) string {
 // [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
 // that.
 func (p *Projection) Holder(ctx context.Context, collection, claim string) (id string, err error) {
-	err = p.read(ctx, func(r *reader) error {
-		return r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, packClaim(claim)).Scan((*packedID)(&id))
+	g := p.hold()
+	defer g.release()
+	packed := packClaim(claim)
+	if p.knownFree(g, collection, packed) {
+		return "", nil
+	}
+	err = p.readFrom(ctx, g, func(r *reader) error {
+		return r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, packed).Scan((*packedID)(&id))
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil

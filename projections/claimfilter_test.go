@@ -1,0 +1,172 @@
+package projections
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// While claims are taken and given up, and filters are filled and forgotten, no claim that is
+// held is said to be free, whatever the filter of claims knows at the time.
+func TestHeldClaimIsNeverFree(t *testing.T) {
+	f := newFile(t)
+	p := &Projection{options: Options{}.withDefaults(), closing: make(chan struct{})}
+	p.options.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	g := newGeneration(f.db, f.w)
+	p.serve(g)
+
+	type holding struct{ claim, id string }
+	var mu sync.Mutex
+	var held []holding // only grows, so that whatever a reader takes from it is still held
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for n := range 3 {
+		random := rand.New(rand.NewPCG(1, uint64(n)))
+		readers.Go(func() {
+			for !over(done) {
+				mu.Lock()
+				var want holding
+				if len(held) > 0 {
+					want = held[random.IntN(len(held))]
+				}
+				mu.Unlock()
+				if want.id == "" {
+					continue
+				}
+				if got, err := p.Holder(t.Context(), "users", want.claim); err != nil || got != want.id {
+					t.Errorf("the holder of %s: got %q, %v, want %s", want.claim, got, err, want.id)
+					return
+				}
+				if got, err := p.Holders(t.Context(), "users", []string{want.claim, "email:free"}); err != nil || len(got) != 1 || got[want.claim] != want.id {
+					t.Errorf("the holders of %s and a free claim: got %v, %v, want %s for the first", want.claim, got, err, want.id)
+					return
+				}
+			}
+		})
+	}
+	random := rand.New(rand.NewPCG(2, 2))
+	offset := int64(0)
+	next := func(e events.Event) events.Record {
+		e.ID, e.Collection, e.Time = uuid.NewString(), "users", time.UnixMilli(offset)
+		offset++
+		return events.Record{Offset: offset - 1, Timestamp: e.Time, Content: events.HasEvent, Event: e}
+	}
+	const batches = 80
+	for i := range batches {
+		var batch []events.Record
+		var added []holding
+		for j := range 1 + random.IntN(20) {
+			h := holding{fmt.Sprintf("email:%d-%d", i, j), uuid.Must(uuid.NewV7()).String()}
+			if j%2 == 1 {
+				h.id = uuid.NewString() // an id in no order
+			}
+			created := events.Event{EntityID: h.id, Kind: events.Created, Version: 1, Document: []byte(`{}`), Claims: []string{h.claim}}
+			if j%5 == 4 {
+				// The claim was held by another entity before.
+				former := created
+				former.EntityID = uuid.NewString()
+				batch = append(batch, next(former), next(events.Event{EntityID: former.EntityID, Kind: events.Deleted, Version: 2}))
+			}
+			batch, added = append(batch, next(created)), append(added, h)
+		}
+		for _, j := range batch {
+			if done, err := g.writer.apply(t.Context(), []events.Record{j}); err != nil || done[0].verdict.Outcome != events.Admitted {
+				t.Fatalf("apply %+v: got %v, %v", j.Event, done, err)
+			}
+		}
+		mu.Lock()
+		held = append(held, added...)
+		mu.Unlock()
+		if i%20 == 10 {
+			g.writer.claims.begin()
+			g.writer.claims.forget()
+			g.writer.claims.end()
+		}
+	}
+	close(done)
+	readers.Wait()
+
+	// The filter is full in the end, and does answer.
+	for g.writer.claims.serving.Load() == nil {
+		p.knownFree(g, "users", packClaim("email:free"))
+		if t.Context().Err() != nil {
+			t.Fatal("no filter was filled")
+		}
+	}
+	free := 0
+	for i := range 1000 {
+		if p.knownFree(g, "users", packClaim(fmt.Sprintf("email:free-%d", i))) {
+			free++
+		}
+	}
+	if free < 990 {
+		t.Errorf("got %d of 1,000 free claims known to be free, want at least 990", free)
+	}
+	for _, h := range held {
+		if p.knownFree(g, "users", packClaim(h.claim)) {
+			t.Fatalf("%s is said to be free, and %s holds it", h.claim, h.id)
+		}
+	}
+	close(p.closing)
+	p.rebuilds.Wait()
+}
+
+// A filter that outgrew its room is replaced by a larger one, however many claims an entity has.
+func TestFilterGrows(t *testing.T) {
+	f := newClaimFilter()
+	all := func(n int) func(func(string, []byte)) error {
+		return func(add func(string, []byte)) error {
+			for i := range n {
+				add("users", packClaim(fmt.Sprint(i)))
+			}
+			return nil
+		}
+	}
+	const claims = 5 * filterMinClaims
+	filled := 0
+	for ; f.wanted(); filled++ {
+		if err := f.fill(1, all(claims)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if filled != 2 {
+		t.Errorf("the filter was filled %d times, want 2: once too small, and once large enough", filled)
+	}
+	if err := f.fill(1, func(func(string, []byte)) error { return io.ErrUnexpectedEOF }); err != io.ErrUnexpectedEOF {
+		t.Errorf("got %v from a scan that fails, want its error", err)
+	}
+	for i := range claims {
+		if f.free("users", packClaim(fmt.Sprint(i))) {
+			t.Fatalf("claim %d is said to be free", i)
+		}
+	}
+}
+
+// A batch that contradicts the filter fails, and is judged by the file when it is tried again.
+func TestWrongFilterIsFoundOut(t *testing.T) {
+	f := newFile(t)
+	claim := "email:AAAAAAAAAAAAAAAAAAAAAA"
+	record := func(offset int64) events.Record {
+		id := uuid.NewString()
+		return events.Record{Offset: offset, Timestamp: time.UnixMilli(offset), Content: events.HasEvent, Event: events.Event{
+			ID: id, EntityID: id, Collection: "users", Kind: events.Created, Version: 1, Time: time.UnixMilli(offset), Document: []byte(`{}`), Claims: []string{claim},
+		}}
+	}
+	f.apply(record(0))
+	f.w.claims.serving.Store(newBloom(1)) // it knows of no claim
+	if _, err := f.w.apply(t.Context(), []events.Record{record(1)}); err == nil {
+		t.Fatal("a batch that takes a claim twice was applied")
+	}
+	done, err := f.w.apply(t.Context(), []events.Record{record(1)})
+	if err != nil || done[0].verdict.Reason != events.ReasonTaken {
+		t.Errorf("got %v, %v from the second try, want a void record: taken", done, err)
+	}
+}
