@@ -79,7 +79,7 @@ func (c *rebuild) options(log *eventlog.Log, logger *slog.Logger) projections.Re
 	if info, err := os.Stat(c.From); err == nil && info.Mode().IsRegular() {
 		o.From = projections.FromFile(c.From)
 	} else if c.From != "" {
-		o.From = snapshots.Finder{Sources: []string{c.From}, Log: log, Logger: logger}.Save
+		o.From = snapshots.Finder{Sources: []string{c.From}, Providers: stores, Log: log, Logger: logger}.Save
 	}
 	return o
 }

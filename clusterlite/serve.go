@@ -37,7 +37,7 @@ func (s serve) Run(ctx context.Context, out streams) error {
 		return err
 	}
 	return node.Run(ctx, node.Config{
-		Role: "all", Node: s.Node, Kafka: settings.Kafka{Topic: s.Topic}, HTTP: s.HTTP, Stderr: out.stderr,
+		Role: "all", Node: s.Node, Kafka: settings.Kafka{Topic: s.Topic}, HTTP: s.HTTP, Stderr: out.stderr, Stores: stores,
 		Before: s.startBroker,
 		Mount: func(e *echo.Echo, n *node.Node) {
 			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)

@@ -37,12 +37,12 @@ type snapshotStore struct {
 
 // open opens the store while use runs. It does not create the store.
 func (s snapshotStore) open(ctx context.Context, use func(*snapshots.Store) error) error {
-	return s.with(ctx, snapshots.OpenStore, use)
+	return s.with(ctx, stores.Open, use)
 }
 
 // create opens the store while use runs, and creates a missing folder.
 func (s snapshotStore) create(ctx context.Context, use func(*snapshots.Store) error) error {
-	return s.with(ctx, snapshots.CreateStore, use)
+	return s.with(ctx, stores.Create, use)
 }
 
 func (s snapshotStore) with(ctx context.Context, open func(context.Context, string) (*snapshots.Store, error), use func(*snapshots.Store) error) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -40,6 +41,8 @@ type Config struct {
 	Stderr io.Writer
 	// Dial makes the connections to the brokers; nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Stores are the kinds of buckets in which the node looks for snapshots.
+	Stores snapshots.Providers
 	// Before, if not nil, is started after the data folder is locked and before everything
 	// else, and stopped after everything else. It may change the config.
 	Before func(context.Context, *Config, *slog.Logger) (stop func() error, err error)

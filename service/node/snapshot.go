@@ -28,7 +28,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = snapshots.Finder{Sources: n.Bootstrap, Log: n.Log, Logger: n.Logger}.Bootstrap(ctx, n.DataDir)
+	err = snapshots.Finder{Sources: n.Bootstrap, Providers: n.Stores, Log: n.Log, Logger: n.Logger}.Bootstrap(ctx, n.DataDir)
 	if err := errors.Join(stop(), ctx.Err()); err != nil {
 		return err
 	}

@@ -12,6 +12,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
+	"github.com/clusterlite/clusterlite/service/node/snapshots/azure"
+	"github.com/clusterlite/clusterlite/service/node/snapshots/gcs"
+	"github.com/clusterlite/clusterlite/service/node/snapshots/s3"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -49,6 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	return node.Run(ctx, node.Config{
 		Role: "command", Node: s.Node, Kafka: s.Kafka, HTTP: s.HTTP, Stderr: stderr,
+		Stores: snapshots.Providers{s3.Scheme: s3.Open, gcs.Scheme: gcs.Open, azure.Scheme: azure.Open},
 		Mount: func(e *echo.Echo, n *node.Node) {
 			contract.Mount(e, commands.New(n, s.Writes).Routes())
 		},

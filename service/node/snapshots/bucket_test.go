@@ -12,10 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gocloud.dev/blob"
-	"gocloud.dev/blob/driver"
-	"gocloud.dev/gcerrors"
-
 	"github.com/clusterlite/clusterlite/service/httpclient"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
@@ -23,8 +19,6 @@ import (
 // A faultyBucket is a provider's client one operation of which fails. It holds two
 // snapshots, and does not keep what is written to it.
 type faultyBucket struct {
-	driver.Bucket // what the store does not use
-
 	operation string // open, exists, list, get, read, create, write, close or delete
 	fault     func(context.Context) error
 	content   []byte // of each object; nil if only the listing has them
@@ -32,83 +26,64 @@ type faultyBucket struct {
 	deleted   bool
 }
 
-var (
-	errNotThere    = errors.New("no such object")
-	errRPCDeadline = errors.New("rpc error: code = DeadlineExceeded")
-)
+// errRPCDeadline is a provider's error that carries its timeout only as a code.
+var errRPCDeadline = errors.New("rpc error: code = DeadlineExceeded")
 
 // openFaulty opens the bucket as a store, by its URL.
 func openFaulty(ctx context.Context, b *faultyBucket) (*snapshots.Store, error) {
 	scheme := fmt.Sprintf("faulty%p", b)
-	blob.DefaultURLMux().RegisterBucket(scheme, b)
-	return snapshots.OpenStore(ctx, scheme+"://bucket")
+	return snapshots.Providers{scheme: b.open}.Open(ctx, scheme+"://bucket")
 }
 
-// OpenBucketURL implements [blob.BucketURLOpener].
-func (b *faultyBucket) OpenBucketURL(ctx context.Context, _ *url.URL) (*blob.Bucket, error) {
+func (b *faultyBucket) open(ctx context.Context, _ *url.URL) (snapshots.Bucket, error) {
 	if err := b.meet(ctx, "open"); err != nil {
 		return nil, err
 	}
-	return blob.NewBucket(b), nil
+	return b, nil
 }
 
 func (b *faultyBucket) meet(ctx context.Context, operation string) error {
 	if operation != b.operation {
 		return nil
 	}
-	return b.fault(ctx)
+	err := b.fault(ctx)
+	if errors.Is(err, errRPCDeadline) {
+		return errors.Join(err, context.DeadlineExceeded) // as the interface requires
+	}
+	return err
 }
 
-func (b *faultyBucket) Attributes(ctx context.Context, _ string) (*driver.Attributes, error) {
-	if err := b.meet(ctx, "exists"); err != nil {
-		return nil, err
-	}
-	if b.content == nil {
-		return nil, errNotThere
-	}
-	return &driver.Attributes{}, nil
+func (b *faultyBucket) Exists(ctx context.Context, _ string) (bool, error) {
+	return b.content != nil, b.meet(ctx, "exists")
 }
 
-func (b *faultyBucket) ListPaged(ctx context.Context, _ *driver.ListOptions) (*driver.ListPage, error) {
+// List returns each object in a page of its own.
+func (b *faultyBucket) List(ctx context.Context, _, page string) ([]snapshots.Object, string, error) {
 	if err := b.meet(ctx, "list"); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var page driver.ListPage
-	for i := range 2 {
-		page.Objects = append(page.Objects, &driver.ListObject{Key: fmt.Sprintf("clusterlite-0a-%020d.snapshot", i+1)})
+	number, next := 1, "2"
+	if page == next {
+		number, next = 2, ""
 	}
-	return &page, nil
+	return []snapshots.Object{{Name: fmt.Sprintf("clusterlite-0a-%020d.snapshot", number)}}, next, nil
 }
 
-func (b *faultyBucket) NewRangeReader(ctx context.Context, _ string, _, _ int64, _ *driver.ReaderOptions) (driver.Reader, error) {
+func (b *faultyBucket) Open(ctx context.Context, _ string) (io.ReadCloser, error) {
 	return &faultyReader{b, ctx, bytes.NewReader(b.content)}, b.meet(ctx, "get")
 }
 
-func (b *faultyBucket) NewTypedWriter(ctx context.Context, _, _ string, _ *driver.WriterOptions) (driver.Writer, error) {
+func (b *faultyBucket) Create(ctx context.Context, _ string) (io.WriteCloser, error) {
 	return &faultyWriter{b, ctx}, b.meet(ctx, "create")
 }
 
-func (b *faultyBucket) Delete(ctx context.Context, _ string, _ *driver.DeleteOptions) error {
+func (b *faultyBucket) Remove(ctx context.Context, _ string) error {
 	err := b.meet(ctx, "delete")
 	b.deleted = err == nil
 	return err
 }
 
 func (b *faultyBucket) Close() error { return nil }
-
-func (b *faultyBucket) As(any) bool { return false }
-
-func (b *faultyBucket) ErrorAs(error, any) bool { return false }
-
-func (b *faultyBucket) ErrorCode(err error) gcerrors.ErrorCode {
-	switch {
-	case errors.Is(err, errNotThere):
-		return gcerrors.NotFound
-	case errors.Is(err, errRPCDeadline):
-		return gcerrors.DeadlineExceeded
-	}
-	return gcerrors.Unknown
-}
 
 type faultyReader struct {
 	b   *faultyBucket
@@ -124,10 +99,6 @@ func (r *faultyReader) Read(p []byte) (int, error) {
 }
 
 func (r *faultyReader) Close() error { return nil }
-
-func (r *faultyReader) Attributes() *driver.ReaderAttributes { return &driver.ReaderAttributes{} }
-
-func (r *faultyReader) As(any) bool { return false }
 
 type faultyWriter struct {
 	b   *faultyBucket

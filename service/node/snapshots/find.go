@@ -27,6 +27,8 @@ type Finder struct {
 	// Sources are searched for a snapshot, in order: snapshot stores, and URLs of other nodes'
 	// admin listeners (http://…).
 	Sources []string
+	// Providers open the buckets among the sources.
+	Providers Providers
 	// Log is the one that a snapshot must fit.
 	Log *eventlog.Log
 	// Logger logs which snapshot is restored, and which are skipped and why.
@@ -97,7 +99,7 @@ func (f Finder) from(ctx context.Context, source, topicID, path string) (taken b
 		err = f.take(ctx, body, source, path)
 		return err == nil, err
 	}
-	store, err := OpenStore(ctx, source)
+	store, err := f.Providers.Open(ctx, source)
 	if err != nil {
 		return false, err
 	}

@@ -2,12 +2,8 @@ package snapshots
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
-
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 
 	"github.com/clusterlite/clusterlite/service/httpclient"
 )
@@ -36,28 +32,12 @@ func ask[T any](w waiting, question func() (T, error)) (T, error) {
 	w.Wait(httpclient.Asking, limits.Answer)
 	defer w.Rest()
 	answer, err := question()
-	return answer, w.Err(coded(err))
-}
-
-// coded marks a timeout that is known only from the code of a provider's error.
-func coded(err error) error {
-	if gcerrors.Code(err) == gcerrors.DeadlineExceeded {
-		return errors.Join(err, context.DeadlineExceeded)
-	}
-	return err
+	return answer, w.Err(err)
 }
 
 // reader reads what the store sends.
-func (w waiting) reader(r *blob.Reader) io.ReadCloser {
-	return &object{httpclient.NewReader(codedReader{r}, w.Watch, limits), r, w.stop}
-}
-
-// codedReader marks a timeout that is known only from its code.
-type codedReader struct{ io.Reader }
-
-func (r codedReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	return n, coded(err)
+func (w waiting) reader(r io.ReadCloser) io.ReadCloser {
+	return &object{httpclient.NewReader(r, w.Watch, limits), r, w.stop}
 }
 
 type object struct {
@@ -87,6 +67,6 @@ func (w patientWriter) Write(p []byte) (int, error) {
 func (s *Store) remove(ctx context.Context, name string) error {
 	ctx, waiting := s.watch(ctx)
 	defer waiting.stop()
-	_, err := ask(waiting, func() (none struct{}, _ error) { return none, s.bucket.Delete(ctx, name) })
+	_, err := ask(waiting, func() (none struct{}, _ error) { return none, s.bucket.Remove(ctx, name) })
 	return err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/service/httpclient"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
+	"github.com/clusterlite/clusterlite/service/node/snapshots/s3"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -77,7 +78,7 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			snapshots.Impatient(t, 300*time.Millisecond)
 			var log bytes.Buffer
-			f := snapshots.Finder{Sources: []string{c.place, r.place}, Log: r.log, Logger: slog.New(slog.NewJSONHandler(&log, nil))}
+			f := snapshots.Finder{Sources: []string{c.place, r.place}, Providers: snapshots.Providers{s3.Scheme: s3.Open}, Log: r.log, Logger: slog.New(slog.NewJSONHandler(&log, nil))}
 			if err := f.Save(servicetest.Context(t), filepath.Join(t.TempDir(), "f.db")); err != nil {
 				t.Fatalf("got %v, want that the next place is taken\n%s", err, log.String())
 			}
@@ -97,7 +98,7 @@ func TestASilentBucketStoresNothing(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
 	const soon = 300 * time.Millisecond // far below the deadline of each operation's context
 	snapshots.Impatient(t, soon)
-	store, err := snapshots.OpenStore(t.Context(), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint="+url.QueryEscape("http://"+servicetest.Peer(t, nil)))
+	store, err := snapshots.Providers{s3.Scheme: s3.Open}.Open(t.Context(), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint="+url.QueryEscape("http://"+servicetest.Peer(t, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

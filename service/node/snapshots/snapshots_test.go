@@ -38,7 +38,7 @@ func newRig(t *testing.T) *rig {
 	log := servicetest.StartBroker(t).OpenLog()
 	r := &rig{t: t, log: log, model: servicetest.OpenModel(t, log, servicetest.Collections(t)).Follow(), place: filepath.Join(t.TempDir(), "store")}
 	var err error
-	if r.store, err = snapshots.CreateStore(t.Context(), r.place); err != nil {
+	if r.store, err = (snapshots.Providers{}).Create(t.Context(), r.place); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.store.Close() })
@@ -330,7 +330,7 @@ func TestClean(t *testing.T) {
 
 func TestNoSuchStore(t *testing.T) {
 	for _, place := range []string{"ftp://host/x", "/dev/null/x"} {
-		if s, err := snapshots.OpenStore(t.Context(), place); err == nil {
+		if s, err := (snapshots.Providers{}).Open(t.Context(), place); err == nil {
 			_ = s.Close()
 			t.Errorf("%s is a store", place)
 		}

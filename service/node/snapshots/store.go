@@ -8,142 +8,87 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/azureblob" // azblob://
-	"gocloud.dev/blob/fileblob"    // file://
-	_ "gocloud.dev/blob/gcsblob"   // gs://
-	_ "gocloud.dev/blob/s3blob"    // s3://
-	"gocloud.dev/gcerrors"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/atomicfile"
-	"github.com/clusterlite/clusterlite/service/httpclient"
 )
 
-// A Store keeps snapshots: a folder, or a bucket of S3, Google Cloud Storage or Azure.
-// Safe for concurrent use.
+// A Store keeps snapshots in a folder or a bucket. Safe for concurrent use.
 type Store struct {
-	bucket *blob.Bucket
+	bucket Bucket
 	name   string
-	folder string // where files are written, empty for a bucket
-	made   string // the folder that was made for the store, or empty
+	made   string // the folder that was created for the store, or empty
 	stop   func() // ends the context that the bucket was opened with
 }
 
 // ErrNoStore is returned for a folder that does not exist.
 var ErrNoStore = errors.New("the folder does not exist")
 
-// OpenStore opens a folder by its path, or a bucket by its URL in the form of
-// gocloud.dev/blob: file:///backups, s3://bucket?region=eu-west-1&prefix=clusterlite/,
-// gs://bucket, azblob://container. It creates nothing: for a missing folder it returns an
-// error that wraps [ErrNoStore]. Credentials come from the same places as those of the
-// provider's own tools.
-func OpenStore(ctx context.Context, place string) (*Store, error) {
-	s, err := openStore(ctx, place)
+// Open opens a folder by its path or its URL (file:///backups), or a bucket by its URL:
+// s3://bucket?region=eu-west-1&prefix=clusterlite/, gs://bucket, azblob://container. It
+// creates nothing: for a missing folder it returns an error that wraps [ErrNoStore].
+// Credentials come from the same places as those of the provider's own tools.
+func (p Providers) Open(ctx context.Context, place string) (*Store, error) {
+	s, err := p.openStore(ctx, place)
 	if err != nil && !errors.Is(err, ErrNoStore) {
 		return nil, fmt.Errorf("open the snapshot store %s: %w", place, err)
 	}
 	return s, err
 }
 
-// CreateStore opens a store like [OpenStore], and creates a missing folder if its parent
-// exists. It does not create parents: for a mistyped path, a chain of new folders would
-// look like a healthy store.
-func CreateStore(ctx context.Context, place string) (*Store, error) {
-	folder, err := folderOf(place)
+// Create opens a store like Open, and creates a missing folder if its parent exists. It does
+// not create parents: for a mistyped path, a chain of new folders would look like a healthy
+// store.
+func (p Providers) Create(ctx context.Context, place string) (*Store, error) {
+	path, _, err := folderOf(place)
 	if err != nil {
 		return nil, fmt.Errorf("open the snapshot store %s: %w", place, err)
 	}
-	if folder == "" {
-		return OpenStore(ctx, place)
+	if path == "" {
+		return p.Open(ctx, place)
 	}
-	switch err := os.Mkdir(folder, 0o777); { //nolint:gosec // as the operator's umask has it
+	switch err := os.Mkdir(path, 0o777); { //nolint:gosec // as the operator's umask has it
 	case errors.Is(err, fs.ErrExist):
-		return OpenStore(ctx, place)
+		return p.Open(ctx, place)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("can't create a snapshot store at %s: the folder %s does not exist", place, filepath.Dir(folder))
+		return nil, fmt.Errorf("can't create a snapshot store at %s: the folder %s does not exist", place, filepath.Dir(path))
 	case err != nil:
 		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
 	}
-	if err := atomicfile.SyncDir(filepath.Dir(folder)); err != nil {
+	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
 	}
-	s, err := OpenStore(ctx, place)
+	s, err := p.Open(ctx, place)
 	if err != nil {
 		return nil, err
 	}
-	s.made = folder
+	s.made = path
 	return s, nil
 }
 
-func openStore(ctx context.Context, place string) (*Store, error) {
-	folder, err := folderOf(place)
+func (p Providers) openStore(ctx context.Context, place string) (*Store, error) {
+	path, prefix, err := folderOf(place)
 	if err != nil {
 		return nil, err
 	}
-	address := place
-	if folder != "" {
-		info, err := os.Stat(folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("no snapshot store at %s: %w", place, ErrNoStore)
-		}
+	if path != "" {
+		bucket, err := openFolder(place, path, prefix)
 		if err != nil {
 			return nil, err
 		}
-		if !info.IsDir() {
-			return nil, errors.New("it is a file, not a folder")
-		}
-		address = folderURL(place, folder)
+		return &Store{bucket: bucket, name: place, stop: func() {}}, nil
 	}
-	// Some clients get their credentials here, from a server of the provider. They keep the
-	// context for later.
-	ctx, w, stop := httpclient.NewWatch(ctx, place)
-	bucket, err := ask(waiting{w, stop}, func() (*blob.Bucket, error) { return blob.OpenBucket(ctx, address) })
+	bucket, stop, err := p.openWithin(ctx, place)
 	if err != nil {
-		stop()
 		return nil, err
 	}
-	if strings.Contains(address, "prefix=") {
-		folder = "" // where it writes is the driver's to say
-	}
-	return &Store{bucket: bucket, name: place, folder: folder, stop: stop}, nil
-}
-
-// folderURL is how the driver of folders gets one.
-func folderURL(place, folder string) string {
-	u, err := url.Parse(place)
-	if err != nil || u.Scheme != fileblob.Scheme {
-		// No side files, since nothing is in them.
-		u = &url.URL{Scheme: fileblob.Scheme, Path: folder, RawQuery: "metadata=skip"}
-	}
-	options := u.Query()
-	options.Del("create_dir") // to look into a store must not make it
-	u.RawQuery = options.Encode()
-	return u.String()
-}
-
-// folderOf returns the path of a store that is a folder, or an empty string for a bucket.
-func folderOf(place string) (string, error) {
-	if !strings.Contains(place, "://") {
-		if place == "" {
-			return "", errors.New("its name is empty")
-		}
-		return filepath.Abs(place)
-	}
-	u, err := url.Parse(place)
-	if err != nil || u.Scheme != fileblob.Scheme {
-		return "", err
-	}
-	return filepath.FromSlash(u.Path), nil
+	return &Store{bucket: bucket, name: place, stop: stop}, nil
 }
 
 // Close closes the store. It removes a folder that was created for the store if no snapshot
@@ -186,33 +131,19 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	var all []Entry
 	ctx, waiting := s.watch(ctx)
 	defer waiting.stop()
-	for i := s.bucket.List(&blob.ListOptions{Prefix: "clusterlite-"}); ; {
-		o, err := ask(waiting, func() (*blob.ListObject, error) {
-			o, err := i.Next(ctx)
-			if err == io.EOF { //nolint:errorlint // one that wraps it is a connection that was closed
-				return nil, nil
-			}
-			return o, err
-		})
+	for page := ""; ; {
+		objects, next, err := s.page(ctx, waiting, page)
 		if err != nil {
 			return nil, fmt.Errorf("list the snapshots in %s: %w", s.name, err)
 		}
-		if o == nil {
+		for _, o := range objects {
+			if e, ok := entryOf(o); ok {
+				all = append(all, e)
+			}
+		}
+		if page = next; page == "" {
 			break
 		}
-		parts := validName.FindStringSubmatch(o.Key)
-		if parts == nil {
-			continue
-		}
-		position, err := strconv.ParseInt(parts[2], 10, 64)
-		if err != nil {
-			continue
-		}
-		id := parts[1]
-		if id == unknownTopic {
-			id = ""
-		}
-		all = append(all, Entry{o.Key, id, events.Position(position), o.Size, o.ModTime.UTC()})
 	}
 	newest := map[string]time.Time{}
 	for _, e := range all {
@@ -226,11 +157,37 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
+// page returns one page of the listing.
+func (s *Store) page(ctx context.Context, w waiting, page string) (objects []Object, next string, err error) {
+	objects, err = ask(w, func() (objects []Object, err error) {
+		objects, next, err = s.bucket.List(ctx, "clusterlite-", page)
+		return objects, err
+	})
+	return objects, next, err
+}
+
+// entryOf returns the entry of an object, unless the object is not named like a snapshot.
+func entryOf(o Object) (e Entry, ok bool) {
+	parts := validName.FindStringSubmatch(o.Name)
+	if parts == nil {
+		return e, false
+	}
+	position, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil {
+		return e, false
+	}
+	id := parts[1]
+	if id == unknownTopic {
+		id = ""
+	}
+	return Entry{o.Name, id, events.Position(position), o.Size, o.ModTime.UTC()}, true
+}
+
 // Open opens a snapshot. The caller closes it. If the store stops sending, reading returns
 // an [httpclient.SilentError].
 func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	ctx, waiting := s.watch(ctx)
-	r, err := ask(waiting, func() (*blob.Reader, error) { return s.bucket.NewReader(ctx, name, nil) })
+	r, err := ask(waiting, func() (io.ReadCloser, error) { return s.bucket.Open(ctx, name) })
 	if err != nil {
 		waiting.stop()
 		return nil, fmt.Errorf("open %s in %s: %w", name, s.name, err)
@@ -258,7 +215,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 	if err := s.replaceable(ctx, waiting, m); err != nil {
 		return e, m, err
 	}
-	w, err := ask(waiting, func() (io.WriteCloser, error) { return s.create(ctx, m.name()) })
+	w, err := ask(waiting, func() (io.WriteCloser, error) { return s.bucket.Create(ctx, m.name()) })
 	if err != nil {
 		return e, m, fmt.Errorf("store %s in %s: %w", m.name(), s.name, err)
 	}
@@ -296,7 +253,7 @@ func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
 		return nil
 	}
 	old, err := s.Manifest(ctx, m.name())
-	if unusable(err) || gcerrors.Code(err) == gcerrors.NotFound {
+	if unusable(err) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -342,38 +299,6 @@ func (s *Store) sound(ctx context.Context, name string) (ok bool, err error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// create starts an object, which exists once it is closed, unless ctx has ended.
-func (s *Store) create(ctx context.Context, name string) (io.WriteCloser, error) {
-	if s.folder == "" {
-		return s.bucket.NewWriter(ctx, name, &blob.WriterOptions{ContentType: "application/octet-stream"})
-	}
-	f, err := os.CreateTemp(s.folder, name+".partial-*")
-	if err != nil {
-		return nil, err
-	}
-	return &stored{f, ctx, filepath.Join(s.folder, name)}, nil
-}
-
-// stored is a file that is being written into a folder. The driver of folders would not
-// sync it.
-type stored struct {
-	*os.File
-	ctx  context.Context
-	path string
-}
-
-// Close gives the file its name, unless the context has ended.
-func (s *stored) Close() error {
-	err := errors.Join(s.Chmod(0o644), s.File.Close(), s.ctx.Err())
-	if err == nil {
-		err = atomicfile.Replace(s.Name(), s.path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(s.Name()))
-	}
-	return nil
 }
 
 // tee passes what is read on to a writer. What is read before the writer is set is kept for

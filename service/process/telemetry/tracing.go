@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -37,7 +36,7 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 	if !wanted(os.Getenv) {
 		return noop.NewTracerProvider(), func() {}, nil
 	}
-	exporter, err := autoexport.NewSpanExporter(ctx)
+	exporter, err := newExporter(ctx, os.Getenv)
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up traces from the OTEL_… variables: %w", err)
 	}
@@ -75,7 +74,7 @@ func wanted(getenv func(string) string) bool {
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return false
 	}
-	if exporter := getenv("OTEL_TRACES_EXPORTER"); exporter != "" {
+	if exporter := strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER")); exporter != "" {
 		return exporter != "none"
 	}
 	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""

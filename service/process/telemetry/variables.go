@@ -53,12 +53,8 @@ func CheckVariables(getenv func(string) string) error {
 		}{ratio, []string{"OTEL_TRACES_SAMPLER_ARG"}})
 	}
 	if exporter := getenv("OTEL_TRACES_EXPORTER"); exporter == "" || exporter == "otlp" {
-		protocol := getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-		if protocol == "" {
-			protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-		}
 		for suffix, allows := range map[string]check{
-			"ENDPOINT": endpoint(protocol == "grpc"), "PROTOCOL": oneOf("http/protobuf", "grpc"), "COMPRESSION": oneOf("gzip", "none"),
+			"ENDPOINT": endpoint(protocol(getenv) == "grpc"), "PROTOCOL": oneOf("http/protobuf", "grpc"), "COMPRESSION": oneOf("gzip", "none"),
 			"TIMEOUT": wholeNumber, "HEADERS": pairs, "INSECURE": boolean,
 		} {
 			checks = append(checks, struct {
