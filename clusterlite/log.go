@@ -19,10 +19,15 @@ const askTimeout = 5 * time.Second
 
 // openLog opens the log of the settings. Warnings go to the standard error output.
 func openLog(kafka settings.Kafka, out streams) (*eventlog.Log, error) {
+	logger := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	security, err := kafka.Security(func(err error) { logger.Warn("a file of the Kafka settings can't be used", "error", err) })
+	if err != nil {
+		return nil, err
+	}
 	return eventlog.Open(eventlog.Config{
-		Brokers: kafka.Brokers, Topic: kafka.Topic.Topic,
+		Brokers: kafka.Brokers, Topic: kafka.Topic.Topic, Security: security,
 		ClientID: "clusterlite.tool", Source: "/clusterlite/tool", AskTimeout: askTimeout,
-		Logger: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: logger,
 	})
 }
 

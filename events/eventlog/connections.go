@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/IBM/sarama"
 )
@@ -17,6 +18,8 @@ type connections struct {
 	config Config
 	ctx    context.Context // done once they are cut
 	cancel context.CancelFunc
+
+	access atomic.Pointer[AccessError] // why the last connection failed that did for a lack of access
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
@@ -57,7 +60,7 @@ func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn,
 	ctx, cancel := context.WithTimeout(ctx, n.config.AskTimeout)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	made, err := n.config.Dial(ctx, network, addr)
+	made, err := n.connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +73,40 @@ func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn,
 		return nil, errCut
 	}
 	return c, nil
+}
+
+// connect makes a connection and encrypts it, if the brokers want that.
+func (n *connections) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	plain, err := n.config.Dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	encrypted, err := n.config.Security.encrypt(ctx, plain, addr)
+	if err != nil {
+		_ = plain.Close()
+		n.note(err)
+		return nil, err
+	}
+	return encrypted, nil
+}
+
+// note keeps why a connection failed, if it is for a lack of access. Sarama reports only
+// that it has run out of brokers.
+func (n *connections) note(err error) {
+	if access := accessError(err); access != nil {
+		n.access.Store(access)
+	}
+}
+
+// explain returns err, or an [AccessError] if that is behind it.
+func (n *connections) explain(err error) error {
+	if access := accessError(err); access != nil {
+		return access
+	}
+	if access := n.access.Load(); access != nil && err != nil {
+		return access
+	}
+	return err
 }
 
 func (n *connections) closeAll() {
@@ -93,4 +130,14 @@ func (c *connection) Close() error {
 	delete(c.of.open, c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// Read implements [net.Conn]. With TLS 1.3 it is here that a broker rejects a certificate of
+// the client: the handshake has ended by then.
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.of.note(err)
+	}
+	return n, err
 }

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -55,7 +54,7 @@ func (a *endAsker) run() {
 		answerAll := a.take()
 		end, err := a.question()
 		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+			err = unreachable(err)
 			probe.Reset(probeInterval)
 		}
 		a.tell(err)
@@ -83,7 +82,7 @@ func (a *endAsker) question() (events.Position, error) {
 		client, err := sarama.NewClient(a.log.config.Brokers, config)
 		if err != nil {
 			a.connections.cut()
-			return 0, err
+			return 0, a.connections.explain(err)
 		}
 		a.client = client
 	} else {

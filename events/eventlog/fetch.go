@@ -52,13 +52,13 @@ func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
 
 // clientOptions are what all clients of franz-go share.
 func (l *Log) clientOptions(c *connections) []kgo.Opt {
-	return []kgo.Opt{
+	return append(l.config.Security.clientOptions(),
 		kgo.SeedBrokers(l.config.Brokers...),
 		kgo.ClientID(l.config.ClientID),
 		kgo.MaxVersions(kversion.V2_8_0()), // what the other clients speak, see clientConfig
 		kgo.Dialer(c.dial),
 		kgo.DisableClientMetrics(),
-	}
+	)
 }
 
 func (f *fetcher) close() {

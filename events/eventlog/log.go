@@ -42,6 +42,8 @@ type Config struct {
 	Source string
 	// Dial makes the connections to brokers; nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Security says how connections are encrypted and authenticated.
+	Security Security
 	// Logger takes what an operator has to know. Nil discards it.
 	Logger *slog.Logger
 	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
@@ -195,6 +197,7 @@ func (l *Log) clientConfig() *sarama.Config {
 	// Fewer topics to hear about, and none created by asking.
 	c.Metadata.Full = false
 	c.Metadata.AllowAutoTopicCreation = false
+	l.config.Security.configure(c)
 	return c
 }
 

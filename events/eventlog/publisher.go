@@ -262,7 +262,7 @@ func (p *publisher) connect() error {
 	defer cancel()
 	if _, _, err := client.ProducerID(ctx); err != nil {
 		p.disconnect()
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return unreachable(err)
 	}
 	return nil
 }

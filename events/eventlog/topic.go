@@ -90,14 +90,18 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 			defer time.AfterFunc(l.config.adminPatience(), connections.cut).Stop()
 			client, err := sarama.NewClient(l.config.Brokers, config)
 			if err != nil {
-				return none, fmt.Errorf("%w: %w", ErrUnreachable, err)
+				return none, unreachable(l.diagnose(ctx, connections, err))
 			}
 			admin, err := sarama.NewClusterAdminFromClient(client)
 			if err != nil {
-				return none, errors.Join(fmt.Errorf("%w: %w", ErrUnreachable, err), client.Close())
+				return none, errors.Join(unreachable(connections.explain(err)), client.Close())
 			}
 			defer func() { _ = admin.Close() }() // closes the client too
-			return f(client, admin)
+			value, err := f(client, admin)
+			if access := accessError(err); access != nil {
+				err = access
+			}
+			return value, err
 		}()
 		done <- answer{value, err}
 	}) {

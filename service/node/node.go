@@ -162,14 +162,21 @@ func (n *Node) startBefore(ctx context.Context) error {
 }
 
 func (n *Node) openModel(ctx context.Context) (err error) {
+	security, err := n.Security(func(err error) { n.Logger.Warn("a file of the Kafka settings can't be used", "error", err) })
+	if err != nil {
+		return err
+	}
 	n.Log, err = eventlog.Open(eventlog.Config{
 		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
-		Dial: n.Dial, BarrierWaited: barrierWaits(n.Registry),
+		Dial: n.Dial, Security: security, BarrierWaited: barrierWaits(n.Registry),
 	})
 	if err != nil {
 		return err
 	}
 	n.group.Defer("the log", n.Log.Close)
+	if n.Dial == nil {
+		n.group.Go("the access to the brokers", n.checkAccess)
+	}
 	if err := n.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -179,6 +186,17 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	n.group.Defer("the projection's file", n.Model.Close)
 	n.group.Defer("the announcement", n.farewell)
 	n.group.Go("the projection", n.Model.Run)
+	return nil
+}
+
+// checkAccess stops the node if the brokers reject its credentials or its certificate when it
+// starts, or if it rejects theirs: waiting would not help. Later it is a fault of the brokers
+// like any other.
+func (n *Node) checkAccess(ctx context.Context) error {
+	if err := n.Log.CheckAccess(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
 	return nil
 }
 

@@ -76,7 +76,8 @@ func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	const again = time.Second
 	for warned := false; ; warned = true {
 		info, err := f.Log.Prepare(ctx)
-		if err == nil || !errors.Is(err, eventlog.ErrUnreachable) {
+		access := (*eventlog.AccessError)(nil)
+		if err == nil || !errors.Is(err, eventlog.ErrUnreachable) || errors.As(err, &access) {
 			return info, err
 		}
 		if !warned {

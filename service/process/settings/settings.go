@@ -38,12 +38,6 @@ type Node struct {
 	AdminAdvertise string `name:"admin-advertise" env:"CLUSTERLITE_ADMIN_ADVERTISE" placeholder:"HOST:PORT" help:"Address at which the operator's tool reaches the admin listener. Default: the address that it is bound to, or the host name if it is bound to all addresses."`
 }
 
-// Kafka says where the log is.
-type Kafka struct {
-	Brokers []string `name:"kafka-brokers" env:"CLUSTERLITE_KAFKA_BROKERS" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Brokers for the initial connection, separated by commas (default ${default})."`
-	Topic   `embed:""`
-}
-
 // Topic names the log.
 type Topic struct {
 	Topic string `name:"kafka-topic" env:"CLUSTERLITE_KAFKA_TOPIC" default:"clusterlite.events" placeholder:"NAME" help:"Topic that holds the log (default ${default})."`
@@ -133,19 +127,6 @@ func (n *Node) Validate() error {
 		}
 	}
 	return CheckAddr("admin-addr", n.AdminAddr)
-}
-
-// Validate is called by the parser.
-func (k *Kafka) Validate() error {
-	if len(k.Brokers) == 0 {
-		return bad("kafka-brokers", "", "at least one host:port")
-	}
-	for _, b := range k.Brokers {
-		if err := CheckAddr("kafka-brokers", b); err != nil {
-			return err
-		}
-	}
-	return k.Topic.Validate()
 }
 
 // Validate is called by the parser.

@@ -1,0 +1,20 @@
+package cluster
+
+import "testing"
+
+// Service describes a command or query service with settings of its own, which is not
+// started yet: the data folder, the addresses and the node's name are set.
+func Service(t testing.TB, role, name string, settings map[string]string) *Process {
+	t.Helper()
+	api, admin := Address(t), Address(t)
+	env := map[string]string{
+		"CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
+		"CLUSTERLITE_DATA_DIR": t.TempDir(), "CLUSTERLITE_NODE_ID": name,
+	}
+	for variable, value := range settings {
+		env[variable] = value
+	}
+	p := newProcess(t, name, Binary(t, "clusterlite-"+role), env)
+	p.URL, p.Admin = "http://"+api, "http://"+admin
+	return p
+}

@@ -1,0 +1,295 @@
+// Package kafkasecurity tests services and the operator's tool against a broker of Apache Kafka
+// that requires TLS, credentials and permissions.
+package kafkasecurity_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	cluster.Cleanup()
+	os.Exit(code)
+}
+
+// passwords are those of the users: one for each kind of program, and one without permissions.
+var passwords = map[string]string{"command": "command-secret", "query": "query-secret", "tool": "tool-secret", "stranger": "stranger-secret"}
+
+// A rig is a broker and what its clients need.
+type rig struct {
+	*cluster.SecureKafka
+	authority, foreign *cluster.Authority
+	tokens             *tokenServer
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "kafkasecurity") {
+		t.Skip("CLUSTERLITE_E2E does not have kafkasecurity")
+	}
+	r := &rig{authority: cluster.NewAuthority(t, "authority"), foreign: cluster.NewAuthority(t, "another authority"), tokens: newTokenServer(t, passwords)}
+	r.SecureKafka = cluster.OnSecureKafka(t, cluster.SecureOptions{Authority: r.authority, Users: passwords, Keys: r.tokens.Keys, Audience: audience})
+	r.allow(t)
+	return r
+}
+
+// allow grants what the guide to preparing Kafka lists, and nothing else.
+func (r *rig) allow(t *testing.T) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.Open))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const topic, groups = "clusterlite.", "clusterlite."
+	topicACLs := func(user string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
+		return kadm.NewACLs().Allow("User:" + user).AllowHosts().Topics(topic).ResourcePatternType(kadm.ACLPatternPrefixed).Operations(operations...)
+	}
+	groupACLs := func(user string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
+		return kadm.NewACLs().Allow("User:" + user).AllowHosts().Groups(groups).ResourcePatternType(kadm.ACLPatternPrefixed).Operations(operations...)
+	}
+	for _, acl := range []*kadm.ACLBuilder{
+		topicACLs("command", kadm.OpCreate, kadm.OpDescribe, kadm.OpDescribeConfigs, kadm.OpRead, kadm.OpWrite),
+		groupACLs("command", kadm.OpRead),
+		topicACLs("query", kadm.OpDescribe, kadm.OpDescribeConfigs, kadm.OpRead, kadm.OpWrite),
+		groupACLs("query", kadm.OpRead),
+		topicACLs("tool", kadm.OpDescribe, kadm.OpDescribeConfigs, kadm.OpRead, kadm.OpWrite),
+		groupACLs("tool", kadm.OpDescribe, kadm.OpRead, kadm.OpDelete),
+		kadm.NewACLs().Allow("User:tool").AllowHosts().Clusters().ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpDescribe),
+	} {
+		results, err := kadm.NewClient(client).CreateACLs(t.Context(), acl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, result := range results {
+			if result.Err != nil {
+				t.Fatal(result.Err)
+			}
+		}
+	}
+}
+
+// ways are the settings that let a user in.
+func (r *rig) ways(t *testing.T) map[string]func(user string) map[string]string {
+	t.Helper()
+	secret := func(user string) string {
+		path := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(path, []byte(passwords[user]+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	sasl := func(mechanism string) func(string) map[string]string {
+		return func(user string) map[string]string {
+			return map[string]string{
+				"CLUSTERLITE_KAFKA_BROKERS": r.SASL, "CLUSTERLITE_KAFKA_TLS": "true", "CLUSTERLITE_KAFKA_TLS_CA_FILE": r.authority.File,
+				"CLUSTERLITE_KAFKA_SASL_MECHANISM": mechanism, "CLUSTERLITE_KAFKA_SASL_USERNAME": user, "CLUSTERLITE_KAFKA_SASL_PASSWORD_FILE": secret(user),
+			}
+		}
+	}
+	return map[string]func(string) map[string]string{
+		"PLAIN":         sasl("PLAIN"),
+		"SCRAM-SHA-256": sasl("SCRAM-SHA-256"),
+		"SCRAM-SHA-512": sasl("SCRAM-SHA-512"),
+		"OAUTHBEARER": func(user string) map[string]string {
+			return map[string]string{
+				"CLUSTERLITE_KAFKA_BROKERS": r.OAuth, "CLUSTERLITE_KAFKA_SASL_MECHANISM": "OAUTHBEARER", "CLUSTERLITE_KAFKA_SASL_TOKEN_URL": r.tokens.URL,
+				"CLUSTERLITE_KAFKA_SASL_USERNAME": user, "CLUSTERLITE_KAFKA_SASL_PASSWORD": passwords[user],
+			}
+		},
+		"client certificate": func(user string) map[string]string {
+			pair := r.authority.Issue(t, user, time.Now().Add(time.Hour))
+			return map[string]string{
+				"CLUSTERLITE_KAFKA_BROKERS": r.Mutual, "CLUSTERLITE_KAFKA_TLS": "true", "CLUSTERLITE_KAFKA_TLS_CA_FILE": r.authority.File,
+				"CLUSTERLITE_KAFKA_TLS_CERT_FILE": pair.Cert, "CLUSTERLITE_KAFKA_TLS_KEY_FILE": pair.Key,
+			}
+		},
+	}
+}
+
+// TestKafkaSecurity writes through a command service and reads through a query service, each
+// with the permissions that the documentation lists, by every way to authenticate.
+func TestKafkaSecurity(t *testing.T) {
+	r := newRig(t)
+	for name, way := range r.ways(t) {
+		t.Run(name, func(t *testing.T) {
+			topic := "clusterlite." + strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+			with := func(user string) map[string]string {
+				settings := way(user)
+				settings["CLUSTERLITE_KAFKA_TOPIC"] = topic
+				return settings
+			}
+			// The query service may not create the topic, and waits until the command service has.
+			query, command := cluster.Service(t, "query", "query-1", with("query")), cluster.Service(t, "command", "command-1", with("command"))
+			command.Start()
+			command.AwaitReady()
+			query.Start()
+			query.AwaitReady()
+
+			location := post(t, command.URL+"/users", `{"name":"Ada","email":"ada@example.com"}`)
+			for _, consistency := range []string{"strong", "linearizable"} {
+				if status := get(t, query.URL+location, consistency); status != http.StatusOK {
+					t.Errorf("%s read: got %d, want 200", consistency, status)
+				}
+			}
+			out := runTool(t, with("tool"), "status", "--output", "json")
+			var report struct {
+				Nodes []struct{ Name string }
+			}
+			if err := json.Unmarshal(out, &report); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if len(report.Nodes) != 2 {
+				t.Errorf("got %d nodes, want 2:\n%s", len(report.Nodes), out)
+			}
+			runTool(t, with("tool"), "verify")
+			for _, p := range []*cluster.Process{query, command} {
+				if code := p.Stop(); code != 0 {
+					t.Errorf("%s exited with %d, want 0", p.Name, code)
+				}
+				for _, secret := range passwords {
+					if strings.Contains(p.Output(), secret) {
+						t.Errorf("the output of %s has a password", p.Name)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestKafkaRefusesAccess starts a service and the tool with settings that the broker, or they
+// themselves, must not accept. Both end with an error that says what to change.
+func TestKafkaRefusesAccess(t *testing.T) {
+	r := newRig(t)
+	ways := r.ways(t)
+	changed := func(way string, changes map[string]string) map[string]string {
+		settings := ways[way]("command")
+		for name, value := range changes {
+			settings[name] = value
+		}
+		return settings
+	}
+	foreignCA := map[string]string{"CLUSTERLITE_KAFKA_TLS_CA_FILE": r.foreign.File}
+	wrongPassword := map[string]string{"CLUSTERLITE_KAFKA_SASL_PASSWORD": "wrong", "CLUSTERLITE_KAFKA_SASL_PASSWORD_FILE": ""}
+	foreign := r.foreign.Issue(t, "command", time.Now().Add(time.Hour))
+	old := r.authority.Issue(t, "command", time.Now().Add(-time.Minute))
+	for name, c := range map[string]struct {
+		settings map[string]string
+		want     []string
+	}{
+		"wrong password, PLAIN":         {changed("PLAIN", wrongPassword), []string{"rejected the credentials", "CLUSTERLITE_KAFKA_SASL_PASSWORD"}},
+		"wrong password, SCRAM-SHA-256": {changed("SCRAM-SHA-256", wrongPassword), []string{"rejected the credentials", "CLUSTERLITE_KAFKA_SASL_PASSWORD"}},
+		"wrong password, SCRAM-SHA-512": {changed("SCRAM-SHA-512", wrongPassword), []string{"rejected the credentials", "CLUSTERLITE_KAFKA_SASL_PASSWORD"}},
+		"wrong secret, OAUTHBEARER":     {changed("OAUTHBEARER", wrongPassword), []string{"token endpoint rejected", "CLUSTERLITE_KAFKA_SASL_PASSWORD"}},
+		"mechanism not offered":         {changed("OAUTHBEARER", map[string]string{"CLUSTERLITE_KAFKA_BROKERS": r.SASL, "CLUSTERLITE_KAFKA_TLS": "true", "CLUSTERLITE_KAFKA_TLS_CA_FILE": r.authority.File}), []string{"does not offer", "CLUSTERLITE_KAFKA_SASL_MECHANISM"}},
+		"untrusted broker":              {changed("PLAIN", foreignCA), []string{"not signed by a trusted authority", "CLUSTERLITE_KAFKA_TLS_CA_FILE"}},
+		"expired broker":                {changed("client certificate", map[string]string{"CLUSTERLITE_KAFKA_BROKERS": r.Expired}), []string{"has expired", "Renew"}},
+		"no client certificate":         {changed("client certificate", map[string]string{"CLUSTERLITE_KAFKA_TLS_CERT_FILE": "", "CLUSTERLITE_KAFKA_TLS_KEY_FILE": ""}), []string{"rejected the client certificate", "CLUSTERLITE_KAFKA_TLS_CERT_FILE"}},
+		"untrusted client":              {changed("client certificate", map[string]string{"CLUSTERLITE_KAFKA_TLS_CERT_FILE": foreign.Cert, "CLUSTERLITE_KAFKA_TLS_KEY_FILE": foreign.Key}), []string{"rejected the client certificate", "CLUSTERLITE_KAFKA_TLS_CERT_FILE"}},
+		"expired client":                {changed("client certificate", map[string]string{"CLUSTERLITE_KAFKA_TLS_CERT_FILE": old.Cert, "CLUSTERLITE_KAFKA_TLS_KEY_FILE": old.Key}), []string{"rejected the client certificate", "CLUSTERLITE_KAFKA_TLS_CERT_FILE"}},
+		"no permission":                 {ways["PLAIN"]("stranger"), []string{"may not access the topic", "DESCRIBE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := cluster.Service(t, "command", "command-1", c.settings)
+			p.Start()
+			if code := p.AwaitExit(); code == 0 {
+				t.Error("the service exited with 0, want an error")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			tool := toolCommand(ctx, t, c.settings, "events", "tail", "--from", "0")
+			said, err := tool.CombinedOutput()
+			if err == nil {
+				t.Error("the tool exited with 0, want an error")
+			}
+			for who, text := range map[string]string{"the service": p.Output(), "the tool": string(said)} {
+				for _, want := range c.want {
+					if !strings.Contains(text, want) {
+						t.Errorf("%s: got %q, want something about %q", who, text, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestTLSToPlaintextListener shows the error of a setting that can't be told from a broker that
+// is just starting. The service waits, and the tool ends.
+func TestTLSToPlaintextListener(t *testing.T) {
+	r := newRig(t)
+	settings := r.ways(t)["client certificate"]("command")
+	settings["CLUSTERLITE_KAFKA_BROKERS"] = r.Open
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := toolCommand(ctx, t, settings, "events", "tail", "--from", "0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "speak TLS") {
+		t.Errorf("got %v, %s; want an error about TLS", err, out)
+	}
+}
+
+func post(t *testing.T, url, body string) (location string) {
+	t.Helper()
+	response, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("POST %s: got %d, want 201", url, response.StatusCode)
+	}
+	return response.Header.Get("Location")
+}
+
+func get(t *testing.T, url, consistency string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Clusterlite-Consistency", consistency)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	return response.StatusCode
+}
+
+func toolCommand(ctx context.Context, t *testing.T, settings map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, cluster.Binary(t, "clusterlite"), args...)
+	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	for name, value := range settings {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd
+}
+
+func runTool(t *testing.T, settings map[string]string, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := toolCommand(ctx, t, settings, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Errorf("clusterlite %s: %v\n%s%s", strings.Join(args, " "), err, out.Bytes(), errs.Bytes())
+	}
+	return out.Bytes()
+}

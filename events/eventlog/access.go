@@ -1,0 +1,183 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// AccessError is returned if the brokers can be reached, but do not accept this client or
+// are not accepted by it: a certificate is not trusted, credentials are wrong, or a
+// permission is missing. Retrying does not help before somebody changes a setting.
+type AccessError struct {
+	// Reason is what happened, and Remedy what to do about it: a full sentence.
+	Reason, Remedy string
+	// Err is the cause.
+	Err error
+}
+
+// Error gives the reason, the cause and the remedy.
+func (e *AccessError) Error() string {
+	if e.Err == nil {
+		return e.Reason + ". " + e.Remedy
+	}
+	return fmt.Sprintf("%s: %v. %s", e.Reason, e.Err, e.Remedy)
+}
+
+// Is reports that the log can't be reached: whoever does not care why treats both alike.
+func (e *AccessError) Is(target error) bool { return target == ErrUnreachable }
+
+// Unwrap returns the cause.
+func (e *AccessError) Unwrap() error { return e.Err }
+
+// CheckAccess asks the brokers about the topic until they answer, and returns an
+// [AccessError] as soon as they reject this client, or this client rejects them. It returns
+// nil once they answer, or there is another reason why they do not, and when ctx ends or the
+// log is closed.
+func (l *Log) CheckAccess(ctx context.Context) error {
+	for {
+		_, err := l.Describe(ctx)
+		if access := (*AccessError)(nil); errors.As(err, &access) {
+			return access
+		}
+		if err == nil || !errors.Is(err, ErrUnreachable) {
+			return nil
+		}
+		select {
+		case <-time.After(probeInterval):
+		case <-ctx.Done():
+			return nil
+		case <-l.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// unreachable returns an [AccessError] if that is what err is about, and otherwise an error that
+// wraps [ErrUnreachable] and err.
+func unreachable(err error) error {
+	if access := accessError(err); access != nil {
+		return access
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+// diagnose returns why no client could be made, an [AccessError] if it can be found. Sarama keeps
+// some reasons to itself, so another client asks once more.
+func (l *Log) diagnose(ctx context.Context, connections *connections, err error) error {
+	if l.config.Security.SASL == nil || accessError(err) != nil {
+		return connections.explain(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.config.connectPatience())
+	defer cancel()
+	f, failed := l.newFetcher(ctx)
+	if failed != nil {
+		return err
+	}
+	defer f.close()
+	if access := accessError(f.findLeader(ctx)); access != nil {
+		return access
+	}
+	return connections.explain(err)
+}
+
+// accessError returns err as an [AccessError], or nil if it is none.
+func accessError(err error) *AccessError {
+	if err == nil {
+		return nil
+	}
+	if known := (*AccessError)(nil); errors.As(err, &known) {
+		return known
+	}
+	for _, classify := range []func(error) (reason, remedy string){certificateReason, alertReason, saslReason, permissionReason} {
+		if reason, remedy := classify(err); reason != "" {
+			return &AccessError{reason, remedy, err}
+		}
+	}
+	return nil
+}
+
+// certificateReason recognises why this client does not accept a broker.
+func certificateReason(err error) (reason, remedy string) {
+	var (
+		unknown x509.UnknownAuthorityError
+		invalid x509.CertificateInvalidError
+		host    x509.HostnameError
+		header  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return "the certificate of the broker is not signed by a trusted authority",
+			"Set CLUSTERLITE_KAFKA_TLS_CA_FILE to the certificate of the authority that signed it."
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate of the broker has expired or is not valid yet",
+			"Renew the certificate of the broker, or correct the clock of this machine."
+	case errors.As(err, &invalid):
+		return "the certificate of the broker is not valid", "Replace the certificate of the broker."
+	case errors.As(err, &host):
+		return "the certificate of the broker is for another host",
+			"Use a host name of the certificate in CLUSTERLITE_KAFKA_BROKERS and in the broker's advertised.listeners."
+	case errors.As(err, &header):
+		return "the listener of the broker does not speak TLS",
+			"Use the port of a TLS listener in CLUSTERLITE_KAFKA_BROKERS, or remove CLUSTERLITE_KAFKA_TLS."
+	}
+	return "", ""
+}
+
+// alertReason recognises why a broker does not accept this client's TLS. The alerts are those
+// of RFC 8446, section 6; crypto/tls does not export its type of alerts that were received.
+func alertReason(err error) (reason, remedy string) {
+	var remote *net.OpError
+	if !errors.As(err, &remote) || remote.Op != "remote error" {
+		return "", ""
+	}
+	alert := remote.Err.Error()
+	switch {
+	case strings.Contains(alert, "certificate"), strings.Contains(alert, "access denied"):
+		return "the broker rejected the client certificate",
+			"Set CLUSTERLITE_KAFKA_TLS_CERT_FILE and CLUSTERLITE_KAFKA_TLS_KEY_FILE to a valid certificate that the broker trusts."
+	case strings.Contains(alert, "handshake failure"), strings.Contains(alert, "protocol version"), strings.Contains(alert, "insufficient security"):
+		return "the broker rejected the TLS handshake", "Enable TLS 1.2 or 1.3 on the listener of the broker."
+	}
+	return "", ""
+}
+
+// saslReason recognises why a broker does not accept the credentials.
+func saslReason(err error) (reason, remedy string) {
+	switch {
+	case errors.Is(err, sarama.ErrSASLAuthenticationFailed), errors.Is(err, kerr.SaslAuthenticationFailed):
+		return "the broker rejected the credentials",
+			"Check CLUSTERLITE_KAFKA_SASL_MECHANISM, CLUSTERLITE_KAFKA_SASL_USERNAME and CLUSTERLITE_KAFKA_SASL_PASSWORD, and that the broker knows this user for this mechanism."
+	case errors.Is(err, sarama.ErrUnsupportedSASLMechanism), errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return "the broker does not offer this SASL mechanism",
+			"Set CLUSTERLITE_KAFKA_SASL_MECHANISM to one that the listener of the broker enables."
+	case errors.Is(err, sarama.ErrIllegalSASLState), errors.Is(err, kerr.IllegalSaslState):
+		return "the listener of the broker does not take credentials",
+			"Use the port of a SASL listener in CLUSTERLITE_KAFKA_BROKERS, or remove CLUSTERLITE_KAFKA_SASL_MECHANISM."
+	}
+	return "", ""
+}
+
+// permissionReason recognises that the credentials are right and a permission is missing.
+func permissionReason(err error) (reason, remedy string) {
+	switch {
+	case errors.Is(err, sarama.ErrTopicAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):
+		return "the user may not access the topic",
+			"Allow DESCRIBE, DESCRIBE_CONFIGS and READ on the topic, and WRITE for a node that appends."
+	case errors.Is(err, sarama.ErrGroupAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
+		return "the user may not use the consumer groups of nodes",
+			"Allow READ and DESCRIBE on the groups with the prefix " + groupPrefix + "."
+	case errors.Is(err, sarama.ErrClusterAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return "the user lacks a permission on the Kafka cluster",
+			"Allow WRITE on the topic for appends, and DESCRIBE on the cluster for the tool."
+	}
+	return "", ""
+}
