@@ -50,7 +50,7 @@ SEED ?=
 
 faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED, and check the answers that clients get: see e2e/README.md
 	go test -count=1 -run TestLogDamage ./e2e
-	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite
+	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite/serve
 	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 
 compose: ## build and run the Compose file unchanged; needs Docker with Compose v2

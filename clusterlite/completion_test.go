@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/clusterlite/clusterlite/clusterlite/cli"
+	"github.com/clusterlite/clusterlite/clusterlite/clitest"
 )
 
 // asProgram makes the test binary act as clusterlite, for shells that run it.
@@ -71,11 +74,11 @@ COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9 $command clusterlite "${1##
 func TestCompletionScripts(t *testing.T) {
 	for shell, part := range map[string]string{"bash": "complete -o default", "zsh": "bashcompinit", "fish": "complete -c clusterlite"} {
 		var out bytes.Buffer
-		if err := run(t.Context(), []string{"completion", shell}, &out, io.Discard); err != nil || !strings.Contains(out.String(), part) {
+		if err := cli.Run(t.Context(), []string{"completion", shell}, &out, io.Discard); err != nil || !strings.Contains(out.String(), part) {
 			t.Errorf("%s: got %q, %v, want %q in it", shell, out.String(), err, part)
 		}
 	}
-	checkUsage(t, "completion", [][]string{{}, {"tcsh"}})
+	clitest.CheckUsage(t, "completion", [][]string{{}, {"tcsh"}})
 }
 
 // The exit status of the program: 0 for success, 1 for failure, 2 for a usage error.

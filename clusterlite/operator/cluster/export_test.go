@@ -1,0 +1,4 @@
+package cluster
+
+// Roll is the result of clusterlite nodes list.
+type Roll = roll

@@ -1,0 +1,15 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/process/settings"
+)
+
+// Healthcheck is for containers, whose images have no other HTTP client.
+type Healthcheck struct {
+	settings.AdminAddr `embed:""`
+}
+
+func (h Healthcheck) Run(ctx context.Context) error { return admin.CheckHealth(ctx, h.Addr) }

@@ -1,0 +1,4 @@
+package importer
+
+// Result is the result of the subcommand.
+type Result = linesResult

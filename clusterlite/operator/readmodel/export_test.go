@@ -1,0 +1,13 @@
+package readmodel
+
+// The results of the subcommands.
+type (
+	Stored        = stored
+	Rebuilds      = rebuilds
+	Replayed      = replayed
+	RebuiltFolder = rebuiltFolder
+	Restored      = restored
+	Listed        = listed
+	Pruned        = pruned
+	Appended      = appended
+)

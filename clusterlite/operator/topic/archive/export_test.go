@@ -1,0 +1,87 @@
+package archive_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/clusterlite/operator/topic/archive"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+)
+
+func TestExportStops(t *testing.T) {
+	t.Parallel()
+	from := newStore(t).holds(many(2500)...)
+	t.Run("at a position, whatever is written meanwhile", func(t *testing.T) {
+		var b bytes.Buffer
+		done, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: from.Log, Until: projections.UntilPosition(7), Progress: func(string, int64, int64, string) {
+			from.holds(user(8000+int(from.end()), events.Created, 1, 8000+int(from.end())))
+		}}, &b)
+		all, trailer, readErr := readAll(b.Bytes())
+		if err := errors.Join(err, readErr); err != nil || len(all) != 7 || trailer.Position != 7 || !cmp.Equal(trailer, done.Trailer) {
+			t.Errorf("got %d events, %+v, %v", len(all), trailer, err)
+		}
+	})
+	t.Run("when its context is cancelled", func(t *testing.T) {
+		ctx, stop := context.WithCancel(servicetest.Context(t))
+		_, err := archive.Export(ctx, archive.ExportOptions{Log: from.Log, Progress: func(string, int64, int64, string) { stop() }}, &bytes.Buffer{})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("before what it can't read", func(t *testing.T) {
+		s := newStore(t).holds(few()...)
+		newer := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("clusterlite.x")}, {Key: "ce_format", Value: []byte("7")}}}
+		s.raw(newer)
+		_, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: s.Log, Progress: quietly}, &bytes.Buffer{})
+		var refused *projections.RefusedError
+		if !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestFilesAreCompleteOrAbsent(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.jsonl")
+	f, err := archive.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Discard(); err != nil {
+		t.Error(err)
+	}
+	if found, err := os.ReadDir(dir); err != nil || len(found) != 0 {
+		t.Errorf("discarded: %v, %v", found, err)
+	}
+	one, err := archive.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := archive.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Commit(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second file of the name: %v", err)
+	}
+	if _, err := archive.Create(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a third: %v", err)
+	}
+	if found, err := os.ReadDir(dir); err != nil || len(found) != 1 {
+		t.Errorf("got %v, %v", found, err)
+	}
+}

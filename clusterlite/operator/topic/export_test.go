@@ -1,0 +1,11 @@
+package topic
+
+// The results of the subcommands, and the maximum length of a document in a line.
+type (
+	ExportResult = exportResult
+	ImportResult = importResult
+	DigestPair   = digestPair
+	ShownRecord  = shownRecord
+)
+
+const ShownDocument = shownDocument

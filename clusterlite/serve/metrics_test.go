@@ -1,0 +1,73 @@
+package serve_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/clusterlite/clusterlite/clusterlite/clitest"
+)
+
+// The tables in docs/reference/metrics.md and the metrics at /metrics agree: names, types and
+// labels.
+func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
+	s := clitest.Serve(t, t.TempDir())
+	clitest.Request(t, "POST", s.URL+"/users", `{"name":"Ada","email":"ada@example.com"}`)
+	clitest.Request(t, "GET", s.URL+"/users", "")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(clitest.Request(t, "GET", s.Admin+"/metrics", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var given []string
+	for name, family := range families {
+		if strings.HasPrefix(name, "clusterlite_") {
+			given = append(given, describe(family))
+		}
+	}
+	documented := documentedMetrics(t)
+	for _, metric := range given {
+		if !documented[metric] {
+			t.Errorf("/metrics has %s, docs/reference/metrics.md does not", metric)
+		}
+		delete(documented, metric)
+	}
+	for _, metric := range slices.Sorted(maps.Keys(documented)) {
+		t.Errorf("docs/reference/metrics.md has %s, /metrics does not", metric)
+	}
+}
+
+// describe formats a metric as in its documentation: kind, name, labels.
+func describe(family *dto.MetricFamily) string {
+	var labels []string
+	for _, l := range family.GetMetric()[0].GetLabel() {
+		labels = append(labels, l.GetName())
+	}
+	return fmt.Sprintf("%s %s{%s}", strings.ToLower(family.GetType().String()), family.GetName(), strings.Join(labels, ","))
+}
+
+var metricRow = regexp.MustCompile("(?m)^\\| `(clusterlite_[a-z_]+)(?:\\{([a-z,]+)\\})?` \\| ([a-z]+) \\| ")
+
+func documentedMetrics(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/reference/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, row := range metricRow.FindAllStringSubmatch(string(text), -1) {
+		labels := strings.Split(row[2], ",")
+		slices.Sort(labels)
+		documented[fmt.Sprintf("%s %s{%s}", row[3], row[1], strings.Join(labels, ","))] = true
+	}
+	return documented
+}

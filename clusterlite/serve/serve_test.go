@@ -1,0 +1,89 @@
+package serve_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/clusterlite/cli"
+	"github.com/clusterlite/clusterlite/clusterlite/clitest"
+	"github.com/clusterlite/clusterlite/service/process/settings"
+)
+
+func TestServeGreetsAndStops(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 { // the second time from the file
+		ctx, stop := context.WithCancel(t.Context())
+		out := clitest.NewGreeting()
+		ran := make(chan error, 1)
+		go func() { ran <- cli.Run(ctx, clitest.ServeArgs(dir), out, io.Discard) }()
+		select {
+		case <-out.Done:
+		case err := <-ran:
+			t.Fatalf("it ended: %v", err)
+		case <-time.After(time.Minute):
+			t.Fatal("it did not become ready")
+		}
+		said := out.String()
+		if strings.Count(said, "\n  curl ") != 3 || !strings.Contains(said, dir) {
+			t.Errorf("got output:\n%s", said)
+		}
+		_, rest, _ := strings.Cut(said, "http://")
+		address, _, _ := strings.Cut(rest, "\n")
+		r, err := http.Get("http://" + address + "/users")
+		if err != nil || r.StatusCode != 200 {
+			t.Errorf("the address that it names does not serve: %v", err)
+		} else {
+			_ = r.Body.Close()
+		}
+		http.DefaultClient.CloseIdleConnections()
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestServeReportsErrors(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for flag, said := range map[string]string{
+		"--http-addr=" + l.Addr().String():    l.Addr().String(),
+		"--admin-addr=" + l.Addr().String():   l.Addr().String(),
+		"--kafka-listen=" + l.Addr().String(): l.Addr().String(),
+		"--data-dir=/dev/null/x":              "/dev/null/x",
+		"--collections=/no/such/folder":       "/no/such/folder",
+	} {
+		if err := cli.Run(t.Context(), append(clitest.ServeArgs(t.TempDir()), flag), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), said) {
+			t.Errorf("%s: got %v", flag, err)
+		}
+	}
+}
+
+// Tracing that can't work is a wrong call, and names the variable.
+func TestServeRefusesVariablesOfTracing(t *testing.T) {
+	for name, value := range map[string]string{"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4318"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			dir := filepath.Join(t.TempDir(), "data")
+			err := cli.Run(t.Context(), clitest.ServeArgs(dir), io.Discard, io.Discard)
+			var usage *settings.UsageError
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v, want a usage error that names %s", err, name)
+			}
+			if _, err := os.Stat(dir); err == nil {
+				t.Error("it made the data folder")
+			}
+		})
+	}
+}
