@@ -48,7 +48,7 @@ func serveSet(t testing.TB, s service, set *collections.Set) *server {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	server := &server{service: s, url: "http://" + l.Addr().String(), addr: l.Addr().String(), stop: stop, stopped: make(chan error, 1)}
-	go func() { server.stopped <- web.Serve(ctx, l, e, slog.New(slog.DiscardHandler)) }()
+	go func() { server.stopped <- web.Serve(ctx, l, nil, e, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		stop()

@@ -18,3 +18,17 @@ func Service(t testing.TB, role, name string, settings map[string]string) *Proce
 	p.URL, p.Admin = "http://"+api, "http://"+admin
 	return p
 }
+
+// Encrypted describes one process with everything whose listeners use TLS, by settings of its
+// own. It is not started yet.
+func Encrypted(t testing.TB, settings map[string]string) *Process {
+	t.Helper()
+	api, admin := Address(t), Address(t)
+	env := map[string]string{"CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin, "CLUSTERLITE_DATA_DIR": t.TempDir()}
+	for variable, value := range settings {
+		env[variable] = value
+	}
+	p := newProcess(t, "serve", Binary(t, "clusterlite"), env, "serve")
+	p.URL, p.Admin = "https://"+api, "https://"+admin
+	return p
+}

@@ -56,7 +56,7 @@ func (n *Node) farewell() error {
 func (n *Node) entry(state roster.State) roster.Entry {
 	return roster.Entry{
 		Node: n.NodeID, Position: n.Model.Position(), Role: n.Role, Version: process.Version(),
-		Admin: advertised(n.AdminAdvertise, n.Admin), State: state, At: time.Now(),
+		Admin: advertised(n.AdminAdvertise, n.Admin), TLS: n.adminTLS != nil, State: state, At: time.Now(),
 	}
 }
 

@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +66,13 @@ type Node struct {
 	// API and Admin are where the listeners really are.
 	API, Admin net.Addr
 
+	// apiTLS and adminTLS encrypt the listeners; nil means plaintext.
+	apiTLS, adminTLS func() *tls.Config
+	// operators decide who may use the admin listener, and access is how this node reaches
+	// those of others.
+	operators admin.Operators
+	access    admin.Access
+
 	group *process.Group
 	// snapshotting holds a token while a snapshot is being created, because each one needs
 	// space on the disk.
@@ -105,6 +113,9 @@ func Run(ctx context.Context, config Config) error {
 
 func (n *Node) start(ctx context.Context) (err error) {
 	if n.Collections, err = collections.Load(n.Config.Collections); err != nil {
+		return err
+	}
+	if err := n.secure(); err != nil {
 		return err
 	}
 	if err := n.startTracing(ctx); err != nil {
@@ -162,7 +173,7 @@ func (n *Node) startBefore(ctx context.Context) error {
 }
 
 func (n *Node) openModel(ctx context.Context) (err error) {
-	security, err := n.Security(func(err error) { n.Logger.Warn("a file of the Kafka settings can't be used", "error", err) })
+	security, err := n.Security(n.unusable)
 	if err != nil {
 		return err
 	}
@@ -186,17 +197,6 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	n.group.Defer("the projection's file", n.Model.Close)
 	n.group.Defer("the announcement", n.farewell)
 	n.group.Go("the projection", n.Model.Run)
-	return nil
-}
-
-// checkAccess stops the node if the brokers reject its credentials or its certificate when it
-// starts, or if it rejects theirs: waiting would not help. Later it is a fault of the brokers
-// like any other.
-func (n *Node) checkAccess(ctx context.Context) error {
-	if err := n.Log.CheckAccess(ctx); err != nil {
-		return err
-	}
-	<-ctx.Done()
 	return nil
 }
 
@@ -232,6 +232,7 @@ func (n *Node) listen() error {
 	n.Mount(e, n)
 	adminHandler := admin.Handler(admin.Source{
 		Node:      n.NodeID,
+		Operators: n.operators,
 		Ready:     func() error { return n.Model.Ready(n.ReadyLag) },
 		Degraded:  n.Model.Degraded,
 		Status:    n.status,
@@ -239,10 +240,10 @@ func (n *Node) listen() error {
 		Resources: n.resources(),
 	})
 	n.group.Go("the admin listener", func(ctx context.Context) error {
-		return web.Serve(ctx, adminListener, admin.Until(ctx, adminHandler), n.Logger)
+		return web.Serve(ctx, adminListener, n.adminTLS, admin.Until(ctx, adminHandler), n.Logger)
 	})
 	n.group.Go("the API", func(ctx context.Context) error {
-		return web.Serve(ctx, web.Limit(apiListener, n.MaxConnections), e, n.Logger)
+		return web.Serve(ctx, web.Limit(apiListener, n.MaxConnections), n.apiTLS, e, n.Logger)
 	})
 	n.Logger.Info("listening", "api", n.API.String(), "admin", n.Admin.String(), "role", n.Role, "position", n.Model.Position(), "version", process.Version())
 	n.group.Go("the announcements", n.announce)

@@ -47,7 +47,7 @@ func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err e
 		case "rate":
 			o.Rate, err = strconv.Atoi(value)
 		case "from":
-			o.From = snapshots.Finder{Sources: values, Providers: n.Stores, Log: n.Log, Logger: n.Logger}.Save
+			o.From = snapshots.Finder{Sources: values, Providers: n.Stores, Access: n.access, Log: n.Log, Logger: n.Logger}.Save
 		default:
 			return o, fmt.Errorf("unknown parameter %q; allowed: keep, back, force, rate and from", name)
 		}

@@ -40,5 +40,5 @@ func (n *Node) repairFrom() func(ctx context.Context, path string) error {
 	if len(n.Bootstrap) == 0 {
 		return nil
 	}
-	return snapshots.Finder{Sources: n.Bootstrap, Providers: n.Stores, Log: n.Log, Logger: n.Logger}.Save
+	return snapshots.Finder{Sources: n.Bootstrap, Providers: n.Stores, Access: n.access, Log: n.Log, Logger: n.Logger}.Save
 }

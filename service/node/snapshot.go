@@ -28,7 +28,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = snapshots.Finder{Sources: n.Bootstrap, Providers: n.Stores, Log: n.Log, Logger: n.Logger}.Bootstrap(ctx, n.DataDir)
+	err = snapshots.Finder{Sources: n.Bootstrap, Providers: n.Stores, Access: n.access, Log: n.Log, Logger: n.Logger}.Bootstrap(ctx, n.DataDir)
 	if err := errors.Join(stop(), ctx.Err()); err != nil {
 		return err
 	}
@@ -50,14 +50,15 @@ func (n *Node) sayStarting() (stop func() error, err error) {
 	}
 	starting := errors.New("starting: looking for a snapshot")
 	h := admin.Handler(admin.Source{
-		Node:     n.NodeID,
-		Ready:    func() error { return starting },
-		Status:   func(context.Context) (any, error) { return nil, starting },
-		Registry: n.Registry,
+		Node:      n.NodeID,
+		Operators: n.operators,
+		Ready:     func() error { return starting },
+		Status:    func(context.Context) (any, error) { return nil, starting },
+		Registry:  n.Registry,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, l, h, n.Logger) }()
+	go func() { served <- web.Serve(ctx, l, n.adminTLS, h, n.Logger) }()
 	return func() error { cancel(); return <-served }, nil
 }
 

@@ -12,4 +12,6 @@ type Healthcheck struct {
 	settings.AdminAddr `embed:""`
 }
 
-func (h Healthcheck) Run(ctx context.Context) error { return admin.CheckHealth(ctx, h.Addr) }
+func (h Healthcheck) Run(ctx context.Context) error {
+	return admin.CheckHealth(ctx, h.Addr, h.Encrypted())
+}

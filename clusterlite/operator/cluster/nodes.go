@@ -93,8 +93,9 @@ func (c NodesList) Run(ctx context.Context, out subcommand.Streams) error {
 type NodesForget struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
-	Names             []string `arg:"" optional:"" name:"node" help:"Names of nodes."`
-	Left              bool     `name:"left" help:"Forget all nodes that were stopped cleanly and have left."`
+	Access            subcommand.Access `embed:""`
+	Names             []string          `arg:"" optional:"" name:"node" help:"Names of nodes."`
+	Left              bool              `name:"left" help:"Forget all nodes that were stopped cleanly and have left."`
 }
 
 // Validate is called by the parser.
@@ -141,6 +142,10 @@ func (c NodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
 
 // Run removes all named nodes or, if one is unknown or running, none.
 func (c NodesForget) Run(ctx context.Context, out subcommand.Streams) error {
+	ctx, err := c.Access.Apply(ctx, out)
+	if err != nil {
+		return err
+	}
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {
 		return err

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster/overview"
+	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/process"
@@ -18,10 +18,11 @@ import (
 type Status struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
-	Watch             bool          `name:"watch" short:"w" help:"Refresh the output until Ctrl-C."`
-	All               bool          `name:"all" help:"Also show nodes that have left, one per line."`
-	Admin             []string      `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT" help:"Admin addresses of nodes to show even if the broker does not know them or is unreachable; a name may resolve to several. Default: none while the broker answers, otherwise ports 9080, 9081 and 9082 of this host."`
-	Interval          time.Duration `name:"interval" default:"2s" placeholder:"DURATION" help:"Refresh interval with --watch (default ${default})."`
+	Access            subcommand.Access `embed:""`
+	Watch             bool              `name:"watch" short:"w" help:"Refresh the output until Ctrl-C."`
+	All               bool              `name:"all" help:"Also show nodes that have left, one per line."`
+	Admin             []string          `name:"admin" env:"CLUSTERLITE_ADMIN" placeholder:"HOST:PORT" help:"Admin addresses of nodes to show even if the broker does not know them or is unreachable; a name may resolve to several. Default: none while the broker answers, otherwise ports 9080, 9081 and 9082 of this host."`
+	Interval          time.Duration     `name:"interval" default:"2s" placeholder:"DURATION" help:"Refresh interval with --watch (default ${default})."`
 }
 
 // Help is shown by --help.
@@ -46,11 +47,17 @@ func (c *Status) Validate() error {
 		return fmt.Errorf("--interval is %s; allowed: a duration of at least 100ms", c.Interval)
 	}
 	for _, address := range c.Admin {
-		if err := settings.CheckAddr("admin", strings.TrimPrefix(address, "http://")); err != nil {
+		if err := settings.CheckAddr("admin", hostPort(address)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// hostPort is what an admin address holds besides its scheme.
+func hostPort(address string) string {
+	bare, _ := nodes.Address(address)
+	return bare
 }
 
 // local are the default admin addresses of nodes on this host.
@@ -70,6 +77,10 @@ func (c Status) gather(ctx context.Context, log *eventlog.Log) (subcommand.Resul
 
 // Run gathers a report, or one after the other.
 func (c Status) Run(ctx context.Context, out subcommand.Streams) error {
+	ctx, err := c.Access.Apply(ctx, out)
+	if err != nil {
+		return err
+	}
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {
 		return err

@@ -18,10 +18,11 @@ import (
 type Verify struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
-	Nodes             []string      `name:"node" placeholder:"NAME" help:"The nodes to check, repeated or separated by commas. Default: all running nodes."`
-	Deep              bool          `name:"deep" help:"Also build a read model from the log, in a folder below TMPDIR, and list the first entities that differ from it."`
-	DataDir           string        `name:"data-dir" placeholder:"DIR" help:"Check only the rows of the node with this data folder, running or not. Needs no broker."`
-	Wait              time.Duration `name:"wait" default:"1m" placeholder:"DURATION" help:"Maximum time for a node to reach the common position (default ${default})."`
+	Access            subcommand.Access `embed:""`
+	Nodes             []string          `name:"node" placeholder:"NAME" help:"The nodes to check, repeated or separated by commas. Default: all running nodes."`
+	Deep              bool              `name:"deep" help:"Also build a read model from the log, in a folder below TMPDIR, and list the first entities that differ from it."`
+	DataDir           string            `name:"data-dir" placeholder:"DIR" help:"Check only the rows of the node with this data folder, running or not. Needs no broker."`
+	Wait              time.Duration     `name:"wait" default:"1m" placeholder:"DURATION" help:"Maximum time for a node to reach the common position (default ${default})."`
 }
 
 // Help is shown by --help.
@@ -51,6 +52,10 @@ func (c *Verify) Validate() error {
 
 // Run compares and reports.
 func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
+	ctx, err := c.Access.Apply(ctx, out)
+	if err != nil {
+		return err
+	}
 	r, err := c.report(ctx, out)
 	if err != nil {
 		return err

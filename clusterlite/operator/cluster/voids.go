@@ -19,8 +19,9 @@ import (
 type Voids struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
-	Limit             int    `name:"limit" default:"100" placeholder:"N" help:"Maximum number of records to list, newest first, 1 to 10000 (default ${default})."`
-	Node              string `name:"node" placeholder:"NAME" help:"The node to ask. Default: the first that answers; all nodes have the same list."`
+	Access            subcommand.Access `embed:""`
+	Limit             int               `name:"limit" default:"100" placeholder:"N" help:"Maximum number of records to list, newest first, 1 to 10000 (default ${default})."`
+	Node              string            `name:"node" placeholder:"NAME" help:"The node to ask. Default: the first that answers; all nodes have the same list."`
 }
 
 // Help is shown by --help.
@@ -77,6 +78,10 @@ func dash(s string) string {
 
 // Run asks one node.
 func (c Voids) Run(ctx context.Context, out subcommand.Streams) error {
+	ctx, err := c.Access.Apply(ctx, out)
+	if err != nil {
+		return err
+	}
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {
 		return err

@@ -24,18 +24,9 @@ var limits = httpclient.Limits{Connect: connectTimeout, Answer: 5 * time.Second,
 // prompt and patient are clients of nodes. patient is for requests on which a node works
 // before its answer begins. It is used only once the node has shown that it responds.
 var (
-	prompt  = newClient(limits)
-	patient = newClient(httpclient.Limits{Connect: limits.Connect, Answer: time.Minute, Stall: limits.Stall})
+	prompt  = admin.NewClient(limits)
+	patient = admin.NewClient(httpclient.Limits{Connect: limits.Connect, Answer: time.Minute, Stall: limits.Stall})
 )
-
-// newClient returns a client without keep-alive: the tool sends few requests, and a
-// stopping node should not wait for idle connections. Admin listeners are not behind a
-// proxy.
-func newClient(l httpclient.Limits) *http.Client {
-	return httpclient.NewClient(l, func(t *http.Transport) {
-		t.DisableKeepAlives, t.Proxy = true, nil
-	})
-}
 
 // UnreachableError is returned for a node whose admin listener does not answer.
 type UnreachableError struct {
@@ -78,7 +69,7 @@ func (n Node) answers(ctx context.Context) error {
 }
 
 func (n Node) do(ctx context.Context, client *http.Client, method, path string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+n.Admin+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, n.url()+path, nil)
 	if err != nil {
 		return nil, n.unreachable(err)
 	}
@@ -95,6 +86,13 @@ func (n Node) do(ctx context.Context, client *http.Client, method, path string) 
 		return nil, n.unreachable(refusal(response)) // another node has this address
 	}
 	return nil, fmt.Errorf("node %s: %w", n.Node, refusal(response))
+}
+
+func (n Node) url() string {
+	if n.TLS {
+		return "https://" + n.Admin
+	}
+	return "http://" + n.Admin
 }
 
 // Get asks the node's admin listener and decodes the answer. Errors are those of [Node.Do].

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
@@ -18,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -27,6 +27,7 @@ import (
 type Rebuild struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
+	Access            subcommand.Access `embed:""`
 
 	Node    []string `name:"node" required:"" xor:"whose" placeholder:"NAME" help:"Rebuild this node. May be repeated."`
 	All     bool     `name:"all" required:"" xor:"whose" help:"Rebuild all nodes known to the broker, one after the other."`
@@ -71,22 +72,26 @@ func (c *Rebuild) Validate() error {
 	if c.DataDir != "" && c.Rate != 0 {
 		return errors.New("--rate applies only to running nodes")
 	}
-	return c.options(nil, nil).Validate()
+	return c.options(nil, nil, admin.Access{}).Validate()
 }
 
 // options are what is asked of a folder.
-func (c *Rebuild) options(log *eventlog.Log, logger *slog.Logger) projections.RebuildOptions {
+func (c *Rebuild) options(log *eventlog.Log, logger *slog.Logger, access admin.Access) projections.RebuildOptions {
 	o := projections.RebuildOptions{Back: c.Back, Keep: c.Keep, Force: c.Force, Rate: c.Rate}
 	if info, err := os.Stat(c.From); err == nil && info.Mode().IsRegular() {
 		o.From = projections.FromFile(c.From)
 	} else if c.From != "" {
-		o.From = snapshots.Finder{Sources: []string{c.From}, Providers: subcommand.Stores, Log: log, Logger: logger}.Save
+		o.From = snapshots.Finder{Sources: []string{c.From}, Providers: subcommand.Stores, Access: access, Log: log, Logger: logger}.Save
 	}
 	return o
 }
 
 // Run rebuilds.
 func (c *Rebuild) Run(ctx context.Context, out subcommand.Streams) error {
+	ctx, err := c.Access.Apply(ctx, out)
+	if err != nil {
+		return err
+	}
 	if c.DataDir != "" {
 		return c.stopped(ctx, out)
 	}
@@ -142,7 +147,8 @@ func (c *Rebuild) targets(ctx context.Context, out subcommand.Streams) (targets 
 // at asks who is at these addresses.
 func at(ctx context.Context, addresses []string) (targets []nodes.Node, err error) {
 	for _, address := range addresses {
-		n := nodes.Node{Entry: roster.Entry{Admin: strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")}}
+		hostPort, encrypted := nodes.Address(address)
+		n := nodes.Node{Entry: roster.Entry{Admin: hostPort, TLS: encrypted}}
 		var is struct {
 			Node string `json:"node"`
 		}

@@ -35,6 +35,10 @@ func (c *Rebuild) stopped(ctx context.Context, out subcommand.Streams) (err erro
 		}
 		defer stop()
 	}
+	access, err := c.Access.Admin(out)
+	if err != nil {
+		return err
+	}
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {
 		return err
@@ -47,7 +51,7 @@ func (c *Rebuild) stopped(ctx context.Context, out subcommand.Streams) (err erro
 	}
 	task := progress.Start(out.Stderr, "rebuild "+c.DataDir, 0, "events")
 	defer task.Done()
-	done, err := projections.RebuildDir(ctx, projections.Options{Dir: c.DataDir, Log: log, Collections: set}, c.options(log, logging.New(out.Stderr, "text", "warn")), reportTo(task))
+	done, err := projections.RebuildDir(ctx, projections.Options{Dir: c.DataDir, Log: log, Collections: set}, c.options(log, logging.New(out.Stderr, "text", "warn"), access), reportTo(task))
 	task.Done()
 	if err != nil {
 		return err

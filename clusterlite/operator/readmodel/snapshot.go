@@ -56,6 +56,7 @@ func (s snapshotStore) with(ctx context.Context, open func(context.Context, stri
 
 type SnapshotCreate struct {
 	settings.Kafka    `embed:""`
+	Access            subcommand.Access `embed:""`
 	subcommand.Output `embed:""`
 	snapshotStore     `embed:""`
 	Node              string `name:"node" xor:"whose" placeholder:"NAME" help:"The node to create it. Default: the node that has applied the most records."`
@@ -90,6 +91,10 @@ func (s stored) Text(w io.Writer) error {
 }
 
 func (c SnapshotCreate) Run(ctx context.Context, out subcommand.Streams) error {
+	ctx, err := c.Access.Apply(ctx, out)
+	if err != nil {
+		return err
+	}
 	if c.DataDir != "" {
 		return c.stopped(ctx, out)
 	}

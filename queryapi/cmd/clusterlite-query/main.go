@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if command.Command() == "healthcheck" {
-		return admin.CheckHealth(ctx, g.Healthcheck.Addr)
+		return admin.CheckHealth(ctx, g.Healthcheck.Addr, g.Healthcheck.Encrypted())
 	}
 	s := g.Serve
 	if err := s.SetDefaults("query"); err != nil {

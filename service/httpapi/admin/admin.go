@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Source struct {
 	Degraded func() string
 	// Status returns what /status shows, as JSON.
 	Status func(context.Context) (any, error)
+	// Operators decide who may use more than health, readiness and metrics.
+	Operators Operators
 	// Registry holds the metrics.
 	Registry *prometheus.Registry
 	// Resources are more that the process has, by path.
@@ -89,7 +92,7 @@ func Handler(s Source) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		Refuse(w, problem.NotFound.New("No resource exists at this path."))
 	})
-	return addressed(s.Node, mux)
+	return addressed(s.Node, s.Operators.guard(mux))
 }
 
 // HeaderNode names the node that a request to an admin listener is meant for.
@@ -157,13 +160,13 @@ func Refuse(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true
 // healthTimeout is how long a health check waits for an answer.
 const healthTimeout = 2 * time.Second
 
-var health = httpclient.NewClient(httpclient.Limits{Connect: healthTimeout, Answer: healthTimeout, Stall: healthTimeout}, func(t *http.Transport) {
-	t.DisableKeepAlives, t.Proxy = true, nil
-})
+var health = NewClient(httpclient.Limits{Connect: healthTimeout, Answer: healthTimeout, Stall: healthTimeout})
 
-// CheckHealth asks the admin listener at addr whether its process is ready. If it is not,
-// the error has the reason. The HEALTHCHECK of a container runs it.
-func CheckHealth(ctx context.Context, addr string) error {
+// CheckHealth asks the admin listener at addr, on this host, whether its process is ready. If
+// it is not, the error has the reason. The HEALTHCHECK of a container runs it. If encrypted is
+// set it uses TLS, and does not verify the certificate, which need not be for the loopback
+// address: the request holds no secret.
+func CheckHealth(ctx context.Context, addr string, encrypted bool) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("invalid admin address: %w", err)
@@ -173,7 +176,14 @@ func CheckHealth(ctx context.Context, addr string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	scheme := "http://"
+	if encrypted {
+		scheme = "https://"
+		ctx = WithAccess(ctx, Access{TLS: func() *tls.Config {
+			return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
+		}})
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort(host, port)+"/readyz", nil)
 	if err != nil {
 		return err
 	}

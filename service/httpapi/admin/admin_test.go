@@ -34,13 +34,13 @@ func TestAdmin(t *testing.T) {
 	want("/status", 200, `{"position":7}`)
 	want("/metrics", 200, "go_goroutines")
 	want("/other", 404, "/not-found")
-	if err := admin.CheckHealth(t.Context(), addr); err != nil {
+	if err := admin.CheckHealth(t.Context(), addr, false); err != nil {
 		t.Error(err)
 	}
 	notReady = errors.New("behind the log")
 	want("/readyz", 503, `{"ready":false,"reason":"behind the log"}`)
 	want("/livez", 200, "true")
-	if err := admin.CheckHealth(t.Context(), addr); err == nil || !strings.Contains(err.Error(), "behind the log") {
+	if err := admin.CheckHealth(t.Context(), addr, false); err == nil || !strings.Contains(err.Error(), "behind the log") {
 		t.Errorf("got %v", err)
 	}
 	if r := servicetest.Do(h, "POST", "/livez", ""); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
@@ -54,7 +54,7 @@ func TestAdmin(t *testing.T) {
 	}
 	s.Close()
 	for _, gone := range []string{addr, "nonsense"} {
-		if err := admin.CheckHealth(t.Context(), gone); err == nil {
+		if err := admin.CheckHealth(t.Context(), gone, false); err == nil {
 			t.Errorf("%s is healthy", gone)
 		}
 	}

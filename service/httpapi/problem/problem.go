@@ -69,6 +69,7 @@ const base = "https://clusterlite.dev/problems/"
 // The kinds of problems. Names and statuses are part of the API.
 var (
 	MalformedRequest     = Kind{"malformed-request", "The request is malformed", http.StatusBadRequest, 0}
+	Unauthorized         = Kind{"unauthorized", "Authentication is required", http.StatusUnauthorized, 0}
 	NotFound             = Kind{"not-found", "Resource not found", http.StatusNotFound, 0}
 	UnknownCollection    = Kind{"unknown-collection", "Unknown collection", http.StatusNotFound, 0}
 	MethodNotAllowed     = Kind{"method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed, 0}

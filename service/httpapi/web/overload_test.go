@@ -32,7 +32,7 @@ func listening(t testing.TB, h http.Handler, connections int) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, web.Limit(l, connections), h, slog.New(slog.DiscardHandler)) }()
+	go func() { served <- web.Serve(ctx, web.Limit(l, connections), nil, h, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {

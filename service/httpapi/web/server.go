@@ -8,6 +8,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -107,8 +108,9 @@ func Draining(ctx context.Context) <-chan struct{} {
 }
 
 // Serve answers requests until ctx ends. Then it takes no more, and returns once those
-// in flight are answered, or after 15 seconds.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
+// in flight are answered, or after 15 seconds. encryption returns the TLS configuration of a
+// new connection; if it is nil, connections are plaintext. Encrypted connections may use HTTP/2.
+func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h http.Handler, logger *slog.Logger) error {
 	draining := make(chan struct{})
 	s := &http.Server{
 		Handler: h,
@@ -121,7 +123,15 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	serve := s.Serve
+	if encryption != nil {
+		s.TLSConfig = &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return encryption(), nil },
+		}
+		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+	}
+	go func() { served <- serve(l) }()
 	select {
 	case err := <-served:
 		return err

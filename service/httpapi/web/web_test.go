@@ -283,7 +283,7 @@ func TestServeFinishesWhatIsInFlight(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, l, h, slog.New(slog.DiscardHandler)) }()
+	go func() { served <- web.Serve(ctx, l, nil, h, slog.New(slog.DiscardHandler)) }()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,9 @@ type Entry struct {
 	Version string `json:"version"`
 	// Admin is the announced address of the admin listener, host:port.
 	Admin string `json:"admin"`
-	State State  `json:"state"`
+	// TLS says that the admin listener is encrypted.
+	TLS   bool  `json:"tls,omitempty"`
+	State State `json:"state"`
 	// Reason says why it failed.
 	Reason string `json:"reason,omitempty"`
 	// At is when it said so, by its own clock.
@@ -62,6 +64,7 @@ type note struct {
 	State   State     `json:"state"`
 	Reason  string    `json:"reason,omitempty"`
 	At      time.Time `json:"at"`
+	TLS     bool      `json:"tls,omitempty"`
 }
 
 // maxReason keeps a note within what a broker takes.
@@ -72,7 +75,7 @@ func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
 	if len(e.Reason) > maxReason {
 		e.Reason = e.Reason[:maxReason] + "…"
 	}
-	b, err := json.Marshal(note{e.Role, e.Version, e.Admin, e.State, e.Reason, e.At.UTC()})
+	b, err := json.Marshal(note{e.Role, e.Version, e.Admin, e.State, e.Reason, e.At.UTC(), e.TLS})
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", e.Node, err)
 	}
@@ -93,7 +96,7 @@ func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 			continue // a foreign group whose name resembles a node's
 		}
 		entries = append(entries, Entry{
-			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, State: n.State, Reason: n.Reason, At: n.At,
+			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, TLS: n.TLS, State: n.State, Reason: n.Reason, At: n.At,
 		})
 	}
 	return entries, nil

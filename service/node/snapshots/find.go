@@ -13,6 +13,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpclient"
 )
 
@@ -25,10 +26,12 @@ var ErrNone = errors.New("no snapshot can be used")
 // A Finder looks for a snapshot that a node can start from.
 type Finder struct {
 	// Sources are searched for a snapshot, in order: snapshot stores, and URLs of other nodes'
-	// admin listeners (http://…).
+	// admin listeners (http://… or https://…).
 	Sources []string
 	// Providers open the buckets among the sources.
 	Providers Providers
+	// Access holds the credentials for other nodes.
+	Access admin.Access
 	// Log is the one that a snapshot must fit.
 	Log *eventlog.Log
 	// Logger logs which snapshot is restored, and which are skipped and why.
@@ -93,7 +96,7 @@ func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 
 func (f Finder) from(ctx context.Context, source, topicID, path string) (taken bool, err error) {
 	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
-		body, err := fetch(ctx, source)
+		body, err := fetch(admin.WithAccess(ctx, f.Access), source)
 		if err != nil {
 			return false, err
 		}
@@ -159,7 +162,7 @@ func get(ctx context.Context, l httpclient.Limits, url string) (*http.Response, 
 		return nil, err
 	}
 	r.Close = true // nothing more is asked
-	return httpclient.NewClient(l, nil).Do(r)
+	return admin.NewClient(l).Do(r)
 }
 
 // take checks a snapshot and writes its file.

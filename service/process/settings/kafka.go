@@ -3,7 +3,6 @@ package settings
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -141,36 +140,13 @@ func (s *KafkaSecurity) Security(report func(error)) (security eventlog.Security
 }
 
 func (s *KafkaSecurity) tls(report func(error)) (func() *tls.Config, error) {
-	var paths []string
-	for _, path := range []string{s.CAFile, s.CertFile, s.KeyFile} {
-		if path != "" {
-			paths = append(paths, path)
-		}
-	}
-	config, err := reload.Open(s.parseTLS, report, paths...)
+	config, err := reload.Open(func(contents [][]byte) (*tls.Config, error) {
+		return clientTLS(s.CAFile, s.CertFile, contents)
+	}, report, given(s.CAFile, s.CertFile, s.KeyFile)...)
 	if err != nil {
-		return nil, fmt.Errorf("the TLS files for Kafka: %w", err)
+		return nil, fmt.Errorf("the TLS files for Kafka (CLUSTERLITE_KAFKA_TLS_CA_FILE, CLUSTERLITE_KAFKA_TLS_CERT_FILE, CLUSTERLITE_KAFKA_TLS_KEY_FILE): %w", err)
 	}
 	return config.Get, nil
-}
-
-func (s *KafkaSecurity) parseTLS(contents [][]byte) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.CAFile != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(contents[0]) {
-			return nil, fmt.Errorf("--kafka-tls-ca-file (CLUSTERLITE_KAFKA_TLS_CA_FILE): %s holds no PEM certificate", s.CAFile)
-		}
-		contents = contents[1:]
-	}
-	if s.CertFile != "" {
-		pair, err := tls.X509KeyPair(contents[0], contents[1])
-		if err != nil {
-			return nil, fmt.Errorf("--kafka-tls-cert-file and --kafka-tls-key-file (CLUSTERLITE_KAFKA_TLS_CERT_FILE, CLUSTERLITE_KAFKA_TLS_KEY_FILE): %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
 
 // token returns a function that gets access tokens and keeps each until shortly before it

@@ -95,7 +95,7 @@ func ofOthers(name string) bool {
 	}, name) {
 		return true
 	}
-	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, HTTP{}, Reads{}, Writes{}} {
+	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, HTTP{}, Reads{}, Writes{}} {
 		t := reflect.TypeOf(group)
 		for i := range t.NumField() {
 			if t.Field(i).Tag.Get("env") == name {

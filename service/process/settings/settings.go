@@ -34,6 +34,8 @@ type Node struct {
 
 	Pprof bool `name:"pprof" env:"CLUSTERLITE_PPROF" help:"Serve profiles of the process on the admin listener, at /debug/pprof/."`
 
+	AdminTLS AdminTLS `embed:""`
+
 	// AdminAdvertise is empty unless it is set.
 	AdminAdvertise string `name:"admin-advertise" env:"CLUSTERLITE_ADMIN_ADVERTISE" placeholder:"HOST:PORT" help:"Address at which the operator's tool reaches the admin listener. Default: the address that it is bound to, or the host name if it is bound to all addresses."`
 }
@@ -45,6 +47,8 @@ type Topic struct {
 
 // HTTP is what an API listener has.
 type HTTP struct {
+	TLS APITLS `embed:""`
+
 	MaxBody        ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE" help:"Maximum size of a request body, 1KiB to 3MiB (default ${default})."`
 	MaxConnections int      `name:"max-connections" env:"CLUSTERLITE_MAX_CONNECTIONS" default:"4096" placeholder:"N" help:"Maximum number of client connections; more wait until one closes (default ${default})."`
 	MaxRequests    int      `name:"max-requests" env:"CLUSTERLITE_MAX_REQUESTS" default:"512" placeholder:"N" help:"Maximum number of requests served at once, for reads and for writes each. Four times as many wait for at most a second; more get 503 (default ${default})."`
@@ -213,13 +217,17 @@ func CheckAddr(flag, addr string) error {
 	return nil
 }
 
-// AdminAddr is the one setting that a health check needs.
+// AdminAddr is what a health check needs.
 type AdminAddr struct {
-	Addr string `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Address of the admin listener (default ${default})."`
+	TLS  AdminTLS `embed:""`
+	Addr string   `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Address of the admin listener (default ${default})."`
 }
 
 // Validate is called by the parser.
 func (a *AdminAddr) Validate() error { return CheckAddr("admin-addr", a.Addr) }
+
+// Encrypted reports whether the admin listener uses TLS.
+func (a *AdminAddr) Encrypted() bool { return a.TLS.CertFile != "" }
 
 // VersionFlag shows the version and ends the program.
 type VersionFlag = kong.VersionFlag
