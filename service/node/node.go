@@ -101,6 +101,8 @@ func Run(ctx context.Context, config Config) error {
 	err := n.start(ctx)
 	if err == nil {
 		err = n.group.Wait(ctx)
+	} else if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // it was asked to stop while it started
 	}
 	n.cause = err
 	if ctx.Err() != nil {
