@@ -37,7 +37,7 @@ func (u Until) bound(end events.Position) (bound, error) {
 	if u.bounded {
 		end = u.position
 	}
-	return bound{end, u.time}, nil
+	return bound{position: end, time: u.time}, nil
 }
 
 // BuildOptions say what read model to build, and where.
@@ -111,7 +111,7 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	if err != nil {
 		return Built{}, err
 	}
-	b, err := newBuilder(ctx, g, o.Log, DefaultMaxBatch)
+	b, err := newBuilder(ctx, g, o.Log, builderBatch)
 	if err != nil {
 		return Built{}, err
 	}
@@ -127,10 +127,10 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	if err := b.complete(ctx, o.Collections, slog.New(slog.DiscardHandler)); err != nil {
 		return Built{}, err
 	}
-	return b.writer.built(), leaveWAL(ctx, b.writer.conn, path)
+	return builtBy(b.writer), leaveWAL(ctx, b.writer.conn, path)
 }
 
-func (w *writer) built() Built {
+func builtBy(w *writer) Built {
 	return Built{
 		Position: w.position, LogTime: w.logTime, Topic: w.meta[metaTopic], TopicID: w.meta[metaTopicID], mark: w.mark(),
 		Collections: w.summaries(),

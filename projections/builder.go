@@ -29,6 +29,9 @@ type builder struct {
 // once: transactions of 10,000 records take two thirds of the time of those of 1,000.
 const farBatches = 10
 
+// builderBatch is how many records one transaction applies by default.
+const builderBatch = 1000
+
 // newBuilder starts to read the log where the generation is. It asks the broker whether
 // the two belong together, and returns a [RefusedError] if not. It changes nothing at the
 // broker. The generation is closed with the builder, or if there is an error.

@@ -175,8 +175,8 @@ func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 }
 
 // readPage reads all living entities, as a page under some query.
-func readPage(p *Projection, query string) (string, events.Position, error) {
-	known, at, ticket := p.CachedPage("products", query)
+func readPage(p *Projection, key string) (string, events.Position, error) {
+	known, at, ticket := p.CachedPage("products", key)
 	if known != nil {
 		return known.(string), at, nil
 	}
@@ -194,7 +194,7 @@ func readPage(p *Projection, query string) (string, events.Position, error) {
 		}
 		return err
 	})
-	p.KeepPage(ticket, s.At, "products", query, page, len(page))
+	p.KeepPage(ticket, s.At, "products", key, page, len(page))
 	return page, s.At, err
 }
 

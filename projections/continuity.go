@@ -25,7 +25,7 @@ func (w *writer) mark() mark {
 	if !events.IdentifiesLastBefore(last, w.position) {
 		last = "" // a version that notes none has written to the file since
 	}
-	return mark{w.position, last, w.meta[metaOther]}
+	return mark{position: w.position, last: last, other: w.meta[metaOther]}
 }
 
 // goesOn returns a [RefusedError] if the log is not the one that was read up to the mark:

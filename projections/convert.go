@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -21,32 +22,6 @@ const convertedVersion = 1
 
 // errOldVersion says that a file has to be converted before it is opened.
 var errOldVersion = fmt.Errorf("the file has tables of version %d", convertedVersion)
-
-// Convert brings a read model's file that an earlier version of ClusterLite made to the
-// tables of this version. It leaves one of any other version as it is. It returns an
-// [NotAProjectionError] for a file that is no database. Nothing has the file
-// open. The file is replaced in one step, once the digests of the rows in the new one were
-// found to be those that the old one has kept: until then, and if there is an error, it is as
-// it was. It needs room for both.
-func Convert(ctx context.Context, path string) error {
-	version, err := versionOf(ctx, path)
-	if err != nil || version != convertedVersion {
-		return err
-	}
-	return convert(ctx, path, slog.New(slog.DiscardHandler))
-}
-
-func versionOf(ctx context.Context, path string) (version int, err error) {
-	db, err := connect(ctx, path, 1, url.Values{"mode": {"rw"}})
-	if err != nil {
-		return 0, &NotAProjectionError{path, err}
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := db.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
-		return 0, &NotAProjectionError{path, err}
-	}
-	return version, nil
-}
 
 func convert(ctx context.Context, path string, logger *slog.Logger) (err error) {
 	began := time.Now()
@@ -68,12 +43,12 @@ func convert(ctx context.Context, path string, logger *slog.Logger) (err error) 
 	if err := convertInto(ctx, path, made); err != nil {
 		return err
 	}
-	if err := checkRows(ctx, filepath.Dir(path), made, nil); err != nil {
-		damaged := (*DamagedError)(nil)
-		if errors.As(err, &damaged) {
-			return &StorageError{Fault: FaultCorrupt, Path: path, Err: errors.New(damaged.Reason)}
-		}
+	differ, err := unlikeDigests(ctx, made, nil)
+	if err != nil {
 		return err
+	}
+	if len(differ) > 0 {
+		return &StorageError{Fault: FaultCorrupt, Path: path, Err: fmt.Errorf("the rows of %s do not match their digests", strings.Join(differ, ", "))}
 	}
 	if err := withoutLog(ctx, made); err != nil {
 		return err

@@ -156,7 +156,7 @@ func TestADamagedOldFileStaysAsItIs(t *testing.T) {
 			if name != "an id" && (!errors.As(err, &fault) || fault.Fault != FaultCorrupt) {
 				t.Errorf("got %v", err)
 			}
-			if version, err := versionOf(t.Context(), path); err != nil || version != 1 {
+			if version, err := tableVersion(t, path); err != nil || version != 1 {
 				t.Errorf("the file is of version %d, %v", version, err)
 			}
 			if left, err := filepath.Glob(path + ".converting*"); err != nil || len(left) > 0 {
@@ -216,4 +216,16 @@ func TestTheLossOfAnOldFile(t *testing.T) {
 	if err != nil || lost == nil || fmt.Sprint(lost.Missing) != "map[users:1]" {
 		t.Errorf("one user less: %v, %v", lost, err)
 	}
+}
+
+// tableVersion reads the version of a file's tables.
+func tableVersion(t testing.TB, path string) (version int, err error) {
+	t.Helper()
+	db, err := connect(t.Context(), path, 1, url.Values{"mode": {"rw"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	err = db.Get(&version, `PRAGMA user_version`)
+	return version, err
 }

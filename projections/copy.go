@@ -30,15 +30,34 @@ func (p *Projection) Copy(ctx context.Context, path string) (copied Built, err e
 	if err != nil {
 		return Built{}, err
 	}
+	if err := errors.Join(s.CopyTo(ctx, path), s.Close()); err != nil {
+		return Built{}, err
+	}
+	if copied, err = Inspect(ctx, path); err != nil {
+		return Built{}, errors.Join(err, removeDatabase(path))
+	}
+	return copied, nil
+}
+
+// CopyTo writes the read model at the snapshot's position into an ordinary SQLite file that no
+// process has open. It replaces a file that exists, and does not sync the copy. If there is an
+// error, it leaves no file.
+func (s *Snapshot) CopyTo(ctx context.Context, path string) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeDatabase(path))
+			err = errors.Join(s.seenCopying(fmt.Errorf("copy the read model to %s: %w", path, err)), removeDatabase(path))
 		}
 	}()
-	if err := errors.Join(removeDatabase(path), s.copyTo(ctx, path), s.Close()); err != nil {
-		return Built{}, s.seenCopying(fmt.Errorf("copy the read model to %s: %w", path, err))
+	if err := removeDatabase(path); err != nil {
+		return err
 	}
-	return Inspect(ctx, path)
+	// Without a rollback journal and without syncs: an incomplete copy is removed, and a node
+	// that joins the cluster waits for this.
+	target, err := connect(ctx, path, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(backup(ctx, s.reader.Conn, target), target.Close())
 }
 
 // seenCopying is seen for a copy, in which the file that is written may be to blame. Only
@@ -48,17 +67,6 @@ func (s *Snapshot) seenCopying(err error) error {
 		return s.seen(err)
 	}
 	return err
-}
-
-// copyTo copies the snapshot's pages by SQLite's online backup.
-func (s *Snapshot) copyTo(ctx context.Context, path string) error {
-	// Without a copy to go back to and without waiting for the disk: what is not whole is
-	// removed, and a node that joins waits for this.
-	target, err := connect(ctx, path, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}})
-	if err != nil {
-		return err
-	}
-	return errors.Join(backup(ctx, s.reader.Conn, target), target.Close())
 }
 
 func backup(ctx context.Context, source *sqlx.Conn, target *sqlx.DB) error {
@@ -140,7 +148,7 @@ func inspect(ctx context.Context, path, mode string) (built Built, err error) {
 	if err := w.load(ctx); err != nil {
 		return Built{}, &NotAProjectionError{path, err}
 	}
-	return w.built(), nil
+	return builtBy(w), nil
 }
 
 func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
@@ -201,7 +209,7 @@ func Install(dir, path string) error {
 // if the projection has entities that the file lacks, unless forced; one that has is then
 // kept. kept is the path of the projection that was replaced and kept, or empty.
 func Restore(ctx context.Context, dir, path string, force bool) (kept string, err error) {
-	f := folder{dir}
+	f := folder{dir: dir}
 	if err := f.adopt(); err != nil {
 		return "", fmt.Errorf("install %s: %w", f.path(FileName), err)
 	}

@@ -97,11 +97,11 @@ func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 			}
 			c, _ := set.Get("products")
 			for _, col := range Columns(c) {
-				for col.folded = false; ; col.folded = true {
+				for ; ; col = col.Folded() {
 					if got, want := columnOf(t, now, col), columnOf(t, fresh, col); !reflect.DeepEqual(got, want) {
-						rt.Fatalf("%s: %s is %v, want %v", properties, col.sql(), got, want)
+						rt.Fatalf("%s: %s is %v, want %v", properties, columnName(col), got, want)
 					}
-					if !col.noCase || col.folded {
+					if !col.IgnoresCase() || col.IsFolded() {
 						break
 					}
 				}
@@ -115,7 +115,7 @@ func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 
 func columnOf(t testing.TB, f *file, c Column) (values []string) {
 	t.Helper()
-	if err := f.db.lists.pool.Select(&values, `SELECT coalesce(`+c.sql()+`, 'NULL') FROM products ORDER BY id`); err != nil {
+	if err := f.db.lists.pool.Select(&values, `SELECT coalesce(`+columnName(c)+`, 'NULL') FROM products ORDER BY id`); err != nil {
 		t.Fatal(err)
 	}
 	return values

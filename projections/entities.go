@@ -19,7 +19,7 @@ func (s *Snapshot) Entities(ctx context.Context, collection, after string, each 
 	if !there {
 		return nil // the log has not named it yet
 	}
-	above := condition(Filter{Column: idColumn, Op: Greater, Values: []any{after}})
+	above := condition(Filter{Column: IDColumn(), Op: Greater, Values: []any{after}})
 	rows, err := s.reader.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+quote(collection)+` WHERE `+above.text+` ORDER BY id`, above.args...)
 	if err != nil {
 		return s.seen(fmt.Errorf("read the entities of %s: %w", collection, err))

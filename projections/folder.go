@@ -31,6 +31,9 @@ const (
 	linking = "projection.link"
 )
 
+// ErrNothingKept means that no earlier generation was kept, so a rebuild can't go back to one.
+var ErrNothingKept = errors.New("no earlier file was kept")
+
 // A folder is where a node has its projection's files: generations, numbered, and links
 // that say which of them count. Those that no link names are what a rebuild that did
 // not end has left. The holder of the folder's lock alone changes it.
@@ -234,7 +237,7 @@ func (f folder) setAside(path string, now time.Time) (kept string, err error) {
 // begins a new one. It gives the path of the file that is kept. The caller holds the
 // folder's lock.
 func SetAside(dir string) (kept string, err error) {
-	f := folder{dir}
+	f := folder{dir: dir}
 	path, err := f.follow(FileName)
 	if err != nil || path == "" {
 		return "", err
@@ -251,17 +254,17 @@ func SetAside(dir string) (kept string, err error) {
 
 // candidate gives the path of the generation that is to be the next, with what it
 // starts from.
-func (f folder) candidate(ctx context.Context, o RebuildOptions) (path string, err error) {
-	if o.Back {
+func (f folder) candidate(ctx context.Context, back bool, from func(ctx context.Context, path string) error) (path string, err error) {
+	if back {
 		if path, err = f.previous(); err == nil && path == "" {
 			err = ErrNothingKept
 		}
 		return path, err
 	}
-	if path, err = f.next(); err != nil || o.From == nil {
+	if path, err = f.next(); err != nil || from == nil {
 		return path, err
 	}
-	return path, o.From(ctx, path)
+	return path, from(ctx, path)
 }
 
 // sync has the names in the folder reach the disk.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Holders gives the living entities that hold claims in a collection, by claim. A claim
@@ -26,8 +25,9 @@ func (p *Projection) Holders(ctx context.Context, collection string, claims []st
 	if len(asked) == 0 {
 		return holders, nil
 	}
-	err := p.readFrom(ctx, g, func(r *reader) error {
-		return eachHolder(context.Background(), r, collection, asked, func(claim, id string) { holders[claim] = id })
+	err := p.readFrom(ctx, g, func(r *reader) (err error) {
+		holders, err = readHolders(r, collection, asked)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)
@@ -81,62 +81,30 @@ func (p *Projection) fillFilter(g *generation) {
 	})
 }
 
-// A claimKey is the key of a row in the table of claims. The zero claimKey precedes all.
-type claimKey struct {
-	collection string
-	claim      []byte
-}
-
 // scanClaims adds the claims after a key, at most 10,000 of them, and moves the key on. more is
 // false at the end of the table.
 func (p *Projection) scanClaims(g *generation, at *claimKey, add func(collection string, claim []byte)) (more bool, err error) {
-	const most = 10_000
 	r, err := g.db.lists.acquire(context.Background())
 	if err != nil {
 		return false, p.observe(g, err)
 	}
 	defer r.release()
-	if at.claim == nil {
-		at.claim = []byte{}
+	if more, err = readClaims(r, at, add); err != nil {
+		return false, p.observeRow(g, err)
 	}
-	rows, err := r.QueryContext(context.Background(), `SELECT collection, claim FROM _claims WHERE (collection, claim) > (?, ?) ORDER BY collection, claim LIMIT ?`, at.collection, at.claim, most)
-	if err != nil {
-		return false, p.observe(g, err)
-	}
-	defer func() { _ = rows.Close() }()
-	count := 0
-	for ; rows.Next(); count++ {
-		if err := rows.Scan(&at.collection, &at.claim); err != nil {
-			return false, p.observeRow(g, err)
-		}
-		if len(at.claim) == 16 { // of no other length is any claim
-			add(at.collection, at.claim)
-		}
-	}
-	return count == most, p.observe(g, rows.Err())
+	return more, nil
 }
 
 // UsedKeys gives those of some idempotency keys that [Projection.KeyUse] finds a use of.
 // It is one read, however many keys there are. Errors as for [Projection.Entity].
 func (p *Projection) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
-	used := map[string]bool{}
+	var used map[string]bool
 	if len(keys) == 0 {
-		return used, nil
+		return map[string]bool{}, nil
 	}
-	err := p.read(ctx, func(r *reader) error {
-		rows, err := r.QueryContext(context.Background(), `SELECT key FROM _keys WHERE key IN (SELECT value FROM json_each(?))`, jsonSet(slices.Clone(keys)))
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var key string
-			if err := rows.Scan(&key); err != nil {
-				return err
-			}
-			used[key] = true
-		}
-		return rows.Err()
+	err := p.read(ctx, func(r *reader) (err error) {
+		used, err = readUsedKeys(r, keys)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read which idempotency keys are used: %w", err)

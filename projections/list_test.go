@@ -286,7 +286,7 @@ func newProducts(t testing.TB) (*file, *collections.Collection) {
 func (f *file) found(q Query, way route) []string {
 	f.t.Helper()
 	ids := []string{}
-	for _, part := range q.selects("products", way) {
+	for _, part := range selects(q, "products", way) {
 		rows, err := f.db.lists.pool.Query(`SELECT id FROM (`+part.text+`)`, part.args...)
 		if err != nil {
 			f.t.Fatal(err)

@@ -64,7 +64,7 @@ func LockDir(dir, node string) (*Lock, error) {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
 	if !locked {
-		return nil, &LockedError{Dir: dir, Holder: readHolder(path)}
+		return nil, &LockedError{Dir: dir, Holder: describeHolder(path)}
 	}
 	note, err := json.Marshal(lockHolder{PID: os.Getpid(), Node: node, Since: time.Now().UTC()})
 	if err == nil {
@@ -95,7 +95,7 @@ func LockSlot(dir, name string) (lock *Lock, slot, node string, err error) {
 	return nil, "", "", fmt.Errorf("all %d slots of the data folder %s are in use", maxSlots, dir)
 }
 
-func readHolder(path string) string {
+func describeHolder(path string) string {
 	b, err := os.ReadFile(path) //nolint:gosec // the path is this node's own setting
 	var h lockHolder
 	if err != nil || json.Unmarshal(b, &h) != nil || h.PID == 0 {

@@ -23,14 +23,6 @@ type progress struct {
 	lastBatch   time.Time
 }
 
-// Lag is how far a projection is behind the end of the log, as last heard.
-type Lag struct {
-	// Events is how many records are not applied yet.
-	Events int64 `json:"events"`
-	// Seconds is for how long there have been such.
-	Seconds float64 `json:"seconds"`
-}
-
 func (p *progress) position() events.Position { return events.Position(p.at.Load()) }
 
 // restore notes the position that the file was left at.
@@ -85,14 +77,15 @@ func (p *progress) settle(now time.Time) {
 	}
 }
 
-func (p *progress) lag() (events.Position, Lag) {
+// lag returns the last known end of the log, how many records are not applied yet, and for how
+// many seconds there have been such records.
+func (p *progress) lag() (end events.Position, behind int64, seconds float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	lag := Lag{Events: int64(p.end - p.position())}
 	if !p.behindSince.IsZero() {
-		lag.Seconds = time.Since(p.behindSince).Seconds()
+		seconds = time.Since(p.behindSince).Seconds()
 	}
-	return p.end, lag
+	return p.end, int64(p.end - p.position()), seconds
 }
 
 // hasCaughtUp tells whether it has been where the log ended when Run started.

@@ -14,7 +14,7 @@ import (
 
 // DefaultMaxBatch is the most records in one transaction. More gain little: the cost
 // of a commit is by then a small part.
-const DefaultMaxBatch = 1000
+const DefaultMaxBatch = builderBatch
 
 // Options say what to project, and where to.
 type Options struct {
@@ -88,7 +88,7 @@ type Projection struct {
 // can't be opened or is no database: see [SetAside]. It needs no broker.
 func Open(ctx context.Context, options Options) (*Projection, error) {
 	p := &Projection{
-		options: options.withDefaults(), folder: folder{options.Dir},
+		options: options.withDefaults(), folder: folder{dir: options.Dir},
 		closing: make(chan struct{}),
 	}
 	path, err := p.folder.open()

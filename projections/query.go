@@ -45,22 +45,35 @@ func (c Column) Nullable() bool { return c.nullable }
 // Format is the format that the schema gives the member, such as date-time; or empty.
 func (c Column) Format() string { return c.format }
 
-// sql is the name of the column in the table.
-func (c Column) sql() string {
-	if c.folded {
-		return quote(foldedColumn(c.name))
-	}
-	return quote(c.name)
+// IgnoresCase reports whether filters on the column ignore case.
+func (c Column) IgnoresCase() bool { return c.noCase }
+
+// Folded returns the column that holds this column's values with their case folded.
+func (c Column) Folded() Column {
+	c.folded = true
+	return c
 }
 
-var idColumn = Column{name: "id", kind: Text, indexed: true}
+// IsFolded reports whether the column is one that [Column.Folded] returned.
+func (c Column) IsFolded() bool { return c.folded }
+
+// columnName returns the column's name in SQL.
+func columnName(c Column) string {
+	if c.IsFolded() {
+		return quote(foldedColumn(c.Name()))
+	}
+	return quote(c.Name())
+}
+
+// IDColumn returns the column that holds the ids of entities.
+func IDColumn() Column { return Column{name: "id", kind: Text, indexed: true} }
 
 var kinds = map[string]Kind{"string": Text, "integer": Integer, "number": Number, "boolean": Boolean}
 
 // Columns gives the columns of a declared collection: the server's four, then one for
 // each scalar property.
 func Columns(c *collections.Collection) []Column {
-	columns := []Column{idColumn, {name: "version", kind: Integer}, {name: "created_at", kind: Time}, {name: "updated_at", kind: Time}}
+	columns := []Column{IDColumn(), {name: "version", kind: Integer}, {name: "created_at", kind: Time}, {name: "updated_at", kind: Time}}
 	for _, p := range c.Properties() {
 		// Also a required property is missing where an older schema did not require it.
 		columns = append(columns, Column{
@@ -100,11 +113,11 @@ type Filter struct {
 
 // comparand gives the filter as it is carried out. Filters that ignore case compare folded
 // values with the column that holds the folded ones.
-func (f Filter) comparand() Filter {
-	if !f.Column.noCase || f.Column.folded || !slices.Contains([]Op{Equal, NotEqual, Prefix, In}, f.Op) {
+func comparand(f Filter) Filter {
+	if !f.Column.IgnoresCase() || f.Column.IsFolded() || !slices.Contains([]Op{Equal, NotEqual, Prefix, In}, f.Op) {
 		return f
 	}
-	f.Column.folded = true
+	f.Column = f.Column.Folded()
 	folded := make([]any, len(f.Values))
 	for i, v := range f.Values {
 		folded[i] = collections.Fold(v.(string))
@@ -158,11 +171,11 @@ type Place struct {
 // keys are the keys to sort by, the id last and once.
 func (q Query) keys() []SortKey {
 	for i, k := range q.Sort {
-		if k.Column == idColumn {
+		if k.Column == IDColumn() {
 			return q.Sort[:i+1] // nothing is equal in the id
 		}
 	}
-	last := SortKey{Column: idColumn}
+	last := SortKey{Column: IDColumn()}
 	if n := len(q.Sort); n > 0 {
 		last.Descending = q.Sort[n-1].Descending
 	}

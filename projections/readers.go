@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ErrOverloaded is returned by a read that found no free connection for as long as a read
-// waits for one. The read did nothing, and may be tried again.
-var ErrOverloaded = errors.New("too many reads are running")
+// errNoConnection means that no connection became free in time. The read did nothing, and can be
+// tried again.
+var errNoConnection = errors.New("too many reads are running")
 
 // Three sets of connections read a file, so that slow reads never keep fast ones waiting.
 // Memory is what bounds them: each connection caches pages.
@@ -87,7 +87,7 @@ func newReaders(pool *sqlx.DB, size int) *readers {
 }
 
 // acquire gives a connection. It waits for a free one until the deadline of ctx and for
-// at most r.patience, and then returns [ErrOverloaded]; if ctx is cancelled, it returns
+// at most r.patience, and then returns [errNoConnection]; if ctx is cancelled, it returns
 // ctx.Err(). The caller releases the connection, and acquires no other before it has.
 func (r *readers) acquire(ctx context.Context) (*reader, error) {
 	if !r.places.TryAcquire(1) {
@@ -117,7 +117,7 @@ func (r *readers) wait(ctx context.Context) error {
 		return err
 	}
 	r.starved.CompareAndSwap(0, time.Now().UnixNano())
-	return fmt.Errorf("%w: no connection was free within %s: %w", ErrOverloaded, r.patience, patient.Err())
+	return fmt.Errorf("%w: no connection was free within %s: %w", errNoConnection, r.patience, patient.Err())
 }
 
 // take gives a connection to a caller that has a place.

@@ -132,10 +132,10 @@ func TestKeptStatementsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		var n int
-		if err := s.reader.GetContext(t.Context(), &n, fmt.Sprintf(`SELECT %d`, i)); err != nil || n != i {
+		if err := s.Get(t.Context(), &n, fmt.Sprintf(`SELECT %d`, i)); err != nil || n != i {
 			t.Errorf("got %d, %v, want %d", n, err, i)
 		}
-		if err := s.reader.GetContext(t.Context(), &n, fmt.Sprintf(`SELECT nothing_%d`, i)); err == nil {
+		if err := s.Get(t.Context(), &n, fmt.Sprintf(`SELECT nothing_%d`, i)); err == nil {
 			t.Error("a wrong statement is no error")
 		}
 		if err := s.Close(); err != nil {

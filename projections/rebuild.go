@@ -78,8 +78,6 @@ var (
 	// ErrRebuilding: a rebuild is running, or reads still hold the file that the last one
 	// replaced.
 	ErrRebuilding = errors.New("a rebuild is already running, or reads still use the file that the last one replaced")
-	// ErrNothingKept: there is no generation to go back to.
-	ErrNothingKept = errors.New("no earlier file was kept")
 )
 
 // DigestsDifferError is returned if the rows built anew are not those that serve.

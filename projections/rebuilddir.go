@@ -36,7 +36,7 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, to
 		return Rebuilt{}, err
 	}
 	options = options.withDefaults()
-	f := folder{options.Dir}
+	f := folder{dir: options.Dir}
 	serving, err := f.open()
 	if err != nil {
 		return Rebuilt{}, err
@@ -46,7 +46,7 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, to
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	done, err = b.rebuildDir(ctx, serving, options, rebuild, told)
+	done, err = applyAndCompare(ctx, b, serving, options, rebuild, told)
 	if err = errors.Join(err, b.stop(), b.close()); err != nil {
 		return Rebuilt{}, err
 	}
@@ -67,11 +67,11 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, to
 	return done, f.sync()
 }
 
-// rebuildDir applies the log, first up to where the old file is, and compares.
-func (b *builder) rebuildDir(ctx context.Context, serving string, options Options, rebuild RebuildOptions, told func(at, end events.Position)) (done Rebuilt, err error) {
+// applyAndCompare applies the log, first up to where the old file is, and compares.
+func applyAndCompare(ctx context.Context, b *builder, serving string, options Options, rebuild RebuildOptions, told func(at, end events.Position)) (done Rebuilt, err error) {
 	end := b.info.End
 	var old Built
-	if old, done.Incomparable = b.comparable(ctx, serving, options); done.Incomparable == nil {
+	if old, done.Incomparable = comparableWith(ctx, b, serving, options); done.Incomparable == nil {
 		if err := b.steps(ctx, bound{position: old.Position}, func(at, _ events.Position) {
 			if told != nil {
 				told(at, end)
@@ -87,16 +87,16 @@ func (b *builder) rebuildDir(ctx context.Context, serving string, options Option
 	if err := b.steps(ctx, bound{position: end}, told); err != nil {
 		return Rebuilt{}, err
 	}
-	if err := b.makeServing(ctx, options); err != nil {
+	if err := b.makeServing(ctx, options.Collections, options.Logger); err != nil {
 		return Rebuilt{}, err
 	}
-	done.Built = b.writer.built()
+	done.Built = builtBy(b.writer)
 	return done, nil
 }
 
-// comparable tells what the old file holds, or why that says nothing of what the log
+// comparableWith tells what the old file holds, or why that says nothing of what the log
 // gives. It changes nothing in the file.
-func (b *builder) comparable(ctx context.Context, serving string, options Options) (old Built, err error) {
+func comparableWith(ctx context.Context, b *builder, serving string, options Options) (old Built, err error) {
 	old, err = inspect(ctx, serving, "rw") // whoever reads a file in WAL mode has to write its index
 	if errors.Is(err, fs.ErrNotExist) {
 		return Built{}, nil // a new folder

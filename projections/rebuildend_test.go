@@ -79,7 +79,7 @@ func TestAStoppedProjection(t *testing.T) {
 		p := r.append(user(uuid.NewString(), "Ada", ""))
 		r.produceFormat("2")
 		n := r.node(t.TempDir(), 0)
-		refusal(t, n, projections.RefusedFormat)
+		wantRefusal(t, n, projections.RefusedFormat)
 		if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone || s.Position != p {
 			t.Errorf("it ended with %+v", s)
 		}
@@ -95,7 +95,7 @@ func TestAStoppedProjection(t *testing.T) {
 		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
 			t.Fatal(err)
 		}
-		refusal(t, n, projections.RefusedTopic)
+		wantRefusal(t, n, projections.RefusedTopic)
 		if s := n.rebuilt(); s.State != projections.RebuildFailed || !strings.Contains(s.Error, string(projections.RefusedTopic)) {
 			t.Errorf("it ended with %+v", s)
 		}

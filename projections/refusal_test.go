@@ -61,9 +61,9 @@ func (r *rig) produceFormat(format string) {
 	}
 }
 
-// refusal waits until the node stops for good. At start Run returns the refusal, later
+// wantRefusal waits until the node stops for good. At start Run returns the refusal, later
 // the projection tells it.
-func refusal(t testing.TB, n *node, want projections.Reason) {
+func wantRefusal(t testing.TB, n *node, want projections.Reason) {
 	t.Helper()
 	err := n.WaitFor(deadline(t), 1<<40)
 	var refused *projections.RefusedError
@@ -80,7 +80,7 @@ func refusal(t testing.TB, n *node, want projections.Reason) {
 
 func refusedAtStart(t testing.TB, n *node, want projections.Reason) {
 	t.Helper()
-	refusal(t, n, want)
+	wantRefusal(t, n, want)
 	var refused *projections.RefusedError
 	if err := receive(t, n.ran); !errors.As(err, &refused) || refused.Reason != want {
 		t.Errorf("Run returned %v", err)
@@ -105,7 +105,7 @@ func TestATopicMadeAnewIsRefused(t *testing.T) {
 		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
 			t.Fatal(err)
 		}
-		refusal(t, n, projections.RefusedTopic)
+		wantRefusal(t, n, projections.RefusedTopic)
 		if err := n.close(); err != nil {
 			t.Errorf("Run returned %v", err)
 		}
@@ -166,7 +166,7 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	back()
 	r.log = r.open("clusterlite.events") // the other's producer counts on
 	end := r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
-	refusal(t, running, projections.RefusedOther)
+	wantRefusal(t, running, projections.RefusedOther)
 	if err := running.close(); err != nil {
 		t.Errorf("Run returned %v", err)
 	}
@@ -221,7 +221,7 @@ func TestANewerFormatStopsTheNode(t *testing.T) {
 	r.append(user(uuid.NewString(), "Bob", ""))
 	for range 2 { // and so it stays
 		n := r.node(dir, 0)
-		refusal(t, n, projections.RefusedFormat)
+		wantRefusal(t, n, projections.RefusedFormat)
 		if n.Position() != p || living(t, n) != 1 {
 			t.Errorf("it is at %d", n.Position())
 		}

@@ -24,7 +24,7 @@ func OpenReplica(ctx context.Context, dir string, log *eventlog.Log) (*Replica, 
 	if err != nil {
 		return nil, err
 	}
-	b, err := newBuilder(ctx, g, log, DefaultMaxBatch)
+	b, err := newBuilder(ctx, g, log, builderBatch)
 	if err != nil {
 		return nil, err
 	}

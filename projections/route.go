@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"slices"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // narrow is how many entities a filter may let through for a search by it: so many are
@@ -14,12 +16,12 @@ const narrow = 5000
 // walk the whole table in the order of the list than search by a filter and sort, since
 // it does not know how few the filter lets through. So they are counted, as far as
 // matters.
-func (s *Snapshot) route(ctx context.Context, collection string, q Query) (route, error) {
-	for _, filters := range q.spans() {
+func chooseRoute(ctx context.Context, conn sqlx.QueryerContext, collection string, q Query) (route, error) {
+	for _, filters := range spans(q) {
 		var n int
 		in := conditions(filters)
 		text := `SELECT count(*) FROM (SELECT 1 FROM ` + quote(collection) + ` WHERE ` + in.text + ` LIMIT ?)`
-		if err := s.reader.GetContext(ctx, &n, text, append(in.args, narrow+1)...); err != nil {
+		if err := sqlx.GetContext(ctx, conn, &n, text, append(in.args, narrow+1)...); err != nil {
 			return inOrder, err
 		}
 		if n <= narrow {
@@ -32,18 +34,18 @@ func (s *Snapshot) route(ctx context.Context, collection string, q Query) (route
 // spans gives the filters on indexed columns, by column. It is empty where one index
 // serves filter and order: the list is in the order of a column that is bounded, or in
 // that of ids and a column has one value.
-func (q Query) spans() [][]Filter {
+func spans(q Query) [][]Filter {
 	var columns []Column
 	first := q.keys()[0].Column
 	filters := make([]Filter, len(q.Filters))
 	for i, f := range q.Filters {
-		filters[i] = f.comparand()
+		filters[i] = comparand(f)
 	}
 	for _, f := range filters {
 		switch {
-		case f.Op == NotEqual || !f.Column.indexed:
+		case f.Op == NotEqual || !f.Column.Indexed():
 			continue
-		case f.Column == first, f.Op == Equal && first == idColumn:
+		case f.Column == first, f.Op == Equal && first == IDColumn():
 			return nil
 		case !slices.Contains(columns, f.Column):
 			columns = append(columns, f.Column)

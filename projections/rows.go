@@ -92,16 +92,16 @@ func (s *Snapshot) Summaries(ctx context.Context) (map[string]Summary, error) {
 
 // Summary gives what is kept of one collection beside its rows; zero if it has none.
 func (s *Snapshot) Summary(ctx context.Context, collection string) (summary Summary, err error) {
-	var digest []byte
+	var sum []byte
 	// It takes microseconds, so the context is one that can't end.
-	err = s.reader.QueryRowContext(context.WithoutCancel(ctx), `SELECT living, digest FROM _digests WHERE collection = ?`, collection).Scan(&summary.Living, &digest)
+	err = s.reader.QueryRowContext(context.WithoutCancel(ctx), `SELECT living, digest FROM _digests WHERE collection = ?`, collection).Scan(&summary.Living, &sum)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Summary{}, nil
 	}
 	if err != nil {
 		return Summary{}, fmt.Errorf("read the digest of %s: %w", collection, err)
 	}
-	summary.Digest = digestOf(digest)
+	summary.Digest = digestOf(sum)
 	return summary, nil
 }
 

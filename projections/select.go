@@ -28,11 +28,11 @@ func conditions(filters []Filter) statement {
 }
 
 func condition(f Filter) statement {
-	if f.Column == idColumn {
+	if f.Column == IDColumn() {
 		return idCondition(f)
 	}
-	f = f.comparand()
-	column := f.Column.sql()
+	f = comparand(f)
+	column := columnName(f.Column)
 	switch f.Op {
 	case Present:
 		if f.Values[0] == true {
@@ -48,16 +48,16 @@ func condition(f Filter) statement {
 		return low
 	case In:
 		// One argument whatever their number, so that few texts are prepared.
-		return statement{column + ` IN (SELECT ` + f.argument("value") + ` FROM json_each(?))`, []any{jsonArray(f.Values)}}
+		return statement{column + ` IN (SELECT ` + argument(f, "value") + ` FROM json_each(?))`, []any{jsonArray(f.Values)}}
 	}
 	operator := map[Op]string{Equal: "=", NotEqual: "IS NOT", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}[f.Op]
-	return statement{column + " " + operator + " " + f.argument("?"), []any{f.Values[0]}}
+	return statement{column + " " + operator + " " + argument(f, "?"), []any{f.Values[0]}}
 }
 
 // idCondition is condition for ids, which the file holds as bytes. They compare as their texts
 // do, also with a text that is no id.
 func idCondition(f Filter) statement {
-	column := idColumn.sql()
+	column := columnName(IDColumn())
 	text, _ := f.Values[0].(string)
 	switch f.Op {
 	case Equal:
@@ -111,8 +111,8 @@ func equalID(text string) []byte {
 // written: SQLite and Go round one of many digits differently now and then, so it is
 // SQLite that reads both the document's and the filter's. An integer is compared exactly
 // with a floating-point number, unless it is made one too.
-func (f Filter) argument(value string) string {
-	if f.Column.kind == Number {
+func argument(f Filter, value string) string {
+	if f.Column.Kind() == Number {
 		return "CAST(" + value + " AS REAL)"
 	}
 	return value
@@ -155,24 +155,24 @@ const (
 
 func (r route) column(c Column) string {
 	if r == byFilter {
-		return "+" + c.sql()
+		return "+" + columnName(c)
 	}
-	return c.sql()
+	return columnName(c)
 }
 
 // selects gives the statements whose answers, one after the other, are the list: with a
 // place to start after, a list is several ranges. Each is a run of keys that are equal
 // to the place's and one that is beyond it, which an index serves; one OR of them all
 // it would not.
-func (q Query) selects(collection string, way route) []statement {
+func selects(q Query, collection string, way route) []statement {
 	keys := q.keys()
 	filter := conditions(q.Filters)
 	columns := "id, version, created_at, updated_at, doc"
 	for _, k := range keys[:len(keys)-1] {
-		columns += ", " + k.Column.sql()
+		columns += ", " + columnName(k.Column)
 	}
 	var all []statement
-	for _, r := range q.ranges(keys, way) {
+	for _, r := range ranges(q, keys, way) {
 		s := statement{text: "SELECT " + columns + " FROM " + quote(collection), args: append(filter.args[:len(filter.args):len(filter.args)], r.args...)}
 		if where := join(" AND ", filter.text, r.text); where != "" {
 			s.text += " WHERE " + where
@@ -201,7 +201,7 @@ func order(keys []SortKey, way route) string {
 			names[i] += " DESC"
 		}
 		// Without need it is not said: an index then gives the order more often.
-		if k.Column.nullable && k.nullsLast() != k.Descending {
+		if k.Column.Nullable() && k.nullsLast() != k.Descending {
 			names[i] += map[bool]string{true: " NULLS LAST", false: " NULLS FIRST"}[k.nullsLast()]
 		}
 	}
@@ -215,7 +215,7 @@ type keyRange struct {
 }
 
 // ranges splits what lies after the place, in the order of the list.
-func (q Query) ranges(keys []SortKey, way route) []keyRange {
+func ranges(q Query, keys []SortKey, way route) []keyRange {
 	if q.After == nil {
 		return []keyRange{{}}
 	}
@@ -237,12 +237,12 @@ func (q Query) ranges(keys []SortKey, way route) []keyRange {
 // beyond gives the ranges of one key after a value. NULL comes before all values or after
 // them, as the key says.
 func beyond(k SortKey, value any, way route) []statement {
-	if k.Column == idColumn {
+	if k.Column == IDColumn() {
 		op := Greater
 		if k.Descending {
 			op = Less
 		}
-		return []statement{compareID(way.column(idColumn), op, value.(string))}
+		return []statement{compareID(way.column(IDColumn()), op, value.(string))}
 	}
 	column := way.column(k.Column)
 	if value == nil {
@@ -256,14 +256,14 @@ func beyond(k SortKey, value any, way route) []statement {
 		operator = " < ?"
 	}
 	ranges := []statement{{column + operator, []any{value}}}
-	if k.Column.nullable && k.nullsLast() {
+	if k.Column.Nullable() && k.nullsLast() {
 		ranges = append(ranges, statement{text: column + " IS NULL"})
 	}
 	return ranges
 }
 
 // count is the statement that counts what the filters let through.
-func (q Query) count(collection string) statement {
+func countQuery(q Query, collection string) statement {
 	filter := conditions(q.Filters)
 	if filter.text == "" {
 		// The digests are kept with the rows, so this costs nothing.

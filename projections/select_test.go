@@ -37,7 +37,7 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
 	values := map[string]any{"name": "a", "price": 1.0, "code": "x", "mail": "a@x"}
-	sorts := map[string][]SortKey{"none": nil, "-id": {{idColumn, true, NullsAsLeast}}, "stock": {{column(t, c, "stock"), false, NullsAsLeast}}}
+	sorts := map[string][]SortKey{"none": nil, "-id": {{IDColumn(), true, NullsAsLeast}}, "stock": {{column(t, c, "stock"), false, NullsAsLeast}}}
 	for name := range values {
 		sorts[name] = []SortKey{{column(t, c, name), true, NullsAsLeast}}
 	}
@@ -63,12 +63,12 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 					if after != nil {
 						q.After = &Place{Keys: after.Keys[:len(q.keys())-1], ID: after.ID}
 					}
-					way, err := s.route(t.Context(), "products", q)
+					way, err := chooseRoute(t.Context(), f.db.lists.pool, "products", q)
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, part := range append(q.selects("products", way), q.count("products")) {
-						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+strings.Trim(filter.comparand().Column.sql(), `"`)) {
+					for _, part := range append(selects(q, "products", way), countQuery(q, "products")) {
+						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+strings.Trim(columnName(comparand(filter).Column), `"`)) {
 							t.Errorf("%s %d, sorted by %s: %s\n%s", name, op, sorted, part.text, plan)
 						}
 					}
@@ -96,7 +96,7 @@ func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 	price := column(t, c, "price")
 	for least, want := range map[float64]route{0: inOrder, 1: byFilter} {
 		for _, extra := range []Filter{{column(t, c, "name"), NotEqual, []any{"b"}}, {column(t, c, "name"), GreaterOrEqual, []any{""}}} {
-			got, err := s.route(t.Context(), "products", Query{Filters: []Filter{extra, {price, GreaterOrEqual, []any{least}}}})
+			got, err := chooseRoute(t.Context(), f.db.lists.pool, "products", Query{Filters: []Filter{extra, {price, GreaterOrEqual, []any{least}}}})
 			if err != nil || got != want {
 				t.Errorf("from %g on: %d, %v, want %d", least, got, err, want)
 			}
@@ -112,8 +112,8 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 	for name, q := range map[string]Query{
 		"by id":                     {},
 		"by id, later":              {After: &Place{ID: id}},
-		"by id, descending":         {Sort: []SortKey{{idColumn, true, NullsAsLeast}}},
-		"by id, descending, later":  {Sort: []SortKey{{idColumn, true, NullsAsLeast}}, After: &Place{ID: id}},
+		"by id, descending":         {Sort: []SortKey{{IDColumn(), true, NullsAsLeast}}},
+		"by id, descending, later":  {Sort: []SortKey{{IDColumn(), true, NullsAsLeast}}, After: &Place{ID: id}},
 		"ascending":                 {Sort: []SortKey{{price, false, NullsAsLeast}}},
 		"ascending, later":          {Sort: []SortKey{{price, false, NullsAsLeast}}, After: after(1.0)},
 		"ascending, missing":        {Sort: []SortKey{{price, false, NullsAsLeast}}, After: after(nil)},
@@ -130,10 +130,10 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 		"of one value, by id":       {Filters: []Filter{{price, Equal, []any{1.0}}}},
 		"of one value, by id later": {Filters: []Filter{{price, Equal, []any{1.0}}}, After: &Place{ID: id}},
 	} {
-		for _, part := range q.selects("products", inOrder) {
+		for _, part := range selects(q, "products", inOrder) {
 			plan := f.plan(part)
 			// The table itself is in the order of ids.
-			walks := strings.Contains(plan[0], "USING INDEX") || strings.Contains(plan[0], "PRIMARY KEY") || plan[0] == "SCAN products" && q.After == nil && q.keys()[0].Column == idColumn
+			walks := strings.Contains(plan[0], "USING INDEX") || strings.Contains(plan[0], "PRIMARY KEY") || plan[0] == "SCAN products" && q.After == nil && q.keys()[0].Column == IDColumn()
 			if len(plan) != 1 || !walks {
 				t.Errorf("%s: %s\n%s", name, part.text, plan)
 			}
@@ -144,7 +144,7 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 // To count all entities costs one row, however many there are.
 func TestACountWithoutFiltersCostsNothing(t *testing.T) {
 	f, _ := newProducts(t)
-	for _, step := range f.plan(Query{}.count("products")) {
+	for _, step := range f.plan(countQuery(Query{}, "products")) {
 		if strings.Contains(step, "products") || strings.Contains(step, "SCAN") && step != "SCAN CONSTANT ROW" {
 			t.Errorf("it reads more: %s", step)
 		}
@@ -168,7 +168,7 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 	_, c := newProducts(t)
 	texts := map[string]bool{}
 	rapid.Check(t, func(rt *rapid.T) {
-		query := func(value func() any) Query {
+		queryOf := func(value func() any) Query {
 			var q Query
 			for i, name := range []string{"name", "code", "id", "mail"} {
 				for op := Equal; op <= In; op++ {
@@ -181,12 +181,12 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 			q.After = &Place{Keys: []any{value(), value()}, ID: fmt.Sprint(value())}
 			return q
 		}
-		evil := query(func() any {
+		evil := queryOf(func() any {
 			return rapid.OneOf(rapid.SampledFrom(hostile), rapid.String()).Filter(func(s string) bool { return s != "" }).Draw(rt, "value")
 		})
-		harmless := query(func() any { return "a" })
+		harmless := queryOf(func() any { return "a" })
 		statements := func(q Query) []statement {
-			return append(append(q.selects("products", inOrder), q.selects("products", byFilter)...), q.count("products"))
+			return append(append(selects(q, "products", inOrder), selects(q, "products", byFilter)...), countQuery(q, "products"))
 		}
 		got, want := statements(evil), statements(harmless)
 		for i := range got {
@@ -202,7 +202,7 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 	// Any query at all: the words are the same ones.
 	rapid.Check(t, func(rt *rapid.T) {
 		q := drawQuery(rt, t, c)
-		for _, s := range append(q.selects("products", rapid.SampledFrom([]route{inOrder, byFilter}).Draw(rt, "way")), q.count("products")) {
+		for _, s := range append(selects(q, "products", rapid.SampledFrom([]route{inOrder, byFilter}).Draw(rt, "way")), countQuery(q, "products")) {
 			if !token.MatchString(s.text) {
 				rt.Fatalf("%s", s.text)
 			}

@@ -79,6 +79,18 @@ func begin(r *reader, release func(), observe func(error) error) (*Snapshot, err
 	return s, nil
 }
 
+// Select reads rows into dest, a pointer to a slice, as sqlx does. It gives further read models
+// access to their own tables.
+func (s *Snapshot) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return s.seen(s.reader.SelectContext(ctx, dest, query, args...))
+}
+
+// Get reads one row into dest, as sqlx does. It returns an error that wraps sql.ErrNoRows if
+// there is none.
+func (s *Snapshot) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return s.seen(s.reader.GetContext(ctx, dest, query, args...))
+}
+
 // Close ends the snapshot. It may be called more than once.
 func (s *Snapshot) Close() error {
 	r := s.reader
@@ -99,7 +111,7 @@ func (s *Snapshot) Close() error {
 // Count counts the entities of a declared collection that the query's filters let
 // through. Without filters it costs nothing.
 func (s *Snapshot) Count(ctx context.Context, collection string, q Query) (n int64, err error) {
-	c := q.count(collection)
+	c := countQuery(q, collection)
 	if err := s.reader.GetContext(ctx, &n, c.text, c.args...); err != nil {
 		return 0, s.seen(fmt.Errorf("count %s: %w", collection, err))
 	}
@@ -112,11 +124,11 @@ func (s *Snapshot) Count(ctx context.Context, collection string, q Query) (n int
 // of each, and with ctx.
 func (s *Snapshot) List(ctx context.Context, collection string, q Query, each func(rendered []byte) error) (next *Place, err error) {
 	l := listing{limit: q.Limit, place: Place{Keys: make([]any, len(q.keys())-1)}, each: each}
-	way, err := s.route(ctx, collection, q)
+	way, err := chooseRoute(ctx, s.reader, collection, q)
 	if err != nil {
 		return nil, s.seen(fmt.Errorf("list %s: %w", collection, err))
 	}
-	for _, part := range q.selects(collection, way) {
+	for _, part := range selects(q, collection, way) {
 		if err := l.take(ctx, s, part); err != nil {
 			return nil, s.seen(fmt.Errorf("list %s: %w", collection, err))
 		}

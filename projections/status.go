@@ -70,7 +70,7 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 	case StateDamaged:
 		s.Damaged = cause.Error()
 	}
-	s.End, s.Lag = p.progress.lag()
+	s.End, s.Lag = p.Lag()
 	s.Rate = p.progress.speed()
 	return s, nil
 }
@@ -83,8 +83,19 @@ func (p *Projection) countVoids(ctx context.Context) {
 	}
 }
 
-// Lag tells the end of the log as last heard, and how far behind it the projection is.
-func (p *Projection) Lag() (end events.Position, lag Lag) { return p.progress.lag() }
+// Lag is how far a projection is behind the end of the log, as last heard.
+type Lag struct {
+	// Events is how many records are not applied yet.
+	Events int64 `json:"events"`
+	// Seconds is for how long there have been such.
+	Seconds float64 `json:"seconds"`
+}
+
+// Lag returns the last known end of the log, and how far the projection is behind it.
+func (p *Projection) Lag() (end events.Position, lag Lag) {
+	end, lag.Events, lag.Seconds = p.progress.lag()
+	return end, lag
+}
 
 // Rate tells how many records a second were applied lately; zero when idle.
 func (p *Projection) Rate() float64 { return p.progress.speed() }

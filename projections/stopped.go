@@ -34,7 +34,7 @@ func (e *DamagedError) Error() string {
 // and a [RefusedError] for one of another version. progress, if not nil, is told how many
 // rows were checked, now and then. If there is an error nothing is left at path.
 func CopyStopped(ctx context.Context, dir, path string, progress func(done, all int64) error) (built Built, err error) {
-	source, err := folder{dir}.serving()
+	source, err := folder{dir: dir}.serving()
 	if err != nil {
 		return Built{}, err
 	}
@@ -64,7 +64,11 @@ func CopyStopped(ctx context.Context, dir, path string, progress func(done, all 
 	if built.Topic == "" {
 		return Built{}, fmt.Errorf("the read model in %s is empty: no record was ever applied to it", dir)
 	}
-	return built, checkRows(ctx, dir, path, progress)
+	differ, err := unlikeDigests(ctx, path, progress)
+	if err == nil && len(differ) > 0 {
+		err = &DamagedError{dir, "the rows of " + strings.Join(differ, ", ") + " do not match their digests"}
+	}
+	return built, err
 }
 
 // serving gives the path of the generation that serves, without making or changing
@@ -122,30 +126,6 @@ func settle(ctx context.Context, path string) (err error) {
 	}
 	if !slices.Equal(found, []string{"ok"}) {
 		return errors.New(strings.Join(found, "; "))
-	}
-	return nil
-}
-
-// checkRows recomputes the digests.
-func checkRows(ctx context.Context, dir, path string, progress func(done, all int64) error) (err error) {
-	s, err := SnapshotFile(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	audit, err := s.Audit(ctx, progress)
-	if err != nil {
-		return err
-	}
-	var differ []string
-	for name, a := range audit.Collections {
-		if a.Differs() {
-			differ = append(differ, name)
-		}
-	}
-	if len(differ) > 0 {
-		slices.Sort(differ)
-		return &DamagedError{dir, "the rows of " + strings.Join(differ, ", ") + " do not match their digests"}
 	}
 	return nil
 }

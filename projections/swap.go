@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
@@ -69,7 +71,7 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 	now := time.Now().UTC()
 	r.status.EndedAt = &now
 	r.status.Position = r.progress.position()
-	r.status.End, _ = r.progress.lag()
+	r.status.End, _, _ = r.progress.lag()
 	switch cause := context.Cause(ctx); {
 	case swapped:
 		r.status.State = RebuildDone
@@ -113,7 +115,7 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 	if err := p.approach(ctx, r, b); err != nil {
 		return nil, err
 	}
-	if err := b.makeServing(ctx, p.options); err != nil {
+	if err := b.makeServing(ctx, p.options.Collections, p.options.Logger); err != nil {
 		return nil, err
 	}
 	for old == nil {
@@ -130,7 +132,7 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 
 // newCandidate opens the generation that is to be the next and starts to read the log.
 func newCandidate(ctx context.Context, f folder, options Options, rebuild RebuildOptions) (*builder, error) {
-	path, err := f.candidate(ctx, rebuild)
+	path, err := f.candidate(ctx, rebuild.Back, rebuild.From)
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +205,9 @@ func (r *rebuild) rest(records events.Position, spent time.Duration, left events
 }
 
 // makeServing has the generation be one that can serve, on the disk.
-func (b *builder) makeServing(ctx context.Context, options Options) error {
+func (b *builder) makeServing(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
 	if b.db.wal == nil {
-		return b.publish(ctx, options.Collections, options.Logger)
+		return b.publish(ctx, declared, logger)
 	}
 	return b.persist()
 }

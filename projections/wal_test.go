@@ -130,7 +130,7 @@ func TestALongReadLetsTheWALGrow(t *testing.T) {
 		t.Errorf("the WAL has %d bytes: it was cut under a read", size)
 	}
 	var position events.Position
-	if err := s.reader.GetContext(t.Context(), &position, `SELECT position FROM _checkpoint`); err != nil || position != at {
+	if err := s.Get(t.Context(), &position, `SELECT position FROM _checkpoint`); err != nil || position != at {
 		t.Errorf("the read that began at %d is at %d, %v", at, position, err)
 	}
 	if err := s.Close(); err != nil {
