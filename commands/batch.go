@@ -44,7 +44,7 @@ type Batch struct {
 
 // BeginBatch does the first part of [Executor.ExecuteBatch]: it decides the commands and
 // appends their events. It returns once the log has confirmed them, or could not. Another
-// batch can then begin, and its events come after these. Call [Batch.Wait] once.
+// batch can then begin, and its events come after these. Call [projections.Batch.Wait] once.
 func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 	b := &Batch{x: x, commands: commands, outcomes: make([]Outcome, len(commands)), events: make([]events.Event, len(commands))}
 	b.ctx, b.cancel = context.WithTimeout(ctx, x.Wait)

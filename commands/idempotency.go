@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -69,7 +69,7 @@ func (x *Executor) replayAnother(ctx context.Context, c Command) (Result, error)
 // keyUse finds the use of a key within the window. The log's time moves with its records
 // alone: if our clock says that the key has left the window, a barrier is appended, whose
 // timestamp tells.
-func (x *Executor) keyUse(ctx context.Context, key string) (use projections.KeyUse, used bool, err error) {
+func (x *Executor) keyUse(ctx context.Context, key string) (use reads.KeyUse, used bool, err error) {
 	use, used, err = x.Model.KeyUse(ctx, key)
 	if err != nil || !used || x.now().Sub(use.At) < events.IdempotencyWindow {
 		return use, used, err

@@ -16,7 +16,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
@@ -68,12 +68,12 @@ func (s *server) awaitStop(t testing.TB) {
 // count is how many users there are.
 func (s *server) count(t testing.TB) int64 {
 	t.Helper()
-	snapshot, err := s.model.Snapshot(servicetest.Context(t))
+	snapshot, err := s.model.BeginRead(servicetest.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = snapshot.Close() }()
-	n, err := snapshot.Count(servicetest.Context(t), "users", projections.Query{})
+	n, err := snapshot.Count(servicetest.Context(t), "users", query.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

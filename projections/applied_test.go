@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 )
 
 // Batches are told in the order of the log, each record once with its verdict, and only
@@ -74,7 +75,7 @@ func TestSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onDisk, err := os.Stat(filepath.Join(n.dir, projections.FileName))
+	onDisk, err := os.Stat(filepath.Join(n.dir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/preparations"
 )
 
@@ -26,7 +27,7 @@ func BenchmarkApply(b *testing.B) {
 	for _, held := range []int{0, 10_000, 300_000} {
 		ctx := context.Background()
 		path := filepath.Join(b.TempDir(), "projection.db")
-		g, err := openGeneration(ctx, path, declared, slog.New(slog.DiscardHandler))
+		g, err := generation.Open(ctx, path, declared, slog.New(slog.DiscardHandler))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func BenchmarkApply(b *testing.B) {
 					next++
 				}
 				b.StartTimer()
-				if _, err := g.writer.apply(ctx, records); err != nil {
+				if _, err := g.Writer.Apply(ctx, records); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -57,7 +58,7 @@ func BenchmarkApply(b *testing.B) {
 				b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
 			})
 		}
-		if err := g.close(); err != nil {
+		if err := g.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -72,7 +73,7 @@ func BenchmarkBuild(b *testing.B) {
 	}
 	users, _ := declared.Get("users")
 	ctx := context.Background()
-	g, err := openPrivate(ctx, filepath.Join(b.TempDir(), "projection.db"), declared)
+	g, err := generation.OpenPrivate(ctx, filepath.Join(b.TempDir(), "projection.db"), declared)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -86,15 +87,15 @@ func BenchmarkBuild(b *testing.B) {
 			next++
 		}
 		b.StartTimer()
-		if _, err := g.writer.apply(ctx, records); err != nil {
+		if _, err := g.Writer.Apply(ctx, records); err != nil {
 			b.Fatal(err)
 		}
 	}
-	if err := g.publish(ctx, declared, slog.New(slog.DiscardHandler)); err != nil {
+	if err := g.Publish(ctx, declared, slog.New(slog.DiscardHandler)); err != nil {
 		b.Fatal(err)
 	}
 	b.StopTimer()
-	if err := g.close(); err != nil {
+	if err := g.Close(); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -13,6 +13,10 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/digest"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
 // people appends three users, one changed, one deleted, and an order.
@@ -28,7 +32,7 @@ func (r *rig) people() (ada, bob events.Event, end events.Position) {
 // tamper changes a node's file behind its back.
 func meddle(t testing.TB, dir, statement string, args ...any) {
 	t.Helper()
-	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName)+"?_busy_timeout=10000")
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, datafolder.FileName)+"?_busy_timeout=10000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +48,9 @@ func meddle(t testing.TB, dir, statement string, args ...any) {
 	}
 }
 
-func audit(t testing.TB, p *projections.Projection) projections.Audit {
+func audit(t testing.TB, p *projections.Projection) reads.Audit {
 	t.Helper()
-	s, err := p.LongSnapshot(deadline(t))
+	s, err := p.BeginLongRead(deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +63,7 @@ func audit(t testing.TB, p *projections.Projection) projections.Audit {
 }
 
 // differing names the collections that differ.
-func differing(a projections.Audit) map[string]bool {
+func differing(a reads.Audit) map[string]bool {
 	all := map[string]bool{}
 	for name, c := range a.Collections {
 		if c.Differs() {
@@ -122,7 +126,7 @@ func TestAnAuditEndsWithItsContextAndItsProgress(t *testing.T) {
 		batch = append(batch, user(uuid.NewString(), "N", ""))
 	}
 	n := r.node(t.TempDir(), 0).at(r.append(batch...))
-	s, err := n.LongSnapshot(deadline(t))
+	s, err := n.BeginLongRead(deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +172,7 @@ func TestNodesRememberTheSameAtACheckpoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var first map[string]projections.Summary
+		var first map[string]digest.Summary
 		for i, n := range nodes {
 			got, err := n.at(position).SummariesAt(position)
 			if err != nil || len(got) != 2 {
@@ -209,7 +213,7 @@ func TestOnlyTheLastCheckpointsAreRemembered(t *testing.T) {
 }
 
 // rows reads a snapshot to its end.
-func rows(t testing.TB, s *projections.Snapshot, err error) map[string][]projections.Row {
+func rows(t testing.TB, s *reads.Tx, err error) map[string][]reads.Row {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -219,9 +223,9 @@ func rows(t testing.TB, s *projections.Snapshot, err error) map[string][]project
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string][]projections.Row{}
+	all := map[string][]reads.Row{}
 	for _, name := range names {
-		if err := s.Rows(deadline(t), name, func(r projections.Row) error { all[name] = append(all[name], r); return nil }); err != nil {
+		if err := s.Rows(deadline(t), name, func(r reads.Row) error { all[name] = append(all[name], r); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,7 +235,7 @@ func rows(t testing.TB, s *projections.Snapshot, err error) map[string][]project
 func TestAReplicaIsWhatANodeIs(t *testing.T) {
 	r := newRig(t)
 	_, _, end := r.people()
-	replica, err := projections.OpenReplica(deadline(t), t.TempDir(), r.log)
+	replica, err := offline.OpenReplica(deadline(t), t.TempDir(), r.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,13 +246,13 @@ func TestAReplicaIsWhatANodeIs(t *testing.T) {
 		t.Fatalf("at %d, %d, %v", replica.Position(), told, err)
 	}
 	n := r.node(t.TempDir(), 0).at(end)
-	theirs, err := n.LongSnapshot(deadline(t))
+	theirs, err := n.BeginLongRead(deadline(t))
 	want := rows(t, theirs, err)
 	if len(want["users"]) != 3 || len(want["orders"]) != 1 {
 		t.Fatalf("a node has %v", want)
 	}
-	unexported := cmp.AllowUnexported(projections.Row{})
-	s, err := replica.Snapshot(deadline(t))
+	unexported := cmp.AllowUnexported(reads.Row{})
+	s, err := replica.BeginRead(deadline(t))
 	if diff := cmp.Diff(want, rows(t, s, err), unexported); diff == "" {
 		t.Error("a record less makes no difference")
 	}
@@ -257,7 +261,7 @@ func TestAReplicaIsWhatANodeIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err = replica.Snapshot(deadline(t))
+	s, err = replica.BeginRead(deadline(t))
 	if diff := cmp.Diff(want, rows(t, s, err), unexported); diff != "" {
 		t.Errorf("(-node +replica)\n%s", diff)
 	}

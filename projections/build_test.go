@@ -14,12 +14,13 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-func (r *rig) build(path string, until projections.Until) (projections.Built, error) {
+func (r *rig) build(path string, until offline.Until) (offline.Built, error) {
 	r.t.Helper()
-	return projections.Build(deadline(r.t), projections.BuildOptions{Path: path, Log: r.log, Collections: usersOnly(r.t), Until: until})
+	return offline.Build(deadline(r.t), offline.BuildOptions{Path: path, Log: r.log, Collections: usersOnly(r.t), Until: until})
 }
 
 func names(t testing.TB, path string) (names []string) {
@@ -42,7 +43,7 @@ func TestBuildStopsAtAPosition(t *testing.T) {
 	wants := [][]string{nil, {"Ada"}, {"Ada", "Bob"}, {"Bob"}}
 	for p, want := range wants {
 		path := filepath.Join(dir, "out.db")
-		built, err := r.build(path, projections.UntilPosition(events.Position(p)))
+		built, err := r.build(path, offline.UntilPosition(events.Position(p)))
 		if err != nil || built.Position != events.Position(p) || built.Collections["users"].Living != int64(len(want)) {
 			t.Fatalf("until %d: %+v, %v", p, built, err)
 		}
@@ -56,7 +57,7 @@ func TestBuildStopsAtAPosition(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.build(filepath.Join(dir, "out.db"), projections.UntilPosition(end+1)); err == nil || len(files(t, dir)) != 0 {
+	if _, err := r.build(filepath.Join(dir, "out.db"), offline.UntilPosition(end+1)); err == nil || len(files(t, dir)) != 0 {
 		t.Errorf("beyond the end: %v, %v", err, files(t, dir))
 	}
 	n := r.node(t.TempDir(), 0).at(end)
@@ -64,7 +65,7 @@ func TestBuildStopsAtAPosition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	built, err := r.build(filepath.Join(dir, "out.db"), projections.Until{})
+	built, err := r.build(filepath.Join(dir, "out.db"), offline.Until{})
 	if err != nil || built.Position != end || built.Collections["users"].Digest.String() != status.Digests["users"] || built.TopicID != status.TopicID {
 		t.Errorf("built %+v, %v; the node has %+v", built, err, status)
 	}
@@ -73,7 +74,7 @@ func TestBuildStopsAtAPosition(t *testing.T) {
 func TestBuildStopsAtATime(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	r.append(user(uuid.NewString(), "Ada", ""))
-	first, err := r.build(filepath.Join(dir, "first.db"), projections.Until{})
+	first, err := r.build(filepath.Join(dir, "first.db"), offline.Until{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestBuildStopsAtATime(t *testing.T) {
 		time.Now().Add(time.Hour):            {"Ada", "Bob"},
 	} {
 		path := filepath.Join(t.TempDir(), "out.db")
-		built, err := r.build(path, projections.UntilTime(at))
+		built, err := r.build(path, offline.UntilTime(at))
 		if err != nil || built.Position != events.Position(len(want)) {
 			t.Fatalf("until %v: %+v, %v", at, built, err)
 		}
@@ -105,7 +106,7 @@ func TestBuildTellsVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []events.Outcome
-	options := projections.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.log, Collections: usersOnly(t)}
+	options := offline.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.log, Collections: usersOnly(t)}
 	options.Judged = func(record events.Record, v events.Verdict) error {
 		if record.Offset != int64(len(got)) {
 			t.Errorf("offset %d comes as the record %d", record.Offset, len(got))
@@ -113,12 +114,12 @@ func TestBuildTellsVerdicts(t *testing.T) {
 		got = append(got, v.Outcome)
 		return nil
 	}
-	if _, err := projections.Build(deadline(t), options); err != nil || !slices.Equal(got, []events.Outcome{events.Admitted, events.Void, events.Admitted, events.Passed}) {
+	if _, err := offline.Build(deadline(t), options); err != nil || !slices.Equal(got, []events.Outcome{events.Admitted, events.Void, events.Admitted, events.Passed}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	enough := errors.New("enough")
 	options.Replace, options.Judged = true, func(events.Record, events.Verdict) error { return enough }
-	if _, err := projections.Build(deadline(t), options); !errors.Is(err, enough) {
+	if _, err := offline.Build(deadline(t), options); !errors.Is(err, enough) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -130,13 +131,13 @@ func TestBuildReplacesOnlyIfToldTo(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.build(path, projections.Until{}); !errors.Is(err, fs.ErrExist) {
+	if _, err := r.build(path, offline.Until{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("got %v", err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
 		t.Errorf("the file holds %q, %v", b, err)
 	}
-	if _, err := projections.Build(deadline(t), projections.BuildOptions{Path: path, Log: r.log, Collections: usersOnly(t), Replace: true}); err != nil {
+	if _, err := offline.Build(deadline(t), offline.BuildOptions{Path: path, Log: r.log, Collections: usersOnly(t), Replace: true}); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, path); !slices.Equal(got, []string{"Ada"}) {
@@ -150,22 +151,22 @@ func TestBuildLeavesNothingIfItEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
 	cancel()
-	_, err := projections.Build(ctx, projections.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.log, Collections: usersOnly(t)})
+	_, err := offline.Build(ctx, offline.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.log, Collections: usersOnly(t)})
 	if !errors.Is(err, context.Canceled) || len(files(t, dir)) != 0 {
 		t.Errorf("cancelled: %v, %v", err, files(t, dir))
 	}
 	r.produceFormat("2")
-	_, err = r.build(filepath.Join(dir, "out.db"), projections.Until{})
-	var refused *projections.RefusedError
-	if !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat || len(files(t, dir)) != 0 {
+	_, err = r.build(filepath.Join(dir, "out.db"), offline.Until{})
+	var refused *refusal.Error
+	if !errors.As(err, &refused) || refused.Reason != refusal.Format || len(files(t, dir)) != 0 {
 		t.Errorf("a newer format: %v, %v", err, files(t, dir))
 	}
 	r.deleteRecords(1)
-	_, err = r.build(filepath.Join(dir, "out.db"), projections.UntilPosition(1))
-	if !errors.As(err, &refused) || refused.Reason != projections.RefusedGap {
+	_, err = r.build(filepath.Join(dir, "out.db"), offline.UntilPosition(1))
+	if !errors.As(err, &refused) || refused.Reason != refusal.Gap {
 		t.Errorf("a gap: %v", err)
 	}
-	if _, err := projections.Build(deadline(t), projections.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.open("missing.events"), Collections: usersOnly(t)}); err == nil {
+	if _, err := offline.Build(deadline(t), offline.BuildOptions{Path: filepath.Join(dir, "out.db"), Log: r.open("missing.events"), Collections: usersOnly(t)}); err == nil {
 		t.Error("a topic that is not there was built from")
 	}
 }

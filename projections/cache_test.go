@@ -12,6 +12,10 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
 // A history is what a log of changes to a few entities says of each position.
@@ -59,7 +63,7 @@ func newHistory(n int, random *rand.Rand) *history {
 func (h *history) fresh() string { return fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", len(h.events)) }
 
 // check holds a read against the log.
-func (h *history) check(id string, e Entity, found bool, at events.Position) error {
+func (h *history) check(id string, e reads.Entity, found bool, at events.Position) error {
 	want := h.versions[at][id]
 	got := e.Version
 	if e.Deleted {
@@ -86,14 +90,14 @@ func contains(b []byte, text string) bool {
 // onFileCached gives a projection over a file that is written without a broker, with a cache.
 func onFileCached(f *file, bytes int64) *Projection {
 	p := &Projection{options: Options{CacheBytes: bytes}}
-	p.serve(newGeneration(f.db, f.w))
+	p.serve(generation.New(f.db, f.w))
 	return p
 }
 
 // Whatever is applied meanwhile, and whatever fails, an answer is what the log says of its
 // position, and no answer is from before one that was given already.
 func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
-	for name, bytes := range map[string]int64{"no cache": 0, "a small cache": cacheShards * 4 * 1000, "a large cache": 1 << 20} {
+	for name, bytes := range map[string]int64{"no cache": 0, "a small cache": entitycache.CacheShards * 4 * 1000, "a large cache": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			f, _ := newProducts(t)
 			p := onFileCached(f, bytes)
@@ -144,7 +148,7 @@ func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
-	p.serving.Load().cache.quiet = 0
+	p.serving.Load().Cache.Quiet = 0
 	h := newHistory(400, rand.New(rand.NewPCG(7, 8)))
 	applied := make(chan struct{})
 	var readers sync.WaitGroup
@@ -180,13 +184,13 @@ func readPage(p *Projection, key string) (string, events.Position, error) {
 	if known != nil {
 		return known.(string), at, nil
 	}
-	s, err := p.Snapshot(context.Background())
+	s, err := p.BeginRead(context.Background())
 	if err != nil {
 		return "", 0, err
 	}
 	defer func() { _ = s.Close() }()
 	page := ""
-	_, err = s.List(context.Background(), "products", Query{}, func(rendered []byte) error {
+	_, err = s.List(context.Background(), "products", query.Query{}, func(rendered []byte) error {
 		var e struct{ ID, Name string }
 		err := json.Unmarshal(rendered, &e)
 		if e.Name != "" { // those that are used once have none
@@ -213,7 +217,7 @@ func TestPagesOfABusyCollectionAreNotKept(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
-	p.serving.Load().cache.quiet = time.Hour
+	p.serving.Load().Cache.Quiet = time.Hour
 	for _, query := range []string{"a", "a"} {
 		if _, _, err := readPage(p, query); err != nil {
 			t.Fatal(err)
@@ -230,7 +234,7 @@ func (f *file) failToCommit(t testing.TB) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e := events.Event{Source: "/test", ID: "0193a1a0-0000-7000-9000-000000000000", Collection: "products", EntityID: "0193a1a0-0000-7000-8000-000000000000", Kind: events.Created, Version: 1, Document: []byte(`{}`)}
-	if _, err := f.w.apply(ctx, []events.Record{{Offset: int64(f.w.position), Event: e}}); !errors.Is(err, context.Canceled) {
+	if _, err := f.w.Apply(ctx, []events.Record{{Offset: int64(f.w.Position), Event: e}}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want that it was cancelled", err)
 	}
 }
@@ -238,46 +242,46 @@ func (f *file) failToCommit(t testing.TB) {
 // What is put in for a ticket of before a commit would be stale, and is not kept; nor is
 // anything while the cache is closed.
 func TestStaleEntitiesAreNotCached(t *testing.T) {
-	key := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: "a"}}
-	ticket := func(c *cache) uint64 {
-		found, _, ticket := c.get(key)
+	key := entitycache.Key{EntityKey: events.EntityKey{Collection: "products", ID: "a"}}
+	ticket := func(c *entitycache.Cache) uint64 {
+		found, _, ticket := c.Get(key)
 		if found != nil {
 			t.Fatal("got an entity that was not put in")
 		}
 		return ticket
 	}
 	for name, c := range map[string]struct {
-		do   func(*cache) uint64
+		do   func(*entitycache.Cache) uint64
 		want bool
 	}{
 		"nothing was applied": {ticket, true},
-		"a commit since": {func(c *cache) uint64 {
+		"a commit since": {func(c *entitycache.Cache) uint64 {
 			before := ticket(c)
-			c.close()
-			c.open(8)
+			c.Close()
+			c.Open(8)
 			return before
 		}, false},
-		"a commit under way": {func(c *cache) uint64 { c.close(); return ticket(c) }, false},
-		"read while a commit was under way": {func(c *cache) uint64 {
-			c.close()
+		"a commit under way": {func(c *entitycache.Cache) uint64 { c.Close(); return ticket(c) }, false},
+		"read while a commit was under way": {func(c *entitycache.Cache) uint64 {
+			c.Close()
 			during := ticket(c)
-			c.open(8)
+			c.Open(8)
 			return during
 		}, false},
-		"changed, and read afterwards": {func(c *cache) uint64 { c.change(key.EntityKey); c.close(); c.open(8); return ticket(c) }, true},
-		"a batch failed":               {func(c *cache) uint64 { c.close(); c.drop(); return ticket(c) }, false},
-		"a batch failed, then one did not": {func(c *cache) uint64 {
-			c.close()
-			c.drop()
-			c.close()
-			c.open(8)
+		"changed, and read afterwards": {func(c *entitycache.Cache) uint64 { c.Change(key.EntityKey); c.Close(); c.Open(8); return ticket(c) }, true},
+		"a batch failed":               {func(c *entitycache.Cache) uint64 { c.Close(); c.Drop(); return ticket(c) }, false},
+		"a batch failed, then one did not": {func(c *entitycache.Cache) uint64 {
+			c.Close()
+			c.Drop()
+			c.Close()
+			c.Open(8)
 			return ticket(c)
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cache := newCache(1<<20, 7, &cacheCounters{})
-			cache.put(c.do(cache), events.Position(cache.position.Load()), key, Entity{Version: 3}, nil, 0)
-			if found, _, _ := cache.get(key); (found != nil) != c.want || found != nil && found.entity.Version != 3 {
+			cache := entitycache.New(1<<20, 7, &entitycache.Counters{})
+			cache.Put(c.do(cache), events.Position(cache.Position.Load()), key, reads.Entity{Version: 3}, nil, 0)
+			if found, _, _ := cache.Get(key); (found != nil) != c.want || found != nil && found.Entity.Version != 3 {
 				t.Errorf("got %+v, want one %t", found, c.want)
 			}
 		})
@@ -289,11 +293,11 @@ func TestStaleEntitiesAreNotCached(t *testing.T) {
 func TestPagesOfALaterGenerationAreNotCached(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
-	p.serving.Load().cache.quiet = 0
+	p.serving.Load().Cache.Quiet = 0
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
 	_, _, ticket := p.CachedPage("products", "")
 	for _, later := range []events.Position{1, 0} {
-		p.KeepPage(ticket, f.w.position+later, "products", "", "a page", 6)
+		p.KeepPage(ticket, f.w.Position+later, "products", "", "a page", 6)
 		if page, _, _ := p.CachedPage("products", ""); (page != nil) != (later == 0) {
 			t.Errorf("read %d later: got %v, want one %t", later, page, later == 0)
 		}
@@ -311,8 +315,8 @@ func TestACommitRemovesWhatItChanges(t *testing.T) {
 		t.Helper()
 		before := p.Cache().Hits
 		e, _, at, err := p.Entity(t.Context(), "products", id)
-		if got := p.Cache().Hits - before; err != nil || e.Version != version || e.ID != id || at != f.w.position || got != hits {
-			t.Errorf("got %+v at %d, %d hits, %v, want version %d at %d, %d hits", e, at, got, err, version, f.w.position, hits)
+		if got := p.Cache().Hits - before; err != nil || e.Version != version || e.ID != id || at != f.w.Position || got != hits {
+			t.Errorf("got %+v at %d, %d hits, %v, want version %d at %d, %d hits", e, at, got, err, version, f.w.Position, hits)
 		}
 	}
 	for _, id := range []string{changed, left} {
@@ -331,7 +335,7 @@ func TestACommitRemovesWhatItChanges(t *testing.T) {
 // The setting bounds what the cache takes.
 func TestTheCacheIsBounded(t *testing.T) {
 	const most = 1 << 20
-	c := newCache(most, 0, &cacheCounters{})
+	c := entitycache.New(most, 0, &entitycache.Counters{})
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -340,19 +344,19 @@ func TestTheCacheIsBounded(t *testing.T) {
 	}
 	before := heap()
 	for i := range 20_000 {
-		key := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i)}}
-		_, _, ticket := c.get(key)
-		c.put(ticket, 0, key, Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)}, nil, 0)
+		key := entitycache.Key{EntityKey: events.EntityKey{Collection: "products", ID: fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i)}}
+		_, _, ticket := c.Get(key)
+		c.Put(ticket, 0, key, reads.Entity{CreatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], UpdatedAt: fmt.Sprint(i, "2026-11-24T12:00:00.000Z")[:24], Rendered: make([]byte, 200)}, nil, 0)
 	}
 	took := heap() - before
-	entities, bytes := c.size()
+	entities, bytes := c.Size()
 	if entities < 1000 || bytes > most || took > most*5/4 {
 		t.Errorf("got %d entities in %d bytes that take %d, want at most %d", entities, bytes, took, most)
 	}
-	huge := cacheKey{EntityKey: events.EntityKey{Collection: "products", ID: "huge"}}
-	_, _, ticket := c.get(huge)
-	c.put(ticket, 0, huge, Entity{Rendered: make([]byte, most/cacheShards/2)}, nil, 0)
-	if found, _, _ := c.get(huge); found != nil {
+	huge := entitycache.Key{EntityKey: events.EntityKey{Collection: "products", ID: "huge"}}
+	_, _, ticket := c.Get(huge)
+	c.Put(ticket, 0, huge, reads.Entity{Rendered: make([]byte, most/entitycache.CacheShards/2)}, nil, 0)
+	if found, _, _ := c.Get(huge); found != nil {
 		t.Error("an entity that takes half of a shard is kept")
 	}
 	runtime.KeepAlive(c)

@@ -12,6 +12,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 )
 
 // While claims are taken and given up, and filters are filled and forgotten, no claim that is
@@ -20,7 +23,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 	f := newFile(t)
 	p := &Projection{options: Options{}.withDefaults(), closing: make(chan struct{})}
 	p.options.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	g := newGeneration(f.db, f.w)
+	g := generation.New(f.db, f.w)
 	p.serve(g)
 
 	type holding struct{ claim, id string }
@@ -78,7 +81,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 			batch, added = append(batch, next(created)), append(added, h)
 		}
 		for _, j := range batch {
-			if done, err := g.writer.apply(t.Context(), []events.Record{j}); err != nil || done[0].verdict.Outcome != events.Admitted {
+			if done, err := g.Writer.Apply(t.Context(), []events.Record{j}); err != nil || done[0].Verdict.Outcome != events.Admitted {
 				t.Fatalf("apply %+v: got %v, %v", j.Event, done, err)
 			}
 		}
@@ -86,24 +89,24 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 		held = append(held, added...)
 		mu.Unlock()
 		if i%20 == 10 {
-			g.writer.claims.begin()
-			g.writer.claims.forget()
-			g.writer.claims.end()
+			g.Writer.Claims.Begin()
+			g.Writer.Claims.Forget()
+			g.Writer.Claims.End()
 		}
 	}
 	close(done)
 	readers.Wait()
 
 	// The filter is full in the end, and does answer.
-	for g.writer.claims.serving.Load() == nil {
-		p.knownFree(g, "users", packClaim("email:free"))
+	for g.Writer.Claims.Serving.Load() == nil {
+		p.knownFree(g, "users", rowformat.PackClaim("email:free"))
 		if t.Context().Err() != nil {
 			t.Fatal("no filter was filled")
 		}
 	}
 	free := 0
 	for i := range 1000 {
-		if p.knownFree(g, "users", packClaim(fmt.Sprintf("email:free-%d", i))) {
+		if p.knownFree(g, "users", rowformat.PackClaim(fmt.Sprintf("email:free-%d", i))) {
 			free++
 		}
 	}
@@ -111,7 +114,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 		t.Errorf("got %d of 1,000 free claims known to be free, want at least 990", free)
 	}
 	for _, h := range held {
-		if p.knownFree(g, "users", packClaim(h.claim)) {
+		if p.knownFree(g, "users", rowformat.PackClaim(h.claim)) {
 			t.Fatalf("%s is said to be free, and %s holds it", h.claim, h.id)
 		}
 	}
@@ -121,30 +124,30 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 
 // A filter that outgrew its room is replaced by a larger one, however many claims an entity has.
 func TestFilterGrows(t *testing.T) {
-	f := newClaimFilter()
+	f := applier.NewClaimFilter()
 	all := func(n int) func(func(string, []byte)) error {
 		return func(add func(string, []byte)) error {
 			for i := range n {
-				add("users", packClaim(fmt.Sprint(i)))
+				add("users", rowformat.PackClaim(fmt.Sprint(i)))
 			}
 			return nil
 		}
 	}
-	const claims = 5 * filterMinClaims
+	const claims = 5 * applier.FilterMinClaims
 	filled := 0
-	for ; f.wanted(); filled++ {
-		if err := f.fill(1, all(claims)); err != nil {
+	for ; f.Wanted(); filled++ {
+		if err := f.Fill(1, all(claims)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if filled != 2 {
 		t.Errorf("the filter was filled %d times, want 2: once too small, and once large enough", filled)
 	}
-	if err := f.fill(1, func(func(string, []byte)) error { return io.ErrUnexpectedEOF }); err != io.ErrUnexpectedEOF {
+	if err := f.Fill(1, func(func(string, []byte)) error { return io.ErrUnexpectedEOF }); err != io.ErrUnexpectedEOF {
 		t.Errorf("got %v from a scan that fails, want its error", err)
 	}
 	for i := range claims {
-		if f.free("users", packClaim(fmt.Sprint(i))) {
+		if f.Free("users", rowformat.PackClaim(fmt.Sprint(i))) {
 			t.Fatalf("claim %d is said to be free", i)
 		}
 	}
@@ -161,12 +164,12 @@ func TestWrongFilterIsFoundOut(t *testing.T) {
 		}}
 	}
 	f.apply(record(0))
-	f.w.claims.serving.Store(newBloom(1)) // it knows of no claim
-	if _, err := f.w.apply(t.Context(), []events.Record{record(1)}); err == nil {
+	f.w.Claims.Serving.Store(applier.NewBloom(1)) // it knows of no claim
+	if _, err := f.w.Apply(t.Context(), []events.Record{record(1)}); err == nil {
 		t.Fatal("a batch that takes a claim twice was applied")
 	}
-	done, err := f.w.apply(t.Context(), []events.Record{record(1)})
-	if err != nil || done[0].verdict.Reason != events.ReasonTaken {
+	done, err := f.w.Apply(t.Context(), []events.Record{record(1)})
+	if err != nil || done[0].Verdict.Reason != events.ReasonTaken {
 		t.Errorf("got %v, %v from the second try, want a void record: taken", done, err)
 	}
 }

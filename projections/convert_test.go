@@ -14,6 +14,12 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // oldFile makes a file of version 1, in WAL mode with what was not copied yet beside it, as a
@@ -25,7 +31,7 @@ func oldFile(t *testing.T, path string, more ...string) {
 		t.Fatal(err)
 	}
 	made := filepath.Join(t.TempDir(), "made.db")
-	db, err := connect(t.Context(), made, 1, url.Values{"_journal_mode": {"WAL"}})
+	db, err := sqlite.Connect(t.Context(), made, 1, url.Values{"_journal_mode": {"WAL"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +40,7 @@ func oldFile(t *testing.T, path string, more ...string) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(copyWithJournals(made, path), db.Close()); err != nil {
+	if err := errors.Join(sqlite.CopyWithJournals(made, path), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if size, err := fileSize(path + "-wal"); err != nil || size == 0 {
@@ -42,18 +48,18 @@ func oldFile(t *testing.T, path string, more ...string) {
 	}
 }
 
-func openConverted(t *testing.T, path string) *generation {
+func openConverted(t *testing.T, path string) *generation.Generation {
 	t.Helper()
 	declared, err := collections.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := openGeneration(t.Context(), path, declared, slog.New(slog.DiscardHandler))
+	g, err := generation.Open(t.Context(), path, declared, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := g.close(); err != nil {
+		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -76,11 +82,11 @@ func TestAnOldFileIsConverted(t *testing.T) {
 	if left, err := filepath.Glob(path + ".converting*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	w := g.writer
-	if w.position != 21 || w.logTime.UnixMilli() != 1764000021000 || w.last != "20 1764000021000 " || w.meta[metaTopicID] != "dG9waWM" || w.meta[metaCaughtUp] != "1" {
-		t.Errorf("the checkpoint is %d, %v, %q, %v", w.position, w.logTime, w.last, w.meta)
+	w := g.Writer
+	if w.Position != 21 || w.LogTime.UnixMilli() != 1764000021000 || w.Last != "20 1764000021000 " || w.Meta[applier.MetaTopicID] != "dG9waWM" || w.Meta[applier.MetaCaughtUp] != "1" {
+		t.Errorf("the checkpoint is %d, %v, %q, %v", w.Position, w.LogTime, w.Last, w.Meta)
 	}
-	s, err := g.exportSnapshot(t.Context())
+	s, err := g.BeginLongRead(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +137,7 @@ func TestAFileWithoutFoldedValuesIsConverted(t *testing.T) {
 		`ALTER TABLE users DROP COLUMN _folded`, `DELETE FROM _meta WHERE name LIKE 'folded.%'`)
 	g := openConverted(t, path)
 	var folded []string
-	if err := g.writer.conn.SelectContext(t.Context(), &folded, `SELECT _folded FROM users ORDER BY id`); err != nil || !slices.Equal(folded, []string{"{}", `{"email":"bob@example.com"}`}) {
+	if err := g.Writer.Conn.SelectContext(t.Context(), &folded, `SELECT _folded FROM users ORDER BY id`); err != nil || !slices.Equal(folded, []string{"{}", `{"email":"bob@example.com"}`}) {
 		t.Errorf("got %q, %v", folded, err)
 	}
 }
@@ -148,12 +154,12 @@ func TestADamagedOldFileStaysAsItIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "projection.1.db")
 			oldFile(t, path, damage)
-			err := Convert(t.Context(), path)
+			err := offline.Convert(t.Context(), path)
 			if err == nil {
 				t.Fatal("it was converted")
 			}
-			var fault *StorageError
-			if name != "an id" && (!errors.As(err, &fault) || fault.Fault != FaultCorrupt) {
+			var fault *storagefault.Error
+			if name != "an id" && (!errors.As(err, &fault) || fault.Fault != storagefault.Corrupt) {
 				t.Errorf("got %v", err)
 			}
 			if version, err := tableVersion(t, path); err != nil || version != 1 {
@@ -173,8 +179,8 @@ func TestConvertLeavesOtherFilesAlone(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := Convert(context.Background(), path)
-		if not := (*NotAProjectionError)(nil); err != nil && !errors.As(err, &not) || err == nil && content != nil {
+		err := offline.Convert(context.Background(), path)
+		if not := (*offline.NotAProjectionError)(nil); err != nil && !errors.As(err, &not) || err == nil && content != nil {
 			t.Errorf("%d bytes: got %v", len(content), err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
@@ -184,7 +190,7 @@ func TestConvertLeavesOtherFilesAlone(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := Convert(context.Background(), path); err == nil {
+	if err := offline.Convert(context.Background(), path); err == nil {
 		t.Error("a file that is not there was converted")
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -198,13 +204,13 @@ func TestTheLossOfAnOldFile(t *testing.T) {
 	old, converted := filepath.Join(dir, "old.db"), filepath.Join(dir, "converted.db")
 	oldFile(t, old)
 	oldFile(t, converted)
-	if err := Convert(t.Context(), converted); err != nil {
+	if err := offline.Convert(t.Context(), converted); err != nil {
 		t.Fatal(err)
 	}
-	if lost, err := loss(t.Context(), old, converted); err != nil || lost != nil {
+	if lost, err := datafolder.Loss(t.Context(), old, converted); err != nil || lost != nil {
 		t.Errorf("to the same rows: %v, %v", lost, err)
 	}
-	db, err := connect(t.Context(), converted, 1, url.Values{})
+	db, err := sqlite.Connect(t.Context(), converted, 1, url.Values{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +218,7 @@ func TestTheLossOfAnOldFile(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	lost, err := loss(t.Context(), old, converted)
+	lost, err := datafolder.Loss(t.Context(), old, converted)
 	if err != nil || lost == nil || fmt.Sprint(lost.Missing) != "map[users:1]" {
 		t.Errorf("one user less: %v, %v", lost, err)
 	}
@@ -221,7 +227,7 @@ func TestTheLossOfAnOldFile(t *testing.T) {
 // tableVersion reads the version of a file's tables.
 func tableVersion(t testing.TB, path string) (version int, err error) {
 	t.Helper()
-	db, err := connect(t.Context(), path, 1, url.Values{"mode": {"rw"}})
+	db, err := sqlite.Connect(t.Context(), path, 1, url.Values{"mode": {"rw"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
 // Each copy is whole, at a position that the log has, whatever is applied meanwhile.
@@ -47,7 +49,7 @@ func TestCopyUnderWrites(t *testing.T) {
 		if got := files(t, dir); !slices.Equal(got, []string{"copy.db"}) {
 			t.Errorf("there are %v", got)
 		}
-		again, err := r.build(filepath.Join(t.TempDir(), "built.db"), projections.UntilPosition(copied.Position))
+		again, err := r.build(filepath.Join(t.TempDir(), "built.db"), offline.UntilPosition(copied.Position))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +74,7 @@ func TestACopyIsTakenIntoUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{old, fresh} {
-		there, err := projections.Exists(dir)
+		there, err := datafolder.Exists(dir)
 		if err != nil || there != (dir == old) {
 			t.Errorf("exists: %v, %v", there, err)
 		}
@@ -81,7 +83,7 @@ func TestACopyIsTakenIntoUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := projections.Install(dir, path); err != nil {
+		if err := datafolder.Install(dir, path); err != nil {
 			t.Fatal(err)
 		}
 		q := r.node(dir, 0)
@@ -113,34 +115,34 @@ func TestACopyThatEndsLeavesNothing(t *testing.T) {
 
 func TestInspectRefuses(t *testing.T) {
 	dir := t.TempDir()
-	var not *projections.NotAProjectionError
+	var not *offline.NotAProjectionError
 	for name, content := range map[string]string{"text": "not a database at all, however long it may be", "empty": ""} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := projections.Inspect(t.Context(), path); !errors.As(err, &not) || not.Path != path {
+		if _, err := offline.Inspect(t.Context(), path); !errors.As(err, &not) || not.Path != path {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := projections.Inspect(t.Context(), filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := offline.Inspect(t.Context(), filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestFits(t *testing.T) {
-	built := projections.Built{Position: 5, Topic: "a", TopicID: "1"}
-	for reason, c := range map[projections.Reason]struct {
+	built := offline.Built{Position: 5, Topic: "a", TopicID: "1"}
+	for reason, c := range map[refusal.Reason]struct {
 		topic string
 		info  eventlog.Info
 	}{
-		"":                       {"a", eventlog.Info{ID: "1", Start: 2, End: 5}},
-		projections.RefusedTopic: {"a", eventlog.Info{ID: "2", End: 9}},
-		projections.RefusedAhead: {"a", eventlog.Info{ID: "1", End: 4}},
-		projections.RefusedGap:   {"a", eventlog.Info{ID: "1", Start: 6, End: 9}},
+		"":            {"a", eventlog.Info{ID: "1", Start: 2, End: 5}},
+		refusal.Topic: {"a", eventlog.Info{ID: "2", End: 9}},
+		refusal.Ahead: {"a", eventlog.Info{ID: "1", End: 4}},
+		refusal.Gap:   {"a", eventlog.Info{ID: "1", Start: 6, End: 9}},
 	} {
 		err := built.Fits(c.topic, c.info)
-		var refused *projections.RefusedError
+		var refused *refusal.Error
 		if errors.As(err, &refused); err != nil && refused.Reason != reason || err == nil && reason != "" {
 			t.Errorf("%s: got %v", reason, err)
 		}

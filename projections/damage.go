@@ -2,20 +2,19 @@ package projections
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"maps"
 	"sync"
 	"time"
 
-	"github.com/mattn/go-sqlite3"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // storageStats count what happened to a projection's storage since it was opened.
 type storageStats struct {
 	mu                    sync.Mutex
-	faults                map[StorageFault]int64
+	faults                map[storagefault.Kind]int64
 	repaired, notRepaired int64
 	repairing             repairs
 	scrub                 ScrubStatus
@@ -24,7 +23,7 @@ type storageStats struct {
 // StorageStatus tells what happened to a projection's storage since it was opened.
 type StorageStatus struct {
 	// Faults counts the failures by what they were.
-	Faults map[StorageFault]int64
+	Faults map[storagefault.Kind]int64
 	// Repaired and RepairsFailed count how the repairs of a damaged file ended.
 	Repaired, RepairsFailed int64
 	Scrub                   ScrubStatus
@@ -38,11 +37,11 @@ func (p *Projection) Storage() StorageStatus {
 	return StorageStatus{Faults: maps.Clone(s.faults), Repaired: s.repaired, RepairsFailed: s.notRepaired, Scrub: s.scrub}
 }
 
-func (s *storageStats) count(fault StorageFault) {
+func (s *storageStats) count(fault storagefault.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.faults == nil {
-		s.faults = map[StorageFault]int64{}
+		s.faults = map[storagefault.Kind]int64{}
 	}
 	s.faults[fault]++
 }
@@ -66,21 +65,21 @@ func (s *storageStats) pauseBeforeRepair() time.Duration {
 }
 
 // observe is where each read and write of the projection hands its error in. If the storage
-// of the generation is to blame it makes a [StorageError] of it, counts it, and, if the file
+// of the generation is to blame it makes a [storagefault.Error] of it, counts it, and, if the file
 // is damaged by it, takes the projection out of service and has it repaired. It returns any
 // other error as it is. It takes no lock of the caller's.
-func (p *Projection) observe(g *generation, err error) error {
+func (p *Projection) observe(g *generation.Generation, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	err = storageError(g.db.path, err)
-	var fault *StorageError
+	err = storagefault.Classify(g.DB.Path, err)
+	var fault *storagefault.Error
 	if !errors.As(err, &fault) {
 		// Such as "no such table", of a file that was replaced by another.
-		if !fromSQLite(err) {
+		if !storagefault.FromSQLite(err) {
 			return err
 		}
-		if fault = g.replaced(); fault == nil {
+		if fault = g.Replaced(); fault == nil {
 			return err
 		}
 		fault.Err = errors.Join(fault.Err, err)
@@ -92,49 +91,32 @@ func (p *Projection) observe(g *generation, err error) error {
 
 // observeRow is observe for a read of a row: one whose values are not what was written
 // there is damaged too.
-func (p *Projection) observeRow(g *generation, err error) error {
-	return p.observe(g, unreadableRow(g.db.path, err))
+func (p *Projection) observeRow(g *generation.Generation, err error) error {
+	return p.observe(g, storagefault.UnreadableRow(g.DB.Path, err))
 }
 
 // observeReader is observe for a read that hands what it finds to a function of the
 // caller's, which may fail for reasons of its own.
-func (p *Projection) observeReader(g *generation, err error) error {
-	if !fromSQLite(err) {
+func (p *Projection) observeReader(g *generation.Generation, err error) error {
+	if !storagefault.FromSQLite(err) {
 		return err
 	}
 	return p.observe(g, err)
 }
 
 // observer is observeReader for the reads of a snapshot.
-func (p *Projection) observer(g *generation) func(error) error {
+func (p *Projection) observer(g *generation.Generation) func(error) error {
 	return func(err error) error { return p.observeReader(g, err) }
 }
 
-func fromSQLite(err error) bool {
-	var of sqlite3.Error
-	return errors.As(err, &of)
-}
-
-// unreadableRow makes a [StorageError] of an error of a statement that did run, but gave
-// values that don't fit their columns.
-func unreadableRow(path string, err error) error {
-	switch {
-	case err == nil, errors.Is(err, sql.ErrNoRows), fromSQLite(err),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, sql.ErrTxDone), errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn):
-		return err
-	}
-	return &StorageError{Fault: FaultCorrupt, Path: path, Err: err}
-}
-
 // suffer counts a fault and does what it asks for.
-func (p *Projection) suffer(g *generation, fault *StorageError) {
+func (p *Projection) suffer(g *generation.Generation, fault *storagefault.Error) {
 	if p.closed() {
 		return // what is read now meets closed files
 	}
 	p.storage.count(fault.Fault)
 	serves := func() bool { return p.serving.Load() == g }
-	if !fault.Fault.damages() || !p.life.damage(fault, serves, p.waiters.stop) {
+	if !fault.Fault.Damages() || !p.life.damage(fault, serves, p.waiters.Stop) {
 		return
 	}
 	log := p.options.Logger.With("error", fault, "fault", fault.Fault, "position", p.Position())
@@ -151,12 +133,12 @@ func (p *Projection) suffer(g *generation, fault *StorageError) {
 }
 
 // ReportDamage takes the projection out of service, and has it repaired, because of what a
-// caller found in it that can't have been written there. It returns the [StorageError] that
+// caller found in it that can't have been written there. It returns the [storagefault.Error] that
 // says so.
 func (p *Projection) ReportDamage(found error) error {
 	g := p.hold()
-	defer g.release()
-	fault := &StorageError{Fault: FaultCorrupt, Path: g.db.path, Err: found}
+	defer g.Release()
+	fault := &storagefault.Error{Fault: storagefault.Corrupt, Path: g.DB.Path, Err: found}
 	p.suffer(g, fault)
 	return fault
 }

@@ -15,6 +15,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // appendUsers appends so many users that the file has pages for faults in the middle of it.
@@ -66,7 +69,7 @@ func overwrite(t testing.TB, path string, from, to float64, with byte) {
 // generationFile is the file that serves.
 func generationFile(t testing.TB, dir string) string {
 	t.Helper()
-	path, err := filepath.EvalSymlinks(filepath.Join(dir, projections.FileName))
+	path, err := filepath.EvalSymlinks(filepath.Join(dir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,13 +101,13 @@ func readAll(n *node, ids []string) error {
 			return errors.Join(err, fmt.Errorf("%s: found %v, %+v", id, found, e.Version))
 		}
 	}
-	s, err := n.Snapshot(context.Background())
+	s, err := n.BeginRead(context.Background())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = s.Close() }()
 	listed := 0
-	if _, err := s.List(context.Background(), "users", projections.Query{}, func([]byte) error { listed++; return nil }); err != nil {
+	if _, err := s.List(context.Background(), "users", query.Query{}, func([]byte) error { listed++; return nil }); err != nil {
 		return err
 	}
 	if listed != len(ids) {
@@ -177,7 +180,7 @@ func TestADamagedFileIsRepairedWhileTheNodeRuns(t *testing.T) {
 			fault.do(t, generationFile(t, n.dir))
 			until(t, "the repair", func() bool {
 				err := readAll(n, ids)
-				var storage *projections.StorageError
+				var storage *storagefault.Error
 				if err != nil && !errors.As(err, &storage) && n.Storage().Repaired == 0 {
 					t.Logf("meanwhile: %v", err) // such as an entity that is not there
 				}
@@ -217,7 +220,7 @@ func TestAQuickRepairIsNoticedWhileTheLogIsQuiet(t *testing.T) {
 		until(t, "readiness before", func() bool { return n.Ready(time.Minute) == nil && n.State() == projections.StateFollowing })
 	}
 	for _, n := range nodes {
-		var storage *projections.StorageError
+		var storage *storagefault.Error
 		if err := n.ReportDamage(errors.New("a value that was never written")); !errors.As(err, &storage) {
 			t.Fatalf("got %v, want a StorageError", err)
 		}
@@ -241,8 +244,8 @@ func TestADamagedFileWaitsForAPersonIfToldSo(t *testing.T) {
 	checkpointed(t, n.dir)
 	overwrite(t, generationFile(t, n.dir), 0.1, 0.9, 0)
 	until(t, "the damage", func() bool { return readAll(n, ids) != nil && n.Stuck() != nil })
-	var storage *projections.StorageError
-	if err := n.Ready(time.Hour); !errors.As(err, &storage) || storage.Fault != projections.FaultCorrupt {
+	var storage *storagefault.Error
+	if err := n.Ready(time.Hour); !errors.As(err, &storage) || storage.Fault != storagefault.Corrupt {
 		t.Errorf("ready: got %v", err)
 	}
 	if s, err := n.Status(deadline(t)); err != nil || s.State != projections.StateDamaged || s.Damaged == "" {
@@ -257,7 +260,7 @@ func TestADamagedFileWaitsForAPersonIfToldSo(t *testing.T) {
 	}
 	until(t, "the end of the rebuild", func() bool { r, _ := n.Rebuild(); return r.State == projections.RebuildDone })
 	n.at(next)
-	if got := n.Storage(); got.Repaired != 1 || got.Faults[projections.FaultCorrupt] == 0 || len(damagedFiles(t, n.dir)) != 1 {
+	if got := n.Storage(); got.Repaired != 1 || got.Faults[storagefault.Corrupt] == 0 || len(damagedFiles(t, n.dir)) != 1 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -337,8 +340,8 @@ func TestALockOfAnotherProcessIsNamed(t *testing.T) {
 	}
 	next := r.append(user(uuid.NewString(), "Bob", ""))
 	until(t, "that it is stuck", func() bool { return n.Stuck() != nil })
-	var storage *projections.StorageError
-	if err := n.Stuck(); !errors.As(err, &storage) || storage.Fault != projections.FaultLocked || n.State() != projections.StateFailing {
+	var storage *storagefault.Error
+	if err := n.Stuck(); !errors.As(err, &storage) || storage.Fault != storagefault.Locked || n.State() != projections.StateFailing {
 		t.Errorf("got %v in state %s", err, n.State())
 	}
 	if _, err := conn.ExecContext(deadline(t), `ROLLBACK`); err != nil {
@@ -349,7 +352,7 @@ func TestALockOfAnotherProcessIsNamed(t *testing.T) {
 	}
 	n.at(next)
 	until(t, "that it goes on", func() bool { return n.Ready(time.Minute) == nil })
-	if got := n.Storage(); got.Repaired != 0 || got.Faults[projections.FaultLocked] == 0 {
+	if got := n.Storage(); got.Repaired != 0 || got.Faults[storagefault.Locked] == 0 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -370,11 +373,11 @@ func TestAFileThatCantBeOpenedIsSetAside(t *testing.T) {
 			}
 			do(t, generationFile(t, n.dir))
 			_, err := projections.Open(deadline(t), projections.Options{Dir: n.dir, Log: r.log, Collections: usersOnly(t)})
-			var storage *projections.StorageError
-			if !errors.As(err, &storage) || storage.Fault != projections.FaultCorrupt {
+			var storage *storagefault.Error
+			if !errors.As(err, &storage) || storage.Fault != storagefault.Corrupt {
 				t.Fatalf("got %v", err)
 			}
-			kept, err := projections.SetAside(n.dir)
+			kept, err := datafolder.SetAside(n.dir)
 			if err != nil || kept == "" {
 				t.Fatalf("got %q, %v", kept, err)
 			}

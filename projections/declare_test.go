@@ -15,6 +15,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/listsql"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // declared loads products with the properties that a schema's text has.
@@ -56,7 +59,7 @@ func drawProperties(t *rapid.T) string {
 func (f *file) shape() []string {
 	f.t.Helper()
 	var shape []string
-	if err := f.db.lists.pool.Select(&shape, `
+	if err := f.db.Lists.Pool.Select(&shape, `
 		SELECT name || ' ' || type || ' ' || hidden FROM pragma_table_xinfo('products')
 		UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'products' AND sql IS NOT NULL
 		ORDER BY 1`); err != nil {
@@ -69,7 +72,7 @@ func (f *file) shape() []string {
 func (f *file) reopen(set *collections.Set, logger *slog.Logger) *file {
 	f.t.Helper()
 	f.close()
-	return openFile(f.t, f.db.path, set, logger)
+	return openFile(f.t, f.db.Path, set, logger)
 }
 
 // However schemas change, the table is the one that a new node makes, with all rows.
@@ -96,10 +99,10 @@ func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 				rt.Fatalf("%s: got %q, want %q", properties, got, want)
 			}
 			c, _ := set.Get("products")
-			for _, col := range Columns(c) {
+			for _, col := range query.Columns(c) {
 				for ; ; col = col.Folded() {
 					if got, want := columnOf(t, now, col), columnOf(t, fresh, col); !reflect.DeepEqual(got, want) {
-						rt.Fatalf("%s: %s is %v, want %v", properties, columnName(col), got, want)
+						rt.Fatalf("%s: %s is %v, want %v", properties, listsql.ColumnName(col), got, want)
 					}
 					if !col.IgnoresCase() || col.IsFolded() {
 						break
@@ -113,9 +116,9 @@ func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 	})
 }
 
-func columnOf(t testing.TB, f *file, c Column) (values []string) {
+func columnOf(t testing.TB, f *file, c query.Column) (values []string) {
 	t.Helper()
-	if err := f.db.lists.pool.Select(&values, `SELECT coalesce(`+columnName(c)+`, 'NULL') FROM products ORDER BY id`); err != nil {
+	if err := f.db.Lists.Pool.Select(&values, `SELECT coalesce(`+listsql.ColumnName(c)+`, 'NULL') FROM products ORDER BY id`); err != nil {
 		t.Fatal(err)
 	}
 	return values
@@ -175,7 +178,7 @@ func (s sentences) Write(b []byte) (int, error) { s <- string(b); return len(b),
 func TestWhatLastsIsToldMeanwhile(t *testing.T) {
 	said := make(sentences, 100)
 	failed := errors.New("disk full")
-	err := telling(slog.New(slog.NewTextHandler(said, nil)), time.Millisecond, func() error {
+	err := schema.LogProgress(slog.New(slog.NewTextHandler(said, nil)), time.Millisecond, func() error {
 		for range 2 {
 			if line := <-said; !strings.Contains(line, "for=") {
 				t.Errorf("it says %s", line)

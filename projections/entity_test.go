@@ -21,16 +21,16 @@ func TestAnEntityIsReadWithItsPosition(t *testing.T) {
 		version        int64
 	}{living: {true, false, 1}, deleted: {true, true, 2}, missing: {false, false, 0}} {
 		e, found, at, err := p.Entity(t.Context(), "products", id)
-		if err != nil || found != want.found || e.Deleted != want.deleted || e.Version != want.version || e.ID != id || at != f.w.position {
-			t.Errorf("%s: got %+v, found %t, at %d, %v, want %+v at %d", id, e, found, at, err, want, f.w.position)
+		if err != nil || found != want.found || e.Deleted != want.deleted || e.Version != want.version || e.ID != id || at != f.w.Position {
+			t.Errorf("%s: got %+v, found %t, at %d, %v, want %+v at %d", id, e, found, at, err, want, f.w.Position)
 		}
 		if (len(e.Rendered) > 0) != (id == living) || (e.UpdatedAt != "") != found {
 			t.Errorf("%s: got %q, updated at %q", id, e.Rendered, e.UpdatedAt)
 		}
 	}
 	f.applyAll(t, created(t, product{missing, map[string]any{}}))
-	if e, found, at, err := p.Entity(t.Context(), "products", missing); err != nil || !found || e.Version != 1 || at != f.w.position {
-		t.Errorf("once it exists: got %+v, found %t, at %d, %v, want version 1 at %d", e, found, at, err, f.w.position)
+	if e, found, at, err := p.Entity(t.Context(), "products", missing); err != nil || !found || e.Version != 1 || at != f.w.Position {
+		t.Errorf("once it exists: got %+v, found %t, at %d, %v, want version 1 at %d", e, found, at, err, f.w.Position)
 	}
 }
 

@@ -14,6 +14,10 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
 // clashing draws events that clash in all ways: few entities, few claims, few keys.
@@ -54,8 +58,8 @@ func clashing(t *rapid.T) []events.Record {
 // A file is a read model that is written without a broker.
 type file struct {
 	t      testing.TB
-	db     *database
-	w      *writer
+	db     *sqlite.Database
+	w      *applier.Writer
 	closed bool
 }
 
@@ -70,17 +74,17 @@ func newFile(t testing.TB) *file {
 
 func newFileOf(t testing.TB, set *collections.Set) *file {
 	t.Helper()
-	return openFile(t, filepath.Join(t.TempDir(), FileName), set, slog.New(slog.DiscardHandler))
+	return openFile(t, filepath.Join(t.TempDir(), datafolder.FileName), set, slog.New(slog.DiscardHandler))
 }
 
 func openFile(t testing.TB, path string, set *collections.Set, logger *slog.Logger) *file {
 	t.Helper()
 	f := &file{t: t}
 	var err error
-	if f.db, err = openDatabase(t.Context(), path, set, logger); err != nil {
+	if f.db, err = sqlite.Open(t.Context(), path, set, logger); err != nil {
 		t.Fatal(err)
 	}
-	if f.w, err = newWriter(t.Context(), f.db); err != nil {
+	if f.w, err = applier.NewWriter(t.Context(), f.db); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.close)
@@ -93,14 +97,14 @@ func (f *file) close() {
 		return
 	}
 	f.closed = true
-	if err := errors.Join(f.w.close(), f.db.close()); err != nil {
+	if err := errors.Join(f.w.Close(), f.db.Close()); err != nil {
 		f.t.Error(err)
 	}
 }
 
 func (f *file) apply(batch ...events.Record) {
 	f.t.Helper()
-	if _, err := f.w.apply(f.t.Context(), batch); err != nil {
+	if _, err := f.w.Apply(f.t.Context(), batch); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -109,7 +113,7 @@ func (f *file) apply(batch ...events.Record) {
 // restart does.
 func (f *file) forget() {
 	f.t.Helper()
-	if err := f.w.load(f.t.Context()); err != nil {
+	if err := f.w.Load(f.t.Context()); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -118,12 +122,12 @@ func (f *file) forget() {
 func (f *file) dump() map[string][]string {
 	f.t.Helper()
 	var names []string
-	if err := f.db.lists.pool.Select(&names, `SELECT name FROM sqlite_schema WHERE type = 'table'`); err != nil {
+	if err := f.db.Lists.Pool.Select(&names, `SELECT name FROM sqlite_schema WHERE type = 'table'`); err != nil {
 		f.t.Fatal(err)
 	}
 	all := map[string][]string{}
 	for _, name := range names {
-		rows, err := f.db.lists.pool.Queryx(`SELECT * FROM ` + quote(name))
+		rows, err := f.db.Lists.Pool.Queryx(`SELECT * FROM ` + schema.Quote(name))
 		if err != nil {
 			f.t.Fatal(err)
 		}

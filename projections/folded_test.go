@@ -6,10 +6,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/clusterlite/clusterlite/projections/internal/listsql"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 func TestFoldedValues(t *testing.T) {
-	folder := newValueFolder()
+	folder := schema.NewValueFolder()
 	for doc, want := range map[string]string{
 		`{}`:                        `{}`,
 		`{"mail":"a@x","name":"A"}`: `{}`,
@@ -18,11 +22,11 @@ func TestFoldedValues(t *testing.T) {
 		`{"m\u0061il":"\u0041@\u00c9","other":"\"B\""}`:            `{"mail":"a@é","other":"\"b\""}`,
 		`{"mail":7,"other":null}`:                                  `{}`,
 	} {
-		if got, err := folder.fold([]byte(doc), []string{"mail", "other"}); got != want || err != nil {
+		if got, err := folder.Fold([]byte(doc), []string{"mail", "other"}); got != want || err != nil {
 			t.Errorf("%s: got %s, %v, want %s", doc, got, err, want)
 		}
 	}
-	if got, err := folder.fold([]byte(`{"mail":"A`), []string{"mail"}); err == nil {
+	if got, err := folder.Fold([]byte(`{"mail":"A`), []string{"mail"}); err == nil {
 		t.Errorf("a document that is cut: got %s, want an error", got)
 	}
 }
@@ -31,10 +35,10 @@ func TestFoldedValues(t *testing.T) {
 func (f *file) mails(t testing.TB, mail string) []string {
 	t.Helper()
 	set, c := products(t)
-	if f.db.folded["products"] == nil {
+	if f.db.Folded["products"] == nil {
 		t.Fatalf("the file is open without %v", set.All())
 	}
-	return f.found(Query{Filters: []Filter{{column(t, c, "mail"), Equal, []any{mail}}}}, inOrder)
+	return f.found(query.Query{Filters: []query.Filter{{Column: column(t, c, "mail"), Op: query.Equal, Values: []any{mail}}}}, listsql.InOrder)
 }
 
 // What an older version wrote, which knows nothing of folding, is folded at the next start:
@@ -46,7 +50,7 @@ func TestAnOlderVersionsRowsAreFolded(t *testing.T) {
 	older := func(statements ...string) {
 		t.Helper()
 		for _, s := range statements {
-			if _, err := f.w.conn.ExecContext(t.Context(), s); err != nil {
+			if _, err := f.w.Conn.ExecContext(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 )
 
 // files lists a folder.
@@ -44,7 +45,7 @@ func TestTheFileIsALinkToWhatServes(t *testing.T) {
 	if got := files(t, dir); !slices.Equal(got, []string{"projection.1.db", "projection.db"}) {
 		t.Errorf("the folder holds %v", got)
 	}
-	if target, err := os.Readlink(filepath.Join(dir, projections.FileName)); err != nil || target != "projection.1.db" {
+	if target, err := os.Readlink(filepath.Join(dir, datafolder.FileName)); err != nil || target != "projection.1.db" {
 		t.Errorf("the link names %s, %v", target, err)
 	}
 }
@@ -56,7 +57,7 @@ func TestAnOrdinaryFileIsTakenIntoUse(t *testing.T) {
 	p := r.append(user(uuid.NewString(), "Ada", ""))
 	n := r.node(from, 0).at(p)
 	for _, suffix := range []string{"", "-wal"} {
-		copyFile(t, filepath.Join(from, "projection.1.db"+suffix), filepath.Join(to, projections.FileName+suffix))
+		copyFile(t, filepath.Join(from, "projection.1.db"+suffix), filepath.Join(to, datafolder.FileName+suffix))
 	}
 	if err := n.close(); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestWhatACrashLeftIsRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("projection.9.db", filepath.Join(dir, projections.PreviousName)); err != nil {
+	if err := os.Symlink("projection.9.db", filepath.Join(dir, datafolder.PreviousName)); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.node(dir, 0).at(p).close(); err != nil {

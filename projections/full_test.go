@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // A projection that has no room to grow is stuck, not damaged, applies no batch twice or in
@@ -47,7 +48,7 @@ func TestAFullDiskPasses(t *testing.T) {
 		t.Helper()
 		p.applying.Lock()
 		defer p.applying.Unlock()
-		if _, err := p.serving.Load().writer.conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA max_page_count = %d`, most)); err != nil {
+		if _, err := p.serving.Load().Writer.Conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA max_page_count = %d`, most)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,8 +69,8 @@ func TestAFullDiskPasses(t *testing.T) {
 	for p.Stuck() == nil && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
-	var fault *StorageError
-	if err := p.Stuck(); !errors.As(err, &fault) || fault.Fault != FaultFull || p.State() != StateFailing {
+	var fault *storagefault.Error
+	if err := p.Stuck(); !errors.As(err, &fault) || fault.Fault != storagefault.Full || p.State() != StateFailing {
 		t.Errorf("got %v in state %s", err, p.State())
 	}
 	pages(1 << 30)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/reads"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 	guardEvery = time.Second
 	// probeTimeout is how long two small reads may take before the read path counts as stuck.
 	// It is longer than they wait for their connections.
-	probeTimeout = 2*readPatience + 4*time.Second
+	probeTimeout = 2*sqlite.ReadPatience + 4*time.Second
 )
 
 // A ReadPathError says that a small read of the projection, made to try out the path that
@@ -59,8 +61,8 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 func (p *Projection) guardFiles(ctx context.Context) {
 	every(ctx, guardEvery, func() {
 		g := p.hold()
-		defer g.release()
-		if fault := g.replaced(); fault != nil {
+		defer g.Release()
+		if fault := g.Replaced(); fault != nil {
 			p.suffer(g, fault)
 		}
 		p.observeCheckpoints(g)
@@ -69,16 +71,16 @@ func (p *Projection) guardFiles(ctx context.Context) {
 
 // observeCheckpoints hands in the failure of a checkpoint in the background. One that does
 // not damage the file costs no commit until the WAL has to be cut: then batches fail too.
-func (p *Projection) observeCheckpoints(g *generation) {
-	err := p.observe(g, g.db.wal.failed())
+func (p *Projection) observeCheckpoints(g *generation.Generation) {
+	err := p.observe(g, g.DB.WAL.Failed())
 	if err == nil {
-		p.checkpointing.end()
+		p.checkpointing.End()
 		return
 	}
-	if fault := (*StorageError)(nil); errors.As(err, &fault) && fault.Fault.damages() {
+	if fault := (*storagefault.Error)(nil); errors.As(err, &fault) && fault.Fault.Damages() {
 		return // it is logged
 	}
-	if lasts, due := p.checkpointing.due(err, time.Now()); due {
+	if lasts, due := p.checkpointing.Due(err, time.Now()); due {
 		p.options.Logger.Warn("can't copy the write-ahead log into the projection's file; retrying every second. Nothing is lost, but the write-ahead log grows meanwhile", "error", err, "for", lasts)
 	}
 }
@@ -106,13 +108,13 @@ func (p *Projection) guardReads(ctx context.Context) {
 func (p *Projection) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	err := p.read(ctx, func(r *reader) error {
+	err := p.read(ctx, func(r *sqlite.Conn) error {
 		var at int64
 		return r.GetContext(ctx, &at, `SELECT position FROM _checkpoint`)
 	})
 	if err == nil {
-		var s *Snapshot
-		if s, err = p.Snapshot(ctx); err == nil {
+		var s *reads.Tx
+		if s, err = p.BeginRead(ctx); err == nil {
 			err = s.Close()
 		}
 	}
@@ -134,40 +136,71 @@ func (p *Projection) noteProbe(ctx context.Context, err error) {
 	}
 }
 
-// A heldFile is a file as it was when it was opened.
-type heldFile struct {
-	path string
-	info fs.FileInfo
+// stuckAfter is how long no read may get a connection before the node is unready. Reads
+// that only take long free their connections one after the other.
+const stuckAfter = 15 * time.Second
+
+// scrubFirst is when the first scrub begins, if the interval is not shorter.
+const scrubFirst = time.Minute
+
+// ScrubStatus tells of the scrubs: a projection reads, from time to time, all of its file,
+// has SQLite check the structure, and adds up the rows to compare them with the digests that
+// were kept when they were written. What it finds damaged is repaired like anything else.
+type ScrubStatus struct {
+	// Completed and Failed count the scrubs that read all of the file: without a finding,
+	// and with one. One that was kept from doing so counts as neither.
+	Completed, Failed int64
+	// Ended is when the last one of these ended, zero if there was none; Took is how long it
+	// lasted.
+	Ended time.Time
+	Took  time.Duration
 }
 
-// holdFiles notes the files of a database that is open in WAL mode.
-func holdFiles(path string) (files []heldFile, err error) {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		info, err := os.Stat(path + suffix)
-		if err != nil {
-			return nil, fmt.Errorf("check the projection's files: %w", err)
+// scrubs scrubs from time to time.
+func (p *Projection) scrubs(ctx context.Context) {
+	pause := min(scrubFirst, p.options.ScrubInterval)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
 		}
-		files = append(files, heldFile{path + suffix, info})
+		pause = p.options.ScrubInterval
+		if _, damage := p.life.damaged(); damage != nil || !p.scrub(ctx) {
+			pause = min(scrubFirst, pause) // the next time
+		}
 	}
-	return files, nil
 }
 
-// replaced tells whether one of the generation's files is not there any more, or another
-// one is in its place.
-func (g *generation) replaced() *StorageError {
-	for _, f := range g.files {
-		now, err := os.Stat(f.path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = fmt.Errorf("%s was deleted while the node had it open", filepath.Base(f.path))
-		case err != nil:
-			return &StorageError{Fault: FaultIO, Path: g.db.path, Err: err}
-		case os.SameFile(f.info, now):
-			continue
-		default:
-			err = fmt.Errorf("%s was replaced by another file while the node had it open", filepath.Base(f.path))
-		}
-		return &StorageError{Fault: FaultReplaced, Path: g.db.path, Err: err}
+// scrub reads the file of the generation that serves once and reports what it finds. It
+// returns false if something kept it from that.
+func (p *Projection) scrub(ctx context.Context) (done bool) {
+	g := p.hold()
+	defer g.Release()
+	began := time.Now()
+	err := g.Scrub(ctx)
+	if ctx.Err() != nil {
+		return false
 	}
-	return nil
+	var fault *storagefault.Error
+	found := errors.As(p.observe(g, err), &fault) && fault.Fault.Damages()
+	if err != nil && !found {
+		p.options.Logger.Warn("could not scrub the projection; retrying later", "error", err)
+		return false
+	}
+	p.storage.noteScrub(began, found)
+	p.options.Logger.Debug("scrubbed the projection", "sound", !found, "took", time.Since(began))
+	return true
+}
+
+func (s *storageStats) noteScrub(began time.Time, found bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scrub.Ended = time.Now()
+	s.scrub.Took = s.scrub.Ended.Sub(began)
+	if found {
+		s.scrub.Failed++
+	} else {
+		s.scrub.Completed++
+	}
 }

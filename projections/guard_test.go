@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
 // A node that no read comes through is not ready, takes no write, and can still be asked how
@@ -18,11 +19,11 @@ func TestANodeWhoseReadsHangIsNotReady(t *testing.T) {
 	r := newRig(t)
 	n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
 	until(t, "readiness", func() bool { return n.Ready(time.Minute) == nil })
-	var held []*projections.Snapshot
+	var held []*reads.Tx
 	until(t, "that all connections are taken", func() bool {
 		soon, cancel := context.WithCancel(deadline(t)) // its end would be that of the snapshot
 		gaveUp := time.AfterFunc(500*time.Millisecond, cancel)
-		s, err := n.Snapshot(soon)
+		s, err := n.BeginRead(soon)
 		if err != nil {
 			return true
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // A State is where a projection is in its life. The words are part of the admin interface.
@@ -24,15 +25,15 @@ const (
 	// being built again.
 	StateDamaged State = "damaged"
 	// StateRefused: the file and the log don't belong together, or the next record can't be
-	// read. See [RefusedError].
+	// read. See [refusal.Error].
 	StateRefused State = "refused"
 )
 
-// lifecycle is the state of a projection and the one place where it changes:
+// machine is the state of a projection and the one place where it changes:
 //
 //	from                 by       to
 //	starting, in-doubt   fit      following
-//	refused              fit      following   only after [RefusedAhead] does the worker ask again
+//	refused              fit      following   only after [refusal.Ahead] does the worker ask again
 //	starting … failing   fail     in-doubt if the broker is away, else failing
 //	in-doubt, failing    recover  following if it was there before, else starting
 //	all but damaged      refuse   refused
@@ -40,7 +41,7 @@ const (
 //	damaged              repair   starting
 //
 // Anything else leaves it as it is. Safe for concurrent use.
-type lifecycle struct {
+type machine struct {
 	mu     sync.Mutex
 	state  State // empty stands for StateStarting
 	cause  error // why it is not following; nil while it starts and follows
@@ -55,13 +56,13 @@ type lifecycle struct {
 }
 
 // now gives the state and why it is not [StateFollowing].
-func (l *lifecycle) now() (State, error) {
+func (l *machine) now() (State, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.current(), l.cause
 }
 
-func (l *lifecycle) current() State {
+func (l *machine) current() State {
 	if l.state == "" {
 		return StateStarting
 	}
@@ -69,7 +70,7 @@ func (l *lifecycle) current() State {
 }
 
 // fit notes that the file fits the log, and tells the state before.
-func (l *lifecycle) fit() (was State) {
+func (l *machine) fit() (was State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was = l.current()
@@ -84,14 +85,14 @@ func (l *lifecycle) fit() (was State) {
 }
 
 // hasFitted tells whether the file has ever fitted the log since the projection was opened.
-func (l *lifecycle) hasFitted() bool {
+func (l *machine) hasFitted() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fitted
 }
 
 // fail notes that the log can't be applied just now.
-func (l *lifecycle) fail(err error) {
+func (l *machine) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -104,7 +105,7 @@ func (l *lifecycle) fail(err error) {
 }
 
 // recover notes that what failed has passed. It returns false if nothing had failed.
-func (l *lifecycle) recover() bool {
+func (l *machine) recover() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != StateInDoubt && l.state != StateFailing {
@@ -119,7 +120,7 @@ func (l *lifecycle) recover() bool {
 
 // refuse notes that it needs a person. It returns false if the file is damaged, which
 // comes first.
-func (l *lifecycle) refuse(err error) bool {
+func (l *machine) refuse(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == StateDamaged {
@@ -135,7 +136,7 @@ func (l *lifecycle) refuse(err error) bool {
 // asked under the same lock, damage that was found in the file before it never counts as
 // damage of the new one. For the same reason it calls stop itself: a repair that ends at once
 // can't let callers wait again before stop has turned them away.
-func (l *lifecycle) damage(err *StorageError, serves func() bool, stop func(error)) bool {
+func (l *machine) damage(err *storagefault.Error, serves func() bool, stop func(error)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == StateDamaged || l.state == StateRefused || !serves() {
@@ -149,7 +150,7 @@ func (l *lifecycle) damage(err *StorageError, serves func() bool, stop func(erro
 }
 
 // repair notes that another file has taken the place of the damaged one.
-func (l *lifecycle) repair() {
+func (l *machine) repair() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != StateDamaged {
@@ -162,7 +163,7 @@ func (l *lifecycle) repair() {
 
 // damaged gives what is wrong with the file as its error, and a channel that is closed once
 // another file has taken its place. Both are nil while nothing is wrong.
-func (l *lifecycle) damaged() (repaired <-chan struct{}, err error) {
+func (l *machine) damaged() (repaired <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != StateDamaged {
@@ -174,14 +175,14 @@ func (l *lifecycle) damaged() (repaired <-chan struct{}, err error) {
 // damageNoted gives a channel that is closed once the file is damaged, and is closed already
 // while it is. A repair does not open it again, so that whoever holds it learns of the damage
 // however soon the repair follows.
-func (l *lifecycle) damageNoted() <-chan struct{} {
+func (l *machine) damageNoted() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.untilDamage()
 }
 
 // untilDamage is damageNoted for the holder of the lock.
-func (l *lifecycle) untilDamage() chan struct{} {
+func (l *machine) untilDamage() chan struct{} {
 	if l.struck == nil {
 		l.struck = make(chan struct{})
 	}
@@ -189,7 +190,7 @@ func (l *lifecycle) untilDamage() chan struct{} {
 }
 
 // probed notes how the last probe of the read path ended, and tells how the one before did.
-func (l *lifecycle) probed(err error) (was error) {
+func (l *machine) probed(err error) (was error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was, l.unreadable = l.unreadable, err
@@ -198,7 +199,7 @@ func (l *lifecycle) probed(err error) (was error) {
 
 // stuck gives why the projection can't apply what comes next, or can't be read. It is nil
 // while nothing is known to be wrong with the node itself: a broker that is away is not.
-func (l *lifecycle) stuck() error {
+func (l *machine) stuck() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch l.state {

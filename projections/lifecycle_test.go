@@ -6,25 +6,27 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections/refusal"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 func TestLifecycle(t *testing.T) {
 	var (
 		away    = fmt.Errorf("asking: %w", eventlog.ErrUnreachable)
-		locked  = &StorageError{Fault: FaultLocked, Path: "p", Err: errors.New("locked")}
-		corrupt = &StorageError{Fault: FaultCorrupt, Path: "p", Err: errors.New("malformed")}
-		ahead   = &RefusedError{Reason: RefusedAhead}
+		locked  = &storagefault.Error{Fault: storagefault.Locked, Path: "p", Err: errors.New("locked")}
+		corrupt = &storagefault.Error{Fault: storagefault.Corrupt, Path: "p", Err: errors.New("malformed")}
+		ahead   = &refusal.Error{Reason: refusal.Ahead}
 
-		fit      = func(l *lifecycle) { l.fit() }
-		fail     = func(err error) func(*lifecycle) { return func(l *lifecycle) { l.fail(err) } }
-		recovers = func(l *lifecycle) { l.recover() }
-		refuse   = func(l *lifecycle) { l.refuse(ahead) }
-		damage   = func(l *lifecycle) { l.damage(corrupt, serves, ignore) }
-		repair   = func(l *lifecycle) { l.repair() }
-		slow     = func(l *lifecycle) { l.probed(errors.New("slow")) }
-		fast     = func(l *lifecycle) { l.probed(nil) }
+		fit      = func(l *machine) { l.fit() }
+		fail     = func(err error) func(*machine) { return func(l *machine) { l.fail(err) } }
+		recovers = func(l *machine) { l.recover() }
+		refuse   = func(l *machine) { l.refuse(ahead) }
+		damage   = func(l *machine) { l.damage(corrupt, serves, ignore) }
+		repair   = func(l *machine) { l.repair() }
+		slow     = func(l *machine) { l.probed(errors.New("slow")) }
+		fast     = func(l *machine) { l.probed(nil) }
 	)
-	type steps []func(*lifecycle)
+	type steps []func(*machine)
 	for name, c := range map[string]struct {
 		steps steps
 		want  State
@@ -56,7 +58,7 @@ func TestLifecycle(t *testing.T) {
 		"reads hung":                               {steps{fit, slow, fast}, StateFollowing, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := new(lifecycle)
+			l := new(machine)
 			for _, step := range c.steps {
 				step(l)
 			}
@@ -79,7 +81,7 @@ var errAny = errors.New("any")
 // Whoever waits for a repair learns of the one that ends the damage that it waits for, and
 // whoever waits for damage learns of the next one, also if it looks only after the repair.
 func TestLifecycleTellsOfDamageAndRepairs(t *testing.T) {
-	l := new(lifecycle)
+	l := new(machine)
 	stops := 0
 	stop := func(error) { stops++ }
 	for i := range 3 {
@@ -87,8 +89,8 @@ func TestLifecycleTellsOfDamageAndRepairs(t *testing.T) {
 		if over(noted) {
 			t.Fatalf("round %d: damage is noted before there is any", i)
 		}
-		first := l.damage(&StorageError{Fault: FaultIO, Err: errors.New("eio")}, serves, stop)
-		if again := l.damage(&StorageError{}, serves, stop); !first || again || stops != i+1 {
+		first := l.damage(&storagefault.Error{Fault: storagefault.IO, Err: errors.New("eio")}, serves, stop)
+		if again := l.damage(&storagefault.Error{}, serves, stop); !first || again || stops != i+1 {
 			t.Fatalf("round %d: got %v, and %v the second time, after %d stops; want true, and false, after %d", i, first, again, stops, i+1)
 		}
 		if !over(l.damageNoted()) {
@@ -110,9 +112,9 @@ func TestLifecycleTellsOfDamageAndRepairs(t *testing.T) {
 
 // Damage that a read found in a file that was replaced meanwhile says nothing of the new one.
 func TestLifecycleIgnoresDamageOfAReplacedFile(t *testing.T) {
-	l := new(lifecycle)
+	l := new(machine)
 	noted := l.damageNoted()
-	if l.damage(&StorageError{Fault: FaultCorrupt}, func() bool { return false }, ignore) || over(noted) {
+	if l.damage(&storagefault.Error{Fault: storagefault.Corrupt}, func() bool { return false }, ignore) || over(noted) {
 		t.Error("got damage of a file that does not serve")
 	}
 	if state, err := l.now(); state != StateStarting || err != nil {

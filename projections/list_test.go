@@ -19,6 +19,12 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/listsql"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
 const productsSchema = `{"title":"products","type":"object","properties":{
@@ -48,15 +54,15 @@ type product struct {
 	values map[string]any
 }
 
-func column(t testing.TB, c *collections.Collection, name string) Column {
+func column(t testing.TB, c *collections.Collection, name string) query.Column {
 	t.Helper()
-	for _, col := range Columns(c) {
+	for _, col := range query.Columns(c) {
 		if col.Name() == name {
 			return col
 		}
 	}
 	t.Fatalf("no column %s", name)
-	return Column{}
+	return query.Column{}
 }
 
 // compareValues orders as the store promises: a missing one first, texts by bytes.
@@ -93,12 +99,12 @@ func number(v any) float64 {
 	return 0
 }
 
-func (p product) meets(f Filter) bool {
+func (p product) meets(f query.Filter) bool {
 	v := p.values[f.Column.Name()]
-	if f.Op == Present {
+	if f.Op == query.Present {
 		return (v != nil) == f.Values[0].(bool)
 	}
-	if f.Column.Name() == "mail" && slices.Contains([]Op{Equal, NotEqual, Prefix, In}, f.Op) {
+	if f.Column.Name() == "mail" && slices.Contains([]query.Op{query.Equal, query.NotEqual, query.Prefix, query.In}, f.Op) {
 		if v != nil {
 			v = collections.Fold(v.(string))
 		}
@@ -108,20 +114,20 @@ func (p product) meets(f Filter) bool {
 		}
 		f.Values = values
 	}
-	if f.Op == NotEqual {
+	if f.Op == query.NotEqual {
 		return compareValues(v, f.Values[0]) != 0
 	}
 	if v == nil {
 		return false
 	}
 	switch f.Op {
-	case Prefix:
+	case query.Prefix:
 		return strings.HasPrefix(v.(string), f.Values[0].(string))
-	case In:
+	case query.In:
 		return slices.ContainsFunc(f.Values, func(w any) bool { return compareValues(v, w) == 0 })
 	}
 	c := compareValues(v, f.Values[0])
-	return map[Op]bool{Equal: c == 0, Greater: c > 0, GreaterOrEqual: c >= 0, Less: c < 0, LessOrEqual: c <= 0}[f.Op]
+	return map[query.Op]bool{query.Equal: c == 0, query.Greater: c > 0, query.GreaterOrEqual: c >= 0, query.Less: c < 0, query.LessOrEqual: c <= 0}[f.Op]
 }
 
 var drawValue = map[string]func(*rapid.T) any{
@@ -162,19 +168,19 @@ func drawProducts(t *rapid.T) []product {
 	return all
 }
 
-func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) Query {
-	var q Query
+func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) query.Query {
+	var q query.Query
 	names := slices.Clone(modelColumns)
 	for range rapid.IntRange(0, 3).Draw(t, "filters") {
-		f := Filter{Column: column(tb, c, rapid.SampledFrom(names).Draw(t, "filter")), Op: Op(rapid.IntRange(0, int(Present)).Draw(t, "op"))}
-		if f.Op == Prefix && f.Column.Kind() != Text {
-			f.Op = Equal
+		f := query.Filter{Column: column(tb, c, rapid.SampledFrom(names).Draw(t, "filter")), Op: query.Op(rapid.IntRange(0, int(query.Present)).Draw(t, "op"))}
+		if f.Op == query.Prefix && f.Column.Kind() != query.Text {
+			f.Op = query.Equal
 		}
 		f.Values = []any{drawValue[f.Column.Name()](t)}
-		if f.Op == Present {
+		if f.Op == query.Present {
 			f.Values = []any{rapid.Bool().Draw(t, "present")}
 		}
-		if f.Op == In {
+		if f.Op == query.In {
 			for range rapid.IntRange(0, 2).Draw(t, "more") {
 				f.Values = append(f.Values, drawValue[f.Column.Name()](t))
 			}
@@ -182,28 +188,28 @@ func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) Query {
 		q.Filters = append(q.Filters, f)
 	}
 	for _, name := range rapid.Permutation(append(names, "id")).Draw(t, "sort")[:rapid.IntRange(0, 3).Draw(t, "keys")] {
-		q.Sort = append(q.Sort, SortKey{column(tb, c, name), rapid.Bool().Draw(t, "descending"), Nulls(rapid.IntRange(0, int(NullsLast)).Draw(t, "nulls"))})
+		q.Sort = append(q.Sort, query.SortKey{Column: column(tb, c, name), Descending: rapid.Bool().Draw(t, "descending"), Nulls: query.Nulls(rapid.IntRange(0, int(query.NullsLast)).Draw(t, "nulls"))})
 	}
 	return q
 }
 
-func expected(all []product, q Query) []string {
+func expected(all []product, q query.Query) []string {
 	var found []product
 	for _, p := range all {
-		if !slices.ContainsFunc(q.Filters, func(f Filter) bool { return !p.meets(f) }) {
+		if !slices.ContainsFunc(q.Filters, func(f query.Filter) bool { return !p.meets(f) }) {
 			found = append(found, p)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b product) int {
-		for _, k := range q.keys() {
+		for _, k := range q.Keys() {
 			one, other := a.values[k.Column.Name()], b.values[k.Column.Name()]
 			c := compareValues(one, other)
 			if k.Column.Name() == "id" {
 				c = strings.Compare(a.id, b.id)
 			}
 			switch {
-			case k.Nulls != NullsAsLeast && (one == nil) != (other == nil):
-				if c = -1; (one == nil) == (k.Nulls == NullsLast) {
+			case k.Nulls != query.NullsAsLeast && (one == nil) != (other == nil):
+				if c = -1; (one == nil) == (k.Nulls == query.NullsLast) {
 					c = 1
 				}
 			case k.Descending:
@@ -234,7 +240,7 @@ func idOf(t testing.TB, rendered []byte) string {
 // onFile gives a projection over a file that is written without a broker.
 func onFile(f *file) *Projection {
 	p := &Projection{}
-	p.serving.Store(newGeneration(f.db, f.w))
+	p.serving.Store(generation.New(f.db, f.w))
 	return p
 }
 
@@ -243,15 +249,15 @@ func (f *file) applyAll(t testing.TB, batch ...events.Event) {
 	records := make([]events.Record, len(batch))
 	for i, e := range batch {
 		e.Source, e.ID = "/test", "0193a1a0-0000-7000-9000-000000000000"
-		records[i] = events.Record{Offset: int64(f.w.position) + int64(i), Timestamp: time.UnixMilli(1), Event: e}
+		records[i] = events.Record{Offset: int64(f.w.Position) + int64(i), Timestamp: time.UnixMilli(1), Event: e}
 	}
-	done, err := f.w.apply(context.Background(), records)
+	done, err := f.w.Apply(context.Background(), records)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, j := range done {
-		if j.verdict.Outcome != events.Admitted {
-			t.Fatalf("%+v", j.verdict)
+		if j.Verdict.Outcome != events.Admitted {
+			t.Fatalf("%+v", j.Verdict)
 		}
 	}
 }
@@ -283,16 +289,16 @@ func newProducts(t testing.TB) (*file, *collections.Collection) {
 }
 
 // found gives the ids of a whole list, by a way to it.
-func (f *file) found(q Query, way route) []string {
+func (f *file) found(q query.Query, way listsql.Route) []string {
 	f.t.Helper()
 	ids := []string{}
-	for _, part := range selects(q, "products", way) {
-		rows, err := f.db.lists.pool.Query(`SELECT id FROM (`+part.text+`)`, part.args...)
+	for _, part := range listsql.Selects(q, "products", way) {
+		rows, err := f.db.Lists.Pool.Query(`SELECT id FROM (`+part.Text+`)`, part.Args...)
 		if err != nil {
 			f.t.Fatal(err)
 		}
 		for rows.Next() {
-			var id packedID
+			var id rowformat.ID
 			if err := rows.Scan(&id); err != nil {
 				f.t.Fatal(err)
 			}
@@ -317,7 +323,7 @@ func TestListsAgainstAModel(t *testing.T) {
 		for range 5 {
 			q := drawQuery(rt, t, c)
 			want := expected(all, q)
-			s, err := p.Snapshot(t.Context())
+			s, err := p.BeginRead(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -340,7 +346,7 @@ func TestListsAgainstAModel(t *testing.T) {
 				rt.Fatalf("got %v, want %v", got, want)
 			}
 			q.After = nil
-			for _, way := range []route{inOrder, byFilter} {
+			for _, way := range []listsql.Route{listsql.InOrder, listsql.ByFilter} {
 				if got := f.found(q, way); !slices.Equal(got, want) {
 					rt.Fatalf("by way %d: got %v, want %v", way, got, want)
 				}
@@ -370,7 +376,7 @@ func TestPagesUnderWrites(t *testing.T) {
 		q.Limit = rapid.IntRange(1, 3).Draw(rt, "limit")
 		want, seen, changed := expected(all, q), map[string]int{}, map[string]bool{}
 		for n := 0; ; n++ {
-			s, err := p.Snapshot(t.Context())
+			s, err := p.BeginRead(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -415,15 +421,15 @@ func TestPagesUnderWrites(t *testing.T) {
 func TestExportsAreBounded(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
-	var open []*Snapshot
-	for range exports {
-		s, err := p.LongSnapshot(t.Context())
+	var open []*reads.Tx
+	for range sqlite.ExportConns {
+		s, err := p.BeginLongRead(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		open = append(open, s)
 	}
-	if _, err := p.LongSnapshot(t.Context()); !errors.Is(err, ErrBusy) {
+	if _, err := p.BeginLongRead(t.Context()); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
 	for _, s := range open {
@@ -431,14 +437,14 @@ func TestExportsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := p.LongSnapshot(t.Context())
+	s, err := p.BeginLongRead(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := s.At
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
 	n := 0
-	if _, err := s.List(t.Context(), "products", Query{}, func([]byte) error { n++; return nil }); err != nil || n != 0 || s.At != before {
+	if _, err := s.List(t.Context(), "products", query.Query{}, func([]byte) error { n++; return nil }); err != nil || n != 0 || s.At != before {
 		t.Errorf("the snapshot saw %d, %v", n, err)
 	}
 	if err := s.Close(); err != nil {
@@ -452,15 +458,15 @@ func BenchmarkListPage(b *testing.B) {
 	for i := range 20_000 {
 		f.applyAll(b, created(b, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"name": fmt.Sprint("n", i%100), "price": float64(i % 1000)}}))
 	}
-	for name, q := range map[string]Query{
-		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []SortKey{{column(b, c, "price"), true, NullsAsLeast}}},
-		"filter":       {Limit: 100, Filters: []Filter{{column(b, c, "name"), Equal, []any{"n5"}}}},
-		"narrow range": {Limit: 100, Filters: []Filter{{column(b, c, "price"), GreaterOrEqual, []any{990.0}}}},
-		"wide range":   {Limit: 100, Filters: []Filter{{column(b, c, "price"), GreaterOrEqual, []any{100.0}}}},
+	for name, q := range map[string]query.Query{
+		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []query.SortKey{{Column: column(b, c, "price"), Descending: true, Nulls: query.NullsAsLeast}}},
+		"filter":       {Limit: 100, Filters: []query.Filter{{Column: column(b, c, "name"), Op: query.Equal, Values: []any{"n5"}}}},
+		"narrow range": {Limit: 100, Filters: []query.Filter{{Column: column(b, c, "price"), Op: query.GreaterOrEqual, Values: []any{990.0}}}},
+		"wide range":   {Limit: 100, Filters: []query.Filter{{Column: column(b, c, "price"), Op: query.GreaterOrEqual, Values: []any{100.0}}}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				s, err := p.Snapshot(context.Background())
+				s, err := p.BeginRead(context.Background())
 				if err != nil {
 					b.Fatal(err)
 				}

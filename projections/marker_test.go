@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
 // transact has another producer make a transaction of one record, which leaves a marker.
@@ -63,7 +64,7 @@ func TestAMarkerTellsALogFromAnother(t *testing.T) {
 	back()
 	r.log = r.open("clusterlite.events") // the other's producer counts on
 	r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
-	refusedAtStart(t, r.node(dir, 0), projections.RefusedOther)
+	refusedAtStart(t, r.node(dir, 0), refusal.Other)
 }
 
 // All ways to a read model end where the log does.

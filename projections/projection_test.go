@@ -21,6 +21,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 func TestMain(m *testing.M) {
@@ -303,10 +305,10 @@ func TestACollectionWhoseFileIsGone(t *testing.T) {
 	}
 	back := r.nodeOf(r.log, dir, 0, examples)
 	c, _ := examples.Get("products")
-	q := projections.Query{}
-	for _, col := range projections.Columns(c) {
+	q := query.Query{}
+	for _, col := range query.Columns(c) {
 		if col.Name() == "price" {
-			q = projections.Query{Filters: []projections.Filter{{Column: col, Op: projections.Greater, Values: []any{4.0}}}, Sort: []projections.SortKey{{Column: col}}}
+			q = query.Query{Filters: []query.Filter{{Column: col, Op: query.Greater, Values: []any{4.0}}}, Sort: []query.SortKey{{Column: col}}}
 		}
 	}
 	if got, want := back.list("products", q), []string{string(cup.Document[1:]), string(dearer.Document[1:])}; !endsAre(got, want) {
@@ -326,9 +328,9 @@ func (n *node) mustDigest(collection string) string {
 	return s.Digests[collection]
 }
 
-func (n *node) list(collection string, q projections.Query) (all []string) {
+func (n *node) list(collection string, q query.Query) (all []string) {
 	n.t.Helper()
-	s, err := n.Snapshot(deadline(n.t))
+	s, err := n.BeginRead(deadline(n.t))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -355,7 +357,7 @@ func usersOnly(t testing.TB) *collections.Set {
 
 func tamper(t testing.TB, dir, statement string) {
 	t.Helper()
-	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,16 +7,20 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
 // distinct gives a query whose statements no other n has.
-func distinct(t testing.TB, n int) Query {
+func distinct(t testing.TB, n int) query.Query {
 	t.Helper()
 	_, c := products(t)
-	q := Query{Limit: 3, Sort: []SortKey{{Column: column(t, c, "stock")}}}
-	for bit, filter := range []Filter{
-		{column(t, c, "name"), Greater, []any{"a"}}, {column(t, c, "price"), Less, []any{1.0}}, {column(t, c, "code"), NotEqual, []any{"x"}},
-		{column(t, c, "sold"), Equal, []any{true}}, {column(t, c, "version"), GreaterOrEqual, []any{int64(1)}},
+	q := query.Query{Limit: 3, Sort: []query.SortKey{{Column: column(t, c, "stock")}}}
+	for bit, filter := range []query.Filter{
+		{Column: column(t, c, "name"), Op: query.Greater, Values: []any{"a"}}, {Column: column(t, c, "price"), Op: query.Less, Values: []any{1.0}}, {Column: column(t, c, "code"), Op: query.NotEqual, Values: []any{"x"}},
+		{Column: column(t, c, "sold"), Op: query.Equal, Values: []any{true}}, {Column: column(t, c, "version"), Op: query.GreaterOrEqual, Values: []any{int64(1)}},
 	} {
 		if n>>bit&1 == 1 {
 			q.Filters = append(q.Filters, filter)
@@ -44,9 +48,9 @@ func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "b"}}))
-	open := make([]*Snapshot, listReaders)
+	open := make([]*reads.Tx, sqlite.ListReaders)
 	for i := range open {
-		s, err := p.Snapshot(t.Context())
+		s, err := p.BeginRead(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,27 +86,27 @@ func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
 func TestAReadWaitsForAConnection(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
-	f.db.lists.patience = 10 * time.Millisecond
-	var open []*Snapshot
-	for range listReaders {
-		s, err := p.Snapshot(t.Context())
+	f.db.Lists.Patience = 10 * time.Millisecond
+	var open []*reads.Tx
+	for range sqlite.ListReaders {
+		s, err := p.BeginRead(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		open = append(open, s)
 	}
-	if _, err := p.Snapshot(t.Context()); !errors.Is(err, ErrOverloaded) {
+	if _, err := p.BeginRead(t.Context()); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("with every connection in use: got %v, want %v", err, ErrOverloaded)
 	}
-	f.db.lists.patience = time.Hour
+	f.db.Lists.Patience = time.Hour
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if _, err := p.Snapshot(ended); !errors.Is(err, context.Canceled) || errors.Is(err, ErrOverloaded) {
+	if _, err := p.BeginRead(ended); !errors.Is(err, context.Canceled) || errors.Is(err, ErrOverloaded) {
 		t.Errorf("for a caller that has gone: got %v, want %v", err, context.Canceled)
 	}
 	got := make(chan error)
 	go func() {
-		s, err := p.Snapshot(t.Context())
+		s, err := p.BeginRead(t.Context())
 		if err == nil {
 			err = s.Close()
 		}
@@ -126,8 +130,8 @@ func TestAReadWaitsForAConnection(t *testing.T) {
 func TestKeptStatementsAreBounded(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
-	for i := range 4 * keptStatements {
-		s, err := p.Snapshot(t.Context())
+	for i := range 4 * sqlite.KeptStatements {
+		s, err := p.BeginRead(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +146,7 @@ func TestKeptStatementsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(f.db.lists.idle); n != 1 {
+	if n := len(f.db.Lists.Idle); n != 1 {
 		t.Errorf("one read after the other used %d connections, want 1", n)
 	}
 }
@@ -152,22 +156,22 @@ func TestKeptStatementsAreBounded(t *testing.T) {
 func TestStuckReadsMakeANodeUnready(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
-	f.db.lists.patience = time.Millisecond
-	var open []*Snapshot
-	for range listReaders {
-		s, err := p.Snapshot(t.Context())
+	f.db.Lists.Patience = time.Millisecond
+	var open []*reads.Tx
+	for range sqlite.ListReaders {
+		s, err := p.BeginRead(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		open = append(open, s)
 	}
-	if _, err := p.Snapshot(t.Context()); !errors.Is(err, ErrOverloaded) {
+	if _, err := p.BeginRead(t.Context()); !errors.Is(err, ErrOverloaded) {
 		t.Fatalf("got %v, want %v", err, ErrOverloaded)
 	}
 	if err := p.starved(); err != nil {
 		t.Errorf("after a moment: got %v, want none: it may be a burst", err)
 	}
-	f.db.lists.starved.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
+	f.db.Lists.Starved.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
 	if err := p.starved(); err == nil {
 		t.Errorf("after %s: got no error", 2*stuckAfter)
 	}

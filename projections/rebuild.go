@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
 // RebuildOptions say how a projection is built anew.
@@ -91,24 +92,11 @@ func (e *DigestsDifferError) Error() string {
 	return fmt.Sprintf("at position %d the digests of %s differ: the file that serves does not match the log, and was not replaced. `clusterlite verify --deep` lists the entities that differ. To replace the file anyway, force the rebuild, which then keeps it", e.At, strings.Join(e.Collections, ", "))
 }
 
-// differing names the collections whose sums are not equal.
-func differing(a, b map[string]Summary) (names []string) {
-	for _, one := range []map[string]Summary{a, b} {
-		for name := range one {
-			if a[name] != b[name] {
-				names = append(names, name)
-			}
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // A rebuild builds another generation and puts it in the place of the one that serves.
 type rebuild struct {
 	options  RebuildOptions
 	cancel   context.CancelCauseFunc
-	progress progress
+	progress lifecycle.Progress
 	settled  chan struct{} // closed once its outcome is known
 	cleared  chan struct{} // closed once another may start
 	err      error         // why it failed; written before settled is closed
@@ -118,7 +106,7 @@ type rebuild struct {
 }
 
 // StartRebuild has a fresh file built from the log, beside the one that serves. Once it
-// is as far, and holds the same rows, it takes the other's place; [Projection.Rebuild]
+// is as far, and holds the same rows, it takes the other's place; [Rebuild]
 // tells. It returns [ErrRebuilding] if one is under way, and the reason if the
 // projection has stopped because of its log. If the file that serves is damaged the new one
 // takes its place whatever rows it holds.
@@ -151,8 +139,8 @@ func (p *Projection) StartRebuild(options RebuildOptions) error {
 // unreadable tells whether a projection stopped at a record that this version can't
 // read. What it holds is right, and can be built again up to there.
 func unreadable(err error) bool {
-	var refused *RefusedError
-	return errors.As(err, &refused) && refused.Reason == RefusedFormat
+	var refused *refusal.Error
+	return errors.As(err, &refused) && refused.Reason == refusal.Format
 }
 
 // Rebuild tells of the rebuild that runs, or of the last one since the projection was
@@ -167,8 +155,8 @@ func (p *Projection) Rebuild() (status RebuildStatus, any bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if status = r.status; status.State == RebuildRunning {
-		status.Position = r.progress.position()
-		status.End, status.Rate = max(p.Position(), status.Position), r.progress.speed()
+		status.Position = r.progress.Position()
+		status.End, status.Rate = max(p.Position(), status.Position), r.progress.Speed()
 	}
 	return status, true
 }

@@ -14,6 +14,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // rebuilt waits until the rebuild has ended.
@@ -57,7 +60,7 @@ func (n *node) rebuild(o projections.RebuildOptions) projections.RebuildStatus {
 // serves tells which file serves.
 func (n *node) serves() string {
 	n.t.Helper()
-	target, err := os.Readlink(filepath.Join(n.dir, projections.FileName))
+	target, err := os.Readlink(filepath.Join(n.dir, datafolder.FileName))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -187,7 +190,7 @@ func TestAKeptFileCatchesUpAndServesAgain(t *testing.T) {
 	r := newRig(t)
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
-	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildFailed || !strings.Contains(s.Error, projections.ErrNothingKept.Error()) {
+	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildFailed || !strings.Contains(s.Error, datafolder.ErrNothingKept.Error()) {
 		t.Errorf("nothing was kept, and it ended with %+v", s)
 	}
 	if s := n.rebuild(projections.RebuildOptions{Keep: true}); s.Kept != "projection.1.db" {
@@ -211,12 +214,12 @@ func TestARebuildFromAFile(t *testing.T) {
 	r := newRig(t)
 	_, half := r.many(5)
 	file := filepath.Join(t.TempDir(), "half.db")
-	if _, err := r.build(file, projections.UntilPosition(half)); err != nil {
+	if _, err := r.build(file, offline.UntilPosition(half)); err != nil {
 		t.Fatal(err)
 	}
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
-	if s := n.rebuild(projections.RebuildOptions{From: projections.FromFile(file)}); s.State != projections.RebuildDone || s.Position != end {
+	if s := n.rebuild(projections.RebuildOptions{From: offline.FromFile(file)}); s.State != projections.RebuildDone || s.Position != end {
 		t.Errorf("it ended with %+v", s)
 	}
 	stranger := filepath.Join(t.TempDir(), "other.db")
@@ -224,7 +227,7 @@ func TestARebuildFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, from := range []string{stranger, stranger + ".missing"} {
-		if s := n.rebuild(projections.RebuildOptions{From: projections.FromFile(from)}); s.State != projections.RebuildFailed || s.Error == "" {
+		if s := n.rebuild(projections.RebuildOptions{From: offline.FromFile(from)}); s.State != projections.RebuildFailed || s.Error == "" {
 			t.Errorf("from %s: it ended with %+v", from, s)
 		}
 	}
@@ -235,7 +238,7 @@ func TestALongReadEndsOnTheFileThatItBeganOn(t *testing.T) {
 	r := newRig(t)
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
-	read, err := n.LongSnapshot(deadline(t))
+	read, err := n.BeginLongRead(deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +250,7 @@ func TestALongReadEndsOnTheFileThatItBeganOn(t *testing.T) {
 	if err := n.StartRebuild(projections.RebuildOptions{}); !errors.Is(err, projections.ErrRebuilding) {
 		t.Errorf("another one: %v", err)
 	}
-	count, err := read.Count(deadline(t), "users", projections.Query{})
+	count, err := read.Count(deadline(t), "users", query.Query{})
 	if err != nil || count != 4 || read.At != end {
 		t.Errorf("at %d it holds %d, %v", read.At, count, err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // crashing names, for a process started by the test below, the broker and the folder.
@@ -65,7 +67,7 @@ func rebuildForEver(broker, dir string) error {
 func TestACrashLeavesAFileThatServes(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	_, end := r.fill(1000)
-	want, err := r.build(dir+"/want.db", projections.UntilPosition(end))
+	want, err := r.build(dir+"/want.db", offline.UntilPosition(end))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +90,7 @@ func TestACrashLeavesAFileThatServes(t *testing.T) {
 		if err := n.close(); err != nil {
 			t.Error(err)
 		}
-		if got := files(t, dir); len(got) != 4 || !slices.Contains(got, projections.PreviousName) {
+		if got := files(t, dir); len(got) != 4 || !slices.Contains(got, datafolder.PreviousName) {
 			t.Errorf("round %d, killed after %v: the folder holds %v", round, after, got)
 		}
 	}

@@ -13,6 +13,9 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
 func (r *rig) rebuildDir(log *eventlog.Log, dir string, o projections.RebuildOptions) (projections.Rebuilt, error) {
@@ -38,7 +41,7 @@ func (r *rig) starts(log *eventlog.Log, dir string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	built, err := projections.Build(deadline(r.t), projections.BuildOptions{Path: filepath.Join(r.t.TempDir(), "out.db"), Log: log, Collections: usersOnly(r.t)})
+	built, err := offline.Build(deadline(r.t), offline.BuildOptions{Path: filepath.Join(r.t.TempDir(), "out.db"), Log: log, Collections: usersOnly(r.t)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func TestANodeThatRefusesToStartIsRebuilt(t *testing.T) {
 		"other schema": func(t *testing.T, r *rig, dir string) *eventlog.Log { setVersion(t, dir, 99); return r.log },
 		"ahead":        func(t *testing.T, r *rig, dir string) *eventlog.Log { setPosition(t, dir, 1000); return r.log },
 		"no database": func(t *testing.T, r *rig, dir string) *eventlog.Log {
-			if err := os.WriteFile(filepath.Join(dir, projections.FileName), []byte("this is not a database, it is a text"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, datafolder.FileName), []byte("this is not a database, it is a text"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			return r.log
@@ -96,7 +99,7 @@ func TestANodeThatRefusesToStartIsRebuilt(t *testing.T) {
 			r := newRig(t)
 			dir, _ := r.stopped()
 			log := spoil(t, r, dir)
-			var lost *projections.LossError
+			var lost *datafolder.LossError
 			done, err := r.rebuildDir(log, dir, projections.RebuildOptions{})
 			if empty := name == "other topic"; empty != errors.As(err, &lost) {
 				t.Fatalf("got %v, want a LossError: %v", err, empty)
@@ -139,16 +142,16 @@ func TestAStoppedNodeStartsFromAFile(t *testing.T) {
 	dir, _ := r.stopped()
 	_, half := r.many(1)
 	file := filepath.Join(t.TempDir(), "half.db")
-	if _, err := r.build(file, projections.UntilPosition(half)); err != nil {
+	if _, err := r.build(file, offline.UntilPosition(half)); err != nil {
 		t.Fatal(err)
 	}
 	_, end := r.many(1)
-	done, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{From: projections.FromFile(file)})
+	done, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{From: offline.FromFile(file)})
 	// The old file is behind the one that it starts from.
 	if err != nil || done.Position != end || done.Incomparable == nil || done.Kept == "" {
 		t.Errorf("got %+v, %v", done, err)
 	}
-	done, err = r.rebuildDir(r.log, dir, projections.RebuildOptions{From: projections.FromFile(file)})
+	done, err = r.rebuildDir(r.log, dir, projections.RebuildOptions{From: offline.FromFile(file)})
 	if err != nil || done.Incomparable != nil {
 		t.Errorf("got %+v, %v", done, err)
 	}
@@ -163,13 +166,13 @@ func TestAStoppedNodeIsLeftAsItWas(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{Back: true}); !errors.Is(err, projections.ErrNothingKept) {
+	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{Back: true}); !errors.Is(err, datafolder.ErrNothingKept) {
 		t.Errorf("back to nothing: %v", err)
 	}
 	r.append(user(uuid.NewString(), "Eve", ""))
 	r.produceFormat("2")
-	var refused *projections.RefusedError
-	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{}); !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat {
+	var refused *refusal.Error
+	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{}); !errors.As(err, &refused) || refused.Reason != refusal.Format {
 		t.Errorf("a newer format: %v", err)
 	}
 	r.broker.Close()

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
 func TestARebuildIsCancelled(t *testing.T) {
@@ -48,7 +50,7 @@ func TestARebuildIsCancelled(t *testing.T) {
 
 func TestOptionsThatCannotBe(t *testing.T) {
 	n := newRig(t).node(t.TempDir(), 0)
-	for _, o := range []projections.RebuildOptions{{Back: true, Keep: true}, {Back: true, From: projections.FromFile("x")}, {Rate: -1}} {
+	for _, o := range []projections.RebuildOptions{{Back: true, Keep: true}, {Back: true, From: offline.FromFile("x")}, {Rate: -1}} {
 		if err := n.StartRebuild(o); err == nil {
 			t.Errorf("%+v was started", o)
 		}
@@ -60,7 +62,7 @@ func TestARebuildNeedsTheBrokerAndTheWholeLog(t *testing.T) {
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
 	r.deleteRecords(2)
-	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildFailed || !strings.HasPrefix(s.Error, string(projections.RefusedGap)) {
+	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildFailed || !strings.HasPrefix(s.Error, string(refusal.Gap)) {
 		t.Errorf("it ended with %+v", s)
 	}
 	r.broker.Close()
@@ -79,7 +81,7 @@ func TestAStoppedProjection(t *testing.T) {
 		p := r.append(user(uuid.NewString(), "Ada", ""))
 		r.produceFormat("2")
 		n := r.node(t.TempDir(), 0)
-		wantRefusal(t, n, projections.RefusedFormat)
+		wantRefusal(t, n, refusal.Format)
 		if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone || s.Position != p {
 			t.Errorf("it ended with %+v", s)
 		}
@@ -95,11 +97,11 @@ func TestAStoppedProjection(t *testing.T) {
 		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
 			t.Fatal(err)
 		}
-		wantRefusal(t, n, projections.RefusedTopic)
-		if s := n.rebuilt(); s.State != projections.RebuildFailed || !strings.Contains(s.Error, string(projections.RefusedTopic)) {
+		wantRefusal(t, n, refusal.Topic)
+		if s := n.rebuilt(); s.State != projections.RebuildFailed || !strings.Contains(s.Error, string(refusal.Topic)) {
 			t.Errorf("it ended with %+v", s)
 		}
-		var refused *projections.RefusedError
+		var refused *refusal.Error
 		if err := n.StartRebuild(projections.RebuildOptions{}); !errors.As(err, &refused) {
 			t.Errorf("another one: %v", err)
 		}

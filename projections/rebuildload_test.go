@@ -13,6 +13,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // loadEvents is how many events are rebuilt under load: CLUSTERLITE_REBUILD_EVENTS, for a
@@ -120,13 +122,13 @@ func (l *load) readLists(ctx context.Context) {
 	last := events.Position(0)
 	for ctx.Err() == nil {
 		began := time.Now()
-		s, err := l.n.Snapshot(context.Background())
+		s, err := l.n.BeginRead(context.Background())
 		if err != nil {
 			l.t.Error(err)
 			return
 		}
 		n := 0
-		_, err = s.List(context.Background(), "users", projections.Query{Limit: 50}, func([]byte) error { n++; return nil })
+		_, err = s.List(context.Background(), "users", query.Query{Limit: 50}, func([]byte) error { n++; return nil })
 		at := s.At
 		if closed := s.Close(); err != nil || closed != nil || n != 50 || at < last {
 			l.t.Errorf("a list of %d at %d after one at %d: %v, %v", n, at, last, err, closed)
@@ -192,7 +194,7 @@ func TestARebuildUnderReadsAndWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := r.build(t.TempDir()+"/out.db", projections.UntilPosition(end))
+	want, err := r.build(t.TempDir()+"/out.db", offline.UntilPosition(end))
 	if err != nil || node.at(end).digest() != want.Collections["users"].Digest.String() {
 		t.Errorf("at %d the digest is %s, want %s, %v", end, node.digest(), want.Collections["users"].Digest, err)
 	}

@@ -15,6 +15,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
 func (r *rig) kafka() *kgo.Client {
@@ -63,10 +66,10 @@ func (r *rig) produceFormat(format string) {
 
 // wantRefusal waits until the node stops for good. At start Run returns the refusal, later
 // the projection tells it.
-func wantRefusal(t testing.TB, n *node, want projections.Reason) {
+func wantRefusal(t testing.TB, n *node, want refusal.Reason) {
 	t.Helper()
 	err := n.WaitFor(deadline(t), 1<<40)
-	var refused *projections.RefusedError
+	var refused *refusal.Error
 	if !errors.As(err, &refused) || refused.Reason != want {
 		t.Fatalf("got %v, want %s", err, want)
 	}
@@ -78,10 +81,10 @@ func wantRefusal(t testing.TB, n *node, want projections.Reason) {
 	}
 }
 
-func refusedAtStart(t testing.TB, n *node, want projections.Reason) {
+func refusedAtStart(t testing.TB, n *node, want refusal.Reason) {
 	t.Helper()
 	wantRefusal(t, n, want)
-	var refused *projections.RefusedError
+	var refused *refusal.Error
 	if err := receive(t, n.ran); !errors.As(err, &refused) || refused.Reason != want {
 		t.Errorf("Run returned %v", err)
 	}
@@ -96,7 +99,7 @@ func TestATopicMadeAnewIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.deleteTopic()
-		refusedAtStart(t, r.node(dir, 0), projections.RefusedTopic)
+		refusedAtStart(t, r.node(dir, 0), refusal.Topic)
 	})
 	t.Run("while it runs", func(t *testing.T) {
 		r := newRig(t)
@@ -105,7 +108,7 @@ func TestATopicMadeAnewIsRefused(t *testing.T) {
 		if _, err := r.open("clusterlite.events").Prepare(deadline(t)); err != nil {
 			t.Fatal(err)
 		}
-		wantRefusal(t, n, projections.RefusedTopic)
+		wantRefusal(t, n, refusal.Topic)
 		if err := n.close(); err != nil {
 			t.Errorf("Run returned %v", err)
 		}
@@ -119,7 +122,7 @@ func TestAnotherTopicIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := r.open("other.events")
-	refusedAtStart(t, r.nodeOn(other, dir, 0), projections.RefusedTopic)
+	refusedAtStart(t, r.nodeOn(other, dir, 0), refusal.Topic)
 	// An empty topic in the place of one that was lost, or was never there, would hide that.
 	if _, err := other.Describe(deadline(t)); !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		t.Errorf("got %v, want that the topic was not made", err)
@@ -134,8 +137,8 @@ func TestDeletedRecordsAreRefused(t *testing.T) {
 	}
 	r.append(user(uuid.NewString(), "Bob", ""), user(uuid.NewString(), "Eve", ""))
 	r.deleteRecords(2)
-	refusedAtStart(t, r.node(dir, 0), projections.RefusedGap)
-	refusedAtStart(t, r.node(t.TempDir(), 0), projections.RefusedGap)
+	refusedAtStart(t, r.node(dir, 0), refusal.Gap)
+	refusedAtStart(t, r.node(t.TempDir(), 0), refusal.Gap)
 }
 
 func TestAShorterLogIsRefused(t *testing.T) {
@@ -146,7 +149,7 @@ func TestAShorterLogIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	setPosition(t, dir, 9)
-	refusedAtStart(t, r.node(dir, 0), projections.RefusedAhead)
+	refusedAtStart(t, r.node(dir, 0), refusal.Ahead)
 }
 
 // A log that lost records and has grown beyond them since looks whole by its positions.
@@ -166,13 +169,13 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	back()
 	r.log = r.open("clusterlite.events") // the other's producer counts on
 	end := r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
-	wantRefusal(t, running, projections.RefusedOther)
+	wantRefusal(t, running, refusal.Other)
 	if err := running.close(); err != nil {
 		t.Errorf("Run returned %v", err)
 	}
-	refusedAtStart(t, r.node(dir, 0), projections.RefusedOther)
+	refusedAtStart(t, r.node(dir, 0), refusal.Other)
 
-	built, err := projections.Inspect(deadline(t), filepath.Join(dir, projections.FileName))
+	built, err := offline.Inspect(deadline(t), filepath.Join(dir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,17 +183,17 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var refused *projections.RefusedError
-	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != projections.RefusedOther {
+	var refused *refusal.Error
+	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != refusal.Other {
 		t.Errorf("a copy goes on: %v", err)
 	}
 	options := projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}
-	var lost *projections.LossError
+	var lost *datafolder.LossError
 	if _, err := projections.RebuildDir(deadline(t), options, projections.RebuildOptions{}, nil); !errors.As(err, &lost) || lost.Missing["users"] != 1 {
 		t.Errorf("the rebuild: got %v, want a LossError of one user", err)
 	}
 	done, err := projections.RebuildDir(deadline(t), options, projections.RebuildOptions{Force: true}, nil)
-	if err != nil || !errors.As(done.Incomparable, &refused) || refused.Reason != projections.RefusedOther || done.Kept == "" {
+	if err != nil || !errors.As(done.Incomparable, &refused) || refused.Reason != refusal.Other || done.Kept == "" {
 		t.Errorf("the rebuild: %+v, %v", done, err)
 	}
 	if n := living(t, r.node(dir, 0).at(end)); n != 3 {
@@ -221,7 +224,7 @@ func TestANewerFormatStopsTheNode(t *testing.T) {
 	r.append(user(uuid.NewString(), "Bob", ""))
 	for range 2 { // and so it stays
 		n := r.node(dir, 0)
-		wantRefusal(t, n, projections.RefusedFormat)
+		wantRefusal(t, n, refusal.Format)
 		if n.Position() != p || living(t, n) != 1 {
 			t.Errorf("it is at %d", n.Position())
 		}
@@ -242,27 +245,27 @@ func TestAFileOfAnotherVersionIsRefused(t *testing.T) {
 	}
 	setVersion(t, dir, 99)
 	_, err := projections.Open(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)})
-	var refused *projections.RefusedError
-	if !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
+	var refused *refusal.Error
+	if !errors.As(err, &refused) || refused.Reason != refusal.Schema {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestALockedFolderIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	lock, err := projections.LockDir(dir, "one")
+	lock, err := datafolder.LockDir(dir, "one")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = projections.LockDir(dir, "two")
-	var locked *projections.LockedError
+	_, err = datafolder.LockDir(dir, "two")
+	var locked *datafolder.LockedError
 	if !errors.As(err, &locked) || !strings.Contains(err.Error(), "node one, process") {
 		t.Errorf("got %v", err)
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := projections.LockDir(dir, "two")
+	again, err := datafolder.LockDir(dir, "two")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
 )
 
 // A rebuild leaves the machine to others in proportion to what they ask of the node.
@@ -31,37 +33,37 @@ func TestARebuildRestsForOthers(t *testing.T) {
 }
 
 func TestReadsAreCounted(t *testing.T) {
-	g := newGeneration(nil, nil)
+	g := generation.New(nil, nil)
 	for range 3 {
-		if !g.hold() {
+		if !g.Hold() {
 			t.Fatal("got no hold, want one")
 		}
 	}
-	if got := g.reads(); got != 3 {
+	if got := g.Reads(); got != 3 {
 		t.Errorf("got %d reads, want 3", got)
 	}
 	for range 4 { // the last is that of the projection
-		if over(g.free) {
+		if over(g.Free) {
 			t.Fatal("got it free while it is held")
 		}
-		g.release()
+		g.Release()
 	}
-	if got := g.reads(); got != 3 || !over(g.free) || g.hold() {
-		t.Errorf("got %d reads, free: %v, want 3 and no more holds", got, over(g.free))
+	if got := g.Reads(); got != 3 || !over(g.Free) || g.Hold() {
+		t.Errorf("got %d reads, free: %v, want 3 and no more holds", got, over(g.Free))
 	}
 }
 
 // Far from where it has to go a builder applies more in one transaction, unless others need
 // the machine.
 func TestBuildersApplyMoreWhenFar(t *testing.T) {
-	b := &builder{generation: &generation{writer: &writer{position: 1000}}, batch: 100}
+	b := &generation.Builder{Generation: &generation.Generation{Writer: &applier.Writer{Position: 1000}}, Batch: 100}
 	for _, c := range []struct {
 		until  events.Position
 		gentle bool
 		want   int
 	}{{1001, false, 100}, {2000, false, 100}, {2001, false, 1000}, {1_000_000, true, 100}} {
-		b.gentle = c.gentle
-		if got := b.next(bound{position: c.until}); got != c.want {
+		b.Gentle = c.gentle
+		if got := b.Next(generation.Bound{Position: c.until}); got != c.want {
 			t.Errorf("until %d, gentle %v: got %d, want %d", c.until, c.gentle, got, c.want)
 		}
 	}

@@ -9,12 +9,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/listsql"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // plan is how SQLite would carry a statement out.
-func (f *file) plan(s statement) []string {
+func (f *file) plan(s listsql.Statement) []string {
 	f.t.Helper()
-	rows, err := f.db.lists.pool.Query("EXPLAIN QUERY PLAN "+s.text, s.args...)
+	rows, err := f.db.Lists.Pool.Query("EXPLAIN QUERY PLAN "+s.Text, s.Args...)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -37,39 +39,39 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
 	values := map[string]any{"name": "a", "price": 1.0, "code": "x", "mail": "a@x"}
-	sorts := map[string][]SortKey{"none": nil, "-id": {{IDColumn(), true, NullsAsLeast}}, "stock": {{column(t, c, "stock"), false, NullsAsLeast}}}
+	sorts := map[string][]query.SortKey{"none": nil, "-id": {{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLeast}}, "stock": {{Column: column(t, c, "stock"), Descending: false, Nulls: query.NullsAsLeast}}}
 	for name := range values {
-		sorts[name] = []SortKey{{column(t, c, name), true, NullsAsLeast}}
+		sorts[name] = []query.SortKey{{Column: column(t, c, name), Descending: true, Nulls: query.NullsAsLeast}}
 	}
-	s, err := p.Snapshot(t.Context())
+	s, err := p.BeginRead(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	for name, value := range values {
-		for _, op := range []Op{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Prefix, In, Present} {
+		for _, op := range []query.Op{query.Equal, query.Greater, query.GreaterOrEqual, query.Less, query.LessOrEqual, query.Prefix, query.In, query.Present} {
 			column := column(t, c, name)
-			if op == Prefix && column.Kind() != Text {
+			if op == query.Prefix && column.Kind() != query.Text {
 				continue
 			}
 			for sorted, sort := range sorts {
-				for _, after := range []*Place{nil, {Keys: []any{value, value}, ID: "0193a1a0-0000-7000-8000-000000000000"}} {
+				for _, after := range []*query.Cursor{nil, {Keys: []any{value, value}, ID: "0193a1a0-0000-7000-8000-000000000000"}} {
 					compared := any(value)
-					if op == Present {
+					if op == query.Present {
 						compared = false
 					}
-					filter := Filter{column, op, []any{compared}}
-					q := Query{Filters: []Filter{filter}, Sort: sort, After: after}
+					filter := query.Filter{Column: column, Op: op, Values: []any{compared}}
+					q := query.Query{Filters: []query.Filter{filter}, Sort: sort, After: after}
 					if after != nil {
-						q.After = &Place{Keys: after.Keys[:len(q.keys())-1], ID: after.ID}
+						q.After = &query.Cursor{Keys: after.Keys[:len(q.Keys())-1], ID: after.ID}
 					}
-					way, err := chooseRoute(t.Context(), f.db.lists.pool, "products", q)
+					way, err := listsql.ChooseRoute(t.Context(), f.db.Lists.Pool, "products", q)
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, part := range append(selects(q, "products", way), countQuery(q, "products")) {
-						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+strings.Trim(columnName(comparand(filter).Column), `"`)) {
-							t.Errorf("%s %d, sorted by %s: %s\n%s", name, op, sorted, part.text, plan)
+					for _, part := range append(listsql.Selects(q, "products", way), listsql.Count(q, "products")) {
+						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+strings.Trim(listsql.ColumnName(listsql.Comparand(filter).Column), `"`)) {
+							t.Errorf("%s %d, sorted by %s: %s\n%s", name, op, sorted, part.Text, plan)
 						}
 					}
 				}
@@ -84,19 +86,19 @@ func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
 	var batch []events.Event
-	for i := range narrow + 1 {
+	for i := range listsql.Narrow + 1 {
 		batch = append(batch, created(t, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"price": float64(i), "name": "a"}}))
 	}
 	f.applyAll(t, batch...)
-	s, err := p.Snapshot(t.Context())
+	s, err := p.BeginRead(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	price := column(t, c, "price")
-	for least, want := range map[float64]route{0: inOrder, 1: byFilter} {
-		for _, extra := range []Filter{{column(t, c, "name"), NotEqual, []any{"b"}}, {column(t, c, "name"), GreaterOrEqual, []any{""}}} {
-			got, err := chooseRoute(t.Context(), f.db.lists.pool, "products", Query{Filters: []Filter{extra, {price, GreaterOrEqual, []any{least}}}})
+	for least, want := range map[float64]listsql.Route{0: listsql.InOrder, 1: listsql.ByFilter} {
+		for _, extra := range []query.Filter{{Column: column(t, c, "name"), Op: query.NotEqual, Values: []any{"b"}}, {Column: column(t, c, "name"), Op: query.GreaterOrEqual, Values: []any{""}}} {
+			got, err := listsql.ChooseRoute(t.Context(), f.db.Lists.Pool, "products", query.Query{Filters: []query.Filter{extra, {Column: price, Op: query.GreaterOrEqual, Values: []any{least}}}})
 			if err != nil || got != want {
 				t.Errorf("from %g on: %d, %v, want %d", least, got, err, want)
 			}
@@ -108,34 +110,34 @@ func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 func TestSortsUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	price, id := column(t, c, "price"), "0193a1a0-0000-7000-8000-000000000000"
-	after := func(key any) *Place { return &Place{Keys: []any{key}, ID: id} }
-	for name, q := range map[string]Query{
+	after := func(key any) *query.Cursor { return &query.Cursor{Keys: []any{key}, ID: id} }
+	for name, q := range map[string]query.Query{
 		"by id":                     {},
-		"by id, later":              {After: &Place{ID: id}},
-		"by id, descending":         {Sort: []SortKey{{IDColumn(), true, NullsAsLeast}}},
-		"by id, descending, later":  {Sort: []SortKey{{IDColumn(), true, NullsAsLeast}}, After: &Place{ID: id}},
-		"ascending":                 {Sort: []SortKey{{price, false, NullsAsLeast}}},
-		"ascending, later":          {Sort: []SortKey{{price, false, NullsAsLeast}}, After: after(1.0)},
-		"ascending, missing":        {Sort: []SortKey{{price, false, NullsAsLeast}}, After: after(nil)},
-		"descending":                {Sort: []SortKey{{price, true, NullsAsLeast}}},
-		"descending, later":         {Sort: []SortKey{{price, true, NullsAsLeast}}, After: after(1.0)},
-		"nulls last":                {Sort: []SortKey{{price, false, NullsLast}}},
-		"nulls last, later":         {Sort: []SortKey{{price, false, NullsLast}}, After: after(1.0)},
-		"nulls last, missing":       {Sort: []SortKey{{price, false, NullsLast}}, After: after(nil)},
-		"nulls first":               {Sort: []SortKey{{price, true, NullsFirst}}},
-		"nulls first, later":        {Sort: []SortKey{{price, true, NullsFirst}}, After: after(1.0)},
-		"nulls first, missing":      {Sort: []SortKey{{price, true, NullsFirst}}, After: after(nil)},
-		"without it, by id":         {Filters: []Filter{{price, Present, []any{false}}}},
-		"descending, missing":       {Sort: []SortKey{{price, true, NullsAsLeast}}, After: after(nil)},
-		"of one value, by id":       {Filters: []Filter{{price, Equal, []any{1.0}}}},
-		"of one value, by id later": {Filters: []Filter{{price, Equal, []any{1.0}}}, After: &Place{ID: id}},
+		"by id, later":              {After: &query.Cursor{ID: id}},
+		"by id, descending":         {Sort: []query.SortKey{{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLeast}}},
+		"by id, descending, later":  {Sort: []query.SortKey{{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLeast}}, After: &query.Cursor{ID: id}},
+		"ascending":                 {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLeast}}},
+		"ascending, later":          {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLeast}}, After: after(1.0)},
+		"ascending, missing":        {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLeast}}, After: after(nil)},
+		"descending":                {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLeast}}},
+		"descending, later":         {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLeast}}, After: after(1.0)},
+		"nulls last":                {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsLast}}},
+		"nulls last, later":         {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsLast}}, After: after(1.0)},
+		"nulls last, missing":       {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsLast}}, After: after(nil)},
+		"nulls first":               {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsFirst}}},
+		"nulls first, later":        {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsFirst}}, After: after(1.0)},
+		"nulls first, missing":      {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsFirst}}, After: after(nil)},
+		"without it, by id":         {Filters: []query.Filter{{Column: price, Op: query.Present, Values: []any{false}}}},
+		"descending, missing":       {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLeast}}, After: after(nil)},
+		"of one value, by id":       {Filters: []query.Filter{{Column: price, Op: query.Equal, Values: []any{1.0}}}},
+		"of one value, by id later": {Filters: []query.Filter{{Column: price, Op: query.Equal, Values: []any{1.0}}}, After: &query.Cursor{ID: id}},
 	} {
-		for _, part := range selects(q, "products", inOrder) {
+		for _, part := range listsql.Selects(q, "products", listsql.InOrder) {
 			plan := f.plan(part)
 			// The table itself is in the order of ids.
-			walks := strings.Contains(plan[0], "USING INDEX") || strings.Contains(plan[0], "PRIMARY KEY") || plan[0] == "SCAN products" && q.After == nil && q.keys()[0].Column == IDColumn()
+			walks := strings.Contains(plan[0], "USING INDEX") || strings.Contains(plan[0], "PRIMARY KEY") || plan[0] == "SCAN products" && q.After == nil && q.Keys()[0].Column == query.IDColumn()
 			if len(plan) != 1 || !walks {
-				t.Errorf("%s: %s\n%s", name, part.text, plan)
+				t.Errorf("%s: %s\n%s", name, part.Text, plan)
 			}
 		}
 	}
@@ -144,7 +146,7 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 // To count all entities costs one row, however many there are.
 func TestACountWithoutFiltersCostsNothing(t *testing.T) {
 	f, _ := newProducts(t)
-	for _, step := range f.plan(countQuery(Query{}, "products")) {
+	for _, step := range f.plan(listsql.Count(query.Query{}, "products")) {
 		if strings.Contains(step, "products") || strings.Contains(step, "SCAN") && step != "SCAN CONSTANT ROW" {
 			t.Errorf("it reads more: %s", step)
 		}
@@ -168,32 +170,32 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 	_, c := newProducts(t)
 	texts := map[string]bool{}
 	rapid.Check(t, func(rt *rapid.T) {
-		queryOf := func(value func() any) Query {
-			var q Query
+		queryOf := func(value func() any) query.Query {
+			var q query.Query
 			for i, name := range []string{"name", "code", "id", "mail"} {
-				for op := Equal; op <= In; op++ {
+				for op := query.Equal; op <= query.In; op++ {
 					if (int(op)+i)%2 == 0 {
-						q.Filters = append(q.Filters, Filter{column(t, c, name), op, []any{value()}})
+						q.Filters = append(q.Filters, query.Filter{Column: column(t, c, name), Op: op, Values: []any{value()}})
 					}
 				}
 			}
-			q.Sort = []SortKey{{column(t, c, "name"), false, NullsAsLeast}, {column(t, c, "price"), true, NullsAsLeast}}
-			q.After = &Place{Keys: []any{value(), value()}, ID: fmt.Sprint(value())}
+			q.Sort = []query.SortKey{{Column: column(t, c, "name"), Descending: false, Nulls: query.NullsAsLeast}, {Column: column(t, c, "price"), Descending: true, Nulls: query.NullsAsLeast}}
+			q.After = &query.Cursor{Keys: []any{value(), value()}, ID: fmt.Sprint(value())}
 			return q
 		}
 		evil := queryOf(func() any {
 			return rapid.OneOf(rapid.SampledFrom(hostile), rapid.String()).Filter(func(s string) bool { return s != "" }).Draw(rt, "value")
 		})
 		harmless := queryOf(func() any { return "a" })
-		statements := func(q Query) []statement {
-			return append(append(selects(q, "products", inOrder), selects(q, "products", byFilter)...), countQuery(q, "products"))
+		statements := func(q query.Query) []listsql.Statement {
+			return append(append(listsql.Selects(q, "products", listsql.InOrder), listsql.Selects(q, "products", listsql.ByFilter)...), listsql.Count(q, "products"))
 		}
 		got, want := statements(evil), statements(harmless)
 		for i := range got {
-			if got[i].text != want[i].text || !token.MatchString(got[i].text) {
-				rt.Fatalf("%s", got[i].text)
+			if got[i].Text != want[i].Text || !token.MatchString(got[i].Text) {
+				rt.Fatalf("%s", got[i].Text)
 			}
-			texts[got[i].text] = true
+			texts[got[i].Text] = true
 		}
 	})
 	if len(texts) > 11 {
@@ -202,9 +204,9 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 	// Any query at all: the words are the same ones.
 	rapid.Check(t, func(rt *rapid.T) {
 		q := drawQuery(rt, t, c)
-		for _, s := range append(selects(q, "products", rapid.SampledFrom([]route{inOrder, byFilter}).Draw(rt, "way")), countQuery(q, "products")) {
-			if !token.MatchString(s.text) {
-				rt.Fatalf("%s", s.text)
+		for _, s := range append(listsql.Selects(q, "products", rapid.SampledFrom([]listsql.Route{listsql.InOrder, listsql.ByFilter}).Draw(rt, "way")), listsql.Count(q, "products")) {
+			if !token.MatchString(s.Text) {
+				rt.Fatalf("%s", s.Text)
 			}
 		}
 	})

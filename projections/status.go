@@ -2,10 +2,69 @@ package projections
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/reads"
 )
+
+// An ApplyError says that the log can't be applied just now, for another reason than that
+// the broker is away. It is tried again.
+type ApplyError struct{ Err error }
+
+// Error says why.
+func (e *ApplyError) Error() string { return fmt.Sprintf("can't apply the log: %v", e.Err) }
+
+// Unwrap gives the cause.
+func (e *ApplyError) Unwrap() error { return e.Err }
+
+// Ready tells whether what the projection has may be given to clients. It is what /readyz
+// says, and what decides about reads. The error says why not: the projection is stuck (see
+// [Stuck]), it has not caught up with the log since Run started, or it has been
+// behind for longer than maxLag.
+//
+// A broker that is away makes no node unready that has ever caught up, even if it was
+// started since: no one can tell how far behind it is, and [Degraded] says so.
+// What Ready prevents is that the beginning of the log passes for its end.
+func (p *Projection) Ready(maxLag time.Duration) error {
+	if err := p.Stuck(); err != nil {
+		return err
+	}
+	if err := p.progress.Ready(maxLag); err != nil && !p.servesAlone() {
+		return err
+	}
+	return nil
+}
+
+// Degraded says what a projection that is ready can't promise; it is empty if there is
+// nothing.
+func (p *Projection) Degraded() string {
+	if p.Stuck() != nil || !p.servesAlone() {
+		return ""
+	}
+	return fmt.Sprintf("the broker is unreachable, so the end of the log is unknown: serving position %d; reads that do not ask for a consistency are eventual", p.Position())
+}
+
+// servesAlone tells whether it serves without knowing the end of the log: the broker is
+// away, and the file has once been as far as the log was.
+func (p *Projection) servesAlone() bool {
+	state, _ := p.life.now()
+	return (state == StateInDoubt || !p.options.Log.Reachable()) && p.hadCaughtUp.Load()
+}
+
+// noteCaughtUp has the file remember that it has been as far as the log was.
+func (p *Projection) noteCaughtUp() {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	g := p.serving.Load()
+	if err := p.observe(g, g.Writer.Remark(context.Background(), applier.MetaCaughtUp, "1")); err != nil {
+		p.options.Logger.Debug("could not save that the file has caught up", "error", err) // next time
+		return
+	}
+	p.hadCaughtUp.Store(true)
+}
 
 // Status is what a node tells operators of its projection. The JSON names are part of
 // the admin interface.
@@ -56,7 +115,7 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 		BrokerReachable: p.options.Log.Reachable(),
 	}
 	p.mu.Lock()
-	s.TopicID, s.Position = p.topicID, p.digested.position
+	s.TopicID, s.Position = p.topicID, p.digested.Position
 	for name, d := range p.digests {
 		s.Digests[name], s.Entities[name] = d.Digest.String(), d.Living
 	}
@@ -71,7 +130,7 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 		s.Damaged = cause.Error()
 	}
 	s.End, s.Lag = p.Lag()
-	s.Rate = p.progress.speed()
+	s.Rate = p.progress.Speed()
 	return s, nil
 }
 
@@ -79,7 +138,7 @@ func (p *Projection) countVoids(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
 	if counts, err := p.VoidCounts(ctx); err == nil {
-		p.voids.Store(VoidSum(counts))
+		p.voids.Store(reads.VoidSum(counts))
 	}
 }
 
@@ -93,9 +152,9 @@ type Lag struct {
 
 // Lag returns the last known end of the log, and how far the projection is behind it.
 func (p *Projection) Lag() (end events.Position, lag Lag) {
-	end, lag.Events, lag.Seconds = p.progress.lag()
+	end, lag.Events, lag.Seconds = p.progress.Lag()
 	return end, lag
 }
 
 // Rate tells how many records a second were applied lately; zero when idle.
-func (p *Projection) Rate() float64 { return p.progress.speed() }
+func (p *Projection) Rate() float64 { return p.progress.Speed() }

@@ -11,30 +11,33 @@ import (
 	"time"
 
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 func TestFaultsAreClassified(t *testing.T) {
 	code := func(n sqlite3.ErrNo) error { return sqlite3.Error{Code: n} }
 	for _, c := range []struct {
 		err  error
-		want StorageFault // empty for none
+		want storagefault.Kind // empty for none
 	}{
-		{code(sqlite3.ErrCorrupt), FaultCorrupt},
-		{code(sqlite3.ErrNotADB), FaultCorrupt},
-		{code(sqlite3.ErrIoErr), FaultIO},
-		{sqlite3.Error{Code: sqlite3.ErrIoErr, ExtendedCode: sqlite3.ErrIoErrShortRead}, FaultIO},
-		{sqlite3.Error{Code: sqlite3.ErrIoErr, SystemErrno: syscall.ENOSPC}, FaultFull},
-		{sqlite3.Error{Code: sqlite3.ErrIoErr, SystemErrno: syscall.EIO}, FaultIO},
-		{sqlite3.Error{Code: sqlite3.ErrCantOpen, SystemErrno: syscall.EMFILE}, FaultIO},
-		{code(sqlite3.ErrCantOpen), FaultIO},
-		{code(sqlite3.ErrReadonly), FaultIO},
-		{sqlite3.Error{Code: sqlite3.ErrReadonly, ExtendedCode: sqlite3.ErrReadonlyDbMoved}, FaultReplaced},
-		{code(sqlite3.ErrFull), FaultFull},
-		{code(sqlite3.ErrBusy), FaultLocked},
-		{code(sqlite3.ErrLocked), FaultLocked},
-		{&os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, FaultFull},
-		{syscall.EDQUOT, FaultFull},
-		{syscall.EROFS, FaultIO},
+		{code(sqlite3.ErrCorrupt), storagefault.Corrupt},
+		{code(sqlite3.ErrNotADB), storagefault.Corrupt},
+		{code(sqlite3.ErrIoErr), storagefault.IO},
+		{sqlite3.Error{Code: sqlite3.ErrIoErr, ExtendedCode: sqlite3.ErrIoErrShortRead}, storagefault.IO},
+		{sqlite3.Error{Code: sqlite3.ErrIoErr, SystemErrno: syscall.ENOSPC}, storagefault.Full},
+		{sqlite3.Error{Code: sqlite3.ErrIoErr, SystemErrno: syscall.EIO}, storagefault.IO},
+		{sqlite3.Error{Code: sqlite3.ErrCantOpen, SystemErrno: syscall.EMFILE}, storagefault.IO},
+		{code(sqlite3.ErrCantOpen), storagefault.IO},
+		{code(sqlite3.ErrReadonly), storagefault.IO},
+		{sqlite3.Error{Code: sqlite3.ErrReadonly, ExtendedCode: sqlite3.ErrReadonlyDbMoved}, storagefault.Replaced},
+		{code(sqlite3.ErrFull), storagefault.Full},
+		{code(sqlite3.ErrBusy), storagefault.Locked},
+		{code(sqlite3.ErrLocked), storagefault.Locked},
+		{&os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, storagefault.Full},
+		{syscall.EDQUOT, storagefault.Full},
+		{syscall.EROFS, storagefault.IO},
 		{code(sqlite3.ErrError), ""},
 		{code(sqlite3.ErrInterrupt), ""},
 		{code(sqlite3.ErrConstraint), ""},
@@ -45,8 +48,8 @@ func TestFaultsAreClassified(t *testing.T) {
 		{syscall.ECONNRESET, ""},
 		{errors.New("anything"), ""},
 	} {
-		got := storageError("p", fmt.Errorf("doing: %w", c.err))
-		var storage *StorageError
+		got := storagefault.Classify("p", fmt.Errorf("doing: %w", c.err))
+		var storage *storagefault.Error
 		switch {
 		case errors.As(got, &storage) && storage.Fault != c.want:
 			t.Errorf("%v: got %s, want %q", c.err, storage.Fault, c.want)
@@ -74,24 +77,24 @@ func TestRepairsAreSpacedOut(t *testing.T) {
 }
 
 func TestAFailureThatLastsIsToldOfAgain(t *testing.T) {
-	var n nagging
+	var n lifecycle.FailureLog
 	now := time.Unix(1e9, 0)
 	told := 0
 	for i := range 600 { // ten minutes, a try each second
-		if _, due := n.due(errors.New("disk full"), now.Add(time.Duration(i)*time.Second)); due {
+		if _, due := n.Due(errors.New("disk full"), now.Add(time.Duration(i)*time.Second)); due {
 			told++
 		}
 	}
 	if told != 10 {
 		t.Errorf("told: got %d, want 10 times", told)
 	}
-	n.end()
-	if _, due := n.due(errors.New("disk full"), now.Add(10*time.Minute)); !due {
+	n.End()
+	if _, due := n.Due(errors.New("disk full"), now.Add(10*time.Minute)); !due {
 		t.Error("a new failure is not told of")
 	}
 	changing := 0
 	for i := range 60 {
-		if _, due := n.due(fmt.Errorf("port %d", i), now.Add(20*time.Minute+time.Duration(i)*time.Second)); due {
+		if _, due := n.Due(fmt.Errorf("port %d", i), now.Add(20*time.Minute+time.Duration(i)*time.Second)); due {
 			changing++
 		}
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/digest"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
 )
 
 const (
@@ -33,7 +34,7 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	log.Info("rebuilding", "position", p.Position(), "from_beginning", r.options.From == nil, "back", r.options.Back)
 	old, err := p.rebuildAndSwap(ctx, r)
 	if old == nil {
-		err = errors.Join(err, p.folder.tidy()) // before anybody hears that it ended
+		err = errors.Join(err, p.folder.Tidy()) // before anybody hears that it ended
 	}
 	switch status := r.settle(ctx, old != nil, err); status.State {
 	case RebuildDone:
@@ -51,10 +52,10 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 		return
 	}
 	select {
-	case <-old.free:
+	case <-old.Free:
 	case <-p.closing:
 	}
-	if err := errors.Join(err, old.close(), p.folder.tidy()); err != nil {
+	if err := errors.Join(err, old.Close(), p.folder.Tidy()); err != nil {
 		log.Warn("could not clean up after the rebuild", "error", err)
 	}
 	close(r.cleared)
@@ -70,8 +71,8 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 	}
 	now := time.Now().UTC()
 	r.status.EndedAt = &now
-	r.status.Position = r.progress.position()
-	r.status.End, _, _ = r.progress.lag()
+	r.status.Position = r.progress.Position()
+	r.status.End, _, _ = r.progress.Lag()
 	switch cause := context.Cause(ctx); {
 	case swapped:
 		r.status.State = RebuildDone
@@ -94,28 +95,28 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 
 // rebuildAndSwap returns the generation that was replaced, which reads may still hold;
 // nil if there is an error and the old one serves on.
-func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *generation, err error) {
+func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *generation.Generation, err error) {
 	at := p.mark() // before the log is described: what is applied in between is no loss of it
 	b, err := newCandidate(ctx, p.folder, p.options, r.options)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		err = errors.Join(err, b.stop())
+		err = errors.Join(err, b.Stop())
 		if old == nil {
-			err = errors.Join(err, b.close())
+			err = errors.Join(err, b.Close())
 		}
 	}()
 	// A log that lost what this node had applied must not take the place of the file that
 	// may have the only copy.
-	if err := errors.Join(p.sameTopic(b.info), at.goesOn(ctx, p.options.Log, b.info)); err != nil {
+	if err := errors.Join(p.sameTopic(b.Info), at.GoesOn(ctx, p.options.Log, b.Info)); err != nil {
 		return nil, err
 	}
-	r.progress.restore(b.position())
+	r.progress.Restore(b.Position())
 	if err := p.approach(ctx, r, b); err != nil {
 		return nil, err
 	}
-	if err := b.makeServing(ctx, p.options.Collections, p.options.Logger); err != nil {
+	if err := b.MakeServing(ctx, p.options.Collections, p.options.Logger); err != nil {
 		return nil, err
 	}
 	for old == nil {
@@ -127,63 +128,56 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 		}
 	}
 	// Before the old file goes: the links that are on the disk must name one that is.
-	return old, p.folder.sync()
+	return old, p.folder.Sync()
 }
 
 // newCandidate opens the generation that is to be the next and starts to read the log.
-func newCandidate(ctx context.Context, f folder, options Options, rebuild RebuildOptions) (*builder, error) {
-	path, err := f.candidate(ctx, rebuild.Back, rebuild.From)
+func newCandidate(ctx context.Context, f datafolder.Folder, options Options, rebuild RebuildOptions) (*generation.Builder, error) {
+	path, err := f.Candidate(ctx, rebuild.Back, rebuild.From)
 	if err != nil {
 		return nil, err
 	}
-	var g *generation
+	var g *generation.Generation
 	if rebuild.From == nil && !rebuild.Back {
-		g, err = openPrivate(ctx, path, options.Collections)
+		g, err = generation.OpenPrivate(ctx, path, options.Collections)
 	} else {
-		g, err = openGeneration(ctx, path, options.Collections, options.Logger)
+		g, err = generation.Open(ctx, path, options.Collections, options.Logger)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if rebuild.From != nil && g.writer.meta[metaTopic] == "" {
-		return nil, errors.Join(errors.New("the file to start from is not a read model"), g.close())
+	if rebuild.From != nil && g.Writer.Meta[applier.MetaTopic] == "" {
+		return nil, errors.Join(errors.New("the file to start from is not a read model"), g.Close())
 	}
-	return newBuilder(ctx, g, options.Log, options.MaxBatch)
-}
-
-// sameTopic returns a [RefusedError] if what serves was built from another topic.
-func (p *Projection) sameTopic(info eventlog.Info) error {
-	p.applying.Lock() // bind may be under way
-	defer p.applying.Unlock()
-	return p.serving.Load().writer.sameTopic(p.options.Log.Topic(), info.ID) // from memory
+	return generation.NewBuilder(ctx, g, options.Log, options.MaxBatch)
 }
 
 // approach applies the log until the builder is where the worker was a moment ago.
-func (p *Projection) approach(ctx context.Context, r *rebuild, b *builder) error {
+func (p *Projection) approach(ctx context.Context, r *rebuild, b *generation.Builder) error {
 	for {
 		// What it started from may be ahead of this node.
 		_, damage := p.life.damaged()
 		if damage == nil {
-			if err := p.WaitFor(ctx, b.position()); err != nil {
+			if err := p.WaitFor(ctx, b.Position()); err != nil {
 				return err
 			}
 		}
-		before, target := b.position(), p.Position()
-		reads := p.serving.Load().reads()
-		done, err := b.step(ctx, bound{position: target})
+		before, target := b.Position(), p.Position()
+		reads := p.serving.Load().Reads()
+		done, err := b.Step(ctx, generation.Bound{Position: target})
 		if err != nil {
 			return err
 		}
-		r.progress.applied(b.position())
+		r.progress.Applied(b.Position())
 		if done {
 			return nil
 		}
-		others := int64(p.serving.Load().reads()-reads) + int64(p.Position()-target)
+		others := int64(p.serving.Load().Reads()-reads) + int64(p.Position()-target)
 		if damage != nil {
 			others = 0 // no one is served meanwhile
 		}
-		b.gentle = r.options.Rate > 0 || time.Duration(others)*restForOthers > b.spent/farBatches
-		pause := r.rest(b.position()-before, b.spent, target-b.position(), others)
+		b.Gentle = r.options.Rate > 0 || time.Duration(others)*restForOthers > b.Spent/generation.FarBatches
+		pause := r.rest(b.Position()-before, b.Spent, target-b.Position(), others)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -204,69 +198,52 @@ func (r *rebuild) rest(records events.Position, spent time.Duration, left events
 	return min(spent, time.Duration(others)*restForOthers)
 }
 
-// makeServing has the generation be one that can serve, on the disk.
-func (b *builder) makeServing(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
-	if b.db.wal == nil {
-		return b.publish(ctx, declared, logger)
-	}
-	return b.persist()
-}
-
-// persist has the rows reach the disk, so that little is left to do in the swap, and a
-// power cut after it finds them.
-func (b *builder) persist() error {
-	if _, err := b.writer.conn.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
-		return fmt.Errorf("sync %s: %w", b.db.path, err)
-	}
-	return nil
-}
-
 // swap stops the worker, brings the builder to exactly where it is, compares, and has
 // the builder's generation serve. It returns the one that served; nil if the records in
 // between have not come in time.
 //
 // In place of a damaged file it takes any that is at least as far: what was served before
 // came from the log as well, and the log is right.
-func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *generation, err error) {
+func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder) (old *generation.Generation, err error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	began := time.Now()
 	serving := p.serving.Load()
 	_, damage := p.life.damaged()
 	at, summaries := p.published()
-	if at-b.position() > events.Position(b.batch) {
+	if at-b.Position() > events.Position(b.Batch) {
 		return nil, nil
 	}
 	soon, cancel := context.WithTimeout(ctx, lastRecords)
 	defer cancel()
-	if err := b.steps(soon, bound{position: at}, nil); err != nil {
+	if err := b.Steps(soon, generation.Bound{Position: at}, nil); err != nil {
 		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 			return nil, nil
 		}
 		return nil, err
 	}
-	if b.position() == at {
-		differs := differing(summaries, b.writer.summaries())
+	if b.Position() == at {
+		differs := digest.Differing(summaries, b.Writer.Summaries())
 		r.noteDiffers(differs)
 		if len(differs) > 0 && !r.options.Force && damage == nil {
 			return nil, &DigestsDifferError{At: at, Collections: differs}
 		}
 	}
 	if p.hadCaughtUp.Load() {
-		if err := b.writer.remark(ctx, metaCaughtUp, "1"); err != nil {
-			return nil, fmt.Errorf("record in %s that it has caught up: %w", b.db.path, err)
+		if err := b.Writer.Remark(ctx, applier.MetaCaughtUp, "1"); err != nil {
+			return nil, fmt.Errorf("record in %s that it has caught up: %w", b.DB.Path, err)
 		}
 	}
-	kept, err := p.putInPlace(serving.db.path, b.db.path, r, damage != nil)
+	kept, err := p.putInPlace(serving.DB.Path, b.DB.Path, r, damage != nil)
 	if err != nil {
 		return nil, err
 	}
-	p.serve(b.generation)
-	serving.release()
-	p.summarize(b.writer)
-	r.noteSwap(b.position(), time.Since(began), kept)
+	p.serve(b.Generation)
+	serving.Release()
+	p.summarize(b.Writer)
+	r.noteSwap(b.Position(), time.Since(began), kept)
 	if damage != nil {
-		p.noteRepaired(b.position(), kept, r)
+		p.noteRepaired(b.Position(), kept, r)
 	}
 	return serving, nil
 }
@@ -275,10 +252,10 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *builder) (old *gen
 // gives the path of that one if it is kept.
 func (p *Projection) putInPlace(serving, path string, r *rebuild, damaged bool) (kept string, err error) {
 	if damaged {
-		if kept, err = p.folder.setAside(serving, time.Now()); err != nil {
+		if kept, err = p.folder.SetAside(serving, time.Now()); err != nil {
 			return "", err
 		}
-		return kept, p.folder.replace(serving, path, false)
+		return kept, p.folder.Replace(serving, path, false)
 	}
 	r.mu.Lock()
 	keep := r.options.keeps(len(r.status.Differs) == 0)
@@ -286,16 +263,16 @@ func (p *Projection) putInPlace(serving, path string, r *rebuild, damaged bool) 
 	if keep {
 		kept = serving
 	}
-	return kept, p.folder.replace(serving, path, keep)
+	return kept, p.folder.Replace(serving, path, keep)
 }
 
 // noteRepaired brings the projection back into service. The worker does not run until it
 // has, so nothing else moves the position.
 func (p *Projection) noteRepaired(at events.Position, kept string, r *rebuild) {
-	p.progress.applied(at)
-	p.progress.restart()
-	p.waiters.resume()
-	p.waiters.advance(at)
+	p.progress.Applied(at)
+	p.progress.Restart()
+	p.waiters.Resume()
+	p.waiters.Advance(at)
 	p.storage.noteRepair(true)
 	p.life.repair()
 	r.mu.Lock()
@@ -314,7 +291,7 @@ func (r *rebuild) noteDiffers(names []string) {
 }
 
 func (r *rebuild) noteSwap(at events.Position, took time.Duration, kept string) {
-	r.progress.applied(at)
+	r.progress.Applied(at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status.SwapSeconds = took.Seconds()

@@ -17,31 +17,34 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // A walRig is a file with a WAL that is bounded closely, and users to write to it.
 type walRig struct {
 	t     testing.TB
-	g     *generation
+	g     *generation.Generation
 	users *collections.Collection
 	next  int64
 }
 
-func newWALRig(t testing.TB, dir string, bounds walBounds) *walRig {
+func newWALRig(t testing.TB, dir string, bounds sqlite.WALBounds) *walRig {
 	t.Helper()
-	before := servingBounds
-	servingBounds = bounds
-	defer func() { servingBounds = before }()
+	before := sqlite.ServingBounds
+	sqlite.ServingBounds = bounds
+	defer func() { sqlite.ServingBounds = before }()
 	declared, err := collections.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := openGeneration(t.Context(), filepath.Join(dir, "projection.db"), declared, slog.New(slog.DiscardHandler))
+	g, err := generation.Open(t.Context(), filepath.Join(dir, "projection.db"), declared, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := g.close(); err != nil {
+		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -56,7 +59,7 @@ func (r *walRig) apply(size int) error {
 		records[i] = createdUser(r.t, r.users, r.next)
 		r.next++
 	}
-	_, err := r.g.writer.apply(context.Background(), records)
+	_, err := r.g.Writer.Apply(context.Background(), records)
 	return err
 }
 
@@ -74,14 +77,14 @@ func (r *walRig) written() int64 { return r.next << 10 }
 
 func (r *walRig) walSize() int64 {
 	r.t.Helper()
-	size, err := fileSize(r.g.db.path + "-wal")
+	size, err := fileSize(r.g.DB.Path + "-wal")
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return size
 }
 
-var closeBounds = walBounds{checkpoint: 256 << 10, restart: 1 << 20, most: 2 << 20}
+var closeBounds = sqlite.WALBounds{Checkpoint: 256 << 10, Restart: 1 << 20, Most: 2 << 20}
 
 // The WAL stays bounded while reads and writes go on without a pause.
 func TestTheWALStaysBounded(t *testing.T) {
@@ -91,7 +94,7 @@ func TestTheWALStaysBounded(t *testing.T) {
 	for range 4 {
 		reads.Go(func() {
 			for ctx.Err() == nil {
-				c, err := r.g.db.points.acquire(context.Background())
+				c, err := r.g.DB.Points.Acquire(context.Background())
 				if err != nil {
 					t.Error(err)
 					return
@@ -100,7 +103,7 @@ func TestTheWALStaysBounded(t *testing.T) {
 				if err := c.GetContext(context.Background(), &n, `SELECT count(*) FROM (SELECT 1 FROM users ORDER BY id DESC LIMIT 20)`); err != nil {
 					t.Error(err)
 				}
-				c.release()
+				c.Release()
 			}
 		})
 	}
@@ -111,7 +114,7 @@ func TestTheWALStaysBounded(t *testing.T) {
 	}
 	stop()
 	reads.Wait()
-	if most := closeBounds.restart + 4*closeBounds.most; largest > most {
+	if most := closeBounds.Restart + 4*closeBounds.Most; largest > most {
 		t.Errorf("the WAL grew to %d bytes, want at most %d", largest, most)
 	}
 }
@@ -120,7 +123,7 @@ func TestTheWALStaysBounded(t *testing.T) {
 func TestALongReadLetsTheWALGrow(t *testing.T) {
 	r := newWALRig(t, t.TempDir(), closeBounds)
 	r.fill(64 << 10)
-	s, err := r.g.exportSnapshot(t.Context())
+	s, err := r.g.BeginLongRead(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +139,7 @@ func TestALongReadLetsTheWALGrow(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for r.walSize() > closeBounds.most {
+	for r.walSize() > closeBounds.Most {
 		if t.Context().Err() != nil {
 			t.Fatalf("the WAL still has %d bytes", r.walSize())
 		}
@@ -146,13 +149,13 @@ func TestALongReadLetsTheWALGrow(t *testing.T) {
 
 // What little was written reaches the file within a while, without another write.
 func TestACheckpointNeedsNoFurtherWrite(t *testing.T) {
-	r := newWALRig(t, t.TempDir(), servingBounds)
+	r := newWALRig(t, t.TempDir(), sqlite.ServingBounds)
 	if err := r.apply(1); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		var state walState
-		if err := r.g.writer.conn.GetContext(t.Context(), &state, `PRAGMA wal_checkpoint(NOOP)`); err != nil {
+		var state sqlite.WALState
+		if err := r.g.Writer.Conn.GetContext(t.Context(), &state, `PRAGMA wal_checkpoint(NOOP)`); err != nil {
 			t.Fatal(err)
 		}
 		if state.Frames > 0 && state.Copied == state.Frames {
@@ -164,15 +167,15 @@ func TestACheckpointNeedsNoFurtherWrite(t *testing.T) {
 
 // Stop waits for the checkpoint that is running, and may be called again.
 func TestStopWaitsForACheckpoint(t *testing.T) {
-	r := newWALRig(t, t.TempDir(), walBounds{checkpoint: 1, restart: 1 << 20, most: 2 << 20})
-	c := r.g.db.wal
+	r := newWALRig(t, t.TempDir(), sqlite.WALBounds{Checkpoint: 1, Restart: 1 << 20, Most: 2 << 20})
+	c := r.g.DB.WAL
 	r.fill(1 << 20)
 	for range 2 {
-		if err := c.stop(); err != nil {
+		if err := c.Stop(); err != nil {
 			t.Error(err)
 		}
 	}
-	if !c.running.TryLock() {
+	if !c.Running.TryLock() {
 		t.Error("a checkpoint is running after stop")
 	}
 }
@@ -180,7 +183,7 @@ func TestStopWaitsForACheckpoint(t *testing.T) {
 // A checkpoint that fails in the background counts as a fault of the storage and is logged.
 // One that fails for want of room damages nothing.
 func TestAFailedCheckpointIsReported(t *testing.T) {
-	r := newWALRig(t, t.TempDir(), servingBounds)
+	r := newWALRig(t, t.TempDir(), sqlite.ServingBounds)
 	var log strings.Builder
 	p := &Projection{options: Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), NoSelfRepair: true}, closing: make(chan struct{})}
 	p.serving.Store(r.g)
@@ -189,18 +192,18 @@ func TestAFailedCheckpointIsReported(t *testing.T) {
 		t.Errorf("without a failure: it logged %s", log.String())
 	}
 	fail := func(err error) {
-		r.g.db.wal.mu.Lock()
-		defer r.g.db.wal.mu.Unlock()
-		r.g.db.wal.failure = err
+		r.g.DB.WAL.Mu.Lock()
+		defer r.g.DB.WAL.Mu.Unlock()
+		r.g.DB.WAL.Failure = err
 	}
 	fail(fmt.Errorf("copy: %w", sqlite3.Error{Code: sqlite3.ErrFull}))
 	p.observeCheckpoints(r.g)
-	if p.Storage().Faults[FaultFull] != 1 || p.State() == StateDamaged || !strings.Contains(log.String(), "can't copy the write-ahead log") {
+	if p.Storage().Faults[storagefault.Full] != 1 || p.State() == StateDamaged || !strings.Contains(log.String(), "can't copy the write-ahead log") {
 		t.Errorf("full: faults %v, state %s, log %q", p.Storage().Faults, p.State(), log.String())
 	}
 	fail(sqlite3.Error{Code: sqlite3.ErrIoErr})
 	p.observeCheckpoints(r.g)
-	if p.Storage().Faults[FaultIO] != 1 || p.State() != StateDamaged {
+	if p.Storage().Faults[storagefault.IO] != 1 || p.State() != StateDamaged {
 		t.Errorf("I/O error: faults %v, state %s", p.Storage().Faults, p.State())
 	}
 }
@@ -222,11 +225,11 @@ func TestACheckpointOnAFullDisk(t *testing.T) {
 	for failed == nil {
 		failed = r.apply(64)
 	}
-	var fault *StorageError
-	if err := storageError("p", failed); !errors.As(err, &fault) || fault.Fault != FaultFull {
+	var fault *storagefault.Error
+	if err := storagefault.Classify("p", failed); !errors.As(err, &fault) || fault.Fault != storagefault.Full {
 		t.Errorf("got %v, want a full disk", err)
 	}
-	position := r.g.writer.position
+	position := r.g.Writer.Position
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +237,7 @@ func TestACheckpointOnAFullDisk(t *testing.T) {
 	if err := r.apply(64); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
-	if got := r.g.writer.position; got != position+64 {
+	if got := r.g.Writer.Position; got != position+64 {
 		t.Errorf("the position is %d, want %d", got, position+64)
 	}
 }

@@ -1,6 +1,11 @@
 package projections
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+)
 
 // walBytesFloor is the most that one created entity may write to the WAL, on average: a
 // document of 170 bytes with a unique address, applied in batches of 64 to a table that is
@@ -15,7 +20,7 @@ func TestWhatAnEntityWrites(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it writes 60,000 entities")
 	}
-	r := newWALRig(t, t.TempDir(), servingBounds)
+	r := newWALRig(t, t.TempDir(), sqlite.ServingBounds)
 	const held = 60_000
 	for r.next < held {
 		if err := r.apply(1000); err != nil {
@@ -44,16 +49,16 @@ func TestWhatAnEntityWrites(t *testing.T) {
 
 // fileBytes gives the size of the file with all that was written in it.
 func (r *walRig) fileBytes() (int64, error) {
-	if _, err := r.g.writer.conn.ExecContext(r.t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+	if _, err := r.g.Writer.Conn.ExecContext(r.t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
 		return 0, err
 	}
-	return fileSize(r.g.db.path)
+	return fileSize(r.g.DB.Path)
 }
 
 // walBytes applies users in batches and gives how many bytes of WAL each has written. A read
 // that lasts as long keeps the WAL from starting again, so that its size is what was written.
 func (r *walRig) walBytes(batch, users int) (int64, error) {
-	s, err := r.g.exportSnapshot(r.t.Context())
+	s, err := r.g.BeginLongRead(r.t.Context())
 	if err != nil {
 		return 0, err
 	}
@@ -69,11 +74,11 @@ func (r *walRig) walBytes(batch, users int) (int64, error) {
 	}
 	after, err := r.frames()
 	const frameHeader = 24
-	return (after - before) * (pageSize + frameHeader) / int64(users), err
+	return (after - before) * (schema.PageSize + frameHeader) / int64(users), err
 }
 
 func (r *walRig) frames() (int64, error) {
-	var state walState
-	err := r.g.writer.conn.GetContext(r.t.Context(), &state, `PRAGMA wal_checkpoint(NOOP)`)
+	var state sqlite.WALState
+	err := r.g.Writer.Conn.GetContext(r.t.Context(), &state, `PRAGMA wal_checkpoint(NOOP)`)
 	return state.Frames, err
 }

@@ -81,7 +81,7 @@ func TestAListWithoutAConnectionIsOverload(t *testing.T) {
 	}
 	for {
 		ctx, cancel := context.WithTimeout(servicetest.Context(t), time.Millisecond)
-		s, err := n.model.Snapshot(ctx)
+		s, err := n.model.BeginRead(ctx)
 		cancel()
 		if errors.Is(err, projections.ErrOverloaded) {
 			break

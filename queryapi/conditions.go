@@ -7,7 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -15,7 +15,7 @@ import (
 // conditions sets the validators of an entity and answers by the preconditions of the
 // request, in the order of RFC 9110, 13.2.2. done tells that the client has what it asks
 // for, and that it was told so. The error is a problem.
-func (a *API) conditions(c echo.Context, e projections.Entity) (done bool, err error) {
+func (a *API) conditions(c echo.Context, e reads.Entity) (done bool, err error) {
 	r, h := c.Request(), c.Response().Header()
 	etag := contract.ETag(e.Version)
 	web.SetField(c, "Etag", etag)
@@ -54,7 +54,7 @@ const settled = 2 * time.Second
 
 // lastModified is the entity's Last-Modified; zero while the date could come to stand for
 // two versions. That of the first version is always sent: [notModifiedSince] knows it.
-func (a *API) lastModified(e projections.Entity) time.Time {
+func (a *API) lastModified(e reads.Entity) time.Time {
 	updated, err := time.Parse(time.RFC3339, e.UpdatedAt) // it has a fast path for this layout
 	if err != nil {
 		return time.Time{}
@@ -87,7 +87,7 @@ func httpDate(t time.Time) string {
 // it is: it sends the date of this version, or one that is clearly later. A date that may
 // also be that of another version is no proof, nor is one between: dates come from the
 // clocks of several nodes, which agree to a second at best.
-func notModifiedSince(r *http.Request, e projections.Entity, modified time.Time) bool {
+func notModifiedSince(r *http.Request, e reads.Entity, modified time.Time) bool {
 	header := r.Header.Get("If-Modified-Since")
 	if header == "" || modified.IsZero() {
 		return false
@@ -104,7 +104,7 @@ func notModifiedSince(r *http.Request, e projections.Entity, modified time.Time)
 }
 
 // modifiedSince tells whether If-Unmodified-Since fails.
-func modifiedSince(r *http.Request, e projections.Entity) bool {
+func modifiedSince(r *http.Request, e reads.Entity) bool {
 	header := r.Header.Get("If-Unmodified-Since")
 	if header == "" {
 		return false

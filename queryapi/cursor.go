@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // A cursor is the place of the last entity of a page, with what it is a place in. Clients
@@ -27,7 +27,7 @@ type cursor struct {
 	ID         string `json:"i"`
 }
 
-func encodeCursor(collection string, sort []projections.SortKey, place projections.Place) string {
+func encodeCursor(collection string, sort []query.SortKey, place query.Cursor) string {
 	keys := make([]any, len(place.Keys))
 	for i, key := range place.Keys {
 		keys[i] = writeKey(key)
@@ -39,7 +39,7 @@ func encodeCursor(collection string, sort []projections.SortKey, place projectio
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func sortText(sort []projections.SortKey) string {
+func sortText(sort []query.SortKey) string {
 	names := make([]string, len(sort))
 	for i, k := range sort {
 		if names[i] = k.Column.Name(); k.Descending {
@@ -55,11 +55,11 @@ func sortText(sort []projections.SortKey) string {
 }
 
 // typeLetters stand for types in cursors, which outlive the process that makes them.
-var typeLetters = map[projections.Kind]byte{
-	projections.Text: 's', projections.Integer: 'i', projections.Number: 'n', projections.Boolean: 'b', projections.Time: 't',
+var typeLetters = map[query.Kind]byte{
+	query.Text: 's', query.Integer: 'i', query.Number: 'n', query.Boolean: 'b', query.Time: 't',
 }
 
-func typesText(sort []projections.SortKey) string {
+func typesText(sort []query.SortKey) string {
 	letters := make([]byte, len(sort))
 	for i, k := range sort {
 		letters[i] = typeLetters[k.Column.Kind()]
@@ -69,7 +69,7 @@ func typesText(sort []projections.SortKey) string {
 
 // decodeCursor reads a cursor for a list of a collection with this sort. The error is a
 // problem.
-func decodeCursor(text, collection string, sort []projections.SortKey) (*projections.Place, error) {
+func decodeCursor(text, collection string, sort []query.SortKey) (*query.Cursor, error) {
 	bad := malformed("after must be a cursor from a Link field of this list, with the same sort.")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
@@ -91,7 +91,7 @@ func decodeCursor(text, collection string, sort []projections.SortKey) (*project
 	case c.Collection != collection:
 		return nil, bad
 	}
-	keys := slices.IndexFunc(sort, func(k projections.SortKey) bool { return k.Column.Name() == "id" })
+	keys := slices.IndexFunc(sort, func(k query.SortKey) bool { return k.Column.Name() == "id" })
 	if keys < 0 {
 		keys = len(sort) // else what comes from the id on is said by the id
 	}
@@ -103,7 +103,7 @@ func decodeCursor(text, collection string, sort []projections.SortKey) (*project
 			return nil, bad
 		}
 	}
-	return &projections.Place{Keys: c.Keys, ID: c.ID}, nil
+	return &query.Cursor{Keys: c.Keys, ID: c.ID}, nil
 }
 
 // writeKey gives a key for JSON. A floating-point number has an exponent, so that it is

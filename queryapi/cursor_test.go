@@ -8,15 +8,15 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // sorts are ways to sort products: by every kind of column, by several, by the id alone
 // and before others.
-func sorts(t testing.TB) [][]projections.SortKey {
+func sorts(t testing.TB) [][]query.SortKey {
 	t.Helper()
 	words := newVocabulary(mustGet(t, "products"))
-	var all [][]projections.SortKey
+	var all [][]query.SortKey
 	for _, text := range []string{"id", "-id", "version", "-created_at", "name", "-price", "stock", "sold_out", "name,-price,stock", "-price,id,name", "price.nullslast,-name.nullsfirst"} {
 		sort, err := words.parseSort(text)
 		if err != nil {
@@ -55,7 +55,7 @@ var hostileKeys = []any{
 func TestACursorIsAPlace(t *testing.T) {
 	for _, sort := range sorts(t) {
 		for i := range hostileKeys {
-			place := projections.Place{Keys: []any{}, ID: placeID}
+			place := query.Cursor{Keys: []any{}, ID: placeID}
 			for k := range sort {
 				if sort[k].Column.Name() == "id" {
 					break
@@ -86,7 +86,7 @@ func FuzzCursor(f *testing.F) {
 		for range all[which] {
 			keys = append(keys, key)
 		}
-		f.Add(uint(which), encodeCursor("products", all[which], projections.Place{Keys: keys, ID: placeID}))
+		f.Add(uint(which), encodeCursor("products", all[which], query.Cursor{Keys: keys, ID: placeID}))
 	}
 	for i, sort := range all {
 		for _, text := range []string{

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // Whatever a query string names, what reaches the store are columns that were declared,
@@ -19,7 +19,7 @@ func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := set.Get("products")
-	words, declared := newVocabulary(c), projections.Columns(c)
+	words, declared := newVocabulary(c), query.Columns(c)
 	names := append([]string{
 		`name"`, `name' OR 1=1 --`, `"name"`, "name\x00", "NAME", "doc", "_claims", "rowid", "oid", "_digests", "products.name", "name DESC", "name,id", "name[gt", "name[]", "name[or]", "", "?", "*",
 	}, words.parameters...)

@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -118,7 +119,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if err := web.TakeMemory(c, pieceSize); err != nil {
 		return nil, 0, err
 	}
-	s, err := a.Model.Snapshot(ctx)
+	s, err := a.Model.BeginRead(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -163,7 +164,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 }
 
 // outline gives a list without its body.
-func (a *API) outline(ctx context.Context, s *projections.Snapshot, collection *collections.Collection, asked listRequest, variant string) (*page, error) {
+func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.Collection, asked listRequest, variant string) (*page, error) {
 	summary, err := s.Summary(ctx, collection.Name())
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -30,9 +30,9 @@ type vocabulary struct {
 	collection string
 	// definition tells definitions of the collection apart.
 	definition string
-	columns    map[string]projections.Column
+	columns    map[string]query.Column
 	// filters are the parameters that filter, by their whole name.
-	filters map[string]projections.Filter
+	filters map[string]query.Filter
 	// parameters are all the names of parameters; members all that an entity can have
 	// as far as it is declared.
 	parameters, members []string
@@ -42,13 +42,13 @@ type vocabulary struct {
 func newVocabulary(c *collections.Collection) *vocabulary {
 	v := &vocabulary{
 		collection: c.Name(), definition: definitionOf(c),
-		columns: map[string]projections.Column{}, filters: map[string]projections.Filter{},
+		columns: map[string]query.Column{}, filters: map[string]query.Filter{},
 		parameters: slices.Clone(contract.ListParameters),
 	}
-	for _, column := range projections.Columns(c) {
+	for _, column := range query.Columns(c) {
 		v.columns[column.Name()] = column
 		for _, o := range contract.Operators(column.Kind()) {
-			if o.Op == projections.Present && !column.Nullable() {
+			if o.Op == query.Present && !column.Nullable() {
 				continue
 			}
 			v.addFilter(contract.FilterName(column.Name(), o), column, o.Op)
@@ -66,17 +66,17 @@ func definitionOf(c *collections.Collection) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-func (v *vocabulary) addFilter(name string, column projections.Column, op projections.Op) {
+func (v *vocabulary) addFilter(name string, column query.Column, op query.Op) {
 	if slices.Contains(contract.ListParameters, name) {
 		return // it would hide one of ours; a member called limit is filtered by limit[in]
 	}
-	v.filters[name] = projections.Filter{Column: column, Op: op}
+	v.filters[name] = query.Filter{Column: column, Op: op}
 	v.parameters = append(v.parameters, name)
 }
 
 // A listRequest is what a client asks of a list.
 type listRequest struct {
-	projections.Query
+	query.Query
 	// Fields are the members to give; empty means all.
 	Fields []string
 	// Count asks for Total-Count.
@@ -143,18 +143,18 @@ func parseBool(name, value string) (bool, error) {
 	return false, malformed("%s must be true or false.", name)
 }
 
-func (v *vocabulary) parseSort(value string) ([]projections.SortKey, error) {
+func (v *vocabulary) parseSort(value string) ([]query.SortKey, error) {
 	parts := strings.Split(value, ",")
 	if len(parts) > maxSortKeys {
 		return nil, malformed("sort must have at most %d keys.", maxSortKeys)
 	}
-	var keys []projections.SortKey
+	var keys []query.SortKey
 	for _, part := range parts {
 		key, err := v.parseSortKey(part)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(keys, func(k projections.SortKey) bool { return k.Column == key.Column }) {
+		if slices.ContainsFunc(keys, func(k query.SortKey) bool { return k.Column == key.Column }) {
 			return nil, malformed("sort contains %s more than once.", key.Column.Name())
 		}
 		keys = append(keys, key)
@@ -163,10 +163,10 @@ func (v *vocabulary) parseSort(value string) ([]projections.SortKey, error) {
 }
 
 // nulls are the words that say where a sort puts entities that lack the member.
-var nulls = map[string]projections.Nulls{"nullsfirst": projections.NullsFirst, "nullslast": projections.NullsLast}
+var nulls = map[string]query.Nulls{"nullsfirst": query.NullsFirst, "nullslast": query.NullsLast}
 
 // parseSortKey reads a key such as -due.nullslast.
-func (v *vocabulary) parseSortKey(text string) (key projections.SortKey, err error) {
+func (v *vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
 	name, descending := strings.CutPrefix(text, "-")
 	key.Descending = descending
 	name, word, placed := strings.Cut(name, ".")
@@ -181,7 +181,7 @@ func (v *vocabulary) parseSortKey(text string) (key projections.SortKey, err err
 		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, contract.Quote(word))
 	}
 	if !key.Column.Nullable() {
-		key.Nulls = projections.NullsAsLeast // every entity has it
+		key.Nulls = query.NullsAsLeast // every entity has it
 	}
 	return key, nil
 }
@@ -208,13 +208,13 @@ func (v *vocabulary) parseFields(value string) ([]string, error) {
 	return fields, nil
 }
 
-func (v *vocabulary) parseFilter(q *projections.Query, name, value string) error {
+func (v *vocabulary) parseFilter(q *query.Query, name, value string) error {
 	if len(q.Filters) == maxFilters {
 		return malformed("A list accepts at most %d filters.", maxFilters)
 	}
 	f := v.filters[name]
 	texts := []string{value}
-	if f.Op == projections.In {
+	if f.Op == query.In {
 		if texts = splitIn(value); len(texts) > maxIn {
 			return malformed("%s must have at most %d values.", name, maxIn)
 		}

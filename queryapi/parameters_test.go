@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -32,7 +32,7 @@ func listSeeds(t testing.TB) []string {
 		t.Fatal("no products")
 	}
 	names := slices.Clone(contract.ListParameters)
-	for _, column := range projections.Columns(c) {
+	for _, column := range query.Columns(c) {
 		for _, o := range contract.Operators(column.Kind()) {
 			names = append(names, contract.FilterName(column.Name(), o))
 		}

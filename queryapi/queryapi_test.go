@@ -19,7 +19,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/queryapi"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -283,7 +283,7 @@ func TestANodeThatFallsBehind(t *testing.T) {
 			}
 			n.get("/users/"+first, 200)
 
-			db, err := sql.Open("sqlite3", filepath.Join(dir, projections.FileName))
+			db, err := sql.Open("sqlite3", filepath.Join(dir, datafolder.FileName))
 			if err != nil {
 				t.Fatal(err)
 			}

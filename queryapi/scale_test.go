@@ -20,6 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/queryapi"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -91,7 +92,7 @@ func serveAMillion(t *testing.T) *httptest.Server {
 	if err := open(set).Close(); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, filepath.Join(dir, projections.FileName))
+	fill(t, filepath.Join(dir, datafolder.FileName))
 	// A node serves while its broker is away, if its file has once been as far as the log.
 	if _, err := log.End(servicetest.Context(t)); !errors.Is(err, eventlog.ErrUnreachable) {
 		t.Fatalf("there is a broker: %v", err)

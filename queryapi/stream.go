@@ -18,7 +18,7 @@ const pieceSize = 64 << 10
 // piece of it in memory.
 func (a *API) stream(c echo.Context, collection *collections.Collection, asked listRequest) error {
 	ctx := c.Request().Context()
-	s, err := a.Model.LongSnapshot(ctx)
+	s, err := a.Model.BeginLongRead(ctx)
 	if err != nil {
 		return gone(ctx, err)
 	}

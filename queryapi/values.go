@@ -13,25 +13,25 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // parseValue reads a value of a filter. The error says what it must be.
-func parseValue(f projections.Filter, text string) (any, error) {
-	if f.Op == projections.Present {
+func parseValue(f query.Filter, text string) (any, error) {
+	if f.Op == query.Present {
 		return parseTruth(text)
 	}
-	if text == "null" && (f.Column.Kind() != projections.Text || f.Column.Format() != "") {
+	if text == "null" && (f.Column.Kind() != query.Text || f.Column.Format() != "") {
 		return nil, errNull(f.Column)
 	}
 	switch f.Column.Kind() {
-	case projections.Integer:
+	case query.Integer:
 		return parseInteger(text)
-	case projections.Number:
+	case query.Number:
 		return parseNumber(text)
-	case projections.Boolean:
+	case query.Boolean:
 		return parseTruth(text)
-	case projections.Time:
+	case query.Time:
 		return parseTime(text)
 	default:
 		return parseText(f.Column, text)
@@ -40,7 +40,7 @@ func parseValue(f projections.Filter, text string) (any, error) {
 
 // errNull says how to ask for what is missing. For a text without a format, null is a text
 // like any other.
-func errNull(column projections.Column) error {
+func errNull(column query.Column) error {
 	if !column.Nullable() {
 		return errors.New("a value: every entity has this member")
 	}
@@ -182,7 +182,7 @@ func parseRFC3339(text string) (time.Time, bool) {
 	return t, true
 }
 
-func parseText(column projections.Column, text string) (any, error) {
+func parseText(column query.Column, text string) (any, error) {
 	if !utf8.ValidString(text) {
 		return nil, errors.New("valid UTF-8")
 	}

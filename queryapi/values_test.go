@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 )
 
 // RFC 3339, 5.6, with the instant that each time is; empty for what is none.
@@ -87,7 +87,7 @@ func TestACursorBelongsToADefinition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := encodeCursor("products", sort, projections.Place{Keys: []any{1.5, "a"}, ID: placeID})
+	text := encodeCursor("products", sort, query.Cursor{Keys: []any{1.5, "a"}, ID: placeID})
 	if _, err := decodeCursor(text, "products", sort); err != nil {
 		t.Error(err)
 	}
@@ -98,7 +98,7 @@ func TestACursorBelongsToADefinition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := encodeCursor("products", retyped, projections.Place{Keys: []any{int64(1), "a"}, ID: placeID})
+	was := encodeCursor("products", retyped, query.Cursor{Keys: []any{int64(1), "a"}, ID: placeID})
 	if _, err := decodeCursor(was, "products", sort); err == nil {
 		t.Error("it is a cursor of another sort")
 	}

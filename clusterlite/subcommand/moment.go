@@ -9,7 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // A Moment is the value of a flag that names a point in the log: a position, a time, or how
@@ -88,15 +88,15 @@ func (m Moment) Check(ctx context.Context, log *eventlog.Log, info eventlog.Info
 	return fmt.Errorf("the log begins at %s, so it had no state at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
 }
 
-// Until converts the moment for [projections.Build]. If the flag was not given, that is the
+// Until converts the moment for [offline.Build]. If the flag was not given, that is the
 // end of the log when the build starts.
-func (m Moment) Until() projections.Until {
+func (m Moment) Until() offline.Until {
 	switch {
 	case !m.set:
-		return projections.Until{}
+		return offline.Until{}
 	case m.time.IsZero():
-		return projections.UntilPosition(m.position)
+		return offline.UntilPosition(m.position)
 	default:
-		return projections.UntilTime(m.time)
+		return offline.UntilTime(m.time)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
@@ -57,12 +57,12 @@ func listed(p *openapi3.Parameter) *openapi3.Parameter {
 }
 
 // serverColumns are those that all collections have.
-func serverColumns() []projections.Column {
-	return projections.Columns(&collections.Collection{})
+func serverColumns() []query.Column {
+	return query.Columns(&collections.Collection{})
 }
 
 // serverFilter names the shared parameter of a filter by a member of the server's.
-func serverFilter(column projections.Column, operator contract.Operator) string {
+func serverFilter(column query.Column, operator contract.Operator) string {
 	name := strings.ReplaceAll(column.Name(), "_a", "A") // createdAt
 	if operator.Word != "" {
 		name += strings.ToUpper(operator.Word[:1]) + operator.Word[1:]
@@ -72,31 +72,31 @@ func serverFilter(column projections.Column, operator contract.Operator) string 
 
 // documented are the operators that have a parameter of their own in the description: of
 // all that a column has, those that make sense for what it holds.
-func documented(column projections.Column, format string) []contract.Operator {
+func documented(column query.Column, format string) []contract.Operator {
 	var words []string
 	switch {
 	case column.Name() == "id":
 		words = []string{"", "in"}
 	case column.Name() == "version":
 		words = []string{"", "gt", "lt"}
-	case column.Kind() == projections.Boolean:
+	case column.Kind() == query.Boolean:
 		words = []string{"", "ne", "exists"}
-	case column.Kind() == projections.Text && slices.Contains([]string{"date", "date-time", "time"}, format):
+	case column.Kind() == query.Text && slices.Contains([]string{"date", "date-time", "time"}, format):
 		words = []string{"", "gt", "gte", "lt", "lte", "in", "prefix", "exists"}
-	case column.Kind() == projections.Text:
+	case column.Kind() == query.Text:
 		words = []string{"", "ne", "in", "prefix", "exists"}
-	case column.Kind() == projections.Time:
+	case column.Kind() == query.Time:
 		words = []string{"gt", "gte", "lt", "lte"}
 	default:
 		words = []string{"", "gt", "gte", "lt", "lte", "ne", "in", "exists"}
 	}
 	return slices.DeleteFunc(slices.Clone(contract.Operators(column.Kind())), func(o contract.Operator) bool {
-		return !slices.Contains(words, o.Word) || o.Op == projections.Present && !column.Nullable()
+		return !slices.Contains(words, o.Word) || o.Op == query.Present && !column.Nullable()
 	})
 }
 
 // filter is the parameter of a filter.
-func filter(column projections.Column, operator contract.Operator) *openapi3.Parameter {
+func filter(column query.Column, operator contract.Operator) *openapi3.Parameter {
 	p := openapi3.NewQueryParameter(contract.FilterName(column.Name(), operator))
 	p.Description = "Return only entities whose `" + column.Name() + "` " + operator.Means + "."
 	if column.Indexed() {
@@ -115,15 +115,15 @@ func filter(column projections.Column, operator contract.Operator) *openapi3.Par
 }
 
 // valueSchema is the schema of a value to compare with.
-func valueSchema(kind projections.Kind) *openapi3.Schema {
+func valueSchema(kind query.Kind) *openapi3.Schema {
 	switch kind {
-	case projections.Integer:
+	case query.Integer:
 		return openapi3.NewIntegerSchema()
-	case projections.Number:
+	case query.Number:
 		return openapi3.NewFloat64Schema().WithFormat("double")
-	case projections.Boolean:
+	case query.Boolean:
 		return openapi3.NewBoolSchema()
-	case projections.Time:
+	case query.Time:
 		return openapi3.NewDateTimeSchema()
 	}
 	return openapi3.NewStringSchema()
@@ -132,7 +132,7 @@ func valueSchema(kind projections.Kind) *openapi3.Schema {
 // listParameters are the parameters of a list that name members.
 func listParameters(c *collections.Collection) openapi3.Parameters {
 	var keys []any
-	columns := projections.Columns(c)
+	columns := query.Columns(c)
 	for _, column := range columns {
 		keys = append(keys, column.Name(), "-"+column.Name())
 		if column.Nullable() { // against the order that it has by itself

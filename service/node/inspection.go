@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/digest"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -26,7 +27,7 @@ type (
 	}
 	// VoidRecord is one of them. At is the broker's time in events.TimeFormat.
 	VoidRecord struct {
-		projections.VoidRecord
+		reads.VoidRecord
 		At string `json:"at"`
 	}
 	// Digests are the digests of the collections at a position.
@@ -124,7 +125,7 @@ func (n *Node) reach(r *http.Request) (events.Position, error) {
 	return position, nil
 }
 
-func summary(s projections.Summary) Summary { return Summary{s.Living, s.Digest.String()} }
+func summary(s digest.Summary) Summary { return Summary{s.Living, s.Digest.String()} }
 
 // number reads a parameter that is a whole number.
 func number(r *http.Request, name string, otherwise, least, most int64) (int64, error) {

@@ -22,6 +22,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
@@ -81,7 +83,7 @@ type Node struct {
 	began        time.Time
 	// setAside says why the node set its projection file aside when it started; nil if it
 	// did not.
-	setAside *projections.StorageError
+	setAside *storagefault.Error
 }
 
 // Source names the node in the records that it appends.
@@ -148,11 +150,11 @@ func (n *Node) startTracing(ctx context.Context) error {
 // node's name. The lock is released last, after everything that uses the folder has
 // stopped.
 func (n *Node) lock() (err error) {
-	var lock *projections.Lock
+	var lock *datafolder.Lock
 	if n.DataSlots {
-		lock, n.DataDir, n.NodeID, err = projections.LockSlot(n.DataDir, n.NodeID)
+		lock, n.DataDir, n.NodeID, err = datafolder.LockSlot(n.DataDir, n.NodeID)
 	} else {
-		lock, err = projections.LockDir(n.DataDir, n.NodeID)
+		lock, err = datafolder.LockDir(n.DataDir, n.NodeID)
 	}
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -88,7 +89,7 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 	if r.State != projections.RebuildDone || r.Position != end || r.Kept == "" {
 		t.Errorf("got %+v at the end", r)
 	}
-	if _, err := os.Stat(filepath.Join(n.DataDir, projections.PreviousName)); err != nil {
+	if _, err := os.Stat(filepath.Join(n.DataDir, datafolder.PreviousName)); err != nil {
 		t.Error(err)
 	}
 	if err := stop(); err != nil {

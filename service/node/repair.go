@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
@@ -17,13 +19,13 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 		NoSelfRepair: !n.SelfRepair, RepairFrom: n.repairFrom(), ScrubInterval: n.Scrub, CacheBytes: int64(n.CacheMemory),
 	}
 	n.Model, err = projections.Open(ctx, options)
-	if !errors.As(err, &n.setAside) || n.setAside.Fault != projections.FaultCorrupt && n.setAside.Fault != projections.FaultIO {
+	if !errors.As(err, &n.setAside) || n.setAside.Fault != storagefault.Corrupt && n.setAside.Fault != storagefault.IO {
 		return err
 	}
 	if !n.SelfRepair {
 		return fmt.Errorf("%w. Rebuild it with `clusterlite rebuild --data-dir %s`, or start the node with --self-repair", err, n.DataDir)
 	}
-	kept, asideErr := projections.SetAside(n.DataDir)
+	kept, asideErr := datafolder.SetAside(n.DataDir)
 	if asideErr != nil {
 		return errors.Join(err, asideErr)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -20,7 +21,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err := snapshots.Clean(n.DataDir); err != nil {
 		return err
 	}
-	there, err := projections.Exists(n.DataDir)
+	there, err := datafolder.Exists(n.DataDir)
 	if err != nil || there || len(n.Bootstrap) == 0 {
 		return err
 	}

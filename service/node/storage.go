@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // storage collects the metrics of the projection's storage, at each scrape.
@@ -38,7 +39,7 @@ func (s storage) Collect(ch chan<- prometheus.Metric) {
 	if aside := s.node.setAside; aside != nil {
 		// Of before the projection could be opened.
 		if of.Faults == nil {
-			of.Faults = map[projections.StorageFault]int64{}
+			of.Faults = map[storagefault.Kind]int64{}
 		}
 		of.Faults[aside.Fault]++
 		of.Repaired++
@@ -50,7 +51,7 @@ func (s storage) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
 	}
 	gauge(damagedDesc, bit(s.node.Model.State() == projections.StateDamaged))
-	for _, fault := range projections.StorageFaults() {
+	for _, fault := range storagefault.Kinds() {
 		counter(storageErrorsDesc, of.Faults[fault], string(fault))
 	}
 	counter(repairsDesc, of.Repaired, "done")

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -52,7 +52,7 @@ type (
 // verify recomputes the digests from the rows. The answer reports progress; the write of a
 // progress line also fails, and so ends the work, once the client has disconnected.
 func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
-	n.withRows(w, r, func(ctx context.Context, s *projections.Snapshot, lines *admin.Lines) error {
+	n.withRows(w, r, func(ctx context.Context, s *reads.Tx, lines *admin.Lines) error {
 		found, err := s.Audit(ctx, func(done, all int64) error {
 			if err := lines.Write(VerifyLine{Rows: done, Of: all}); err != nil {
 				return err
@@ -68,7 +68,7 @@ func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
 }
 
 // NewAudit words what was found of a node's rows.
-func NewAudit(name string, found projections.Audit) Audit {
+func NewAudit(name string, found reads.Audit) Audit {
 	audit := Audit{Node: name, Position: found.Position, Collections: map[string]Audited{}}
 	for name, a := range found.Collections {
 		audit.Collections[name] = Audited{summary(a.Kept), summary(a.Found), a.ClaimsDiffer, a.Differs()}
@@ -82,7 +82,7 @@ func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 		admin.Refuse(w, problem.From(err))
 		return
 	}
-	n.withRows(w, r, func(ctx context.Context, s *projections.Snapshot, lines *admin.Lines) error {
+	n.withRows(w, r, func(ctx context.Context, s *reads.Tx, lines *admin.Lines) error {
 		names, err := s.Collections(ctx)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 			if err := lines.Write(RowLine{Collection: name}); err != nil {
 				return err
 			}
-			err := s.Rows(ctx, name, func(r projections.Row) error {
+			err := s.Rows(ctx, name, func(r reads.Row) error {
 				return lines.Write(RowLine{ID: r.ID, Version: r.Version, Deleted: r.Deleted, Digest: r.Digest.String()})
 			})
 			if err != nil {
@@ -107,9 +107,9 @@ func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 }
 
 // withRows answers in lines, from a snapshot that may stay open for a long time.
-func (n *Node) withRows(w http.ResponseWriter, r *http.Request, answer func(context.Context, *projections.Snapshot, *admin.Lines) error) {
+func (n *Node) withRows(w http.ResponseWriter, r *http.Request, answer func(context.Context, *reads.Tx, *admin.Lines) error) {
 	ctx := r.Context()
-	s, err := n.Model.LongSnapshot(ctx)
+	s, err := n.Model.BeginLongRead(ctx)
 	if err != nil {
 		admin.Refuse(w, problem.Overloaded.New(err.Error()))
 		return

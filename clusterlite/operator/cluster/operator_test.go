@@ -25,7 +25,8 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster/comparison"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster/overview"
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/process"
@@ -94,7 +95,7 @@ func (c *testCluster) append(batch ...events.Event) {
 // tamper changes one row of a node's file behind its back.
 func (c *testCluster) tamper(n *node.Node, statement string, args ...any) {
 	c.t.Helper()
-	db, err := sqlx.Open("sqlite3", filepath.Join(n.DataDir, projections.FileName)+"?_busy_timeout=10000")
+	db, err := sqlx.Open("sqlite3", filepath.Join(n.DataDir, datafolder.FileName)+"?_busy_timeout=10000")
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -453,7 +454,7 @@ func TestVerifyMissesANodeThatIsBehind(t *testing.T) {
 	c := startCluster(t, 2)
 	c.write(1)
 	n := c.nodes[1]
-	db, err := sqlx.Open("sqlite3", filepath.Join(n.DataDir, projections.FileName))
+	db, err := sqlx.Open("sqlite3", filepath.Join(n.DataDir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -508,11 +509,11 @@ func TestVerifyOfAFolder(t *testing.T) {
 	if left, err := os.ReadDir(empty); err != nil || len(left) > 0 {
 		t.Errorf("got new files %v, %v", left, err)
 	}
-	if err := os.WriteFile(filepath.Join(empty, projections.FileName), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(empty, datafolder.FileName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var refused *projections.RefusedError
-	if _, err := verify(empty); !errors.As(err, &refused) || refused.Reason != projections.RefusedSchema {
+	var refused *refusal.Error
+	if _, err := verify(empty); !errors.As(err, &refused) || refused.Reason != refusal.Schema {
 		t.Errorf("a file of another version: %v", err)
 	}
 	var usage *settings.UsageError

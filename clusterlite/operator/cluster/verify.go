@@ -9,7 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster/comparison"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -71,7 +71,7 @@ func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
 
 func (c Verify) report(ctx context.Context, out subcommand.Streams) (comparison.Report, error) {
 	if c.DataDir != "" {
-		return comparison.OfFile(ctx, filepath.Join(c.DataDir, projections.FileName), out.Stderr)
+		return comparison.OfFile(ctx, filepath.Join(c.DataDir, datafolder.FileName), out.Stderr)
 	}
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {

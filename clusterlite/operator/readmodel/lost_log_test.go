@@ -21,7 +21,8 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -121,7 +122,7 @@ func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	}
 	// If the topic was recreated, a rebuild would produce an empty store, and is rejected.
 	prepareIn(t, subcommand.BrokerDir(dir))
-	var lost *projections.LossError
+	var lost *datafolder.LossError
 	err = cli.Run(servicetest.Context(t), []string{"rebuild", "--data-dir=" + dir}, io.Discard, io.Discard)
 	if !errors.As(err, &lost) || lost.Missing["users"] != 3 || !strings.Contains(err.Error(), "3 of the 3 entities") || !strings.Contains(err.Error(), "--force") {
 		t.Fatalf("got %v, want a refusal that counts 3 entities", err)
@@ -182,7 +183,7 @@ func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 		}
 	}
 	var result readmodel.RebuiltFolder
-	var lost *projections.LossError
+	var lost *datafolder.LossError
 	if err := clitest.Tool(t, b, &result, "rebuild", "--data-dir="+dir, "--kafka-topic=other"); !errors.As(err, &lost) {
 		t.Fatalf("got %v, want a LossError", err)
 	}
@@ -194,7 +195,7 @@ func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 		if err := clitest.Tool(t, b, &result, args...); err != nil {
 			t.Fatalf("%v: got %v", args, err)
 		}
-		kept, err := projections.Inspect(t.Context(), filepath.Join(dir, projections.PreviousName))
+		kept, err := offline.Inspect(t.Context(), filepath.Join(dir, datafolder.PreviousName))
 		if err != nil || kept.Collections["users"].Living != 10 {
 			t.Errorf("%v: the kept file holds %+v, %v, want 10 users", args, kept, err)
 		}
@@ -218,15 +219,15 @@ func TestRestoreOverAFullerFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r readmodel.Restored
-	var lost *projections.LossError
+	var lost *datafolder.LossError
 	if err := clitest.ToolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+n.DataDir); !errors.As(err, &lost) || lost.Missing["users"] != 2 || lost.Living != 5 {
 		t.Fatalf("got %v, want a LossError of 2 of 5 users", err)
 	}
 	if err := clitest.ToolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+n.DataDir, "--force"); err != nil || r.Kept == "" {
 		t.Fatalf("got %+v, %v", r, err)
 	}
-	for name, want := range map[string]int64{projections.FileName: 3, projections.PreviousName: 5} {
-		if built, err := projections.Inspect(t.Context(), filepath.Join(n.DataDir, name)); err != nil || built.Collections["users"].Living != want {
+	for name, want := range map[string]int64{datafolder.FileName: 3, datafolder.PreviousName: 5} {
+		if built, err := offline.Inspect(t.Context(), filepath.Join(n.DataDir, name)); err != nil || built.Collections["users"].Living != want {
 			t.Errorf("%s holds %+v, %v, want %d users", name, built, err, want)
 		}
 	}
@@ -243,7 +244,7 @@ func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 		},
 		"a claim too few": func(t *testing.T, dir string) { spoil(t, dir, `INSERT INTO _claims VALUES ('users', 'x:1', 'y')`) },
 		"a damaged page": func(t *testing.T, dir string) {
-			path, err := filepath.EvalSymlinks(filepath.Join(dir, projections.FileName))
+			path, err := filepath.EvalSymlinks(filepath.Join(dir, datafolder.FileName))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +260,7 @@ func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 			}
 		},
 		"no database": func(t *testing.T, dir string) {
-			if err := os.WriteFile(filepath.Join(dir, projections.FileName), bytes.Repeat([]byte("text "), 1000), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, datafolder.FileName), bytes.Repeat([]byte("text "), 1000), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -274,7 +275,7 @@ func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 			spoil(t, dir)
 			before := clitest.Files(t, dir)
 			var made readmodel.Stored
-			var damaged *projections.DamagedError
+			var damaged *offline.DamagedError
 			if err := clitest.ToolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); !errors.As(err, &damaged) {
 				t.Fatalf("got %v, want a DamagedError", err)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
@@ -79,7 +80,7 @@ func (c *Rebuild) Validate() error {
 func (c *Rebuild) options(log *eventlog.Log, logger *slog.Logger, access admin.Access) projections.RebuildOptions {
 	o := projections.RebuildOptions{Back: c.Back, Keep: c.Keep, Force: c.Force, Rate: c.Rate}
 	if info, err := os.Stat(c.From); err == nil && info.Mode().IsRegular() {
-		o.From = projections.FromFile(c.From)
+		o.From = offline.FromFile(c.From)
 	} else if c.From != "" {
 		o.From = snapshots.Finder{Sources: []string{c.From}, Providers: subcommand.Stores, Access: access, Log: log, Logger: logger}.Save
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 )
 
@@ -22,7 +23,7 @@ func (c *Rebuild) stopped(ctx context.Context, out subcommand.Streams) (err erro
 	if err != nil {
 		return err
 	}
-	lock, err := projections.LockExisting(c.DataDir, "clusterlite-rebuild")
+	lock, err := datafolder.LockExisting(c.DataDir, "clusterlite-rebuild")
 	if err != nil {
 		return err
 	}

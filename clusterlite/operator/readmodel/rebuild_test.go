@@ -20,6 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/readmodel"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -172,7 +173,7 @@ func TestRebuildOfAStoppedNode(t *testing.T) {
 
 func spoil(t *testing.T, dir, statement string) {
 	t.Helper()
-	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func TestRebuildOfAStoppedStandalone(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, projections.FileName), []byte("no database at all, but a text"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, datafolder.FileName), []byte("no database at all, but a text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var stdout bytes.Buffer

@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
@@ -62,7 +62,7 @@ func (c Replay) Run(ctx context.Context, out subcommand.Streams) (err error) {
 	}
 	task := progress.Start(out.Stderr, "replay", 0, "events")
 	defer task.Done()
-	built, err := projections.Build(ctx, projections.BuildOptions{
+	built, err := offline.Build(ctx, offline.BuildOptions{
 		Path: c.Out, Replace: c.Force, Log: log, Collections: set, Until: c.Until.Until(),
 		Progress: reportTo(task),
 	})
@@ -96,7 +96,7 @@ type state struct {
 	Digests  map[string]string `json:"digests"`
 }
 
-func stateOf(b projections.Built) state {
+func stateOf(b offline.Built) state {
 	s := state{
 		Position: b.Position, LogTime: b.LogTime.UTC(), Topic: b.Topic, TopicID: b.TopicID,
 		Entities: map[string]int64{}, Digests: map[string]string{},

@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/progress"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/httpclient"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -118,7 +118,7 @@ func (c SnapshotCreate) Run(ctx context.Context, out subcommand.Streams) error {
 
 // stopped makes a snapshot of a folder.
 func (c SnapshotCreate) stopped(ctx context.Context, out subcommand.Streams) (err error) {
-	lock, err := projections.LockExisting(c.DataDir, "clusterlite-snapshot")
+	lock, err := datafolder.LockExisting(c.DataDir, "clusterlite-snapshot")
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (c SnapshotRestore) Run(ctx context.Context, out subcommand.Streams) error 
 		if err != nil {
 			return err
 		}
-		lock, err := projections.LockDir(c.DataDir, "clusterlite snapshot restore")
+		lock, err := datafolder.LockDir(c.DataDir, "clusterlite snapshot restore")
 		if err != nil {
 			return err
 		}
@@ -282,7 +282,7 @@ func (c SnapshotRestore) first(ctx context.Context, out subcommand.Streams, stor
 		if err == nil {
 			return c.Print(out, r)
 		}
-		if lost := (*projections.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) || isSilent(err) {
+		if lost := (*datafolder.LossError)(nil); ctx.Err() != nil || c.Name != "" || errors.As(err, &lost) || isSilent(err) {
 			return err
 		}
 		_, _ = fmt.Fprintf(out.Stderr, "skipped %s: %v\n", name, err) // a failed warning does not end the restore
@@ -367,7 +367,7 @@ func (c SnapshotRestore) restore(ctx context.Context, out subcommand.Streams, st
 	if err != nil {
 		return restored{}, err
 	}
-	kept, err := projections.Restore(ctx, c.DataDir, path, c.Force)
+	kept, err := datafolder.Restore(ctx, c.DataDir, path, c.Force)
 	return restored{name, c.DataDir, m, kept}, err
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -99,7 +100,7 @@ func (c SnapshotAppend) run(ctx context.Context, out subcommand.Streams, dir str
 		return a, err
 	}
 	if c.DataDir != "" {
-		lock, err := projections.LockExisting(c.DataDir, "clusterlite-append")
+		lock, err := datafolder.LockExisting(c.DataDir, "clusterlite-append")
 		if err != nil {
 			return a, err
 		}
@@ -147,7 +148,7 @@ func appendHistory(ctx context.Context, out subcommand.Streams, log *eventlog.Lo
 		batch, bytes = batch[:0], 0
 		return nil
 	}
-	err = projections.Contents(ctx, path, func(e events.Entity) error {
+	err = offline.Contents(ctx, path, func(e events.Entity) error {
 		return history(e, func(event events.Event) error {
 			batch = append(batch, event)
 			if bytes += len(event.Document); len(batch) < batchEvents && bytes < batchBytes {
@@ -208,7 +209,7 @@ func history(e events.Entity, each func(events.Event) error) error {
 func (a *appended) compare(ctx context.Context, out subcommand.Streams, log *eventlog.Log, path string) error {
 	task := progress.Start(out.Stderr, "check", a.Events, "events")
 	defer task.Done()
-	built, err := projections.Build(ctx, projections.BuildOptions{
+	built, err := offline.Build(ctx, offline.BuildOptions{
 		Path: path, Log: log, Collections: new(collections.Set),
 		Progress: func(at, _ events.Position) { task.Set(int64(at)) },
 	})

@@ -13,6 +13,8 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/readmodel"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/servicetest"
@@ -64,7 +66,7 @@ func TestSnapshots(t *testing.T) {
 	if err := clitest.ToolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+dir); err != nil || r.Name != found.Snapshots[1].Name {
 		t.Fatalf("got %+v, %v", r, err)
 	}
-	built, err := projections.Inspect(t.Context(), filepath.Join(dir, projections.FileName))
+	built, err := offline.Inspect(t.Context(), filepath.Join(dir, datafolder.FileName))
 	if err != nil || built.Position != found.Snapshots[1].Position {
 		t.Errorf("got %+v, %v", built, err)
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -114,7 +116,7 @@ func (r Reindex) folder() (dir string, leave func() error, err error) {
 		dir, err = os.MkdirTemp("", "clusterlite-reindex-")
 		return dir, func() error { return os.RemoveAll(dir) }, err
 	}
-	lock, err := projections.LockDir(r.DataDir, "reindex")
+	lock, err := datafolder.LockDir(r.DataDir, "reindex")
 	if err != nil {
 		return "", nil, err
 	}
@@ -141,7 +143,7 @@ func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Log
 	go func() { ran <- model.Run(running) }()
 	stop = func() error { cancel(); return errors.Join(<-ran, model.Close()) }
 	if err := catchUp(ctx, model, end, stderr); err != nil {
-		var refused *projections.RefusedError
+		var refused *refusal.Error
 		if failed := stop(); !errors.As(err, &refused) { // else Run says the same
 			err = errors.Join(err, failed)
 		}

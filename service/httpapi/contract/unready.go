@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/refusal"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -14,8 +16,8 @@ func Unready(err error, consequence string) *problem.Problem {
 	if err == nil {
 		return nil
 	}
-	var storage *projections.StorageError
-	var refused *projections.RefusedError
+	var storage *storagefault.Error
+	var refused *refusal.Error
 	var failing *projections.ApplyError
 	var unreadable *projections.ReadPathError
 	switch {
@@ -32,10 +34,10 @@ func Unready(err error, consequence string) *problem.Problem {
 }
 
 // storageDetails name a fault without the path of the file, which is not for clients.
-var storageDetails = map[projections.StorageFault]string{
-	projections.FaultCorrupt:  "This node's projection file is damaged.",
-	projections.FaultIO:       "This node can't read or write its projection file.",
-	projections.FaultReplaced: "This node's projection file was deleted or replaced.",
-	projections.FaultFull:     "The disk of this node is full.",
-	projections.FaultLocked:   "Another process holds a lock on this node's projection file.",
+var storageDetails = map[storagefault.Kind]string{
+	storagefault.Corrupt:  "This node's projection file is damaged.",
+	storagefault.IO:       "This node can't read or write its projection file.",
+	storagefault.Replaced: "This node's projection file was deleted or replaced.",
+	storagefault.Full:     "The disk of this node is full.",
+	storagefault.Locked:   "Another process holds a lock on this node's projection file.",
 }

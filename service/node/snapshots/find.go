@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpclient"
 )
@@ -71,7 +72,7 @@ func (f Finder) Bootstrap(ctx context.Context, dir string) error {
 	if err := f.Save(ctx, path); err != nil {
 		return err
 	}
-	return projections.Install(dir, path)
+	return datafolder.Install(dir, path)
 }
 
 // await waits for the broker. Without it, a snapshot can't be matched with the log.
@@ -178,7 +179,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err != nil {
 		return err
 	}
-	claimed := projections.Built{Position: reader.Position, Topic: reader.Topic, TopicID: reader.TopicID}
+	claimed := offline.Built{Position: reader.Position, Topic: reader.Topic, TopicID: reader.TopicID}
 	if err := claimed.Fits(f.Log.Topic(), info); err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // format is the version of the stream format. Streams of other versions are rejected.
@@ -61,7 +61,7 @@ func (e *FormatError) Error() string {
 func corrupt(reason string, args ...any) error { return &CorruptError{fmt.Sprintf(reason, args...)} }
 
 // describe fills in what a file holds.
-func (m *Manifest) describe(b projections.Built) {
+func (m *Manifest) describe(b offline.Built) {
 	m.Topic, m.TopicID, m.Position, m.LogTime = b.Topic, b.TopicID, b.Position, b.LogTime.UTC()
 	m.Digests, m.Entities = map[string]string{}, map[string]int64{}
 	for name, s := range b.Collections {
@@ -70,7 +70,7 @@ func (m *Manifest) describe(b projections.Built) {
 }
 
 // holds returns a [CorruptError] if a file does not match the manifest.
-func (m Manifest) holds(b projections.Built) error {
+func (m Manifest) holds(b offline.Built) error {
 	var found Manifest
 	found.describe(b)
 	if m.Topic != found.Topic || m.TopicID != found.TopicID || m.Position != found.Position {
@@ -84,7 +84,7 @@ func (m Manifest) holds(b projections.Built) error {
 }
 
 // Differing names the collections whose digests are not those of the snapshot.
-func (m Manifest) Differing(b projections.Built) (names []string) {
+func (m Manifest) Differing(b offline.Built) (names []string) {
 	var found Manifest
 	found.describe(b)
 	for _, one := range []map[string]string{m.Digests, found.Digests} {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // A Reader reads a snapshot. One goroutine uses it.
@@ -89,7 +89,7 @@ func (t *target) Write(p []byte) (n int, err error) {
 // Save writes the file in the snapshot to path, and checks that it is the read model
 // described by the manifest. After an error no file is left. progress, if not nil, is
 // called with the number of bytes written.
-func (r *Reader) Save(ctx context.Context, path string, progress func(done int64)) (built projections.Built, err error) {
+func (r *Reader) Save(ctx context.Context, path string, progress func(done int64)) (built offline.Built, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644) //nolint:gosec // as SQLite makes its files
 	if err != nil {
 		return built, fmt.Errorf("save a snapshot: %w", err)
@@ -104,12 +104,12 @@ func (r *Reader) Save(ctx context.Context, path string, progress func(done int64
 		return built, err
 	}
 	// One that an earlier version of ClusterLite made holds the same rows in other tables.
-	err = projections.Convert(ctx, path)
+	err = offline.Convert(ctx, path)
 	if err == nil {
-		built, err = projections.Inspect(ctx, path)
+		built, err = offline.Inspect(ctx, path)
 	}
 	if err != nil {
-		var not *projections.NotAProjectionError
+		var not *offline.NotAProjectionError
 		if errors.As(err, &not) {
 			return built, corrupt("%v", err)
 		}

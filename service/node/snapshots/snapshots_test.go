@@ -20,6 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -220,7 +221,7 @@ func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	if err := (snapshots.Finder{Sources: []string{r.place}, Log: r.log, Logger: slog.New(slog.DiscardHandler)}).Bootstrap(servicetest.Context(t), dir); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqlx.Open("sqlite3", filepath.Join(dir, projections.FileName))
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, datafolder.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // A Stopped is a snapshot of a stopped node, created from its data folder. The caller must
@@ -21,7 +21,7 @@ type Stopped struct {
 // FromFolder creates a snapshot of the read model in the folder of a stopped node. It needs
 // no broker and changes nothing in the folder, whose lock the caller holds. It needs as
 // much space in the folder for temporary files (TMPDIR) as the read model's file. It checks
-// all rows first; errors are those of [projections.CopyStopped]. progress, if not nil, is
+// all rows first; errors are those of [offline.Copy]. progress, if not nil, is
 // called at intervals with the number of rows checked.
 func FromFolder(ctx context.Context, dir, node string, progress func(done, all int64) error) (_ *Stopped, err error) {
 	temporary, err := os.MkdirTemp("", "clusterlite-snapshot-*")
@@ -29,7 +29,7 @@ func FromFolder(ctx context.Context, dir, node string, progress func(done, all i
 		return nil, err
 	}
 	s := &Stopped{dir: temporary, path: filepath.Join(temporary, "snapshot.db")}
-	built, err := projections.CopyStopped(ctx, dir, s.path, progress)
+	built, err := offline.Copy(ctx, dir, s.path, progress)
 	if err == nil {
 		s.Manifest, err = describeFile(ctx, s.path, node, built)
 	}

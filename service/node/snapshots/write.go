@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // temporary is the name pattern of temporary files in a node's folder. [Clean] removes
@@ -69,7 +70,7 @@ func Write(ctx context.Context, w io.Writer, model *projections.Projection, dir,
 }
 
 // describeFile returns the manifest of a read model in an ordinary file.
-func describeFile(ctx context.Context, path, node string, holds projections.Built) (m Manifest, err error) {
+func describeFile(ctx context.Context, path, node string, holds offline.Built) (m Manifest, err error) {
 	m = Manifest{Format: format, Node: node, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
 	m.describe(holds)
 	f, err := os.Open(path) //nolint:gosec // the caller made it

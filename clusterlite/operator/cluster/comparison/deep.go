@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/progress"
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
@@ -23,7 +23,7 @@ func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err err
 		return fmt.Errorf("create a folder for the comparison: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	replica, err := projections.OpenReplica(ctx, dir, o.Log)
+	replica, err := offline.OpenReplica(ctx, dir, o.Log)
 	if err != nil {
 		return fmt.Errorf("build from the log: %w", err)
 	}
@@ -45,7 +45,7 @@ func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err err
 	return nil
 }
 
-func advance(ctx context.Context, o Options, replica *projections.Replica, to events.Position) error {
+func advance(ctx context.Context, o Options, replica *offline.Replica, to events.Position) error {
 	task := progress.Start(o.Progress, "building from the log", int64(to), "events")
 	defer task.Done()
 	if err := replica.Advance(ctx, to, func(at events.Position) { task.Set(int64(at)) }); err != nil {
@@ -66,7 +66,7 @@ func (n Node) rows() (all int64) {
 }
 
 // against compares a node's rows with the replica's. rows is an estimate of their number.
-func against(ctx context.Context, o Options, n nodes.Node, replica *projections.Replica, rows int64) (deep *Deep, err error) {
+func against(ctx context.Context, o Options, n nodes.Node, replica *offline.Replica, rows int64) (deep *Deep, err error) {
 	response, err := at(ctx, n, "/rows", replica.Position(), o.Wait)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func against(ctx context.Context, o Options, n nodes.Node, replica *projections.
 	if err := advance(ctx, o, replica, position); err != nil {
 		return nil, err
 	}
-	ours, err := replica.Snapshot(ctx)
+	ours, err := replica.BeginRead(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -5,14 +5,14 @@ import (
 	"io"
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/progress"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
 // OfFile compares the digests and claims in a projection's file with its rows. It needs no
 // running node.
 func OfFile(ctx context.Context, path string, stderr io.Writer) (Report, error) {
-	s, err := projections.SnapshotFile(ctx, path)
+	s, err := reads.OpenFile(ctx, path)
 	if err != nil {
 		return Report{}, err
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/progress"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
@@ -17,7 +17,7 @@ const shownDiffering = 10
 // merge walks through the rows of the log and those of a node side by side. Both are sorted
 // by collection and id.
 type merge struct {
-	ours   *projections.Snapshot
+	ours   *reads.Tx
 	theirs *rowReader
 	task   *progress.Task
 
@@ -67,7 +67,7 @@ func (m *merge) nextCollection(names []string) string {
 // another one and is not a row.
 func (m *merge) collection(ctx context.Context, name string) error {
 	var d Difference
-	err := m.ours.Rows(ctx, name, func(row projections.Row) error {
+	err := m.ours.Rows(ctx, name, func(row reads.Row) error {
 		d.Rows++
 		ours := describe(row)
 		for m.theirs.isRow() && before(m.theirs.line, ours) {
@@ -100,7 +100,7 @@ func (m *merge) nextRow() error {
 }
 
 // describe returns a row in the form in which nodes describe theirs.
-func describe(r projections.Row) node.RowLine {
+func describe(r reads.Row) node.RowLine {
 	return node.RowLine{ID: r.ID, Version: r.Version, Deleted: r.Deleted, Digest: r.Digest.String()}
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // Progress is called with the progress of a phase, by the goroutine that does the work.
@@ -26,7 +27,7 @@ type ExportOptions struct {
 	// Log has the events. It is not changed.
 	Log *eventlog.Log
 	// Until is how far to go.
-	Until projections.Until
+	Until offline.Until
 	// Progress must not be nil.
 	Progress Progress
 }
@@ -67,14 +68,14 @@ func Export(ctx context.Context, options ExportOptions, w io.Writer) (Exported, 
 }
 
 // build builds a temporary read model of the log, to learn verdicts and digests.
-func build(ctx context.Context, log *eventlog.Log, until projections.Until, progress Progress, judged func(events.Record, events.Verdict) error) (built projections.Built, err error) {
+func build(ctx context.Context, log *eventlog.Log, until offline.Until, progress Progress, judged func(events.Record, events.Verdict) error) (built offline.Built, err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-events-")
 	if err != nil {
 		return built, fmt.Errorf("create a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return projections.Build(ctx, projections.BuildOptions{
-		Path: filepath.Join(dir, projections.FileName), Log: log, Until: until,
+	return offline.Build(ctx, offline.BuildOptions{
+		Path: filepath.Join(dir, datafolder.FileName), Log: log, Until: until,
 		// No collection is declared: the rows are the same, and building indexes would take
 		// time.
 		Collections: &collections.Set{},
@@ -83,7 +84,7 @@ func build(ctx context.Context, log *eventlog.Log, until projections.Until, prog
 	})
 }
 
-func digests(built projections.Built) map[string]string {
+func digests(built offline.Built) map[string]string {
 	all := make(map[string]string, len(built.Collections))
 	for name, c := range built.Collections {
 		all[name] = c.Digest.String()

@@ -14,7 +14,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic/archive"
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/refusal"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -23,7 +24,7 @@ func TestExportStops(t *testing.T) {
 	from := newStore(t).holds(many(2500)...)
 	t.Run("at a position, whatever is written meanwhile", func(t *testing.T) {
 		var b bytes.Buffer
-		done, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: from.Log, Until: projections.UntilPosition(7), Progress: func(string, int64, int64, string) {
+		done, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: from.Log, Until: offline.UntilPosition(7), Progress: func(string, int64, int64, string) {
 			from.holds(user(8000+int(from.end()), events.Created, 1, 8000+int(from.end())))
 		}}, &b)
 		all, trailer, readErr := readAll(b.Bytes())
@@ -43,8 +44,8 @@ func TestExportStops(t *testing.T) {
 		newer := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("clusterlite.x")}, {Key: "ce_format", Value: []byte("7")}}}
 		s.raw(newer)
 		_, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: s.Log, Progress: quietly}, &bytes.Buffer{})
-		var refused *projections.RefusedError
-		if !errors.As(err, &refused) || refused.Reason != projections.RefusedFormat {
+		var refused *refusal.Error
+		if !errors.As(err, &refused) || refused.Reason != refusal.Format {
 			t.Errorf("got %v", err)
 		}
 	})

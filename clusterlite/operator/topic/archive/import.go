@@ -10,7 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
 // appendBytes bounds the size of one append. A larger event is appended alone, so that no
@@ -34,7 +34,7 @@ type Imported struct {
 	// number of those that were appended.
 	Found, Appended int64
 	// Built is what the log holds in the end.
-	Built projections.Built
+	Built offline.Built
 	// Digests are the digests of the log's read model after the import.
 	Digests map[string]string
 }
@@ -71,7 +71,7 @@ func (e *ConcurrentWriterError) Error() string {
 // archive, Import appends the rest, so an interrupted import can be repeated. At the end it
 // builds a read model from the log; the caller must check [Imported.Equal].
 //
-// It returns a [DamagedError], a [ForeignRecordsError] if the log holds anything else that
+// It returns a [offline.DamagedError], a [ForeignRecordsError] if the log holds anything else that
 // was admitted, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
 func Import(ctx context.Context, options ImportOptions) (Imported, error) {
 	i := importer{ImportOptions: options}
@@ -144,10 +144,10 @@ func (i *importer) find(ctx context.Context) error {
 // match compares the admitted events of the log with those of the archive. It ignores
 // records that change nothing: barriers, and events that were appended twice because an
 // earlier import did not learn that the first append succeeded.
-func (i *importer) match(ctx context.Context) (built projections.Built, err error) {
+func (i *importer) match(ctx context.Context) (built offline.Built, err error) {
 	err = i.read(func(s *source) error {
 		i.matched = 0
-		built, err = build(ctx, i.Log, projections.UntilPosition(i.at), i.Progress, func(r events.Record, v events.Verdict) error {
+		built, err = build(ctx, i.Log, offline.UntilPosition(i.at), i.Progress, func(r events.Record, v events.Verdict) error {
 			if v.Outcome != events.Admitted {
 				return nil
 			}

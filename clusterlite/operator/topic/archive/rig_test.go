@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic/archive"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -134,7 +134,7 @@ func (s *store) export(name string) (path string, done archive.Exported) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	done, err = archive.Export(servicetest.Context(s.t), archive.ExportOptions{Log: s.Log, Until: projections.Until{}, Progress: quietly}, f)
+	done, err = archive.Export(servicetest.Context(s.t), archive.ExportOptions{Log: s.Log, Until: offline.Until{}, Progress: quietly}, f)
 	if err := errors.Join(err, f.Commit()); err != nil {
 		s.t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err err
 // next creates the events for the entities after a given one, based on the newest state, so
 // that few of them are void.
 func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []events.Event, last string, err error) {
-	snapshot, err := r.Model.LongSnapshot(ctx)
+	snapshot, err := r.Model.BeginLongRead(ctx)
 	if err != nil {
 		return nil, "", err
 	}

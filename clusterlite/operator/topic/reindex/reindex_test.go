@@ -144,7 +144,7 @@ func (s store) end() events.Position {
 // entities reads what lives, by id.
 func (s store) entities(collection string) map[string]events.Entity {
 	s.t.Helper()
-	snapshot, err := s.model.Snapshot(servicetest.Context(s.t))
+	snapshot, err := s.model.BeginRead(servicetest.Context(s.t))
 	if err != nil {
 		s.t.Fatal(err)
 	}

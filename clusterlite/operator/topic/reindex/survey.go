@@ -46,7 +46,7 @@ func (r *Reindex) survey(ctx context.Context) (s survey, err error) {
 
 // count walks all entities.
 func (r *Reindex) count(ctx context.Context, s *survey, tally *tally) (err error) {
-	snapshot, err := r.Model.LongSnapshot(ctx)
+	snapshot, err := r.Model.BeginLongRead(ctx)
 	if err != nil {
 		return err
 	}

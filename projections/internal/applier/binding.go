@@ -1,0 +1,75 @@
+package applier
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/continuity"
+)
+
+// The names in _meta.
+const (
+	MetaTopic   = "topic"
+	MetaTopicID = "topic_id"
+	// MetaCaughtUp is there once the file has been as far as the log was.
+	MetaCaughtUp = "caught_up"
+	// MetaOther is there once the log was found to hold other records than were applied,
+	// and says which.
+	MetaOther = "other_record"
+)
+
+// Bind ties a new file to its topic, and refuses a file that is tied to another.
+func (w *Writer) Bind(ctx context.Context, topic, topicID string) error {
+	if err := w.SameTopic(topic, topicID); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{MetaTopic: topic, MetaTopicID: topicID} {
+		if value == "" {
+			continue
+		}
+		if err := w.Remark(ctx, name, value); err != nil {
+			return fmt.Errorf("bind the file to topic %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// Remark notes something about the file, unless it is noted already.
+func (w *Writer) Remark(ctx context.Context, name, value string) error {
+	if w.Meta[name] == value {
+		return nil
+	}
+	if err := w.exec(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
+		return err
+	}
+	w.Meta[name] = value
+	return nil
+}
+
+func (w *Writer) SameTopic(topic, topicID string) error {
+	return continuity.SameTopic(w.Meta[MetaTopic], w.Meta[MetaTopicID], topic, topicID)
+}
+
+func (w *Writer) loadMeta(ctx context.Context) error {
+	var rows []struct {
+		Name  string `db:"name"`
+		Value string `db:"value"`
+	}
+	if err := w.Conn.SelectContext(ctx, &rows, `SELECT name, value FROM _meta`); err != nil {
+		return err
+	}
+	w.Meta = map[string]string{}
+	for _, r := range rows {
+		w.Meta[r.Name] = r.Value
+	}
+	return nil
+}
+
+func (w *Writer) Mark() continuity.Mark {
+	last := w.Last
+	if !events.IdentifiesLastBefore(last, w.Position) {
+		last = "" // a version that notes none has written to the file since
+	}
+	return continuity.Mark{Position: w.Position, Last: last, Other: w.Meta[MetaOther]}
+}

@@ -1,0 +1,118 @@
+// Package generation opens one file of a read model with everything that works on it: the
+// writer, the connections for reads, checkpoints and the cache. It also builds new files from the
+// log, converts files of earlier versions, and checks files for damage.
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
+)
+
+// A Generation is one file of a projection with all that is open on it. One serves; a
+// rebuild puts another in its place. A read holds the one that it began on, which is
+// closed after the last of them.
+type Generation struct {
+	DB     *sqlite.Database
+	Writer *applier.Writer   // used by the holder of Projection.applying alone
+	files  []sqlite.HeldFile // as they were when it was opened
+	Cache  *entitycache.Cache
+
+	// holds counts, in its lower half, the reads under way, and one for the projection
+	// while it serves. Once that is 0 it stays so. Its upper half counts all reads that
+	// there were, modulo 1<<32: one atomic operation does both.
+	holds atomic.Uint64
+	Free  chan struct{} // closed when nothing holds it
+}
+
+const (
+	oneRead  = 1<<32 | 1
+	holdMask = 1<<32 - 1
+)
+
+func Open(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*Generation, error) {
+	db, err := sqlite.Open(ctx, path, declared, logger)
+	if errors.Is(err, schema.ErrOldVersion) {
+		if err := Convert(ctx, path, logger); err != nil {
+			return nil, err
+		}
+		db, err = sqlite.Open(ctx, path, declared, logger)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w, err := applier.NewWriter(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	g := New(db, w)
+	if g.files, err = sqlite.HoldFiles(path); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+func New(db *sqlite.Database, w *applier.Writer) *Generation {
+	g := &Generation{DB: db, Writer: w, Free: make(chan struct{})}
+	g.holds.Store(1)
+	return g
+}
+
+// Hold keeps the generation open until release. It returns false if it is too late.
+func (g *Generation) Hold() bool {
+	for {
+		n := g.holds.Load()
+		if n&holdMask == 0 {
+			return false
+		}
+		if g.holds.CompareAndSwap(n, n+oneRead) {
+			return true
+		}
+	}
+}
+
+func (g *Generation) Release() {
+	if g.holds.Add(^uint64(0))&holdMask == 0 {
+		close(g.Free)
+	}
+}
+
+// Reads is how many reads have held the generation so far, modulo 1<<32.
+func (g *Generation) Reads() uint32 { return uint32(g.holds.Load() >> 32) }
+
+func (g *Generation) Close() error {
+	g.Cache.Drop()
+	return errors.Join(g.Writer.Close(), g.DB.Close())
+}
+
+// Replaced tells whether one of the generation's files is not there any more, or another
+// one is in its place.
+func (g *Generation) Replaced() *storagefault.Error {
+	for _, f := range g.files {
+		now, err := os.Stat(f.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = fmt.Errorf("%s was deleted while the node had it open", filepath.Base(f.Path))
+		case err != nil:
+			return &storagefault.Error{Fault: storagefault.IO, Path: g.DB.Path, Err: err}
+		case os.SameFile(f.Info, now):
+			continue
+		default:
+			err = fmt.Errorf("%s was replaced by another file while the node had it open", filepath.Base(f.Path))
+		}
+		return &storagefault.Error{Fault: storagefault.Replaced, Path: g.DB.Path, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+)
+
+// A file that is built from the beginning of the log is private until it is complete: no one
+// reads it, and what a crash leaves of it is removed. So it is written straight into place,
+// without a write-ahead log and without waiting for the disk. Its columns and indexes are made
+// in the end, since to sort all rows once is cheaper than to put each one in its place.
+
+// OpenPrivate makes such a file. Only its writer can be used, until publish.
+func OpenPrivate(ctx context.Context, path string, declared *collections.Set) (*Generation, error) {
+	db := &sqlite.Database{Path: path}
+	if err := db.OpenPrivate(ctx, declared); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	w, err := applier.NewWriter(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return New(db, w), nil
+}
+
+// Complete gives a private file the columns and indexes of the declared collections.
+func (g *Generation) Complete(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
+	return schema.Prepare(ctx, g.Writer.Conn, g.DB.Path, declared, logger)
+}
+
+// Publish has a private file be one that can serve: complete, on the disk, and with a
+// write-ahead log from now on.
+func (g *Generation) Publish(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
+	if err := g.Complete(ctx, declared, logger); err != nil {
+		return err
+	}
+	for _, setting := range []string{
+		// The change of the journal's mode is a commit, which has the whole file reach the disk.
+		`PRAGMA synchronous = FULL`,
+		`PRAGMA journal_mode = WAL`,
+		`PRAGMA synchronous = NORMAL`,
+	} {
+		if _, err := g.Writer.Conn.ExecContext(ctx, setting); err != nil {
+			return fmt.Errorf("complete %s: %w", g.DB.Path, err)
+		}
+	}
+	if err := g.DB.OpenAround(ctx, g.Writer.Conn); err != nil {
+		return err
+	}
+	g.Writer.WAL = g.DB.WAL
+	g.files, err = sqlite.HoldFiles(g.DB.Path)
+	return err
+}

@@ -1,0 +1,58 @@
+package rowformat
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// PackClaim gives the bytes that stand for a claim in the table of claims: the first 128 bits
+// of its SHA-256. A claim is a field and 128 bits of a SHA-256 itself (see
+// collections.Collection.Claims). So two claims with the same bytes are as unlikely, and as
+// hard to find, as two values with the same claim: the events' rule already rests on that.
+func PackClaim(claim string) []byte {
+	sum := sha256.Sum256([]byte(claim))
+	return sum[:16]
+}
+
+// EachHolder calls found for each of some claims in a collection that an entity holds. It is
+// one statement, however many claims there are.
+func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string, found func(claim, id string)) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	byKey := make(map[[16]byte]string, len(claims))
+	packed := make([][]byte, len(claims))
+	for i, claim := range claims {
+		packed[i] = PackClaim(claim)
+		byKey[[16]byte(packed[i])] = claim
+	}
+	in, set := Among(packed)
+	rows, err := q.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?2 AND claim `+in, set, collection)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var key sql.RawBytes
+		var id ID
+		if err := rows.Scan(&key, &id); err != nil {
+			return err
+		}
+		found(byKey[[16]byte(key)], string(id))
+	}
+	return rows.Err()
+}
+
+// An entity's row holds its claims as one text. A claim has no comma.
+func JoinClaims(claims []string) string { return strings.Join(claims, ",") }
+
+func SplitClaims(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}

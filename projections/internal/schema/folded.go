@@ -1,0 +1,211 @@
+package schema
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+)
+
+// Filters on a unique property that ignores case compare as uniqueness does. SQLite can't
+// fold texts as Unicode has it, and a function of ours in the schema would keep every other
+// program from reading the file. So the column _folded of each entity holds what folding
+// makes of its values, as a JSON object with a member for each value that it changes. A
+// virtual column for each property takes the folded value from there, or else the value
+// from the document, and has an index.
+//
+// An older version of ClusterLite leaves _folded empty in what it writes. An index of the
+// rows where it is empty finds them at the next start.
+
+// FoldedColumn names the virtual column of a property's folded values. No property's name
+// begins with an underscore.
+func FoldedColumn(property string) string { return "_folded_" + property }
+
+// metaFolded begins the name in _meta of what a collection's _folded was made from.
+const metaFolded = "folded."
+
+// foldedProperties are the properties of a collection whose values are folded.
+func foldedProperties(c *collections.Collection) (names []string) {
+	for _, p := range c.Properties() {
+		if p.NoCase {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// FoldedIn gives foldedProperties of each collection.
+func FoldedIn(declared *collections.Set) map[string][]string {
+	folded := map[string][]string{}
+	for _, c := range declared.All() {
+		folded[c.Name()] = foldedProperties(c)
+	}
+	return folded
+}
+
+// A ValueFolder makes what _folded holds. It reuses its buffers; one goroutine uses it.
+type ValueFolder struct {
+	text bytes.Reader
+	in   *jsontext.Decoder
+	out  []byte
+}
+
+func NewValueFolder() *ValueFolder {
+	f := &ValueFolder{}
+	f.in = jsontext.NewDecoder(&f.text)
+	return f
+}
+
+// Fold gives what _folded holds for a document.
+func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
+	f.text.Reset(doc)
+	f.in.Reset(&f.text)
+	f.out = append(f.out[:0], '{')
+	if _, err := f.in.ReadToken(); err != nil {
+		return "", err
+	}
+	for f.in.PeekKind() == '"' {
+		name, err := f.in.ReadValue()
+		if err != nil {
+			return "", err
+		}
+		property := named(name, properties)
+		if property == "" || f.in.PeekKind() != '"' {
+			if err := f.in.SkipValue(); err != nil {
+				return "", err
+			}
+			continue
+		}
+		value, err := f.in.ReadToken()
+		if err != nil {
+			return "", err
+		}
+		if err := f.add(property, value.String()); err != nil {
+			return "", err
+		}
+	}
+	if _, err := f.in.ReadToken(); err != nil {
+		return "", err
+	}
+	if len(f.out) == len("{") {
+		return "{}", nil
+	}
+	return string(append(f.out, '}')), nil
+}
+
+// named gives the property that a member's name, a JSON string, is of those; or nothing.
+func named(name jsontext.Value, properties []string) string {
+	if bytes.IndexByte(name, '\\') < 0 {
+		name = name[1 : len(name)-1]
+	} else {
+		unquoted, err := jsontext.AppendUnquote(nil, name)
+		if err != nil {
+			return ""
+		}
+		name = unquoted
+	}
+	for _, p := range properties {
+		if string(name) == p {
+			return p
+		}
+	}
+	return ""
+}
+
+// add adds a value if folding changes it.
+func (f *ValueFolder) add(property, text string) (err error) {
+	folded := collections.Fold(text)
+	if folded == text {
+		return nil
+	}
+	if len(f.out) > len("{") {
+		f.out = append(f.out, ',')
+	}
+	if f.out, err = jsontext.AppendQuote(f.out, property); err != nil {
+		return err
+	}
+	f.out = append(f.out, ':')
+	f.out, err = jsontext.AppendQuote(f.out, folded)
+	return err
+}
+
+// declareFolded fills _folded where it is empty, or was made for other properties or by
+// another way of folding. It is called when the virtual columns are there, and before
+// indexes on them are added.
+func declareFolded(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
+	properties := foldedProperties(c)
+	if len(properties) == 0 {
+		return nil
+	}
+	if err := forgetFolded(ctx, tx, c.Name(), properties); err != nil {
+		return fmt.Errorf("fold the values of %s: %w", c.Name(), err)
+	}
+	var stale int64
+	if err := tx.GetContext(ctx, &stale, `SELECT count(*) FROM `+Quote(c.Name())+` WHERE _folded IS NULL`); err != nil {
+		return fmt.Errorf("fold the values of %s: %w", c.Name(), err)
+	}
+	if stale == 0 {
+		return nil
+	}
+	log := logger.With("collection", c.Name(), "change", "fold the values of "+strings.Join(properties, ", "), "entities", stale)
+	return LogProgress(log, progressInterval, func() error { return fold(ctx, tx, c.Name(), properties) })
+}
+
+// forgetFolded empties _folded if it was made from something else.
+func forgetFolded(ctx context.Context, tx *sqlx.Tx, collection string, properties []string) error {
+	name, now := metaFolded+collection, strconv.Itoa(collections.FoldVersion)+":"+strings.Join(properties, ",")
+	var before string
+	err := tx.GetContext(ctx, &before, `SELECT value FROM _meta WHERE name = ?`, name)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) || before == now {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE `+Quote(collection)+` SET _folded = NULL WHERE _folded IS NOT NULL`); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, now)
+	return err
+}
+
+// fold fills _folded where it is empty, some rows at a time.
+func fold(ctx context.Context, tx *sqlx.Tx, collection string, properties []string) error {
+	const batch = 1000
+	table := Quote(collection)
+	update, err := tx.PreparexContext(ctx, `UPDATE `+table+` SET _folded = ? WHERE id = ?`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = update.Close() }()
+	folder := NewValueFolder()
+	for after := []byte{}; ; {
+		var rows []struct {
+			ID  []byte `db:"id"`
+			Doc string `db:"doc"`
+		}
+		if err := tx.SelectContext(ctx, &rows, `SELECT id, doc FROM `+table+` WHERE _folded IS NULL AND id > ? ORDER BY id LIMIT ?`, after, batch); err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		for _, r := range rows {
+			folded, err := folder.Fold([]byte(r.Doc), properties)
+			if err != nil {
+				return fmt.Errorf("read the document of %s: %w", rowformat.FormatID(r.ID), err)
+			}
+			if _, err := update.ExecContext(ctx, folded, r.ID); err != nil {
+				return err
+			}
+		}
+		after = rows[len(rows)-1].ID
+	}
+}

@@ -1,0 +1,57 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// MergeWALOf takes a file's write-ahead log into the file, and leaves it without one.
+func MergeWALOf(ctx context.Context, path string) (err error) {
+	db, err := Connect(ctx, path, 1, url.Values{"mode": {"rw"}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return MergeWAL(ctx, db, path)
+}
+
+// MergeWAL takes the write-ahead log into the file through a connection, the only one that is
+// open on it.
+func MergeWAL(ctx context.Context, q sqlx.QueryerContext, path string) error {
+	var mode string
+	if err := sqlx.GetContext(ctx, q, &mode, `PRAGMA journal_mode = DELETE`); err != nil {
+		return fmt.Errorf("merge the write-ahead log into %s: %w", path, err)
+	}
+	if mode != "delete" {
+		return fmt.Errorf("merge the write-ahead log into %s: its journal is in mode %s", path, mode)
+	}
+	return nil
+}
+
+// Connect opens a pool. Settings belong in the DSN: a PRAGMA on the pool would reach
+// one of its connections.
+func Connect(ctx context.Context, path string, connections int, settings url.Values) (*sqlx.DB, error) {
+	if !settings.Has("_busy_timeout") {
+		settings.Set("_busy_timeout", "10000")
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: settings.Encode()}
+	db, err := sqlx.Open("sqlite3", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}

@@ -1,0 +1,150 @@
+// Package sqlite opens a read model's SQLite file: one connection that writes, pools of
+// connections that read, and a goroutine that runs checkpoints of the write-ahead log. It also
+// copies and removes database files.
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+)
+
+// Database is the file: one connection that writes, several that read. In WAL mode
+// neither waits for the other.
+type Database struct {
+	Path   string
+	Writer *sqlx.DB
+	// points are for reads of single rows, lists for pages, exports for long reads. A slow
+	// read of one kind leaves the connections of the others alone.
+	Points, Lists, Exports *Pool
+	WAL                    *Checkpointer
+	Folded                 map[string][]string // by collection, the properties whose values are folded
+}
+
+// Open opens or creates the file and brings its tables to what is declared. It
+// logs changes of tables that take long.
+func Open(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*Database, error) {
+	db := &Database{Path: path}
+	if err := db.open(ctx, declared, logger); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (db *Database) open(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
+	if db.Writer, err = Connect(ctx, db.Path, 1, url.Values{
+		// A commit need not reach the disk: after a power cut the file is some earlier
+		// state of itself, and the log has the rest.
+		"_synchronous": {"NORMAL"},
+		"_txlock":      {"immediate"},
+		"_cache_size":  {"-16384"},
+		// The writer runs a dozen statements in each batch, and a few for each collection.
+		"_stmt_cache_size": {strconv.Itoa(KeptStatements)},
+		// Nothing in the process keeps this connection waiting. If another process does, the
+		// node soon says so; it tries again all the same.
+		"_busy_timeout": {strconv.FormatInt(writerPatience.Milliseconds(), 10)},
+	}); err != nil {
+		return err
+	}
+	for _, setting := range []string{
+		fmt.Sprintf(`PRAGMA page_size = %d`, schema.PageSize), // of a file that is still empty
+		`PRAGMA journal_mode = WAL`,
+	} {
+		if _, err := db.Writer.ExecContext(ctx, setting); err != nil {
+			return fmt.Errorf("open %s: %w", db.Path, err)
+		}
+	}
+	if err := schema.Prepare(ctx, db.Writer, db.Path, declared, logger); err != nil {
+		return err
+	}
+	db.Folded = schema.FoldedIn(declared)
+	return db.OpenAround(ctx, db.Writer)
+}
+
+// OpenAround opens all that works beside the connection that writes.
+func (db *Database) OpenAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
+	if db.Points, err = openReaders(ctx, db.Path, pointReaders, 2<<10); err != nil {
+		return err
+	}
+	if db.Lists, err = openReaders(ctx, db.Path, ListReaders, 2<<10); err != nil {
+		return err
+	}
+	if db.Exports, err = openReaders(ctx, db.Path, ExportConns, 1<<10); err != nil {
+		return err
+	}
+	return db.checkpointInBackground(ctx, writer)
+}
+
+// checkpointInBackground has the connection that writes leave checkpoints to another one.
+func (db *Database) checkpointInBackground(ctx context.Context, writer sqlx.ExecerContext) (err error) {
+	for _, setting := range []string{
+		`PRAGMA wal_autocheckpoint = 0`,
+		// A WAL that a long read let grow is cut once it starts again.
+		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, ServingBounds.Most),
+	} {
+		if _, err := writer.ExecContext(ctx, setting); err != nil {
+			return fmt.Errorf("set up the write-ahead log of %s: %w", db.Path, err)
+		}
+	}
+	db.WAL, err = startCheckpoints(ctx, db.Path)
+	return err
+}
+
+// writerPatience is how long the connection that writes waits for a lock.
+const writerPatience = time.Second
+
+func (db *Database) Close() error {
+	err := db.closeReaders()
+	if db.Writer != nil { // the last to close checkpoints the WAL
+		err = errors.Join(err, db.Writer.Close())
+	}
+	return err
+}
+
+// closeReaders closes all connections but the one that writes.
+func (db *Database) closeReaders() error {
+	var errs []error
+	if db.WAL != nil {
+		errs = append(errs, db.WAL.Stop())
+	}
+	for _, r := range []*Pool{db.Exports, db.Lists, db.Points} {
+		if r != nil {
+			errs = append(errs, r.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) (err error) {
+	if db.Writer, err = Connect(ctx, db.Path, 1, url.Values{
+		"_synchronous":     {"OFF"},
+		"_txlock":          {"immediate"},
+		"_cache_size":      {"-65536"},
+		"_stmt_cache_size": {strconv.Itoa(KeptStatements)},
+		"_busy_timeout":    {strconv.FormatInt(writerPatience.Milliseconds(), 10)},
+	}); err != nil {
+		return err
+	}
+	for _, setting := range []string{
+		fmt.Sprintf(`PRAGMA page_size = %d`, schema.PageSize),
+		`PRAGMA journal_mode = MEMORY`, // a batch that fails is rolled back, but not after a crash
+	} {
+		if _, err := db.Writer.ExecContext(ctx, setting); err != nil {
+			return fmt.Errorf("open %s: %w", db.Path, err)
+		}
+	}
+	if err := schema.Prepare(ctx, db.Writer, db.Path, &collections.Set{}, nil); err != nil {
+		return err
+	}
+	db.Folded = schema.FoldedIn(declared) // or they would all have to be folded in the end
+	return nil
+}

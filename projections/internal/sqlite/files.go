@@ -1,0 +1,98 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Sidecars are the endings of the files that SQLite keeps beside a database.
+var Sidecars = []string{"-wal", "-shm", "-journal"}
+
+// RemoveDatabase removes a database that nobody has open, the file itself first: a
+// database without its log is an earlier state of itself, a log alone is nothing.
+func RemoveDatabase(path string) error {
+	errs := []error{IgnoreMissing(os.Remove(path))}
+	for _, suffix := range Sidecars {
+		errs = append(errs, IgnoreMissing(os.Remove(path+suffix)))
+	}
+	return errors.Join(errs...)
+}
+
+func IgnoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// CopyDatabase copies an ordinary database file.
+func CopyDatabase(from, to string) error {
+	if info, err := os.Stat(from + "-wal"); err == nil && info.Size() > 0 {
+		return fmt.Errorf("copy %s: %s exists, so a process has the file open or did not close it cleanly", from, filepath.Base(from)+"-wal")
+	}
+	source, err := os.Open(from) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()                                    // it was only read
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // as SQLite makes them
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	if err = errors.Join(err, target.Sync(), target.Close()); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return nil
+}
+
+// A HeldFile is a file as it was when it was opened.
+type HeldFile struct {
+	Path string
+	Info fs.FileInfo
+}
+
+// HoldFiles notes the files of a database that is open in WAL mode.
+func HoldFiles(path string) (files []HeldFile, err error) {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(path + suffix)
+		if err != nil {
+			return nil, fmt.Errorf("check the projection's files: %w", err)
+		}
+		files = append(files, HeldFile{path + suffix, info})
+	}
+	return files, nil
+}
+
+// CopyWithJournals copies a database that nobody has open, with what was committed and
+// has not reached the file itself.
+func CopyWithJournals(from, to string) error {
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		err := copyFile(from+suffix, to+suffix)
+		if errors.Is(err, fs.ErrNotExist) && suffix != "" {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", from+suffix, err)
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	source, err := os.Open(from) //nolint:gosec // in the operator's own folder
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()                                     // it was only read
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the caller's
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}

@@ -1,0 +1,407 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/offline"
+	"github.com/clusterlite/clusterlite/projections/reads"
+)
+
+// Holders gives the living entities that hold claims in a collection, by claim. A claim
+// that no entity holds is missing. It is one read, however many claims there are, and much
+// cheaper than [Holder] for each. Errors as for [Entity].
+func (p *Projection) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
+	holders := map[string]string{}
+	if len(claims) == 0 {
+		return holders, nil
+	}
+	g := p.hold()
+	defer g.Release()
+	var asked []string
+	for _, claim := range claims {
+		if !p.knownFree(g, collection, rowformat.PackClaim(claim)) {
+			asked = append(asked, claim)
+		}
+	}
+	if len(asked) == 0 {
+		return holders, nil
+	}
+	err := p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
+		holders, err = reads.FindHolders(r, collection, asked)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)
+	}
+	return holders, nil
+}
+
+// knownFree reports whether no entity holds a claim, as far as the filter of claims knows. It
+// has the filter filled if that is due.
+func (p *Projection) knownFree(g *generation.Generation, collection string, claim []byte) bool {
+	if g.Writer.Claims.Wanted() {
+		p.fillFilter(g)
+	}
+	return g.Writer.Claims.Free(collection, claim)
+}
+
+// errLeft ends the scan of a file that no longer serves.
+var errLeft = errors.New("the file no longer serves")
+
+// fillFilter fills the filter of a generation's claims, in the background, from its file. It
+// ends early if the generation stops serving.
+func (p *Projection) fillFilter(g *generation.Generation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed() {
+		return
+	}
+	var living int64
+	for _, s := range p.digests {
+		living += s.Living
+	}
+	p.rebuilds.Go(func() {
+		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
+			for at, more := (reads.ClaimKey{}), true; more; {
+				// It holds the generation for a part of the file at a time.
+				if p.closed() || p.serving.Load() != g || !g.Hold() {
+					return errLeft
+				}
+				var err error
+				more, err = p.scanClaims(g, &at, add)
+				g.Release()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errLeft) {
+			p.options.Logger.Debug("could not fill the filter of claims; retrying", "error", err)
+		}
+	})
+}
+
+// scanClaims adds the claims after a key, at most 10,000 of them, and moves the key on. more is
+// false at the end of the table.
+func (p *Projection) scanClaims(g *generation.Generation, at *reads.ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
+	r, err := g.DB.Lists.Acquire(context.Background())
+	if err != nil {
+		return false, p.observe(g, err)
+	}
+	defer r.Release()
+	if more, err = reads.ReadClaims(r, at, add); err != nil {
+		return false, p.observeRow(g, err)
+	}
+	return more, nil
+}
+
+// UsedKeys gives those of some idempotency keys that [KeyUse] finds a use of.
+// It is one read, however many keys there are. Errors as for [Entity].
+func (p *Projection) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
+	var used map[string]bool
+	if len(keys) == 0 {
+		return map[string]bool{}, nil
+	}
+	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
+		used, err = reads.FindUsedKeys(r, keys)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which idempotency keys are used: %w", err)
+	}
+	return used, nil
+}
+
+// ErrOverloaded is returned by a read that found no free connection in time. The read did
+// nothing, and can be tried again.
+var ErrOverloaded = sqlite.ErrNoConnection
+
+// read runs a read of single rows on one connection. ctx bounds the wait for the
+// connection. The statements themselves take microseconds, so do runs them without a
+// context that can end: such a context costs the driver a callback for each statement.
+func (p *Projection) read(ctx context.Context, do func(*sqlite.Conn) error) error {
+	g := p.hold()
+	defer g.Release()
+	return p.readFrom(ctx, g, do)
+}
+
+// readFrom is read from a generation that the caller holds.
+func (p *Projection) readFrom(ctx context.Context, g *generation.Generation, do func(*sqlite.Conn) error) error {
+	r, err := g.DB.Points.Acquire(ctx)
+	if err != nil {
+		return p.observe(g, err)
+	}
+	defer r.Release()
+	if err := do(r); err != nil {
+		return p.observeRow(g, err)
+	}
+	return nil
+}
+
+// Entity reads one entity of a declared collection, and the position that the answer
+// holds for; both come from one snapshot. found is false for an entity that never existed;
+// for a deleted one, Entity.Deleted is true. It returns [ErrOverloaded] if no connection
+// became free in time, and ctx.Err() if ctx ended before that.
+func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads.Entity, found bool, at events.Position, err error) {
+	g := p.hold()
+	defer g.Release()
+	key := events.EntityKey{Collection: collection, ID: id}
+	cached, at, ticket := g.Cache.Get(entitycache.Key{EntityKey: key})
+	if cached != nil {
+		p.cached.Hits.Add(1)
+		return cached.Entity, true, at, nil
+	}
+	p.cached.Misses.Add(1)
+	err = p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
+		e, found, at, err = reads.FindEntity(r, key)
+		return err
+	})
+	if err != nil {
+		return reads.Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
+	}
+	if found && !e.Deleted {
+		g.Cache.Put(ticket, at, entitycache.Key{EntityKey: key}, e, nil, 0)
+	}
+	return e, found, at, nil
+}
+
+// Holder gives the living entity that holds a claim, or an empty string. It returns
+// [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
+// that.
+func (p *Projection) Holder(ctx context.Context, collection, claim string) (id string, err error) {
+	g := p.hold()
+	defer g.Release()
+	packed := rowformat.PackClaim(claim)
+	if p.knownFree(g, collection, packed) {
+		return "", nil
+	}
+	err = p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
+		id, err = reads.FindHolder(r, collection, packed)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the holder of a claim in %s: %w", collection, err)
+	}
+	return id, nil
+}
+
+// KeyUse finds the use of an idempotency key within the window. It returns
+// [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
+// that.
+func (p *Projection) KeyUse(ctx context.Context, key string) (use reads.KeyUse, used bool, err error) {
+	err = p.read(ctx, func(r *sqlite.Conn) (err error) {
+		use, used, err = reads.FindKeyUse(r, key)
+		return err
+	})
+	if err != nil {
+		return reads.KeyUse{}, false, fmt.Errorf("read an idempotency key: %w", err)
+	}
+	return use, used, nil
+}
+
+// Voids lists the newest void records, newest first, at most limit.
+func (p *Projection) Voids(ctx context.Context, limit int) ([]reads.VoidRecord, error) {
+	var voids []reads.VoidRecord
+	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
+		voids, err = reads.Voids(ctx, r, limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list void records: %w", err)
+	}
+	return voids, nil
+}
+
+// VoidCounts tells how many void records there were in all, by reason.
+func (p *Projection) VoidCounts(ctx context.Context) (map[events.Reason]int64, error) {
+	var counts map[events.Reason]int64
+	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
+		counts, err = reads.VoidCounts(ctx, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count void records: %w", err)
+	}
+	return counts, nil
+}
+
+// Sizes are how many bytes the file that a projection serves from takes on disk.
+type Sizes struct {
+	// File is the database file, what is free in it included.
+	File int64
+	// WAL is the write-ahead log beside it. It grows while a long read keeps it from
+	// being cut.
+	WAL int64
+	// Free is what of File holds nothing and is used before the file grows.
+	Free int64
+}
+
+// Sizes tells how many bytes the file that is served from takes on disk.
+func (p *Projection) Sizes(ctx context.Context) (s Sizes, err error) {
+	g := p.hold()
+	defer g.Release()
+	if s.File, err = fileSize(g.DB.Path); err != nil {
+		return s, err
+	}
+	if s.WAL, err = fileSize(g.DB.Path + "-wal"); err != nil {
+		return s, err
+	}
+	r, err := g.DB.Points.Acquire(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer r.Release()
+	if err := r.GetContext(ctx, &s.Free, `SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size`); err != nil {
+		return s, p.observe(g, fmt.Errorf("ask for the free pages of %s: %w", g.DB.Path, err))
+	}
+	return s, nil
+}
+
+// fileSize is zero for a file that is not there.
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// ErrBusy is returned if as many long reads are running as there can be.
+var ErrBusy = errors.New("too many exports are running")
+
+// BeginRead opens a snapshot for a short read. It waits for a free connection; if none
+// becomes free in time it returns [ErrOverloaded], and ctx.Err() if ctx ends before that.
+func (p *Projection) BeginRead(ctx context.Context) (*reads.Tx, error) {
+	g := p.hold()
+	r, err := g.DB.Lists.Acquire(ctx)
+	if err != nil {
+		err = p.observe(g, fmt.Errorf("begin a snapshot: %w", err))
+		g.Release()
+		return nil, err
+	}
+	return reads.Begin(r, g.Release, p.observer(g))
+}
+
+// BeginLongRead opens a snapshot for a read that may take long. It does not wait: it
+// returns [ErrBusy] if too many are open.
+func (p *Projection) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
+	g := p.hold()
+	r, err := g.DB.Exports.TryAcquire(ctx)
+	if err == nil && r == nil {
+		err = ErrBusy
+	}
+	if err != nil {
+		err = p.observe(g, err)
+		g.Release()
+		return nil, err
+	}
+	return reads.Begin(r, g.Release, p.observer(g))
+}
+
+// serve has a generation serve from now on. The caller sees to it that nothing is applied
+// meanwhile.
+func (p *Projection) serve(g *generation.Generation) {
+	g.Cache = entitycache.New(p.options.CacheBytes, g.Writer.Position, &p.cached)
+	g.Writer.Cache = g.Cache
+	p.serving.Store(g)
+}
+
+// hold gives the generation that serves, held for a read.
+func (p *Projection) hold() *generation.Generation {
+	for {
+		// It fails only if another took its place just now.
+		if g := p.serving.Load(); g.Hold() {
+			return g
+		}
+	}
+}
+
+// starved returns a [ReadPathError] if no read of some kind has got a connection for a long
+// time.
+func (p *Projection) starved() error {
+	db := p.serving.Load().DB
+	if since := db.Points.Stuck(); since > stuckAfter {
+		return &ReadPathError{fmt.Errorf("no read of a single entity has obtained a database connection for %.0f s", since.Seconds())}
+	}
+	if since := db.Lists.Stuck(); since > stuckAfter {
+		return &ReadPathError{fmt.Errorf("no list has obtained a database connection for %.0f s", since.Seconds())}
+	}
+	return nil
+}
+
+// CachedPage gives a page of a list that was given to [KeepPage] under the same
+// query, and has not changed since; nil if there is none. It is as the list is at the
+// position that is given with it. Whoever reads the page from the file instead takes the
+// snapshot for it afterwards, and may keep it with the ticket.
+func (p *Projection) CachedPage(collection, query string) (page any, at events.Position, ticket entitycache.Ticket) {
+	g := p.hold()
+	defer g.Release()
+	found, at, number := g.Cache.Get(entitycache.PageKey(collection, query))
+	if found == nil {
+		p.cached.PageMisses.Add(1)
+		return nil, 0, entitycache.Ticket{Cache: g.Cache, Number: number}
+	}
+	p.cached.PageHits.Add(1)
+	return found.Page, at, entitycache.Ticket{}
+}
+
+// KeepPage keeps a page of a list that takes so many bytes and was read at a position, until
+// the collection changes. It may decide not to. Nothing may change the page afterwards.
+func (p *Projection) KeepPage(ticket entitycache.Ticket, at events.Position, collection, query string, page any, bytes int) {
+	ticket.Cache.Put(ticket.Number, at, entitycache.PageKey(collection, query), reads.Entity{}, page, bytes)
+}
+
+// Cache returns the counters and the size of the cache.
+func (p *Projection) Cache() CacheStats {
+	g := p.hold()
+	defer g.Release()
+	entries, bytes := g.Cache.Size()
+	return CacheStats{
+		Hits: p.cached.Hits.Load(), Misses: p.cached.Misses.Load(), PageHits: p.cached.PageHits.Load(), PageMisses: p.cached.PageMisses.Load(),
+		Entries: entries, Bytes: bytes,
+	}
+}
+
+// CacheStats tell how much the cache does.
+type CacheStats struct {
+	// Hits and Misses are the reads of single entities that it answered, and that it did
+	// not, since the projection was opened.
+	Hits, Misses int64
+	// PageHits and PageMisses are the same of pages of lists.
+	PageHits, PageMisses int64
+	// Entries are the entities and pages in it. They take about so many Bytes.
+	Entries, Bytes int64
+}
+
+// Copy writes the read model, as it is at one position, into an ordinary SQLite file that
+// no process holds open, while the projection goes on. It replaces a file that is there.
+// The file is not synced: if it has to survive a power cut, the caller syncs it.
+// It returns [ErrBusy] if too many long reads are running. If there is an error, it leaves
+// no file.
+func (p *Projection) Copy(ctx context.Context, path string) (copied offline.Built, err error) {
+	// In one transaction: a backup that runs over several begins again with each batch.
+	s, err := p.BeginLongRead(ctx)
+	if err != nil {
+		return offline.Built{}, err
+	}
+	if err := errors.Join(s.CopyTo(ctx, path), s.Close()); err != nil {
+		return offline.Built{}, err
+	}
+	if copied, err = offline.Inspect(ctx, path); err != nil {
+		return offline.Built{}, errors.Join(err, sqlite.RemoveDatabase(path))
+	}
+	return copied, nil
+}

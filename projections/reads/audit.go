@@ -1,0 +1,155 @@
+package reads
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/digest"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+)
+
+// An Audit holds each collection's digest against its rows.
+type Audit struct {
+	// Position is where all of it was read.
+	Position events.Position
+	// Collections are those of which anything is stored.
+	Collections map[string]Audited
+}
+
+// Audited is one collection.
+type Audited struct {
+	// Kept is what the projection has kept with each batch, Found what its rows add up
+	// to now. They differ if a row was changed by anything but the log.
+	Kept, Found digest.Summary
+	// ClaimsDiffer tells that the index of unique values is not what the rows hold.
+	ClaimsDiffer bool
+}
+
+// Differs reports whether anything is not as the log has made it.
+func (a Audited) Differs() bool { return a.Kept != a.Found || a.ClaimsDiffer }
+
+// Audit reads all rows and recomputes the digests. progress, if not nil, is called with
+// the number of rows read so far, now and then, and of all that there are; its error
+// ends the audit.
+func (s *Tx) Audit(ctx context.Context, progress func(done, all int64) error) (Audit, error) {
+	audit := Audit{Position: s.At, Collections: map[string]Audited{}}
+	kept, err := s.Summaries(ctx)
+	if err != nil {
+		return Audit{}, err
+	}
+	names, err := s.Collections(ctx)
+	if err != nil {
+		return Audit{}, err
+	}
+	count, alive, err := s.counting(ctx, kept, progress)
+	if err != nil {
+		return Audit{}, err
+	}
+	for _, name := range names {
+		found, err := s.AuditCollection(ctx, name, count, alive)
+		if err != nil {
+			return Audit{}, err
+		}
+		found.Kept = kept[name]
+		audit.Collections[name] = found
+	}
+	return audit, nil
+}
+
+// counting counts rows, and tells progress from time to time: count is called for each row,
+// alive for each step that is none.
+func (s *Tx) counting(ctx context.Context, kept map[string]digest.Summary, progress func(done, all int64) error) (count, alive func() error, err error) {
+	if progress == nil {
+		none := func() error { return nil }
+		return none, none, nil
+	}
+	const every = 1 << 14
+	var done, all, steps int64
+	if err := s.conn.GetContext(ctx, &all, `SELECT count(*) FROM _tombstones`); err != nil {
+		return nil, nil, s.observed(fmt.Errorf("count the rows: %w", err))
+	}
+	for _, summary := range kept {
+		all += summary.Living
+	}
+	count = func() error {
+		if done++; done%every == 0 {
+			return progress(done, max(done, all))
+		}
+		return nil
+	}
+	alive = func() error {
+		if steps++; steps%every == 0 {
+			return progress(done, max(done, all))
+		}
+		return nil
+	}
+	return count, alive, nil
+}
+
+func (s *Tx) AuditCollection(ctx context.Context, collection string, count, alive func() error) (a Audited, err error) {
+	var held, indexed digest.Sum
+	err = s.Rows(ctx, collection, func(r Row) error {
+		a.Found.Digest.Add(r.Digest)
+		if !r.Deleted {
+			a.Found.Living++
+		}
+		for _, claim := range rowformat.SplitClaims(r.claims) {
+			held.Add(claimDigest(rowformat.PackClaim(claim), r.ID))
+		}
+		return count()
+	})
+	if err != nil {
+		return a, err
+	}
+	rows, err := s.conn.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?`, collection)
+	if err != nil {
+		return a, s.observed(fmt.Errorf("read the claims of %s: %w", collection, err))
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var claim sql.RawBytes
+		var id rowformat.ID
+		if err := rows.Scan(&claim, &id); err != nil {
+			return a, s.observed(fmt.Errorf("read the claims of %s: %w", collection, err))
+		}
+		indexed.Add(claimDigest(claim, string(id)))
+		if err := alive(); err != nil {
+			return a, err
+		}
+	}
+	a.ClaimsDiffer = held != indexed
+	return a, s.observed(rows.Err())
+}
+
+// claimDigest hashes who holds a packed claim.
+func claimDigest(claim []byte, id string) digest.Sum {
+	sum := sha256.Sum256(append(append(make([]byte, 0, 64), claim...), id...))
+	return digest.FromBytes(sum[:])
+}
+
+// UnlikeDigests recomputes the digests of all rows in a file. It returns the collections
+// whose rows do not match the digests stored with them, sorted by name. progress is as in
+// [Audit].
+func UnlikeDigests(ctx context.Context, path string, progress func(done, all int64) error) (collections []string, err error) {
+	s, err := OpenFile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	audit, err := s.Audit(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	for name, a := range audit.Collections {
+		if a.Differs() {
+			collections = append(collections, name)
+		}
+	}
+	slices.Sort(collections)
+	return collections, nil
+}

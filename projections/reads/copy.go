@@ -1,0 +1,41 @@
+package reads
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
+)
+
+// CopyTo writes the read model at the snapshot's position into an ordinary SQLite file that no
+// process has open. It replaces a file that exists, and does not sync the copy. If there is an
+// error, it leaves no file.
+func (s *Tx) CopyTo(ctx context.Context, path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(s.observedCopying(fmt.Errorf("copy the read model to %s: %w", path, err)), sqlite.RemoveDatabase(path))
+		}
+	}()
+	if err := sqlite.RemoveDatabase(path); err != nil {
+		return err
+	}
+	// Without a rollback journal and without syncs: an incomplete copy is removed, and a node
+	// that joins the cluster waits for this.
+	target, err := sqlite.Connect(ctx, path, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(sqlite.Backup(ctx, s.conn.Conn, target), target.Close())
+}
+
+// observedCopying is seen for a copy, in which the file that is written may be to blame. Only
+// what can't be said of that one is said of the file that is read.
+func (s *Tx) observedCopying(err error) error {
+	if fault, is := storagefault.FaultOf(err); is && fault == storagefault.Corrupt {
+		return s.observed(err)
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package reads
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/projections/internal/listsql"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+)
+
+// An Entity is one entity as it is stored.
+type Entity struct {
+	ID string
+	// Version is that of the last event, the deletion included.
+	Version int64
+	// Deleted tells that only the version is left.
+	Deleted bool
+	// CreatedAt and UpdatedAt are in events.TimeFormat.
+	CreatedAt, UpdatedAt string
+	// Rendered is the entity as clients see it, one JSON object. It is shared with other
+	// reads: nothing may change its bytes.
+	Rendered []byte
+}
+
+// The states of the row that entityQuery returns.
+const (
+	rowLiving = iota
+	rowDeleted
+	rowMissing
+)
+
+// FindEntity reads an entity, and the position that the answer holds for. found is false if
+// the entity never existed. The statement takes microseconds and runs without a context that can
+// end: the driver would start a goroutine to watch such a context.
+func FindEntity(r *sqlite.Conn, key events.EntityKey) (e Entity, found bool, at events.Position, err error) {
+	var state int
+	var doc []byte
+	row := r.QueryRowContext(context.Background(), entityQuery(key.Collection), listsql.EqualID(key.ID))
+	if err := row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc); err != nil {
+		return Entity{}, false, 0, err
+	}
+	e.ID, e.Deleted = key.ID, state == rowDeleted
+	if state == rowLiving {
+		e.Rendered = slices.Clip(document.Render(e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc))
+	}
+	return e, state != rowMissing, at, nil
+}
+
+var entityQueries sync.Map // collection → query text
+
+// entityQuery builds the text once for each collection, since reads of one entity are the
+// most frequent of all. Only the first row of the result counts: SQLite runs the parts of
+// a UNION ALL one after the other, so the row of a living entity comes before that of a
+// deleted one, and the row that stands for neither comes last. An outer join would say the
+// same in one part, but SQLite plans such a join again for each value of its parameter.
+func entityQuery(collection string) string {
+	if q, ok := entityQueries.Load(collection); ok {
+		return q.(string)
+	}
+	const position = `(SELECT position FROM _checkpoint)`
+	q := `SELECT ` + position + `, 0, version, created_at, updated_at, doc FROM ` + schema.Quote(collection) + ` WHERE id = ?1
+		UNION ALL SELECT ` + position + `, 1, version, created_at, updated_at, NULL FROM _tombstones WHERE collection = '` + collection + `' AND id = ?1
+		UNION ALL SELECT ` + position + `, 2, 0, '', '', NULL`
+	entityQueries.Store(collection, q)
+	return q
+}
+
+// FindHolder returns the living entity that holds a packed claim, or an empty string.
+func FindHolder(r *sqlite.Conn, collection string, packed []byte) (id string, err error) {
+	err = r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, packed).Scan((*rowformat.ID)(&id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, err
+}
+
+// FindHolders returns the living entities that hold claims, by claim.
+func FindHolders(r *sqlite.Conn, collection string, claims []string) (map[string]string, error) {
+	holders := make(map[string]string, len(claims))
+	err := rowformat.EachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
+	return holders, err
+}
+
+// A ClaimKey is the key of a row in the table of claims. The zero claimKey precedes all.
+type ClaimKey struct {
+	collection string
+	claim      []byte
+}
+
+// ReadClaims calls add for the claims after a key, at most 10,000 of them, and moves the key to
+// the last one. more is false at the end of the table.
+func ReadClaims(r *sqlite.Conn, at *ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
+	const limit = 10_000
+	if at.claim == nil {
+		at.claim = []byte{}
+	}
+	rows, err := r.QueryContext(context.Background(), `SELECT collection, claim FROM _claims WHERE (collection, claim) > (?, ?) ORDER BY collection, claim LIMIT ?`, at.collection, at.claim, limit)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = rows.Close() }()
+	count := 0
+	for ; rows.Next(); count++ {
+		if err := rows.Scan(&at.collection, &at.claim); err != nil {
+			return false, err
+		}
+		if len(at.claim) == 16 { // every claim is packed into 16 bytes
+			add(at.collection, at.claim)
+		}
+	}
+	return count == limit, rows.Err()
+}
+
+// A KeyUse is the admitted event that used an idempotency key, and what it made.
+type KeyUse struct {
+	Position events.Position
+	// At is the log time of the use.
+	At          time.Time
+	RequestHash string
+	Collection  string
+	ID          string
+	Version     int64
+	Kind        events.Kind
+	// Rendered is the entity right after that event; nil if it was deleted.
+	Rendered []byte
+}
+
+// FindKeyUse finds the use of an idempotency key.
+func FindKeyUse(r *sqlite.Conn, key string) (use KeyUse, used bool, err error) {
+	var at int64
+	row := r.QueryRowContext(context.Background(), `SELECT position, at, request_hash, collection, id, version, kind, doc FROM _keys WHERE key = ?`, key)
+	err = row.Scan(&use.Position, &at, &use.RequestHash, &use.Collection, &use.ID, &use.Version, &use.Kind, &use.Rendered)
+	if errors.Is(err, sql.ErrNoRows) {
+		return KeyUse{}, false, nil
+	}
+	if err != nil {
+		return KeyUse{}, false, err
+	}
+	use.At = time.UnixMilli(at)
+	return use, true, nil
+}
+
+// FindUsedKeys returns the subset of keys that were used.
+func FindUsedKeys(r *sqlite.Conn, keys []string) (map[string]bool, error) {
+	used := map[string]bool{}
+	rows, err := r.QueryContext(context.Background(), `SELECT key FROM _keys WHERE key IN (SELECT value FROM json_each(?))`, rowformat.JSONSet(slices.Clone(keys)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		used[key] = true
+	}
+	return used, rows.Err()
+}
+
+// A VoidRecord is a record that admission refused.
+type VoidRecord struct {
+	Offset   int64  `db:"offset" json:"offset"`
+	At       int64  `db:"at" json:"at"` // Unix milliseconds, the broker's clock
+	Reason   string `db:"reason" json:"reason"`
+	Detail   string `db:"detail" json:"detail"`
+	EventID  string `db:"event_id" json:"event_id,omitempty"`
+	Type     string `db:"type" json:"type,omitempty"`
+	EntityID string `db:"entity_id" json:"entity_id,omitempty"`
+	Source   string `db:"source" json:"source,omitempty"`
+}
+
+// Voids returns the newest void records, newest first, at most limit.
+func Voids(ctx context.Context, r *sqlite.Conn, limit int) ([]VoidRecord, error) {
+	voids := []VoidRecord{}
+	err := r.SelectContext(ctx, &voids, `SELECT * FROM _voids ORDER BY offset DESC LIMIT ?`, limit)
+	return voids, err
+}
+
+// VoidCounts counts all void records by reason.
+func VoidCounts(ctx context.Context, r *sqlite.Conn) (map[events.Reason]int64, error) {
+	var rows []struct {
+		Reason events.Reason `db:"reason"`
+		Count  int64         `db:"count"`
+	}
+	if err := r.SelectContext(ctx, &rows, `SELECT reason, count FROM _void_counts`); err != nil {
+		return nil, err
+	}
+	counts := map[events.Reason]int64{}
+	for _, r := range rows {
+		counts[r.Reason] = r.Count
+	}
+	return counts, nil
+}
+
+// VoidSum adds up counts by reason.
+func VoidSum(counts map[events.Reason]int64) (sum int64) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}

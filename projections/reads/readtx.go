@@ -1,0 +1,109 @@
+// Package reads reads a read model: single rows, and read transactions that see the whole read
+// model at one position.
+package reads
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+)
+
+// OpenFile opens a snapshot of a projection's file by its path, whether or not a node
+// has it open. It returns a [refusal.Error] for a file of another version, and makes none
+// that is not there.
+func OpenFile(ctx context.Context, path string) (*Tx, error) {
+	// Not read-only to SQLite: whoever reads a file in WAL mode has to write its index.
+	db, err := sqlite.Connect(ctx, path, 1, url.Values{"mode": {"rw"}, "_query_only": {"true"}})
+	if err != nil {
+		return nil, err
+	}
+	var version int
+	err = db.GetContext(ctx, &version, `PRAGMA user_version`)
+	if err == nil && version != schema.SchemaVersion {
+		err = schema.OtherSchema(path, version)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	all := sqlite.NewPool(db, 1)
+	r, err := all.Acquire(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	s, err := Begin(r, func() { _ = all.Close() }, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// A Tx is the read model at one position, whatever is applied meanwhile. Use it
+// from one goroutine, and close it: until then it holds a connection, and one that is held
+// by a long read keeps the WAL from being truncated.
+type Tx struct {
+	// At is its position.
+	At events.Position
+
+	conn    *sqlite.Conn
+	release func() // gives back what the connection belongs to
+	// observe, if not nil, takes the errors of reads: see [projections.observe].
+	observe func(error) error
+}
+
+// observed hands in the error of a read.
+func (s *Tx) observed(err error) error {
+	if err == nil || s.observe == nil {
+		return err
+	}
+	return s.observe(err)
+}
+
+// Begin opens a snapshot on a connection, and closes the connection and calls release if
+// it can't. observe may be nil.
+func Begin(r *sqlite.Conn, release func(), observe func(error) error) (*Tx, error) {
+	s := &Tx{conn: r, release: release, observe: observe}
+	// Both take microseconds, so the context is one that can't end.
+	_, err := r.ExecContext(context.Background(), `BEGIN`)
+	if err == nil {
+		// The snapshot is taken by the first read in the transaction.
+		err = r.GetContext(context.Background(), &s.At, `SELECT position FROM _checkpoint`)
+	}
+	if err != nil {
+		return nil, errors.Join(s.observed(fmt.Errorf("begin a snapshot: %w", err)), s.Close())
+	}
+	return s, nil
+}
+
+// Select reads rows into dest, a pointer to a slice, as sqlx does. It gives further read models
+// access to their own tables.
+func (s *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return s.observed(s.conn.SelectContext(ctx, dest, query, args...))
+}
+
+// Get reads one row into dest, as sqlx does. It returns an error that wraps sql.ErrNoRows if
+// there is none.
+func (s *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return s.observed(s.conn.GetContext(ctx, dest, query, args...))
+}
+
+// Close ends the snapshot. It may be called more than once.
+func (s *Tx) Close() error {
+	r := s.conn
+	if r == nil {
+		return nil
+	}
+	s.conn = nil
+	defer s.release()
+	// It must end also when the caller's context has ended, and takes microseconds.
+	if _, err := r.ExecContext(context.Background(), `ROLLBACK`); err != nil {
+		r.Discard()
+		return fmt.Errorf("end a snapshot: %w", err)
+	}
+	r.Release()
+	return nil
+}
