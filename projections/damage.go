@@ -116,7 +116,7 @@ func (p *Projection) suffer(g *generation.Generation, fault *storagefault.Error)
 	}
 	p.storage.count(fault.Fault)
 	serves := func() bool { return p.serving.Load() == g }
-	if !fault.Fault.Damages() || !p.life.damage(fault, serves, p.waiters.Stop) {
+	if !fault.Fault.Damages() || !p.life.Damage(fault, serves, p.waiters.Stop) {
 		return
 	}
 	log := p.options.Logger.With("error", fault, "fault", fault.Fault, "position", p.Position())

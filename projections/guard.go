@@ -128,7 +128,7 @@ func (p *Projection) noteProbe(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	switch was := p.life.probed(err); {
+	switch was := p.life.Probed(err); {
 	case err != nil && was == nil:
 		p.options.Logger.Error("reads of the projection hang; this node is not ready", "error", err)
 	case err == nil && was != nil:
@@ -166,7 +166,7 @@ func (p *Projection) scrubs(ctx context.Context) {
 		case <-time.After(pause):
 		}
 		pause = p.options.ScrubInterval
-		if _, damage := p.life.damaged(); damage != nil || !p.scrub(ctx) {
+		if _, damage := p.life.Damaged(); damage != nil || !p.scrub(ctx) {
 			pause = min(scrubFirst, pause) // the next time
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
 	"github.com/clusterlite/clusterlite/projections/internal/continuity"
@@ -34,7 +35,7 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 		return p.options.Log.Prepare(ctx)
 	}
 	times := confirmations
-	if p.life.hasFitted() {
+	if p.life.HasFitted() {
 		times = laterConfirmations
 	}
 	for i := 1; ; i++ {
@@ -105,7 +106,7 @@ const confirmations, laterConfirmations = 3, 15
 // goes on not doing so.
 func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	times := confirmations
-	if p.life.hasFitted() {
+	if p.life.HasFitted() {
 		times = laterConfirmations
 	}
 	at := p.mark() // fit runs while nothing is applied
@@ -126,46 +127,70 @@ func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	}
 }
 
-// watch asks once a second where the log ends, for the lag, and looks whether it is still
-// the same log: from time to time, and once the broker was away or says that the log ends
-// early. It ends follow, by cancel, if something is wrong.
+// watch asks once a second where the log ends, and inspects the log when a logWatch says so. It
+// ends follow, by cancel, if something is wrong.
 func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	const inspectEvery = 10
-	known := p.mark() // what was applied when the log was last looked at
-	sound := known    // what was applied when there was last no doubt
-	doubt := false
-	for i := 1; ; i++ {
+	w := newLogWatch(p.mark())
+	for {
 		now := p.mark()
 		end, err := p.options.Log.End(ctx)
 		if err == nil {
 			p.progress.Heard(end)
-			if p.progress.HasCaughtUp() {
-				p.noteCaughtUp()
-			}
+			p.noteCaughtUp()
 		}
-		doubt = doubt || err != nil || end < now.Position
-		if err == nil && (doubt || i%inspectEvery == 0) {
-			if doubt {
-				known = sound
-			}
-			switch err := p.inspect(ctx, now, known); {
-			case err == nil:
-				doubt, known = false, now
-			case stops(err):
+		if since, due := w.heard(now, end, err); due {
+			err := p.inspect(ctx, now, since)
+			if stops(err) {
 				cancel(err)
 				return
-			default: // a broker that is away is no reason to stop
-				doubt = true
 			}
-		}
-		if !doubt {
-			sound = now
+			w.inspected(now, err)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Second):
 		}
+	}
+}
+
+// inspectEvery is how many answers of a broker that raise no doubt pass between two inspections.
+const inspectEvery = 10
+
+// A logWatch decides when a worker inspects whether the log is still the one that it applies: now
+// and then, and whenever there is doubt, because the broker was unreachable or reported an end
+// before the worker's position.
+type logWatch struct {
+	known   continuity.Mark // what was applied when the last inspection began
+	sound   continuity.Mark // what was applied when there was last no doubt
+	doubt   bool
+	answers int
+}
+
+func newLogWatch(now continuity.Mark) *logWatch { return &logWatch{known: now, sound: now} }
+
+// heard takes the worker's mark, and what the broker answered afterwards when it was asked for
+// the end of the log. If an inspection is due, the log has to hold what was applied before since.
+func (w *logWatch) heard(now continuity.Mark, end events.Position, err error) (since continuity.Mark, due bool) {
+	w.answers++
+	w.doubt = w.doubt || err != nil || end < now.Position
+	if err != nil || !w.doubt && w.answers%inspectEvery != 0 {
+		if !w.doubt {
+			w.sound = now
+		}
+		return continuity.Mark{}, false
+	}
+	if w.doubt {
+		w.known = w.sound
+	}
+	return w.known, true
+}
+
+// inspected takes the result of an inspection that heard asked for: nil if the log is the same,
+// otherwise the reason why the broker could not say.
+func (w *logWatch) inspected(now continuity.Mark, err error) {
+	if w.doubt = err != nil; !w.doubt {
+		w.known, w.sound = now, now
 	}
 }
 

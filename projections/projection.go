@@ -67,14 +67,10 @@ type Projection struct {
 	progress lifecycle.Progress
 	// checkpoints are the last that the log had.
 	checkpoints checkpoints
-	running     atomic.Bool
-	life        machine
+	life        lifecycle.Machine
 	storage     storageStats
 	voids       atomic.Int64 // as last counted
 	cached      entitycache.Counters
-	// hadCaughtUp tells that the file has been as far as the log was, now or in an earlier
-	// run.
-	hadCaughtUp atomic.Bool
 
 	mu       sync.Mutex
 	digests  map[string]digest.Summary
@@ -108,7 +104,9 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 		return nil, storagefault.Classify(path, err)
 	}
 	p.serve(g)
-	p.hadCaughtUp.Store(g.Writer.Meta[applier.MetaCaughtUp] != "")
+	if g.Writer.Meta[applier.MetaCaughtUp] != "" {
+		p.life.RecordCaughtUp()
+	}
 	p.progress.Restore(g.Writer.Position)
 	p.summarize(g.Writer)
 	p.waiters.Advance(g.Writer.Position)
@@ -161,7 +159,7 @@ func (p *Projection) WaitFor(ctx context.Context, position events.Position) erro
 
 // Err tells why the projection has stopped, a [refusal.Error], or nil.
 func (p *Projection) Err() error {
-	if state, cause := p.life.now(); state == StateRefused {
+	if state, cause := p.life.Now(); state.Refused() {
 		return cause
 	}
 	return nil
@@ -172,22 +170,27 @@ func (p *Projection) Err() error {
 // [ApplyError] or a [ReadPathError]. It is nil while nothing is
 // wrong with the node itself; that it is behind, or the broker away, is no reason.
 func (p *Projection) Stuck() error {
-	if err := p.life.stuck(); err != nil {
-		return err
+	switch state, cause, readFault := p.life.Health(); {
+	case state == lifecycle.Failing:
+		return &ApplyError{cause}
+	case state == lifecycle.Damaged || state.Refused():
+		return cause
+	case readFault != nil:
+		return readFault
 	}
 	return p.starved()
 }
 
 // State tells where the projection is in its life.
 func (p *Projection) State() State {
-	state, _ := p.life.now()
-	return state
+	state, _ := p.life.Now()
+	return stateWords[state]
 }
 
 // refuse stops the projection, until resume if that ever comes. It returns false if the file
 // is damaged, which comes first.
 func (p *Projection) refuse(err error) bool {
-	if !p.life.refuse(err) {
+	if !p.life.Refuse(err) {
 		return false
 	}
 	p.mu.Lock()
@@ -202,11 +205,11 @@ func (p *Projection) refuse(err error) bool {
 
 // resume has the projection go on once the file fits the log.
 func (p *Projection) resume() {
-	switch p.life.fit() {
-	case StateRefused:
+	switch p.life.Fit() {
+	case lifecycle.Suspended:
 		p.waiters.Resume()
 		p.options.Logger.Info("log recovered; resuming", "position", p.Position())
-	case StateInDoubt:
+	case lifecycle.InDoubt:
 		p.options.Logger.Info("broker reachable again; resuming", "position", p.Position(), "failed_for", p.nagging.End())
 	}
 }
@@ -215,12 +218,12 @@ func (p *Projection) resume() {
 // it becomes another, and from time to time as long as it lasts.
 func (p *Projection) fail(err error) {
 	if err == nil {
-		if p.life.recover() {
+		if p.life.Succeed() {
 			p.options.Logger.Info("resumed applying the log", "position", p.Position(), "failed_for", p.nagging.End())
 		}
 		return
 	}
-	p.life.fail(err)
+	p.life.Fail(err)
 	if lasts, due := p.nagging.Due(err, time.Now()); due {
 		p.options.Logger.Warn("can't apply the log; retrying", "error", err, "position", p.Position(), "for", lasts)
 	}

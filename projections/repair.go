@@ -46,7 +46,7 @@ func (r *repairs) note(now time.Time) {
 func (p *Projection) repair() {
 	from := p.options.RepairFrom
 	for {
-		repaired, damage := p.life.damaged()
+		repaired, damage := p.life.Damaged()
 		if damage == nil {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
+	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
@@ -32,7 +33,7 @@ func (p *Projection) Ready(maxLag time.Duration) error {
 	if err := p.Stuck(); err != nil {
 		return err
 	}
-	if err := p.progress.Ready(maxLag); err != nil && !p.servesAlone() {
+	if err := p.progress.Ready(p.life.HasCaughtUp(), maxLag); err != nil && !p.servesAlone() {
 		return err
 	}
 	return nil
@@ -47,15 +48,15 @@ func (p *Projection) Degraded() string {
 	return fmt.Sprintf("the broker is unreachable, so the end of the log is unknown: serving position %d; reads that do not ask for a consistency are eventual", p.Position())
 }
 
-// servesAlone tells whether it serves without knowing the end of the log: the broker is
-// away, and the file has once been as far as the log was.
-func (p *Projection) servesAlone() bool {
-	state, _ := p.life.now()
-	return (state == StateInDoubt || !p.options.Log.Reachable()) && p.hadCaughtUp.Load()
-}
+// servesAlone reports whether the projection serves without knowing the end of the log.
+func (p *Projection) servesAlone() bool { return p.life.ServesAlone(p.options.Log.Reachable()) }
 
-// noteCaughtUp has the file remember that it has been as far as the log was.
+// noteCaughtUp moves the projection to live once it has reached the end that the log had at the
+// start, and has the file record it.
 func (p *Projection) noteCaughtUp() {
+	if !p.progress.ReachedTarget() || p.life.CatchUp() {
+		return
+	}
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	g := p.serving.Load()
@@ -63,7 +64,40 @@ func (p *Projection) noteCaughtUp() {
 		p.options.Logger.Debug("could not save that the file has caught up", "error", err) // next time
 		return
 	}
-	p.hadCaughtUp.Store(true)
+	p.life.RecordCaughtUp()
+}
+
+// A State is the state of a projection in the words of the admin interface.
+type State string
+
+// The states.
+const (
+	// StateStarting: the file has not been compared with the log yet.
+	StateStarting State = "starting"
+	// StateFollowing: the file belongs to the log, and the log is applied.
+	StateFollowing State = "following"
+	// StateInDoubt: the broker is unreachable, so nothing shows whether the log still continues
+	// from the file.
+	StateInDoubt State = "in-doubt"
+	// StateFailing: the log can't be applied. The worker retries.
+	StateFailing State = "failing"
+	// StateDamaged: the file can't be used. It waits for a rebuild, or is being rebuilt.
+	StateDamaged State = "damaged"
+	// StateRefused: the file and the log do not belong together, or the next record can't be
+	// read. See [refusal.Error].
+	StateRefused State = "refused"
+)
+
+// stateWords gives the word for each state of the life cycle.
+var stateWords = map[lifecycle.State]State{
+	lifecycle.Starting:   StateStarting,
+	lifecycle.CatchingUp: StateFollowing,
+	lifecycle.Live:       StateFollowing,
+	lifecycle.InDoubt:    StateInDoubt,
+	lifecycle.Failing:    StateFailing,
+	lifecycle.Damaged:    StateDamaged,
+	lifecycle.Suspended:  StateRefused,
+	lifecycle.Stopped:    StateRefused,
 }
 
 // Status is what a node tells operators of its projection. The JSON names are part of
@@ -120,8 +154,8 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 		s.Digests[name], s.Entities[name] = d.Digest.String(), d.Living
 	}
 	p.mu.Unlock()
-	var cause error
-	switch s.State, cause = p.life.now(); s.State {
+	state, cause := p.life.Now()
+	switch s.State = stateWords[state]; s.State {
 	case StateRefused:
 		s.Stopped = cause.Error()
 	case StateFailing, StateInDoubt:

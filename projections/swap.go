@@ -43,7 +43,7 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 		log.Info("the rebuild was cancelled", "position", status.Position)
 	default:
 		goesOn := "the previous file still serves"
-		if _, damage := p.life.damaged(); damage != nil {
+		if _, damage := p.life.Damaged(); damage != nil {
 			goesOn = "this node serves nothing because its projection is damaged"
 		}
 		log.Error("rebuild failed; "+goesOn, "error", status.Error, "position", status.Position)
@@ -156,7 +156,7 @@ func newCandidate(ctx context.Context, f datafolder.Folder, options Options, reb
 func (p *Projection) approach(ctx context.Context, r *rebuild, b *generation.Builder) error {
 	for {
 		// What it started from may be ahead of this node.
-		_, damage := p.life.damaged()
+		_, damage := p.life.Damaged()
 		if damage == nil {
 			if err := p.WaitFor(ctx, b.Position()); err != nil {
 				return err
@@ -209,7 +209,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder
 	defer p.applying.Unlock()
 	began := time.Now()
 	serving := p.serving.Load()
-	_, damage := p.life.damaged()
+	_, damage := p.life.Damaged()
 	at, summaries := p.published()
 	if at-b.Position() > events.Position(b.Batch) {
 		return nil, nil
@@ -229,7 +229,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder
 			return nil, &DigestsDifferError{At: at, Collections: differs}
 		}
 	}
-	if p.hadCaughtUp.Load() {
+	if p.life.EverCaughtUp() {
 		if err := b.Writer.Remark(ctx, applier.MetaCaughtUp, "1"); err != nil {
 			return nil, fmt.Errorf("record in %s that it has caught up: %w", b.DB.Path, err)
 		}
@@ -274,7 +274,7 @@ func (p *Projection) noteRepaired(at events.Position, kept string, r *rebuild) {
 	p.waiters.Resume()
 	p.waiters.Advance(at)
 	p.storage.noteRepair(true)
-	p.life.repair()
+	p.life.Repair()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.options.Logger.Info("the projection was repaired", "position", at, "damaged_file", kept, "differed", r.status.Differs)

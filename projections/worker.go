@@ -25,14 +25,14 @@ const (
 // on once it has that again. While the file is damaged Run waits for its repair. Run may be
 // called once.
 func (p *Projection) Run(ctx context.Context) error {
-	if !p.running.CompareAndSwap(false, true) {
+	if !p.life.Start() {
 		return errors.New("the projection is already running")
 	}
 	defer p.startGuards(ctx)()
 	pause := retryMin
 	for ctx.Err() == nil {
-		damaged := p.life.damageNoted() // before it is asked for: no damage falls in between
-		if repaired, damage := p.life.damaged(); damage != nil {
+		damaged := p.life.DamageNoted() // before it is asked for: no damage falls in between
+		if repaired, damage := p.life.Damaged(); damage != nil {
 			select {
 			case <-repaired:
 			case <-ctx.Done():
@@ -54,7 +54,7 @@ func (p *Projection) Run(ctx context.Context) error {
 			continue // whatever the error is, that is why
 		case errors.As(err, &refused):
 			before := p.Err()
-			fitted := p.life.hasFitted()
+			fitted := p.life.HasFitted()
 			if !p.refuse(err) {
 				continue // the file was damaged just now; the next one may fit
 			}
@@ -123,9 +123,7 @@ func (p *Projection) follow(ctx context.Context, damaged <-chan struct{}, health
 		if err := p.apply(records, damaged); err != nil {
 			return refusal.FromFormat(err)
 		}
-		if !p.hadCaughtUp.Load() && p.progress.HasCaughtUp() {
-			p.noteCaughtUp()
-		}
+		p.noteCaughtUp()
 		p.fail(nil)
 		healthy()
 	}

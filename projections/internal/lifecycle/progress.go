@@ -19,7 +19,6 @@ type Progress struct {
 	end         events.Position // as last heard
 	heardEnd    bool            // since Run started
 	target      events.Position // the first end heard
-	caughtUp    bool            // with target
 	behindSince time.Time       // zero if not behind
 	rate        float64         // records a second, while there is work; smoothed
 	lastBatch   time.Time
@@ -64,13 +63,12 @@ func (p *Progress) Heard(end events.Position) {
 func (p *Progress) Restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heardEnd, p.caughtUp, p.behindSince = false, false, time.Time{}
+	p.heardEnd, p.behindSince = false, time.Time{}
 }
 
 func (p *Progress) settle(now time.Time) {
 	position := p.Position()
 	p.end = max(p.end, position)
-	p.caughtUp = p.caughtUp || p.heardEnd && position >= p.target
 	switch {
 	case position >= p.end:
 		p.behindSince = time.Time{}
@@ -90,17 +88,20 @@ func (p *Progress) Lag() (end events.Position, behind int64, seconds float64) {
 	return p.end, int64(p.end - p.Position()), seconds
 }
 
-// HasCaughtUp tells whether it has been where the log ended when Run started.
-func (p *Progress) HasCaughtUp() bool {
+// ReachedTarget reports whether the position is at least the end that the log had when the
+// worker first asked for it.
+func (p *Progress) ReachedTarget() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.caughtUp
+	return p.heardEnd && p.Position() >= p.target
 }
 
-// Ready is asked on every read, so it asks for the lock and the time at most once.
-func (p *Progress) Ready(maxLag time.Duration) error {
+// Ready returns the reason why the projection is not up to date: it has not caught up yet, or
+// it has been behind the log for longer than maxLag. Every read calls it, so it takes the lock
+// and the time at most once.
+func (p *Progress) Ready(caughtUp bool, maxLag time.Duration) error {
 	p.mu.Lock()
-	heard, caughtUp, end, since := p.heardEnd, p.caughtUp, p.end, p.behindSince
+	heard, end, since := p.heardEnd, p.end, p.behindSince
 	p.mu.Unlock()
 	switch {
 	case !heard:
