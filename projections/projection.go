@@ -17,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
+	"github.com/clusterlite/clusterlite/projections/readmodel"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	// Collections are the declared ones. Others that the log names are kept too, just
 	// without columns.
 	Collections *collections.Set
+	// ReadModels make the read models beside that of the entities. See [readmodel.Model].
+	ReadModels []readmodel.Factory
 	// Logger takes what an operator has to know. Nil discards it.
 	Logger *slog.Logger
 	// MaxBatch is the most records in one transaction; zero means [DefaultMaxBatch].
@@ -99,7 +102,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := generation.Open(ctx, path, options.Collections, p.options.Logger)
+	g, err := generation.Open(ctx, path, options.Collections, p.options.Logger, options.ReadModels...)
 	if err != nil {
 		return nil, storagefault.Classify(path, err)
 	}

@@ -56,7 +56,7 @@ func TestReadsAreCounted(t *testing.T) {
 // Far from where it has to go a builder applies more in one transaction, unless others need
 // the machine.
 func TestBuildersApplyMoreWhenFar(t *testing.T) {
-	b := &generation.Builder{Generation: &generation.Generation{Writer: &applier.Writer{Position: 1000}}, Batch: 100}
+	b := &generation.Builder{Generation: &generation.Generation{Writer: &applier.Writer{Entities: applier.Entities{Position: 1000}}}, Batch: 100}
 	for _, c := range []struct {
 		until  events.Position
 		gentle bool

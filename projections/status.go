@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,6 +38,24 @@ func (p *Projection) Ready(maxLag time.Duration) error {
 		return err
 	}
 	return nil
+}
+
+// ErrNotServed is returned by [Projection.Serves] for what no read model serves.
+var ErrNotServed = errors.New("no read model serves this")
+
+// Serves returns nil if the projection can be read for what a read model says that it serves, such
+// as entities or lists. Otherwise it returns the reason: [ErrNotServed], a
+// [readmodel.BehindError], or that of [Projection.Stuck]. How far the projection is behind the log
+// is a question for [Projection.Ready].
+func (p *Projection) Serves(what string) error {
+	known, err := p.serving.Load().Writer.Serves(what)
+	switch {
+	case !known:
+		return fmt.Errorf("%w: %s", ErrNotServed, what)
+	case err != nil:
+		return err
+	}
+	return p.Stuck()
 }
 
 // Degraded says what a projection that is ready can't promise; it is empty if there is

@@ -139,9 +139,9 @@ func newCandidate(ctx context.Context, f datafolder.Folder, options Options, reb
 	}
 	var g *generation.Generation
 	if rebuild.From == nil && !rebuild.Back {
-		g, err = generation.OpenPrivate(ctx, path, options.Collections)
+		g, err = generation.OpenPrivate(ctx, path, options.Collections, options.ReadModels...)
 	} else {
-		g, err = generation.Open(ctx, path, options.Collections, options.Logger)
+		g, err = generation.Open(ctx, path, options.Collections, options.Logger, options.ReadModels...)
 	}
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (w *Writer) Remark(ctx context.Context, name, value string) error {
 	if w.Meta[name] == value {
 		return nil
 	}
-	if err := w.exec(ctx, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
+	if err := w.exec(ctx, w.Conn, `INSERT OR REPLACE INTO _meta (name, value) VALUES (?, ?)`, name, value); err != nil {
 		return err
 	}
 	w.Meta[name] = value

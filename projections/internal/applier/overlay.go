@@ -12,6 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
 // An overlay is the part of the state that a batch touches, in memory: loaded with a
@@ -27,29 +28,29 @@ type overlay struct {
 // loadOverlay reads from the file what admission needs to judge the records of a batch. It
 // looks up no entity whose id is greater than all in the file, and no claim that the filter
 // of claims knows to be free.
-func (w *Writer) loadOverlay(ctx context.Context, records []events.Record) (*overlay, error) {
+func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []events.Record) (*overlay, error) {
 	ids, claims, keys := touched(records)
 	o := &overlay{Memory: events.NewMemory()}
-	o.Time = w.LogTime
+	o.Time = m.LogTime
 	for collection, set := range ids {
-		if !w.known[collection] {
+		if !m.known[collection] {
 			continue
 		}
-		packed, err := w.seen(collection, set)
+		packed, err := m.seen(collection, set)
 		if err == nil && len(packed) > 0 {
-			err = o.loadEntities(ctx, w.Conn, collection, packed)
+			err = o.loadEntities(ctx, tx, collection, packed)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("load entities of %s: %w", collection, err)
 		}
 	}
 	for collection, set := range claims {
-		set = slices.DeleteFunc(set, func(claim string) bool { return w.Claims.Free(collection, rowformat.PackClaim(claim)) })
-		if err := o.loadClaims(ctx, w.Conn, collection, set); err != nil {
+		set = slices.DeleteFunc(set, func(claim string) bool { return m.Claims.Free(collection, rowformat.PackClaim(claim)) })
+		if err := o.loadClaims(ctx, tx, collection, set); err != nil {
 			return nil, fmt.Errorf("load claims of %s: %w", collection, err)
 		}
 	}
-	if err := o.loadKeys(ctx, w.Conn, keys); err != nil {
+	if err := o.loadKeys(ctx, tx, keys); err != nil {
 		return nil, fmt.Errorf("load idempotency keys: %w", err)
 	}
 	o.entities, o.claims = maps.Clone(o.Entities), maps.Clone(o.Claims)
@@ -57,13 +58,13 @@ func (w *Writer) loadOverlay(ctx context.Context, records []events.Record) (*ove
 }
 
 // seen packs those of some ids that the file may hold.
-func (w *Writer) seen(collection string, ids []string) (packed [][]byte, err error) {
+func (m *Entities) seen(collection string, ids []string) (packed [][]byte, err error) {
 	for _, id := range ids {
 		p, err := rowformat.ParseID(id)
 		if err != nil {
 			return nil, err
 		}
-		if !w.unseen(collection, p) {
+		if !m.unseen(collection, p) {
 			packed = append(packed, p)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/readmodel"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
@@ -42,7 +43,7 @@ const (
 	holdMask = 1<<32 - 1
 )
 
-func Open(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*Generation, error) {
+func Open(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger, models ...readmodel.Factory) (*Generation, error) {
 	db, err := sqlite.Open(ctx, path, declared, logger)
 	if errors.Is(err, schema.ErrOldVersion) {
 		if err := Convert(ctx, path, logger); err != nil {
@@ -53,7 +54,7 @@ func Open(ctx context.Context, path string, declared *collections.Set, logger *s
 	if err != nil {
 		return nil, err
 	}
-	w, err := applier.NewWriter(ctx, db)
+	w, err := applier.NewWriter(ctx, db, models...)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

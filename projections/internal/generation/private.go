@@ -10,6 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
 // A file that is built from the beginning of the log is private until it is complete: no one
@@ -18,12 +19,12 @@ import (
 // in the end, since to sort all rows once is cheaper than to put each one in its place.
 
 // OpenPrivate makes such a file. Only its writer can be used, until publish.
-func OpenPrivate(ctx context.Context, path string, declared *collections.Set) (*Generation, error) {
+func OpenPrivate(ctx context.Context, path string, declared *collections.Set, models ...readmodel.Factory) (*Generation, error) {
 	db := &sqlite.Database{Path: path}
 	if err := db.OpenPrivate(ctx, declared); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	w, err := applier.NewWriter(ctx, db)
+	w, err := applier.NewWriter(ctx, db, models...)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

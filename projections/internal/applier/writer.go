@@ -1,0 +1,198 @@
+// Package applier applies batches of records to a file: it admits each record, has every read
+// model write what the record changes, and moves the position, all in one transaction.
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/readmodel"
+)
+
+// A Writer applies batches to a file over the one connection that writes. It feeds the read
+// models of the file: the entities first, which also judge the records, then all others. One
+// goroutine uses it.
+type Writer struct {
+	Entities
+	Conn *sqlx.Conn
+	WAL  *sqlite.Checkpointer
+	// Meta says what the file belongs to.
+	Meta map[string]string
+
+	further []readmodel.Model // that are as far as the entities
+	served  map[string]error  // what can be read, and why not; never changed
+	// stale means that what the models keep in memory is not what the file holds.
+	stale bool
+	// begin and commit are prepared, since the driver compiles statements without arguments
+	// each time.
+	begin, commit *sqlx.Stmt
+}
+
+// NewWriter returns the writer of an open file. It loads the read models: the entities, and those
+// that the factories make.
+func NewWriter(ctx context.Context, db *sqlite.Database, models ...readmodel.Factory) (*Writer, error) {
+	conn, err := db.Writer.Connx(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open %s for writing: %w", db.Path, err)
+	}
+	w := &Writer{Conn: conn, WAL: db.WAL, Entities: Entities{folded: db.Folded, folder: schema.NewValueFolder(), Claims: NewClaimFilter()}}
+	if err := w.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s for writing: %w", db.Path, err), w.Close())
+	}
+	if err := w.Load(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the checkpoint of %s: %w", db.Path, err), w.Close())
+	}
+	if err := w.add(ctx, models); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the read models of %s: %w", db.Path, err), w.Close())
+	}
+	return w, nil
+}
+
+func (w *Writer) prepare(ctx context.Context) (err error) {
+	if w.begin, err = w.Conn.PreparexContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	w.commit, err = w.Conn.PreparexContext(ctx, `COMMIT`)
+	return err
+}
+
+// add loads further read models. One that lacks records takes none: it would never get those that
+// it missed.
+func (w *Writer) add(ctx context.Context, factories []readmodel.Factory) error {
+	w.served = map[string]error{}
+	for _, what := range w.Entities.Serves() {
+		w.served[what] = nil
+	}
+	names := map[string]bool{w.Entities.Name(): true}
+	for _, make := range factories {
+		model := make()
+		name := model.Name()
+		if !readmodel.ValidName.MatchString(name) || names[name] {
+			return fmt.Errorf("the name %q of a read model is invalid, or used by another", name)
+		}
+		names[name] = true
+		at, err := model.Load(ctx, w.Conn)
+		if err != nil {
+			return fmt.Errorf("read model %s: %w", name, err)
+		}
+		var behind error
+		if at == w.Position {
+			w.further = append(w.further, model)
+		} else {
+			behind = &readmodel.BehindError{Model: name, Position: at, Want: w.Position}
+		}
+		for _, what := range model.Serves() {
+			if _, taken := w.served[what]; taken {
+				return fmt.Errorf("read model %s serves %q, which another one serves", name, what)
+			}
+			w.served[what] = behind
+		}
+	}
+	return nil
+}
+
+// Serves returns nil if a read model in the file serves this. known is false if none does. The
+// error is a [readmodel.BehindError]. Safe for concurrent use.
+func (w *Writer) Serves(what string) (known bool, err error) {
+	err, known = w.served[what]
+	return known, err
+}
+
+// Load reads what the read models keep in memory between batches. It is also how they forget a
+// batch that failed. Until it succeeds nothing is applied.
+func (w *Writer) Load(ctx context.Context) (err error) {
+	defer func() { w.stale = err != nil }()
+	if _, err := w.Entities.Load(ctx, w.Conn); err != nil {
+		return err
+	}
+	for _, model := range w.further {
+		at, err := model.Load(ctx, w.Conn)
+		if err == nil && at != w.Position {
+			err = &readmodel.BehindError{Model: model.Name(), Position: at, Want: w.Position}
+		}
+		if err != nil {
+			return fmt.Errorf("read model %s: %w", model.Name(), err)
+		}
+	}
+	return w.loadMeta(ctx)
+}
+
+// Close closes the connection.
+func (w *Writer) Close() error {
+	var errs []error
+	for _, statement := range []*sqlx.Stmt{w.begin, w.commit} {
+		if statement != nil {
+			errs = append(errs, statement.Close())
+		}
+	}
+	return errors.Join(append(errs, w.Conn.Close())...)
+}
+
+// Apply takes a batch into the file in one transaction, rows and position together.
+// If a record stops the reader, what is before it is applied, and the error is an
+// [events.NewerFormatError]. Any other error leaves the file as it was.
+func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []readmodel.Judged, err error) {
+	if w.stale {
+		if err := w.Load(ctx); err != nil {
+			return nil, fmt.Errorf("read the checkpoint after a batch that failed: %w", err)
+		}
+	}
+	if err := w.WAL.MakeRoom(w.Conn); err != nil {
+		return nil, err
+	}
+	w.Claims.Begin()
+	defer w.Claims.End()
+	if _, err := w.begin.ExecContext(ctx); err != nil {
+		return nil, fmt.Errorf("begin a batch: %w", err)
+	}
+	done, stop, err := w.Judge(ctx, w.Conn, records)
+	if err == nil && len(done) > 0 {
+		err = w.write(ctx, done)
+	}
+	w.Cache.Close()
+	if err == nil {
+		if _, err = w.commit.ExecContext(ctx); err != nil {
+			err = fmt.Errorf("commit a batch: %w", err)
+		}
+	}
+	if err != nil {
+		// Both may fail too, on a disk that is gone; the first error says it.
+		_, _ = w.Conn.ExecContext(ctx, `ROLLBACK`)
+		_ = w.Load(ctx) // else the next batch begins with it
+		w.Cache.Drop()
+		w.Claims.Forget() // what it said may be why
+		return nil, err
+	}
+	w.WAL.Wrote(walBytes(done))
+	w.Cache.Open(w.Position)
+	return done, stop
+}
+
+// write has all read models write what a batch changes.
+func (w *Writer) write(ctx context.Context, batch []readmodel.Judged) error {
+	if err := w.Entities.Apply(ctx, w.Conn, batch); err != nil {
+		return err
+	}
+	for _, model := range w.further {
+		if err := model.Apply(ctx, w.Conn, batch); err != nil {
+			return fmt.Errorf("write the read model %s: %w", model.Name(), err)
+		}
+	}
+	return nil
+}
+
+// walBytes estimates how much a batch has written to the WAL: its documents, and for each
+// record some pages of indexes.
+func walBytes(done []readmodel.Judged) (bytes int64) {
+	const pages = 3 << 10
+	for _, j := range done {
+		bytes += pages + int64(len(j.Record.Event.Document))
+	}
+	return bytes
+}
