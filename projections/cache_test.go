@@ -89,7 +89,7 @@ func contains(b []byte, text string) bool {
 
 // onFileCached gives a projection over a file that is written without a broker, with a cache.
 func onFileCached(f *file, bytes int64) *Projection {
-	p := &Projection{options: Options{CacheBytes: bytes}}
+	p := &Projection{options: Options{CacheBytes: bytes}.withDefaults()}
 	p.serve(generation.New(f.db, f.w))
 	return p
 }

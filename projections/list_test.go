@@ -239,8 +239,9 @@ func idOf(t testing.TB, rendered []byte) string {
 
 // onFile gives a projection over a file that is written without a broker.
 func onFile(f *file) *Projection {
-	p := &Projection{}
+	p := &Projection{options: Options{}.withDefaults()}
 	p.serving.Store(generation.New(f.db, f.w))
+	f.t.Cleanup(p.rebuilds.Wait) // for the filter of claims, which reads the file
 	return p
 }
 

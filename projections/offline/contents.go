@@ -54,7 +54,7 @@ func eachEntity(ctx context.Context, db *sqlx.DB, collection string, each func(e
 }
 
 func allEntities(collection string) string {
-	return `SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM ` + schema.Quote(collection) + `
+	return `SELECT ` + rowformat.LivingColumns + ` FROM ` + schema.Quote(collection) + `
 		UNION ALL
-		SELECT id, version, created_at, updated_at, '', '', 1 FROM _tombstones WHERE collection = ?1`
+		SELECT ` + rowformat.DeletedColumns + ` FROM _tombstones WHERE collection = ?1`
 }

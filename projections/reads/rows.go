@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections/digest"
 	"github.com/clusterlite/clusterlite/projections/internal/listsql"
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
@@ -29,7 +28,7 @@ func (s *Tx) Entities(ctx context.Context, collection, after string, each func(e
 		return nil // the log has not named it yet
 	}
 	above := listsql.Condition(query.Filter{Column: query.IDColumn(), Op: query.Greater, Values: []any{after}})
-	rows, err := s.conn.QueryContext(ctx, `SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+schema.Quote(collection)+` WHERE `+above.Text+` ORDER BY id`, above.Args...)
+	rows, err := s.conn.QueryContext(ctx, `SELECT `+rowformat.LivingColumns+` FROM `+schema.Quote(collection)+` WHERE `+above.Text+` ORDER BY id`, above.Args...)
 	if err != nil {
 		return s.observed(fmt.Errorf("read the entities of %s: %w", collection, err))
 	}
@@ -84,28 +83,23 @@ func (s *Tx) Rows(ctx context.Context, collection string, each func(Row) error) 
 			err = s.observed(fmt.Errorf("read the rows of %s: %w", collection, err))
 		}
 	}()
-	query := `SELECT id, version, created_at, updated_at, '' AS doc, '' AS claims, 1 AS deleted FROM _tombstones WHERE collection = ?`
+	text := `SELECT ` + rowformat.DeletedColumns + ` FROM _tombstones WHERE collection = ?`
 	if known, err := schema.Tables(ctx, s.conn); err != nil {
 		return err
 	} else if slices.Contains(known, collection) {
-		query = `SELECT id, version, created_at, updated_at, doc, _claims AS claims, 0 AS deleted FROM ` + schema.Quote(collection) + ` UNION ALL ` + query
+		text = `SELECT ` + rowformat.LivingColumns + ` FROM ` + schema.Quote(collection) + ` UNION ALL ` + text
 	}
-	rows, err := s.conn.QueryContext(ctx, query+` ORDER BY id`, collection)
+	rows, err := s.conn.QueryContext(ctx, text+` ORDER BY id`, collection)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	var scratch, rendered []byte
-	var doc sql.RawBytes
+	var scratch []byte
+	var scanner rowformat.Scanner
 	for rows.Next() {
-		e := events.Entity{Collection: collection}
-		var claims string
-		if err := rows.Scan((*rowformat.ID)(&e.ID), &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc, &claims, &e.Deleted); err != nil {
+		e, claims, err := scanner.Scan(rows, collection)
+		if err != nil {
 			return err
-		}
-		if !e.Deleted {
-			rendered = document.AppendRendered(rendered[:0], e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc)
-			e.Rendered = rendered
 		}
 		if err := each(Row{e.ID, e.Version, e.Deleted, digest.OfRow(e, claims, &scratch), claims}); err != nil {
 			return err

@@ -92,9 +92,9 @@ func touched(records []events.Record) (ids, claims map[string][]string, keys []s
 func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, collection string, packed [][]byte) error {
 	in, set := rowformat.Among(packed)
 	rows, err := q.QueryContext(ctx, `
-		SELECT id, version, created_at, updated_at, doc, _claims, 0 FROM `+schema.Quote(collection)+` WHERE id `+in+`
+		SELECT `+rowformat.LivingColumns+` FROM `+schema.Quote(collection)+` WHERE id `+in+`
 		UNION ALL
-		SELECT id, version, created_at, updated_at, '', '', 1 FROM _tombstones WHERE collection = ?2 AND id `+in,
+		SELECT `+rowformat.DeletedColumns+` FROM _tombstones WHERE collection = ?2 AND id `+in,
 		set, collection)
 	if err != nil {
 		return err
