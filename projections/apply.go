@@ -12,18 +12,18 @@ import (
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
-// A Batch is what one transaction applied; never empty.
+// A Batch is what one transaction applied. It is never empty.
 type Batch struct {
-	// Began is when the transaction began, Ended when it was committed.
+	// Began is when the transaction began, and Ended when it was committed.
 	Began, Ended time.Time
 
 	judged []readmodel.Judged
 }
 
-// Len is how many records were applied.
+// Len is the number of records applied.
 func (b Batch) Len() int { return len(b.judged) }
 
-// All gives the records in the order of the log, each with its verdict.
+// All returns the records in the order of the log, each with its verdict.
 func (b Batch) All() iter.Seq2[events.Record, events.Verdict] {
 	return func(yield func(events.Record, events.Verdict) bool) {
 		for _, j := range b.judged {
@@ -34,9 +34,9 @@ func (b Batch) All() iter.Seq2[events.Record, events.Verdict] {
 	}
 }
 
-// apply takes a batch into the generation that serves, makes the state after it visible,
-// then wakes those who wait for it. Once damaged is closed it applies nothing: the records
-// were subscribed to for another file.
+// apply applies a batch to the generation that serves, publishes the state after it, and then
+// wakes the callers that wait for it. Once damaged is closed it applies nothing, because the
+// records were read for another file.
 func (p *Projection) apply(records []events.Record, damaged <-chan struct{}) error {
 	batch, err := p.applyServing(records, damaged)
 	if batch.Len() > 0 && p.options.Applied != nil {
@@ -55,8 +55,8 @@ func (p *Projection) applyServing(records []events.Record, damaged <-chan struct
 	w := g.Writer
 	batch := Batch{Began: time.Now()}
 	var err error
-	// Without a context that can end: a batch that was begun is finished, and such a one
-	// costs the driver a goroutine for each statement.
+	// The context can't end, so a batch that was begun is finished. The driver also starts a
+	// goroutine for each statement whose context can end.
 	batch.judged, err = w.Apply(context.Background(), records)
 	batch.Ended = time.Now()
 	if batch.Len() > 0 {
@@ -71,7 +71,7 @@ func (p *Projection) applyServing(records []events.Record, damaged <-chan struct
 	return batch, p.observe(g, err)
 }
 
-// bind ties the generation that serves to its topic.
+// bind binds the generation that serves to its topic.
 func (p *Projection) bind(topicID string) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -96,7 +96,7 @@ func (p *Projection) mark() continuity.Mark {
 	return p.digested
 }
 
-// published gives the digests of the collections as they were after the last batch.
+// published returns the digests of the collections after the last batch.
 func (p *Projection) published() (at events.Position, summaries map[string]digest.Summary) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// storageStats count what happened to a projection's storage since it was opened.
+// storageStats counts storage events since the projection was opened.
 type storageStats struct {
 	mu                    sync.Mutex
 	faults                map[storagefault.Kind]int64
@@ -20,16 +20,17 @@ type storageStats struct {
 	scrub                 ScrubStatus
 }
 
-// StorageStatus tells what happened to a projection's storage since it was opened.
+// StorageStatus describes the faults of a projection's storage, and the repairs, since it was
+// opened.
 type StorageStatus struct {
-	// Faults counts the failures by what they were.
+	// Faults counts the failures of each kind.
 	Faults map[storagefault.Kind]int64
-	// Repaired and RepairsFailed count how the repairs of a damaged file ended.
+	// Repaired and RepairsFailed count the repairs of damaged files that succeeded and failed.
 	Repaired, RepairsFailed int64
 	Scrub                   ScrubStatus
 }
 
-// Storage tells what happened to the projection's storage.
+// Storage returns the faults and repairs since the projection was opened.
 func (p *Projection) Storage() StorageStatus {
 	s := &p.storage
 	s.mu.Lock()
@@ -64,10 +65,10 @@ func (s *storageStats) pauseBeforeRepair() time.Duration {
 	return s.repairing.pause(time.Now())
 }
 
-// observe is where each read and write of the projection hands its error in. If the storage
-// of the generation is to blame it makes a [storagefault.Error] of it, counts it, and, if the file
-// is damaged by it, takes the projection out of service and has it repaired. It returns any
-// other error as it is. It takes no lock of the caller's.
+// observe takes the error of each read and write of the projection. If the storage of the
+// generation caused it, observe turns it into a [storagefault.Error] and counts it. If the file
+// is damaged, observe also takes the projection out of service and starts a repair. It returns
+// any other error unchanged. It takes no lock that callers hold.
 func (p *Projection) observe(g *generation.Generation, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -75,7 +76,7 @@ func (p *Projection) observe(g *generation.Generation, err error) error {
 	err = storagefault.Classify(g.DB.Path, err)
 	var fault *storagefault.Error
 	if !errors.As(err, &fault) {
-		// Such as "no such table", of a file that was replaced by another.
+		// For example "no such table", in a file that was replaced by another.
 		if !storagefault.FromSQLite(err) {
 			return err
 		}
@@ -89,14 +90,14 @@ func (p *Projection) observe(g *generation.Generation, err error) error {
 	return err
 }
 
-// observeRow is observe for a read of a row: one whose values are not what was written
-// there is damaged too.
+// observeRow is observe for a read of a row, where values that do not fit their columns also
+// mean damage.
 func (p *Projection) observeRow(g *generation.Generation, err error) error {
 	return p.observe(g, storagefault.UnreadableRow(g.DB.Path, err))
 }
 
-// observeReader is observe for a read that hands what it finds to a function of the
-// caller's, which may fail for reasons of its own.
+// observeReader is observe for a read that passes rows to a function of the caller's, which may
+// fail for its own reasons.
 func (p *Projection) observeReader(g *generation.Generation, err error) error {
 	if !storagefault.FromSQLite(err) {
 		return err
@@ -104,15 +105,15 @@ func (p *Projection) observeReader(g *generation.Generation, err error) error {
 	return p.observe(g, err)
 }
 
-// observer is observeReader for the reads of a snapshot.
+// observer returns observeReader for the reads of a read transaction.
 func (p *Projection) observer(g *generation.Generation) func(error) error {
 	return func(err error) error { return p.observeReader(g, err) }
 }
 
-// suffer counts a fault and does what it asks for.
+// suffer counts a fault and does what it requires.
 func (p *Projection) suffer(g *generation.Generation, fault *storagefault.Error) {
 	if p.closed() {
-		return // what is read now meets closed files
+		return // reads now fail on closed files
 	}
 	p.storage.count(fault.Fault)
 	serves := func() bool { return p.serving.Load() == g }
@@ -132,9 +133,8 @@ func (p *Projection) suffer(g *generation.Generation, fault *storagefault.Error)
 	}
 }
 
-// ReportDamage takes the projection out of service, and has it repaired, because of what a
-// caller found in it that can't have been written there. It returns the [storagefault.Error] that
-// says so.
+// ReportDamage takes the projection out of service and starts a repair, because a caller found
+// content in it that can't have been written there. It returns the [storagefault.Error].
 func (p *Projection) ReportDamage(found error) error {
 	g := p.hold()
 	defer g.Release()

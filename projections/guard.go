@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	// guardEvery is how often the files and the read path are looked at.
+	// guardEvery is the interval between checks of the files and of the read path.
 	guardEvery = time.Second
 	// probeTimeout is how long two small reads may take before the read path counts as stuck.
 	// It is longer than they wait for their connections.
 	probeTimeout = 2*sqlite.ReadPatience + 4*time.Second
 )
 
-// A ReadPathError says that a small read of the projection, made to try out the path that
-// requests take, failed or does not end.
+// A ReadPathError means that a small test read, on the path that requests take, failed or did
+// not finish.
 type ReadPathError struct{ Err error }
 
-// Error says why.
+// Error describes the failure.
 func (e *ReadPathError) Error() string { return fmt.Sprintf("the projection can't be read: %v", e.Err) }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ReadPathError) Unwrap() error { return e.Err }
 
-// startGuards starts what looks after the storage while the projection runs. stop ends it
-// and waits for it.
+// startGuards starts the goroutines that watch the storage while the projection runs. stop ends
+// them and waits for them.
 func (p *Projection) startGuards(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var guards sync.WaitGroup
@@ -44,7 +44,7 @@ func (p *Projection) startGuards(ctx context.Context) (stop func()) {
 	return func() { cancel(); guards.Wait() }
 }
 
-// every calls do at once, and again with a pause between until ctx ends.
+// every calls do immediately, and then repeatedly with a pause in between, until ctx ends.
 func every(ctx context.Context, pause time.Duration, do func()) {
 	for ctx.Err() == nil {
 		do()
@@ -55,8 +55,8 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 	}
 }
 
-// guardFiles looks whether the files of the generation that serves are still those that it
-// opened. To read and write goes on working for a while if they are not, on files that no
+// guardFiles checks whether the files of the generation that serves are still the ones that it
+// opened. If they were replaced, reads and writes keep working for a while, on files that no
 // other connection sees.
 func (p *Projection) guardFiles(ctx context.Context) {
 	every(ctx, guardEvery, func() {
@@ -69,8 +69,8 @@ func (p *Projection) guardFiles(ctx context.Context) {
 	})
 }
 
-// observeCheckpoints hands in the failure of a checkpoint in the background. One that does
-// not damage the file costs no commit until the WAL has to be cut: then batches fail too.
+// observeCheckpoints reports the failure of a checkpoint in the background. A failure that does
+// not damage the file costs nothing until the WAL has to be truncated, when batches fail too.
 func (p *Projection) observeCheckpoints(g *generation.Generation) {
 	err := p.observe(g, g.DB.WAL.Failed())
 	if err == nil {
@@ -78,16 +78,15 @@ func (p *Projection) observeCheckpoints(g *generation.Generation) {
 		return
 	}
 	if fault := (*storagefault.Error)(nil); errors.As(err, &fault) && fault.Fault.Damages() {
-		return // it is logged
+		return // logged already
 	}
 	if lasts, due := p.checkpointing.Due(err, time.Now()); due {
 		p.options.Logger.Warn("can't copy the write-ahead log into the projection's file; retrying every second. Nothing is lost, but the write-ahead log grows meanwhile", "error", err, "for", lasts)
 	}
 }
 
-// guardReads makes a small read on the path that requests take, so that the node does not
-// say that it is ready while no read comes through. One that hangs is not followed by
-// another.
+// guardReads makes small reads on the path that requests take, so that the node does not claim
+// to be ready while no read succeeds. It waits for a read that hangs before it starts another.
 func (p *Projection) guardReads(ctx context.Context) {
 	every(ctx, guardEvery, func() {
 		ended := make(chan error, 1)
@@ -99,12 +98,13 @@ func (p *Projection) guardReads(ctx context.Context) {
 			p.noteProbe(ctx, err)
 		case <-timer.C:
 			p.noteProbe(ctx, &ReadPathError{fmt.Errorf("a small read did not finish within %s: the disk does not respond", probeTimeout)})
-			p.noteProbe(ctx, <-ended) // its own deadline has passed: it ends, unless the disk hangs
+			p.noteProbe(ctx, <-ended) // the read's own deadline has passed, so it ends unless the disk hangs
 		}
 	})
 }
 
-// probe reads the checkpoint as a request reads an entity, and as one reads a list.
+// probe reads the checkpoint, once as a request reads an entity and once as a request reads a
+// list.
 func (p *Projection) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -119,7 +119,7 @@ func (p *Projection) probe(ctx context.Context) error {
 		}
 	}
 	if err == nil || errors.Is(err, ErrOverloaded) {
-		return nil // whether that lasts, the connections know: see starved
+		return nil // starved finds out from the connection pools whether the overload lasts
 	}
 	return &ReadPathError{err}
 }
@@ -136,27 +136,26 @@ func (p *Projection) noteProbe(ctx context.Context, err error) {
 	}
 }
 
-// stuckAfter is how long no read may get a connection before the node is unready. Reads
-// that only take long free their connections one after the other.
+// stuckAfter is how long reads may fail to get a connection before the node becomes unready.
+// Slow reads alone do not cause this, since they free their connections one after another.
 const stuckAfter = 15 * time.Second
 
-// scrubFirst is when the first scrub begins, if the interval is not shorter.
+// scrubFirst is the time until the first scrub, if the interval is not shorter.
 const scrubFirst = time.Minute
 
-// ScrubStatus tells of the scrubs: a projection reads, from time to time, all of its file,
-// has SQLite check the structure, and adds up the rows to compare them with the digests that
-// were kept when they were written. What it finds damaged is repaired like anything else.
+// ScrubStatus describes the scrubs. At intervals the projection reads its whole file, has
+// SQLite check the structure, and compares the rows with the digests stored when they were
+// written. Damage that a scrub finds is repaired like any other.
 type ScrubStatus struct {
-	// Completed and Failed count the scrubs that read all of the file: without a finding,
-	// and with one. One that was kept from doing so counts as neither.
+	// Completed and Failed count the scrubs that read the whole file: those without findings,
+	// and those with. A scrub that was interrupted counts as neither.
 	Completed, Failed int64
-	// Ended is when the last one of these ended, zero if there was none; Took is how long it
-	// lasted.
+	// Ended is when the last such scrub ended, zero if there was none. Took is its duration.
 	Ended time.Time
 	Took  time.Duration
 }
 
-// scrubs scrubs from time to time.
+// scrubs runs scrubs at intervals.
 func (p *Projection) scrubs(ctx context.Context) {
 	pause := min(scrubFirst, p.options.ScrubInterval)
 	for {
@@ -167,13 +166,13 @@ func (p *Projection) scrubs(ctx context.Context) {
 		}
 		pause = p.options.ScrubInterval
 		if _, damage := p.life.Damaged(); damage != nil || !p.scrub(ctx) {
-			pause = min(scrubFirst, pause) // the next time
+			pause = min(scrubFirst, pause) // retry soon
 		}
 	}
 }
 
-// scrub reads the file of the generation that serves once and reports what it finds. It
-// returns false if something kept it from that.
+// scrub reads the whole file of the generation that serves and reports damage. It returns false
+// if it was interrupted.
 func (p *Projection) scrub(ctx context.Context) (done bool) {
 	g := p.hold()
 	defer g.Release()

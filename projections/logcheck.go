@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// noteOther has the file remember that it was built from records that the log lost, since
-// some that came in their place may have been applied.
+// noteOther records in the file that it was built from records that the log has lost. The
+// worker may have applied some of the records that took their place.
 func (p *Projection) noteOther(detail string) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -25,10 +25,10 @@ func (p *Projection) noteOther(detail string) {
 	}
 }
 
-// prepare has the log ready and describes it. A missing topic is made for a new file
-// alone: to make one for a file that was built from a topic would put an empty log in the
-// place of one that was lost, and let the loss look like a fresh start. That is an
-// [refusal.Error], once the broker has said for some seconds that the topic is not there.
+// prepare prepares and describes the topic. It creates a missing topic only for a new file. If
+// the file was built from a topic that is missing, creating it would put an empty log in the
+// place of a lost one, and make the loss look like a fresh start. prepare then returns a
+// [refusal.Error], once the broker has reported for some seconds that the topic does not exist.
 func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 	topic, id := p.origin()
 	if id == "" {
@@ -57,7 +57,8 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 	}
 }
 
-// origin is the topic that the file was built from, by name and id; empty for a new file.
+// origin returns the name and the id of the topic that the file was built from. Both are empty
+// for a new file.
 func (p *Projection) origin() (topic, id string) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -65,15 +66,16 @@ func (p *Projection) origin() (topic, id string) {
 	return meta[applier.MetaTopic], meta[applier.MetaTopicID]
 }
 
-// sameTopic returns a [refusal.Error] if what serves was built from another topic.
+// sameTopic returns a [refusal.Error] if the generation that serves was built from another
+// topic.
 func (p *Projection) sameTopic(info eventlog.Info) error {
-	p.applying.Lock() // bind may be under way
+	p.applying.Lock() // bind may be running
 	defer p.applying.Unlock()
-	return p.serving.Load().Writer.SameTopic(p.options.Log.Topic(), info.ID) // from memory
+	return p.serving.Load().Writer.SameTopic(p.options.Log.Topic(), info.ID) // compared in memory
 }
 
-// fit checks the file against the log. An [refusal.Error] is final, but for [refusal.Ahead]
-// if it has fitted before.
+// fit checks whether the file belongs to the log. A [refusal.Error] is final, except for
+// [refusal.Ahead] after the file has fitted before.
 func (p *Projection) fit(ctx context.Context) error {
 	info, err := p.prepare(ctx)
 	var unfit *eventlog.UnfitTopicError
@@ -90,26 +92,27 @@ func (p *Projection) fit(ctx context.Context) error {
 		return err
 	}
 	if p.Position() == info.End {
-		// Nothing is left that could fail, and no batch may come for long to show it.
+		// Nothing is left to apply that could fail, and the next batch may be far away.
 		p.fail(nil)
 	}
 	return nil
 }
 
-// confirmations is how often, a second between, the broker must say that the log ends
-// before what was applied, or begins after it: at the start of a process, and later. A
-// deposed leader says that it ends early for as long as it is cut off from its peers and
-// not from this node, and a node that runs had a log that went on.
+// confirmations is how many times, one second apart, the broker must report that the log ends
+// before the file's position, or begins after it, before that counts: at the start of a
+// process, and later. A deposed leader that is cut off from its peers but not from this node
+// keeps reporting an early end. A node that is already running has seen a log that continued,
+// so it waits longer.
 const confirmations, laterConfirmations = 3, 15
 
-// confirm returns a [refusal.Error] if the log does not go on from what was applied, and
-// goes on not doing so.
+// confirm returns a [refusal.Error] if the log repeatedly does not continue from the file's
+// position.
 func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	times := confirmations
 	if p.life.HasFitted() {
 		times = laterConfirmations
 	}
-	at := p.mark() // fit runs while nothing is applied
+	at := p.mark() // nothing is applied while fit runs
 	for i := 1; ; i++ {
 		err := at.GoesOn(ctx, p.options.Log, info)
 		refused := (*refusal.Error)(nil)

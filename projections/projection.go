@@ -21,54 +21,56 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// DefaultMaxBatch is the most records in one transaction. More gain little: the cost
-// of a commit is by then a small part.
+// DefaultMaxBatch is the default maximum number of records in one transaction. Larger batches
+// gain little, because the commit is then a small part of the cost.
 const DefaultMaxBatch = generation.DefaultMaxBatch
 
-// Options say what to project, and where to.
+// Options configure a projection.
 type Options struct {
-	// Dir is the node's data folder; the caller holds its lock. The file in it is
+	// Dir is the node's data folder. The caller holds its lock. The file in it is
 	// [datafolder.FileName], a link to the generation that serves.
 	Dir string
-	// Log is where the records come from.
+	// Log is the log to apply.
 	Log *eventlog.Log
-	// Collections are the declared ones. Others that the log names are kept too, just
-	// without columns.
+	// Collections are the declared collections. The projection also keeps the entities of other
+	// collections in the log, but without columns to filter or sort by.
 	Collections *collections.Set
-	// ReadModels make the read models beside that of the entities. See [readmodel.Model].
+	// ReadModels make the read models that the projection feeds besides the entities. See
+	// [readmodel.Model].
 	ReadModels []readmodel.Factory
-	// Logger takes what an operator has to know. Nil discards it.
+	// Logger receives what an operator has to know. Nil discards it.
 	Logger *slog.Logger
-	// MaxBatch is the most records in one transaction; zero means [DefaultMaxBatch].
+	// MaxBatch is the maximum number of records in one transaction. Zero means
+	// [DefaultMaxBatch].
 	MaxBatch int
-	// CacheBytes is about how much memory the cache of entities takes at most; zero means
-	// that there is none.
+	// CacheBytes is the approximate maximum size of the cache in memory. Zero means no cache.
 	CacheBytes int64
-	// Applied, if not nil, is told of each batch once it is committed and those who wait
-	// for it are woken. The next batch waits until it returns.
+	// Applied, if not nil, is called after each batch, once the batch is committed and the
+	// callers that wait for it are woken. The next batch waits until it returns.
 	Applied func(Batch)
-	// NoSelfRepair leaves it to a person to rebuild a projection whose file is damaged. It
-	// serves nothing until then.
+	// NoSelfRepair disables the automatic rebuild of a damaged file. The projection then serves
+	// nothing until an operator rebuilds it.
 	NoSelfRepair bool
-	// RepairFrom, if not nil, is what a repair starts from, as in [RebuildOptions.From]. If
-	// it gives nothing the repair starts from the beginning of the log.
+	// RepairFrom, if not nil, provides the file that a repair starts from, as in
+	// [RebuildOptions.From]. If it fails, the repair reads the log from its beginning.
 	RepairFrom func(ctx context.Context, path string) error
-	// ScrubInterval is the time from the end of a scrub to the start of the next one; zero
-	// means that there is none. See [ScrubStatus].
+	// ScrubInterval is the time between the end of a scrub and the start of the next. Zero
+	// disables scrubs. See [ScrubStatus].
 	ScrubInterval time.Duration
 }
 
-// A Projection is a read model and the worker that keeps it up. It serves reads as
-// soon as it is open; [Run] applies the log. Safe for concurrent use.
+// A Projection is a set of read models in one file, and the worker that keeps them up to date.
+// It serves reads as soon as it is open; [Projection.Run] applies the log. Safe for concurrent
+// use.
 type Projection struct {
 	options  Options
 	folder   datafolder.Folder
 	serving  atomic.Pointer[generation.Generation]
-	applying sync.Mutex // held while a batch is applied, and while generations are swapped
+	applying sync.Mutex // held while a batch is applied and while generations are swapped
 	waiters  lifecycle.Waiters
 	verdicts verdicts
 	progress lifecycle.Progress
-	// checkpoints are the last that the log had.
+	// checkpoints are the latest checkpoints in the log.
 	checkpoints checkpoints
 	life        lifecycle.Machine
 	storage     storageStats
@@ -77,22 +79,22 @@ type Projection struct {
 
 	mu       sync.Mutex
 	digests  map[string]digest.Summary
-	digested continuity.Mark // what digests belong to
+	digested continuity.Mark // the mark that digests belong to
 	topicID  string
-	rebuild  *rebuild       // the last
-	rebuilds sync.WaitGroup // of the one that runs or puts away what it replaced, of a repair, and of filters of claims
+	rebuild  *rebuild       // the rebuild that is running, or the last one
+	rebuilds sync.WaitGroup // running goroutines: rebuilds and their cleanup, repairs, and fills of the claim filter
 	nagging  lifecycle.FailureLog
-	// checkpointing bounds how often failures of checkpoints are logged. guardFiles alone
-	// uses it.
+	// checkpointing limits how often failed checkpoints are logged. Only guardFiles uses it.
 	checkpointing lifecycle.FailureLog
 	closing       chan struct{}
 	closeOnce     sync.Once
 	closeErr      error
 }
 
-// Open opens the file, or makes it, and brings its tables to what is declared. It
-// returns a [refusal.Error] for a file of another version, and a [storagefault.Error] for one that
-// can't be opened or is no database: see [datafolder.SetAside]. It needs no broker.
+// Open opens the file, or creates it, and brings its tables in line with the declared
+// collections. It returns a [refusal.Error] if the file has another version, and a
+// [storagefault.Error] if the file can't be opened or is not a database: see
+// [datafolder.SetAside]. It needs no broker.
 func Open(ctx context.Context, options Options) (*Projection, error) {
 	p := &Projection{
 		options: options.withDefaults(), folder: datafolder.Folder{Dir: options.Dir},
@@ -128,8 +130,8 @@ func (o Options) withDefaults() Options {
 
 func (p *Projection) closed() bool { return over(p.closing) }
 
-// Close cancels a rebuild and closes the file. Run must have returned. It may be called
-// more than once, and then returns what it returned first.
+// Close cancels a rebuild and closes the file. Run must have returned before. Further calls
+// return the result of the first.
 func (p *Projection) Close() error {
 	p.closeOnce.Do(func() { p.closeErr = p.close() })
 	return p.closeErr
@@ -147,12 +149,12 @@ func (p *Projection) close() error {
 	return p.serving.Load().Close()
 }
 
-// Position is how many records have been applied.
+// Position is the number of records applied so far.
 func (p *Projection) Position() events.Position { return p.progress.Position() }
 
-// WaitFor returns when all records before position are applied. Else it returns
+// WaitFor returns nil once all records before position are applied. Otherwise it returns
 // ctx.Err(), or the reason why the projection has stopped: a [refusal.Error], or a
-// [storagefault.Error] while its file is damaged.
+// [storagefault.Error] while the file is damaged.
 func (p *Projection) WaitFor(ctx context.Context, position events.Position) error {
 	if p.progress.Position() >= position {
 		return nil
@@ -160,7 +162,7 @@ func (p *Projection) WaitFor(ctx context.Context, position events.Position) erro
 	return p.waiters.Wait(ctx, position)
 }
 
-// Err tells why the projection has stopped, a [refusal.Error], or nil.
+// Err returns the [refusal.Error] for which the projection stopped, or nil.
 func (p *Projection) Err() error {
 	if state, cause := p.life.Now(); state.Refused() {
 		return cause
@@ -168,10 +170,10 @@ func (p *Projection) Err() error {
 	return nil
 }
 
-// Stuck tells why the projection can't apply what is appended from now on, or can't be
-// read: a [refusal.Error], a [storagefault.Error], an
-// [ApplyError] or a [ReadPathError]. It is nil while nothing is
-// wrong with the node itself; that it is behind, or the broker away, is no reason.
+// Stuck returns the reason why the projection can't apply further records, or can't be read: a
+// [refusal.Error], a [storagefault.Error], an [ApplyError] or a [ReadPathError]. It is nil
+// while the node itself works. A node that is behind, or whose broker is unreachable, is not
+// stuck.
 func (p *Projection) Stuck() error {
 	switch state, cause, readFault := p.life.Health(); {
 	case state == lifecycle.Failing:
@@ -184,14 +186,14 @@ func (p *Projection) Stuck() error {
 	return p.starved()
 }
 
-// State tells where the projection is in its life.
+// State returns the state of the projection.
 func (p *Projection) State() State {
 	state, _ := p.life.Now()
 	return stateWords[state]
 }
 
-// refuse stops the projection, until resume if that ever comes. It returns false if the file
-// is damaged, which comes first.
+// refuse stops the projection until resume, which may never come. It returns false if the file
+// is damaged, which takes precedence.
 func (p *Projection) refuse(err error) bool {
 	if !p.life.Refuse(err) {
 		return false
@@ -201,12 +203,12 @@ func (p *Projection) refuse(err error) bool {
 	p.mu.Unlock()
 	p.waiters.Stop(err)
 	if r != nil && !unreadable(err) {
-		r.cancel(err) // it would wait for what never comes
+		r.cancel(err) // or it would wait forever
 	}
 	return true
 }
 
-// resume has the projection go on once the file fits the log.
+// resume continues after the file was found to belong to the log.
 func (p *Projection) resume() {
 	switch p.life.Fit() {
 	case lifecycle.Suspended:
@@ -217,8 +219,8 @@ func (p *Projection) resume() {
 	}
 }
 
-// fail notes a passing failure, or with nil its end. It warns of one at its beginning, when
-// it becomes another, and from time to time as long as it lasts.
+// fail records a transient failure, or with nil the end of one. It logs a warning when failures
+// begin, when they change, and at intervals while they last.
 func (p *Projection) fail(err error) {
 	if err == nil {
 		if p.life.Succeed() {

@@ -16,9 +16,9 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// Holders gives the living entities that hold claims in a collection, by claim. A claim
-// that no entity holds is missing. It is one read, however many claims there are, and much
-// cheaper than [Holder] for each. Errors as for [Entity].
+// Holders returns the living entities that hold claims in a collection, by claim. Claims that
+// no entity holds are missing. It is one read for any number of claims, and much cheaper than
+// calling [Projection.Holder] for each. Errors are those of [Projection.Entity].
 func (p *Projection) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
 	holders := map[string]string{}
 	if len(claims) == 0 {
@@ -45,8 +45,8 @@ func (p *Projection) Holders(ctx context.Context, collection string, claims []st
 	return holders, nil
 }
 
-// knownFree reports whether no entity holds a claim, as far as the filter of claims knows. It
-// has the filter filled if that is due.
+// knownFree reports whether the filter of claims knows that no entity holds a claim. It starts
+// to fill the filter if that is due.
 func (p *Projection) knownFree(g *generation.Generation, collection string, claim []byte) bool {
 	if g.Writer.Claims.Wanted() {
 		p.fillFilter(g)
@@ -57,8 +57,8 @@ func (p *Projection) knownFree(g *generation.Generation, collection string, clai
 // errLeft ends the scan of a file that no longer serves.
 var errLeft = errors.New("the file no longer serves")
 
-// fillFilter fills the filter of a generation's claims, in the background, from its file. It
-// ends early if the generation stops serving.
+// fillFilter fills the claim filter of a generation from its file, in the background. It ends
+// early if the generation stops serving.
 func (p *Projection) fillFilter(g *generation.Generation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,7 +72,7 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 	p.rebuilds.Go(func() {
 		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
 			for at, more := (reads.ClaimKey{}), true; more; {
-				// It holds the generation for a part of the file at a time.
+				// Hold the generation for one part of the file at a time.
 				if p.closed() || p.serving.Load() != g || !g.Hold() {
 					return errLeft
 				}
@@ -91,8 +91,8 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 	})
 }
 
-// scanClaims adds the claims after a key, at most 10,000 of them, and moves the key on. more is
-// false at the end of the table.
+// scanClaims adds up to 10,000 claims after a key, and moves the key to the last of them. more
+// is false at the end of the table.
 func (p *Projection) scanClaims(g *generation.Generation, at *reads.ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
 	r, err := g.DB.Lists.Acquire(context.Background())
 	if err != nil {
@@ -105,8 +105,8 @@ func (p *Projection) scanClaims(g *generation.Generation, at *reads.ClaimKey, ad
 	return more, nil
 }
 
-// UsedKeys gives those of some idempotency keys that [KeyUse] finds a use of.
-// It is one read, however many keys there are. Errors as for [Entity].
+// UsedKeys returns the subset of idempotency keys for which [Projection.KeyUse] finds a use. It
+// is one read for any number of keys. Errors are those of [Projection.Entity].
 func (p *Projection) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
 	var used map[string]bool
 	if len(keys) == 0 {
@@ -122,20 +122,20 @@ func (p *Projection) UsedKeys(ctx context.Context, keys []string) (map[string]bo
 	return used, nil
 }
 
-// ErrOverloaded is returned by a read that found no free connection in time. The read did
-// nothing, and can be tried again.
+// ErrOverloaded is returned by a read for which no connection became free in time. The read did
+// nothing, and can be retried.
 var ErrOverloaded = sqlite.ErrNoConnection
 
-// read runs a read of single rows on one connection. ctx bounds the wait for the
-// connection. The statements themselves take microseconds, so do runs them without a
-// context that can end: such a context costs the driver a callback for each statement.
+// read runs a read of single rows on one connection. ctx bounds the wait for the connection.
+// The statements themselves take microseconds, so do runs them without a context that can end:
+// the driver would start a callback for each statement.
 func (p *Projection) read(ctx context.Context, do func(*sqlite.Conn) error) error {
 	g := p.hold()
 	defer g.Release()
 	return p.readFrom(ctx, g, do)
 }
 
-// readFrom is read from a generation that the caller holds.
+// readFrom is read for a generation that the caller holds.
 func (p *Projection) readFrom(ctx context.Context, g *generation.Generation, do func(*sqlite.Conn) error) error {
 	r, err := g.DB.Points.Acquire(ctx)
 	if err != nil {
@@ -148,10 +148,10 @@ func (p *Projection) readFrom(ctx context.Context, g *generation.Generation, do 
 	return nil
 }
 
-// Entity reads one entity of a declared collection, and the position that the answer
-// holds for; both come from one snapshot. found is false for an entity that never existed;
-// for a deleted one, Entity.Deleted is true. It returns [ErrOverloaded] if no connection
-// became free in time, and ctx.Err() if ctx ended before that.
+// Entity reads one entity of a declared collection, and the position that the answer holds for.
+// found is false if the entity never existed. If it was deleted, Entity.Deleted is true. Entity
+// returns [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended
+// before that.
 func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads.Entity, found bool, at events.Position, err error) {
 	g := p.hold()
 	defer g.Release()
@@ -175,9 +175,8 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 	return e, found, at, nil
 }
 
-// Holder gives the living entity that holds a claim, or an empty string. It returns
-// [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
-// that.
+// Holder returns the living entity that holds a claim, or an empty string. Errors are those of
+// [Projection.Entity].
 func (p *Projection) Holder(ctx context.Context, collection, claim string) (id string, err error) {
 	g := p.hold()
 	defer g.Release()
@@ -195,9 +194,8 @@ func (p *Projection) Holder(ctx context.Context, collection, claim string) (id s
 	return id, nil
 }
 
-// KeyUse finds the use of an idempotency key within the window. It returns
-// [ErrOverloaded] if no connection became free in time, and ctx.Err() if ctx ended before
-// that.
+// KeyUse finds the use of an idempotency key within the window. Errors are those of
+// [Projection.Entity].
 func (p *Projection) KeyUse(ctx context.Context, key string) (use reads.KeyUse, used bool, err error) {
 	err = p.read(ctx, func(r *sqlite.Conn) (err error) {
 		use, used, err = reads.FindKeyUse(r, key)
@@ -209,7 +207,7 @@ func (p *Projection) KeyUse(ctx context.Context, key string) (use reads.KeyUse, 
 	return use, used, nil
 }
 
-// Voids lists the newest void records, newest first, at most limit.
+// Voids returns the latest void records, newest first, at most limit.
 func (p *Projection) Voids(ctx context.Context, limit int) ([]reads.VoidRecord, error) {
 	var voids []reads.VoidRecord
 	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
@@ -222,7 +220,7 @@ func (p *Projection) Voids(ctx context.Context, limit int) ([]reads.VoidRecord, 
 	return voids, nil
 }
 
-// VoidCounts tells how many void records there were in all, by reason.
+// VoidCounts returns the total number of void records by reason.
 func (p *Projection) VoidCounts(ctx context.Context) (map[events.Reason]int64, error) {
 	var counts map[events.Reason]int64
 	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
@@ -235,18 +233,18 @@ func (p *Projection) VoidCounts(ctx context.Context) (map[events.Reason]int64, e
 	return counts, nil
 }
 
-// Sizes are how many bytes the file that a projection serves from takes on disk.
+// Sizes are the sizes on disk, in bytes, of the file that serves.
 type Sizes struct {
-	// File is the database file, what is free in it included.
+	// File is the size of the database file, including free pages.
 	File int64
-	// WAL is the write-ahead log beside it. It grows while a long read keeps it from
-	// being cut.
+	// WAL is the size of the write-ahead log. It grows while a long read keeps it from being
+	// truncated.
 	WAL int64
-	// Free is what of File holds nothing and is used before the file grows.
+	// Free is the size of the unused pages of File. They are reused before the file grows.
 	Free int64
 }
 
-// Sizes tells how many bytes the file that is served from takes on disk.
+// Sizes returns the sizes on disk of the file that serves.
 func (p *Projection) Sizes(ctx context.Context) (s Sizes, err error) {
 	g := p.hold()
 	defer g.Release()
@@ -267,7 +265,7 @@ func (p *Projection) Sizes(ctx context.Context) (s Sizes, err error) {
 	return s, nil
 }
 
-// fileSize is zero for a file that is not there.
+// fileSize returns zero for a file that does not exist.
 func fileSize(path string) (int64, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -279,11 +277,11 @@ func fileSize(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// ErrBusy is returned if as many long reads are running as there can be.
+// ErrBusy is returned if the maximum number of long reads is running.
 var ErrBusy = errors.New("too many exports are running")
 
-// BeginRead opens a snapshot for a short read. It waits for a free connection; if none
-// becomes free in time it returns [ErrOverloaded], and ctx.Err() if ctx ends before that.
+// BeginRead opens a read transaction for a short read. It waits for a free connection. If none
+// becomes free in time, it returns [ErrOverloaded], and ctx.Err() if ctx ends before that.
 func (p *Projection) BeginRead(ctx context.Context) (*reads.Tx, error) {
 	g := p.hold()
 	r, err := g.DB.Lists.Acquire(ctx)
@@ -295,7 +293,7 @@ func (p *Projection) BeginRead(ctx context.Context) (*reads.Tx, error) {
 	return reads.Begin(r, g.Release, p.observer(g))
 }
 
-// BeginLongRead opens a snapshot for a read that may take long. It does not wait: it
+// BeginLongRead opens a read transaction for a read that may take long. It does not wait: it
 // returns [ErrBusy] if too many are open.
 func (p *Projection) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
 	g := p.hold()
@@ -311,26 +309,26 @@ func (p *Projection) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
 	return reads.Begin(r, g.Release, p.observer(g))
 }
 
-// serve has a generation serve from now on. The caller sees to it that nothing is applied
-// meanwhile.
+// serve makes a generation the one that serves. The caller ensures that nothing is applied at
+// the same time.
 func (p *Projection) serve(g *generation.Generation) {
 	g.Cache = entitycache.New(p.options.CacheBytes, g.Writer.Position, &p.cached)
 	g.Writer.Cache = g.Cache
 	p.serving.Store(g)
 }
 
-// hold gives the generation that serves, held for a read.
+// hold returns the generation that serves, held for a read.
 func (p *Projection) hold() *generation.Generation {
 	for {
-		// It fails only if another took its place just now.
+		// Hold fails only if another generation has just taken its place.
 		if g := p.serving.Load(); g.Hold() {
 			return g
 		}
 	}
 }
 
-// starved returns a [ReadPathError] if no read of some kind has got a connection for a long
-// time.
+// starved returns a [ReadPathError] if no read of some kind has obtained a connection for a
+// long time.
 func (p *Projection) starved() error {
 	db := p.serving.Load().DB
 	if since := db.Points.Stuck(); since > stuckAfter {
@@ -342,10 +340,10 @@ func (p *Projection) starved() error {
 	return nil
 }
 
-// CachedPage gives a page of a list that was given to [KeepPage] under the same
-// query, and has not changed since; nil if there is none. It is as the list is at the
-// position that is given with it. Whoever reads the page from the file instead takes the
-// snapshot for it afterwards, and may keep it with the ticket.
+// CachedPage returns a page of a list that was passed to [Projection.KeepPage] with the same
+// query and has not changed since, and the position that it holds for. Without one, it returns
+// nil and a ticket. To keep the page that is read from the file instead, begin the read
+// transaction after this call, and pass the ticket to KeepPage.
 func (p *Projection) CachedPage(collection, query string) (page any, at events.Position, ticket entitycache.Ticket) {
 	g := p.hold()
 	defer g.Release()
@@ -358,8 +356,8 @@ func (p *Projection) CachedPage(collection, query string) (page any, at events.P
 	return found.Page, at, entitycache.Ticket{}
 }
 
-// KeepPage keeps a page of a list that takes so many bytes and was read at a position, until
-// the collection changes. It may decide not to. Nothing may change the page afterwards.
+// KeepPage offers a page of a list to the cache, which may keep it until the collection
+// changes. bytes is the size of the page. Nothing may change the page afterwards.
 func (p *Projection) KeepPage(ticket entitycache.Ticket, at events.Position, collection, query string, page any, bytes int) {
 	ticket.Cache.Put(ticket.Number, at, entitycache.PageKey(collection, query), reads.Entity{}, page, bytes)
 }
@@ -375,24 +373,24 @@ func (p *Projection) Cache() CacheStats {
 	}
 }
 
-// CacheStats tell how much the cache does.
+// CacheStats describes the effect and the size of the cache.
 type CacheStats struct {
-	// Hits and Misses are the reads of single entities that it answered, and that it did
-	// not, since the projection was opened.
+	// Hits and Misses count the reads of single entities that the cache answered, and those
+	// that it did not, since the projection was opened.
 	Hits, Misses int64
-	// PageHits and PageMisses are the same of pages of lists.
+	// PageHits and PageMisses count the same for pages of lists.
 	PageHits, PageMisses int64
-	// Entries are the entities and pages in it. They take about so many Bytes.
+	// Entries is the number of entities and pages in the cache, and Bytes is about how much
+	// memory they take.
 	Entries, Bytes int64
 }
 
-// Copy writes the read model, as it is at one position, into an ordinary SQLite file that
-// no process holds open, while the projection goes on. It replaces a file that is there.
-// The file is not synced: if it has to survive a power cut, the caller syncs it.
-// It returns [ErrBusy] if too many long reads are running. If there is an error, it leaves
-// no file.
+// Copy writes the read models at one position into an ordinary SQLite file that no process has
+// open, while the projection continues. It replaces an existing file. The file is not synced:
+// if it has to survive a power loss, the caller syncs it. Copy returns [ErrBusy] if too many
+// long reads are running. If there is an error, it leaves no file.
 func (p *Projection) Copy(ctx context.Context, path string) (copied offline.Built, err error) {
-	// In one transaction: a backup that runs over several begins again with each batch.
+	// In one transaction, because a backup that spans several starts over with each batch.
 	s, err := p.BeginLongRead(ctx)
 	if err != nil {
 		return offline.Built{}, err

@@ -13,24 +13,26 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// RebuildOptions say how a projection is built anew.
+// RebuildOptions configure a rebuild.
 type RebuildOptions struct {
-	// From, if not nil, writes the file of a read model of the same topic to path, such as a
-	// snapshot's, to start from in place of the beginning of the log. Path is not there yet.
+	// From, if not nil, writes the file of a read model of the same topic to path, for example
+	// a snapshot. The rebuild then starts from this file instead of the beginning of the log.
+	// No file exists at path before.
 	From func(ctx context.Context, path string) error
-	// Back takes the generation that was kept instead of a new one.
+	// Back goes back to the generation that was kept, instead of building a new one.
 	Back bool
-	// Keep keeps the generation that is replaced, in the place of one kept before.
+	// Keep keeps the replaced generation, in the place of one that was kept before.
 	Keep bool
-	// Force goes on if the digests differ. What is replaced is then kept, unless Back is
-	// set: what was built from the log can be built again.
+	// Force continues if the digests differ. The replaced generation is then kept, unless Back
+	// is set: what was built from the log can be built again.
 	Force bool
-	// Rate bounds how many records a second are applied. Zero leaves it to the rebuild: on an
-	// idle node it never rests, on a busy one as long as it works.
+	// Rate is the maximum number of records to apply per second. At zero the rebuild paces
+	// itself: it never pauses on an idle node, and on a busy one it pauses for as long as it
+	// works.
 	Rate int
 }
 
-// Validate tells what can't be asked for.
+// Validate returns an error if the options contradict each other.
 func (o RebuildOptions) Validate() error {
 	switch {
 	case o.Back && (o.From != nil || o.Keep):
@@ -41,7 +43,7 @@ func (o RebuildOptions) Validate() error {
 	return nil
 }
 
-// RebuildState is how far a rebuild is.
+// RebuildState is the state of a rebuild.
 type RebuildState string
 
 // The states. The words are part of the admin interface.
@@ -52,25 +54,25 @@ const (
 	RebuildCancelled RebuildState = "cancelled"
 )
 
-// RebuildStatus tells of a rebuild. The JSON names are part of the admin interface.
+// RebuildStatus describes a rebuild. The JSON names are part of the admin interface.
 type RebuildStatus struct {
 	State RebuildState `json:"state"`
-	// Position is how many records it has applied.
+	// Position is the number of records applied so far.
 	Position events.Position `json:"position"`
-	// End is the position that it has to reach: that of the file that serves.
+	// End is the position to reach: that of the file that serves.
 	End events.Position `json:"end"`
-	// Rate is how many records a second were applied lately.
+	// Rate is the recent number of applied records per second.
 	Rate float64 `json:"rate"`
-	// Error says why it failed.
+	// Error is the reason for a failure.
 	Error     string     `json:"error,omitempty"`
 	StartedAt time.Time  `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
-	// SwapSeconds is for how long the swap kept the log from being applied.
+	// SwapSeconds is how long the swap kept the worker from applying the log.
 	SwapSeconds float64 `json:"swap_seconds,omitempty"`
-	// Differs names the collections whose digests were not the same in both files.
+	// Differs names the collections whose digests differed between the two files.
 	Differs []string `json:"differs,omitempty"`
-	// Kept is the file that was replaced and kept. One that was damaged is not the one that
-	// [RebuildOptions.Back] takes.
+	// Kept is the replaced file, if it was kept. [RebuildOptions.Back] does not use a file that
+	// was damaged.
 	Kept string `json:"kept,omitempty"`
 }
 
@@ -81,35 +83,35 @@ var (
 	ErrRebuilding = errors.New("a rebuild is already running, or reads still use the file that the last one replaced")
 )
 
-// DigestsDifferError is returned if the rows built anew are not those that serve.
+// DigestsDifferError is returned if the rebuilt rows differ from those that serve.
 type DigestsDifferError struct {
 	At          events.Position
 	Collections []string
 }
 
-// Error names the collections and what to do.
+// Error names the collections, and says what to do.
 func (e *DigestsDifferError) Error() string {
 	return fmt.Sprintf("at position %d the digests of %s differ: the file that serves does not match the log, and was not replaced. `clusterlite verify --deep` lists the entities that differ. To replace the file anyway, force the rebuild, which then keeps it", e.At, strings.Join(e.Collections, ", "))
 }
 
-// A rebuild builds another generation and puts it in the place of the one that serves.
+// A rebuild builds another generation and swaps it with the one that serves.
 type rebuild struct {
 	options  RebuildOptions
 	cancel   context.CancelCauseFunc
 	progress lifecycle.Progress
-	settled  chan struct{} // closed once its outcome is known
-	cleared  chan struct{} // closed once another may start
-	err      error         // why it failed; written before settled is closed
+	settled  chan struct{} // closed once the outcome is known
+	cleared  chan struct{} // closed once another rebuild may start
+	err      error         // the reason for a failure; written before settled is closed
 
 	mu     sync.Mutex
 	status RebuildStatus
 }
 
-// StartRebuild has a fresh file built from the log, beside the one that serves. Once it
-// is as far, and holds the same rows, it takes the other's place; [Rebuild]
-// tells. It returns [ErrRebuilding] if one is under way, and the reason if the
-// projection has stopped because of its log. If the file that serves is damaged the new one
-// takes its place whatever rows it holds.
+// StartRebuild starts to build a new file from the log, beside the one that serves. Once the
+// new file has reached the position of the old one and holds the same rows, it takes its place.
+// [Projection.Rebuild] reports the progress. StartRebuild returns [ErrRebuilding] if a rebuild
+// is running, and the reason if the projection was refused. A damaged file is replaced no
+// matter what rows it holds.
 func (p *Projection) StartRebuild(options RebuildOptions) error {
 	if err := options.Validate(); err != nil {
 		return err
@@ -136,15 +138,15 @@ func (p *Projection) StartRebuild(options RebuildOptions) error {
 	return nil
 }
 
-// unreadable tells whether a projection stopped at a record that this version can't
-// read. What it holds is right, and can be built again up to there.
+// unreadable reports whether a projection stopped at a record that this version can't read. The
+// rows before the record are right, and can be rebuilt.
 func unreadable(err error) bool {
 	var refused *refusal.Error
 	return errors.As(err, &refused) && refused.Reason == refusal.Format
 }
 
-// Rebuild tells of the rebuild that runs, or of the last one since the projection was
-// opened. It returns false if there was none.
+// Rebuild returns the status of the rebuild that is running, or of the last one since the
+// projection was opened. It returns false if there was none.
 func (p *Projection) Rebuild() (status RebuildStatus, any bool) {
 	p.mu.Lock()
 	r := p.rebuild
@@ -161,14 +163,14 @@ func (p *Projection) Rebuild() (status RebuildStatus, any bool) {
 	return status, true
 }
 
-// The causes of an end from without.
+// Causes of cancellation.
 var (
 	errCancelled = errors.New("the rebuild was cancelled")
 	errClosed    = errors.New("the projection is closed")
 )
 
-// CancelRebuild ends the rebuild that runs and returns once it has. It returns false if
-// there was none to end.
+// CancelRebuild cancels the running rebuild and waits for its end. It returns false if there
+// was none to cancel.
 func (p *Projection) CancelRebuild() bool {
 	p.mu.Lock()
 	r := p.rebuild
@@ -183,7 +185,7 @@ func (p *Projection) CancelRebuild() bool {
 	return r.status.State == RebuildCancelled
 }
 
-// over tells whether a channel is closed that nothing is sent on.
+// over reports whether a channel that carries no values is closed.
 func over(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -14,29 +14,29 @@ import (
 	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
-// Rebuilt is a stopped node's projection that was built anew.
+// Rebuilt is the rebuilt projection of a stopped node.
 type Rebuilt struct {
 	offline.Built
-	// Incomparable says why the old file's digests could not be compared with the new
-	// one's; nil if they were.
+	// Incomparable is the reason why the digests of the old and the new file could not be
+	// compared. It is nil if they were.
 	Incomparable error
-	// Differs names the collections whose digests were not the same in both files.
+	// Differs names the collections whose digests differed between the two files.
 	Differs []string
-	// Kept is the path of the file that was replaced and kept, or empty.
+	// Kept is the path of the replaced file if it was kept, and empty otherwise.
 	Kept string
-	// Missing is how many living entities of each collection the old file has and the new
-	// one lacks; nil if none.
+	// Missing counts, by collection, the living entities of the old file that the new one
+	// lacks. It is nil if none is missing.
 	Missing map[string]int64
 }
 
-// RebuildDir builds the projection of a node that doesn't run, up to the end of the log,
-// and puts it in the place of the old one: also if that can't be opened, is of another
-// topic, or is ahead of the log. If the two can be compared and differ it returns an
-// [DigestsDifferError], unless forced. If entities of the old file would be lost it returns a
-// [datafolder.LossError], unless forced. An old file that was not proved equal is kept. The caller
-// holds the folder's lock. Whenever it ends, by an error, by ctx or by a crash, either
-// the old or the new one is in place. told, if not nil, is called after each batch.
-func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, told func(at, end events.Position)) (done Rebuilt, err error) {
+// RebuildDir rebuilds the projection of a stopped node from the log, up to its end, and
+// replaces the old file. It also replaces a file that can't be opened, was built from another
+// topic, or is ahead of the log. It returns a [DigestsDifferError] if the files can be compared
+// and differ, and a [datafolder.LossError] if entities of the old file would be lost, unless
+// forced. An old file that was not proved equal is kept. The caller holds the folder's lock.
+// After an error, a cancellation or a crash, either the old or the new file is in place.
+// progress, if not nil, is called after each batch.
+func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, progress func(at, end events.Position)) (done Rebuilt, err error) {
 	if err := rebuild.Validate(); err != nil {
 		return Rebuilt{}, err
 	}
@@ -51,7 +51,7 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, to
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	done, err = applyAndCompare(ctx, b, serving, options, rebuild, told)
+	done, err = applyAndCompare(ctx, b, serving, options, rebuild, progress)
 	if err = errors.Join(err, b.Stop(), b.Close()); err != nil {
 		return Rebuilt{}, err
 	}
@@ -72,14 +72,15 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, to
 	return done, f.Sync()
 }
 
-// applyAndCompare applies the log, first up to where the old file is, and compares.
-func applyAndCompare(ctx context.Context, b *generation.Builder, serving string, options Options, rebuild RebuildOptions, told func(at, end events.Position)) (done Rebuilt, err error) {
+// applyAndCompare applies the log up to the position of the old file, compares, and applies the
+// rest.
+func applyAndCompare(ctx context.Context, b *generation.Builder, serving string, options Options, rebuild RebuildOptions, progress func(at, end events.Position)) (done Rebuilt, err error) {
 	end := b.Info.End
 	var old offline.Built
 	if old, done.Incomparable = comparableWith(ctx, b, serving, options); done.Incomparable == nil {
 		if err := b.Steps(ctx, generation.Bound{Position: old.Position}, func(at, _ events.Position) {
-			if told != nil {
-				told(at, end)
+			if progress != nil {
+				progress(at, end)
 			}
 		}); err != nil {
 			return Rebuilt{}, err
@@ -89,7 +90,7 @@ func applyAndCompare(ctx context.Context, b *generation.Builder, serving string,
 			return Rebuilt{}, &DigestsDifferError{At: old.Position, Collections: done.Differs}
 		}
 	}
-	if err := b.Steps(ctx, generation.Bound{Position: end}, told); err != nil {
+	if err := b.Steps(ctx, generation.Bound{Position: end}, progress); err != nil {
 		return Rebuilt{}, err
 	}
 	if err := b.MakeServing(ctx, options.Collections, options.Logger); err != nil {
@@ -99,10 +100,10 @@ func applyAndCompare(ctx context.Context, b *generation.Builder, serving string,
 	return done, nil
 }
 
-// comparableWith tells what the old file holds, or why that says nothing of what the log
-// gives. It changes nothing in the file.
+// comparableWith returns what the old file holds, or the reason why it can't be compared with
+// what the log gives. It does not change the file.
 func comparableWith(ctx context.Context, b *generation.Builder, serving string, options Options) (old offline.Built, err error) {
-	old, err = offline.InspectInPlace(ctx, serving, "rw") // whoever reads a file in WAL mode has to write its index
+	old, err = offline.InspectInPlace(ctx, serving, "rw") // a reader of a file in WAL mode writes its index
 	if errors.Is(err, fs.ErrNotExist) {
 		return offline.Built{}, nil // a new folder
 	}

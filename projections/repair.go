@@ -7,22 +7,21 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// repairPauses are the pauses before a repair, by how many there were within repairWindow:
-// storage that damages one file after the other must not keep the node rebuilding without
-// end.
+// repairPauses are the pauses before a repair, by the number of repairs within repairWindow.
+// Storage that damages one file after another must not keep the node rebuilding forever.
 var repairPauses = []time.Duration{0, 10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 
 const (
 	repairWindow = time.Hour
-	// repairRetry is the pause after a repair that ended for a reason which says nothing
-	// of the storage: the broker is away, or another rebuild is running.
+	// repairRetry is the pause after a repair that failed for a reason unrelated to the
+	// storage: the broker is unreachable, or another rebuild is running.
 	repairRetry = time.Second
 )
 
-// repairs remember when the last repairs began.
+// repairs remembers when the latest repairs began.
 type repairs struct{ began []time.Time }
 
-// pause tells how long to wait before the next repair.
+// pause returns how long to wait before the next repair.
 func (r *repairs) pause(now time.Time) time.Duration {
 	recent := 0
 	for _, at := range r.began {
@@ -33,7 +32,7 @@ func (r *repairs) pause(now time.Time) time.Duration {
 	return repairPauses[min(recent, len(repairPauses)-1)]
 }
 
-// note remembers one that began just now.
+// note remembers a repair that just ended.
 func (r *repairs) note(now time.Time) {
 	r.began = append(r.began, now)
 	if n := len(r.began) - len(repairPauses); n > 0 {
@@ -41,8 +40,8 @@ func (r *repairs) note(now time.Time) {
 	}
 }
 
-// repair rebuilds the projection until the damaged file is replaced, by it or by an
-// operator, or the projection is closed.
+// repair rebuilds the projection until the damaged file is replaced, by repair or by an
+// operator, or until the projection is closed.
 func (p *Projection) repair() {
 	from := p.options.RepairFrom
 	for {
@@ -75,12 +74,12 @@ func (p *Projection) repair() {
 	}
 }
 
-// passes tells whether a repair failed for a reason that says nothing of the storage.
+// passes reports whether a repair failed for a reason unrelated to the storage.
 func passes(err error) bool {
 	return errors.Is(err, ErrRebuilding) || errors.Is(err, eventlog.ErrUnreachable)
 }
 
-// rebuildNow rebuilds the projection and waits for the end.
+// rebuildNow rebuilds the projection and waits for the result.
 func (p *Projection) rebuildNow(options RebuildOptions) error {
 	if err := p.StartRebuild(options); err != nil {
 		return err
@@ -88,11 +87,11 @@ func (p *Projection) rebuildNow(options RebuildOptions) error {
 	p.mu.Lock()
 	r := p.rebuild
 	p.mu.Unlock()
-	<-r.settled // Close cancels it
+	<-r.settled // Close cancels the rebuild
 	return r.err
 }
 
-// pauseRepair returns false if there is nothing left to do.
+// pauseRepair returns false if nothing is left to repair.
 func (p *Projection) pauseRepair(pause time.Duration, repaired <-chan struct{}) bool {
 	select {
 	case <-time.After(pause):

@@ -12,24 +12,24 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// An ApplyError says that the log can't be applied just now, for another reason than that
-// the broker is away. It is tried again.
+// An ApplyError means that the log can't be applied at the moment, for a reason other than an
+// unreachable broker. The worker retries.
 type ApplyError struct{ Err error }
 
-// Error says why.
+// Error describes the failure.
 func (e *ApplyError) Error() string { return fmt.Sprintf("can't apply the log: %v", e.Err) }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ApplyError) Unwrap() error { return e.Err }
 
-// Ready tells whether what the projection has may be given to clients. It is what /readyz
-// says, and what decides about reads. The error says why not: the projection is stuck (see
-// [Stuck]), it has not caught up with the log since Run started, or it has been
-// behind for longer than maxLag.
+// Ready returns nil if clients may read from the projection. /readyz reports it, and reads
+// depend on it. Otherwise the error says why not: the projection is stuck (see
+// [Projection.Stuck]), has not caught up with the log since Run started, or has been behind for
+// longer than maxLag.
 //
-// A broker that is away makes no node unready that has ever caught up, even if it was
-// started since: no one can tell how far behind it is, and [Degraded] says so.
-// What Ready prevents is that the beginning of the log passes for its end.
+// An unreachable broker does not make a node unready if its file has ever caught up, even in an
+// earlier run. In that case nothing shows how far behind the node is, and [Projection.Degraded]
+// says so. Ready prevents the beginning of the log from passing for its end.
 func (p *Projection) Ready(maxLag time.Duration) error {
 	if err := p.Stuck(); err != nil {
 		return err
@@ -58,8 +58,8 @@ func (p *Projection) Serves(what string) error {
 	return p.Stuck()
 }
 
-// Degraded says what a projection that is ready can't promise; it is empty if there is
-// nothing.
+// Degraded describes what a ready projection can't promise. It is empty if there is no such
+// limit.
 func (p *Projection) Degraded() string {
 	if p.Stuck() != nil || !p.servesAlone() {
 		return ""
@@ -80,7 +80,7 @@ func (p *Projection) noteCaughtUp() {
 	defer p.applying.Unlock()
 	g := p.serving.Load()
 	if err := p.observe(g, g.Writer.Remark(context.Background(), applier.MetaCaughtUp, "1")); err != nil {
-		p.options.Logger.Debug("could not save that the file has caught up", "error", err) // next time
+		p.options.Logger.Debug("could not save that the file has caught up", "error", err) // retried later
 		return
 	}
 	p.life.RecordCaughtUp()
@@ -107,7 +107,7 @@ const (
 	StateRefused State = "refused"
 )
 
-// stateWords gives the word for each state of the life cycle.
+// stateWords maps the states of the life cycle to the words of the admin interface.
 var stateWords = map[lifecycle.State]State{
 	lifecycle.Starting:   StateStarting,
 	lifecycle.CatchingUp: StateFollowing,
@@ -119,42 +119,41 @@ var stateWords = map[lifecycle.State]State{
 	lifecycle.Stopped:    StateRefused,
 }
 
-// Status is what a node tells operators of its projection. The JSON names are part of
-// the admin interface.
+// Status describes a projection for operators. The JSON names are part of the admin interface.
 type Status struct {
 	Topic    string          `json:"topic"`
 	TopicID  string          `json:"topic_id"`
 	Position events.Position `json:"position"`
-	// End is the end of the log as last heard.
+	// End is the last known end of the log.
 	End events.Position `json:"end"`
 	Lag Lag             `json:"lag"`
-	// Digests stand for the rows of each collection at Position: two nodes at the same
-	// position have the same.
+	// Digests are the digests of the collections at Position. Two nodes at the same position
+	// have the same digests.
 	Digests map[string]string `json:"digests"`
-	// Entities is how many entities live in each collection.
+	// Entities is the number of living entities in each collection.
 	Entities map[string]int64 `json:"entities"`
-	// Voids is how many records were void in all.
+	// Voids is the total number of void records.
 	Voids int64 `json:"voids"`
-	// Rate is how many records a second were applied lately.
+	// Rate is the recent number of applied records per second.
 	Rate float64 `json:"rate"`
-	// BrokerReachable tells whether the broker answered the last question.
+	// BrokerReachable reports whether the broker answered the last request.
 	BrokerReachable bool `json:"broker_reachable"`
-	// State is where the projection is in its life.
+	// State is the state of the projection.
 	State State `json:"state"`
-	// Stopped says why the projection stopped, if it did.
+	// Stopped is the reason why the projection stopped; empty if it did not.
 	Stopped string `json:"stopped,omitempty"`
-	// Failing says what keeps it from applying the log just now, if anything does.
+	// Failing is the reason why the log can't be applied at the moment; empty if it can.
 	Failing string `json:"failing,omitempty"`
-	// Damaged says what is wrong with its file, if it has to be rebuilt.
+	// Damaged says what is wrong with the file if it has to be rebuilt.
 	Damaged string `json:"damaged,omitempty"`
 }
 
-// countTimeout bounds how long an operator's question waits for the answer of the file.
+// countTimeout bounds the time that a status request waits for counts from the file.
 const countTimeout = time.Second
 
-// Status tells how the projection is. Position and digests belong together. It also tells of
-// a projection that can't be read: the void records are then as they were last counted. Its
-// only error is that of ctx.
+// Status returns the status of the projection. Position and digests belong together. It also
+// works while the file can't be read: the number of void records is then the last known one.
+// The only error it returns is that of ctx.
 func (p *Projection) Status(ctx context.Context) (Status, error) {
 	p.countVoids(ctx)
 	if err := ctx.Err(); err != nil {
@@ -195,11 +194,11 @@ func (p *Projection) countVoids(ctx context.Context) {
 	}
 }
 
-// Lag is how far a projection is behind the end of the log, as last heard.
+// Lag is how far a projection is behind the last known end of the log.
 type Lag struct {
-	// Events is how many records are not applied yet.
+	// Events is the number of records that are not applied yet.
 	Events int64 `json:"events"`
-	// Seconds is for how long there have been such.
+	// Seconds is how long there have been records to apply.
 	Seconds float64 `json:"seconds"`
 }
 
@@ -209,5 +208,5 @@ func (p *Projection) Lag() (end events.Position, lag Lag) {
 	return end, lag
 }
 
-// Rate tells how many records a second were applied lately; zero when idle.
+// Rate returns the recent number of applied records per second, or zero when idle.
 func (p *Projection) Rate() float64 { return p.progress.Speed() }

@@ -15,26 +15,25 @@ import (
 )
 
 const (
-	// lastRecords bounds how long a swap keeps the worker waiting for the last records
-	// to come to the builder. If they don't, the worker goes on and the swap is tried
-	// again.
+	// lastRecords bounds how long a swap keeps the worker waiting for the last records to reach
+	// the builder. If they do not come in time, the worker continues and the swap is retried.
 	lastRecords = 10 * time.Millisecond
-	// near is how far behind a rebuild stops to rest.
+	// near is the distance, in records, below which a rebuild no longer pauses.
 	near = 4 * DefaultMaxBatch
-	// restForOthers is how long a rebuild rests for each read, and each record that the
-	// worker applied, while it worked. It is several times what these cost, so a node with
-	// a thousand of them a second has half of its time without the rebuild, and an idle node
-	// is rebuilt without rest.
+	// restForOthers is how long a rebuild pauses for each read, and for each record that the
+	// worker applied, while it worked. It is several times their cost. A node with a thousand
+	// of them per second has half of its time for them, and an idle node is rebuilt without
+	// pauses.
 	restForOthers = time.Millisecond
 )
 
-// runRebuild builds a generation, swaps, and tidies up.
+// runRebuild builds a generation, swaps it in, and cleans up.
 func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	log := p.options.Logger
 	log.Info("rebuilding", "position", p.Position(), "from_beginning", r.options.From == nil, "back", r.options.Back)
 	old, err := p.rebuildAndSwap(ctx, r)
 	if old == nil {
-		err = errors.Join(err, p.folder.Tidy()) // before anybody hears that it ended
+		err = errors.Join(err, p.folder.Tidy()) // before callers learn that it ended
 	}
 	switch status := r.settle(ctx, old != nil, err); status.State {
 	case RebuildDone:
@@ -61,7 +60,7 @@ func (p *Projection) runRebuild(ctx context.Context, r *rebuild) {
 	close(r.cleared)
 }
 
-// settle notes the outcome.
+// settle records the outcome.
 func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,10 +92,10 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 	return r.status
 }
 
-// rebuildAndSwap returns the generation that was replaced, which reads may still hold;
-// nil if there is an error and the old one serves on.
+// rebuildAndSwap returns the replaced generation, which reads may still hold. It returns nil
+// with an error, in which case the old generation continues to serve.
 func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *generation.Generation, err error) {
-	at := p.mark() // before the log is described: what is applied in between is no loss of it
+	at := p.mark() // taken before the log is described, so that records applied in between do not look lost
 	b, err := newCandidate(ctx, p.folder, p.options, r.options)
 	if err != nil {
 		return nil, err
@@ -107,8 +106,8 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	// A log that lost what this node had applied must not take the place of the file that
-	// may have the only copy.
+	// A log that lost records of this node must not replace the file that may have the only
+	// copy.
 	if err := errors.Join(p.sameTopic(b.Info), at.GoesOn(ctx, p.options.Log, b.Info)); err != nil {
 		return nil, err
 	}
@@ -127,11 +126,12 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 			return nil, err
 		}
 	}
-	// Before the old file goes: the links that are on the disk must name one that is.
+	// Sync before the old file is removed, so that the links on the disk never name a missing
+	// file.
 	return old, p.folder.Sync()
 }
 
-// newCandidate opens the generation that is to be the next and starts to read the log.
+// newCandidate opens the next generation and starts to read the log.
 func newCandidate(ctx context.Context, f datafolder.Folder, options Options, rebuild RebuildOptions) (*generation.Builder, error) {
 	path, err := f.Candidate(ctx, rebuild.Back, rebuild.From)
 	if err != nil {
@@ -155,7 +155,7 @@ func newCandidate(ctx context.Context, f datafolder.Folder, options Options, reb
 // approach applies the log until the builder is where the worker was a moment ago.
 func (p *Projection) approach(ctx context.Context, r *rebuild, b *generation.Builder) error {
 	for {
-		// What it started from may be ahead of this node.
+		// The file that the builder started from may be ahead of this node.
 		_, damage := p.life.Damaged()
 		if damage == nil {
 			if err := p.WaitFor(ctx, b.Position()); err != nil {
@@ -174,7 +174,7 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *generation.Bui
 		}
 		others := int64(p.serving.Load().Reads()-reads) + int64(p.Position()-target)
 		if damage != nil {
-			others = 0 // no one is served meanwhile
+			others = 0 // nothing is served in the meantime
 		}
 		b.Gentle = r.options.Rate > 0 || time.Duration(others)*restForOthers > b.Spent/generation.FarBatches
 		pause := r.rest(b.Position()-before, b.Spent, target-b.Position(), others)
@@ -186,24 +186,24 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *generation.Bui
 	}
 }
 
-// rest tells how long to leave the machine to others after a batch. others is how much they
-// have asked of the node meanwhile.
+// rest returns how long to pause after a batch. others is how much work other users asked of
+// the node during the batch.
 func (r *rebuild) rest(records events.Position, spent time.Duration, left events.Position, others int64) time.Duration {
 	if r.options.Rate > 0 {
 		return time.Duration(records)*time.Second/time.Duration(r.options.Rate) - spent
 	}
 	if left <= near {
-		return 0 // or it would never be there while much is written
+		return 0 // otherwise it might never arrive under steady writes
 	}
 	return min(spent, time.Duration(others)*restForOthers)
 }
 
-// swap stops the worker, brings the builder to exactly where it is, compares, and has
-// the builder's generation serve. It returns the one that served; nil if the records in
-// between have not come in time.
+// swap stops the worker, brings the builder to exactly its position, compares the digests, and
+// makes the builder's generation serve. It returns the replaced generation, or nil if the
+// records in between have not arrived in time.
 //
-// In place of a damaged file it takes any that is at least as far: what was served before
-// came from the log as well, and the log is right.
+// A damaged file is replaced by any generation that is at least as far: what the old file
+// served came from the log too, and the log is right.
 func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder) (old *generation.Generation, err error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -248,8 +248,8 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder
 	return serving, nil
 }
 
-// putInPlace has the links of the folder name another file than the one that serves, and
-// gives the path of that one if it is kept.
+// putInPlace points the links of the folder to the new file. It returns the path of the
+// replaced file if it is kept.
 func (p *Projection) putInPlace(serving, path string, r *rebuild, damaged bool) (kept string, err error) {
 	if damaged {
 		if kept, err = p.folder.SetAside(serving, time.Now()); err != nil {
@@ -266,8 +266,8 @@ func (p *Projection) putInPlace(serving, path string, r *rebuild, damaged bool) 
 	return kept, p.folder.Replace(serving, path, keep)
 }
 
-// noteRepaired brings the projection back into service. The worker does not run until it
-// has, so nothing else moves the position.
+// noteRepaired returns the projection to service. The worker is stopped until then, so nothing
+// else moves the position.
 func (p *Projection) noteRepaired(at events.Position, kept string, r *rebuild) {
 	p.progress.Applied(at)
 	p.progress.Restart()
@@ -280,8 +280,8 @@ func (p *Projection) noteRepaired(at events.Position, kept string, r *rebuild) {
 	p.options.Logger.Info("the projection was repaired", "position", at, "damaged_file", kept, "differed", r.status.Differs)
 }
 
-// keeps tells whether the file that is replaced is kept. One that was not proved equal
-// is never removed, unless it was built from the log and can be again.
+// keeps reports whether the replaced file is kept. A file that was not proved equal is never
+// removed, unless it was built from the log and can be built again.
 func (o RebuildOptions) keeps(equal bool) bool { return o.Keep || !equal && !o.Back }
 
 func (r *rebuild) noteDiffers(names []string) {

@@ -10,22 +10,22 @@ import (
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
-// A Judgement is what became of one event in the log.
+// A Judgement is the outcome of one event in the log.
 type Judgement struct {
 	// Position is the position after the event.
 	Position events.Position
 	Verdict  events.Verdict
 }
 
-// verdicts hands judgements to those that appended the events and wait for them.
+// verdicts delivers judgements to the callers that appended the events and wait for them.
 type verdicts struct {
 	mu       sync.Mutex
 	expected map[string]chan Judgement // by event id
 }
 
-// Expect asks for the judgement of the event with this id, before it is appended. The
-// channel gets one value once the event is applied. Call forget when it is no longer
-// wanted. If the event should come twice in the log, the first counts.
+// Expect registers interest in the judgement of an event, before the event is appended. The
+// channel receives one value once the event is applied. Call forget when the judgement is no
+// longer wanted. If the event occurs twice in the log, the first occurrence counts.
 func (p *Projection) Expect(eventID string) (judgement <-chan Judgement, forget func()) {
 	return p.verdicts.expect(eventID)
 }
@@ -61,16 +61,16 @@ func (v *verdicts) announce(done []readmodel.Judged) {
 	}
 }
 
-// keptCheckpoints is how many checkpoints are remembered. Whoever has appended one asks
-// soon, or appends another.
+// keptCheckpoints is the number of checkpoints to remember. Whoever appends a checkpoint asks
+// for it soon, or appends another one.
 const keptCheckpoints = 16
 
-// ErrForgotten is returned for the digests at a position that is no checkpoint, or not
-// one of the last.
+// ErrForgotten is returned for the digests at a position that is not one of the latest
+// checkpoints.
 var ErrForgotten = errors.New("the digests at this position are not available: it is not one of the latest checkpoints")
 
-// checkpoints remember the digests at the last checkpoints in the log. They are not
-// kept over a restart.
+// checkpoints remembers the digests at the latest checkpoints in the log. A restart forgets
+// them.
 type checkpoints struct {
 	mu    sync.Mutex
 	order []events.Position
@@ -91,8 +91,8 @@ func (c *checkpoints) remember(position events.Position, summaries map[string]di
 	c.at[position] = maps.Clone(summaries)
 }
 
-// SummariesAt gives what the collections were at a checkpoint of the log. It returns
-// [ErrForgotten] if that is not known (any more, or yet: see [WaitFor]).
+// SummariesAt returns the digests of the collections at a checkpoint of the log. It returns
+// [ErrForgotten] if the checkpoint is not known yet (see [Projection.WaitFor]) or any more.
 func (p *Projection) SummariesAt(position events.Position) (map[string]digest.Summary, error) {
 	p.checkpoints.mu.Lock()
 	defer p.checkpoints.mu.Unlock()

@@ -10,20 +10,21 @@ import (
 )
 
 const (
-	// retryMin and retryMax are the pauses after a failure, growing between.
+	// retryMin and retryMax bound the pauses after failures. The pauses double from one to the
+	// other.
 	retryMin = 250 * time.Millisecond
 	retryMax = 5 * time.Second
 )
 
-// Run applies the log until ctx ends, and then returns nil with the last batch
-// committed. It waits for a broker that is away, and tries again what fails.
+// Run applies the log until ctx ends, and then returns nil with the last batch committed. It
+// waits for an unreachable broker, and retries what fails.
 //
-// It returns a [refusal.Error] if the file does not fit the log when it first sees it.
-// What makes it refuse later (the log was replaced or cut, a record needs a newer
-// version) stops the projection but not Run: [Err] and [Ready] tell.
-// A log that ends before what was applied is asked again and again, and the projection goes
-// on once it has that again. While the file is damaged Run waits for its repair. Run may be
-// called once.
+// It returns a [refusal.Error] if the file does not belong to the log when Run first compares
+// them. A later refusal stops the projection but not Run: the log was replaced or truncated, or
+// a record needs a newer version. [Projection.Err] and [Projection.Ready] report it. If the log
+// merely ends before the file's position, Run keeps asking, and continues once the log has the
+// missing records again. While the file is damaged, Run waits for its repair. Run may be called
+// once.
 func (p *Projection) Run(ctx context.Context) error {
 	if !p.life.Start() {
 		return errors.New("the projection is already running")
@@ -31,7 +32,7 @@ func (p *Projection) Run(ctx context.Context) error {
 	defer p.startGuards(ctx)()
 	pause := retryMin
 	for ctx.Err() == nil {
-		damaged := p.life.DamageNoted() // before it is asked for: no damage falls in between
+		damaged := p.life.DamageNoted() // taken before Damaged is called, so that no damage falls in between
 		if repaired, damage := p.life.Damaged(); damage != nil {
 			select {
 			case <-repaired:
@@ -51,12 +52,12 @@ func (p *Projection) Run(ctx context.Context) error {
 		case errors.Is(err, errDoubt):
 			continue
 		case over(damaged):
-			continue // whatever the error is, that is why
+			continue // the damage is the reason, whatever the error is
 		case errors.As(err, &refused):
 			before := p.Err()
 			fitted := p.life.HasFitted()
 			if !p.refuse(err) {
-				continue // the file was damaged just now; the next one may fit
+				continue // the file was damaged in the meantime; its replacement may fit
 			}
 			if !fitted {
 				return err
@@ -71,8 +72,8 @@ func (p *Projection) Run(ctx context.Context) error {
 				<-ctx.Done()
 				return nil
 			}
-			// No other record has come in place of those that are missed. They may be there:
-			// a leader that was deposed doesn't tell of what came after it.
+			// No other records took the place of the missing ones, so they may still exist: a
+			// deposed leader does not know of the records that came after it.
 		default:
 			p.fail(err)
 		}
@@ -85,15 +86,15 @@ func (p *Projection) Run(ctx context.Context) error {
 	return nil
 }
 
-// The reasons why follow ends although nothing has failed.
+// Reasons why follow ends although nothing has failed.
 var (
-	// errDoubt: fit has to look whether the log is still the same.
+	// errDoubt: fit has to check whether the log is still the same.
 	errDoubt = errors.New("the log may have been replaced")
-	// errDamaged: the file has to be built again first.
+	// errDamaged: the file has to be rebuilt first.
 	errDamaged = errors.New("the projection file is damaged")
 )
 
-// follow applies what the log brings, until something fails or damaged is closed.
+// follow applies the records of the log until something fails or damaged is closed.
 func (p *Projection) follow(ctx context.Context, damaged <-chan struct{}, healthy func()) (err error) {
 	subscription, err := p.options.Log.Subscribe(p.Position())
 	if err != nil {
@@ -115,7 +116,7 @@ func (p *Projection) follow(ctx context.Context, damaged <-chan struct{}, health
 	for {
 		records, err := subscription.Take(ctx, p.options.MaxBatch)
 		if cause := context.Cause(ctx); err != nil && cause != nil {
-			return cause // of which err is but the echo
+			return cause // err only echoes the cause
 		}
 		if err != nil {
 			return err

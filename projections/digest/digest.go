@@ -1,5 +1,6 @@
 // Package digest computes digests of collections. Two read models at the same position of the
-// log hold the same rows exactly if their digests are equal.
+// log have equal digests if they hold the same rows, and almost certainly differ in them
+// otherwise.
 package digest
 
 import (
@@ -11,14 +12,14 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// A Sum stands for the rows of a collection, tombstones included: two collections
-// with the same rows have the same digest, in whatever order they were written. It is
-// the sum of the SHA-256 hashes of the rows, in four lanes of 64 bits modulo 2⁶⁴, so a
-// row that changes costs one subtraction and one addition (AdHash; Bellare and
-// Micciancio, EUROCRYPT 1997). It finds accidents, not forgers.
+// A Sum stands for the rows of a collection, including tombstones. Two collections with the
+// same rows have the same Sum, in whatever order the rows were written. It is the sum of the
+// SHA-256 hashes of the rows, in four lanes of 64 bits modulo 2⁶⁴, so a changed row costs
+// one subtraction and one addition (AdHash; Bellare and Micciancio, EUROCRYPT 1997). It detects
+// accidents, not forgery.
 type Sum [4]uint64
 
-// String is the digest in hexadecimal.
+// String returns the sum in hexadecimal.
 func (d Sum) String() string { return hex.EncodeToString(d.Bytes()) }
 
 func (d Sum) Bytes() []byte {
@@ -50,16 +51,16 @@ func (d *Sum) Subtract(row Sum) {
 	}
 }
 
-// A Summary sums up one collection at the projection's position.
+// A Summary summarises one collection at the projection's position.
 type Summary struct {
-	// Living is how many entities live.
+	// Living is the number of living entities.
 	Living int64
-	// Digest stands for all rows, tombstones included.
+	// Digest covers all rows, including tombstones.
 	Digest Sum
 }
 
-// OfRow hashes one entity as it is stored. Each part goes in with its length, so
-// that no two rows give the same bytes. scratch is reused between calls.
+// OfRow hashes one entity as it is stored. Each part is preceded by its length, so that no two
+// rows produce the same bytes. scratch is reused between calls.
 func OfRow(e events.Entity, claims string, scratch *[]byte) Sum {
 	b := (*scratch)[:0]
 	kind := byte('e')
@@ -78,7 +79,7 @@ func OfRow(e events.Entity, claims string, scratch *[]byte) Sum {
 	return FromBytes(sum[:])
 }
 
-// Differing names the collections whose sums are not equal.
+// Differing returns the names of the collections whose summaries differ, sorted.
 func Differing(a, b map[string]Summary) (names []string) {
 	for _, one := range []map[string]Summary{a, b} {
 		for name := range one {

@@ -11,7 +11,7 @@ import (
 // A Kind is the type of a column's values.
 type Kind int
 
-// The kinds, and how their values are given in Go.
+// The kinds, and the Go types of their values.
 const (
 	Text    Kind = iota // string
 	Integer             // int64, or beyond its range float64 or json.Number
@@ -20,8 +20,8 @@ const (
 	Time                // string in events.TimeFormat
 )
 
-// A Column is what a list can be filtered and sorted by. Columns come from [Columns]
-// alone, so that no name of a request reaches SQL.
+// A Column is something that lists can be filtered and sorted by. Only [Columns] and [IDColumn]
+// make columns, so no name from a request reaches SQL.
 type Column struct {
 	name     string
 	kind     Kind
@@ -29,22 +29,22 @@ type Column struct {
 	indexed  bool
 	format   string
 	noCase   bool
-	folded   bool // the values are folded: see Filter.comparand
+	folded   bool // the column holds folded values: see Folded
 }
 
-// Name is the name of the member that the column holds.
+// Name is the name of the member in the column.
 func (c Column) Name() string { return c.name }
 
-// Kind is the type of its values.
+// Kind is the type of the values.
 func (c Column) Kind() Kind { return c.kind }
 
-// Indexed tells whether filters and sorts by it are fast.
+// Indexed reports whether filters and sorts by the column are fast.
 func (c Column) Indexed() bool { return c.indexed }
 
-// Nullable tells whether an entity can lack the member, or have null in its place.
+// Nullable reports whether an entity may lack the member, or have null in its place.
 func (c Column) Nullable() bool { return c.nullable }
 
-// Format is the format that the schema gives the member, such as date-time; or empty.
+// Format is the format of the member in the schema, such as date-time, or empty.
 func (c Column) Format() string { return c.format }
 
 // IgnoresCase reports whether filters on the column ignore case.
@@ -56,7 +56,7 @@ func (c Column) Folded() Column {
 	return c
 }
 
-// IsFolded reports whether the column is one that [Folded] returned.
+// IsFolded reports whether the column was returned by [Column.Folded].
 func (c Column) IsFolded() bool { return c.folded }
 
 // IDColumn returns the column that holds the ids of entities.
@@ -64,12 +64,12 @@ func IDColumn() Column { return Column{name: "id", kind: Text, indexed: true} }
 
 var kinds = map[string]Kind{"string": Text, "integer": Integer, "number": Number, "boolean": Boolean}
 
-// Columns gives the columns of a declared collection: the server's four, then one for
-// each scalar property.
+// Columns returns the columns of a declared collection: four of the server's, and one for each
+// scalar property.
 func Columns(c *collections.Collection) []Column {
 	columns := []Column{IDColumn(), {name: "version", kind: Integer}, {name: "created_at", kind: Time}, {name: "updated_at", kind: Time}}
 	for _, p := range c.Properties() {
-		// Also a required property is missing where an older schema did not require it.
+		// A required property may be missing too, if an older schema did not require it.
 		columns = append(columns, Column{
 			name: p.Name, kind: kinds[p.Type], nullable: true, indexed: p.Index || p.Unique, format: p.Format, noCase: p.NoCase,
 		})
@@ -80,11 +80,12 @@ func Columns(c *collections.Collection) []Column {
 // An Op compares a column with a value.
 type Op int
 
-// The operators. A member that is null counts as missing. An entity that lacks the member
-// matches NotEqual, and Present with false, and no other.
+// The operators. A null member counts as missing. An entity that lacks the member matches
+// NotEqual, and Present with false, and no other operator.
 //
-// Where a unique member ignores case, so do Equal, NotEqual, Prefix and In: they compare as
-// uniqueness does. The others compare bytes, in the order in which texts are sorted.
+// If a unique member ignores case, Equal, NotEqual, Prefix and In ignore case too: they compare
+// as uniqueness does. The other operators compare bytes, in the order in which texts are
+// sorted.
 const (
 	Equal Op = iota
 	NotEqual
@@ -92,7 +93,7 @@ const (
 	GreaterOrEqual
 	Less
 	LessOrEqual
-	Prefix  // Text alone
+	Prefix  // for Text only
 	In      // any of the values
 	Present // the value is true, or false for entities that lack the member
 )
@@ -101,57 +102,57 @@ const (
 type Filter struct {
 	Column Column
 	Op     Op
-	// Values is one value of the column's kind; for In any number, for Present one bool.
+	// Values holds one value of the column's kind; for In any number of them, and for Present a
+	// bool.
 	Values []any
 }
 
-// Nulls is where a sort puts entities that lack a member.
+// Nulls says where a sort places entities that lack the member.
 type Nulls int
 
-// The places.
+// The positions of entities that lack the member.
 const (
-	NullsAsLeast Nulls = iota // before all others, and after them if the sort is descending
+	NullsAsLeast Nulls = iota // first in ascending order, and last in descending order
 	NullsFirst
 	NullsLast
 )
 
-// A SortKey is a column to sort by. Texts sort by their bytes in UTF-8.
+// A SortKey is a column to sort by. Texts sort by their UTF-8 bytes.
 type SortKey struct {
 	Column     Column
 	Descending bool
 	Nulls      Nulls
 }
 
-// NullsAtEnd tells whether entities that lack the member come after the others.
+// NullsAtEnd reports whether entities that lack the member come last.
 func (k SortKey) NullsAtEnd() bool {
 	return k.Nulls == NullsLast || k.Nulls == NullsAsLeast && k.Descending
 }
 
-// A Query asks for entities of a collection.
+// A Query selects entities of a collection.
 type Query struct {
 	Filters []Filter
-	// Sort is what comes first; entities that are equal in it are in order of their ids,
-	// in the direction of the last key.
+	// Sort lists the most significant key first. Entities that are equal in all keys are sorted
+	// by id, in the direction of the last key.
 	Sort []SortKey
-	// After is the place that the answer starts after; nil for the first page.
+	// After is the cursor after which the answer begins. Nil selects the first page.
 	After *Cursor
-	// Limit is the most entities to give; zero means all.
+	// Limit is the maximum number of entities. Zero means no limit.
 	Limit int
 }
 
-// A Cursor is where an entity stands in a list.
+// A Cursor is the position of an entity in a list.
 type Cursor struct {
-	// Keys are the entity's values in the columns of the sort: string, int64, float64 or
-	// nil.
+	// Keys are the entity's values in the columns of the sort: string, int64, float64 or nil.
 	Keys []any
 	ID   string
 }
 
-// Keys are the keys to sort by, the id last and once.
+// Keys returns the complete sort order, which ends with the id.
 func (q Query) Keys() []SortKey {
 	for i, k := range q.Sort {
 		if k.Column == IDColumn() {
-			return q.Sort[:i+1] // nothing is equal in the id
+			return q.Sort[:i+1] // ids are unique, so later keys have no effect
 		}
 	}
 	last := SortKey{Column: IDColumn()}

@@ -13,29 +13,28 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 )
 
-// An Audit holds each collection's digest against its rows.
+// An Audit compares each collection's rows with its digest.
 type Audit struct {
-	// Position is where all of it was read.
+	// Position is the position at which everything was read.
 	Position events.Position
-	// Collections are those of which anything is stored.
+	// Collections are all collections with stored rows or digests.
 	Collections map[string]Audited
 }
 
-// Audited is one collection.
+// Audited is the result for one collection.
 type Audited struct {
-	// Kept is what the projection has kept with each batch, Found what its rows add up
-	// to now. They differ if a row was changed by anything but the log.
+	// Kept is the summary that was written with each batch, and Found is the summary of the
+	// rows now. They differ if anything but the log changed a row.
 	Kept, Found digest.Summary
-	// ClaimsDiffer tells that the index of unique values is not what the rows hold.
+	// ClaimsDiffer means that the index of unique values does not match the rows.
 	ClaimsDiffer bool
 }
 
-// Differs reports whether anything is not as the log has made it.
+// Differs reports whether anything differs from what the log made.
 func (a Audited) Differs() bool { return a.Kept != a.Found || a.ClaimsDiffer }
 
-// Audit reads all rows and recomputes the digests. progress, if not nil, is called with
-// the number of rows read so far, now and then, and of all that there are; its error
-// ends the audit.
+// Audit reads all rows and recomputes the digests. progress, if not nil, is called at intervals
+// with the number of rows read so far and the total. Its error ends the audit.
 func (s *Tx) Audit(ctx context.Context, progress func(done, all int64) error) (Audit, error) {
 	audit := Audit{Position: s.At, Collections: map[string]Audited{}}
 	kept, err := s.Summaries(ctx)
@@ -61,8 +60,8 @@ func (s *Tx) Audit(ctx context.Context, progress func(done, all int64) error) (A
 	return audit, nil
 }
 
-// counting counts rows, and tells progress from time to time: count is called for each row,
-// alive for each step that is none.
+// counting returns functions that count rows and call progress at intervals: count for each
+// row, and alive for each step that is not a row.
 func (s *Tx) counting(ctx context.Context, kept map[string]digest.Summary, progress func(done, all int64) error) (count, alive func() error, err error) {
 	if progress == nil {
 		none := func() error { return nil }
@@ -126,15 +125,14 @@ func (s *Tx) AuditCollection(ctx context.Context, collection string, count, aliv
 	return a, s.observed(rows.Err())
 }
 
-// claimDigest hashes who holds a packed claim.
+// claimDigest hashes a packed claim and the entity that holds it.
 func claimDigest(claim []byte, id string) digest.Sum {
 	sum := sha256.Sum256(append(append(make([]byte, 0, 64), claim...), id...))
 	return digest.FromBytes(sum[:])
 }
 
-// UnlikeDigests recomputes the digests of all rows in a file. It returns the collections
-// whose rows do not match the digests stored with them, sorted by name. progress is as in
-// [Audit].
+// UnlikeDigests recomputes the digests of all rows in a file. It returns the collections whose
+// rows do not match the digests stored with them, sorted by name. progress is as in [Tx.Audit].
 func UnlikeDigests(ctx context.Context, path string, progress func(done, all int64) error) (collections []string, err error) {
 	s, err := OpenFile(ctx, path)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// CopyTo writes the read model at the snapshot's position into an ordinary SQLite file that no
-// process has open. It replaces a file that exists, and does not sync the copy. If there is an
+// CopyTo writes the read models at the transaction's position into an ordinary SQLite file that
+// no process has open. It replaces an existing file, and does not sync the copy. If there is an
 // error, it leaves no file.
 func (s *Tx) CopyTo(ctx context.Context, path string) (err error) {
 	defer func() {
@@ -31,8 +31,8 @@ func (s *Tx) CopyTo(ctx context.Context, path string) (err error) {
 	return errors.Join(sqlite.Backup(ctx, s.conn.Conn, target), target.Close())
 }
 
-// observedCopying is seen for a copy, in which the file that is written may be to blame. Only
-// what can't be said of that one is said of the file that is read.
+// observedCopying is observed for a copy, whose errors may come from the file that is written.
+// It reports only those that must come from the file that is read.
 func (s *Tx) observedCopying(err error) error {
 	if fault, is := storagefault.FaultOf(err); is && fault == storagefault.Corrupt {
 		return s.observed(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// Count counts the entities of a declared collection that the query's filters let
-// through. Without filters it costs nothing.
+// Count returns the number of entities of a declared collection that match the query's filters.
+// Without filters it costs nothing.
 func (s *Tx) Count(ctx context.Context, collection string, q query.Query) (n int64, err error) {
 	c := listsql.Count(q, collection)
 	if err := s.conn.GetContext(ctx, &n, c.Text, c.Args...); err != nil {
@@ -21,10 +21,10 @@ func (s *Tx) Count(ctx context.Context, collection string, q query.Query) (n int
 	return n, nil
 }
 
-// List gives the entities of a declared collection that a query asks for, one by one,
-// as clients see them; the bytes are good until each returns. If there are more than
-// the limit, next is the place of the last that was given. It stops at the first error
-// of each, and with ctx.
+// List passes the entities of a declared collection that match a query to each, one by one, as
+// clients see them. The bytes are valid until each returns. If there are more entities than the
+// limit, next is the cursor of the last one passed. List stops at the first error of each, and
+// when ctx ends.
 func (s *Tx) List(ctx context.Context, collection string, q query.Query, each func(rendered []byte) error) (next *query.Cursor, err error) {
 	l := listing{limit: q.Limit, place: query.Cursor{Keys: make([]any, len(q.Keys())-1)}, each: each}
 	way, err := listsql.ChooseRoute(ctx, s.conn, collection, q)
@@ -43,12 +43,12 @@ func (s *Tx) List(ctx context.Context, collection string, q query.Query, each fu
 	return nil, nil
 }
 
-// listing is a list that is being read.
+// listing is the state of a list that is being read.
 type listing struct {
 	limit, given int
-	place        query.Cursor // of the last that was given
+	place        query.Cursor // of the last entity passed
 	more         bool
-	id, rendered []byte // of the last, and reused
+	id, rendered []byte // buffers for the last entity, reused
 	each         func([]byte) error
 }
 

@@ -19,14 +19,14 @@ import (
 // An Entity is one entity as it is stored.
 type Entity struct {
 	ID string
-	// Version is that of the last event, the deletion included.
+	// Version is the version of the last event, including a deletion.
 	Version int64
-	// Deleted tells that only the version is left.
+	// Deleted means that only the version is left.
 	Deleted bool
 	// CreatedAt and UpdatedAt are in events.TimeFormat.
 	CreatedAt, UpdatedAt string
-	// Rendered is the entity as clients see it, one JSON object. It is shared with other
-	// reads: nothing may change its bytes.
+	// Rendered is the entity as clients see it, a JSON object. Other reads share it, so its
+	// bytes must not change.
 	Rendered []byte
 }
 
@@ -56,11 +56,11 @@ func FindEntity(r *sqlite.Conn, key events.EntityKey) (e Entity, found bool, at 
 
 var entityQueries sync.Map // collection → query text
 
-// entityQuery builds the text once for each collection, since reads of one entity are the
-// most frequent of all. Only the first row of the result counts: SQLite runs the parts of
-// a UNION ALL one after the other, so the row of a living entity comes before that of a
-// deleted one, and the row that stands for neither comes last. An outer join would say the
-// same in one part, but SQLite plans such a join again for each value of its parameter.
+// entityQuery builds the text once for each collection, because reads of single entities are
+// the most frequent reads. Only the first row of the result counts. SQLite runs the parts of a
+// UNION ALL in order, so the row of a living entity precedes that of a deleted one, and the row
+// for a missing entity comes last. An outer join could express this in one part, but SQLite
+// compiles such a join again for each parameter value.
 func entityQuery(collection string) string {
 	if q, ok := entityQueries.Load(collection); ok {
 		return q.(string)
@@ -89,7 +89,7 @@ func FindHolders(r *sqlite.Conn, collection string, claims []string) (map[string
 	return holders, err
 }
 
-// A ClaimKey is the key of a row in the table of claims. The zero claimKey precedes all.
+// A ClaimKey is the key of a row in the table of claims. The zero ClaimKey precedes all others.
 type ClaimKey struct {
 	collection string
 	claim      []byte
@@ -119,7 +119,7 @@ func ReadClaims(r *sqlite.Conn, at *ClaimKey, add func(collection string, claim 
 	return count == limit, rows.Err()
 }
 
-// A KeyUse is the admitted event that used an idempotency key, and what it made.
+// A KeyUse describes the admitted event that used an idempotency key.
 type KeyUse struct {
 	Position events.Position
 	// At is the log time of the use.
@@ -129,7 +129,7 @@ type KeyUse struct {
 	ID          string
 	Version     int64
 	Kind        events.Kind
-	// Rendered is the entity right after that event; nil if it was deleted.
+	// Rendered is the entity right after that event, or nil if the event deleted it.
 	Rendered []byte
 }
 
@@ -166,7 +166,7 @@ func FindUsedKeys(r *sqlite.Conn, keys []string) (map[string]bool, error) {
 	return used, rows.Err()
 }
 
-// A VoidRecord is a record that admission refused.
+// A VoidRecord is a record that admission rejected.
 type VoidRecord struct {
 	Offset   int64  `db:"offset" json:"offset"`
 	At       int64  `db:"at" json:"at"` // Unix milliseconds, the broker's clock
@@ -185,7 +185,7 @@ func Voids(ctx context.Context, r *sqlite.Conn, limit int) ([]VoidRecord, error)
 	return voids, err
 }
 
-// VoidCounts counts all void records by reason.
+// VoidCounts returns the total number of void records by reason.
 func VoidCounts(ctx context.Context, r *sqlite.Conn) (map[events.Reason]int64, error) {
 	var rows []struct {
 		Reason events.Reason `db:"reason"`

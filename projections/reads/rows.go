@@ -15,17 +15,16 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// Entities gives the living entities of a collection, declared or not, in the order of
-// their ids and after one, as admission knows them; an empty after is before all. They
-// are good beyond the call. It stops at the first error of each and returns it, and with
-// ctx.
+// Entities passes the living entities of a collection, declared or not, to each, in the order
+// of their ids, beginning after an id. An empty after precedes all ids. The entities stay
+// valid. Entities stops at the first error of each and returns it, and when ctx ends.
 func (s *Tx) Entities(ctx context.Context, collection, after string, each func(events.Entity) error) error {
 	var there bool
 	if err := s.conn.GetContext(ctx, &there, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, collection); err != nil {
 		return s.observed(fmt.Errorf("find the table of %s: %w", collection, err))
 	}
 	if !there {
-		return nil // the log has not named it yet
+		return nil // no record of the log has named the collection yet
 	}
 	above := listsql.Condition(query.Filter{Column: query.IDColumn(), Op: query.Greater, Values: []any{after}})
 	rows, err := s.conn.QueryContext(ctx, `SELECT `+rowformat.LivingColumns+` FROM `+schema.Quote(collection)+` WHERE `+above.Text+` ORDER BY id`, above.Args...)
@@ -45,21 +44,21 @@ func (s *Tx) Entities(ctx context.Context, collection, after string, each func(e
 	return s.observed(rows.Err())
 }
 
-// A Row is one row of a collection, as a comparison needs it: an entity, or what a
-// deleted one has left.
+// A Row is a row of a collection, reduced to what a comparison needs. It stands for an entity,
+// or for the tombstone of a deleted one.
 type Row struct {
 	ID      string
 	Version int64
-	// Deleted tells that only the version is left.
+	// Deleted means that only the version is left.
 	Deleted bool
-	// Digest stands for all that is stored; those of all rows add up to the
-	// collection's.
+	// Digest covers everything that is stored in the row. The digests of all rows add up to
+	// that of the collection.
 	Digest digest.Sum
 
 	claims string
 }
 
-// Collections lists, in order, the collections of which anything is stored.
+// Collections returns the names of all collections with stored rows or digests, sorted.
 func (s *Tx) Collections(ctx context.Context) ([]string, error) {
 	names, err := schema.Tables(ctx, s.conn)
 	if err != nil {
@@ -74,9 +73,9 @@ func (s *Tx) Collections(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// Rows gives the rows of a collection in the order of their ids, tombstones included. It
-// stops at the first error of each, and with ctx. Should an entity be there both alive
-// and deleted, it is given twice.
+// Rows passes the rows of a collection to each, in the order of their ids, including
+// tombstones. It stops at the first error of each, and when ctx ends. An entity that is stored
+// both as living and as deleted is passed twice.
 func (s *Tx) Rows(ctx context.Context, collection string, each func(Row) error) (err error) {
 	defer func() {
 		if err != nil {
@@ -108,7 +107,7 @@ func (s *Tx) Rows(ctx context.Context, collection string, each func(Row) error) 
 	return rows.Err()
 }
 
-// Summaries gives what is kept of each collection beside its rows.
+// Summaries returns the summary stored with each collection.
 func (s *Tx) Summaries(ctx context.Context) (map[string]digest.Summary, error) {
 	all, err := rowformat.LoadSummaries(ctx, s.conn)
 	if err != nil {
@@ -117,10 +116,10 @@ func (s *Tx) Summaries(ctx context.Context) (map[string]digest.Summary, error) {
 	return all, nil
 }
 
-// Summary gives what is kept of one collection beside its rows; zero if it has none.
+// Summary returns the summary stored with one collection, or zero if there is none.
 func (s *Tx) Summary(ctx context.Context, collection string) (summary digest.Summary, err error) {
 	var sum []byte
-	// It takes microseconds, so the context is one that can't end.
+	// The statement takes microseconds, so it runs with a context that can't end.
 	err = s.conn.QueryRowContext(context.WithoutCancel(ctx), `SELECT living, digest FROM _digests WHERE collection = ?`, collection).Scan(&summary.Living, &sum)
 	if errors.Is(err, sql.ErrNoRows) {
 		return digest.Summary{}, nil

@@ -13,11 +13,12 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// OpenFile opens a snapshot of a projection's file by its path, whether or not a node
-// has it open. It returns a [refusal.Error] for a file of another version, and makes none
-// that is not there.
+// OpenFile opens a read transaction on a projection's file by its path, whether or not a node
+// has the file open. It returns a [refusal.Error] for a file of another version, and does not
+// create a missing file.
 func OpenFile(ctx context.Context, path string) (*Tx, error) {
-	// Not read-only to SQLite: whoever reads a file in WAL mode has to write its index.
+	// SQLite must not open it read-only, because a reader of a file in WAL mode writes its
+	// index.
 	db, err := sqlite.Connect(ctx, path, 1, url.Values{"mode": {"rw"}, "_query_only": {"true"}})
 	if err != nil {
 		return nil, err
@@ -42,20 +43,20 @@ func OpenFile(ctx context.Context, path string) (*Tx, error) {
 	return s, nil
 }
 
-// A Tx is the read model at one position, whatever is applied meanwhile. Use it
-// from one goroutine, and close it: until then it holds a connection, and one that is held
-// by a long read keeps the WAL from being truncated.
+// A Tx is a read transaction: it sees the read models at one position, no matter what is
+// applied in the meantime. Use it from one goroutine, and close it. Until then it holds a
+// connection, and keeps the write-ahead log from being truncated.
 type Tx struct {
-	// At is its position.
+	// At is the position that the transaction sees.
 	At events.Position
 
 	conn    *sqlite.Conn
-	release func() // gives back what the connection belongs to
-	// observe, if not nil, takes the errors of reads: see [projections.observe].
+	release func() // releases what the connection belongs to
+	// observe, if not nil, takes the errors of reads, and may replace them.
 	observe func(error) error
 }
 
-// observed hands in the error of a read.
+// observed passes the error of a read to observe.
 func (s *Tx) observed(err error) error {
 	if err == nil || s.observe == nil {
 		return err
@@ -63,14 +64,14 @@ func (s *Tx) observed(err error) error {
 	return s.observe(err)
 }
 
-// Begin opens a snapshot on a connection, and closes the connection and calls release if
-// it can't. observe may be nil.
+// Begin opens a read transaction on a connection. If it fails, it releases the connection and
+// calls release. observe may be nil.
 func Begin(r *sqlite.Conn, release func(), observe func(error) error) (*Tx, error) {
 	s := &Tx{conn: r, release: release, observe: observe}
-	// Both take microseconds, so the context is one that can't end.
+	// Both statements take microseconds, so they run with a context that can't end.
 	_, err := r.ExecContext(context.Background(), `BEGIN`)
 	if err == nil {
-		// The snapshot is taken by the first read in the transaction.
+		// The first read fixes what the transaction sees.
 		err = r.GetContext(context.Background(), &s.At, `SELECT position FROM _checkpoint`)
 	}
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *Tx) Get(ctx context.Context, dest any, query string, args ...any) error
 	return s.observed(s.conn.GetContext(ctx, dest, query, args...))
 }
 
-// Close ends the snapshot. It may be called more than once.
+// Close ends the transaction. Further calls have no effect.
 func (s *Tx) Close() error {
 	r := s.conn
 	if r == nil {
@@ -99,7 +100,7 @@ func (s *Tx) Close() error {
 	}
 	s.conn = nil
 	defer s.release()
-	// It must end also when the caller's context has ended, and takes microseconds.
+	// It must also end after the caller's context has ended, and takes microseconds.
 	if _, err := r.ExecContext(context.Background(), `ROLLBACK`); err != nil {
 		r.Discard()
 		return fmt.Errorf("end a snapshot: %w", err)

@@ -10,14 +10,14 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Reason names why a projection refuses to go on. The words are stable.
+// Reason names the reason for which a projection stopped. The words are stable.
 type Reason string
 
 // The reasons.
 const (
 	// Topic: the file was built from another topic.
 	Topic Reason = "other-topic"
-	// Unfit: the topic is set up so that it would lose events, or their order.
+	// Unfit: the topic's configuration would lose events, or their order.
 	Unfit Reason = "unfit-topic"
 	// Ahead: the file has applied more records than the log holds.
 	Ahead Reason = "ahead-of-log"
@@ -31,7 +31,7 @@ const (
 	Format Reason = "newer-format"
 )
 
-// onlyCopy is what to do where this node's file may have what the log lost.
+// onlyCopy says what to do if this node's file may have records that the log lost.
 const onlyCopy = "This node's files may be the only copy of them: stop the node and save the files with `clusterlite snapshot create STORE --data-dir DIR`. To continue with this node's state, recreate the log from that snapshot with `clusterlite snapshot append STORE`. To continue with the log, rebuild the node with `clusterlite rebuild --data-dir DIR`, which reports how many entities would be lost; with --force it replaces the old file and keeps it."
 
 // remedy says what an operator does about each reason.
@@ -45,22 +45,22 @@ var remedy = map[Reason]string{
 	Format: "Install a newer version of ClusterLite and start it with the same data folder.",
 }
 
-// Error is returned by a projection that can't go on without risking wrong
-// answers, and needs a person. It holds until the process is started anew, but for
-// [Ahead], which ends once the log has again what was applied.
+// Error means that a projection can't continue without risking wrong answers, and needs an
+// operator. It is final until the process restarts, except for [Ahead], which ends once the log
+// has the missing records again.
 type Error struct {
 	Reason Reason
 	// Detail says what was found.
 	Detail string
 }
 
-// Error says what was found and what to do.
+// Error says what was found, and what to do.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s. %s", e.Reason, strings.TrimSuffix(e.Detail, "."), remedy[e.Reason])
 }
 
-// FromFormat makes a [Error] of an error that says that this version can't read a
-// record.
+// FromFormat turns an [events.NewerFormatError], which means that this version can't read a
+// record, into an [Error]. It returns any other error unchanged.
 func FromFormat(err error) error {
 	if newer := (*events.NewerFormatError)(nil); errors.As(err, &newer) {
 		return &Error{Reason: Format, Detail: newer.Error()}

@@ -17,8 +17,8 @@ func FromSQLite(err error) bool {
 	return errors.As(err, &of)
 }
 
-// UnreadableRow makes a [Error] of an error of a statement that did run, but gave
-// values that don't fit their columns.
+// UnreadableRow returns an [Error] if a statement ran, but returned values that do not fit
+// their columns. It returns any other error unchanged.
 func UnreadableRow(path string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, sql.ErrNoRows), FromSQLite(err),
@@ -29,38 +29,38 @@ func UnreadableRow(path string, err error) error {
 	return &Error{Fault: Corrupt, Path: path, Err: err}
 }
 
-// A Kind names what is wrong with a projection's own storage. The words are
-// stable: they are labels of a metric.
+// A Kind names a kind of fault in a projection's storage. The words are stable: they are labels
+// of a metric.
 type Kind string
 
-// The faults.
+// The kinds.
 const (
-	// Corrupt: the content of the file is not what was written there.
+	// Corrupt: the content of the file is not what was written.
 	Corrupt Kind = "corrupt"
 	// IO: the file can't be opened, read or written.
 	IO Kind = "io"
-	// Replaced: the file, or one that SQLite keeps beside it, was deleted or replaced
-	// while it was open.
+	// Replaced: the file, or one that SQLite keeps beside it, was deleted or replaced while it
+	// was open.
 	Replaced Kind = "replaced"
-	// Full: the disk has no room left.
+	// Full: the disk is full.
 	Full Kind = "full"
 	// Locked: another process holds a lock on the file.
 	Locked Kind = "locked"
 )
 
-// Kinds are all faults.
+// Kinds returns all kinds.
 func Kinds() []Kind {
 	return []Kind{Corrupt, IO, Replaced, Full, Locked}
 }
 
-// Damages tells whether the file is of no use any more and has to be built again. The
-// other faults pass by themselves once their cause is gone.
+// Damages reports whether the file can't be used any more and has to be rebuilt. Other faults
+// end once their cause is gone.
 func (f Kind) Damages() bool {
 	return f == Corrupt || f == IO || f == Replaced
 }
 
-// A Error is a failure of the storage that a projection keeps its file on. It says
-// nothing about the request that met it, which another node may serve.
+// An Error is a failure of the storage that holds a projection's file. It says nothing about
+// the request that met it, which another node may be able to serve.
 type Error struct {
 	Fault Kind
 	// Path is the file.
@@ -68,7 +68,7 @@ type Error struct {
 	Err  error
 }
 
-// Error says what happened, and what to do if the node can't help itself.
+// Error says what happened, and what to do if the node can't recover by itself.
 func (e *Error) Error() string {
 	switch e.Fault {
 	case Corrupt:
@@ -84,11 +84,11 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Classify makes a [Error] of an error that the storage of a file is to blame
-// for, and returns any other error as it is.
+// Classify returns an [Error] if the storage of a file caused err, and otherwise returns err
+// unchanged.
 func Classify(path string, err error) error {
 	var already *Error
 	if err == nil || errors.As(err, &already) {
@@ -100,14 +100,13 @@ func Classify(path string, err error) error {
 	return err
 }
 
-// FaultOf classifies the errors of SQLite and of the operating system. Those that a
-// request can bring about, such as one that was interrupted or is too complex, are no
-// faults.
+// FaultOf classifies errors of SQLite and of the operating system. Errors that a request can
+// cause, such as an interrupted or too complex statement, are not faults.
 func FaultOf(err error) (Kind, bool) {
 	var failed sqlite3.Error
 	if errors.As(err, &failed) {
 		if fault, is := faultOfErrno(failed.SystemErrno); is && failed.Code != sqlite3.ErrCorrupt {
-			return fault, true // it is more precise: SQLite says "disk I/O error" of a full disk too
+			return fault, true // the system's error is more precise: SQLite also reports a full disk as "disk I/O error"
 		}
 		return faultOfCode(failed)
 	}
