@@ -286,7 +286,7 @@ func (p *Projection) BeginRead(ctx context.Context) (*reads.Tx, error) {
 	g := p.hold()
 	r, err := g.DB.Lists.Acquire(ctx)
 	if err != nil {
-		err = p.observe(g, fmt.Errorf("begin a snapshot: %w", err))
+		err = p.observe(g, fmt.Errorf("begin a read transaction: %w", err))
 		g.Release()
 		return nil, err
 	}

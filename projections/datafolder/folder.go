@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// Exists tells whether a node's folder has a projection. The caller holds its lock.
+// Exists reports whether a node's folder has a projection. The caller holds its lock.
 func Exists(dir string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(dir, FileName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -26,19 +26,19 @@ func Exists(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// Install makes an ordinary file the projection of a stopped node, in place of the one
-// that it has, if any: it is renamed, and taken into use by the next [projections.Open]. The file
-// must lie in the same folder or at least on the same file system. The caller holds the
-// folder's lock.
+// Install makes an ordinary file the projection of a stopped node, and replaces the one that it
+// has, if any. It renames the file, and the next start of the node uses it. The file must be on
+// the file system of the folder, whose lock the caller holds.
 func Install(dir, path string) error {
-	// The generations are left to Open, which takes the ordinary file for the newest one
-	// and removes what no link names.
+	// The next start takes the ordinary file for the newest generation, and removes files that
+	// no link names.
 	return atomicfile.Replace(path, filepath.Join(dir, FileName))
 }
 
-// Restore is [Install] for a folder that may have a projection. It returns a [LossError]
-// if the projection has entities that the file lacks, unless forced; one that has is then
-// kept. kept is the path of the projection that was replaced and kept, or empty.
+// Restore is [Install] for a folder that may have a projection already. It returns a
+// [LossError] if that projection has entities that the file lacks, unless forced; the
+// projection is then kept. kept is the path of the replaced projection if it was kept, and
+// empty otherwise.
 func Restore(ctx context.Context, dir, path string, force bool) (kept string, err error) {
 	f := Folder{Dir: dir}
 	if err := f.adopt(); err != nil {
@@ -64,35 +64,34 @@ func Restore(ctx context.Context, dir, path string, force bool) (kept string, er
 }
 
 const (
-	// FileName is the name of a projection's file in its node's data folder. It is a
-	// symbolic link to the generation that serves, and is replaced by a rename. An
-	// ordinary file that is put in its place is taken for the newest generation when the
-	// projection is opened.
+	// FileName is the name of a projection's file in its node's data folder. It is a symbolic
+	// link to the generation that serves, and is replaced by a rename. An ordinary file put in
+	// its place becomes the newest generation when the projection is opened.
 	FileName = "projection.db"
-	// PreviousName is the link to the generation that served before, if that was kept.
+	// PreviousName is the link to the generation that served before, if it was kept.
 	PreviousName = "projection.previous.db"
 
-	// damagedPrefix begins the names of damaged files that were replaced and kept, so that
-	// it can be found out what happened to them. Nothing opens them.
+	// damagedPrefix begins the names of damaged files that were replaced and kept for analysis.
+	// Nothing opens them.
 	damagedPrefix = "projection.damaged-"
 
-	// linking is the name of a link that is about to take the place of another.
+	// linking is the temporary name of a link that is about to replace another.
 	linking = "projection.link"
 )
 
 // ErrNothingKept means that no earlier generation was kept, so a rebuild can't go back to one.
 var ErrNothingKept = errors.New("no earlier file was kept")
 
-// A Folder is where a node has its projection's files: generations, numbered, and links
-// that say which of them count. Those that no link names are what a rebuild that did
-// not end has left. The holder of the folder's lock alone changes it.
+// A Folder holds the files of a node's projection: numbered generations, and links that name
+// those in use. Generations that no link names were left by an unfinished rebuild. Only the
+// holder of the folder's lock changes it.
 type Folder struct{ Dir string }
 
 func (f Folder) path(name string) string { return filepath.Join(f.Dir, name) }
 
 func FileNameOf(number int) string { return fmt.Sprintf("projection.%d.db", number) }
 
-// generationNumber is 0 for a name that is not a generation's.
+// generationNumber returns 0 for a name that is not a generation's.
 func generationNumber(name string) int {
 	digits := strings.TrimSuffix(strings.TrimPrefix(name, "projection."), ".db")
 	n, err := strconv.Atoi(digits)
@@ -102,8 +101,8 @@ func generationNumber(name string) int {
 	return n
 }
 
-// Open gives the path of the generation that serves, an empty one in a new folder, and
-// removes what a crash has left.
+// Open returns the path of the generation that serves, and removes what a crash has left. In a
+// new folder no file exists at the path.
 func (f Folder) Open() (path string, err error) {
 	if err := f.adopt(); err != nil {
 		return "", fmt.Errorf("install %s: %w", f.path(FileName), err)
@@ -115,7 +114,8 @@ func (f Folder) Open() (path string, err error) {
 		if path, err = f.next(); err != nil {
 			return "", err
 		}
-		// Or a power cut could leave a generation that no link names, which is removed.
+		// Sync, or a power loss could leave a generation that no link names, which would be
+		// removed.
 		if err := errors.Join(f.point(FileName, path), f.Sync()); err != nil {
 			return "", err
 		}
@@ -123,7 +123,7 @@ func (f Folder) Open() (path string, err error) {
 	return path, f.Tidy()
 }
 
-// follow gives the path that a link names, or an empty one if there is no link.
+// follow returns the path that a link names, or an empty path if there is no link.
 func (f Folder) follow(link string) (path string, err error) {
 	target, err := os.Readlink(f.path(link))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,11 +138,10 @@ func (f Folder) follow(link string) (path string, err error) {
 	return target, nil
 }
 
-// point makes a link name a generation, in one step. It need not reach the disk: see
-// sync.
+// point makes a link name a generation, in one step. It does not sync: see Sync.
 func (f Folder) point(link, path string) error {
 	made := f.path(linking)
-	// Relative, so that the folder can be moved and copied.
+	// The link is relative, so that the folder can be moved and copied.
 	err := errors.Join(sqlite.IgnoreMissing(os.Remove(made)), os.Symlink(filepath.Base(path), made))
 	if err == nil {
 		err = os.Rename(made, f.path(link))
@@ -153,8 +152,8 @@ func (f Folder) point(link, path string) error {
 	return nil
 }
 
-// adopt makes a generation of an ordinary file of the projection's name. Until the last
-// step the file is where it was, whatever happens.
+// adopt turns an ordinary file with the projection's name into a generation. Until the last
+// step the file stays where it was.
 func (f Folder) adopt() error {
 	info, err := os.Lstat(f.path(FileName))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink != 0 {
@@ -167,7 +166,8 @@ func (f Folder) adopt() error {
 	if err != nil {
 		return err
 	}
-	// With what it has not taken in from its log. SQLite makes the -shm anew.
+	// Keep what the file has not merged from its write-ahead log. SQLite recreates the -shm
+	// file.
 	if err := sqlite.IgnoreMissing(os.Link(f.path(FileName)+"-wal", path+"-wal")); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (f Folder) adopt() error {
 	return f.Sync()
 }
 
-// next is the path of a generation to make.
+// next returns the path for a new generation.
 func (f Folder) next() (path string, err error) {
 	numbers, err := f.generations()
 	highest := 0
@@ -196,7 +196,7 @@ func (f Folder) generations() (numbers []int, err error) {
 		return nil, fmt.Errorf("read the data folder: %w", err)
 	}
 	for _, e := range entries {
-		// A file of SQLite's own may be left alone.
+		// A file that SQLite keeps beside a database may be left alone.
 		name := e.Name()
 		for _, suffix := range sqlite.Sidecars {
 			name = strings.TrimSuffix(name, suffix)
@@ -208,7 +208,7 @@ func (f Folder) generations() (numbers []int, err error) {
 	return numbers, nil
 }
 
-// Tidy removes the generations that no link names, and links that name nothing.
+// Tidy removes generations that no link names, and links that name nothing.
 func (f Folder) Tidy() error {
 	serving, err := f.follow(FileName)
 	if err != nil {
@@ -222,7 +222,7 @@ func (f Folder) Tidy() error {
 	if previous == "" || previous == serving {
 		errs = append(errs, sqlite.IgnoreMissing(os.Remove(f.path(PreviousName))))
 	}
-	for _, suffix := range sqlite.Sidecars { // beside a link they belong to nothing
+	for _, suffix := range sqlite.Sidecars { // such files beside a link belong to nothing
 		errs = append(errs, sqlite.IgnoreMissing(os.Remove(f.path(FileName)+suffix)))
 	}
 	numbers, err := f.generations()
@@ -235,7 +235,7 @@ func (f Folder) Tidy() error {
 	return errors.Join(errs...)
 }
 
-// previous is the path of the generation that was kept, or empty.
+// previous returns the path of the generation that was kept, or an empty path.
 func (f Folder) previous() (path string, err error) {
 	if path, err = f.follow(PreviousName); err != nil || path == "" {
 		return "", err
@@ -246,10 +246,10 @@ func (f Folder) previous() (path string, err error) {
 	return path, nil
 }
 
-// Replace has the links name another generation instead of the one that serves.
+// Replace points the links to another generation.
 func (f Folder) Replace(serving, path string, keep bool) error {
 	if keep {
-		// First, since a generation that no link names is lost in a crash.
+		// First, because a crash loses a generation that no link names.
 		if err := f.point(PreviousName, serving); err != nil {
 			return err
 		}
@@ -257,9 +257,9 @@ func (f Folder) Replace(serving, path string, keep bool) error {
 	return f.point(FileName, path)
 }
 
-// SetAside keeps a damaged file under another name, which stays when the file is removed,
-// and gives that name; it is empty if there is no file. Those that were kept before it are
-// removed: they take as much room each.
+// SetAside links a damaged file under another name, which remains when the file is removed, and
+// returns that name. It is empty if there is no file. It removes earlier damaged files, because
+// each takes as much room.
 func (f Folder) SetAside(path string, now time.Time) (kept string, err error) {
 	before, err := filepath.Glob(f.path(damagedPrefix) + "*")
 	if err != nil {
@@ -282,8 +282,8 @@ func (f Folder) SetAside(path string, now time.Time) (kept string, err error) {
 	return kept, nil
 }
 
-// SetAside takes the damaged file of a stopped node out of use and keeps it: the next [projections.Open]
-// begins a new one. It gives the path of the file that is kept. The caller holds the
+// SetAside takes the damaged file of a stopped node out of use and keeps it. The next start of
+// the node begins a new file. SetAside returns the path of the kept file. The caller holds the
 // folder's lock.
 func SetAside(dir string) (kept string, err error) {
 	f := Folder{Dir: dir}
@@ -294,15 +294,14 @@ func SetAside(dir string) (kept string, err error) {
 	if kept, err = f.SetAside(path, time.Now()); err != nil {
 		return "", err
 	}
-	// The link first: a file that no link names is removed by the next start.
+	// Remove the link first: the next start removes a file that no link names.
 	if err := errors.Join(os.Remove(f.path(FileName)), f.Tidy(), f.Sync()); err != nil {
 		return "", fmt.Errorf("set the damaged file %s aside: %w", path, err)
 	}
 	return kept, nil
 }
 
-// Candidate gives the path of the generation that is to be the next, with what it
-// starts from.
+// Candidate returns the path of the next generation, and writes the file that it starts from.
 func (f Folder) Candidate(ctx context.Context, back bool, from func(ctx context.Context, path string) error) (path string, err error) {
 	if back {
 		if path, err = f.previous(); err == nil && path == "" {
@@ -316,11 +315,11 @@ func (f Folder) Candidate(ctx context.Context, back bool, from func(ctx context.
 	return path, from(ctx, path)
 }
 
-// Sync has the names in the folder reach the disk.
+// Sync syncs the names in the folder to the disk.
 func (f Folder) Sync() error { return atomicfile.SyncDir(f.Dir) }
 
-// Serving gives the path of the generation that serves, without making or changing
-// anything. It returns an error that wraps fs.ErrNotExist if there is none.
+// Serving returns the path of the generation that serves, without changing anything. It returns
+// an error that wraps fs.ErrNotExist if there is none.
 func (f Folder) Serving() (string, error) {
 	path, err := filepath.EvalSymlinks(f.path(FileName))
 	if errors.Is(err, fs.ErrNotExist) {

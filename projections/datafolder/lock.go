@@ -13,11 +13,11 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// A Lock is a process's claim to a data folder. Two processes that write one
-// projection would each believe the other's rows their own.
+// A Lock is a process's exclusive claim to a data folder. Two processes that wrote one
+// projection would each take the other's rows for their own.
 type Lock struct{ file *flock.Flock }
 
-// LockedError is returned for a data folder that another process has.
+// LockedError is returned for a data folder that another process has locked.
 type LockedError struct {
 	Dir string
 	// Holder is what the other process wrote about itself, as far as it can be read.
@@ -35,7 +35,7 @@ type lockHolder struct {
 	Since time.Time `json:"since"`
 }
 
-// LockExisting is [LockDir] for a data folder that must be there: it makes none.
+// LockExisting is [LockDir] for a data folder that must exist.
 func LockExisting(dir, node string) (*Lock, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -50,9 +50,9 @@ func LockExisting(dir, node string) (*Lock, error) {
 	return LockDir(dir, node)
 }
 
-// LockDir makes the data folder if it is missing and claims it for the node. It
-// returns a [LockedError] if another process has it. The operating system gives the
-// claim back when the process ends, however it ends.
+// LockDir creates the data folder if it is missing, and locks it for the node. It returns a
+// [LockedError] if another process has it. The operating system releases the lock when the
+// process ends, no matter how.
 func LockDir(dir, node string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("create the data folder %s: %w", dir, err)
@@ -80,10 +80,10 @@ func LockDir(dir, node string) (*Lock, error) {
 // maxSlots bounds the search of [LockSlot] for a free folder.
 const maxSlots = 10_000
 
-// LockSlot claims the first folder of dir that is free, of those called 1, 2, 3 and so
-// on, for the node name-1, name-2, name-3; it makes the folder if it is missing. So any
-// number of processes can share one parent folder, and those that start later go on from
-// the files of those that have ended. Safe to call from several processes at once.
+// LockSlot locks the first free subfolder of dir among 1, 2, 3 and so on, for the node name-1,
+// name-2, name-3; it creates a missing folder. So any number of processes can share one parent
+// folder, and later processes continue with the files of those that have ended. Safe to call
+// from several processes at once.
 func LockSlot(dir, name string) (lock *Lock, slot, node string, err error) {
 	for n := 1; n <= maxSlots; n++ {
 		slot, node = filepath.Join(dir, strconv.Itoa(n)), fmt.Sprintf("%s-%d", name, n)
@@ -104,6 +104,6 @@ func describeHolder(path string) string {
 	return fmt.Sprintf("node %s, process %d, since %s", h.Node, h.PID, h.Since.Format(time.RFC3339))
 }
 
-// Release gives the folder back. The lock file stays: to remove it would race with the
+// Release unlocks the folder. The lock file remains, because its removal would race with the
 // next process.
 func (l *Lock) Release() error { return l.file.Unlock() }

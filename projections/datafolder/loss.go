@@ -18,21 +18,21 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// A LossError is returned instead of replacing a read model by one that lacks entities
-// which it has: if the log was lost, the read model may be the only copy of them.
+// A LossError is returned instead of replacing a read model by one that lacks some of its
+// entities. If the log was lost, the read model may be the only copy of them.
 type LossError struct {
 	// File is the read model that would be replaced.
 	File string
-	// Missing is how many living entities of each collection are neither alive nor deleted
-	// in what would take its place. Those without any are left out.
+	// Missing counts, by collection, the living entities that its replacement knows neither as
+	// living nor as deleted. Collections without any are left out.
 	Missing map[string]int64
-	// Living is how many entities live in File.
+	// Living is the number of living entities in File.
 	Living int64
-	// Unreadable says why the entities in File could not be counted; nil if they were.
-	// What would take its place then holds none at all.
+	// Unreadable is the reason why the entities in File could not be counted; nil if they were.
+	// Its replacement then holds no entities at all.
 	Unreadable error
-	// Previous tells that File is not the one that serves, but one that was kept before
-	// and would be removed for good.
+	// Previous means that File does not serve, but was kept before and would be removed for
+	// good.
 	Previous bool
 }
 
@@ -68,8 +68,8 @@ func sumOf(counts map[string]int64) (sum int64) {
 	return sum
 }
 
-// Loss tells what would be lost if one read model took the place of another; nil if
-// nothing. No process may have either open for writing.
+// Loss returns what would be lost if one read model replaced another, or nil if nothing would.
+// No process may have either open for writing.
 func Loss(ctx context.Context, old, replacement string) (*LossError, error) {
 	if _, err := os.Stat(old); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -98,8 +98,8 @@ func Loss(ctx context.Context, old, replacement string) (*LossError, error) {
 	return lost, nil
 }
 
-// count counts what the old file has and the database lacks. The error says why the old
-// one can't be read.
+// count counts what the old file has and the database lacks. The error says why the old file
+// can't be read.
 func (e *LossError) count(ctx context.Context, db *sqlx.DB) error {
 	absolute, err := filepath.Abs(e.File)
 	if err != nil {
@@ -150,10 +150,10 @@ func (e *LossError) count(ctx context.Context, db *sqlx.DB) error {
 	return nil
 }
 
-// Keeping decides what becomes of the file that serves when another takes its place: an
-// error if entities would be lost and it is not forced, else whether the file is to be
-// kept. With equal the other is known to have all of it. A file that was kept before, and
-// has entities that are nowhere else, is never removed by this.
+// Keeping decides what happens to the file that serves when another replaces it. It returns an
+// error if entities would be lost, unless forced, and otherwise whether to keep the file. equal
+// means that the replacement is known to have everything. Keeping never gives up a file that
+// was kept before and has entities that exist nowhere else.
 func (f Folder) Keeping(ctx context.Context, serving, replacement string, equal, keep, force bool) (kept bool, lost *LossError, err error) {
 	if !equal {
 		if lost, err = Loss(ctx, serving, replacement); err != nil {
@@ -178,10 +178,10 @@ func (f Folder) Keeping(ctx context.Context, serving, replacement string, equal,
 		return true, lost, err
 	}
 	if again, err := Loss(ctx, before, serving); err == nil && again == nil {
-		return true, lost, nil // what is kept now has all that was kept before
+		return true, lost, nil // the file that serves has everything that was kept before
 	}
 	if lost == nil {
-		return false, nil, nil // the one that was kept before is the one to keep
+		return false, nil, nil // continue to keep the earlier file
 	}
 	older.Previous = true
 	return false, nil, older

@@ -23,18 +23,18 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// Until says up to where a log is applied. The zero Until is the end of the log as it is
-// at the start.
+// Until says how far to apply the log. The zero Until means the end that the log has at the
+// start.
 type Until struct {
 	bounded  bool
 	position events.Position
 	time     time.Time
 }
 
-// UntilPosition stops once position records are applied.
+// UntilPosition stops after position records.
 func UntilPosition(position events.Position) Until { return Until{bounded: true, position: position} }
 
-// UntilTime stops before the first record that the broker took after t.
+// UntilTime stops before the first record that the broker received after t.
 func UntilTime(t time.Time) Until { return Until{time: t} }
 
 func (u Until) bound(end events.Position) (generation.Bound, error) {
@@ -47,44 +47,44 @@ func (u Until) bound(end events.Position) (generation.Bound, error) {
 	return generation.Bound{Position: end, Time: u.time}, nil
 }
 
-// BuildOptions say what read model to build, and where.
+// BuildOptions configure a build.
 type BuildOptions struct {
-	// Path is the file to make.
+	// Path is the file to create.
 	Path string
-	// Replace allows that the file is there and is replaced.
+	// Replace allows replacing an existing file.
 	Replace bool
-	// Log is where the records come from. Nothing is changed there.
+	// Log is the log to read. Nothing in it is changed.
 	Log *eventlog.Log
-	// Collections are the declared ones.
+	// Collections are the declared collections.
 	Collections *collections.Set
-	// Until is how far to go.
+	// Until says how far to apply the log.
 	Until Until
-	// Progress, if not nil, is called after each batch, by the goroutine of Build. end is
-	// the position that can't be exceeded.
+	// Progress, if not nil, is called after each batch, on the goroutine of Build. end is the
+	// position that can't be exceeded.
 	Progress func(at, end events.Position)
-	// Judged, if not nil, is told the verdict on each record, in the order of the log, by
-	// the goroutine of Build. Its error ends Build.
+	// Judged, if not nil, is called with the verdict on each record, in the order of the log,
+	// on the goroutine of Build. Its error ends Build.
 	Judged func(events.Record, events.Verdict) error
 }
 
-// Built is a read model in a file.
+// Built describes a read model in a file.
 type Built struct {
 	Position events.Position
-	// LogTime is the broker's clock there.
+	// LogTime is the broker's clock at Position.
 	LogTime time.Time
 	Topic   string
 	TopicID string
-	// Collections sum up the rows.
+	// Collections are the summaries of the collections.
 	Collections map[string]digest.Summary
 
 	mark continuity.Mark
 }
 
-// Build makes a read model from the beginning of the log, in an ordinary SQLite file
-// that no process holds open. The file is there once it is complete, and if there is an
-// error nothing is. It returns a [refusal.Error] if the log doesn't hold all of its
-// records or one of them needs a newer version, an error that wraps fs.ErrExist if the
-// file is there and may not be replaced, and ctx.Err() if ctx ends.
+// Build builds a read model from the beginning of the log, in an ordinary SQLite file that no
+// process has open. The file appears once it is complete, and not at all if there is an error.
+// Build returns a [refusal.Error] if the log lacks some of its records or one of them needs a
+// newer version, an error that wraps fs.ErrExist if the file exists and may not be replaced,
+// and ctx.Err() if ctx ends.
 func Build(ctx context.Context, options BuildOptions) (built Built, err error) {
 	if err := options.vacant(); err != nil {
 		return Built{}, err
@@ -100,7 +100,7 @@ func Build(ctx context.Context, options BuildOptions) (built Built, err error) {
 	if built, err = options.build(ctx, temporary.Name()); err != nil {
 		return Built{}, err
 	}
-	if err := options.vacant(); err != nil { // it took a while
+	if err := options.vacant(); err != nil { // the build took a while
 		return Built{}, err
 	}
 	return built, atomicfile.Replace(temporary.Name(), options.Path)

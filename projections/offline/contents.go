@@ -14,9 +14,9 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// Contents gives all that an ordinary file holds, collection by collection, the deleted
-// ones included. Nobody may have the file open for writing. It stops at the first error
-// of each, and with ctx.
+// Contents passes everything that an ordinary file holds to each, collection by collection,
+// including deleted entities. No process may have the file open for writing. It stops at the
+// first error of each, and when ctx ends.
 func Contents(ctx context.Context, path string, each func(events.Entity) error) (err error) {
 	db, err := sqlite.Connect(ctx, path, 1, url.Values{"_query_only": {"true"}, "mode": {"ro"}})
 	if err != nil {

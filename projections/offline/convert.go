@@ -11,12 +11,12 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// Convert brings a read model's file that an earlier version of ClusterLite made to the
-// tables of this version. It leaves one of any other version as it is. It returns an
-// [NotAProjectionError] for a file that is no database. Nothing has the file
-// open. The file is replaced in one step, once the digests of the rows in the new one were
-// found to be those that the old one has kept: until then, and if there is an error, it is as
-// it was. It needs room for both.
+// Convert converts a read model's file of an earlier version of ClusterLite to the tables of
+// this version. It leaves a file of any other version unchanged, and returns a
+// [NotAProjectionError] if the file is not a database. No process may have the file open. The
+// file is replaced in one step, after the digests of the new rows were found to match those
+// stored in the old file. Until then, and after an error, it is unchanged. There must be room
+// for both files.
 func Convert(ctx context.Context, path string) error {
 	version, err := versionOf(ctx, path)
 	if err != nil || version != schema.ConvertedVersion {

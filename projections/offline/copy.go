@@ -13,8 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// A DamagedError is returned for a read model whose rows are not those that it was built
-// with.
+// A DamagedError is returned for a read model whose rows are not those that it was built with.
 type DamagedError struct {
 	// Dir is the node's folder.
 	Dir string
@@ -22,17 +21,17 @@ type DamagedError struct {
 	Reason string
 }
 
-// Error says what is wrong, and where else to look.
+// Error says what is wrong, and what to use instead.
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the read model in %s is damaged: %s. Its files were not changed. Use the data folder of another node, or an earlier snapshot", e.Dir, e.Reason)
 }
 
-// Copy writes the read model of a node that doesn't run into an ordinary file at
-// path, and checks all of it: that SQLite finds it whole, and that the rows are those
-// that the digests stand for. It needs no broker and changes nothing in the node's folder,
-// whose lock the caller holds. It returns a [DamagedError] for a file that is not sound,
-// and a [refusal.Error] for one of another version. progress, if not nil, is told how many
-// rows were checked, now and then. If there is an error nothing is left at path.
+// Copy copies the read model of a stopped node into an ordinary file at path, and checks all of
+// it: the structure of the database, and its rows against the digests. It needs no broker, and
+// changes nothing in the node's folder, whose lock the caller holds. It returns a
+// [DamagedError] if the file is not sound, and a [refusal.Error] if it has another version.
+// progress, if not nil, is called at intervals with the number of rows checked. If there is an
+// error, Copy leaves no file at path.
 func Copy(ctx context.Context, dir, path string, progress func(done, all int64) error) (built Built, err error) {
 	source, err := datafolder.Folder{Dir: dir}.Serving()
 	if err != nil {
@@ -71,7 +70,7 @@ func Copy(ctx context.Context, dir, path string, progress func(done, all int64) 
 	return built, err
 }
 
-// settle takes what was committed into the file itself, and has SQLite check its pages.
+// settle merges the write-ahead log into the file, and has SQLite check the pages.
 func settle(ctx context.Context, path string) (err error) {
 	db, err := sqlite.Connect(ctx, path, 1, url.Values{"mode": {"rw"}})
 	if err != nil {

@@ -28,17 +28,17 @@ func (e *NotAProjectionError) Error() string {
 	return fmt.Sprintf("%s is not a read model file: %v", e.Path, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *NotAProjectionError) Unwrap() error { return e.Err }
 
-// Inspect tells what an ordinary file holds that nobody has open. It returns an
-// [NotAProjectionError] for one that is no read model, and a [refusal.Error] for one of
+// Inspect describes an ordinary file that no process has open. It returns a
+// [NotAProjectionError] if the file is not a read model, and a [refusal.Error] if it has
 // another version.
 func Inspect(ctx context.Context, path string) (built Built, err error) {
 	return InspectInPlace(ctx, path, "ro")
 }
 
-// InspectInPlace is Inspect with a mode of SQLite's.
+// InspectInPlace is Inspect for a given open mode of SQLite.
 func InspectInPlace(ctx context.Context, path, mode string) (built Built, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return Built{}, err
@@ -82,8 +82,8 @@ func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
 	return nil
 }
 
-// Fits returns a [refusal.Error] if a read model can't go on from the log that a topic
-// holds: it was built from another, or the log does not have its next record.
+// Fits returns a [refusal.Error] if a read model can't continue from a topic's log, because it
+// was built from another topic, or the log lacks the next record.
 func (b Built) Fits(topic string, info eventlog.Info) error {
 	if err := continuity.SameTopic(b.Topic, b.TopicID, topic, info.ID); err != nil {
 		return err
@@ -91,9 +91,9 @@ func (b Built) Fits(topic string, info eventlog.Info) error {
 	return continuity.Outside(b.Position, info)
 }
 
-// GoesOn returns a [refusal.Error] if the log, described since the read model was made,
-// doesn't hold the last record that was applied, or the next. Any other error says that the
-// broker could not be asked.
+// GoesOn returns a [refusal.Error] if the log, described after the read model was made, lacks
+// the last applied record or the next one. Any other error means that the broker could not be
+// asked.
 func (b Built) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
 	return b.mark.GoesOn(ctx, log, info)
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// A Replica is a read model that is built from the beginning of the log, as far as its
-// holder wants, to hold others against it. One goroutine uses it.
+// A Replica is a read model that is built from the beginning of the log, as far as its holder
+// wants, for comparisons. One goroutine uses it.
 type Replica struct{ builder *generation.Builder }
 
-// OpenReplica begins a read model in a folder, which its holder removes in the end. It
-// returns a [refusal.Error] if the log no longer holds its first record.
+// OpenReplica begins a read model in a folder that the caller removes afterwards. It returns a
+// [refusal.Error] if the log no longer holds its first record.
 func OpenReplica(ctx context.Context, dir string, log *eventlog.Log) (*Replica, error) {
-	undeclared := new(collections.Set) // rows don't depend on what is declared
+	undeclared := new(collections.Set) // rows do not depend on declarations
 	g, err := generation.Open(ctx, filepath.Join(dir, datafolder.FileName), undeclared, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -34,11 +34,11 @@ func OpenReplica(ctx context.Context, dir string, log *eventlog.Log) (*Replica, 
 	return &Replica{b}, nil
 }
 
-// Position is how many records have been applied.
+// Position is the number of records applied so far.
 func (r *Replica) Position() events.Position { return r.builder.Writer.Position }
 
-// Advance applies the log up to a position. It never goes back. progress is called after
-// each batch.
+// Advance applies the log up to a position. It never goes back. progress is called after each
+// batch.
 func (r *Replica) Advance(ctx context.Context, to events.Position, progress func(at events.Position)) error {
 	for {
 		done, err := r.builder.Step(ctx, generation.Bound{Position: to})
@@ -51,11 +51,11 @@ func (r *Replica) Advance(ctx context.Context, to events.Position, progress func
 	}
 }
 
-// BeginRead opens a snapshot at the replica's position.
+// BeginRead opens a read transaction at the replica's position.
 func (r *Replica) BeginRead(ctx context.Context) (*reads.Tx, error) {
 	reader, err := r.builder.DB.Exports.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("begin a snapshot: %w", err)
+		return nil, fmt.Errorf("begin a read transaction: %w", err)
 	}
 	return reads.Begin(reader, func() {}, nil)
 }

@@ -75,7 +75,7 @@ func Begin(r *sqlite.Conn, release func(), observe func(error) error) (*Tx, erro
 		err = r.GetContext(context.Background(), &s.At, `SELECT position FROM _checkpoint`)
 	}
 	if err != nil {
-		return nil, errors.Join(s.observed(fmt.Errorf("begin a snapshot: %w", err)), s.Close())
+		return nil, errors.Join(s.observed(fmt.Errorf("begin a read transaction: %w", err)), s.Close())
 	}
 	return s, nil
 }
@@ -103,7 +103,7 @@ func (s *Tx) Close() error {
 	// It must also end after the caller's context has ended, and takes microseconds.
 	if _, err := r.ExecContext(context.Background(), `ROLLBACK`); err != nil {
 		r.Discard()
-		return fmt.Errorf("end a snapshot: %w", err)
+		return fmt.Errorf("end a read transaction: %w", err)
 	}
 	r.Release()
 	return nil

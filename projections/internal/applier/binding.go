@@ -8,18 +8,18 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/continuity"
 )
 
-// The names in _meta.
+// Names in _meta.
 const (
 	MetaTopic   = "topic"
 	MetaTopicID = "topic_id"
-	// MetaCaughtUp is there once the file has been as far as the log was.
+	// MetaCaughtUp exists once the file has caught up with the log.
 	MetaCaughtUp = "caught_up"
-	// MetaOther is there once the log was found to hold other records than were applied,
-	// and says which.
+	// MetaOther exists once the log was found to hold other records than were applied. Its
+	// value says which.
 	MetaOther = "other_record"
 )
 
-// Bind ties a new file to its topic, and refuses a file that is tied to another.
+// Bind binds a new file to its topic, and refuses a file that is bound to another.
 func (w *Writer) Bind(ctx context.Context, topic, topicID string) error {
 	if err := w.SameTopic(topic, topicID); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (w *Writer) Bind(ctx context.Context, topic, topicID string) error {
 	return nil
 }
 
-// Remark notes something about the file, unless it is noted already.
+// Remark stores a fact about the file, unless it is stored already.
 func (w *Writer) Remark(ctx context.Context, name, value string) error {
 	if w.Meta[name] == value {
 		return nil
@@ -69,7 +69,7 @@ func (w *Writer) loadMeta(ctx context.Context) error {
 func (w *Writer) Mark() continuity.Mark {
 	last := w.Last
 	if !events.IdentifiesLastBefore(last, w.Position) {
-		last = "" // a version that notes none has written to the file since
+		last = "" // a version that does not store it has written to the file since
 	}
 	return continuity.Mark{Position: w.Position, Last: last, Other: w.Meta[MetaOther]}
 }

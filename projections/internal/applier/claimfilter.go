@@ -10,7 +10,7 @@ import (
 
 const (
 	// filterBits is the number of bits that a filter has for each claim. With four of them set
-	// for a claim, about one free claim in 400 is taken for one that may be held.
+	// for each claim, a filter takes about one free claim in 400 for one that may be held.
 	filterBits = 16
 	// filterProbes is the number of bits that stand for a claim.
 	filterProbes = 4
@@ -41,9 +41,10 @@ type ClaimFilter struct {
 	filling atomic.Bool           // a goroutine fills the next filter
 	retry   atomic.Int64          // when to fill a filter again after a failure, in Unix nanoseconds
 
-	// batch is held during a batch, so that filters change between batches only. It guards next.
+	// batch is held during a batch, so that filters change only between batches. It guards
+	// next.
 	batch sync.Mutex
-	next  *bloom // what is being filled; nil if nothing is
+	next  *bloom // the filter that is being filled, or nil
 }
 
 func NewClaimFilter() *ClaimFilter { return &ClaimFilter{seed: maphash.MakeSeed()} }
@@ -62,12 +63,12 @@ func (f *ClaimFilter) key(collection string, claim []byte) [2]uint64 {
 	}
 }
 
-// Begin and end enclose a batch, its commit included.
+// Begin and End enclose a batch, including its commit.
 func (f *ClaimFilter) Begin() { f.batch.Lock() }
 
 func (f *ClaimFilter) End() { f.batch.Unlock() }
 
-// add notes a claim that the current batch gives to an entity.
+// add records a claim that the current batch gives to an entity.
 func (f *ClaimFilter) add(collection string, claim []byte) {
 	key := f.key(collection, claim)
 	if b := f.Serving.Load(); b != nil {
@@ -78,14 +79,14 @@ func (f *ClaimFilter) add(collection string, claim []byte) {
 	}
 }
 
-// Forget removes all filters during a batch. Another one is filled when it is next needed.
+// Forget removes all filters during a batch. Another filter is filled when it is next needed.
 func (f *ClaimFilter) Forget() {
 	f.Serving.Store(nil)
 	f.next = nil
 }
 
-// Wanted reports whether there is no filter, or one that holds more claims than it has room
-// for, and nothing fills another one yet. If so, the caller has to call fill.
+// Wanted reports whether there is no filter, or only one that holds more claims than it has
+// room for, and none is being filled. If so, the caller has to call Fill.
 func (f *ClaimFilter) Wanted() bool {
 	if b := f.Serving.Load(); b != nil && b.count.Load() <= b.capacity {
 		return false
@@ -93,8 +94,8 @@ func (f *ClaimFilter) Wanted() bool {
 	return !f.filling.Load() && time.Now().UnixNano() >= f.retry.Load() && f.filling.CompareAndSwap(false, true)
 }
 
-// Fill makes a filter for about so many claims, has scan add all claims in the file, and puts
-// it in the place of the one before. scan begins its reads after it was called.
+// Fill makes a filter for about claims claims, has scan add all claims in the file, and
+// replaces the filter before. scan must begin its reads after it was called.
 func (f *ClaimFilter) Fill(claims int64, scan func(add func(collection string, claim []byte)) error) error {
 	defer f.filling.Store(false)
 	if b := f.Serving.Load(); b != nil {
@@ -108,7 +109,7 @@ func (f *ClaimFilter) Fill(claims int64, scan func(add func(collection string, c
 	f.batch.Lock()
 	defer f.batch.Unlock()
 	if f.next != next {
-		return err // forgotten meanwhile
+		return err // forgotten in the meantime
 	}
 	f.next = nil
 	if err != nil {
@@ -123,7 +124,7 @@ func (f *ClaimFilter) Fill(claims int64, scan func(add func(collection string, c
 // of a key lie in one cache line. Safe for concurrent use.
 type bloom struct {
 	lines    []bloomLine // a power of two of them
-	capacity int64       // how many keys it is meant for
+	capacity int64       // the number of keys it is meant for
 	count    atomic.Int64
 }
 
@@ -138,7 +139,7 @@ func NewBloom(capacity int64) *bloom {
 	return &bloom{lines: make([]bloomLine, lines), capacity: lines * 512 / filterBits}
 }
 
-// probe gives the i-th bit of a key in its line.
+// probe returns the i-th bit of a key in its line.
 func probe(key [2]uint64, i int) (word int, bit uint64) {
 	at := key[1] >> (9 * i)
 	return int(at>>6) & 7, 1 << (at & 63)

@@ -23,8 +23,9 @@ import (
 type Entities struct {
 	Position events.Position
 	LogTime  time.Time
-	Last     string // the identity of the record that was applied last
-	// Cache is that of the generation, if it serves. It is closed while a batch is committed.
+	Last     string // the identity of the last applied record
+	// Cache is the cache of the generation, if it serves. It is closed while a batch is
+	// committed.
 	Cache *entitycache.Cache
 	// Claims is a filter of the claims in the file.
 	Claims *ClaimFilter
@@ -36,8 +37,8 @@ type Entities struct {
 	// newest is, by collection, the greatest id that any entity has or had. Ids of new
 	// entities grow with time, so most of them need no lookup.
 	newest map[string][]byte
-	// oldestKey is a log time that is not after that of any idempotency key; zero if there
-	// is no key.
+	// oldestKey is a log time that is not after that of any idempotency key. It is zero if
+	// there is no key.
 	oldestKey time.Time
 	judged    *overlay // the state after the batch that Judge judged last
 	scratch   []byte
@@ -51,7 +52,7 @@ func (m *Entities) Name() string { return "entities" }
 // Serves implements [readmodel.Model].
 func (m *Entities) Serves() []string { return []string{"entities", "lists"} }
 
-// collectionDigest sums up a collection.
+// collectionDigest is the summary of a collection.
 type collectionDigest struct {
 	digest.Summary
 	changed bool
@@ -159,7 +160,8 @@ func (m *Entities) Apply(ctx context.Context, tx readmodel.Tx, done []readmodel.
 	return nil
 }
 
-// exec runs a statement. The driver keeps those that ran last prepared, see package sqlite.
+// exec runs a statement. The driver keeps the most recent statements prepared: see package
+// sqlite.
 func (m *Entities) exec(ctx context.Context, tx readmodel.Tx, query string, args ...any) error {
 	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
 		return fmt.Errorf("%s: %w", query, err)
@@ -171,8 +173,8 @@ func entityKey(e events.Event) events.EntityKey {
 	return events.EntityKey{Collection: e.Collection, ID: e.EntityID}
 }
 
-// writeEntities writes each entity that changed once, in the order of the log: ids grow
-// with time, and so does the table.
+// writeEntities writes each changed entity once, in the order of the log, because ids and the
+// table grow with time.
 func (m *Entities) writeEntities(ctx context.Context, tx readmodel.Tx, o *overlay, done []readmodel.Judged) error {
 	written := make(map[events.EntityKey]bool, len(done))
 	for _, j := range done {
@@ -224,7 +226,7 @@ func (m *Entities) writeEntity(ctx context.Context, tx readmodel.Tx, before, aft
 		return m.exec(ctx, tx, `INSERT INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 	}
-	// In place: a row that is replaced moves to the end of the table.
+	// Update in place, because a replaced row moves to the end of the table.
 	return m.exec(ctx, tx, `UPDATE `+table+` SET version = ?2, created_at = ?3, updated_at = ?4, doc = ?5, _claims = ?6, _folded = ?7 WHERE id = ?1`,
 		id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
-// keptVoids is how many void records are kept for operators to see; all are counted.
+// keptVoids is how many void records are kept for operators. All of them are counted.
 const keptVoids = 10_000
 
 func (m *Entities) writeClaims(ctx context.Context, tx readmodel.Tx, o *overlay, _ []readmodel.Judged) error {
@@ -39,14 +39,14 @@ func (m *Entities) writeClaim(ctx context.Context, tx readmodel.Tx, collection s
 	}
 	m.Claims.add(collection, claim)
 	if before == "" {
-		// It fails if the claim is held after all.
+		// This fails if the claim is held after all.
 		return m.exec(ctx, tx, `INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
 	}
 	return m.exec(ctx, tx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
 }
 
-// writeKeys keeps the idempotency keys of admitted events with what a retry is
-// answered, and forgets those that have left the window.
+// writeKeys stores the idempotency keys of admitted events with the answer to a retry, and
+// deletes those that have left the window.
 func (m *Entities) writeKeys(ctx context.Context, tx readmodel.Tx, o *overlay, done []readmodel.Judged) error {
 	for _, j := range done {
 		e := j.Record.Event
@@ -70,7 +70,7 @@ func (m *Entities) writeKeys(ctx context.Context, tx readmodel.Tx, o *overlay, d
 	return m.forgetKeys(ctx, tx, o.Time.Add(-events.IdempotencyWindow))
 }
 
-// forgetKeys deletes the idempotency keys that were used at a log time or before.
+// forgetKeys deletes the idempotency keys that were used at or before a log time.
 func (m *Entities) forgetKeys(ctx context.Context, tx readmodel.Tx, until time.Time) error {
 	if m.oldestKey.IsZero() || m.oldestKey.After(until) {
 		return nil

@@ -15,10 +15,10 @@ import (
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
-// An overlay is the part of the state that a batch touches, in memory: loaded with a
-// few set queries, changed by the pure rule, written back once. So a batch of a
-// thousand events costs a handful of reads, and an entity that changes ten times in it
-// is written once.
+// An overlay is the part of the state that a batch touches, in memory. It is loaded with a few
+// set queries, changed by the pure rule of admission, and written back once. So a batch of a
+// thousand events costs a handful of reads, and an entity that changes ten times in it is
+// written once.
 type overlay struct {
 	*events.Memory
 	entities map[events.EntityKey]events.Entity // as loaded
@@ -57,7 +57,7 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 	return o, nil
 }
 
-// seen packs those of some ids that the file may hold.
+// seen returns the packed ids that the file may hold.
 func (m *Entities) seen(collection string, ids []string) (packed [][]byte, err error) {
 	for _, id := range ids {
 		p, err := rowformat.ParseID(id)
@@ -107,7 +107,7 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 		}
 		o.Entities[events.EntityKey{Collection: collection, ID: e.ID}] = e
 		for _, claim := range e.Claims {
-			// The batch may free it without naming it.
+			// The batch may free the claim without naming it.
 			o.Claims[events.ClaimKey{Collection: collection, Claim: claim}] = e.ID
 		}
 	}

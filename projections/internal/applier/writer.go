@@ -134,9 +134,9 @@ func (w *Writer) Close() error {
 	return errors.Join(append(errs, w.Conn.Close())...)
 }
 
-// Apply takes a batch into the file in one transaction, rows and position together.
-// If a record stops the reader, what is before it is applied, and the error is an
-// [events.NewerFormatError]. Any other error leaves the file as it was.
+// Apply applies a batch in one transaction, rows and position together. If this version can't
+// read a record, Apply applies what precedes it and returns an [events.NewerFormatError]. Any
+// other error leaves the file unchanged.
 func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []readmodel.Judged, err error) {
 	if w.stale {
 		if err := w.Load(ctx); err != nil {
@@ -162,11 +162,11 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 		}
 	}
 	if err != nil {
-		// Both may fail too, on a disk that is gone; the first error says it.
+		// Both may fail too, if the disk is gone. The first error explains it.
 		_, _ = w.Conn.ExecContext(ctx, `ROLLBACK`)
-		_ = w.Load(ctx) // else the next batch begins with it
+		_ = w.Load(ctx) // if this fails, the next batch begins with it
 		w.Cache.Drop()
-		w.Claims.Forget() // what it said may be why
+		w.Claims.Forget() // its answers may be the reason
 		return nil, err
 	}
 	w.WAL.Wrote(walBytes(done))
@@ -187,8 +187,8 @@ func (w *Writer) write(ctx context.Context, batch []readmodel.Judged) error {
 	return nil
 }
 
-// walBytes estimates how much a batch has written to the WAL: its documents, and for each
-// record some pages of indexes.
+// walBytes estimates how much a batch has written to the WAL: its documents, and some index
+// pages for each record.
 func walBytes(done []readmodel.Judged) (bytes int64) {
 	const pages = 3 << 10
 	for _, j := range done {

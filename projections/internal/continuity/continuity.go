@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// SameTopic returns a [refusal.Error] if what was built from one topic belongs to another
-// than it is to go on with. A broker that tells no topic id is believed.
+// SameTopic returns a [refusal.Error] if a read model was built from another topic than the one
+// that it should continue from. A topic without an id, as some brokers have, matches any id.
 func SameTopic(wasTopic, wasID, topic, topicID string) error {
 	if wasTopic != "" && wasTopic != topic {
 		return &refusal.Error{Reason: refusal.Topic, Detail: fmt.Sprintf("this node's file was built from topic %s, but --kafka-topic is %s", wasTopic, topic)}
@@ -23,22 +23,21 @@ func SameTopic(wasTopic, wasID, topic, topicID string) error {
 	return nil
 }
 
-// A Mark is how far a reader of the log has come.
+// A Mark records how far a reader of the log has read.
 type Mark struct {
 	Position events.Position
-	// last is the identity of the record before the position, or of the marker or gap that
-	// is there instead; empty if it was not noted.
+	// Last is the identity of the record before the position, or of the marker or gap in its
+	// place. It is empty if it was not stored.
 	Last string
-	// other says that the log was found to hold another than was read, and has been read
-	// on since; else it is empty.
+	// Other describes the record by which the log was found to differ from what was read, if
+	// the reader continued after that. It is empty otherwise.
 	Other string
 }
 
-// GoesOn returns a [refusal.Error] if the log is not the one that was read up to the mark:
-// it doesn't hold the next record, or holds another as the last. Any other error says that
-// the broker could not be asked. The mark must have been taken before the log was
-// described: the other way round, a record applied in between looks like one that the log
-// lost.
+// GoesOn returns a [refusal.Error] if the log is not the one that was read up to the mark: it
+// lacks the next record, or holds another last record. Any other error means that the broker
+// could not be asked. The mark must have been taken before the log was described. Otherwise a
+// record applied in between would look like one that the log has lost.
 func (m Mark) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
 	if err := Outside(m.Position, info); err != nil {
 		return err
@@ -46,8 +45,8 @@ func (m Mark) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info)
 	return m.IsIn(ctx, log, info)
 }
 
-// IsIn returns a [refusal.Error] if the log holds another record than the last before the
-// mark. What was deleted from the front can't be told.
+// IsIn returns a [refusal.Error] if the log holds another record in the place of the last one
+// before the mark. It can't check records that were deleted from the front of the log.
 func (m Mark) IsIn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
 	if m.Other != "" {
 		return &refusal.Error{Reason: refusal.Other, Detail: m.Other}
@@ -67,11 +66,11 @@ func (m Mark) IsIn(ctx context.Context, log *eventlog.Log, info eventlog.Info) e
 	return nil
 }
 
-// readTimeout bounds how long one record may take to come.
+// readTimeout bounds the read of one record.
 const readTimeout = 10 * time.Second
 
-// Outside tells what keeps a reader at a position from reading on. It returns a nil
-// error, not a nil *RefusedError.
+// Outside returns a [refusal.Error] if a reader at a position can't continue. It returns a nil
+// error, not a nil pointer, if it can.
 func Outside(position events.Position, info eventlog.Info) error {
 	switch {
 	case position > info.End:

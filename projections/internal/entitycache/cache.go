@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	// CacheShards is how many parts a cache has, each with a lock of its own.
+	// CacheShards is the number of parts of a cache. Each has its own lock.
 	CacheShards = 16
-	// cachedOverhead is what a cached entity takes beside its own bytes: keys, list, map.
+	// cachedOverhead is the memory that a cached entity needs besides its own bytes, for keys,
+	// list and map.
 	cachedOverhead = 350
 )
 
-// Counters outlive a cache: each generation has one of its own.
+// Counters outlive a cache: each generation has its own cache.
 type Counters struct{ Hits, Misses, PageHits, PageMisses atomic.Int64 }
 
 // A Cache keeps the entities and the pages of lists of one generation that were read last,
@@ -42,30 +43,30 @@ type Counters struct{ Hits, Misses, PageHits, PageMisses atomic.Int64 }
 // it alone calls change, close, open and drop.
 type Cache struct {
 	counters *Counters
-	most     int64 // bytes in each shard
+	most     int64 // maximum bytes in each shard
 	Quiet    time.Duration
 	seed     maphash.Seed
 	state    atomic.Uint64 // odd while it is closed
 	Position atomic.Int64
 	shards   [CacheShards]cacheShard
 
-	// lives holds, by collection, since when its pages are valid. The map is never changed:
-	// open puts another in its place.
+	// lives holds, by collection, since when its pages are valid. The map is immutable: Open
+	// replaces it.
 	lives   atomic.Pointer[map[string]life]
-	changed []events.EntityKey // by the batch that is being applied
+	changed []events.EntityKey // by the current batch
 }
 
 // A life is the time between two changes of a collection.
 type life struct {
-	number uint64 // how many changes there were before
+	number uint64 // the number of earlier changes
 	since  time.Time
 }
 
-// quiet is for how long a collection must not have changed before pages of it are kept. One
-// that changes all the time would fill the cache with pages that are good for moments.
+// quiet is how long a collection must be unchanged before its pages are kept. A collection that
+// changes constantly would fill the cache with pages that are valid for moments.
 const quiet = 100 * time.Millisecond
 
-// A Key names an entity, or by its query a page.
+// A Key names an entity, or with a query a page.
 type Key struct {
 	events.EntityKey
 	query string // empty for an entity
@@ -73,8 +74,8 @@ type Key struct {
 
 type cacheShard struct {
 	mu    sync.Mutex
-	items map[Key]*list.Element // of *cached
-	used  list.List             // the last used first
+	items map[Key]*list.Element // of *Entry
+	used  list.List             // most recently used first
 	bytes int64
 }
 
@@ -86,8 +87,8 @@ type Entry struct {
 	life   uint64 // of the collection, for a page
 }
 
-// New makes a cache of so many bytes for a file at a position. It is nil if there
-// is no room for anything.
+// New makes a cache of about bytes bytes for a file at a position. It returns nil if bytes is
+// zero.
 func New(bytes int64, at events.Position, counters *Counters) *Cache {
 	if bytes <= 0 {
 		return nil
@@ -105,11 +106,12 @@ func (c *Cache) shard(key Key) *cacheShard {
 	return &c.shards[(maphash.String(c.seed, key.ID)^maphash.String(c.seed, key.query))%CacheShards]
 }
 
-// closedTicket is one that put takes nothing with.
+// closedTicket is a ticket with which Put stores nothing.
 const closedTicket = 1
 
-// Get gives an entity or a page, and the position that it holds for. If it has none it gives
-// a ticket for put, to be taken before the file is read. What it gives must not be changed.
+// Get returns an entity or a page, and the position that it holds for. On a miss it returns a
+// ticket for Put, which is valid for a read of the file that begins after Get. The entry must
+// not be changed.
 func (c *Cache) Get(key Key) (found *Entry, at events.Position, ticket uint64) {
 	if c == nil {
 		return nil, 0, closedTicket
@@ -124,15 +126,15 @@ func (c *Cache) Get(key Key) (found *Entry, at events.Position, ticket uint64) {
 	return found, at, ticket
 }
 
-// Put keeps what was read from the file at a position, after get gave the ticket: a living
-// entity, or a page that takes so many bytes.
+// Put stores what was read from the file at a position, after Get returned the ticket: a living
+// entity, or a page of about bytes bytes.
 func (c *Cache) Put(ticket uint64, at events.Position, key Key, e reads.Entity, page any, bytes int) {
 	if c == nil || ticket%2 == 1 {
 		return
 	}
 	size := int64(bytes+2*len(key.Collection)+2*len(key.ID)+len(key.query)+len(e.CreatedAt)+len(e.UpdatedAt)+cap(e.Rendered)) + cachedOverhead
 	if size > c.most/4 {
-		return // it would take the place of too many others
+		return // it would displace too many others
 	}
 	now := (*c.lives.Load())[key.Collection]
 	if page != nil && time.Since(now.since) < c.Quiet {
@@ -141,13 +143,13 @@ func (c *Cache) Put(ticket uint64, at events.Position, key Key, e reads.Entity, 
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Under the lock: open takes it after the state has changed, so that it removes whatever
-	// is put in before. The position differs if what was read is of another generation.
+	// Check under the lock: Open takes it after it changed the state, so it removes whatever is
+	// stored before. The position differs if the read was of another generation.
 	if c.state.Load() != ticket || at != events.Position(c.Position.Load()) {
 		return
 	}
 	s.remove(key)
-	// Clones, or all of a request might be kept with them.
+	// Clone them, or they may keep the whole request in memory.
 	key.ID, key.query = strings.Clone(key.ID), strings.Clone(key.query)
 	e.ID = key.ID
 	s.items[key] = s.used.PushFront(&Entry{key, size, e, page, now.number})
@@ -156,21 +158,21 @@ func (c *Cache) Put(ticket uint64, at events.Position, key Key, e reads.Entity, 
 	}
 }
 
-// Change notes that the batch which is being applied changes an entity.
+// Change records that the current batch changes an entity.
 func (c *Cache) Change(key events.EntityKey) {
 	if c != nil {
 		c.changed = append(c.changed, key)
 	}
 }
 
-// Close has all reads go to the file, until open.
+// Close sends all reads to the file until Open.
 func (c *Cache) Close() {
 	if c != nil && c.state.Load()%2 == 0 {
 		c.state.Add(1)
 	}
 }
 
-// Open has reads come to the cache again, at the position that the file has now.
+// Open lets reads use the cache again, at the new position of the file.
 func (c *Cache) Open(at events.Position) {
 	if c == nil {
 		return
@@ -188,8 +190,8 @@ func (c *Cache) Open(at events.Position) {
 	c.state.Add(1)
 }
 
-// endLives makes the pages of all collections that were changed stale. They make room when
-// they are the last used.
+// endLives invalidates the pages of all changed collections. They are removed once they are the
+// least recently used.
 func (c *Cache) endLives() {
 	if len(c.changed) == 0 {
 		return
@@ -203,8 +205,8 @@ func (c *Cache) endLives() {
 	c.lives.Store(&lives)
 }
 
-// Drop closes the cache and forgets all that is in it: it is not known what the file holds.
-// The next batch that is committed opens it again.
+// Drop closes the cache and removes all entries, because the content of the file is unknown.
+// The next committed batch opens it again.
 func (c *Cache) Drop() {
 	if c == nil {
 		return
@@ -221,7 +223,7 @@ func (c *Cache) Drop() {
 	}
 }
 
-// Size returns the number of entities and pages, and how many bytes they take.
+// Size returns the number of entries and their size in bytes.
 func (c *Cache) Size() (entries, bytes int64) {
 	if c == nil {
 		return 0, 0
@@ -246,7 +248,7 @@ func (s *cacheShard) get(key Key) *Entry {
 	return found.Value.(*Entry)
 }
 
-// remove is for the holder of the lock.
+// remove requires the lock.
 func (s *cacheShard) remove(key Key) {
 	if found, ok := s.items[key]; ok {
 		delete(s.items, key)
@@ -254,7 +256,7 @@ func (s *cacheShard) remove(key Key) {
 	}
 }
 
-// A Ticket is for what was not in the cache: see [projections.KeepPage].
+// A Ticket belongs to a miss in the cache. Its holder may offer what it read from the file.
 type Ticket struct {
 	Cache  *Cache
 	Number uint64

@@ -15,31 +15,30 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// A Builder applies the log to a generation that nobody reads yet. One goroutine uses
-// it.
+// A Builder applies the log to a generation that serves no reads yet. One goroutine uses it.
 type Builder struct {
 	*Generation
 	log          *eventlog.Log
-	Batch        int           // records in a transaction near the bound; far from it there are more
-	Gentle       bool          // others need the machine: no transaction is larger than batch
-	Info         eventlog.Info // the log as it was at the start
+	Batch        int           // records in a transaction near the bound; transactions far from it are larger
+	Gentle       bool          // others need the machine, so no transaction is larger than Batch
+	Info         eventlog.Info // the log as described at the start
 	subscription *eventlog.Subscription
-	taken        []events.Record // and not applied yet
+	taken        []events.Record // read but not applied yet
 	Judged       func(events.Record, events.Verdict) error
-	Spent        time.Duration // on the last batch
+	Spent        time.Duration // time spent on the last batch
 }
 
-// FarBatches is how many batches a builder applies in one transaction while it is farther
-// than that from where it has to go. A page that several batches change is then written
-// once: transactions of 10,000 records take two thirds of the time of those of 1,000.
+// FarBatches is how many batches a builder applies in one transaction while it is farther than
+// that from its bound. A page that several batches change is then written once. Transactions of
+// 10,000 records take two thirds of the time of those of 1,000.
 const FarBatches = 10
 
-// DefaultMaxBatch is how many records one transaction applies by default.
+// DefaultMaxBatch is the default number of records in a transaction.
 const DefaultMaxBatch = 1000
 
-// NewBuilder starts to read the log where the generation is. It asks the broker whether
-// the two belong together, and returns a [refusal.Error] if not. It changes nothing at the
-// broker. The generation is closed with the builder, or if there is an error.
+// NewBuilder starts to read the log at the generation's position. It returns a [refusal.Error]
+// if the two do not belong together. It changes nothing at the broker. Closing the builder
+// closes the generation, as does an error.
 func NewBuilder(ctx context.Context, g *Generation, log *eventlog.Log, batch int) (*Builder, error) {
 	b := &Builder{Generation: g, log: log, Batch: batch}
 	if err := b.begin(ctx); err != nil {
@@ -62,11 +61,11 @@ func (b *Builder) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// Position is how many records are applied.
+// Position is the number of records applied so far.
 func (b *Builder) Position() events.Position { return b.Writer.Position }
 
-// A Bound is where a builder stops: at a position, or before the first record that is
-// later than a time, whichever comes first.
+// A Bound is where a builder stops: at a position, or before the first record after a time,
+// whichever comes first.
 type Bound struct {
 	Position events.Position
 	Time     time.Time // zero for none
@@ -76,7 +75,7 @@ func (b Bound) excludes(r events.Record) bool {
 	return r.Position() > b.Position || !b.Time.IsZero() && r.Timestamp.After(b.Time)
 }
 
-// Next is how many records the next transaction applies at most.
+// Next returns the maximum number of records in the next transaction.
 func (b *Builder) Next(until Bound) int {
 	if far := FarBatches * b.Batch; !b.Gentle && until.Position-b.Position() > events.Position(far) {
 		return far
@@ -84,14 +83,14 @@ func (b *Builder) Next(until Bound) int {
 	return b.Batch
 }
 
-// Step applies a batch of what lies within the bound, once something has come. It
-// returns true if there is nothing more to apply. It returns ctx.Err() once
-// ctx has ended; a batch that was begun is finished.
+// Step waits for records and applies a batch of those within the bound. It returns true if
+// nothing is left to apply. It returns ctx.Err() once ctx has ended, but finishes a batch that
+// was begun.
 func (b *Builder) Step(ctx context.Context, until Bound) (done bool, err error) {
 	if b.Position() >= until.Position {
 		return true, nil
 	}
-	if err := ctx.Err(); err != nil { // Take may have more all the same
+	if err := ctx.Err(); err != nil { // Take might return records nevertheless
 		return false, err
 	}
 	if len(b.taken) == 0 {
@@ -102,7 +101,7 @@ func (b *Builder) Step(ctx context.Context, until Bound) (done bool, err error) 
 	within, left := b.taken, b.taken[len(b.taken):]
 	for i, r := range b.taken {
 		if before, cut := r.UpTo(until.Position); cut {
-			// The part of the gap beyond the bound stays, for the next step.
+			// The part of the gap beyond the bound remains for the next step.
 			within, left, done = append(slices.Clone(b.taken[:i]), before), b.taken[i:], true
 			break
 		}
@@ -125,7 +124,7 @@ func (b *Builder) Step(ctx context.Context, until Bound) (done bool, err error) 
 	return done || b.Position() >= until.Position, nil
 }
 
-// tell hands on the verdicts to who wants them.
+// tell passes the verdicts to the caller's function.
 func (b *Builder) tell(done []readmodel.Judged) error {
 	if b.Judged == nil {
 		return nil
@@ -138,16 +137,15 @@ func (b *Builder) tell(done []readmodel.Judged) error {
 	return nil
 }
 
-// Steps applies all that lies within the bound. told, if not nil, is called after each
-// batch.
-func (b *Builder) Steps(ctx context.Context, until Bound, told func(at, end events.Position)) error {
+// Steps applies everything within the bound. progress, if not nil, is called after each batch.
+func (b *Builder) Steps(ctx context.Context, until Bound, progress func(at, end events.Position)) error {
 	for {
 		done, err := b.Step(ctx, until)
 		if err != nil {
 			return err
 		}
-		if told != nil {
-			told(b.Position(), until.Position)
+		if progress != nil {
+			progress(b.Position(), until.Position)
 		}
 		if done {
 			return nil
@@ -158,7 +156,7 @@ func (b *Builder) Steps(ctx context.Context, until Bound, told func(at, end even
 // Stop ends the subscription and leaves the generation open.
 func (b *Builder) Stop() error { return b.subscription.Close() }
 
-// MakeServing has the generation be one that can serve, on the disk.
+// MakeServing completes the generation and syncs it to the disk, so that it can serve.
 func (b *Builder) MakeServing(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
 	if b.DB.WAL == nil {
 		return b.Publish(ctx, declared, logger)
@@ -166,8 +164,8 @@ func (b *Builder) MakeServing(ctx context.Context, declared *collections.Set, lo
 	return b.persist()
 }
 
-// persist has the rows reach the disk, so that little is left to do in the swap, and a
-// power cut after it finds them.
+// persist syncs the rows to the disk. This leaves little to do during the swap, and a power
+// loss after the swap finds them.
 func (b *Builder) persist() error {
 	if _, err := b.Writer.Conn.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
 		return fmt.Errorf("sync %s: %w", b.DB.Path, err)

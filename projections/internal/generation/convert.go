@@ -25,7 +25,7 @@ func Convert(ctx context.Context, path string, logger *slog.Logger) (err error) 
 	began := time.Now()
 	logger.Info("converting the projection's file to the tables of this version; this takes a while for a large file", "file", filepath.Base(path))
 	made := path + ".converting"
-	if err := sqlite.RemoveDatabase(made); err != nil { // what a crash has left
+	if err := sqlite.RemoveDatabase(made); err != nil { // left by a crash
 		return fmt.Errorf("convert %s: %w", path, err)
 	}
 	defer func() {
@@ -33,8 +33,8 @@ func Convert(ctx context.Context, path string, logger *slog.Logger) (err error) 
 			err = errors.Join(fmt.Errorf("convert %s to the tables of version %d: %w", path, schema.SchemaVersion, err), sqlite.RemoveDatabase(made))
 		}
 	}()
-	// Whatever lies in the old file's log goes into the file, or it would be taken for the
-	// log of the new one.
+	// Merge the old file's write-ahead log, which otherwise would be taken for that of the new
+	// file.
 	if err := sqlite.MergeWALOf(ctx, path); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func Convert(ctx context.Context, path string, logger *slog.Logger) (err error) 
 	return nil
 }
 
-// convertInto makes a file of the rows of another. It does not sync it.
+// convertInto makes a file from the rows of another. It does not sync it.
 func convertInto(ctx context.Context, from, to string) (err error) {
 	db, err := sqlite.Connect(ctx, to, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_cache_size": {"-65536"}})
 	if err != nil {
@@ -116,14 +116,14 @@ func convertInto(ctx context.Context, from, to string) (err error) {
 	return nil
 }
 
-// convertedRows gives the statement that copies a collection's entities. What was rendered
-// begins with the members that the server adds, which have the columns' values.
+// convertedRows returns the statement that copies a collection's entities. The old documents
+// begin with the members that the server adds, which the columns hold too.
 func convertedRows(ctx context.Context, conn *sqlx.Conn, collection string) (string, error) {
 	var columns []string
 	if err := conn.SelectContext(ctx, &columns, `SELECT name FROM pragma_table_info(?, 'old')`, collection); err != nil {
 		return "", err
 	}
-	folded := "NULL" // in a file of the very first version
+	folded := "NULL" // in a file of the first version
 	if slices.Contains(columns, "_folded") {
 		folded = "_folded"
 	}
