@@ -22,18 +22,18 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// A Generation is one file of a projection with all that is open on it. One serves; a
-// rebuild puts another in its place. A read holds the one that it began on, which is
-// closed after the last of them.
+// A Generation is one file of a projection with everything that is open on it. One generation
+// serves, and a rebuild replaces it by another. A read holds the generation that it began on,
+// which is closed after the last such read.
 type Generation struct {
 	DB     *sqlite.Database
-	Writer *applier.Writer   // used by the holder of Projection.applying alone
-	files  []sqlite.HeldFile // as they were when it was opened
+	Writer *applier.Writer   // used only by the holder of Projection.applying
+	files  []sqlite.HeldFile // as they were when opened
 	Cache  *entitycache.Cache
 
-	// holds counts, in its lower half, the reads under way, and one for the projection
-	// while it serves. Once that is 0 it stays so. Its upper half counts all reads that
-	// there were, modulo 1<<32: one atomic operation does both.
+	// holds counts, in its lower half, the reads in progress, and one for the projection while
+	// the generation serves. Once that count is 0 it stays 0. The upper half counts all reads
+	// so far, modulo 1<<32. One atomic operation updates both.
 	holds atomic.Uint64
 	Free  chan struct{} // closed when nothing holds it
 }
@@ -71,7 +71,8 @@ func New(db *sqlite.Database, w *applier.Writer) *Generation {
 	return g
 }
 
-// Hold keeps the generation open until release. It returns false if it is too late.
+// Hold keeps the generation open until Release. It returns false if the generation was already
+// given up.
 func (g *Generation) Hold() bool {
 	for {
 		n := g.holds.Load()
@@ -90,7 +91,7 @@ func (g *Generation) Release() {
 	}
 }
 
-// Reads is how many reads have held the generation so far, modulo 1<<32.
+// Reads is the number of reads that have held the generation so far, modulo 1<<32.
 func (g *Generation) Reads() uint32 { return uint32(g.holds.Load() >> 32) }
 
 func (g *Generation) Close() error {
@@ -98,8 +99,8 @@ func (g *Generation) Close() error {
 	return errors.Join(g.Writer.Close(), g.DB.Close())
 }
 
-// Replaced tells whether one of the generation's files is not there any more, or another
-// one is in its place.
+// Replaced returns a fault if one of the generation's files is missing, or another file is in
+// its place.
 func (g *Generation) Replaced() *storagefault.Error {
 	for _, f := range g.files {
 		now, err := os.Stat(f.Path)

@@ -13,12 +13,12 @@ import (
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 )
 
-// A file that is built from the beginning of the log is private until it is complete: no one
-// reads it, and what a crash leaves of it is removed. So it is written straight into place,
-// without a write-ahead log and without waiting for the disk. Its columns and indexes are made
-// in the end, since to sort all rows once is cheaper than to put each one in its place.
+// A file that is built from the beginning of the log is private until it is complete: nothing
+// reads it, and what a crash leaves of it is removed. So it is written in place, without a
+// write-ahead log and without syncs. Its columns and indexes are created at the end, because
+// sorting all rows once is cheaper than inserting each in its place.
 
-// OpenPrivate makes such a file. Only its writer can be used, until publish.
+// OpenPrivate creates such a file. Only its writer can be used until Publish.
 func OpenPrivate(ctx context.Context, path string, declared *collections.Set, models ...readmodel.Factory) (*Generation, error) {
 	db := &sqlite.Database{Path: path}
 	if err := db.OpenPrivate(ctx, declared); err != nil {
@@ -31,19 +31,19 @@ func OpenPrivate(ctx context.Context, path string, declared *collections.Set, mo
 	return New(db, w), nil
 }
 
-// Complete gives a private file the columns and indexes of the declared collections.
+// Complete creates the columns and indexes of the declared collections in a private file.
 func (g *Generation) Complete(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
 	return schema.Prepare(ctx, g.Writer.Conn, g.DB.Path, declared, logger)
 }
 
-// Publish has a private file be one that can serve: complete, on the disk, and with a
-// write-ahead log from now on.
+// Publish makes a private file one that can serve: complete, synced, and with a write-ahead log
+// from now on.
 func (g *Generation) Publish(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
 	if err := g.Complete(ctx, declared, logger); err != nil {
 		return err
 	}
 	for _, setting := range []string{
-		// The change of the journal's mode is a commit, which has the whole file reach the disk.
+		// Changing the journal mode is a commit, which syncs the whole file.
 		`PRAGMA synchronous = FULL`,
 		`PRAGMA journal_mode = WAL`,
 		`PRAGMA synchronous = NORMAL`,

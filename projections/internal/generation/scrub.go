@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// Scrub checks table by table, each in a snapshot of its own, so that the write-ahead log
-// need not wait for all of them. It rests for as long as it works.
+// Scrub checks table by table, each in a read transaction of its own, so that the write-ahead
+// log can be truncated in between. It pauses for as long as it works.
 func (g *Generation) Scrub(ctx context.Context) error {
 	var tables []string
 	if err := g.onExport(ctx, func(r *sqlite.Conn) error {
@@ -50,7 +50,7 @@ func (g *Generation) collections(ctx context.Context) ([]string, error) {
 	return s.Collections(ctx)
 }
 
-// onExport runs a read on a connection for long ones.
+// onExport runs a read on a connection for long reads.
 func (g *Generation) onExport(ctx context.Context, do func(*sqlite.Conn) error) error {
 	r, err := g.DB.Exports.Acquire(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func (g *Generation) checkTable(ctx context.Context, name string) error {
 	return &storagefault.Error{Fault: storagefault.Corrupt, Path: g.DB.Path, Err: fmt.Errorf("the check of the table %s found: %s", name, strings.Join(findings, "; "))}
 }
 
-// addUp compares the rows of a collection with their digest.
+// addUp compares the rows of a collection with its digest.
 func (g *Generation) addUp(ctx context.Context, collection string, rest *rest) error {
 	s, err := g.BeginLongRead(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func (g *Generation) addUp(ctx context.Context, collection string, rest *rest) e
 	return rest.take(ctx)
 }
 
-// rest has a task pause for as long as it has worked since the last pause.
+// rest makes a task pause for as long as it has worked since the last pause.
 type rest struct{ since time.Time }
 
 func newRest() *rest { return &rest{time.Now()} }

@@ -6,14 +6,13 @@ import (
 )
 
 const (
-	// nagEvery is how often a failure that lasts is told of again.
+	// nagEvery is the interval at which a lasting failure is logged again.
 	nagEvery = time.Minute
-	// nagAtMost is how often a failure that keeps changing is.
+	// nagAtMost is the minimum interval between log lines while the failure keeps changing.
 	nagAtMost = 10 * time.Second
 )
 
-// FailureLog decides when a failure that is met again and again goes to the log. Safe for
-// concurrent use.
+// FailureLog decides when to log a failure that occurs repeatedly. Safe for concurrent use.
 type FailureLog struct {
 	mu     sync.Mutex
 	said   string
@@ -21,7 +20,7 @@ type FailureLog struct {
 	toldAt time.Time
 }
 
-// Due tells whether to log a failure now, and how long there have been failures.
+// Due reports whether to log a failure now, and how long failures have lasted.
 func (n *FailureLog) Due(err error, now time.Time) (lasts time.Duration, due bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -35,7 +34,7 @@ func (n *FailureLog) Due(err error, now time.Time) (lasts time.Duration, due boo
 	return now.Sub(n.began).Round(time.Second), due
 }
 
-// End notes that nothing fails any more, and tells how long it did.
+// End records that failures have ended, and returns how long they lasted.
 func (n *FailureLog) End() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()

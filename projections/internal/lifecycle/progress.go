@@ -11,22 +11,22 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Progress tells how far a projection is, and how far behind.
+// Progress tracks the position of a projection, and its distance to the end of the log.
 type Progress struct {
-	at atomic.Int64 // the position; read on every request
+	at atomic.Int64 // the position; every request reads it
 
 	mu          sync.Mutex
-	end         events.Position // as last heard
-	heardEnd    bool            // since Run started
-	target      events.Position // the first end heard
+	end         events.Position // the last known end of the log
+	heardEnd    bool            // since Run started or the file was replaced
+	target      events.Position // the first end that was heard
 	behindSince time.Time       // zero if not behind
-	rate        float64         // records a second, while there is work; smoothed
+	rate        float64         // records per second while there is work, smoothed
 	lastBatch   time.Time
 }
 
 func (p *Progress) Position() events.Position { return events.Position(p.at.Load()) }
 
-// Restore notes the position that the file was left at.
+// Restore sets the position that the file was left at.
 func (p *Progress) Restore(position events.Position) {
 	p.at.Store(int64(position))
 	p.mu.Lock()
@@ -34,7 +34,7 @@ func (p *Progress) Restore(position events.Position) {
 	p.settle(time.Now())
 }
 
-// Applied notes the position after a batch.
+// Applied sets the position after a batch.
 func (p *Progress) Applied(position events.Position) {
 	now := time.Now()
 	p.mu.Lock()
@@ -47,19 +47,20 @@ func (p *Progress) Applied(position events.Position) {
 	p.settle(now)
 }
 
-// Heard notes the end of the log.
+// Heard sets the end of the log.
 func (p *Progress) Heard(end events.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.heardEnd {
-		// The first end, not the latest: under steady writes there is always a newer one.
+		// Take the first end, not the latest, because under steady writes there is always a
+		// later one.
 		p.heardEnd, p.target = true, end
 	}
 	p.end = end
 	p.settle(time.Now())
 }
 
-// Restart notes that nothing was heard of the log for a while: it has to catch up again.
+// Restart discards what is known of the end of the log: the projection has to catch up again.
 func (p *Progress) Restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +118,7 @@ func (p *Progress) Ready(caughtUp bool, maxLag time.Duration) error {
 	return nil
 }
 
-// Speed is how many records a second were applied lately; zero when idle.
+// Speed is the recent number of applied records per second, or zero when idle.
 func (p *Progress) Speed() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

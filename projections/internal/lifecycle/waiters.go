@@ -8,22 +8,22 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Waiters are the callers that wait for a position, nearest first. A batch wakes those
-// it serves and no other.
+// Waiters are the callers that wait for a position, nearest first. A batch wakes only those
+// whose position it reaches.
 type Waiters struct {
 	mu      sync.Mutex
 	waiting waiterHeap
 	reached events.Position
-	stopped error // why no position will be reached any more
+	stopped error // the reason why no position will be reached
 }
 
 type waiter struct {
 	position events.Position
-	done     chan error // takes one value, never blocks the sender
+	done     chan error // receives one value and never blocks the sender
 	index    int        // in the heap; -1 once served
 }
 
-// Advance wakes all that wait for a position up to p.
+// Advance wakes all callers that wait for a position up to p.
 func (w *Waiters) Advance(p events.Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -33,7 +33,7 @@ func (w *Waiters) Advance(p events.Position) {
 	}
 }
 
-// Stop wakes all with an error, and refuses those that come later, until resume.
+// Stop wakes all callers with an error, and rejects later ones until Resume.
 func (w *Waiters) Stop(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,7 +50,7 @@ func (w *Waiters) Resume() {
 	w.stopped = nil
 }
 
-// Wait returns when p is reached, with nil, or else with the reason of stop or ctx.Err().
+// Wait returns nil once p is reached. Otherwise it returns the error of Stop or ctx.Err().
 func (w *Waiters) Wait(ctx context.Context, p events.Position) error {
 	w.mu.Lock()
 	if w.reached >= p {

@@ -10,15 +10,15 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// Narrow is how many entities a filter may let through for a search by it: so many are
-// sorted in a few milliseconds. Where there are more, a page is soon found by walking the
-// list in its order.
+// Narrow is the maximum number of entities that a filter may select for a search by that
+// filter. So many are sorted in a few milliseconds. If a filter selects more, walking the list
+// in its order soon finds a page.
 const Narrow = 5000
 
-// route chooses the way to the entities of a list. SQLite by itself would often rather
-// walk the whole table in the order of the list than search by a filter and sort, since
-// it does not know how few the filter lets through. So they are counted, as far as
-// matters.
+// ChooseRoute chooses how to find the entities of a list. SQLite alone would often walk the
+// whole table in the order of the list instead of searching by a filter and sorting, because it
+// does not know how few entities the filter selects. So ChooseRoute counts them, up to the
+// limit that matters.
 func ChooseRoute(ctx context.Context, conn sqlx.QueryerContext, collection string, q query.Query) (Route, error) {
 	for _, filters := range spans(q) {
 		var n int
@@ -34,9 +34,9 @@ func ChooseRoute(ctx context.Context, conn sqlx.QueryerContext, collection strin
 	return InOrder, nil
 }
 
-// spans gives the filters on indexed columns, by column. It is empty where one index
-// serves filter and order: the list is in the order of a column that is bounded, or in
-// that of ids and a column has one value.
+// spans groups the filters on indexed columns by column. It returns nothing if one index serves
+// both filter and order: the list is in the order of a bounded column, or in that of ids while
+// a column has a single value.
 func spans(q query.Query) [][]query.Filter {
 	var columns []query.Column
 	first := q.Keys()[0].Column

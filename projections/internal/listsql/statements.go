@@ -21,8 +21,8 @@ func ColumnName(c query.Column) string {
 	return schema.Quote(c.Name())
 }
 
-// Comparand gives the filter as it is carried out. Filters that ignore case compare folded
-// values with the column that holds the folded ones.
+// Comparand returns the filter to execute. Filters that ignore case compare folded values with
+// the column that holds the folded ones.
 func Comparand(f query.Filter) query.Filter {
 	if !f.Column.IgnoresCase() || f.Column.IsFolded() || !slices.Contains([]query.Op{query.Equal, query.NotEqual, query.Prefix, query.In}, f.Op) {
 		return f
@@ -36,8 +36,8 @@ func Comparand(f query.Filter) query.Filter {
 	return f
 }
 
-// A Statement is SQL with its arguments. The text is made of column names that were
-// declared, and of constants; all that a request brings is an argument.
+// A Statement is SQL with its arguments. The text consists of the names of declared columns and
+// of constants. Everything from a request is an argument.
 type Statement struct {
 	Text string
 	Args []any
@@ -77,15 +77,15 @@ func Condition(f query.Filter) Statement {
 		}
 		return low
 	case query.In:
-		// One argument whatever their number, so that few texts are prepared.
+		// Use one argument for any number of values, so that few texts have to be prepared.
 		return Statement{column + ` IN (SELECT ` + argument(f, "value") + ` FROM json_each(?))`, []any{jsonArray(f.Values)}}
 	}
 	operator := map[query.Op]string{query.Equal: "=", query.NotEqual: "IS NOT", query.Greater: ">", query.GreaterOrEqual: ">=", query.Less: "<", query.LessOrEqual: "<="}[f.Op]
 	return Statement{column + " " + operator + " " + argument(f, "?"), []any{f.Values[0]}}
 }
 
-// idCondition is condition for ids, which the file holds as bytes. They compare as their texts
-// do, also with a text that is no id.
+// idCondition is Condition for ids, which the file stores as bytes. They compare as their texts
+// do, even with a text that is not an id.
 func idCondition(f query.Filter) Statement {
 	column := ColumnName(query.IDColumn())
 	text, _ := f.Values[0].(string)
@@ -115,7 +115,7 @@ func idCondition(f query.Filter) Statement {
 	return Statement{column + map[bool]string{true: " IS NOT NULL", false: " IS NULL"}[f.Values[0] == true], nil}
 }
 
-// compareID gives the ids that are greater or less than a text.
+// compareID compares the id column with a text.
 func compareID(column string, op query.Op, text string) Statement {
 	switch op {
 	case query.Greater:
@@ -129,7 +129,7 @@ func compareID(column string, op query.Op, text string) Statement {
 	}
 }
 
-// EqualID gives the id that a text is, or bytes that no id has.
+// EqualID returns the packed id of a text, or bytes that equal no id.
 func EqualID(text string) []byte {
 	if id, ok := rowformat.PackID(text); ok {
 		return id
@@ -137,10 +137,10 @@ func EqualID(text string) []byte {
 	return rowformat.NoID
 }
 
-// argument makes of a value what the column would make of it. Numbers come as they are
-// written: SQLite and Go round one of many digits differently now and then, so it is
-// SQLite that reads both the document's and the filter's. An integer is compared exactly
-// with a floating-point number, unless it is made one too.
+// argument converts a value as the column converts it. Numbers are passed as they are written:
+// SQLite and Go sometimes round a number with many digits differently, so SQLite parses both
+// the document's and the filter's. SQLite would otherwise compare an integer with a
+// floating-point number exactly.
 func argument(f query.Filter, value string) string {
 	if f.Column.Kind() == query.Number {
 		return "CAST(" + value + " AS REAL)"
@@ -148,7 +148,7 @@ func argument(f query.Filter, value string) string {
 	return value
 }
 
-// afterPrefix gives the first text after all that start with the prefix, in the order
+// afterPrefix returns the first text after all texts that start with the prefix, in the order
 // of bytes.
 func afterPrefix(prefix string) (string, bool) {
 	b := []byte(prefix)
@@ -158,28 +158,28 @@ func afterPrefix(prefix string) (string, bool) {
 			return string(b[:i+1]), true
 		}
 	}
-	return "", false // of the empty prefix
+	return "", false // for the empty prefix
 }
 
-// jsonArray writes values for json_each, which makes 1 and 0 of true and false as the
+// jsonArray encodes values for json_each, which turns true and false into 1 and 0 as the
 // columns do.
 func jsonArray(values []any) string {
 	b, err := json.Marshal(values)
-	if err != nil { // scalars can be marshalled
+	if err != nil { // scalars can always be marshalled
 		panic(err)
 	}
 	return string(b)
 }
 
-// A Route is the way to the entities of a list.
+// A Route is a way to find the entities of a list.
 type Route int
 
 const (
-	// InOrder leaves the way to SQLite. Most often it walks the order of the list and
-	// drops what the filters don't let through.
+	// InOrder leaves the choice to SQLite. It usually walks the list in its order and drops
+	// what the filters exclude.
 	InOrder Route = iota
-	// ByFilter searches for what a filter lets through, and sorts that. Columns are
-	// written +"name" for it, which SQLite takes for no column that it has an index on.
+	// ByFilter searches for what a filter selects, and sorts it. Columns are written as
+	// +"name", which SQLite does not match with any index.
 	ByFilter
 )
 
@@ -190,10 +190,9 @@ func (r Route) column(c query.Column) string {
 	return ColumnName(c)
 }
 
-// Selects gives the statements whose answers, one after the other, are the list: with a
-// place to start after, a list is several ranges. Each is a run of keys that are equal
-// to the place's and one that is beyond it, which an index serves; one OR of them all
-// it would not.
+// Selects returns the statements whose results, one after another, form the list. With a
+// cursor, a list consists of several ranges, each with some keys equal to the cursor's and one
+// beyond it. An index serves each of them, but would not serve one OR of all.
 func Selects(q query.Query, collection string, way Route) []Statement {
 	keys := q.Keys()
 	filter := conditions(q.Filters)
@@ -230,7 +229,7 @@ func order(keys []query.SortKey, way Route) string {
 		if k.Descending {
 			names[i] += " DESC"
 		}
-		// Without need it is not said: an index then gives the order more often.
+		// Omit it if possible: an index then serves the order more often.
 		if k.Column.Nullable() && k.NullsAtEnd() != k.Descending {
 			names[i] += map[bool]string{true: " NULLS LAST", false: " NULLS FIRST"}[k.NullsAtEnd()]
 		}
@@ -244,7 +243,7 @@ type keyRange struct {
 	fixed int
 }
 
-// ranges splits what lies after the place, in the order of the list.
+// ranges splits what follows the cursor into ranges, in the order of the list.
 func ranges(q query.Query, keys []query.SortKey, way Route) []keyRange {
 	if q.After == nil {
 		return []keyRange{{}}
@@ -264,8 +263,8 @@ func ranges(q query.Query, keys []query.SortKey, way Route) []keyRange {
 	return all
 }
 
-// beyond gives the ranges of one key after a value. NULL comes before all values or after
-// them, as the key says.
+// beyond returns the ranges of one key after a value. NULL precedes or follows all values, as
+// the key says.
 func beyond(k query.SortKey, value any, way Route) []Statement {
 	if k.Column == query.IDColumn() {
 		op := query.Greater
@@ -292,11 +291,11 @@ func beyond(k query.SortKey, value any, way Route) []Statement {
 	return ranges
 }
 
-// count is the statement that counts what the filters let through.
+// Count returns the statement that counts what the filters select.
 func Count(q query.Query, collection string) Statement {
 	filter := conditions(q.Filters)
 	if filter.Text == "" {
-		// The digests are kept with the rows, so this costs nothing.
+		// The summaries are stored with the rows, so this costs nothing.
 		return Statement{`SELECT coalesce((SELECT living FROM _digests WHERE collection = ?), 0)`, []any{collection}}
 	}
 	return Statement{fmt.Sprintf(`SELECT count(*) FROM %s WHERE %s`, schema.Quote(collection), filter.Text), filter.Args}

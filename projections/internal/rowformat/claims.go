@@ -9,17 +9,18 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// PackClaim gives the bytes that stand for a claim in the table of claims: the first 128 bits
-// of its SHA-256. A claim is a field and 128 bits of a SHA-256 itself (see
-// collections.Collection.Claims). So two claims with the same bytes are as unlikely, and as
-// hard to find, as two values with the same claim: the events' rule already rests on that.
+// PackClaim returns the bytes that stand for a claim in the table of claims: the first 128 bits
+// of its SHA-256. A claim itself consists of a field and 128 bits of a SHA-256 (see
+// collections.Collection.Claims). So a collision of two packed claims is as unlikely, and as
+// hard to find, as two values with the same claim, which the rule of admission relies on
+// already.
 func PackClaim(claim string) []byte {
 	sum := sha256.Sum256([]byte(claim))
 	return sum[:16]
 }
 
-// EachHolder calls found for each of some claims in a collection that an entity holds. It is
-// one statement, however many claims there are.
+// EachHolder calls found for each of the claims in a collection that an entity holds. It runs
+// one statement for any number of claims.
 func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string, found func(claim, id string)) error {
 	if len(claims) == 0 {
 		return nil
@@ -47,7 +48,7 @@ func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, c
 	return rows.Err()
 }
 
-// An entity's row holds its claims as one text. A claim has no comma.
+// An entity's row holds its claims as one text. A claim contains no comma.
 func JoinClaims(claims []string) string { return strings.Join(claims, ",") }
 
 func SplitClaims(s string) []string {

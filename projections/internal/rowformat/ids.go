@@ -6,18 +6,18 @@ import (
 	"fmt"
 )
 
-// Ids are UUIDs. The file holds the 16 bytes that they stand for, which sort as their texts
-// do and take less than half the room, in the table and again in each index.
+// Ids are UUIDs. The file stores their 16 bytes, which sort as their texts do and take less
+// than half the space, in the table and in each index.
 
-// idForm is an id's text, with a hyphen wherever it has one.
+// idForm shows the positions of the hyphens in an id's text.
 const idForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
-// PackID gives the bytes of an id, and false if the text is not an id in lower case.
+// PackID returns the bytes of an id. ok is false if the text is not an id in lower case.
 func PackID(text string) (packed []byte, ok bool) {
 	if len(text) != len(idForm) {
 		return nil, false
 	}
-	packed = make([]byte, 0, 17) // firstAfter appends one
+	packed = make([]byte, 0, 17) // FirstAfter appends one byte
 	for i := 0; i < len(text); {
 		if idForm[i] == '-' {
 			if text[i] != '-' {
@@ -36,7 +36,7 @@ func PackID(text string) (packed []byte, ok bool) {
 	return packed, true
 }
 
-// nibble gives the value of a digit in lower case, or 0xff.
+// nibble returns the value of a lower-case hexadecimal digit, or 0xff.
 func nibble(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':
@@ -47,7 +47,7 @@ func nibble(c byte) byte {
 	return 0xff
 }
 
-// ParseID is packID for an id that the log or the file gave.
+// ParseID is PackID for an id from the log or the file.
 func ParseID(text string) ([]byte, error) {
 	packed, ok := PackID(text)
 	if !ok {
@@ -56,8 +56,8 @@ func ParseID(text string) ([]byte, error) {
 	return packed, nil
 }
 
-// AppendID appends the text of packed bytes. Bytes that are no id, which something other
-// than ClusterLite wrote, stand for themselves.
+// AppendID appends the text of packed bytes. Bytes that are not an id, written by another
+// program, are appended unchanged.
 func AppendID(text, packed []byte) []byte {
 	if len(packed) != 16 {
 		return append(text, packed...)
@@ -91,15 +91,15 @@ func (id *ID) Scan(value any) error {
 	return nil
 }
 
-// leastID gives the least id whose text is not less than a text, and whether it is equal.
-// found is false if all ids are less.
+// leastID returns the smallest id whose text is not less than a text, and whether they are
+// equal. found is false if all ids are less.
 func leastID(text string) (least []byte, equal, found bool) {
 	if id, ok := PackID(text); ok {
 		return id, true, true
 	}
 	const digits = "0123456789abcdef"
 	nibbles := make([]byte, 0, 32)
-	up := false // the least id is beyond all that begin with the nibbles
+	up := false // the smallest id follows all that begin with the nibbles
 	i := 0
 	for ; i < len(idForm) && i < len(text); i++ {
 		c := text[i]
@@ -124,7 +124,7 @@ func leastID(text string) (least []byte, equal, found bool) {
 		}
 	}
 	if i == len(idForm) {
-		up = true // the text goes on after an id
+		up = true // the text continues after an id
 	}
 	for up && len(nibbles) > 0 {
 		last := len(nibbles) - 1
@@ -143,8 +143,8 @@ func leastID(text string) (least []byte, equal, found bool) {
 	return least, false, true
 }
 
-// FirstFrom gives bytes that divide the ids: those whose text is not less than a text come
-// after them or are equal to them, and all others come before.
+// FirstFrom returns bytes that divide the ids: ids whose text is not less than a text are
+// greater than or equal to them, and all others are less.
 func FirstFrom(text string) []byte {
 	least, _, found := leastID(text)
 	if !found {
@@ -153,8 +153,7 @@ func FirstFrom(text string) []byte {
 	return least
 }
 
-// FirstAfter gives bytes that divide the ids as firstFrom does, and puts one whose text is
-// equal before them.
+// FirstAfter is FirstFrom, except that an id whose text equals the text is less than the bytes.
 func FirstAfter(text string) []byte {
 	least, equal, found := leastID(text)
 	switch {
@@ -166,8 +165,8 @@ func FirstAfter(text string) []byte {
 	return least
 }
 
-// beyondIDs come after all ids.
+// beyondIDs are greater than all ids.
 var beyondIDs = bytes.Repeat([]byte{0xff}, len(idForm)/2)
 
-// NoID is equal to no id.
+// NoID equals no id.
 var NoID = []byte{}

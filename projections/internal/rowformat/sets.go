@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// JSONSet writes texts as the JSON array that json_each takes: one statement for a set
-// of any size.
+// JSONSet encodes texts as a JSON array for json_each, so that one statement serves a set of
+// any size.
 func JSONSet(texts []string) string {
 	slices.Sort(texts)
 	b, err := json.Marshal(slices.Compact(texts))
@@ -18,8 +18,8 @@ func JSONSet(texts []string) string {
 	return string(b)
 }
 
-// Among gives the condition of SQL that a value is one of those in the statement's first
-// argument, and that argument. A set of one needs no array, and one of any size is one
+// Among returns the SQL condition that a value is one of those in the statement's first
+// argument, and that argument. A set of one needs no array, and a set of any size is one
 // argument.
 func Among(packed [][]byte) (condition string, set any) {
 	slices.SortFunc(packed, bytes.Compare)
@@ -30,7 +30,8 @@ func Among(packed [][]byte) (condition string, set any) {
 	return `IN (SELECT unhex(value) FROM json_each(?1))`, HexArray(packed)
 }
 
-// HexArray writes values as a JSON array of their digits: json_each takes no bytes.
+// HexArray encodes values as a JSON array of hexadecimal texts, because json_each takes no
+// bytes.
 func HexArray(values [][]byte) string {
 	b := []byte{'['}
 	for i, v := range values {

@@ -13,24 +13,23 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// progressInterval is how often a change of a table that lasts is spoken of.
+// progressInterval is the interval between log lines about a long change of a table.
 const progressInterval = 3 * time.Second
 
-// affinity is the SQLite type of a property's column.
+// affinity maps the type of a property to the SQLite type of its column.
 var affinity = map[string]string{"string": "TEXT", "integer": "INTEGER", "number": "REAL", "boolean": "INTEGER"}
 
-// A change is one step from the table that is there to the one that is declared.
+// A change is one step from the present table to the declared one.
 type change struct {
 	means     string // for people
 	statement string
 }
 
-// declare gives a declared collection's table its columns and indexes: a virtual
-// column for each scalar property, which takes no space, and an index where declared.
-// What is right already is left as it is; what is not declared any more is dropped, and
-// what changed its type is made anew. Only a new index takes time: SQLite then reads and
-// sorts the whole table, and doesn't tell how far it is. The same holds for values that
-// have to be folded.
+// declare brings a collection's table in line with its declaration: a virtual column for each
+// scalar property, which takes no space, and an index where declared. It leaves what is right,
+// drops what is no longer declared, and recreates what has changed its type. Only new indexes
+// take long: SQLite reads and sorts the whole table without reporting progress. The same is
+// true for values that have to be folded.
 func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
 	if _, err := tx.ExecContext(ctx, CreateCollection(c.Name())); err != nil {
 		return fmt.Errorf("create the table of %s: %w", c.Name(), err)
@@ -48,7 +47,7 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 		return err
 	}
 	if living == 0 {
-		logger = slog.New(slog.DiscardHandler) // a new table is no news
+		logger = slog.New(slog.DiscardHandler) // nothing worth logging for a new table
 	}
 	columns, added := changesTo(c, present, indexes)
 	of := len(columns) + len(added)
@@ -73,8 +72,8 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 	return declareUnique(ctx, tx, c, living, logger)
 }
 
-// LogProgress does what may last, and says meanwhile for how long it has been at it, and at
-// the end that it is done.
+// LogProgress runs do, which may take long, and logs at intervals how long it has been running,
+// and its end.
 func LogProgress(log *slog.Logger, every time.Duration, do func() error) error {
 	start := time.Now()
 	finished, told := make(chan struct{}), make(chan struct{})
@@ -100,14 +99,14 @@ func LogProgress(log *slog.Logger, every time.Duration, do func() error) error {
 	return err
 }
 
-// A wantedColumn is a virtual column that a collection's table is to have. kind is its
-// SQLite type, value the expression that gives its values.
+// A wantedColumn is a declared virtual column. kind is its SQLite type, and value the
+// expression for its values.
 type wantedColumn struct{ name, kind, value string }
 
-// wantedColumns are those of a collection.
+// wantedColumns returns the declared columns of a collection.
 func wantedColumns(c *collections.Collection) (all []wantedColumn) {
 	for _, p := range c.Properties() {
-		// The path's name is quoted for JSON; a property's name is made of letters,
+		// The name in the path is quoted for JSON. A property's name consists of letters,
 		// digits and underscores.
 		path := fmt.Sprintf(`'$."%s"'`, p.Name)
 		all = append(all, wantedColumn{p.Name, affinity[p.Type], `doc ->> ` + path})
@@ -118,7 +117,7 @@ func wantedColumns(c *collections.Collection) (all []wantedColumn) {
 	return all
 }
 
-// wantedIndexes are the indexes of a collection's table: what each is on, by its name.
+// wantedIndexes returns the names of a collection's declared indexes, and what each is on.
 func wantedIndexes(c *collections.Collection) (names []string, on map[string]string) {
 	on = map[string]string{}
 	add := func(name, what string) {
@@ -126,7 +125,7 @@ func wantedIndexes(c *collections.Collection) (names []string, on map[string]str
 		names, on[name] = append(names, name), what
 	}
 	for _, p := range c.Properties() {
-		// With the id, since that is what ends every sort.
+		// Include the id, with which every sort ends.
 		if p.Index || p.Unique {
 			add(p.Name, `(`+Quote(p.Name)+`, id)`)
 		}
@@ -140,8 +139,8 @@ func wantedIndexes(c *collections.Collection) (names []string, on map[string]str
 	return names, on
 }
 
-// changesTo gives what leads from the present columns, types by name, and indexes to the
-// declared ones. The indexes that are added come after everything else.
+// changesTo returns the steps from the present columns (types by name) and indexes to the
+// declared ones. New indexes come last.
 func changesTo(c *collections.Collection, present map[string]string, indexes []string) (changes, added []change) {
 	table := Quote(c.Name())
 	columns := wantedColumns(c)
@@ -150,7 +149,7 @@ func changesTo(c *collections.Collection, present map[string]string, indexes []s
 	for _, col := range columns {
 		wanted[col.name] = col.kind
 	}
-	var stale []string // columns that go
+	var stale []string // columns to drop
 	for name, kind := range present {
 		if wanted[name] != kind {
 			stale = append(stale, name)
@@ -181,12 +180,12 @@ func changesTo(c *collections.Collection, present map[string]string, indexes []s
 	return changes, added
 }
 
-// indexName names the index on a property. Neither part has a dot.
+// indexName names the index on a property. Neither part contains a dot.
 func indexName(collection, property string) string { return collection + "." + property }
 
-// generatedColumns gives the columns that stand for properties, with their types.
+// generatedColumns returns the columns that stand for properties, with their types.
 func generatedColumns(ctx context.Context, tx *sqlx.Tx, table string) (map[string]string, error) {
-	const virtual = 2 // in the column hidden of the pragma
+	const virtual = 2 // the value of hidden for virtual columns
 	var rows []struct {
 		Name string `db:"name"`
 		Type string `db:"type"`
@@ -202,7 +201,7 @@ func generatedColumns(ctx context.Context, tx *sqlx.Tx, table string) (map[strin
 	return types, nil
 }
 
-// ownIndexes gives the names of the indexes that were made for properties.
+// ownIndexes returns the names of the indexes on properties.
 func ownIndexes(ctx context.Context, tx *sqlx.Tx, table string) (names []string, err error) {
 	if err = tx.SelectContext(ctx, &names, `SELECT name FROM pragma_index_list(?) WHERE origin = 'c' ORDER BY name`, table); err != nil {
 		return nil, fmt.Errorf("read the indexes of %s: %w", table, err)

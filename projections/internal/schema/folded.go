@@ -17,24 +17,24 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 )
 
-// Filters on a unique property that ignores case compare as uniqueness does. SQLite can't
-// fold texts as Unicode has it, and a function of ours in the schema would keep every other
-// program from reading the file. So the column _folded of each entity holds what folding
-// makes of its values, as a JSON object with a member for each value that it changes. A
-// virtual column for each property takes the folded value from there, or else the value
-// from the document, and has an index.
+// Filters on a unique property that ignores case compare as uniqueness does. SQLite can't fold
+// texts by the rules of Unicode, and a custom function in the schema would keep other programs
+// from reading the file. So the column _folded of each entity holds its folded values, as a
+// JSON object with a member for each value that folding changes. A virtual column for each
+// property takes the folded value from there, or otherwise the value from the document, and has
+// an index.
 //
-// An older version of ClusterLite leaves _folded empty in what it writes. An index of the
-// rows where it is empty finds them at the next start.
+// An older version of ClusterLite leaves _folded empty in what it writes. An index of such rows
+// finds them at the next start.
 
-// FoldedColumn names the virtual column of a property's folded values. No property's name
-// begins with an underscore.
+// FoldedColumn names the virtual column of a property's folded values. The name of a property
+// never begins with an underscore.
 func FoldedColumn(property string) string { return "_folded_" + property }
 
-// metaFolded begins the name in _meta of what a collection's _folded was made from.
+// metaFolded begins the name in _meta of how a collection's _folded was made.
 const metaFolded = "folded."
 
-// foldedProperties are the properties of a collection whose values are folded.
+// foldedProperties returns the properties of a collection whose values are folded.
 func foldedProperties(c *collections.Collection) (names []string) {
 	for _, p := range c.Properties() {
 		if p.NoCase {
@@ -44,7 +44,7 @@ func foldedProperties(c *collections.Collection) (names []string) {
 	return names
 }
 
-// FoldedIn gives foldedProperties of each collection.
+// FoldedIn returns the foldedProperties of each collection.
 func FoldedIn(declared *collections.Set) map[string][]string {
 	folded := map[string][]string{}
 	for _, c := range declared.All() {
@@ -53,7 +53,7 @@ func FoldedIn(declared *collections.Set) map[string][]string {
 	return folded
 }
 
-// A ValueFolder makes what _folded holds. It reuses its buffers; one goroutine uses it.
+// A ValueFolder computes the content of _folded. It reuses its buffers. One goroutine uses it.
 type ValueFolder struct {
 	text bytes.Reader
 	in   *jsontext.Decoder
@@ -66,7 +66,7 @@ func NewValueFolder() *ValueFolder {
 	return f
 }
 
-// Fold gives what _folded holds for a document.
+// Fold returns the content of _folded for a document.
 func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
 	f.text.Reset(doc)
 	f.in.Reset(&f.text)
@@ -103,7 +103,7 @@ func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
 	return string(append(f.out, '}')), nil
 }
 
-// named gives the property that a member's name, a JSON string, is of those; or nothing.
+// named returns the property that a member's name, a JSON string, denotes, or an empty string.
 func named(name jsontext.Value, properties []string) string {
 	if bytes.IndexByte(name, '\\') < 0 {
 		name = name[1 : len(name)-1]
@@ -139,9 +139,8 @@ func (f *ValueFolder) add(property, text string) (err error) {
 	return err
 }
 
-// declareFolded fills _folded where it is empty, or was made for other properties or by
-// another way of folding. It is called when the virtual columns are there, and before
-// indexes on them are added.
+// declareFolded fills _folded where it is empty, or was made for other properties or by other
+// rules of folding. It is called after virtual columns are added and before their indexes are.
 func declareFolded(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
 	properties := foldedProperties(c)
 	if len(properties) == 0 {
@@ -161,7 +160,7 @@ func declareFolded(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, 
 	return LogProgress(log, progressInterval, func() error { return fold(ctx, tx, c.Name(), properties) })
 }
 
-// forgetFolded empties _folded if it was made from something else.
+// forgetFolded empties _folded if it was made in another way.
 func forgetFolded(ctx context.Context, tx *sqlx.Tx, collection string, properties []string) error {
 	name, now := metaFolded+collection, strconv.Itoa(collections.FoldVersion)+":"+strings.Join(properties, ",")
 	var before string

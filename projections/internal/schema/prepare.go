@@ -12,19 +12,19 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// beginner is a connection, or a pool of one, that begins transactions.
+// beginner is a connection, or a pool of one connection, that begins transactions.
 type beginner interface {
 	BeginTxx(ctx context.Context, options *sql.TxOptions) (*sqlx.Tx, error)
 }
 
-// Prepare makes the tables that are missing, brings those of the declared collections to what
-// is declared, and refuses a file of another version.
+// Prepare creates missing tables, brings those of the declared collections in line with their
+// declarations, and refuses a file of another version.
 func Prepare(ctx context.Context, writer beginner, path string, declared *collections.Set, logger *slog.Logger) error {
 	tx, err := writer.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	defer func() { _ = tx.Rollback() }() // no effect after Commit
+	defer func() { _ = tx.Rollback() }() // has no effect after Commit
 	var version int
 	if err := tx.GetContext(ctx, &version, `PRAGMA user_version`); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)

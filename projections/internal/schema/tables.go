@@ -10,18 +10,18 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// SchemaVersion is the version of the tables below. A file of version 1 is converted when it
-// is opened (see convert). One of any other version is refused: the log can always rebuild it.
+// SchemaVersion is the version of the tables below. A file of version 1 is converted when it is
+// opened. A file of any other version is refused: the log can rebuild it.
 const SchemaVersion = 2
 
-// PageSize is the size of the file's pages in bytes. Unique values are in no order, so each of
-// them changes a page of its own in each index that holds it, and the write-ahead log gets
-// whole pages. Small pages make that cheap; the trees are no deeper for it in practice, since
-// entities lie in the leaves alone.
+// PageSize is the size of the file's pages in bytes. Unique values are in no particular order,
+// so each of them changes a separate page in each index that holds it, and the write-ahead log
+// takes whole pages. Small pages make this cheap. In practice the trees are no deeper for it,
+// because only leaves hold entities.
 const PageSize = 1024
 
-// ServerTables hold what is not an entity. A collection's name starts with a letter, so
-// none can clash.
+// ServerTables hold everything except entities. The name of a collection begins with a letter,
+// so none can clash.
 var ServerTables = []string{
 	// What the file belongs to.
 	`CREATE TABLE IF NOT EXISTS _meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
@@ -31,47 +31,47 @@ var ServerTables = []string{
 		one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, log_time INTEGER NOT NULL,
 		last_record TEXT NOT NULL)`,
 	`INSERT OR IGNORE INTO _checkpoint (one, position, log_time, last_record) VALUES (1, 0, 0, '')`,
-	// Which living entity holds which unique key. The claim is a hash: see packClaim.
+	// Which living entity holds which unique key. The claim is a hash: see rowformat.PackClaim.
 	`CREATE TABLE IF NOT EXISTS _claims (
 		collection TEXT NOT NULL, claim BLOB NOT NULL, id BLOB NOT NULL,
 		PRIMARY KEY (collection, claim)) WITHOUT ROWID`,
-	// The versions of deleted entities: an id is never used twice.
+	// The versions of deleted entities. An id is never reused.
 	`CREATE TABLE IF NOT EXISTS _tombstones (
 		collection TEXT NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL,
 		created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
 		PRIMARY KEY (collection, id)) WITHOUT ROWID`,
-	// Idempotency keys within the window, with what a retry is answered.
+	// Idempotency keys within the window, with the answer to a retry.
 	`CREATE TABLE IF NOT EXISTS _keys (
 		key TEXT PRIMARY KEY, position INTEGER NOT NULL, at INTEGER NOT NULL, request_hash TEXT NOT NULL,
 		collection TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, kind TEXT NOT NULL,
 		doc TEXT) WITHOUT ROWID`,
 	`CREATE INDEX IF NOT EXISTS _keys_at ON _keys (at)`,
-	// The newest void records, for operators, and how many there were in all.
+	// The latest void records, for operators, and the total number by reason.
 	`CREATE TABLE IF NOT EXISTS _voids (
 		offset INTEGER PRIMARY KEY, at INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
 		event_id TEXT NOT NULL, type TEXT NOT NULL, entity_id TEXT NOT NULL, source TEXT NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS _void_counts (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID`,
-	// A digest of each collection's rows, and how many live.
+	// The digest of each collection's rows, and the number of living entities.
 	`CREATE TABLE IF NOT EXISTS _digests (
 		collection TEXT PRIMARY KEY, living INTEGER NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID`,
 }
 
-// Quote makes an SQL name of a collection's or property's.
+// Quote quotes the name of a collection or property for SQL.
 func Quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// CreateCollection makes the table of a collection, if it is missing. Any collection
-// that is met in the log gets one, declared or not.
+// CreateCollection returns the statement that creates the table of a collection if it is
+// missing. Every collection in the log has a table, declared or not.
 func CreateCollection(name string) string {
-	// Entities lie in the order in which they were created. SQLite fills the pages of such a
-	// table, and leaves room in those of a table that is ordered by another key. The column doc
-	// holds the document as the event has it, without the members that the server adds.
+	// Entities are stored in the order of their creation. SQLite fills the pages of such a
+	// table, and leaves room in those of a table with another order. The column doc holds the
+	// document as it is in the event, without the members that the server adds.
 	return `CREATE TABLE IF NOT EXISTS ` + Quote(name) + ` (
 		id BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL,
 		created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
 		doc TEXT NOT NULL, _claims TEXT NOT NULL, _folded TEXT)`
 }
 
-// Tables lists the collections that the file has tables for.
+// Tables lists the collections that have a table in the file.
 func Tables(ctx context.Context, q sqlx.QueryerContext) ([]string, error) {
 	return TablesIn(ctx, q, "sqlite_schema")
 }

@@ -14,13 +14,12 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// metaUnique begins the name in _meta of a collection's unique properties, as they were
-// last declared.
+// metaUnique begins the name in _meta of the last declared unique properties of a collection.
 const metaUnique = "unique."
 
-// declareUnique notes which properties of a declared collection are unique, and warns of
-// those that have become so: entities written before hold no claims on them. It warns
-// once, since it can't tell whether the claims were appended meanwhile.
+// declareUnique records the unique properties of a declared collection, and warns of those that
+// have become unique: entities written before hold no claims on them. It warns once, because it
+// can't tell whether the claims were appended since.
 func declareUnique(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, living int64, logger *slog.Logger) error {
 	var unique, added []string
 	for _, p := range c.Properties() {
