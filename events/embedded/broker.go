@@ -62,7 +62,7 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	}
 	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0]}
 	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
-	date(cluster, checked.maxTime, b.keeper.settle, syncer.flush)
+	date(cluster, checked.maxTime, b.keeper.settle, syncer.flushRecords)
 	close(gate.open)
 	return b, nil
 }

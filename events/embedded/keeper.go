@@ -108,6 +108,7 @@ func (k *keeper) close(stopBroker func()) {
 	k.attempt(k.tick)
 	stopBroker()
 	k.attempt(k.syncer.flushFiles)
+	k.syncer.close()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	next := k.mark.clone()

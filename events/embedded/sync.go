@@ -16,64 +16,88 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// A syncer makes what kfake has written durable before any answer leaves the broker. No
-// client, a reader included, learns of a record that a power loss can take away.
+// A syncer makes durable what kfake has written before any answer leaves the broker. So no
+// client, not even a reader, learns of a record that a power loss can take away.
 //
-// kfake can do it itself (SyncWrites), but then it waits in its loop for two syncs of each
-// batch, one after the other, and ignores their errors. The second is that of the index, which
-// can be made again from the segment. So here the index is synced once a second, and
-// before the mark says that a record is acknowledged. Safe for concurrent use.
+// kfake can do this itself (SyncWrites), but then its loop waits for two syncs of each batch,
+// one after the other, and ignores their errors. The second sync is that of the index, which
+// can be rebuilt from the segment. The syncer syncs the index once a second, and always before
+// the mark says that a record is acknowledged.
+//
+// Safe for concurrent use. Close it after the broker has stopped.
 type syncer struct {
 	dir    string
 	logger *slog.Logger
 	sync   func(*os.File) error
 
 	mu      sync.Mutex
-	failed  error                  // of the first sync that failed; nothing is durable after it
-	synced  map[string]fs.FileInfo // by path, as each file was when it was last synced
-	folders map[string]*folder     // by path
+	failed  error                 // of the first sync that failed; nothing is durable after it
+	synced  map[string]syncedFile // by path
+	folders map[string]*folder    // by path
 }
 
-// A folder is one with files that are to be synced.
+// A syncedFile is a file as it was when it was last synced.
+type syncedFile struct {
+	info fs.FileInfo
+	open *os.File // kept for the segment that is being written, else nil
+}
+
+// A folder holds files that have to be synced.
 type folder struct {
 	modified time.Time
-	fresh    bool   // it was changed so recently that another change could have the same time
-	segment  string // the newest segment file, if there is one
+	fresh    bool   // it changed so recently that another change could have the same time
+	segment  string // the newest segment file; empty if there is none
 	folders  []string
 }
 
-// settled is how long after the change of a folder another one certainly has another time.
+// settled is the time after which the change of a folder certainly differs in its time from
+// the next change.
 const settled = time.Second
 
 func newSyncer(dir string, logger *slog.Logger) *syncer {
-	return &syncer{dir: dir, logger: logger, sync: (*os.File).Sync, synced: map[string]fs.FileInfo{}, folders: map[string]*folder{}}
+	return &syncer{dir: dir, logger: logger, sync: (*os.File).Sync, synced: map[string]syncedFile{}, folders: map[string]*folder{}}
 }
 
-// flush returns once all records that kfake had written when it was called are on disk, and
-// what it keeps of producers and groups. Whatever was written before an error may be lost,
-// however often it is synced again, so each later call returns that error.
+// flush returns once everything is on disk that kfake had written when flush was called:
+// records, producers and groups. After an error nothing that was written before is certain,
+// however often it is synced again, so each later call returns the same error.
 func (s *syncer) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.guarded(func() error {
-		partitions, err := s.look(filepath.Join(s.dir, "partitions"))
-		if err != nil || partitions == nil {
+		if err := s.segments(); err != nil {
 			return err
 		}
-		for _, path := range partitions.folders {
-			partition, err := s.look(path)
-			if err != nil {
-				return err
-			}
-			if partition == nil || partition.segment == "" {
-				continue
-			}
-			if err := s.file(partition.segment); err != nil {
-				return err
-			}
-		}
-		return errors.Join(s.file(filepath.Join(s.dir, "groups.log")), s.file(filepath.Join(s.dir, "pids.log")))
+		return errors.Join(s.file(filepath.Join(s.dir, "groups.log"), false), s.file(filepath.Join(s.dir, "pids.log"), false))
 	})
+}
+
+// flushRecords is flush for records alone.
+func (s *syncer) flushRecords() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.guarded(s.segments)
+}
+
+// segments syncs the newest segment of each partition.
+func (s *syncer) segments() error {
+	partitions, err := s.look(filepath.Join(s.dir, "partitions"))
+	if err != nil || partitions == nil {
+		return err
+	}
+	for _, path := range partitions.folders {
+		partition, err := s.look(path)
+		if err != nil {
+			return err
+		}
+		if partition == nil || partition.segment == "" {
+			continue
+		}
+		if err := s.file(partition.segment, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flushIndexes does for the indexes what flush does for records.
@@ -93,7 +117,7 @@ func (s *syncer) flushAll(pattern string) error {
 	defer s.mu.Unlock()
 	return s.guarded(func() error {
 		for _, path := range paths {
-			if err := s.file(path); err != nil {
+			if err := s.file(path, false); err != nil {
 				return err
 			}
 		}
@@ -101,7 +125,16 @@ func (s *syncer) flushAll(pattern string) error {
 	})
 }
 
-// guarded runs what syncs, unless a sync has failed before.
+// close closes the files that the syncer keeps open.
+func (s *syncer) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for path := range s.synced {
+		s.forget(path)
+	}
+}
+
+// guarded calls do, which syncs files, unless a sync has failed before.
 func (s *syncer) guarded(do func() error) error {
 	if s.failed != nil {
 		return s.failed
@@ -113,8 +146,8 @@ func (s *syncer) guarded(do func() error) error {
 	return s.failed
 }
 
-// look gives a folder as it is, nil if it is not there. Names of files that are new in it are
-// made durable.
+// look returns the present contents of a folder, or nil if there is no such folder. It makes
+// the names of new files in the folder durable.
 func (s *syncer) look(path string) (*folder, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -136,6 +169,9 @@ func (s *syncer) look(path string) (*folder, error) {
 		if err := atomicfile.SyncDir(path); err != nil {
 			return nil, err
 		}
+	}
+	if known != nil && known.segment != now.segment {
+		s.forget(known.segment)
 	}
 	s.folders[path] = now
 	return now, nil
@@ -160,9 +196,9 @@ func (f *folder) list(path string) error {
 	return nil
 }
 
-// file syncs a file if it has changed since it was last synced. A file that is not there was
-// deleted, or never written.
-func (s *syncer) file(path string) error {
+// file syncs a file if it has changed since it was last synced. A file that does not exist was
+// deleted or never written. If keep is set, the file stays open for the next sync.
+func (s *syncer) file(path string, keep bool) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -170,20 +206,39 @@ func (s *syncer) file(path string) error {
 	if err != nil {
 		return err
 	}
-	if was := s.synced[path]; was != nil && was.Size() == info.Size() && was.ModTime().Equal(info.ModTime()) && os.SameFile(was, info) {
+	was, known := s.synced[path]
+	same := known && os.SameFile(was.info, info)
+	if same && was.info.Size() == info.Size() && was.info.ModTime().Equal(info.ModTime()) {
 		return nil
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
+	f := was.open
+	if f == nil || !same {
+		s.forget(path)
+		if f, err = os.Open(path); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 	err = s.sync(f)
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err != nil || !keep {
+		err = errors.Join(err, f.Close())
+		f = nil
+	}
+	if err != nil {
+		delete(s.synced, path)
 		return err
 	}
-	s.synced[path] = info // as it was before the sync, so that what came meanwhile is synced again
+	// The state before the sync, so that whatever was written meanwhile is synced again.
+	s.synced[path] = syncedFile{info, f}
 	return nil
+}
+
+// forget closes a file that is kept open, and has it synced when it is next looked at.
+func (s *syncer) forget(path string) {
+	if open := s.synced[path].open; open != nil {
+		_ = open.Close() // it was only synced
+	}
+	delete(s.synced, path)
 }
