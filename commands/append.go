@@ -136,8 +136,8 @@ func await(ctx context.Context, judgement <-chan projections.Judgement) (j proje
 // does with them is part of the same trace.
 func (x *Executor) beginSpan(ctx context.Context, count int) (context.Context, trace.Span) {
 	tracer := x.Tracer
-	if tracer == nil {
-		tracer = noop.Tracer{}
+	if _, off := tracer.(noop.Tracer); tracer == nil || off {
+		return noop.Tracer{}.Start(ctx, "") // without attributes, which cost more than the span
 	}
 	return tracer.Start(ctx, "append "+x.Log.Topic(), trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 		semconv.MessagingSystemKafka,
@@ -157,6 +157,9 @@ func endSpan(span trace.Span, err error) {
 // traceParent writes the trace that ctx belongs to as its standard has it; empty if it
 // belongs to none.
 func traceParent(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier["traceparent"]
