@@ -46,6 +46,10 @@ type Config struct {
 	Security Security
 	// Logger takes what an operator has to know. Nil discards it.
 	Logger *slog.Logger
+	// Linger is the maximum time that appends wait for others while several goroutines append,
+	// so that they share a request. Zero means that they never wait, which is best for a broker
+	// whose requests cost little.
+	Linger time.Duration
 	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
 	// Zero means one second.
 	AskTimeout time.Duration

@@ -39,6 +39,7 @@ type publisher struct {
 	mu      sync.Mutex
 	waiting []*publication
 	closed  bool
+	linger  linger
 
 	client      *kgo.Client // used by run alone, as are its connections; nil while not connected
 	connections *connections
@@ -57,7 +58,9 @@ type publication struct {
 	done    chan error
 }
 
-func newPublisher(l *Log) *publisher { return &publisher{log: l, called: make(chan struct{}, 1)} }
+func newPublisher(l *Log) *publisher {
+	return &publisher{log: l, called: make(chan struct{}, 1), linger: newLinger(l.config.Linger)}
+}
 
 // Publish appends messages in order, once all in-sync replicas hold them. It ends with the
 // context of the first message. Errors are those of [Log.Append].
@@ -105,6 +108,7 @@ func (p *publisher) enqueue(s *publication) bool {
 		return false
 	}
 	p.waiting = append(p.waiting, s)
+	p.linger.arrived(len(p.waiting))
 	if len(p.waiting) == 1 {
 		select {
 		case p.called <- struct{}{}:
@@ -136,6 +140,7 @@ func (p *publisher) run() {
 
 func (p *publisher) sendAll() {
 	for {
+		p.waitForMore()
 		group := p.take()
 		if len(group) == 0 {
 			return
@@ -165,6 +170,7 @@ func (p *publisher) take() (group []*publication) {
 // send appends a group and reports to each of its publications what became of the records.
 func (p *publisher) send(group []*publication) {
 	if err := p.connect(); err != nil {
+		p.noteSent(0, 0, false)
 		for _, s := range group {
 			if s.decided.CompareAndSwap(false, true) {
 				s.done <- err
@@ -184,7 +190,9 @@ func (p *publisher) send(group []*publication) {
 	if len(sent) == 0 {
 		return
 	}
+	began := time.Now()
 	failed := p.produce(ctx, records)
+	p.noteSent(len(sent), time.Since(began), len(failed) == 0)
 	for _, s := range sent {
 		var err error
 		for _, r := range s.records {

@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,9 +38,20 @@ func TestAppendsThatWaitGoTogether(t *testing.T) {
 	if end, err := l.End(deadline(t)); err != nil || end != writers*each {
 		t.Errorf("got a log of %d, %v, want %d", end, err, writers*each)
 	}
+	batches := countBatches(t, dir)
+	if batches == 0 || batches > writers*each/2 {
+		t.Errorf("got %d batches for %d appends, want less than half as many", batches, writers*each)
+	}
+}
+
+// countBatches returns how many record batches the broker of this folder has stored.
+func countBatches(t *testing.T, dir string) (batches int) {
+	t.Helper()
 	const entry = 15 // bytes of the index for each batch
-	batches := 0
-	indexes, _ := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.idx"))
+	indexes, err := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.idx"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range indexes {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -47,9 +59,57 @@ func TestAppendsThatWaitGoTogether(t *testing.T) {
 		}
 		batches += int(info.Size()) / entry
 	}
-	if batches == 0 || batches > writers*each/2 {
-		t.Errorf("got %d batches for %d appends, want less than half as many", batches, writers*each)
+	return batches
+}
+
+// TestAppendsLingerForEachOther has writers append to a broker that takes a while to answer.
+// Without a linger they fall into two parties that take turns, which makes at least two batches
+// for each append of a writer.
+func TestAppendsLingerForEachOther(t *testing.T) {
+	const writers, each = 8, 20
+	dir := t.TempDir()
+	b := startBroker(t, dir, "127.0.0.1:0")
+	l, err := eventlog.Open(eventlog.Config{
+		Brokers: []string{b.Addr()}, Topic: "clusterlite.events", ClientID: "test", Dial: dialSlowly, AskTimeout: 5 * time.Second, Linger: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() { _ = l.Close() }()
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for i := range each {
+				if _, err := l.Append(deadline(t), event(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if end, err := l.End(deadline(t)); err != nil || end != writers*each {
+		t.Errorf("got a log of %d, %v, want %d", end, err, writers*each)
+	}
+	if got := countBatches(t, dir); got < each || got > each*7/4 {
+		t.Errorf("got %d batches for %d appends of each of %d writers, want at most %d", got, each, writers, each*7/4)
+	}
+}
+
+// slowConn is a connection to a broker that is far away.
+type slowConn struct{ net.Conn }
+
+func dialSlowly(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	return slowConn{c}, err
+}
+
+func (c slowConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	time.Sleep(10 * time.Millisecond)
+	return n, err
 }
 
 func TestAnAppendOfAnEventThatIsTooLargeDoesNothing(t *testing.T) {

@@ -176,14 +176,22 @@ func (n *Node) startBefore(ctx context.Context) error {
 	return nil
 }
 
+// maxLinger bounds how long appends wait for each other on brokers in other processes. The
+// embedded broker needs no such wait: its requests cost little.
+const maxLinger = 40 * time.Millisecond
+
 func (n *Node) openModel(ctx context.Context) (err error) {
 	security, err := n.Security(n.unusable)
 	if err != nil {
 		return err
 	}
+	var linger time.Duration
+	if n.Dial == nil {
+		linger = maxLinger
+	}
 	n.Log, err = eventlog.Open(eventlog.Config{
 		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
-		Dial: n.Dial, Security: security, BarrierWaited: barrierWaits(n.Registry),
+		Dial: n.Dial, Security: security, Linger: linger, BarrierWaited: barrierWaits(n.Registry),
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,90 @@
+package eventlog
+
+import "time"
+
+// A linger decides how long the next group of appends waits for more of them. Each produce
+// request costs the brokers one produce, a fetch for each replica and a fetch for each node,
+// so on a busy cluster a few large groups cost much less processor time than many small ones
+// (docs/decisions/2026-11-26-appends-linger.md).
+//
+// A group lingers only if recent groups held several appends, so a single client that writes
+// one event after the other never waits. It waits for at most twice as long as the broker
+// took for the previous group, and no longer than the limit. It is sent as soon as it holds as
+// many appends as recent groups did.
+//
+// The publisher's mutex guards a linger.
+type linger struct {
+	limit    time.Duration // zero for no linger at all
+	took     time.Duration // the time of the previous group
+	expected int           // the number of appends in recent groups
+	wanted   int           // the number of appends that ends the current wait; zero without one
+	enough   chan struct{} // gets a token when so many are waiting
+}
+
+func newLinger(limit time.Duration) linger {
+	return linger{limit: limit, enough: make(chan struct{}, 1)}
+}
+
+// arrived ends the current wait if enough appends are waiting.
+func (l *linger) arrived(waiting int) {
+	if l.wanted > 0 && waiting >= l.wanted {
+		l.wanted = 0
+		l.enough <- struct{}{}
+	}
+}
+
+// sent notes a group of so many appends. After a failure the next group does not linger.
+func (l *linger) sent(appends int, took time.Duration, ok bool) {
+	l.took = took
+	// The number falls slowly, so that one small group does not end the large ones.
+	if l.expected = max(appends, l.expected-l.expected/8-1); !ok {
+		l.expected = 0
+	}
+}
+
+// begin begins a wait if that may pay, and returns for how long; zero for no wait.
+func (l *linger) begin(waiting int) time.Duration {
+	if waiting == 0 || l.expected < 2 || waiting >= l.expected {
+		return 0
+	}
+	wait := min(2*l.took, l.limit)
+	if wait > 0 {
+		l.wanted = l.expected
+	}
+	return wait
+}
+
+// end ends the wait. A token may have come at the same moment as another reason to end it.
+func (l *linger) end() {
+	l.wanted = 0
+	select {
+	case <-l.enough:
+	default:
+	}
+}
+
+// waitForMore waits until the next group is to be sent.
+func (p *publisher) waitForMore() {
+	p.mu.Lock()
+	wait := p.linger.begin(len(p.waiting))
+	p.mu.Unlock()
+	if wait == 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-p.linger.enough:
+	case <-timer.C:
+	case <-p.log.ctx.Done():
+	}
+	p.mu.Lock()
+	p.linger.end()
+	p.mu.Unlock()
+}
+
+func (p *publisher) noteSent(appends int, took time.Duration, ok bool) {
+	p.mu.Lock()
+	p.linger.sent(appends, took, ok)
+	p.mu.Unlock()
+}

@@ -1,0 +1,63 @@
+package eventlog
+
+import (
+	"testing"
+	"time"
+)
+
+func TestOnlyAppendsOfSeveralClientsLinger(t *testing.T) {
+	const took, limit = 10 * time.Millisecond, 15 * time.Millisecond
+	type group struct {
+		appends int
+		took    time.Duration
+		failed  bool
+	}
+	for name, test := range map[string]struct {
+		limit   time.Duration
+		recent  []group
+		waiting int
+		want    time.Duration
+	}{
+		"the first append":           {limit, nil, 1, 0},
+		"one client":                 {limit, []group{{1, took, false}, {1, took, false}}, 1, 0},
+		"several clients":            {limit, []group{{8, took, false}}, 1, limit},
+		"a broker that answers soon": {limit, []group{{8, time.Millisecond, false}}, 1, 2 * time.Millisecond},
+		"as many as before":          {limit, []group{{8, took, false}}, 8, 0},
+		"none":                       {limit, []group{{8, took, false}}, 0, 0},
+		"a small group between":      {limit, []group{{8, took, false}, {1, took, false}}, 1, limit},
+		"one client after several":   {limit, []group{{3, took, false}, {1, took, false}, {1, took, false}}, 1, 0},
+		"after a failure":            {limit, []group{{8, took, true}}, 1, 0},
+		"a log whose appends do not": {0, []group{{8, took, false}}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLinger(test.limit)
+			for _, g := range test.recent {
+				l.sent(g.appends, g.took, !g.failed)
+			}
+			if got := l.begin(test.waiting); got != test.want {
+				t.Errorf("got a wait of %s for %d appends, want %s", got, test.waiting, test.want)
+			}
+		})
+	}
+}
+
+// TestALingerEndsOnce has appends arrive after the one that ended the wait.
+func TestALingerEndsOnce(t *testing.T) {
+	l := newLinger(time.Second)
+	l.sent(3, time.Second, true)
+	for range 2 {
+		if l.begin(1) == 0 {
+			t.Fatal("got no wait, want one")
+		}
+		for waiting := 2; waiting <= 5; waiting++ {
+			l.arrived(waiting)
+		}
+		if len(l.enough) != 1 {
+			t.Errorf("got %d tokens, want one", len(l.enough))
+		}
+		l.end()
+		if len(l.enough) != 0 || l.wanted != 0 {
+			t.Errorf("got %d tokens and %d wanted after the end, want none", len(l.enough), l.wanted)
+		}
+	}
+}
