@@ -22,13 +22,13 @@ func importRows() []row {
 			note: "one request with all lines, answered line by line once the log has decided.", run: (*bench).imports},
 		{name: "replay of mixed events", unit: "events/s", subjects: subjects, targets: against(0.45, 0.7), slow: true,
 			note: "`clusterlite replay`, its start included. Of ten events seven create, two replace and one deletes.", run: func(b *bench, ctx context.Context, record recordFunc) error {
-				return b.again(ctx, record, func(s *clusterLite, dir string) (time.Duration, error) {
+				return b.again(ctx, record, func(s *clusterLite, dir string) (effort, error) {
 					return s.tool(ctx, "replay", "--kafka-brokers", s.broker, "--out", filepath.Join(dir, "replay.db"), "--force")
 				})
 			}},
 		{name: "rebuild of an idle node, mixed events", unit: "events/s", subjects: subjects, targets: against(0.45, 0.7), slow: true,
 			note: "`clusterlite rebuild`, from the command to the swap.", run: func(b *bench, ctx context.Context, record recordFunc) error {
-				return b.again(ctx, record, func(s *clusterLite, _ string) (time.Duration, error) {
+				return b.again(ctx, record, func(s *clusterLite, _ string) (effort, error) {
 					return s.tool(ctx, "rebuild", "--admin", strings.TrimPrefix(s.admin, "http://"))
 				})
 			}},
