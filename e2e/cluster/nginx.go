@@ -14,6 +14,39 @@ import (
 // Nginx runs the shipped nginx.conf in front of the services at these URLs.
 func Nginx(t testing.TB, queries, commands []string) *Process {
 	t.Helper()
+	return nginx(t, "http", func(conf string) string { return conf }, queries, commands)
+}
+
+// EncryptedNginx runs the shipped nginx.conf with its lines for TLS, towards clients and towards
+// the services at these URLs. The pair is Nginx's certificate; the authority signs those of the
+// services, which are for localhost.
+func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, commands []string) *Process {
+	t.Helper()
+	return nginx(t, "https", func(conf string) string {
+		for _, change := range []struct{ from, to string }{
+			{"#tls ", ""},
+			{"#tls-upstream ", ""},
+			{"proxy_pass http:", "proxy_pass https:"},
+			{"http2 on; # needs nginx 1.25.1 or later", ""}, // Debian 12 has 1.22
+			{"/etc/nginx/tls/tls.crt", pair.Cert},
+			{"/etc/nginx/tls/tls.key", pair.Key},
+			{"/etc/nginx/tls/ca.pem", authority.File},
+			{"services.clusterlite.internal", "localhost"},
+			{"listen 80;\n", "listen " + Address(t) + ";\n"},
+			{"listen 443 ssl;", ""},
+		} {
+			if !strings.Contains(conf, change.from) {
+				t.Fatalf("nginx.conf has no %q", change.from)
+			}
+			conf = strings.ReplaceAll(conf, change.from, change.to)
+		}
+		return conf
+	}, queries, commands)
+}
+
+// nginx runs nginx.conf after a change, in front of the services at these URLs.
+func nginx(t testing.TB, scheme string, change func(conf string) string, queries, commands []string) *Process {
+	t.Helper()
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
 		t.Fatal("this test needs nginx: apt-get install nginx")
@@ -21,14 +54,14 @@ func Nginx(t testing.TB, queries, commands []string) *Process {
 	dir := t.TempDir()
 	listen := Address(t)
 	path := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(siteConf(t, dir, listen, queries, commands)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(siteConf(t, dir, listen, scheme, change, queries, commands)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(binary, "-t", "-p", dir, "-c", path).CombinedOutput(); err != nil {
 		t.Fatalf("nginx -t: %v\n%s", err, out)
 	}
 	p := newProcess(t, "nginx", binary, nil, "-p", dir, "-c", path, "-g", "daemon off; master_process off;")
-	p.URL = "http://" + listen
+	p.URL = scheme + "://" + listen
 	p.Start()
 	for end := time.Now().Add(readyWithin); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", listen)
@@ -43,20 +76,23 @@ func Nginx(t testing.TB, queries, commands []string) *Process {
 }
 
 // siteConf is the shipped nginx.conf with its site lines replaced.
-func siteConf(t testing.TB, dir, listen string, queries, commands []string) string {
+func siteConf(t testing.TB, dir, listen, scheme string, change func(string) string, queries, commands []string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(Root(t), "nginx.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := string(b)
+	conf, encrypted := string(b), ""
+	if scheme == "https" {
+		encrypted = " ssl"
+	}
 	for pattern, with := range map[string]string{
 		`user nginx;`:                         ``,
 		`pid [^;]*;`:                          `pid ` + dir + `/pid;`,
 		`error_log [^;]*;`:                    `error_log stderr warn;`,
 		`access_log [^;]*;`:                   `access_log ` + dir + `/access.log json; client_body_temp_path ` + dir + `; proxy_temp_path ` + dir + `; fastcgi_temp_path ` + dir + `; uwsgi_temp_path ` + dir + `; scgi_temp_path ` + dir + `;`,
 		`resolver [^;]*;`:                     ``,
-		`listen 80;`:                          `listen ` + listen + `;`,
+		`listen 80;`:                          `listen ` + listen + encrypted + `;`,
 		`server query:8082 resolve([^;]*);`:   servers(queries),
 		`server command:8081 resolve([^;]*);`: servers(commands),
 	} {
@@ -66,6 +102,7 @@ func siteConf(t testing.TB, dir, listen string, queries, commands []string) stri
 		}
 		conf = line.ReplaceAllString(conf, "${1}"+with)
 	}
+	conf = change(conf)
 	if strings.Contains(conf, "; # (site)") {
 		t.Fatal("nginx.conf has a site line that this test does not know")
 	}
@@ -75,7 +112,7 @@ func siteConf(t testing.TB, dir, listen string, queries, commands []string) stri
 func servers(urls []string) string {
 	var lines []string
 	for _, url := range urls {
-		lines = append(lines, "server "+strings.TrimPrefix(url, "http://")+"${2};")
+		lines = append(lines, "server "+strings.TrimPrefix(strings.TrimPrefix(url, "http://"), "https://")+"${2};")
 	}
 	return strings.Join(lines, " ")
 }

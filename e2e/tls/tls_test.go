@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -336,4 +337,48 @@ func serialNumber(t *testing.T, r *rig) string {
 	}
 	defer func() { _ = response.Body.Close() }()
 	return response.TLS.PeerCertificates[0].SerialNumber.String()
+}
+
+// Nginx takes HTTPS from clients, and uses it towards a service.
+func TestNginxIsEncrypted(t *testing.T) {
+	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "embedded") {
+		t.Skip("CLUSTERLITE_E2E does not have embedded, for which Nginx is installed")
+	}
+	r := newRig(t, nil)
+	nginx := cluster.EncryptedNginx(t, r.authority.Issue(t, "nginx", time.Now().Add(time.Hour)), r.authority, []string{r.URL}, []string{r.URL})
+	c := r.client(t, nil)
+	response, err := c.Post(nginx.URL+"/users", "application/json", strings.NewReader(`{"name":"Ada","email":"ada@example.com"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("POST: got %d, want 201", response.StatusCode)
+	}
+	response, err = c.Get(nginx.URL + response.Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK || response.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("GET: got %d with Strict-Transport-Security %q, want 200 with one", response.StatusCode, response.Header.Get("Strict-Transport-Security"))
+	}
+	imported, err := c.Post(nginx.URL+"/users", "application/x-ndjson", strings.NewReader(`{"name":"Bob","email":"bob@example.com"}`+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = imported.Body.Close()
+	if imported.StatusCode != http.StatusOK {
+		t.Errorf("import: got %d, want 200", imported.StatusCode)
+	}
+	// A service whose certificate is for nobody Nginx trusts gets no request.
+	distrustful := cluster.EncryptedNginx(t, r.authority.Issue(t, "nginx", time.Now().Add(time.Hour)), cluster.NewAuthority(t, "foreign"), []string{r.URL}, []string{r.URL})
+	response, err = c.Get(distrustful.URL + "/users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("untrusted service: got %d, want 503", response.StatusCode)
+	}
 }
