@@ -9,7 +9,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// copyPages is how many pages are copied before ctx is looked at again.
+// copyPages is how many pages are copied between two checks of ctx.
 const copyPages = 4096
 
 func Backup(ctx context.Context, source *sqlx.Conn, target *sqlx.DB) error {
@@ -32,7 +32,8 @@ func Backup(ctx context.Context, source *sqlx.Conn, target *sqlx.DB) error {
 		})
 	})
 	if err == nil {
-		// The copy says of itself that it has a log beside it, as its source has.
+		// The copied header says that a write-ahead log lies beside the file, as for its
+		// source.
 		_, err = to.ExecContext(ctx, `PRAGMA journal_mode = DELETE`)
 	}
 	return errors.Join(err, to.Close())

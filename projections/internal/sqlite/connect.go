@@ -10,7 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// MergeWALOf takes a file's write-ahead log into the file, and leaves it without one.
+// MergeWALOf merges the write-ahead log of a file into the file.
 func MergeWALOf(ctx context.Context, path string) (err error) {
 	db, err := Connect(ctx, path, 1, url.Values{"mode": {"rw"}})
 	if err != nil {
@@ -20,8 +20,8 @@ func MergeWALOf(ctx context.Context, path string) (err error) {
 	return MergeWAL(ctx, db, path)
 }
 
-// MergeWAL takes the write-ahead log into the file through a connection, the only one that is
-// open on it.
+// MergeWAL merges the write-ahead log into the file, through the only connection that is open
+// on it.
 func MergeWAL(ctx context.Context, q sqlx.QueryerContext, path string) error {
 	var mode string
 	if err := sqlx.GetContext(ctx, q, &mode, `PRAGMA journal_mode = DELETE`); err != nil {
@@ -33,8 +33,8 @@ func MergeWAL(ctx context.Context, q sqlx.QueryerContext, path string) error {
 	return nil
 }
 
-// Connect opens a pool. Settings belong in the DSN: a PRAGMA on the pool would reach
-// one of its connections.
+// Connect opens a pool of connections. Settings belong in the DSN, because a PRAGMA on the pool
+// would reach only one connection.
 func Connect(ctx context.Context, path string, connections int, settings url.Values) (*sqlx.DB, error) {
 	if !settings.Has("_busy_timeout") {
 		settings.Set("_busy_timeout", "10000")

@@ -18,20 +18,20 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 )
 
-// Database is the file: one connection that writes, several that read. In WAL mode
-// neither waits for the other.
+// Database is an open file, with one connection that writes and several that read. In WAL mode
+// they do not wait for each other.
 type Database struct {
 	Path   string
 	Writer *sqlx.DB
-	// points are for reads of single rows, lists for pages, exports for long reads. A slow
-	// read of one kind leaves the connections of the others alone.
+	// Points are for reads of single rows, Lists for pages, Exports for long reads. Slow reads
+	// of one kind do not occupy the connections of another.
 	Points, Lists, Exports *Pool
 	WAL                    *Checkpointer
-	Folded                 map[string][]string // by collection, the properties whose values are folded
+	Folded                 map[string][]string // the properties whose values are folded, by collection
 }
 
-// Open opens or creates the file and brings its tables to what is declared. It
-// logs changes of tables that take long.
+// Open opens or creates the file and brings its tables in line with the declared collections.
+// It logs changes of tables that take long.
 func Open(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger) (*Database, error) {
 	db := &Database{Path: path}
 	if err := db.open(ctx, declared, logger); err != nil {
@@ -42,21 +42,21 @@ func Open(ctx context.Context, path string, declared *collections.Set, logger *s
 
 func (db *Database) open(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
 	if db.Writer, err = Connect(ctx, db.Path, 1, url.Values{
-		// A commit need not reach the disk: after a power cut the file is some earlier
-		// state of itself, and the log has the rest.
+		// A commit need not reach the disk. After a power loss the file is in some earlier
+		// state, and the log has the rest.
 		"_synchronous": {"NORMAL"},
 		"_txlock":      {"immediate"},
 		"_cache_size":  {"-16384"},
 		// The writer runs a dozen statements in each batch, and a few for each collection.
 		"_stmt_cache_size": {strconv.Itoa(KeptStatements)},
-		// Nothing in the process keeps this connection waiting. If another process does, the
-		// node soon says so; it tries again all the same.
+		// Nothing in this process blocks this connection. If another process does, the node
+		// reports it soon, and retries.
 		"_busy_timeout": {strconv.FormatInt(writerPatience.Milliseconds(), 10)},
 	}); err != nil {
 		return err
 	}
 	for _, setting := range []string{
-		fmt.Sprintf(`PRAGMA page_size = %d`, schema.PageSize), // of a file that is still empty
+		fmt.Sprintf(`PRAGMA page_size = %d`, schema.PageSize), // has an effect on an empty file only
 		`PRAGMA journal_mode = WAL`,
 	} {
 		if _, err := db.Writer.ExecContext(ctx, setting); err != nil {
@@ -70,7 +70,7 @@ func (db *Database) open(ctx context.Context, declared *collections.Set, logger 
 	return db.OpenAround(ctx, db.Writer)
 }
 
-// OpenAround opens all that works beside the connection that writes.
+// OpenAround opens everything besides the connection that writes.
 func (db *Database) OpenAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
 	if db.Points, err = openReaders(ctx, db.Path, pointReaders, 2<<10); err != nil {
 		return err
@@ -84,11 +84,11 @@ func (db *Database) OpenAround(ctx context.Context, writer sqlx.ExecerContext) (
 	return db.checkpointInBackground(ctx, writer)
 }
 
-// checkpointInBackground has the connection that writes leave checkpoints to another one.
+// checkpointInBackground leaves checkpoints to another connection than the one that writes.
 func (db *Database) checkpointInBackground(ctx context.Context, writer sqlx.ExecerContext) (err error) {
 	for _, setting := range []string{
 		`PRAGMA wal_autocheckpoint = 0`,
-		// A WAL that a long read let grow is cut once it starts again.
+		// A WAL that grew during a long read is truncated when it restarts.
 		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, ServingBounds.Most),
 	} {
 		if _, err := writer.ExecContext(ctx, setting); err != nil {
@@ -104,13 +104,13 @@ const writerPatience = time.Second
 
 func (db *Database) Close() error {
 	err := db.closeReaders()
-	if db.Writer != nil { // the last to close checkpoints the WAL
+	if db.Writer != nil { // the last connection to close runs a checkpoint of the WAL
 		err = errors.Join(err, db.Writer.Close())
 	}
 	return err
 }
 
-// closeReaders closes all connections but the one that writes.
+// closeReaders closes all connections except the one that writes.
 func (db *Database) closeReaders() error {
 	var errs []error
 	if db.WAL != nil {
@@ -136,7 +136,7 @@ func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) 
 	}
 	for _, setting := range []string{
 		fmt.Sprintf(`PRAGMA page_size = %d`, schema.PageSize),
-		`PRAGMA journal_mode = MEMORY`, // a batch that fails is rolled back, but not after a crash
+		`PRAGMA journal_mode = MEMORY`, // this rolls back a batch that fails, but not after a crash
 	} {
 		if _, err := db.Writer.ExecContext(ctx, setting); err != nil {
 			return fmt.Errorf("open %s: %w", db.Path, err)
@@ -145,6 +145,6 @@ func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) 
 	if err := schema.Prepare(ctx, db.Writer, db.Path, &collections.Set{}, nil); err != nil {
 		return err
 	}
-	db.Folded = schema.FoldedIn(declared) // or they would all have to be folded in the end
+	db.Folded = schema.FoldedIn(declared) // otherwise all values would have to be folded at the end
 	return nil
 }

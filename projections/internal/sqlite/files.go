@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 )
 
-// Sidecars are the endings of the files that SQLite keeps beside a database.
+// Sidecars are the suffixes of the files that SQLite keeps beside a database.
 var Sidecars = []string{"-wal", "-shm", "-journal"}
 
-// RemoveDatabase removes a database that nobody has open, the file itself first: a
-// database without its log is an earlier state of itself, a log alone is nothing.
+// RemoveDatabase removes a database that no process has open. It removes the file itself first,
+// because a database without its write-ahead log is an earlier state of itself, and a log alone
+// is nothing.
 func RemoveDatabase(path string) error {
 	errs := []error{IgnoreMissing(os.Remove(path))}
 	for _, suffix := range Sidecars {
@@ -56,7 +57,7 @@ type HeldFile struct {
 	Info fs.FileInfo
 }
 
-// HoldFiles notes the files of a database that is open in WAL mode.
+// HoldFiles returns the files of a database that is open in WAL mode.
 func HoldFiles(path string) (files []HeldFile, err error) {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(path + suffix)
@@ -68,8 +69,8 @@ func HoldFiles(path string) (files []HeldFile, err error) {
 	return files, nil
 }
 
-// CopyWithJournals copies a database that nobody has open, with what was committed and
-// has not reached the file itself.
+// CopyWithJournals copies a database that no process has open, together with committed content
+// that has not reached the file itself.
 func CopyWithJournals(from, to string) error {
 	for _, suffix := range []string{"", "-wal", "-journal"} {
 		err := copyFile(from+suffix, to+suffix)

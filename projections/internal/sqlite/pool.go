@@ -16,60 +16,61 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ErrNoConnection means that no connection became free in time. The read did nothing, and can be
-// tried again.
+// ErrNoConnection means that no connection became free in time. The read did nothing, and can
+// be retried.
 var ErrNoConnection = errors.New("too many reads are running")
 
-// Three sets of connections read a file, so that slow reads never keep fast ones waiting.
-// Memory is what bounds them: each connection caches pages.
+// Three pools of connections read a file, so that slow reads do not delay fast ones. Memory
+// limits their sizes, because each connection caches pages.
 var (
-	// pointReaders is how many reads of one row can run at once. Each takes microseconds.
+	// pointReaders is the maximum number of concurrent reads of single rows. Each takes
+	// microseconds.
 	pointReaders = max(8, 2*runtime.NumCPU())
-	// ListReaders is how many lists can be read at once.
+	// ListReaders is the maximum number of concurrent reads of lists.
 	ListReaders = max(8, 2*runtime.NumCPU())
 )
 
 const (
-	// ExportConns is how many long reads can run at once. Each keeps the WAL from being
-	// truncated while it runs.
+	// ExportConns is the maximum number of concurrent long reads. Each keeps the WAL from being
+	// truncated.
 	ExportConns = 4
 	// ReadPatience is how long a read waits for a connection.
 	ReadPatience = 2 * time.Second
-	// KeptStatements is how many statements each connection keeps prepared, the most
-	// recently used ones: filters and sorts can be combined without end.
+	// KeptStatements is how many recently used statements each connection keeps prepared. The
+	// combinations of filters and sorts are unlimited.
 	KeptStatements = 64
 )
 
-// Pool are the connections for one kind of read. A read acquires exactly one, runs all
-// its statements on it, and releases it. Because no read ever takes a second connection
-// while it holds one, reads can't wait for each other in a circle.
+// A Pool holds the connections for one kind of read. A read acquires exactly one connection,
+// runs all its statements on it, and releases it. Since no read takes a second connection while
+// it holds one, reads can't deadlock.
 //
 // Safe for concurrent use.
 type Pool struct {
-	Pool     *sqlx.DB // opens connections; its own limit is off
+	Pool     *sqlx.DB // opens connections, without a limit of its own
 	places   *semaphore.Weighted
 	Patience time.Duration
-	// starved is when a read first waited in vain, in Unix nanoseconds, since a connection
-	// was last acquired; else 0.
+	// starved is the time, in Unix nanoseconds, of the first read since then that got no
+	// connection; 0 if a connection was acquired later.
 	Starved atomic.Int64
 
 	mu     sync.Mutex
-	Idle   []*Conn // the last released is acquired next: its caches are warm
+	Idle   []*Conn // last in, first out, because recent connections have warm caches
 	closed bool
 }
 
-// A Conn is one connection. One goroutine uses it at a time. It keeps the statements
-// that it ran last prepared.
+// A Conn is one connection. One goroutine uses it at a time. It keeps its most recent
+// statements prepared.
 type Conn struct {
 	*sqlx.Conn
 	of *Pool
 }
 
-// openReaders opens connections that read, at most size at once. cachePages is the size
-// of the page cache of each in KiB.
+// openPool opens at most size connections that read. cacheKiB is the size of each connection's
+// page cache.
 func openReaders(ctx context.Context, path string, size int, cacheKiB int) (*Pool, error) {
 	pool, err := Connect(ctx, path, size, url.Values{
-		"mode":             {"rw"}, // a file that was deleted is not made again, empty
+		"mode":             {"rw"}, // does not recreate a deleted file
 		"_query_only":      {"true"},
 		"_cache_size":      {strconv.Itoa(-cacheKiB)},
 		"_stmt_cache_size": {strconv.Itoa(KeptStatements)},
@@ -81,14 +82,14 @@ func openReaders(ctx context.Context, path string, size int, cacheKiB int) (*Poo
 }
 
 func NewPool(pool *sqlx.DB, size int) *Pool {
-	// The semaphore bounds the connections. A limit here would be a second one to wait for.
+	// The semaphore limits the connections. A limit here would be a second one to wait for.
 	pool.SetMaxOpenConns(0)
 	return &Pool{Pool: pool, places: semaphore.NewWeighted(int64(size)), Patience: ReadPatience}
 }
 
-// Acquire gives a connection. It waits for a free one until the deadline of ctx and for
-// at most r.patience, and then returns [ErrNoConnection]; if ctx is cancelled, it returns
-// ctx.Err(). The caller releases the connection, and acquires no other before it has.
+// Acquire returns a connection. It waits for a free one until the deadline of ctx, and at most
+// r.Patience, and then returns [ErrNoConnection]. If ctx is cancelled, it returns ctx.Err().
+// The caller releases the connection, and acquires no other before that.
 func (r *Pool) Acquire(ctx context.Context) (*Conn, error) {
 	if !r.places.TryAcquire(1) {
 		if err := r.wait(ctx); err != nil {
@@ -98,7 +99,7 @@ func (r *Pool) Acquire(ctx context.Context) (*Conn, error) {
 	return r.take(ctx)
 }
 
-// TryAcquire gives a connection without waiting for one: if none is free, it returns nil.
+// TryAcquire returns a connection without waiting. If none is free, it returns nil.
 func (r *Pool) TryAcquire(ctx context.Context) (*Conn, error) {
 	if !r.places.TryAcquire(1) {
 		return nil, nil
@@ -106,7 +107,7 @@ func (r *Pool) TryAcquire(ctx context.Context) (*Conn, error) {
 	return r.take(ctx)
 }
 
-// wait waits for a place.
+// wait waits for a slot.
 func (r *Pool) wait(ctx context.Context) error {
 	patient, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
@@ -120,7 +121,7 @@ func (r *Pool) wait(ctx context.Context) error {
 	return fmt.Errorf("%w: no connection was free within %s: %w", ErrNoConnection, r.Patience, patient.Err())
 }
 
-// take gives a connection to a caller that has a place.
+// take returns a connection to a caller that has a slot.
 func (r *Pool) take(ctx context.Context) (*Conn, error) {
 	if r.Starved.Load() != 0 {
 		r.Starved.Store(0)
@@ -141,7 +142,7 @@ func (r *Pool) take(ctx context.Context) (*Conn, error) {
 	return &Conn{Conn: conn, of: r}, nil
 }
 
-// Release gives the connection back.
+// Release returns the connection to the pool.
 func (c *Conn) Release() {
 	r := c.of
 	defer r.places.Release(1)
@@ -151,19 +152,19 @@ func (c *Conn) Release() {
 		r.Idle = append(r.Idle, c)
 		return
 	}
-	_ = c.Close() // it was only read
+	_ = c.Close() // nothing was written
 }
 
-// Discard gives back a connection that can't be used again.
+// Discard closes a connection that can't be used again, and frees its slot.
 func (c *Conn) Discard() {
 	defer c.of.places.Release(1)
-	// The pool closes a connection that is said to be bad.
+	// The pool closes a connection that is reported as bad.
 	_ = c.Raw(func(any) error { return driver.ErrBadConn })
 	_ = c.Close()
 }
 
-// Stuck tells for how long no connection could be acquired by any read; zero if one is
-// free or reads get one. It recovers by itself: a free connection ends it.
+// Stuck returns how long no read has been able to acquire a connection, or zero if reads get
+// one or one is free. It resets itself once a connection is free.
 func (r *Pool) Stuck() time.Duration {
 	since := r.Starved.Load()
 	if since == 0 {
@@ -177,7 +178,7 @@ func (r *Pool) Stuck() time.Duration {
 	return time.Since(time.Unix(0, since))
 }
 
-// Close closes the idle connections. Those in use are closed when they are released.
+// Close closes the idle connections. Connections in use are closed when they are released.
 func (r *Pool) Close() error {
 	r.mu.Lock()
 	idle := r.Idle

@@ -14,52 +14,52 @@ import (
 
 // WALBounds bound the write-ahead log, in bytes.
 type WALBounds struct {
-	// checkpoint is how much is written, by estimate, before it is copied into the file.
+	// Checkpoint is the estimated amount of writes after which a checkpoint is due.
 	Checkpoint int64
-	// restart is how large the WAL grows before the worker takes part, so that it starts again
-	// from its beginning. A larger one makes reads slower, since they look for each page in it
-	// first.
+	// Restart is the size of the WAL at which the worker helps to restart it from its
+	// beginning. A larger WAL makes reads slower, because they search it for each page first.
 	Restart int64
-	// most is how much the worker writes, by estimate, while a checkpoint is running before
-	// it waits for that. A WAL that a long read let grow is cut to it.
+	// Most is the estimated amount that the worker writes during a checkpoint before it waits
+	// for it. A WAL that grew during a long read is truncated to this size.
 	Most int64
 }
 
-// ServingBounds are those of a file that serves. Tests lower them.
+// ServingBounds are the bounds for a file that serves. Tests lower them.
 var ServingBounds = WALBounds{Checkpoint: 4 << 20, Restart: 32 << 20, Most: 64 << 20}
 
 const (
-	// checkpointEvery is how long written bytes wait at most for a checkpoint.
+	// checkpointEvery is the maximum delay of a checkpoint after a write.
 	checkpointEvery = time.Second
 	// restartPatience is how long the worker waits for reads to leave the WAL.
 	restartPatience = 10 * time.Millisecond
-	// restartPauseMin and restartPauseMax are the pauses before it tries again, growing
-	// between, so that a long read costs it little.
+	// restartPauseMin and restartPauseMax bound the growing pauses between attempts to restart
+	// the WAL, so that a long read costs the worker little.
 	restartPauseMin = 10 * time.Millisecond
 	restartPauseMax = time.Second
 )
 
-// Checkpointer copy the write-ahead log (WAL) into the file, so that commits need not.
+// A Checkpointer copies the write-ahead log (WAL) into the file, so that commits need not do
+// so.
 //
-// A goroutine runs passive checkpoints on a connection of its own: after a number of bytes,
-// and within checkpointEvery of the first write. Such a checkpoint waits for no read and no
-// write, and neither waits for it. The goroutine lasts from startCheckpoints until stop, which
-// waits for it.
+// A goroutine runs passive checkpoints on its own connection: after a number of bytes, and
+// within checkpointEvery of the first write. Such a checkpoint does not wait for reads or
+// writes, and they do not wait for it. The goroutine runs from startCheckpoints until Stop,
+// which waits for it.
 //
-// While writes go on the WAL never starts again from its beginning by itself, because some
-// of it was always written after the checkpoint began. So once it is large the worker copies
-// the rest itself, between two batches (see makeRoom). The worker also waits there if it is
-// far ahead of the checkpoint. A read that is still using an old part of the WAL lets it grow,
-// since nothing waits for a read.
+// Under steady writes the WAL never restarts from its beginning by itself, because part of it
+// was written after the checkpoint began. So once the WAL is large, the worker copies the rest
+// itself between two batches: see MakeRoom. There it also waits if it is far ahead of the
+// checkpoint. A read that still uses an old part of the WAL lets it grow, because nothing waits
+// for a read.
 //
-// A nil *walCheckpoints is that of a file without a WAL.
+// A nil *Checkpointer is that of a file without a WAL.
 type Checkpointer struct {
 	path   string
 	pool   *sqlx.DB
 	bounds WALBounds
 
-	ahead   atomic.Int64 // bytes written since the last checkpoint began, by estimate
-	restart atomic.Bool  // the WAL is large enough to start again
+	ahead   atomic.Int64 // estimated bytes written since the last checkpoint began
+	restart atomic.Bool  // the WAL is large enough to restart
 	due     chan struct{}
 
 	Running sync.Mutex // held during a checkpoint
@@ -67,8 +67,8 @@ type Checkpointer struct {
 	Mu      sync.Mutex
 	Failure error // of the last checkpoint in the background
 
-	// retry is when makeRoom tries again to have the WAL start from its beginning, and pause
-	// how long it waited for that. The worker alone uses them.
+	// retry is when MakeRoom next tries to restart the WAL, and pause is how long it waited for
+	// that. Only the worker uses them.
 	retry time.Time
 	pause time.Duration
 
@@ -78,12 +78,12 @@ type Checkpointer struct {
 	stopped  sync.WaitGroup
 }
 
-// startCheckpoints starts the checkpoints of a database that is in WAL mode.
+// startCheckpoints starts the checkpoints of a database in WAL mode.
 func startCheckpoints(ctx context.Context, path string) (*Checkpointer, error) {
 	pool, err := Connect(ctx, path, 1, url.Values{
 		"mode":          {"rw"},
-		"_synchronous":  {"NORMAL"}, // the WAL is synced before it is copied, and the file after
-		"_cache_size":   {"-64"},    // a checkpoint uses no cache
+		"_synchronous":  {"NORMAL"}, // the WAL is synced before the copy, and the file after it
+		"_cache_size":   {"-64"},    // a checkpoint needs no cache
 		"_busy_timeout": {"0"},
 	})
 	if err != nil {
@@ -94,8 +94,8 @@ func startCheckpoints(ctx context.Context, path string) (*Checkpointer, error) {
 	return c, nil
 }
 
-// Stop ends the goroutine, waits for a checkpoint that is running, and closes the connection.
-// It may be called more than once.
+// Stop ends the goroutine, waits for a running checkpoint, and closes the connection. Further
+// calls return the same result.
 func (c *Checkpointer) Stop() error {
 	c.stopOnce.Do(func() {
 		close(c.stopping)
@@ -120,7 +120,7 @@ func (c *Checkpointer) run() {
 		}
 		err := c.pass()
 		if err != nil {
-			c.ahead.Add(1) // what was not copied still has to be, with the next tick at the latest
+			c.ahead.Add(1) // the next tick retries at the latest
 		}
 		c.Mu.Lock()
 		c.Failure = err
@@ -128,7 +128,7 @@ func (c *Checkpointer) run() {
 	}
 }
 
-// Wrote notes that about so many bytes were written to the WAL.
+// Wrote records that about so many bytes were written to the WAL.
 func (c *Checkpointer) Wrote(bytes int64) {
 	if c == nil {
 		return
@@ -138,15 +138,15 @@ func (c *Checkpointer) Wrote(bytes int64) {
 	}
 	select {
 	case c.due <- struct{}{}:
-	default: // it is noted already
+	default: // noted already
 	}
 }
 
-// A WALState is what a checkpoint says about the WAL.
+// A WALState is the result of a checkpoint.
 type WALState struct {
-	Busy   bool  `db:"busy"`         // something kept it from doing all
+	Busy   bool  `db:"busy"`         // something prevented a complete checkpoint
 	Frames int64 `db:"log"`          // pages in the WAL
-	Copied int64 `db:"checkpointed"` // how many of them are in the file
+	Copied int64 `db:"checkpointed"` // pages copied into the file
 }
 
 // pass runs a passive checkpoint, after one that is running.
@@ -156,7 +156,7 @@ func (c *Checkpointer) pass() error {
 	c.ahead.Store(0)
 	var pageSize int64
 	var state WALState
-	// Without a context that can end: it would interrupt the checkpoint in the middle.
+	// The context can't end, because that would interrupt the checkpoint.
 	err := c.pool.GetContext(context.Background(), &state, `PRAGMA wal_checkpoint(PASSIVE)`)
 	if err == nil {
 		err = c.pool.GetContext(context.Background(), &pageSize, `PRAGMA page_size`)
@@ -168,9 +168,9 @@ func (c *Checkpointer) pass() error {
 	return nil
 }
 
-// MakeRoom bounds the WAL. The worker calls it on its own connection, outside a transaction,
-// before each batch. It returns at once while the WAL is small. An error means that the file
-// could not be written, and that the next call tries again.
+// MakeRoom bounds the WAL. The worker calls it on its own connection before each batch, outside
+// a transaction. It returns at once while the WAL is small. An error means that the file could
+// not be written, and that the next call retries.
 func (c *Checkpointer) MakeRoom(conn *sqlx.Conn) error {
 	if c == nil {
 		return nil
@@ -183,7 +183,7 @@ func (c *Checkpointer) MakeRoom(conn *sqlx.Conn) error {
 	if !c.restart.Load() || time.Now().Before(c.retry) {
 		return nil
 	}
-	c.Running.Lock() // or it would wait for the one that is running in vain
+	c.Running.Lock() // otherwise it would wait in vain for a running checkpoint
 	defer c.Running.Unlock()
 	state, err := restartWAL(conn)
 	if err != nil {
@@ -199,7 +199,7 @@ func (c *Checkpointer) MakeRoom(conn *sqlx.Conn) error {
 	return nil
 }
 
-// restartWAL has the next write start the WAL from its beginning, unless reads use it.
+// restartWAL makes the next write restart the WAL from its beginning, unless reads use it.
 func restartWAL(conn *sqlx.Conn) (state WALState, err error) {
 	ctx := context.Background()
 	patience := func(d time.Duration) error {
@@ -213,7 +213,7 @@ func restartWAL(conn *sqlx.Conn) (state WALState, err error) {
 	return state, errors.Join(err, patience(writerPatience))
 }
 
-// Failed gives why the last checkpoint in the background failed; nil if it did not.
+// Failed returns the reason why the last checkpoint in the background failed, or nil.
 func (c *Checkpointer) Failed() error {
 	c.Mu.Lock()
 	defer c.Mu.Unlock()
