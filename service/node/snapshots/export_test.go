@@ -11,3 +11,6 @@ func Impatient(t testing.TB, atMost time.Duration) {
 	t.Cleanup(func() { limits = before })
 	limits.Connect, limits.Answer, limits.Stall = atMost, atMost, atMost
 }
+
+// OpenFolder opens a folder as a bucket.
+func OpenFolder(path, prefix string) (Bucket, error) { return openFolder(path, path, prefix) }

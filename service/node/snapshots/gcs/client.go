@@ -22,6 +22,12 @@ import (
 // scope is what the credentials are used for.
 const scope = "https://www.googleapis.com/auth/devstorage.read_write"
 
+// firstPause is the pause before the first retry. Each following one is longer, up to
+// maxPause.
+var firstPause = 200 * time.Millisecond
+
+const maxPause = 5 * time.Second
+
 // tries is how often a request is sent if the service reports a temporary failure.
 const tries = 6
 
@@ -124,7 +130,7 @@ func (c *client) get(ctx context.Context, address string) (*http.Response, error
 // failure. make makes the request of each try.
 func (c *client) do(ctx context.Context, make func() (*http.Request, error)) (*http.Response, error) {
 	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = 200*time.Millisecond, 5*time.Second
+	pauses.InitialInterval, pauses.MaxInterval = firstPause, maxPause
 	return backoff.Retry(ctx, func() (*http.Response, error) {
 		request, err := make()
 		if err != nil {

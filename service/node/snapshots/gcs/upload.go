@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
@@ -68,7 +67,7 @@ func (c *client) startUpload(ctx context.Context, bucket, name string) (string, 
 // sendPart sends the part of the object at an offset until all of it has arrived.
 func (c *client) sendPart(ctx context.Context, session string, part []byte, offset int64, last bool) error {
 	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = 200*time.Millisecond, 5*time.Second
+	pauses.InitialInterval, pauses.MaxInterval = firstPause, maxPause
 	end, arrived, failed := offset+int64(len(part)), offset, false
 	total := "*"
 	if last {
