@@ -419,11 +419,17 @@ type config struct {
 	}
 }
 
-func read(t *testing.T, files ...string) (c config) {
+// needsCompose skips the test where Compose is not wanted.
+func needsCompose(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("docker"); err != nil || os.Getenv("CLUSTERLITE_E2E_COMPOSE") == "" {
 		t.Skip("CLUSTERLITE_E2E_COMPOSE is not set: it needs Compose v2")
 	}
+}
+
+func read(t *testing.T, files ...string) (c config) {
+	t.Helper()
+	needsCompose(t)
 	args := []string{"compose"}
 	for _, f := range files {
 		args = append(args, "-f", f)
@@ -449,6 +455,21 @@ func TestFilesScale(t *testing.T) {
 			shares := slices.Contains([]string{"query", "command"}, name) && !v.ReadOnly
 			if shares && (v.Source != name+"-data" || s.Environment["CLUSTERLITE_DATA_SLOTS"] != "true") {
 				t.Errorf("the containers of %s share %v, and not by slots", name, v)
+			}
+		}
+	}
+}
+
+// Without variables the images are those of a checkout. Two variables name published ones.
+func TestImageNames(t *testing.T) {
+	needsCompose(t)
+	for prefix, want := range map[string]string{"": "clusterlite-", "registry.example.com/clusterlite-": "registry.example.com/clusterlite-"} {
+		t.Setenv("CLUSTERLITE_IMAGE_PREFIX", prefix)
+		p := &project{t: t, port: 80} // its version is version
+		images := strings.Fields(p.run("docker", "compose", "--profile", "tool", "config", "--images"))
+		for _, service := range []string{"command", "query", "tool"} {
+			if name := want + service + ":" + version; !slices.Contains(images, name) {
+				t.Errorf("prefix %q: got the images %v, want %s among them", prefix, images, name)
 			}
 		}
 	}

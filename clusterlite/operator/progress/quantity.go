@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // quantity formats a number for people: 1,234,567, or 1.2 MiB.
@@ -11,13 +13,11 @@ func quantity(n int64, unit string) string {
 	if unit == Bytes {
 		return bytesText(n)
 	}
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return humanize.Comma(n)
 }
 
+// bytesText always has one decimal, so that a number on the terminal does not change its
+// width; humanize.IBytes drops it from 10 upwards.
 func bytesText(n int64) string {
 	if n < 1<<10 {
 		return strconv.FormatInt(n, 10) + " B"
