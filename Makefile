@@ -4,8 +4,11 @@
 MODULES := events projections service commands queryapi clusterlite bench e2e
 PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
+CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
-.PHONY: help tools serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
+.PHONY: vulncheck release-check help tools serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +29,12 @@ lint: ## run gofmt, vet and staticcheck, and build each module separately, which
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
 	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
+
+vulncheck: ## report known vulnerabilities in code that is called; needs the Go vulnerability database, or GOVULNDB=file:///a/copy
+	go run $(GOVULNCHECK) $(if $(GOVULNDB),-db $(GOVULNDB)) $(PACKAGES)
+
+release-check: ## build all that a release consists of into dist/, and publish nothing; needs gcc-aarch64-linux-gnu
+	@bash .ci/release-check $(GORELEASER) $(CYCLONEDX)
 
 fuzz: ## run each fuzz target for ten seconds
 	@bash .ci/fuzz $(MODULES)
