@@ -33,7 +33,7 @@ func TestFolder(t *testing.T) {
 func TestFolderURL(t *testing.T) {
 	dir := t.TempDir()
 	for place, want := range map[string]string{
-		"file://" + dir:                              "",
+		"file://" + dir: "",
 		"file://" + dir + "?metadata=skip&prefix=a/": "",
 		"file://" + dir + "?prefix=../a":             "leads out of the folder",
 		"file://" + dir + "?dir_file_mode=0777":      "unknown parameter",

@@ -157,7 +157,7 @@ func TestBucket(t *testing.T) {
 
 // Temporary failures are retried, and an upload continues where it was interrupted.
 func TestTemporaryFailures(t *testing.T) {
-	for name, s := range map[string]*server{"failing": {fails: 3}, "losing data": {loses: true}, "both": {fails: 4, loses: true}} {
+	for name, s := range map[string]*server{"failing": {fails: 3}, "failing and losing data": {fails: 4, loses: true}} {
 		t.Run(name, func(t *testing.T) {
 			start(t, s)
 			buckettest.Run(t, open(t, "gs://backups"))

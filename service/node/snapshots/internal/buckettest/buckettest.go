@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
@@ -75,11 +76,14 @@ func Run(t *testing.T, b snapshots.Bucket) {
 	}
 }
 
-func random(size int) []byte {
-	b := make([]byte, size)
+// noise is content in which no part is like another one.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 2*upload.PartSize+3)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
 	return b
-}
+})
+
+func random(size int) []byte { return noise()[:size] }
 
 func write(t *testing.T, b snapshots.Bucket, name string, content []byte) {
 	t.Helper()
