@@ -28,7 +28,7 @@ lint: ## run gofmt, vet and staticcheck, and build each module separately, which
 	go mod verify
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
-	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
+	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
 
 vulncheck: ## report known vulnerabilities, and fail if an upgrade of a dependency fixes one that is linked
 	@bash .ci/vulncheck $(GOVULNCHECK)
