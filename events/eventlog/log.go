@@ -50,6 +50,11 @@ type Config struct {
 	// so that they share a request. Zero means that they never wait, which is best for a broker
 	// whose requests cost little.
 	Linger time.Duration
+	// FetchPause is the time between a fetch that brought records and the next one of a
+	// subscription that is not behind. Under load each fetch then brings more records. The first
+	// record after a quiet time is not delayed, and [Log.End] and [Log.Barrier] end the pause.
+	// Zero means no pause.
+	FetchPause time.Duration
 	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
 	// Zero means one second.
 	AskTimeout time.Duration
@@ -94,6 +99,7 @@ type Log struct {
 	work    sync.WaitGroup
 
 	publisher *publisher
+	hurry     chan struct{} // gets a token when a caller needs the newest records
 
 	mu   sync.Mutex        // guards that no work begins after the log is closed
 	seen map[string]string // of the topic's settings, see changed
@@ -127,6 +133,7 @@ func Open(config Config) (*Log, error) {
 		wm:     newWatermillLogger(config.Logger),
 		ctx:    ctx,
 		stop:   stop,
+		hurry:  make(chan struct{}, 1),
 	}
 	l.sending, l.abandon = context.WithCancel(context.Background())
 	l.end, l.barriers, l.publisher = newEndAsker(l), newBarriers(l), newPublisher(l)
@@ -143,7 +150,17 @@ func (l *Log) Topic() string { return l.config.Topic }
 // acknowledged before the call lies before it. One question serves all callers that
 // came before it was asked. It returns [ErrUnreachable] at once while the broker is
 // known to be away, and ctx.Err() if ctx ends first.
-func (l *Log) End(ctx context.Context) (events.Position, error) { return l.end.ask(ctx) }
+func (l *Log) End(ctx context.Context) (events.Position, error) {
+	l.endPause()
+	return l.end.ask(ctx)
+}
+
+func (l *Log) endPause() {
+	select {
+	case l.hurry <- struct{}{}:
+	default:
+	}
+}
 
 // Barrier appends a record that only moves the position, and returns the position after
 // it. Its success proves that whoever took it still leads the log, so every event whose
@@ -156,6 +173,7 @@ func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	if !l.Reachable() {
 		return 0, ErrUnreachable
 	}
+	l.endPause()
 	defer func(asked time.Time) { l.config.BarrierWaited(time.Since(asked)) }(time.Now())
 	return l.barriers.wait(ctx, l.ctx.Done())
 }

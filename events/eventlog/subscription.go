@@ -122,6 +122,26 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 			return next, err
 		}
 		next = found[len(found)-1].Offset + 1
+		s.pause(ctx, len(found))
+	}
+}
+
+// pausedRecords is how many records of one fetch show that the subscription is behind. Then it
+// fetches the next ones at once.
+const pausedRecords = 256
+
+// pause lets records gather, so that the next fetch brings several of them. Whoever asks for the
+// end of the log is about to wait for its records, and ends the pause.
+func (s *Subscription) pause(ctx context.Context, fetched int) {
+	if s.log.config.FetchPause == 0 || fetched >= pausedRecords {
+		return
+	}
+	timer := time.NewTimer(s.log.config.FetchPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.log.hurry:
+	case <-ctx.Done():
 	}
 }
 
