@@ -13,7 +13,6 @@ replace github.com/clusterlite/clusterlite/commands => ../commands
 replace github.com/clusterlite/clusterlite/queryapi => ../queryapi
 
 require (
-	github.com/IBM/sarama v1.61.1
 	github.com/alecthomas/kong v1.17.0
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/clusterlite/clusterlite/commands v0.0.0-00010101000000-000000000000
@@ -47,6 +46,7 @@ require (
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.12.0 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/storage/azblob v1.8.0 // indirect
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.9.0 // indirect
+	github.com/IBM/sarama v1.61.1 // indirect
 	github.com/ThreeDotsLabs/watermill v1.5.2 // indirect
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.1.2 // indirect
 	github.com/VividCortex/ewma v1.2.0 // indirect

@@ -129,7 +129,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if err != nil {
 		return Command{}, err
 	}
-	consistency, err := contract.AskedConsistency(c.Request(), contract.Strong, contract.Linearizable, contract.Eventual)
+	consistency, err := contract.AskedConsistency(c.Request(), events.Strong, events.Linearizable, events.Eventual)
 	return Command{Collection: collection, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
 }
 

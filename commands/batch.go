@@ -9,7 +9,6 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
@@ -53,7 +52,7 @@ func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 		return b
 	}
 	refused, appendable := b.decide(b.all())
-	if len(refused) > 0 && commands[0].Consistency != contract.Eventual {
+	if len(refused) > 0 && commands[0].Consistency != events.Eventual {
 		// Perhaps on a state that is behind. Asked once for all of them.
 		if err := x.freshen(b.ctx, commands[0].Consistency); err != nil {
 			b.failAll(refused, err)

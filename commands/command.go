@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -36,10 +37,10 @@ type Command struct {
 	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
 	// the request; see [HashRequest].
 	IdempotencyKey, RequestHash string
-	// Consistency is how a refusal is made sure of: [contract.Eventual] takes one on a state
-	// that may be behind, [contract.Linearizable] wants proof that the state is not, and all
+	// Consistency is how a refusal is made sure of: [events.Eventual] takes one on a state
+	// that may be behind, [events.Linearizable] wants proof that the state is not, and all
 	// else has the log asked for its end.
-	Consistency contract.Consistency
+	Consistency events.Consistency
 }
 
 // A Precondition is what a client demands of the version that it changes.

@@ -13,7 +13,6 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
-	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
 // Errors of an executor, beside those of the log.
@@ -88,7 +87,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		}
 		defer leave()
 	}
-	for fresh := c.Consistency == contract.Eventual; ; {
+	for fresh := c.Consistency == events.Eventual; ; {
 		if r, done, err := x.replay(ctx, c); done || err != nil {
 			return r, err
 		}
@@ -206,9 +205,9 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 
 // freshen brings the write model to the end of the log as of now: as the broker tells
 // it, or, for a client that wants proof, as an append shows it.
-func (x *Executor) freshen(ctx context.Context, consistency contract.Consistency) error {
+func (x *Executor) freshen(ctx context.Context, consistency events.Consistency) error {
 	ask := x.Log.End
-	if consistency == contract.Linearizable {
+	if consistency == events.Linearizable {
 		ask = x.Log.Barrier
 	}
 	end, err := ask(ctx)

@@ -14,7 +14,6 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -111,14 +110,14 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 		t.Errorf("got %v, want ErrBehind", err)
 	}
 	stale := change(t, commands.Patch, c.ID, "B")
-	stale.Consistency = contract.Eventual
+	stale.Consistency = events.Eventual
 	if _, err := x.Execute(servicetest.Context(t), stale); !refusedAs(err, commands.NotFound) {
 		t.Errorf("a client that takes a stale refusal got %v", err)
 	}
 	// A barrier is appended for a client that wants proof, and it is no proof that the
 	// model is there.
 	sure := change(t, commands.Patch, c.ID, "B")
-	sure.Consistency = contract.Linearizable
+	sure.Consistency = events.Linearizable
 	if _, err := x.Execute(servicetest.Context(t), sure); !errors.Is(err, commands.ErrBehind) {
 		t.Errorf("got %v, want ErrBehind", err)
 	}
@@ -132,11 +131,11 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 func TestRefusalsThatAreProved(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	c := create(t, "ada@example.com")
-	c.Consistency = contract.Linearizable
+	c.Consistency = events.Linearizable
 	if r := must(t, s, c); r.Position != 1 {
 		t.Errorf("a write that holds is at position %d", r.Position)
 	}
-	for i, consistency := range []contract.Consistency{contract.Linearizable, contract.Strong, contract.Unasked, contract.Eventual} {
+	for i, consistency := range []events.Consistency{events.Linearizable, events.Strong, events.Unspecified, events.Eventual} {
 		refused := change(t, commands.Patch, id, "B")
 		refused.Consistency = consistency
 		if _, err := s.Execute(servicetest.Context(t), refused); !refusedAs(err, commands.NotFound) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/reads"
-	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -74,7 +73,7 @@ func (x *Executor) keyUse(ctx context.Context, key string) (use reads.KeyUse, us
 	if err != nil || !used || x.now().Sub(use.At) < events.IdempotencyWindow {
 		return use, used, err
 	}
-	if err := x.freshen(ctx, contract.Linearizable); err != nil {
+	if err := x.freshen(ctx, events.Linearizable); err != nil {
 		return use, false, err
 	}
 	return x.Model.KeyUse(ctx, key)

@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/wire"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -252,16 +253,8 @@ func appendAt(t testing.TB, b *servicetest.Broker, at time.Time, c commands.Comm
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	written, err := events.Codec{}.Marshal("clusterlite.events", events.NewMessage(event))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, _ := written.Key.Encode()
-	value, _ := written.Value.Encode()
-	record := &kgo.Record{Topic: written.Topic, Key: key, Value: value, Timestamp: at}
-	for _, h := range written.Headers {
-		record.Headers = append(record.Headers, kgo.RecordHeader{Key: string(h.Key), Value: h.Value})
-	}
+	record := wire.Record("clusterlite.events", wire.NewMessage(event))
+	record.Timestamp = at
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
 	if err != nil {
 		t.Fatal(err)

@@ -171,3 +171,17 @@ func LogTime(s State, r Record) time.Time {
 	}
 	return r.Timestamp
 }
+
+// ValidIdempotencyKey reports whether s can be an idempotency key: 1 to 255 visible
+// ASCII characters.
+func ValidIdempotencyKey(s string) bool {
+	if s == "" || len(s) > 255 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] < '!' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

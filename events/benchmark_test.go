@@ -4,63 +4,18 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/IBM/sarama"
-
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
 // typical is an event as most writes make it: created, a document of 170 bytes, one claim.
 func typical() events.Event {
-	e := samples()["created"]
-	e.Claims = []string{mail1}
-	e.Document = []byte(`{"name":"Person 00000001, with a name that is long enough to make a document of one hundred and seventy bytes, as many are","email":"person-00000001@example.com"}`)
-	return e
-}
-
-// An event into the bytes of a record.
-func BenchmarkMarshal(b *testing.B) {
-	e := typical()
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := (events.Codec{}).Marshal("t", events.NewMessage(e)); err != nil {
-			b.Fatal(err)
-		}
+	return events.Event{
+		ID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", Source: "/clusterlite/command/cmd-1",
+		Collection: "users", EntityID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000", Kind: events.Created, Version: 1,
+		Time: noon, Claims: []string{mail1},
+		Document: []byte(`{"name":"Person 00000001, with a name that is long enough to make a document of one hundred and seventy bytes, as many are","email":"person-00000001@example.com"}`),
 	}
-}
-
-// An event into the record that is appended.
-func BenchmarkRecord(b *testing.B) {
-	e := typical()
-	b.ReportAllocs()
-	for b.Loop() {
-		if r := (events.Codec{}).Record("t", events.NewMessage(e)); len(r.Headers) == 0 {
-			b.Fatal("got no headers")
-		}
-	}
-}
-
-// The bytes of a record into an event.
-func BenchmarkParse(b *testing.B) {
-	record, err := events.Codec{}.Marshal("t", events.NewMessage(typical()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	stored := storedOf(record)
-	b.ReportAllocs()
-	for b.Loop() {
-		if r := events.Parse(stored); r.Content != events.HasEvent {
-			b.Fatalf("got %+v", r)
-		}
-	}
-}
-
-func storedOf(record *sarama.ProducerMessage) events.Stored {
-	s := events.Stored{Offset: 1, Timestamp: noon, Value: []byte(record.Value.(sarama.ByteEncoder))}
-	for _, h := range record.Headers {
-		s.Headers = append(s.Headers, events.Header{Name: string(h.Key), Value: h.Value})
-	}
-	return s
 }
 
 // The verdict on an event whose entity and claim are new, among 10,000 others.

@@ -52,7 +52,7 @@ type Event struct {
 
 // Type is the event's CloudEvents type, for example clusterlite.users.created.
 func (e Event) Type() string {
-	return typePrefix + e.Collection + "." + string(e.Kind)
+	return "clusterlite." + e.Collection + "." + string(e.Kind)
 }
 
 // Key is the key of the event's Kafka record: <collection>/<id>. It is there for
@@ -85,9 +85,9 @@ type Record struct {
 	// Malformed says what is wrong with the record if Content is Malformed.
 	Malformed string
 
-	// id is the record's id, as the record gives it, whether it is understood or not. If
-	// Content is NoRecord it says why there is none.
-	id string
+	// ID is the record's own id, whether or not the record is understood. If Content is
+	// NoRecord, it says why there is no record.
+	ID string
 }
 
 // Position is the position after the record.
@@ -98,9 +98,9 @@ func (r Record) Position() Position { return Position(r.Offset) + 1 }
 // log that was read.
 func (r Record) Identity() string {
 	if r.Content == NoRecord {
-		return noRecordIdentity + fmt.Sprintf("%d %s", r.Offset, r.id)
+		return noRecordIdentity + fmt.Sprintf("%d %s", r.Offset, r.ID)
 	}
-	return fmt.Sprintf("%d %d %s", r.Offset, r.Timestamp.UnixMilli(), clip(r.id))
+	return fmt.Sprintf("%d %d %s", r.Offset, r.Timestamp.UnixMilli(), clip(r.ID))
 }
 
 // noRecordIdentity begins the identity of offsets that hold no record. No record's identity
@@ -117,7 +117,7 @@ func IdentifiesLastBefore(identity string, p Position) bool {
 // UpTo cuts what holds no record at a position, if the position lies within it: readers
 // may find the same gap in one piece or in several. cut is false for all else.
 func (r Record) UpTo(p Position) (before Record, cut bool) {
-	if r.Content != NoRecord || r.Position() <= p || r.id != Gap {
+	if r.Content != NoRecord || r.Position() <= p || r.ID != Gap {
 		return r, false
 	}
 	r.Offset = int64(p) - 1
@@ -142,13 +142,15 @@ const (
 	NoRecord
 )
 
+// NoRecordAt gives the record that stands for offsets that hold none, the last of which is
+// offset. why says what is there instead, in words that are the same whenever the log is
+// read: for example which transaction a marker ends.
+func NoRecordAt(offset int64, why string) Record {
+	return Record{Offset: offset, Content: NoRecord, ID: why}
+}
+
 // Gap is the reason that [NoRecordAt] takes for offsets that hold nothing at all.
 const Gap = "gap"
-
-const (
-	typePrefix  = "clusterlite."
-	barrierType = "clusterlite.barrier"
-)
 
 // maxCollectionName keeps a collection's name, with the names derived from it, far
 // below every limit of SQLite and of Kafka's headers.
@@ -168,20 +170,6 @@ func ValidCollection(name string) bool {
 		}
 	}
 	return true
-}
-
-// parseType splits a CloudEvents type into collection and kind.
-func parseType(s string) (collection string, kind Kind, err error) {
-	rest, ours := strings.CutPrefix(s, typePrefix)
-	collection, verb, two := strings.Cut(rest, ".")
-	if !ours || !two || !ValidCollection(collection) {
-		return "", "", fmt.Errorf("unknown type %q", clip(s))
-	}
-	switch kind = Kind(verb); kind {
-	case Created, Updated, Deleted:
-		return collection, kind, nil
-	}
-	return "", "", fmt.Errorf("unknown type %q", clip(s))
 }
 
 // ValidID reports whether s can be the id of an entity or of an event: a UUID in its

@@ -32,7 +32,7 @@ func TestOnlyAGapIsCut(t *testing.T) {
 	for name, r := range map[string]events.Record{
 		"a gap that ends there": events.NoRecordAt(2, events.Gap),
 		"a marker":              events.NoRecordAt(6, "marker 1 7"),
-		"a record":              events.Parse(events.Stored{Offset: 6}),
+		"a record":              {Offset: 6, Content: events.Malformed},
 	} {
 		if got, cut := r.UpTo(3); cut || got.Position() != r.Position() {
 			t.Errorf("%s: got %+v, %v, want it as it was", name, got, cut)

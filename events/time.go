@@ -32,8 +32,8 @@ func putDigits(to []byte, n int) {
 	}
 }
 
-// parseCanonicalTime reads a time as [FormatTime] writes it. ok is false for any other text.
-func parseCanonicalTime(s string) (t time.Time, ok bool) {
+// ParseTime parses a time that [FormatTime] wrote. ok is false for any other text.
+func ParseTime(s string) (t time.Time, ok bool) {
 	if len(s) != len(TimeFormat) || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != '.' || s[23] != 'Z' {
 		return t, false
 	}

@@ -14,7 +14,7 @@ func FuzzTime(f *testing.F) {
 		f.Add("", ms)
 	}
 	f.Fuzz(func(t *testing.T, s string, ms int64) {
-		got, ok := parseCanonicalTime(s)
+		got, ok := ParseTime(s)
 		want, err := time.Parse(TimeFormat, s)
 		if canonical := err == nil && want.Format(TimeFormat) == s; ok != canonical || ok && got != want {
 			t.Errorf("%q: got %v, %v, want %v, %v", s, got, ok, want, canonical)

@@ -3,7 +3,6 @@ module github.com/clusterlite/clusterlite/projections
 go 1.26.0
 
 require (
-	github.com/IBM/sarama v1.61.1
 	github.com/clusterlite/clusterlite/events v0.0.0
 	github.com/go-json-experiment/json v1.27.2
 	github.com/gofrs/flock v0.13.2
@@ -19,6 +18,7 @@ require (
 )
 
 require (
+	github.com/IBM/sarama v1.61.1 // indirect
 	github.com/ThreeDotsLabs/watermill v1.5.2 // indirect
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.1.2 // indirect
 	github.com/agnivade/levenshtein v1.2.2 // indirect

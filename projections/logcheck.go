@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
@@ -43,7 +41,7 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 		if err == nil {
 			return p.options.Log.Prepare(ctx)
 		}
-		if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		if !errors.Is(err, eventlog.ErrNoTopic) {
 			return eventlog.Info{}, err
 		}
 		if i == times {

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/projections/offline"
@@ -124,7 +124,7 @@ func TestAnotherTopicIsRefused(t *testing.T) {
 	other := r.open("other.events")
 	refusedAtStart(t, r.nodeOn(other, dir, 0), refusal.Topic)
 	// An empty topic in the place of one that was lost, or was never there, would hide that.
-	if _, err := other.Describe(deadline(t)); !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if _, err := other.Describe(deadline(t)); !errors.Is(err, eventlog.ErrNoTopic) {
 		t.Errorf("got %v, want that the topic was not made", err)
 	}
 }

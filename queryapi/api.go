@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
@@ -25,8 +26,8 @@ type API struct {
 	Model *projections.Projection
 	// Collections are those that are served.
 	Collections *collections.Set
-	// Default is what a read gets that asks for nothing: contract.Strong or contract.Eventual.
-	Default contract.Consistency
+	// Default is what a read gets that asks for nothing: events.Strong or events.Eventual.
+	Default events.Consistency
 	// Wait is the longest that a read waits for its position.
 	Wait time.Duration
 	// MaxLag is how long the model may have been behind before reads stop waiting for
@@ -110,8 +111,8 @@ func (a *API) vocabulary(c *collections.Collection) *vocabulary {
 // place.
 var (
 	noCache           = []string{"no-cache"}
-	consistencyFields = map[contract.Consistency][]string{
-		contract.Strong: {string(contract.Strong)}, contract.Linearizable: {string(contract.Linearizable)}, contract.Eventual: {string(contract.Eventual)},
+	consistencyFields = map[events.Consistency][]string{
+		events.Strong: {string(events.Strong)}, events.Linearizable: {string(events.Linearizable)}, events.Eventual: {string(events.Eventual)},
 	}
 )
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
@@ -22,7 +23,7 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 
 // ask has a handler answer a request again and again, without a network.
-func ask(b *testing.B, h http.Handler, path string, consistency contract.Consistency) {
+func ask(b *testing.B, h http.Handler, path string, consistency events.Consistency) {
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set(contract.HeaderConsistency, string(consistency))
 	w := &sink{}
@@ -43,7 +44,7 @@ func BenchmarkEntity(b *testing.B) {
 	if err := n.model.WaitFor(b.Context(), at); err != nil {
 		b.Fatal(err)
 	}
-	for _, consistency := range []contract.Consistency{contract.Eventual, contract.Strong, contract.Linearizable} {
+	for _, consistency := range []events.Consistency{events.Eventual, events.Strong, events.Linearizable} {
 		b.Run(string(consistency), func(b *testing.B) { ask(b, n, "/users/"+id, consistency) })
 	}
 	b.Run("bare", func(b *testing.B) {
@@ -53,7 +54,7 @@ func BenchmarkEntity(b *testing.B) {
 			h["Etag"], h["Last-Modified"], h["Clusterlite-Position"] = []string{`"1"`}, []string{"Sun, 22 Nov 2026 12:00:00 GMT"}, []string{"10000"}
 			return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, []byte(`{"id":"0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"}`))
 		})
-		ask(b, e, "/users/"+id, contract.Eventual)
+		ask(b, e, "/users/"+id, events.Eventual)
 	})
 }
 
@@ -67,6 +68,6 @@ func BenchmarkList(b *testing.B) {
 		}
 	}
 	for _, limit := range []int{20, 100} {
-		b.Run(fmt.Sprint(limit), func(b *testing.B) { ask(b, n, fmt.Sprint("/users?limit=", limit), contract.Eventual) })
+		b.Run(fmt.Sprint(limit), func(b *testing.B) { ask(b, n, fmt.Sprint("/users?limit=", limit), events.Eventual) })
 	}
 }

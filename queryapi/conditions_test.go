@@ -36,7 +36,7 @@ func TestIfModifiedSince(t *testing.T) {
 	n := newNode(t)
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	e := servicetest.Echo(web.Options{})
-	a := &queryapi.API{Log: n.log, Model: n.model.Projection, Collections: servicetest.Collections(t), Default: contract.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, Now: func() time.Time { return now }}
+	a := &queryapi.API{Log: n.log, Model: n.model.Projection, Collections: servicetest.Collections(t), Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, Now: func() time.Time { return now }}
 	contract.Mount(e, a.Routes())
 	id := uuid.Must(uuid.NewV7()).String()
 	get := func(headers ...string) *http.Response { return servicetest.Do(e, "GET", "/users/"+id, "", headers...) }

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/preparations"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
@@ -19,14 +20,14 @@ func BenchmarkGet(b *testing.B) {
 	if err := n.model.WaitFor(b.Context(), at); err != nil {
 		b.Fatal(err)
 	}
-	for _, level := range []contract.Consistency{contract.Eventual, contract.Strong, contract.Linearizable} {
+	for _, level := range []events.Consistency{events.Eventual, events.Strong, events.Linearizable} {
 		b.Run(string(level), func(b *testing.B) { reads(b, n, "/users/"+id, level) })
 	}
-	b.Run("list of 20", func(b *testing.B) { reads(b, n, "/users?limit=20", contract.Eventual) })
+	b.Run("list of 20", func(b *testing.B) { reads(b, n, "/users?limit=20", events.Eventual) })
 }
 
 // reads reports allocations, and the statements that SQLite compiles for a thousand reads.
-func reads(b *testing.B, h http.Handler, path string, level contract.Consistency) {
+func reads(b *testing.B, h http.Handler, path string, level events.Consistency) {
 	b.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set(contract.HeaderConsistency, string(level))

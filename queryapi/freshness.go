@@ -14,8 +14,8 @@ import (
 
 // freshen waits until the model is as fresh as the request asks, and tells which
 // consistency that gives. The error is a problem.
-func (a *API) freshen(r *http.Request) (contract.Consistency, error) {
-	asked, err := contract.AskedConsistency(r, contract.Strong, contract.Linearizable, contract.Eventual)
+func (a *API) freshen(r *http.Request) (events.Consistency, error) {
+	asked, err := contract.AskedConsistency(r, events.Strong, events.Linearizable, events.Eventual)
 	if err != nil {
 		return "", err
 	}
@@ -24,11 +24,11 @@ func (a *API) freshen(r *http.Request) (contract.Consistency, error) {
 		return "", err
 	}
 	want := asked
-	if asked == contract.Unasked {
+	if asked == events.Unspecified {
 		want = a.Default
 	}
-	if want == contract.Eventual && least == 0 {
-		return contract.Eventual, a.served()
+	if want == events.Eventual && least == 0 {
+		return events.Eventual, a.served()
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.Wait)
 	defer cancel()
@@ -37,16 +37,16 @@ func (a *API) freshen(r *http.Request) (contract.Consistency, error) {
 	switch {
 	case err == nil:
 		target = max(target, end)
-	case asked == contract.Unasked:
+	case asked == events.Unspecified:
 		// Better an older answer that says so than none: see docs/explanation/design.md.
-		given = contract.Eventual
+		given = events.Eventual
 	default:
 		return "", err
 	}
 	if err := a.waitFor(ctx, target); err != nil {
 		return "", err
 	}
-	if given == contract.Eventual {
+	if given == events.Eventual {
 		return given, a.served()
 	}
 	if err := a.Model.Stuck(); err != nil {
@@ -56,15 +56,15 @@ func (a *API) freshen(r *http.Request) (contract.Consistency, error) {
 }
 
 // end gives the position that a consistency needs. The error is a problem.
-func (a *API) end(ctx context.Context, want contract.Consistency) (events.Position, error) {
+func (a *API) end(ctx context.Context, want events.Consistency) (events.Position, error) {
 	switch want {
-	case contract.Strong:
+	case events.Strong:
 		end, err := a.Log.End(ctx)
 		if err != nil {
 			return 0, problem.BrokerUnreachable.Because(err, "The request requires strong consistency, but the node can't reach the broker to find the end of the log. Retry later, or accept eventual consistency.")
 		}
 		return end, nil
-	case contract.Linearizable:
+	case events.Linearizable:
 		end, err := a.Log.Barrier(ctx)
 		if err != nil {
 			return 0, problem.BrokerUnreachable.Because(err, "The request requires linearizable consistency, but no broker proved in time that it leads the log. Retry later, or accept a weaker consistency.")

@@ -1,7 +1,7 @@
 package queryapi
 
 import (
-	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/node"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -10,6 +10,6 @@ import (
 func New(n *node.Node, reads settings.Reads) *API {
 	return &API{
 		Log: n.Log, Model: n.Model, Collections: n.Collections,
-		Default: contract.Consistency(reads.Consistency), Wait: reads.Wait, MaxLag: n.ReadyLag,
+		Default: events.Consistency(reads.Consistency), Wait: reads.Wait, MaxLag: n.ReadyLag,
 	}
 }

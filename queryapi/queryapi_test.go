@@ -53,7 +53,7 @@ func newNodeOf(t testing.TB, set *collections.Set) node {
 }
 
 func serving(log *eventlog.Log, model *servicetest.Model, set *collections.Set) http.Handler {
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: contract.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, a.Routes())
 	return e
@@ -167,7 +167,7 @@ func TestANodeThatIsBehind(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	set, log := servicetest.Collections(t), b.OpenLog()
 	model := servicetest.OpenModel(t, log, set) // never follows
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: contract.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, a.Routes())
 	n := node{e, t, b, log, model}
@@ -273,7 +273,7 @@ func TestANodeThatFallsBehind(t *testing.T) {
 			dir := t.TempDir()
 			model := servicetest.OpenModelIn(t, dir, log, set).Follow()
 			const maxLag = 50 * time.Millisecond
-			a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: contract.Strong, Wait: 5 * time.Second, MaxLag: maxLag}
+			a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: maxLag}
 			e := servicetest.Echo(web.Options{})
 			contract.Mount(e, a.Routes())
 			n := node{e, t, b, log, model}

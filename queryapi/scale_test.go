@@ -17,6 +17,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
@@ -100,7 +101,7 @@ func serveAMillion(t *testing.T) *httptest.Server {
 	served := examples(t)
 	model := open(served)
 	t.Cleanup(func() { _ = model.Close() })
-	a := &queryapi.API{Log: log, Model: model, Collections: served, Default: contract.Eventual, Wait: time.Second, MaxLag: time.Minute}
+	a := &queryapi.API{Log: log, Model: model, Collections: served, Default: events.Eventual, Wait: time.Second, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, a.Routes())
 	server := httptest.NewServer(e)

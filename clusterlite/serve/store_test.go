@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -110,7 +111,7 @@ func (n *member) start(t fataler, batch int) {
 	}
 	n.quit, n.ran = quit, make(chan error, 1)
 	go func() { n.ran <- n.model.Run(ctx) }()
-	reads := &queryapi.API{Log: n.log, Model: n.model, Collections: n.store.set, Default: contract.Strong, Wait: patience, MaxLag: patience}
+	reads := &queryapi.API{Log: n.log, Model: n.model, Collections: n.store.set, Default: events.Strong, Wait: patience, MaxLag: patience}
 	writes := &commands.API{
 		Executor: &commands.Executor{
 			Log: n.log, Model: n.model, Source: "/" + n.name, Wait: patience,

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -45,7 +43,7 @@ func (e *missingTopicError) Is(target error) bool { return target == ErrNoTopic 
 // DescribeLog describes an existing log. Inspecting a log must not create its topic.
 func DescribeLog(ctx context.Context, log *eventlog.Log) (eventlog.Info, error) {
 	info, err := log.Describe(ctx)
-	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if errors.Is(err, eventlog.ErrNoTopic) {
 		return info, &missingTopicError{log.Topic()}
 	}
 	return info, err

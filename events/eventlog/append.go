@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // MaxRecordBytes is the largest record that the log takes, headers included.
@@ -27,7 +28,7 @@ func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Positio
 	}
 	messages := make([]*message.Message, len(batch))
 	for i, e := range batch {
-		messages[i] = events.NewMessage(e)
+		messages[i] = wire.NewMessage(e)
 	}
 	return l.publish(ctx, messages)
 }
@@ -39,7 +40,7 @@ func (l *Log) AppendCheckpoint(ctx context.Context) (events.Position, error) {
 	if err != nil {
 		return 0, fmt.Errorf("generate a checkpoint id: %w", err)
 	}
-	return l.publish(ctx, []*message.Message{events.NewCheckpoint(id.String(), l.config.Source, time.Now())})
+	return l.publish(ctx, []*message.Message{wire.NewCheckpoint(id.String(), l.config.Source, time.Now())})
 }
 
 func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.Position, error) {

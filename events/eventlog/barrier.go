@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // barrierPause is between the tries to append one barrier.
@@ -127,7 +128,7 @@ func (b *barriers) publish(p *barrierPublisher) (events.Position, error) {
 	if err != nil {
 		return 0, fmt.Errorf("generate a barrier id: %w", err)
 	}
-	m := events.NewBarrier(id.String(), b.log.config.Source, time.Now())
+	m := wire.NewBarrier(id.String(), b.log.config.Source, time.Now())
 	r := newReceipt(context.Background(), []*message.Message{m})
 	err = p.Publish(b.log.config.Topic, m)
 	return r.position, err

@@ -8,8 +8,10 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // barrierPublisher is Watermill's publisher for Kafka, over a producer that acknowledges only
@@ -59,16 +61,31 @@ func (l *Log) barrierConfig() *sarama.Config {
 	return c
 }
 
-// receiptMarshaler hands the message's receipt on to the producer.
-type receiptMarshaler struct{ events.Codec }
+// receiptMarshaler creates sarama's record for a message, and passes the message's receipt on to
+// the producer.
+type receiptMarshaler struct{}
 
-func (m receiptMarshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
-	record, err := m.Codec.Marshal(topic, msg)
-	if err == nil {
-		record.Partition = partition
-		record.Metadata = receiptOf(msg)
+// Marshal never fails.
+func (receiptMarshaler) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
+	record := toSarama(wire.Record(topic, m))
+	record.Partition = partition
+	record.Metadata = receiptOf(m)
+	return record, nil
+}
+
+// toSarama returns a record of franz-go as sarama has it.
+func toSarama(r *kgo.Record) *sarama.ProducerMessage {
+	m := &sarama.ProducerMessage{Topic: r.Topic, Headers: make([]sarama.RecordHeader, len(r.Headers))}
+	for i, h := range r.Headers {
+		m.Headers[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: h.Value}
 	}
-	return record, err
+	if r.Key != nil {
+		m.Key = sarama.ByteEncoder(r.Key)
+	}
+	if r.Value != nil {
+		m.Value = sarama.ByteEncoder(r.Value)
+	}
+	return m
 }
 
 // receiptTracer is not a tracer: Watermill's hook for one is where a producer can be

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 const (
@@ -151,7 +152,7 @@ func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64)
 	all := make([]fetched, 0, len(part.Records)+1)
 	gap := func(to int64) {
 		if offset < to {
-			all = append(all, fetched{Stored: events.Stored{Offset: to - 1}, none: events.Gap})
+			all = append(all, fetched{Stored: wire.Stored{Offset: to - 1}, none: events.Gap})
 		}
 	}
 	for _, r := range part.Records {
@@ -169,21 +170,21 @@ func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64)
 
 // A fetched is a record of the log, or says why there is none.
 type fetched struct {
-	events.Stored
+	wire.Stored
 	none string // why there is no record up to the offset; empty if there is one
 }
 
 func newFetched(r *kgo.Record) fetched {
 	if r.Attrs.IsControl() {
 		// Its place, its time and its producer tell it from any other.
-		return fetched{Stored: events.Stored{Offset: r.Offset}, none: fmt.Sprintf("marker %d %d", r.Timestamp.UnixMilli(), r.ProducerID)}
+		return fetched{Stored: wire.Stored{Offset: r.Offset}, none: fmt.Sprintf("marker %d %d", r.Timestamp.UnixMilli(), r.ProducerID)}
 	}
-	s := events.Stored{
+	s := wire.Stored{
 		Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
-		Headers: make([]events.Header, len(r.Headers)), InTransaction: r.Attrs.IsTransactional(),
+		Headers: make([]wire.Header, len(r.Headers)), InTransaction: r.Attrs.IsTransactional(),
 	}
 	for i, h := range r.Headers {
-		s.Headers[i] = events.Header{Name: h.Key, Value: h.Value}
+		s.Headers[i] = wire.Header{Name: h.Key, Value: h.Value}
 	}
 	return fetched{Stored: s}
 }
@@ -193,5 +194,5 @@ func (f fetched) record() events.Record {
 	if f.none != "" {
 		return events.NoRecordAt(f.Offset, f.none)
 	}
-	return events.Parse(f.Stored)
+	return wire.Parse(f.Stored)
 }

@@ -70,7 +70,7 @@ func (l *Log) healthOfTopic(h *Health, admin sarama.ClusterAdmin) error {
 	}
 	for _, topic := range topics {
 		if !errors.Is(topic.Err, sarama.ErrNoError) {
-			return fmt.Errorf("describe topic %s: %w", l.config.Topic, topic.Err)
+			return l.topicError(topic.Err)
 		}
 		for _, p := range topic.Partitions {
 			if p.ID == partition {

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/IBM/sarama"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
 func TestHealth(t *testing.T) {
 	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
 	l := open(t, b.Addr())
-	if _, err := l.Health(deadline(t)); !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if _, err := l.Health(deadline(t)); !errors.Is(err, eventlog.ErrNoTopic) {
 		t.Errorf("without a topic: %v", err)
 	}
 	if _, err := l.Prepare(deadline(t)); err != nil {

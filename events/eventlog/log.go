@@ -25,6 +25,8 @@ var (
 	ErrOutcomeUnknown = errors.New("the broker did not confirm the append, which may or may not have happened")
 	// ErrTooLarge: the event is larger than the topic takes. Nothing was done.
 	ErrTooLarge = errors.New("the event exceeds the maximum record size of the topic")
+	// ErrNoTopic: the broker has no topic of this name.
+	ErrNoTopic = errors.New("the topic does not exist")
 	// ErrClosed: the log was closed.
 	ErrClosed = errors.New("the log is closed")
 )

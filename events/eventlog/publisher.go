@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 const (
@@ -70,7 +71,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	}
 	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
 	for i, m := range messages {
-		s.records[i] = events.Codec{}.Record(topic, m)
+		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
 		if size > MaxRecordBytes {
 			return fmt.Errorf("%w: it has %d bytes", ErrTooLarge, size)

@@ -60,8 +60,9 @@ func (l *Log) Prepare(ctx context.Context) (Info, error) {
 	})
 }
 
-// Describe tells what the topic is now, without making or checking it. A topic that is
-// not there gives an error that wraps [sarama.ErrUnknownTopicOrPartition].
+// Describe describes the topic as it is, without creating or checking it. The error wraps
+// [ErrNoTopic] if the topic does not exist, and [ErrUnreachable] if the broker does not
+// answer.
 func (l *Log) Describe(ctx context.Context) (Info, error) {
 	return withAdmin(ctx, l, l.describe)
 }
@@ -173,6 +174,14 @@ func (l *Log) requireTwoReplicas(admin sarama.ClusterAdmin) error {
 	return nil
 }
 
+// topicError returns the error for a topic that the broker can't describe.
+func (l *Log) topicError(err sarama.KError) error {
+	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		return fmt.Errorf("describe topic %s: %w: %w", l.config.Topic, ErrNoTopic, err)
+	}
+	return fmt.Errorf("describe topic %s: %w", l.config.Topic, err)
+}
+
 func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, error) {
 	topics, err := admin.DescribeTopics([]string{l.config.Topic})
 	if err != nil {
@@ -183,7 +192,7 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 	}
 	topic := topics[0]
 	if !errors.Is(topic.Err, sarama.ErrNoError) {
-		return Info{}, fmt.Errorf("describe topic %s: %w", l.config.Topic, topic.Err)
+		return Info{}, l.topicError(topic.Err)
 	}
 	if n := len(topic.Partitions); n != 1 {
 		return Info{}, &UnfitTopicError{

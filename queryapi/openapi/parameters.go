@@ -6,6 +6,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -22,7 +23,7 @@ func parameters() openapi3.ParametersMap {
 	}
 	text := openapi3.NewStringSchema
 	consistency := func() *openapi3.Schema {
-		return text().WithEnum(string(contract.Strong), string(contract.Linearizable), string(contract.Eventual))
+		return text().WithEnum(string(events.Strong), string(events.Linearizable), string(events.Eventual))
 	}
 	tags := func() *openapi3.Schema {
 		return text().WithMinLength(1).WithPattern(`^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$`)

@@ -13,6 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/wire"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
@@ -204,7 +205,7 @@ func detail(r events.Record) string {
 func writeJSON(w *bufio.Writer, r events.Record) {
 	var b []byte
 	if r.Content == events.HasEvent {
-		b = events.AppendLine(nil, r.Event)
+		b = wire.AppendLine(nil, r.Event)
 		b[len(b)-1] = ','
 	} else {
 		b = fmt.Appendf(nil, `{"content":%q,`, content(r))

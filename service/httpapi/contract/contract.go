@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/nearest"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -78,30 +79,15 @@ func Mount(e *echo.Echo, apis ...Routes) {
 	}
 }
 
-// Consistency is how fresh a read is.
-type Consistency string
-
-// The consistencies.
-const (
-	// Unasked is what a client gets that says nothing.
-	Unasked Consistency = ""
-	// Strong sees all that was acknowledged before, as far as the broker that leads the
-	// log knows it.
-	Strong Consistency = "strong"
-	// Linearizable has that broker prove that it does.
-	Linearizable Consistency = "linearizable"
-	// Eventual is what the node has.
-	Eventual Consistency = "eventual"
-)
-
-// AskedConsistency reads what the client asks for. The error is a problem.
-func AskedConsistency(r *http.Request, offered ...Consistency) (Consistency, error) {
+// AskedConsistency returns the consistency that the client asks for in
+// Clusterlite-Consistency. The error is a problem, also for a consistency that is not offered.
+func AskedConsistency(r *http.Request, offered ...events.Consistency) (events.Consistency, error) {
 	values := r.Header[HeaderConsistency]
 	if len(values) == 0 {
-		return Unasked, nil
+		return events.Unspecified, nil
 	}
 	if len(values) == 1 {
-		if i := slices.Index(offered, Consistency(values[0])); i >= 0 {
+		if i := slices.Index(offered, events.Consistency(values[0])); i >= 0 {
 			return offered[i], nil
 		}
 	}
@@ -109,7 +95,7 @@ func AskedConsistency(r *http.Request, offered ...Consistency) (Consistency, err
 	for i, c := range offered {
 		names[i] = string(c)
 	}
-	return Unasked, problem.MalformedRequest.New(HeaderConsistency + " must be one of " + strings.Join(names, ", ") + ".")
+	return events.Unspecified, problem.MalformedRequest.New(HeaderConsistency + " must be one of " + strings.Join(names, ", ") + ".")
 }
 
 // MinPosition reads the position that the client asks a read to wait for; zero if none.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -62,17 +63,17 @@ func TestHeaders(t *testing.T) {
 	if _, err := MinPosition(request(HeaderMinPosition, "1", "2")); err == nil {
 		t.Error("two positions")
 	}
-	if c, err := AskedConsistency(request("X"), Strong); c != Unasked || err != nil {
+	if c, err := AskedConsistency(request("X"), events.Strong); c != events.Unspecified || err != nil {
 		t.Errorf("got %q, %v", c, err)
 	}
-	if c, err := AskedConsistency(request(HeaderConsistency, "eventual"), Strong, Eventual); c != Eventual || err != nil {
+	if c, err := AskedConsistency(request(HeaderConsistency, "eventual"), events.Strong, events.Eventual); c != events.Eventual || err != nil {
 		t.Errorf("got %q, %v", c, err)
 	}
-	if c, err := AskedConsistency(request(HeaderConsistency, "linearizable"), Strong, Linearizable); c != Linearizable || err != nil {
+	if c, err := AskedConsistency(request(HeaderConsistency, "linearizable"), events.Strong, events.Linearizable); c != events.Linearizable || err != nil {
 		t.Errorf("got %q, %v", c, err)
 	}
 	for _, values := range [][]string{{"Strong"}, {""}, {"strong", "strong"}, {"linearizable"}} {
-		if _, err := AskedConsistency(request(HeaderConsistency, values...), Strong, Eventual); err == nil {
+		if _, err := AskedConsistency(request(HeaderConsistency, values...), events.Strong, events.Eventual); err == nil {
 			t.Errorf("%v is taken", values)
 		}
 	}

@@ -87,12 +87,10 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 	return unknown
 }
 
-// ofOthers recognises variables that other processes, the Compose file or the tests read:
-// they often share one environment.
+// ofOthers recognises variables that other processes or the Compose file read. They often
+// share one environment.
 func ofOthers(name string) bool {
-	if strings.HasPrefix(name, "CLUSTERLITE_E2E") || slices.Contains([]string{
-		"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN", "CLUSTERLITE_KAFKA_SH", "CLUSTERLITE_KAFKA_LIBS",
-	}, name) {
+	if slices.Contains([]string{"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN"}, name) {
 		return true
 	}
 	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, HTTP{}, Reads{}, Writes{}} {

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -40,7 +38,7 @@ type Options struct {
 func Gather(ctx context.Context, o Options) (Report, error) {
 	r := Report{Topic: Topic{Name: o.Log.Topic(), Leader: -1, Replicas: []int32{}, InSync: []int32{}}, Brokers: []Broker{}, Nodes: []Node{}}
 	health, failed := o.Log.Health(ctx)
-	if errors.Is(failed, sarama.ErrUnknownTopicOrPartition) {
+	if errors.Is(failed, eventlog.ErrNoTopic) {
 		failed = fmt.Errorf("topic %s does not exist: set --kafka-topic or --kafka-brokers", o.Log.Topic())
 	} else if failed == nil {
 		r.Topic, r.Brokers = topic(o.Log.Topic(), health), brokers(health)

@@ -2,7 +2,7 @@
 // to a log.
 //
 // An archive consists of lines of JSON: a header, the events in the order of the log as
-// written by [events.AppendLine], and a trailer. The trailer has the number of events and a
+// written by [wire.AppendLine], and a trailer. The trailer has the number of events and a
 // hash of everything before it, so that truncation and changes are detected. An archive
 // holds exactly the admitted events. Appended to an empty log in that order, each of them
 // is admitted again, regardless of the clocks of the new broker.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/wire"
 	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
@@ -164,7 +165,7 @@ func (i *importer) same(s *source, r events.Record) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if err == nil && bytes.Equal(events.AppendLine(nil, r.Event), line) {
+	if err == nil && bytes.Equal(wire.AppendLine(nil, r.Event), line) {
 		return nil
 	}
 	found := fmt.Sprintf("the record at offset %d (%s of %s, event %s, by %s) is not event %d of the file", r.Offset, r.Event.Type(), r.Event.EntityID, r.Event.ID, r.Event.Source, i.matched)

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/IBM/sarama"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic/archive"
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -251,7 +251,7 @@ func TestDamagedFilesChangeNothing(t *testing.T) {
 	if _, err := to.importFile("/no/such/file"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := to.Describe(servicetest.Context(t)); !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if _, err := to.Describe(servicetest.Context(t)); !errors.Is(err, eventlog.ErrNoTopic) {
 		t.Errorf("there is a topic: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // maxLine is the maximum length of a line. It has room for a record of the maximum size
@@ -54,7 +55,7 @@ func (a *Reader) Event() (events.Event, error) {
 	if err != nil {
 		return events.Event{}, err
 	}
-	e, err := events.ParseLine(line)
+	e, err := wire.ParseLine(line)
 	if err != nil {
 		return e, a.damaged(err.Error())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic/archive"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/wire"
 	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -48,15 +49,9 @@ func (s *store) holds(all ...events.Event) *store {
 // at appends an event as if the broker had taken it at a time.
 func (s *store) at(when time.Time, e events.Event) *store {
 	s.t.Helper()
-	record, err := events.Codec{}.Marshal(topic, events.NewMessage(e))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	raw := &kgo.Record{Timestamp: when, Value: e.Document}
-	for _, h := range record.Headers {
-		raw.Headers = append(raw.Headers, kgo.RecordHeader{Key: string(h.Key), Value: h.Value})
-	}
-	return s.raw(raw)
+	record := wire.Record(topic, wire.NewMessage(e))
+	record.Timestamp = when
+	return s.raw(record)
 }
 
 func (s *store) raw(records ...*kgo.Record) *store {

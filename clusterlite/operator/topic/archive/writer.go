@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // A Writer writes an archive. Use it from one goroutine.
@@ -29,7 +30,7 @@ func NewWriter(w io.Writer, topic, topicID string) (*Writer, error) {
 
 // Event adds an event.
 func (a *Writer) Event(e events.Event) error {
-	a.line = append(events.AppendLine(a.line[:0], e), '\n')
+	a.line = append(wire.AppendLine(a.line[:0], e), '\n')
 	a.events++
 	return a.write(a.line)
 }

@@ -1,4 +1,4 @@
-package events
+package wire
 
 import (
 	"encoding/json"
@@ -8,49 +8,51 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// Parse reads a record. It always gives one: what is not understood gives one that is
-// [Malformed] and says why. The same bytes give the same answer for ever; each check is a
-// rule of storage.
-func Parse(s Stored) Record {
+// Parse reads a record. It never fails: a record that no rule understands is
+// [events.Malformed], and says why. The same bytes always give the same result. Each check is
+// part of the stored format and never changes.
+func Parse(s Stored) events.Record {
 	h := s.headers()
-	r := Record{Offset: s.Offset, Timestamp: s.Timestamp, id: h.get(headerID)}
+	r := events.Record{Offset: s.Offset, Timestamp: s.Timestamp, ID: h.get(headerID)}
 	format, err := parseFormat(&h)
 	if err != nil {
-		return r.malformed(err)
+		return malformed(r, err)
 	}
-	if format > Format {
-		r.Content, r.Format = NewerFormat, format
+	if format > events.Format {
+		r.Content, r.Format = events.NewerFormat, format
 		return r
 	}
-	// After the format, so that a later version may give transactions a meaning.
+	// This check follows that of the format, so that a later format can give transactions a
+	// meaning.
 	if s.InTransaction {
-		return r.malformed(errTransaction)
+		return malformed(r, errTransaction)
 	}
 	if h.get(headerType) == barrierType {
-		r.Content, r.Checkpoint = Barrier, h.get(headerCheckpoint) == isTrue
+		r.Content, r.Checkpoint = events.Barrier, h.get(headerCheckpoint) == isTrue
 		return r
 	}
 	if r.Event, err = parseEvent(&h, s.Value); err != nil {
-		return r.malformed(err)
+		return malformed(r, err)
 	}
-	r.Content = HasEvent
+	r.Content = events.HasEvent
 	return r
 }
 
-// errTransaction: a reader can't wait for the end of a stranger's transaction, and must
-// decide as those do that read after it.
+// errTransaction is why records of transactions are void. A reader can't wait for the end of a
+// foreign transaction, and must decide as readers do that come later.
 var errTransaction = errors.New("it was produced in a transaction, which the log does not accept")
 
-func (r Record) malformed(err error) Record {
-	return Record{Offset: r.Offset, Timestamp: r.Timestamp, id: r.id, Content: Malformed, Malformed: err.Error()}
+func malformed(r events.Record, err error) events.Record {
+	return events.Record{Offset: r.Offset, Timestamp: r.Timestamp, ID: r.ID, Content: events.Malformed, Malformed: err.Error()}
 }
 
-// parseFormat finds the format that a reader must know. Only a record that says it is
-// a CloudEvent of ours can ask a reader to stop: nine digits at most, so that no
-// nonsense of a stranger does.
+// parseFormat returns the format that a reader must know. Only a record that claims to be a
+// CloudEvent of ours can stop a reader. The number has at most nine digits, so that garbage
+// from a foreign producer does not.
 func parseFormat(h *headers) (int, error) {
 	if h.repeated != "" {
 		return 0, fmt.Errorf("header %q more than once", clip(h.repeated))
@@ -65,8 +67,22 @@ func parseFormat(h *headers) (int, error) {
 	return int(n), err
 }
 
-func parseEvent(h *headers, value []byte) (Event, error) {
-	e := Event{
+// parseType splits a CloudEvents type into collection and kind.
+func parseType(s string) (collection string, kind events.Kind, err error) {
+	rest, ours := strings.CutPrefix(s, typePrefix)
+	collection, verb, two := strings.Cut(rest, ".")
+	if !ours || !two || !events.ValidCollection(collection) {
+		return "", "", fmt.Errorf("unknown type %q", clip(s))
+	}
+	switch kind = events.Kind(verb); kind {
+	case events.Created, events.Updated, events.Deleted:
+		return collection, kind, nil
+	}
+	return "", "", fmt.Errorf("unknown type %q", clip(s))
+}
+
+func parseEvent(h *headers, value []byte) (events.Event, error) {
+	e := events.Event{
 		ID:          h.get(headerID),
 		Source:      h.get(headerSource),
 		EntityID:    h.get(headerSubject),
@@ -74,32 +90,32 @@ func parseEvent(h *headers, value []byte) (Event, error) {
 	}
 	var err error
 	if e.Collection, e.Kind, err = parseType(h.get(headerType)); err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	if err = checkNames(e); err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	if e.Time, err = parseTime(h.get(headerTime)); err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	if e.Version, err = parseCount(h, headerEntityVersion, 15); err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	if e.Claims, err = parseClaims(h.get(headerClaims)); err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	if err = parseIdempotency(h, &e); err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	e.Document = value
 	return e, checkKind(h, &e)
 }
 
-func checkNames(e Event) error {
-	if !ValidID(e.ID) {
+func checkNames(e events.Event) error {
+	if !events.ValidID(e.ID) {
 		return fmt.Errorf("%s %q is not a UUID in lower case", headerID, clip(e.ID))
 	}
-	if !ValidID(e.EntityID) {
+	if !events.ValidID(e.EntityID) {
 		return fmt.Errorf("%s %q is not a UUID in lower case", headerSubject, clip(e.EntityID))
 	}
 	if e.Source == "" || len(e.Source) > 1024 {
@@ -108,12 +124,12 @@ func checkNames(e Event) error {
 	return nil
 }
 
-// checkKind holds an event against what its kind allows.
-func checkKind(h *headers, e *Event) error {
-	if (e.Kind == Created) != (e.Version == 1) {
+// checkKind checks that an event has what its kind requires, and no more.
+func checkKind(h *headers, e *events.Event) error {
+	if (e.Kind == events.Created) != (e.Version == 1) {
 		return fmt.Errorf("%s can't create version %d", e.Kind, e.Version)
 	}
-	if e.Kind == Deleted {
+	if e.Kind == events.Deleted {
 		if len(e.Document) > 0 || len(e.Claims) > 0 {
 			return errors.New("an event of type deleted must not have a document or claims")
 		}
@@ -129,7 +145,7 @@ func checkKind(h *headers, e *Event) error {
 	return nil
 }
 
-// parseCount reads a positive integer in its one canonical form.
+// parseCount parses a positive integer in its canonical form.
 func parseCount(h *headers, name string, digits int) (int64, error) {
 	s := h.get(name)
 	bad := s == "" || len(s) > digits || s[0] == '0'
@@ -143,17 +159,14 @@ func parseCount(h *headers, name string, digits int) (int64, error) {
 }
 
 func parseTime(s string) (time.Time, error) {
-	if t, ok := parseCanonicalTime(s); ok {
-		return t, nil
-	}
-	t, err := time.Parse(TimeFormat, s)
-	if err != nil || FormatTime(t) != s {
-		return time.Time{}, fmt.Errorf("%s %q is not like %s", headerTime, clip(s), TimeFormat)
+	t, ok := events.ParseTime(s)
+	if !ok {
+		return time.Time{}, fmt.Errorf("%s %q is not like %s", headerTime, clip(s), events.TimeFormat)
 	}
 	return t, nil
 }
 
-// maxClaims bounds what one record can make a reader look up.
+// maxClaims limits the number of lookups that one record can cause.
 const maxClaims = 64
 
 func parseClaims(s string) ([]string, error) {
@@ -181,9 +194,9 @@ func parseClaims(s string) ([]string, error) {
 	return claims, nil
 }
 
-// splitPlainStrings reads a JSON array of strings that are written without escapes and
-// without spaces between them, as nearly all are. plain is false for any other text, which
-// may be JSON all the same.
+// splitPlainStrings parses a JSON array of strings that has no escapes and no spaces between
+// the strings, as nearly all stored claims have none. plain is false for any other text, which
+// may still be valid JSON.
 func splitPlainStrings(s string) (texts []string, plain bool) {
 	if len(s) < len(`[""]`) || s[0] != '[' || s[len(s)-1] != ']' {
 		return nil, false
@@ -211,7 +224,7 @@ func splitPlainStrings(s string) (texts []string, plain bool) {
 	}
 }
 
-// plainInJSON reports whether a byte stands for itself in a JSON string, and is ASCII.
+// plainInJSON reports whether a byte is ASCII and needs no escape in a JSON string.
 func plainInJSON(c byte) bool { return c >= ' ' && c < 0x7f && c != '"' && c != '\\' }
 
 // validClaim reports whether c is <field>:<128 bits in base64url>.
@@ -223,7 +236,7 @@ func validClaim(c string) bool {
 	return isWord(field, "_") && isWord(hash, "-_")
 }
 
-// isWord reports whether s has only ASCII letters, digits and the bytes in others.
+// isWord reports whether s has only ASCII letters, digits, and the bytes in others.
 func isWord(s, others string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -234,7 +247,7 @@ func isWord(s, others string) bool {
 	return true
 }
 
-func parseIdempotency(h *headers, e *Event) error {
+func parseIdempotency(h *headers, e *events.Event) error {
 	key, hasKey := h.lookup(headerIdempotencyKey)
 	hash, hasHash := h.lookup(headerRequestHash)
 	if hasKey != hasHash {
@@ -243,7 +256,7 @@ func parseIdempotency(h *headers, e *Event) error {
 	if !hasKey {
 		return nil
 	}
-	if !ValidIdempotencyKey(key) {
+	if !events.ValidIdempotencyKey(key) {
 		return fmt.Errorf("%s must be 1 to 255 visible ASCII characters", headerIdempotencyKey)
 	}
 	if hash == "" || len(hash) > 128 || !isWord(hash, "-_") {
@@ -253,16 +266,11 @@ func parseIdempotency(h *headers, e *Event) error {
 	return nil
 }
 
-// ValidIdempotencyKey reports whether s can be an idempotency key: 1 to 255 visible
-// ASCII characters.
-func ValidIdempotencyKey(s string) bool {
-	if s == "" || len(s) > 255 {
-		return false
+// clip shortens text from a foreign producer before it goes into a message.
+func clip(s string) string {
+	const maximum = 80
+	if len(s) > maximum {
+		return s[:maximum] + "…"
 	}
-	for i := 0; i < len(s); i++ {
-		if s[i] < '!' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return s
 }

@@ -1,4 +1,4 @@
-package events
+package wire
 
 import (
 	"bytes"
@@ -10,15 +10,17 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/clusterlite/clusterlite/events"
 )
 
-// The members of a line that are not attributes, for ever.
+// The members of a line that are not attributes. They are stored and never change.
 const (
 	memberData   = "data"
 	memberBase64 = "data_base64"
 )
 
-// attribute is the CloudEvents name of what a header holds.
+// attribute returns the name of the CloudEvents attribute that a header holds.
 func attribute(header string) string {
 	if header == headerContentType {
 		return "datacontenttype"
@@ -26,26 +28,26 @@ func attribute(header string) string {
 	return strings.TrimPrefix(header, "ce_")
 }
 
-// headerOf finds the header for each attribute.
+// headerOf maps attributes to headers.
 var headerOf = func() map[string]string {
-	headers := make(map[string]string, len(written))
-	for _, header := range written {
+	headers := make(map[string]string, len(headerOrder))
+	for _, header := range headerOrder {
 		headers[attribute(header)] = header
 	}
 	return headers
 }()
 
-// AppendLine appends the event in the JSON format of CloudEvents 1.0, as one line
-// without its end: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+// AppendLine appends an event in the JSON format of CloudEvents 1.0, as one line without its
+// newline: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 //
-// Each attribute is a string, the text of the event's header in the log. The document
-// follows as it is, byte by byte. Where that can't be within a line (somebody else
-// wrote it with line breaks, or spaces around it), it follows as data_base64. The same
-// event always gives the same bytes; golden files pin them, since lines are stored.
-func AppendLine(b []byte, e Event) []byte {
+// Each attribute is a string with the text of the event's header in the log. The document is
+// copied byte by byte. If it contains line breaks, or starts or ends with white space, which
+// only documents of foreign producers do, it is written as data_base64. The same event always
+// gives the same bytes. Golden files pin them, because lines are stored.
+func AppendLine(b []byte, e events.Event) []byte {
 	headers := NewMessage(e).Metadata
 	b = append(b, '{')
-	for i, header := range written {
+	for i, header := range headerOrder {
 		value, ok := headers[header]
 		if !ok || header == headerContentType && e.Document == nil {
 			continue
@@ -71,8 +73,8 @@ func appendMember(b []byte, name, value string) []byte {
 	b = append(b, '"')
 	b = append(b, name...)
 	b = append(b, `":`...)
-	// A foreign writer's source may be no text, which has no place in JSON, nor in any
-	// rule of ours.
+	// The source of a foreign producer may be invalid UTF-8, which JSON can't hold. No rule
+	// depends on the source.
 	b, err := jsontext.AppendQuote(b, strings.ToValidUTF8(value, "\uFFFD"))
 	if err != nil { // text can always be quoted
 		panic(err)
@@ -80,33 +82,33 @@ func appendMember(b []byte, name, value string) []byte {
 	return b
 }
 
-// fitsLine reports whether a document can be the value of a member, on one line, and
-// be read back with the same bytes.
+// fitsLine reports whether a document can be written as the value of a member, on one line,
+// and read back with the same bytes.
 func fitsLine(document []byte) bool {
 	return !bytes.ContainsAny(document, "\r\n") && len(bytes.Trim(document, " \t")) == len(document)
 }
 
-// ParseLine reads a line that [AppendLine] wrote, without its end, and takes no other:
-// not another order of members, not another spelling, nothing more and nothing less.
-func ParseLine(line []byte) (Event, error) {
+// ParseLine parses a line that [AppendLine] wrote, without its newline. It rejects every other
+// spelling of the same event, such as another order of members.
+func ParseLine(line []byte) (events.Event, error) {
 	members, document, err := parseMembers(line)
 	if err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	h := headersOf(members)
 	format, err := parseFormat(&h)
 	if err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
-	if format > Format {
-		return Event{}, fmt.Errorf("it has log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %[1]d", format, Format)
+	if format > events.Format {
+		return events.Event{}, fmt.Errorf("it has log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %[1]d", format, events.Format)
 	}
 	e, err := parseEvent(&h, document)
 	if err != nil {
-		return Event{}, err
+		return events.Event{}, err
 	}
 	if !bytes.Equal(AppendLine(nil, e), line) {
-		return Event{}, errors.New("the event is not in its canonical form")
+		return events.Event{}, errors.New("the event is not in its canonical form")
 	}
 	return e, nil
 }

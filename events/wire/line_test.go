@@ -1,4 +1,4 @@
-package events_test
+package wire_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // lineSamples are events whose lines must stay as they are, with documents that a JSON
@@ -27,9 +28,9 @@ func lineSamples() map[string]events.Event {
 func TestGoldenLines(t *testing.T) {
 	for name, event := range lineSamples() {
 		t.Run(name, func(t *testing.T) {
-			got := append(events.AppendLine(nil, event), '\n')
-			want := goldenFile(t, filepath.Join("testdata", "lines-1", name+".json"), got)
-			read, err := events.ParseLine(bytes.TrimSuffix(want, []byte("\n")))
+			got := append(wire.AppendLine(nil, event), '\n')
+			want := goldenFile(t, filepath.Join("..", "testdata", "lines-1", name+".json"), got)
+			read, err := wire.ParseLine(bytes.TrimSuffix(want, []byte("\n")))
 			if diff := cmp.Diff(event, read); err != nil || diff != "" {
 				t.Errorf("the stored line is read as %+v, %v\n%s", read, err, diff)
 			}
@@ -44,19 +45,19 @@ func TestGoldenLines(t *testing.T) {
 func TestLineOfNoText(t *testing.T) {
 	e := full()
 	e.Source = "/x\xff"
-	line := events.AppendLine(nil, e)
-	read, err := events.ParseLine(line)
+	line := wire.AppendLine(nil, e)
+	read, err := wire.ParseLine(line)
 	if err != nil || read.Source != "/x\uFFFD" {
 		t.Fatalf("got %q, %v", read.Source, err)
 	}
-	if again := events.AppendLine(nil, read); !bytes.Equal(again, line) {
+	if again := wire.AppendLine(nil, read); !bytes.Equal(again, line) {
 		t.Errorf("then %s", again)
 	}
 }
 
 func TestBadLinesAreRefused(t *testing.T) {
-	good := string(events.AppendLine(nil, full()))
-	if _, err := events.ParseLine([]byte(good)); err != nil {
+	good := string(wire.AppendLine(nil, full()))
+	if _, err := wire.ParseLine([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
 	replace := func(old, with string) string {
@@ -94,7 +95,7 @@ func TestBadLinesAreRefused(t *testing.T) {
 		replace(`"data":{"name":"Jörg","email":"j@example.com"}`, `"data_base64":"e30"`):  "data_base64",
 		replace(`"data":{"name":"Jörg","email":"j@example.com"}`, `"data_base64":"!!!!"`): "data_base64",
 	} {
-		if _, err := events.ParseLine([]byte(bad)); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := wire.ParseLine([]byte(bad)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s\n%v, want %q", bad, err, says)
 		}
 	}
@@ -103,16 +104,16 @@ func TestBadLinesAreRefused(t *testing.T) {
 // Whatever is taken as a line is written again with the same bytes.
 func FuzzParseLine(f *testing.F) {
 	for _, e := range lineSamples() {
-		f.Add(events.AppendLine(nil, e))
+		f.Add(wire.AppendLine(nil, e))
 	}
 	f.Add([]byte(`{"specversion":"1.0","data":{"a":[1,{}]}}`))
 	f.Add([]byte("{}\n{}"))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		e, err := events.ParseLine(line)
+		e, err := wire.ParseLine(line)
 		if err != nil {
 			return
 		}
-		if again := events.AppendLine(nil, e); !bytes.Equal(again, line) {
+		if again := wire.AppendLine(nil, e); !bytes.Equal(again, line) {
 			t.Errorf("%s\nis written again as\n%s", line, again)
 		}
 		if bytes.ContainsAny(line, "\n") || !json.Valid(line) {

@@ -1,0 +1,144 @@
+package wire
+
+// The headers of a record. They are stored, so they never change. See CloudEvents 1.0, Kafka
+// protocol binding, binary mode:
+// https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+const (
+	headerSpecVersion    = "ce_specversion"
+	headerID             = "ce_id"
+	headerSource         = "ce_source"
+	headerType           = "ce_type"
+	headerSubject        = "ce_subject"
+	headerTime           = "ce_time"
+	headerEntityVersion  = "ce_entityversion"
+	headerFormat         = "ce_format"
+	headerClaims         = "ce_claims"
+	headerIdempotencyKey = "ce_idempotencykey"
+	headerRequestHash    = "ce_requesthash"
+	headerCheckpoint     = "ce_checkpoint"
+	headerTraceParent    = "traceparent"
+	headerContentType    = "content-type"
+
+	specVersion = "1.0"
+	contentJSON = "application/json"
+	isTrue      = "true"
+	noClaims    = "[]"
+)
+
+// headerOrder is the order in which headers are written, so that the same event always gives
+// the same bytes.
+var headerOrder = [...]string{
+	headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime,
+	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
+	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
+}
+
+const (
+	typePrefix  = "clusterlite."
+	barrierType = typePrefix + "barrier"
+)
+
+// headers holds the headers of a record that have a meaning. It is not a map, because every
+// node parses every record.
+type headers struct {
+	values [len(headerOrder)]string
+	has    [len(headerOrder)]bool
+	// repeated is the name of a header that occurs more than once, known or not. Such a record
+	// is malformed, because a reader would have to guess which value counts.
+	repeated string
+}
+
+func (s Stored) headers() (h headers) {
+	var others map[string]bool // headers without a meaning; most records have none
+	for _, header := range s.Headers {
+		i := headerIndex(header.Name)
+		twice := i >= 0 && h.has[i]
+		if i < 0 {
+			if others == nil {
+				others = map[string]bool{}
+			}
+			twice = others[header.Name]
+			others[header.Name] = true
+		}
+		if twice && h.repeated == "" {
+			h.repeated = header.Name
+		}
+		if i >= 0 {
+			h.values[i], h.has[i] = headerText(header.Value), true
+		}
+	}
+	return h
+}
+
+// headersOf returns the headers of a map.
+func headersOf(values map[string]string) (h headers) {
+	for name, value := range values {
+		if i := headerIndex(name); i >= 0 {
+			h.values[i], h.has[i] = value, true
+		}
+	}
+	return h
+}
+
+// headerText converts a value to a string, without an allocation for the values that nearly all
+// records have.
+func headerText(value []byte) string {
+	switch string(value) {
+	case specVersion:
+		return specVersion
+	case contentJSON:
+		return contentJSON
+	case "1":
+		return "1"
+	case noClaims:
+		return noClaims
+	}
+	return string(value)
+}
+
+// get returns the value of a header, or an empty string if it is missing.
+func (h *headers) get(name string) string {
+	value, _ := h.lookup(name)
+	return value
+}
+
+// lookup returns the value of a header, and whether the record has it.
+func (h *headers) lookup(name string) (value string, found bool) {
+	i := headerIndex(name)
+	return h.values[i], h.has[i]
+}
+
+// headerIndex returns the index of a header in headerOrder, or -1 if the header has no meaning.
+func headerIndex(name string) int {
+	switch name {
+	case headerSpecVersion:
+		return 0
+	case headerID:
+		return 1
+	case headerSource:
+		return 2
+	case headerType:
+		return 3
+	case headerSubject:
+		return 4
+	case headerTime:
+		return 5
+	case headerEntityVersion:
+		return 6
+	case headerFormat:
+		return 7
+	case headerClaims:
+		return 8
+	case headerIdempotencyKey:
+		return 9
+	case headerRequestHash:
+		return 10
+	case headerCheckpoint:
+		return 11
+	case headerTraceParent:
+		return 12
+	case headerContentType:
+		return 13
+	}
+	return -1
+}

@@ -1,0 +1,334 @@
+package wire_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/wire"
+)
+
+// A golden file, once released, is never written again: it is a shape that lies in
+// somebody's log. The flag is for new ones.
+var update = flag.Bool("update", false, "write golden files that are missing")
+
+// goldenRecord is a Kafka record as a golden file shows it.
+type goldenRecord struct {
+	Key     string      `json:"key"`
+	Headers [][2]string `json:"headers"`
+	Value   *string     `json:"value"`
+}
+
+func full() events.Event {
+	return events.Event{
+		ID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", Source: "/clusterlite/command/cmd-1",
+		Collection: "users", EntityID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000", Kind: events.Updated, Version: 3,
+		Time:           time.Date(2026, 11, 22, 12, 0, 0, 123_000_000, time.UTC),
+		Claims:         []string{"email:AAAAAAAAAAAAAAAAAAAAAA", "phone:BBBBBBBBBBBBBBBBBBBBBB"},
+		IdempotencyKey: "order-66", RequestHash: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Document:    []byte(`{"name":"Jörg","email":"j@example.com"}`),
+	}
+}
+
+func samples() map[string]events.Event {
+	created := full()
+	created.Kind, created.Version, created.IdempotencyKey, created.RequestHash, created.TraceParent, created.Claims = events.Created, 1, "", "", "", nil
+	deleted := full()
+	deleted.Kind, deleted.Version, deleted.Claims, deleted.Document = events.Deleted, 4, nil, nil
+	return map[string]events.Event{"created": created, "updated": full(), "deleted": deleted}
+}
+
+func TestGoldenRecords(t *testing.T) {
+	for name, event := range samples() {
+		t.Run(name, func(t *testing.T) {
+			stored := golden(t, name, wire.NewMessage(event))
+			read := wire.Parse(stored.stored())
+			if diff := cmp.Diff(event, read.Event); diff != "" || read.Content != events.HasEvent {
+				t.Errorf("the stored record is read as %+v (%s)\n%s", read, read.Malformed, diff)
+			}
+		})
+	}
+}
+
+// golden holds what a message is written as against its golden file, and gives what is
+// stored there.
+func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord) {
+	t.Helper()
+	record := wire.Record("t", m)
+	if record.Topic != "t" {
+		t.Errorf("got topic %q, want t", record.Topic)
+	}
+	if err := json.Unmarshal(goldenFile(t, filepath.Join("..", "testdata", "format-1", name+".json"), show(t, record)), &stored); err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// goldenFile holds what is written against a golden file, and gives that.
+func goldenFile(t *testing.T, path string, written []byte) (stored []byte) {
+	t.Helper()
+	stored, err := os.ReadFile(path)
+	if os.IsNotExist(err) && *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, written, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		stored = written
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(stored), string(written)); diff != "" {
+		t.Errorf("what is written has changed (-stored +written):\n%s", diff)
+	}
+	return stored
+}
+
+func show(t *testing.T, record *kgo.Record) []byte {
+	t.Helper()
+	g := goldenRecord{Key: string(record.Key)}
+	for _, h := range record.Headers {
+		g.Headers = append(g.Headers, [2]string{h.Key, string(h.Value)})
+	}
+	if record.Value != nil {
+		s := string(record.Value)
+		g.Value = &s
+	}
+	b, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(b, '\n')
+}
+
+func (g goldenRecord) stored() wire.Stored {
+	s := wire.Stored{Key: []byte(g.Key)}
+	for _, h := range g.Headers {
+		s.Headers = append(s.Headers, wire.Header{Name: h[0], Value: []byte(h[1])})
+	}
+	if g.Value != nil {
+		s.Value = []byte(*g.Value)
+	}
+	return s
+}
+
+// good is a good record, to be spoilt.
+func good() goldenRecord {
+	value := `{"name":"Ada"}`
+	return goldenRecord{
+		Key: "users/0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000",
+		Headers: [][2]string{
+			{"ce_specversion", "1.0"}, {"ce_id", "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"}, {"ce_source", "/x"},
+			{"ce_type", "clusterlite.users.created"}, {"ce_subject", "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000"},
+			{"ce_time", "2026-11-22T12:00:00.000Z"}, {"ce_entityversion", "1"}, {"ce_format", "1"},
+			{"ce_claims", "[]"}, {"content-type", "application/json"},
+		},
+		Value: &value,
+	}
+}
+
+func (g goldenRecord) with(name, value string) goldenRecord {
+	headers := append([][2]string(nil), g.Headers...)
+	for i := range headers {
+		if headers[i][0] == name {
+			headers[i][1] = value
+			g.Headers = headers
+			return g
+		}
+	}
+	g.Headers = append(headers, [2]string{name, value})
+	return g
+}
+
+func (g goldenRecord) without(name string) goldenRecord {
+	var headers [][2]string
+	for _, h := range g.Headers {
+		if h[0] != name {
+			headers = append(headers, h)
+		}
+	}
+	g.Headers = headers
+	return g
+}
+
+func (g goldenRecord) twice(name, value string) goldenRecord {
+	g.Headers = append(append([][2]string(nil), g.Headers...), [2]string{name, value})
+	return g
+}
+
+func (g goldenRecord) holding(value string) goldenRecord {
+	g.Value = &value
+	return g
+}
+
+func (g goldenRecord) empty() goldenRecord {
+	g.Value = nil
+	return g
+}
+
+func TestMalformedRecords(t *testing.T) {
+	ok := good()
+	if r := wire.Parse(ok.stored()); r.Content != events.HasEvent {
+		t.Fatalf("the good record is %+v", r)
+	}
+	for name, bad := range map[string]goldenRecord{
+		"nothing at all":             {},
+		"no specversion":             ok.without("ce_specversion"),
+		"another specversion":        ok.with("ce_specversion", "0.3"),
+		"no id":                      ok.without("ce_id"),
+		"id in upper case":           ok.with("ce_id", "0193A1A0-7C1E-7D2B-9C55-0F6A2A1B3C4D"),
+		"no source":                  ok.without("ce_source"),
+		"no type":                    ok.without("ce_type"),
+		"foreign type":               ok.with("ce_type", "com.example.created"),
+		"unknown verb":               ok.with("ce_type", "clusterlite.users.renamed"),
+		"collection in upper case":   ok.with("ce_type", "clusterlite.Users.created"),
+		"collection of SQLite":       ok.with("ce_type", "clusterlite.sqlite_x.created"),
+		"collection too long":        ok.with("ce_type", "clusterlite."+strings.Repeat("a", 64)+".created"),
+		"no subject":                 ok.without("ce_subject"),
+		"subject not a UUID":         ok.with("ce_subject", "42"),
+		"no time":                    ok.without("ce_time"),
+		"time without milliseconds":  ok.with("ce_time", "2026-11-22T12:00:00Z"),
+		"time with a zone":           ok.with("ce_time", "2026-11-22T12:00:00.000+01:00"),
+		"no version":                 ok.without("ce_entityversion"),
+		"version zero":               ok.with("ce_entityversion", "0"),
+		"version with a zero before": ok.with("ce_entityversion", "01"),
+		"negative version":           ok.with("ce_entityversion", "-1"),
+		"huge version":               ok.with("ce_entityversion", strings.Repeat("9", 30)),
+		"created with version 2":     ok.with("ce_entityversion", "2"),
+		"updated with version 1":     ok.with("ce_type", "clusterlite.users.updated"),
+		"no format":                  ok.without("ce_format"),
+		"format not a number":        ok.with("ce_format", "one"),
+		"format too long":            ok.with("ce_format", "9999999999"),
+		"no claims":                  ok.without("ce_claims"),
+		"claims not an array":        ok.with("ce_claims", `{"a":1}`),
+		"claims null":                ok.with("ce_claims", `null`),
+		"claim without hash":         ok.with("ce_claims", `["email"]`),
+		"claim with a short hash":    ok.with("ce_claims", `["email:abc"]`),
+		"claims not sorted":          ok.with("ce_claims", `["b:AAAAAAAAAAAAAAAAAAAAAA","a:AAAAAAAAAAAAAAAAAAAAAA"]`),
+		"a claim twice":              ok.with("ce_claims", `["a:AAAAAAAAAAAAAAAAAAAAAA","a:AAAAAAAAAAAAAAAAAAAAAA"]`),
+		"key without hash":           ok.with("ce_idempotencykey", "k"),
+		"hash without key":           ok.with("ce_requesthash", "h"),
+		"key with a space":           ok.with("ce_idempotencykey", "a b").with("ce_requesthash", "h"),
+		"key too long":               ok.with("ce_idempotencykey", strings.Repeat("k", 256)).with("ce_requesthash", "h"),
+		"a header twice":             ok.twice("ce_type", "clusterlite.users.created"),
+		"no content type":            ok.without("content-type"),
+		"another content type":       ok.with("content-type", "text/plain"),
+		"no value":                   ok.empty(),
+		"empty value":                ok.holding(""),
+		"truncated value":            ok.holding(`{"name":`),
+		"array":                      ok.holding(`[]`),
+		"bad UTF-8":                  ok.holding("{\"name\":\"\xff\"}"),
+		"a server's member":          ok.holding(`{"id":"x"}`),
+		"a member twice":             ok.holding(`{"a":1,"a":2}`),
+		"too deep":                   ok.holding(strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65)),
+		"deleted with a value":       ok.with("ce_type", "clusterlite.users.deleted").with("ce_entityversion", "2"),
+		"deleted with claims":        ok.with("ce_type", "clusterlite.users.deleted").with("ce_entityversion", "2").with("ce_claims", `["a:AAAAAAAAAAAAAAAAAAAAAA"]`).empty(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := wire.Parse(bad.stored())
+			if r.Content != events.Malformed || r.Malformed == "" || !reflect.DeepEqual(r.Event, events.Event{}) {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+}
+
+// Two records at one offset are told apart, understood or not.
+func TestIdentity(t *testing.T) {
+	identity := func(g goldenRecord, offset, at int64) string {
+		c := g.stored()
+		c.Offset, c.Timestamp = offset, time.UnixMilli(at)
+		r := wire.Parse(c)
+		r.Offset, r.Timestamp = c.Offset, c.Timestamp
+		return r.Identity()
+	}
+	const other = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4e"
+	seen := map[string]string{}
+	for name, is := range map[string]string{
+		"an event":              identity(good(), 7, 1),
+		"another event":         identity(good().with("ce_id", other), 7, 1),
+		"later":                 identity(good(), 7, 2),
+		"further on":            identity(good(), 8, 1),
+		"a barrier":             identity(good().with("ce_id", "b").with("ce_type", "clusterlite.barrier"), 7, 1),
+		"another barrier":       identity(good().with("ce_id", "c").with("ce_type", "clusterlite.barrier"), 7, 1),
+		"what is malformed":     identity(good().with("ce_id", "d"), 7, 1),
+		"what is no CloudEvent": identity(goldenRecord{}, 7, 1),
+	} {
+		if twin, twice := seen[is]; twice {
+			t.Errorf("%s and %s are both %q", name, twin, is)
+		}
+		seen[is] = name
+	}
+	if a, b := identity(good(), 7, 1), identity(good(), 7, 1); a != b {
+		t.Errorf("%q and %q", a, b)
+	}
+}
+
+func TestNewerFormatStopsAReader(t *testing.T) {
+	for name, record := range map[string]goldenRecord{
+		"an event":   good().with("ce_format", "2"),
+		"a barrier":  good().with("ce_format", "2").with("ce_type", "clusterlite.barrier"),
+		"a new kind": good().with("ce_format", "999999999").with("ce_type", "clusterlite.users.archived").without("ce_claims"),
+	} {
+		if r := wire.Parse(record.stored()); r.Content != events.NewerFormat || r.Format < 2 {
+			t.Errorf("%s: got %+v", name, r)
+		}
+	}
+}
+
+func TestBarriers(t *testing.T) {
+	const id, source = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", "/clusterlite/command/cmd-1"
+	for name, m := range map[string]*message.Message{
+		"barrier": wire.NewBarrier(id, source, full().Time), "checkpoint": wire.NewCheckpoint(id, source, full().Time),
+	} {
+		stored := golden(t, name, m)
+		if stored.Value != nil || stored.Key != "" {
+			t.Errorf("%s has a value or a key", name)
+		}
+		if r := wire.Parse(stored.stored()); r.Content != events.Barrier || r.Checkpoint != (name == "checkpoint") {
+			t.Errorf("the stored %s is read as %+v", name, r)
+		}
+		// The mark is a hint: whatever a stranger writes there, a barrier is one.
+		for _, mark := range []string{"", "false", "TRUE", "1"} {
+			if r := wire.Parse(stored.with("ce_checkpoint", mark).stored()); r.Content != events.Barrier || r.Checkpoint {
+				t.Errorf("a mark %q is read as %+v", mark, r)
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, event := range samples() {
+		m := wire.NewMessage(event)
+		f.Add(m.Metadata["ce_type"], m.Metadata["ce_claims"], m.Metadata["ce_time"], m.Metadata["ce_entityversion"], m.Metadata["ce_format"], m.Metadata["ce_subject"], []byte(event.Document))
+	}
+	f.Fuzz(func(t *testing.T, kind, claims, at, version, format, subject string, value []byte) {
+		g := good().with("ce_type", kind).with("ce_claims", claims).with("ce_time", at).with("ce_entityversion", version).with("ce_format", format).with("ce_subject", subject).holding(string(value))
+		r := wire.Parse(g.stored())
+		if (r.Content == events.Malformed) != (r.Malformed != "") {
+			t.Fatalf("got %+v", r)
+		}
+		if r.Content != events.HasEvent {
+			return
+		}
+		var again goldenRecord
+		if err := json.Unmarshal(show(t, wire.Record("t", wire.NewMessage(r.Event))), &again); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(r.Event, wire.Parse(again.stored()).Event); diff != "" {
+			t.Fatalf("written and read again it is another:\n%s", diff)
+		}
+	})
+}
