@@ -122,7 +122,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
 		return Command{}, err
 	}
-	if err := refuseHeaders(c.Request()); err != nil {
+	if err := checkHeaders(c.Request()); err != nil {
 		return Command{}, err
 	}
 	key, err := readIdempotencyKey(c.Request())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/appending"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
@@ -22,7 +23,7 @@ type Outcome struct {
 }
 
 // ExecuteBatch executes commands that all are Create, of one collection, each on its own:
-// one that is refused fails alone. Their events are appended together, in order, so a batch
+// one that is rejected fails alone. Their events are appended together, in order, so a batch
 // costs about what one command does. The commands ask for the same consistency. Safe for
 // concurrent use.
 func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
@@ -38,7 +39,7 @@ type Batch struct {
 	outcomes []Outcome
 	events   []events.Event
 	appended []int // which commands have an event in sent
-	sent     *sending
+	sent     *appending.Sent
 }
 
 // BeginBatch does the first part of [Executor.ExecuteBatch]: it decides the commands and
@@ -51,21 +52,21 @@ func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 		b.failAll(b.all(), err)
 		return b
 	}
-	refused, appendable := b.decide(b.all())
-	if len(refused) > 0 && commands[0].Consistency != events.Eventual {
+	rejected, appendable := b.decide(b.all())
+	if len(rejected) > 0 && commands[0].Consistency != events.Eventual {
 		// Perhaps on a state that is behind. Asked once for all of them.
 		if err := x.freshen(b.ctx, commands[0].Consistency); err != nil {
-			b.failAll(refused, err)
-			refused = nil
+			b.failAll(rejected, err)
+			rejected = nil
 		} else {
 			var more []int
-			refused, more = b.decide(refused)
+			rejected, more = b.decide(rejected)
 			appendable = append(appendable, more...)
 			slices.Sort(appendable) // in order, as they came
 		}
 	}
-	for _, i := range refused {
-		b.outcomes[i].Result, b.outcomes[i].Err = x.refuse(b.ctx, commands[i], b.outcomes[i].Err)
+	for _, i := range rejected {
+		b.outcomes[i].Result, b.outcomes[i].Err = x.reject(b.ctx, commands[i], b.outcomes[i].Err)
 	}
 	b.append(appendable)
 	return b
@@ -85,10 +86,10 @@ func (b *Batch) failAll(which []int, err error) {
 	}
 }
 
-// decide decides commands on the state as it is. It gives those that were refused, and
+// decide decides commands on the state as it is. It gives those that were rejected, and
 // those that have an event to append. The others have their outcome: an error, or what an
 // earlier command with their key did.
-func (b *Batch) decide(which []int) (refused, appendable []int) {
+func (b *Batch) decide(which []int) (rejected, appendable []int) {
 	var decided []int
 	used, err := b.usedKeys(which)
 	if err != nil {
@@ -97,7 +98,7 @@ func (b *Batch) decide(which []int) (refused, appendable []int) {
 	}
 	for _, i := range which {
 		o := &b.outcomes[i]
-		var refusal *Refusal
+		var rejection *Rejection
 		var done bool
 		err := web.Guard(func() (err error) {
 			if used[b.commands[i].IdempotencyKey] {
@@ -105,15 +106,15 @@ func (b *Batch) decide(which []int) (refused, appendable []int) {
 					return err
 				}
 			}
-			b.events[i], refusal, err = b.x.decideCreate(b.commands[i])
+			b.events[i], rejection, err = b.x.decideCreate(b.commands[i])
 			return err
 		})
 		switch {
 		case err != nil:
 			o.Err = err
-		case refusal != nil:
-			o.Err = refusal
-			refused = append(refused, i)
+		case rejection != nil:
+			o.Err = rejection
+			rejected = append(rejected, i)
 		case !done:
 			o.Err = nil
 			decided = append(decided, i)
@@ -122,19 +123,19 @@ func (b *Batch) decide(which []int) (refused, appendable []int) {
 		}
 	}
 	taken, appendable := b.claim(decided)
-	refused = append(refused, taken...)
-	slices.Sort(refused)
-	return refused, appendable
+	rejected = append(rejected, taken...)
+	slices.Sort(rejected)
+	return rejected, appendable
 }
 
 // decideCreate makes the event of a Create. The holders of its claims are not looked up.
-func (x *Executor) decideCreate(c Command) (events.Event, *Refusal, error) {
+func (x *Executor) decideCreate(c Command) (events.Event, *Rejection, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return events.Event{}, nil, fmt.Errorf("generate an event id: %w", err)
 	}
-	event, refusal := Decide(c, State{}, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
-	return event, refusal, nil
+	event, rejection := Decide(c, State{}, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
+	return event, rejection, nil
 }
 
 // usedKeys returns the idempotency keys of commands that the write model knows, by one read.
@@ -152,7 +153,7 @@ func (b *Batch) usedKeys(which []int) (map[string]bool, error) {
 }
 
 // claim looks up, by one read, who holds the unique values of the events. It gives those
-// that are refused because another entity holds one, and the others.
+// that are rejected because another entity holds one, and the others.
 func (b *Batch) claim(which []int) (taken, free []int) {
 	var claims []string
 	for _, i := range which {
@@ -167,8 +168,8 @@ func (b *Batch) claim(which []int) (taken, free []int) {
 		return nil, nil
 	}
 	for _, i := range which {
-		if refusal := refuseTaken(b.events[i], holders); refusal != nil {
-			b.outcomes[i].Err = refusal
+		if rejection := rejectTaken(b.events[i], holders); rejection != nil {
+			b.outcomes[i].Err = rejection
 			taken = append(taken, i)
 		} else {
 			free = append(free, i)
@@ -177,7 +178,7 @@ func (b *Batch) claim(which []int) (taken, free []int) {
 	return taken, free
 }
 
-func refuseTaken(e events.Event, holders map[string]string) *Refusal {
+func rejectTaken(e events.Event, holders map[string]string) *Rejection {
 	for _, claim := range e.Claims {
 		if holder := holders[claim]; holder != "" && holder != e.EntityID {
 			return takenBy(events.ClaimField(claim), holder)
@@ -205,11 +206,11 @@ func (b *Batch) Wait() []Outcome {
 	if b.sent == nil {
 		return b.outcomes
 	}
-	for n, a := range b.sent.wait(b.ctx) {
-		if i := b.appended[n]; a.err != nil {
-			b.outcomes[i].Err = a.err
+	for n, o := range b.sent.Wait(b.ctx) {
+		if i := b.appended[n]; o.Err != nil {
+			b.outcomes[i].Err = o.Err
 		} else {
-			b.judge(i, a.Judgement)
+			b.judge(i, o.Judgement)
 		}
 	}
 	return b.outcomes

@@ -21,8 +21,8 @@ func BenchmarkDecide(b *testing.B) {
 	stamp := commands.Stamp{EventID: id, Now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), Source: "/test"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, refusal := commands.Decide(c, commands.State{}, stamp); refusal != nil {
-			b.Fatal(refusal)
+		if _, rejection := commands.Decide(c, commands.State{}, stamp); rejection != nil {
+			b.Fatal(rejection)
 		}
 	}
 }

@@ -37,7 +37,7 @@ type Command struct {
 	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
 	// the request; see [HashRequest].
 	IdempotencyKey, RequestHash string
-	// Consistency is how a refusal is made sure of: [events.Eventual] takes one on a state
+	// Consistency is how a rejection is made sure of: [events.Eventual] takes one on a state
 	// that may be behind, [events.Linearizable] wants proof that the state is not, and all
 	// else has the log asked for its end.
 	Consistency events.Consistency

@@ -30,13 +30,13 @@ type Stamp struct {
 	Source string
 }
 
-// A RefusalKind says why a command is refused.
-type RefusalKind int
+// A RejectionKind says why a command is rejected.
+type RejectionKind int
 
-// The kinds of refusals.
+// The kinds of rejections.
 const (
 	// NotFound: there is no such living entity.
-	NotFound RefusalKind = iota
+	NotFound RejectionKind = iota
 	// VersionMismatch: the client's precondition does not hold.
 	VersionMismatch
 	// Taken: another living entity holds a unique value.
@@ -52,10 +52,10 @@ const (
 	Unchanged
 )
 
-// A Refusal is a command's no. On another state the answer may be another, so it is
+// A Rejection is a command's no. On another state the answer may be another, so it is
 // only given on a state that is known to be fresh.
-type Refusal struct {
-	Kind RefusalKind
+type Rejection struct {
+	Kind RejectionKind
 	// Version is the one that there is, and Match what the client demands, for
 	// VersionMismatch.
 	Version int64
@@ -68,21 +68,21 @@ type Refusal struct {
 	Detail string
 }
 
-// Error says what the refusal is.
-func (r *Refusal) Error() string { return r.Detail }
+// Error says what the rejection is.
+func (r *Rejection) Error() string { return r.Detail }
 
 // Decide makes the event that a command asks for, or refuses. It is pure. Whether a
 // unique value is taken is not its business: the claims travel in the event, and
 // holders are looked up by the caller, or by the log.
-func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
+func Decide(c Command, s State, stamp Stamp) (events.Event, *Rejection) {
 	e := events.Event{
 		ID: stamp.EventID, Source: stamp.Source,
 		Collection: c.Collection.Name(), EntityID: c.ID, Time: stamp.Now.UTC().Truncate(time.Millisecond),
 		Version: s.Version + 1, IdempotencyKey: c.IdempotencyKey, RequestHash: c.RequestHash,
 	}
 	if c.Action != Create {
-		if refusal := refuse(c, s); refusal != nil {
-			return events.Event{}, refusal
+		if rejection := reject(c, s); rejection != nil {
+			return events.Event{}, rejection
 		}
 	}
 	next := c.Document
@@ -94,9 +94,9 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Refusal) {
 		return e, nil
 	case Patch:
 		e.Kind = events.Updated
-		var refusal *Refusal
-		if next, refusal = patched(c, s); refusal != nil {
-			return events.Event{}, refusal
+		var rejection *Rejection
+		if next, rejection = patched(c, s); rejection != nil {
+			return events.Event{}, rejection
 		}
 	case Replace:
 		e.Kind = events.Updated
@@ -115,32 +115,32 @@ func Changes(c Command, s State, e events.Event) bool {
 }
 
 // refuse decides what needs no document.
-func refuse(c Command, s State) *Refusal {
+func reject(c Command, s State) *Rejection {
 	// RFC 9110, 13.1.1: a failed If-Match is 412 also where nothing is there. A client
 	// that names a version knows of the entity; 404 tells it more.
 	if s.Version == 0 {
-		return &Refusal{Kind: NotFound, Detail: fmt.Sprintf("%s/%s does not exist", c.Collection.Name(), c.ID)}
+		return &Rejection{Kind: NotFound, Detail: fmt.Sprintf("%s/%s does not exist", c.Collection.Name(), c.ID)}
 	}
 	if !c.Match.Holds(s.Version) {
-		return &Refusal{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which does not match If-Match", s.Version)}
+		return &Rejection{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which does not match If-Match", s.Version)}
 	}
 	return nil
 }
 
-func patched(c Command, s State) (document.Document, *Refusal) {
+func patched(c Command, s State) (document.Document, *Rejection) {
 	next, err := document.Merge(s.Document, c.Patch)
 	var number *document.NumberError
 	if errors.As(err, &number) {
-		return next, &Refusal{Kind: Invalid, Violations: outOfBounds(number), Detail: "after the patch the document would contain a number that is too large or too long"}
+		return next, &Rejection{Kind: Invalid, Violations: outOfBounds(number), Detail: "after the patch the document would contain a number that is too large or too long"}
 	}
 	if err != nil {
-		return next, &Refusal{Kind: Invalid, Detail: "after the patch the document would be invalid: it is " + err.Error()}
+		return next, &Rejection{Kind: Invalid, Detail: "after the patch the document would be invalid: it is " + err.Error()}
 	}
 	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
-		return next, &Refusal{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes; the maximum is %d", len(next.Bytes()), c.MaxDocument)}
+		return next, &Rejection{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes; the maximum is %d", len(next.Bytes()), c.MaxDocument)}
 	}
 	if violations := c.Collection.Validate(next.Value()); len(violations) > 0 {
-		return next, &Refusal{Kind: Invalid, Violations: violations, Detail: "after the patch the document would violate the schema of its collection"}
+		return next, &Rejection{Kind: Invalid, Violations: violations, Detail: "after the patch the document would violate the schema of its collection"}
 	}
 	return next, nil
 }

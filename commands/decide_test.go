@@ -33,7 +33,7 @@ func doc(t testing.TB, body string) document.Document {
 	return d
 }
 
-// TestDecide reads: given this state, when this command, then this event or refusal.
+// TestDecide reads: given this state, when this command, then this event or rejection.
 func TestDecide(t *testing.T) {
 	const ada = `{"name":"Ada","email":"ada@example.com"}`
 	none := commands.State{}
@@ -46,40 +46,40 @@ func TestDecide(t *testing.T) {
 		given commands.State
 		when  commands.Command
 		// then
-		kind    events.Kind
-		version int64
-		body    string
-		refused *commands.Refusal
+		kind     events.Kind
+		version  int64
+		body     string
+		rejected *commands.Rejection
 	}{
 		{name: "create", given: none, when: commands.Command{Action: commands.Create, Document: doc(t, ada)}, kind: events.Created, version: 1, body: ada},
 		{name: "replace", given: living, when: commands.Command{Action: commands.Replace, Document: doc(t, `{"name":"B","email":"b@example.com"}`)}, kind: events.Updated, version: 4, body: `{"name":"B","email":"b@example.com"}`},
-		{name: "replace what is not there", given: none, when: commands.Command{Action: commands.Replace, Document: doc(t, ada)}, refused: &commands.Refusal{Kind: commands.NotFound}},
+		{name: "replace what is not there", given: none, when: commands.Command{Action: commands.Replace, Document: doc(t, ada)}, rejected: &commands.Rejection{Kind: commands.NotFound}},
 		{name: "patch", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`{"name":"B"}`)}, kind: events.Updated, version: 4, body: `{"name":"B","email":"ada@example.com"}`},
 		{name: "patch to the same", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`{}`)}, kind: events.Updated, version: 4, body: ada},
-		{name: "patch against the schema", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`{"email":null}`)}, refused: &commands.Refusal{Kind: commands.Invalid}},
-		{name: "patch that is no object", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`[]`)}, refused: &commands.Refusal{Kind: commands.Invalid}},
-		{name: "patch to too much", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`{"name":"0123456789"}`), MaxDocument: 20}, refused: &commands.Refusal{Kind: commands.TooLarge}},
-		{name: "patch what is not there", given: none, when: commands.Command{Action: commands.Patch, Patch: []byte(`{}`)}, refused: &commands.Refusal{Kind: commands.NotFound}},
+		{name: "patch against the schema", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`{"email":null}`)}, rejected: &commands.Rejection{Kind: commands.Invalid}},
+		{name: "patch that is no object", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`[]`)}, rejected: &commands.Rejection{Kind: commands.Invalid}},
+		{name: "patch to too much", given: living, when: commands.Command{Action: commands.Patch, Patch: []byte(`{"name":"0123456789"}`), MaxDocument: 20}, rejected: &commands.Rejection{Kind: commands.TooLarge}},
+		{name: "patch what is not there", given: none, when: commands.Command{Action: commands.Patch, Patch: []byte(`{}`)}, rejected: &commands.Rejection{Kind: commands.NotFound}},
 		{name: "delete", given: living, when: commands.Command{Action: commands.Delete}, kind: events.Deleted, version: 4},
-		{name: "delete what is not there", given: none, when: commands.Command{Action: commands.Delete}, refused: &commands.Refusal{Kind: commands.NotFound}},
+		{name: "delete what is not there", given: none, when: commands.Command{Action: commands.Delete}, rejected: &commands.Rejection{Kind: commands.NotFound}},
 		{name: "If-Match holds", given: living, when: commands.Command{Action: commands.Delete, Match: match(1, 3)}, kind: events.Deleted, version: 4},
-		{name: "If-Match fails", given: living, when: commands.Command{Action: commands.Delete, Match: match(2)}, refused: &commands.Refusal{Kind: commands.VersionMismatch, Version: 3}},
-		{name: "If-Match names only what can't be", given: living, when: commands.Command{Action: commands.Delete, Match: match()}, refused: &commands.Refusal{Kind: commands.VersionMismatch, Version: 3}},
+		{name: "If-Match fails", given: living, when: commands.Command{Action: commands.Delete, Match: match(2)}, rejected: &commands.Rejection{Kind: commands.VersionMismatch, Version: 3}},
+		{name: "If-Match names only what can't be", given: living, when: commands.Command{Action: commands.Delete, Match: match()}, rejected: &commands.Rejection{Kind: commands.VersionMismatch, Version: 3}},
 		{name: "If-Match: *", given: living, when: commands.Command{Action: commands.Delete, Match: commands.Precondition{Set: true, Any: true}}, kind: events.Deleted, version: 4},
-		{name: "If-Match where nothing is", given: none, when: commands.Command{Action: commands.Delete, Match: match(1)}, refused: &commands.Refusal{Kind: commands.NotFound}},
+		{name: "If-Match where nothing is", given: none, when: commands.Command{Action: commands.Delete, Match: match(1)}, rejected: &commands.Rejection{Kind: commands.NotFound}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			s.when.Collection, s.when.ID = users(t), id
 			now := time.Date(2026, 11, 24, 10, 0, 0, 123456789, time.FixedZone("", 3600))
-			e, refusal := commands.Decide(s.when, s.given, commands.Stamp{EventID: id, Now: now, Source: "/test"})
-			if s.refused != nil {
-				if refusal == nil || refusal.Kind != s.refused.Kind || refusal.Version != s.refused.Version || refusal.Detail == "" {
-					t.Fatalf("got %+v, %+v, want %+v", e, refusal, s.refused)
+			e, rejection := commands.Decide(s.when, s.given, commands.Stamp{EventID: id, Now: now, Source: "/test"})
+			if s.rejected != nil {
+				if rejection == nil || rejection.Kind != s.rejected.Kind || rejection.Version != s.rejected.Version || rejection.Detail == "" {
+					t.Fatalf("got %+v, %+v, want %+v", e, rejection, s.rejected)
 				}
 				return
 			}
-			if refusal != nil {
-				t.Fatalf("refused: %v", refusal)
+			if rejection != nil {
+				t.Fatalf("rejected: %v", rejection)
 			}
 			if e.Kind != s.kind || e.Version != s.version || string(e.Document) != s.body || e.EntityID != id || e.ID != id || e.Collection != "users" || e.Source != "/test" {
 				t.Errorf("got %+v", e)
@@ -95,12 +95,12 @@ func TestDecide(t *testing.T) {
 }
 
 func TestDecideNamesEachViolation(t *testing.T) {
-	_, refusal := commands.Decide(commands.Command{Action: commands.Patch, Collection: users(t), ID: id, Patch: []byte(`{"name":7,"email":null}`)},
+	_, rejection := commands.Decide(commands.Command{Action: commands.Patch, Collection: users(t), ID: id, Patch: []byte(`{"name":7,"email":null}`)},
 		commands.State{Version: 1, Document: doc(t, `{"name":"Ada","email":"ada@example.com"}`)}, commands.Stamp{})
-	if refusal == nil || len(refusal.Violations) != 2 {
-		t.Fatalf("got %+v", refusal)
+	if rejection == nil || len(rejection.Violations) != 2 {
+		t.Fatalf("got %+v", rejection)
 	}
-	b, err := json.Marshal(refusal.Violations)
+	b, err := json.Marshal(rejection.Violations)
 	if err != nil || !strings.Contains(string(b), "/name") || !strings.Contains(string(b), "/email") {
 		t.Errorf("got %s, %v", b, err)
 	}

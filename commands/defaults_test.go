@@ -43,7 +43,7 @@ func TestDefaultsAreStored(t *testing.T) {
 	}
 	status, answer = s.do(t, "POST", "/tasks", "application/x-ndjson", `{"title":"d","size":2}`+"\n"+`{"title":"e"}`+"\n")
 	if status != 200 || !strings.Contains(string(answer), `{"line":1,"status":201,`) || !strings.Contains(string(answer), `{"line":2,"status":409,`) {
-		t.Errorf("import: got %d %s, want line 1 created and line 2 refused for the default", status, answer)
+		t.Errorf("import: got %d %s, want line 1 created and line 2 rejected for the default", status, answer)
 	}
 }
 

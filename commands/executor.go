@@ -12,12 +12,12 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/appending"
 )
 
 // Errors of an executor, beside those of the log.
 var (
-	// ErrBehind: the write model did not reach the end of the log in time, so a refusal
+	// ErrBehind: the write model did not reach the end of the log in time, so a rejection
 	// could not be made sure of. Nothing was done.
 	ErrBehind = errors.New("the write model is behind the log")
 	// ErrContended: others changed the entity again and again, and the command's time
@@ -31,9 +31,9 @@ var (
 // An Executor carries out commands. Safe for concurrent use.
 type Executor struct {
 	// Log takes the events.
-	Log *eventlog.Log
-	// Model is the write model, a running projection of Log.
-	Model *projections.Projection
+	Log Log
+	// Model is the write model. It follows Log.
+	Model WriteModel
 	// Source names this node in its events.
 	Source string
 	// Wait bounds a command, from its decision to its verdict.
@@ -61,7 +61,7 @@ type Result struct {
 // Execute decides a command, appends its event and waits for the verdict. A command that
 // leaves the entity as it is, on fresh state, appends nothing; see [Changes].
 //
-// It returns a [Refusal] made on fresh state; [eventlog.ErrUnreachable], [ErrBehind] or
+// It returns a [Rejection] made on fresh state; [eventlog.ErrUnreachable], [ErrBehind] or
 // [ErrContended] if nothing was done, and the command can be tried again;
 // [eventlog.ErrOutcomeUnknown] if no one can tell. If the write model is stuck it returns
 // why, see [projections.Projection.Stuck], and has appended nothing. A lost race for an
@@ -91,16 +91,16 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		if r, done, err := x.replay(ctx, c); done || err != nil {
 			return r, err
 		}
-		event, before, refusal, err := x.decide(ctx, c)
+		event, before, rejection, err := x.decide(ctx, c)
 		if err != nil {
 			return Result{}, err
 		}
-		if refusal != nil {
-			if fresh && refusal.Kind == Unchanged {
+		if rejection != nil {
+			if fresh && rejection.Kind == Unchanged {
 				return Result{Position: before.at, Entity: before.Entity}, nil
 			}
 			if fresh {
-				return x.refuse(ctx, c, refusal)
+				return x.reject(ctx, c, rejection)
 			}
 			// The model may only be behind, of a write through another command service.
 			if err := x.freshen(ctx, c.Consistency); err != nil {
@@ -109,13 +109,13 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 			fresh = true
 			continue
 		}
-		answer := x.append(ctx, event)[0]
-		if answer.err != nil {
-			return Result{}, answer.err
+		outcome := x.append(ctx, event)
+		if outcome.Err != nil {
+			return Result{}, outcome.Err
 		}
-		switch v := answer.Verdict; {
+		switch v := outcome.Verdict; {
 		case v.Outcome == events.Admitted:
-			return Result{Position: answer.Position, Entity: before.Next(event)}, nil
+			return Result{Position: outcome.Position, Entity: before.Next(event)}, nil
 		case v.Reason == events.ReasonTaken:
 			return Result{}, takenBy(v.Field, v.Holder)
 		case v.Reason == events.ReasonConflict, v.Reason == events.ReasonDuplicate:
@@ -130,13 +130,24 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	}
 }
 
-// refuse gives a refusal that was made on fresh state, unless an earlier request with the
-// same idempotency key was done since the last look: it may be what the refusal is about.
-func (x *Executor) refuse(ctx context.Context, c Command, refusal error) (Result, error) {
+// refuse gives a rejection that was made on fresh state, unless an earlier request with the
+// same idempotency key was done since the last look: it may be what the rejection is about.
+func (x *Executor) reject(ctx context.Context, c Command, rejection error) (Result, error) {
 	if r, done, err := x.replay(ctx, c); done || err != nil {
 		return r, err
 	}
-	return Result{}, refusal
+	return Result{}, rejection
+}
+
+// append appends an event and waits for its verdict.
+func (x *Executor) append(ctx context.Context, event events.Event) appending.Outcome {
+	return x.send(ctx, []events.Event{event}).Wait(ctx)[0]
+}
+
+// send appends events together, in order. It returns once the log has confirmed them or has
+// failed to.
+func (x *Executor) send(ctx context.Context, batch []events.Event) *appending.Sent {
+	return appending.Appender{Log: (*tracedLog)(x), Model: x.Model, Observer: x.Metrics}.Send(ctx, batch)
 }
 
 // An entityAt is an entity as the write model has it at a position.
@@ -146,7 +157,7 @@ type entityAt struct {
 }
 
 // decide decides on the write model as it is, holders of unique values included.
-func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before entityAt, refusal *Refusal, err error) {
+func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before entityAt, rejection *Rejection, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return event, before, nil, fmt.Errorf("generate an event id: %w", err)
@@ -155,9 +166,9 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 	if err != nil {
 		return event, before, nil, err
 	}
-	event, refusal = Decide(c, state, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
-	if refusal != nil {
-		return event, before, refusal, nil
+	event, rejection = Decide(c, state, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
+	if rejection != nil {
+		return event, before, rejection, nil
 	}
 	claimed := true
 	for _, claim := range event.Claims {
@@ -172,7 +183,7 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 	}
 	// A property that became unique is claimed by the next write, whatever it writes.
 	if claimed && !Changes(c, state, event) {
-		return event, before, &Refusal{Kind: Unchanged, Version: state.Version, Detail: "the request does not change the entity"}, nil
+		return event, before, &Rejection{Kind: Unchanged, Version: state.Version, Detail: "the request does not change the entity"}, nil
 	}
 	return event, before, nil, nil
 }
@@ -229,6 +240,6 @@ func (x *Executor) freshen(ctx context.Context, consistency events.Consistency) 
 	return nil
 }
 
-func takenBy(field, holder string) *Refusal {
-	return &Refusal{Kind: Taken, Field: field, Holder: holder, Detail: fmt.Sprintf("another entity already has this value of %s", field)}
+func takenBy(field, holder string) *Rejection {
+	return &Rejection{Kind: Taken, Field: field, Holder: holder, Detail: fmt.Sprintf("another entity already has this value of %s", field)}
 }

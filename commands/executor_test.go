@@ -44,8 +44,8 @@ func change(t testing.TB, action commands.Action, id, name string) commands.Comm
 	return commands.Command{Action: action, Collection: users(t), ID: id, Patch: []byte(fmt.Sprintf(`{"name":%q}`, name)), Document: doc(t, fmt.Sprintf(`{"name":%q,"email":"r@example.com"}`, name))}
 }
 
-func refusedAs(err error, kind commands.RefusalKind) bool {
-	var r *commands.Refusal
+func rejectedAs(err error, kind commands.RejectionKind) bool {
+	var r *commands.Rejection
 	return errors.As(err, &r) && r.Kind == kind
 }
 
@@ -71,7 +71,7 @@ func TestALife(t *testing.T) {
 	if r := must(t, s, change(t, commands.Replace, c.ID, "C")); r.Entity.Version != 3 {
 		t.Errorf("got %+v", r)
 	}
-	if _, err := s.Execute(servicetest.Context(t), create(t, "R@example.com")); !refusedAs(err, commands.Taken) {
+	if _, err := s.Execute(servicetest.Context(t), create(t, "R@example.com")); !rejectedAs(err, commands.Taken) {
 		t.Errorf("got %v", err)
 	}
 	if r := must(t, s, change(t, commands.Delete, c.ID, "")); r.Entity.Version != 4 || !r.Entity.Deleted {
@@ -111,8 +111,8 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 	}
 	stale := change(t, commands.Patch, c.ID, "B")
 	stale.Consistency = events.Eventual
-	if _, err := x.Execute(servicetest.Context(t), stale); !refusedAs(err, commands.NotFound) {
-		t.Errorf("a client that takes a stale refusal got %v", err)
+	if _, err := x.Execute(servicetest.Context(t), stale); !rejectedAs(err, commands.NotFound) {
+		t.Errorf("a client that takes a stale rejection got %v", err)
 	}
 	// A barrier is appended for a client that wants proof, and it is no proof that the
 	// model is there.
@@ -127,7 +127,7 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 	}
 }
 
-// A client that wants proof has a barrier appended before it is refused, and only then.
+// A client that wants proof has a barrier appended before it is rejected, and only then.
 func TestRefusalsThatAreProved(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	c := create(t, "ada@example.com")
@@ -136,14 +136,14 @@ func TestRefusalsThatAreProved(t *testing.T) {
 		t.Errorf("a write that holds is at position %d", r.Position)
 	}
 	for i, consistency := range []events.Consistency{events.Linearizable, events.Strong, events.Unspecified, events.Eventual} {
-		refused := change(t, commands.Patch, id, "B")
-		refused.Consistency = consistency
-		if _, err := s.Execute(servicetest.Context(t), refused); !refusedAs(err, commands.NotFound) {
+		rejected := change(t, commands.Patch, id, "B")
+		rejected.Consistency = consistency
+		if _, err := s.Execute(servicetest.Context(t), rejected); !rejectedAs(err, commands.NotFound) {
 			t.Errorf("%q: got %v", consistency, err)
 		}
 		taken := create(t, "ada@example.com")
 		taken.Consistency = consistency
-		if o := s.ExecuteBatch(servicetest.Context(t), []commands.Command{taken}); !refusedAs(o[0].Err, commands.Taken) {
+		if o := s.ExecuteBatch(servicetest.Context(t), []commands.Command{taken}); !rejectedAs(o[0].Err, commands.Taken) {
 			t.Errorf("%q: a batch got %v", consistency, o[0].Err)
 		}
 		if end, err := s.Log.End(servicetest.Context(t)); err != nil || end != 3 {
@@ -200,7 +200,7 @@ func TestOneHolderOfAUniqueValue(t *testing.T) {
 			switch {
 			case err == nil:
 				created++
-			case !refusedAs(err, commands.Taken):
+			case !rejectedAs(err, commands.Taken):
 				t.Error(err)
 			}
 		})
@@ -221,7 +221,7 @@ func TestBrokerAway(t *testing.T) {
 	if !errors.Is(err, eventlog.ErrUnreachable) && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 		t.Errorf("got %v", err)
 	}
-	// A refusal can't be made sure of without the broker.
+	// A rejection can't be made sure of without the broker.
 	if _, err := s.Execute(servicetest.Context(t), change(t, commands.Patch, id, "B")); !errors.Is(err, eventlog.ErrUnreachable) {
 		t.Errorf("got %v, want ErrUnreachable", err)
 	}

@@ -58,9 +58,9 @@ func TestFaultsAreLoggedWithinBounds(t *testing.T) {
 // became of them is unknown.
 func TestAPanicOfTheExecutor(t *testing.T) {
 	b := Batch{x: &Executor{}, commands: make([]Command, 2), outcomes: make([]Outcome, 2), events: make([]events.Event, 2)} // without a model
-	refused, appendable := b.decide(b.all())
-	if len(refused) != 0 || len(appendable) != 0 || b.outcomes[0].Err == nil || b.outcomes[1].Err == nil {
-		t.Errorf("got %v, %v, %+v", refused, appendable, b.outcomes)
+	rejected, appendable := b.decide(b.all())
+	if len(rejected) != 0 || len(appendable) != 0 || b.outcomes[0].Err == nil || b.outcomes[1].Err == nil {
+		t.Errorf("got %v, %v, %+v", rejected, appendable, b.outcomes)
 	}
 	in := newImporter(t.Context(), &lineParser{a: &API{}}, newSpool(t.TempDir())) // without an executor
 	defer in.close()

@@ -35,7 +35,7 @@ func readIdempotencyKey(r *http.Request) (string, error) {
 	return values[0], nil
 }
 
-// replay finds what an earlier command with the same key did. A refusal is not an
+// replay finds what an earlier command with the same key did. A rejection is not an
 // outcome: it changed nothing, and is decided anew.
 func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, err error) {
 	if c.IdempotencyKey == "" {
@@ -46,7 +46,7 @@ func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, 
 		return r, false, err
 	}
 	if use.RequestHash != c.RequestHash {
-		return r, false, &Refusal{Kind: KeyReused, Detail: "the idempotency key was used for a different request"}
+		return r, false, &Rejection{Kind: KeyReused, Detail: "the idempotency key was used for a different request"}
 	}
 	return Result{
 		Position: use.Position,

@@ -46,13 +46,13 @@ func TestIdempotency(t *testing.T) {
 		first := must(t, one, keyed(t, key, key))
 		again, err := two.Execute(servicetest.Context(t), keyed(t, key, key))
 		repeats(t, again, err, first)
-		if _, err := two.Execute(servicetest.Context(t), keyed(t, key, "other")); !refusedAs(err, commands.KeyReused) {
+		if _, err := two.Execute(servicetest.Context(t), keyed(t, key, "other")); !rejectedAs(err, commands.KeyReused) {
 			t.Errorf("got %v", err)
 		}
 	}
 }
 
-// Two services, one key, two requests, at once: one is done, the other is refused, and
+// Two services, one key, two requests, at once: one is done, the other is rejected, and
 // whoever asks later hears the same.
 func TestAKeyWithTwoRequestsAtOnce(t *testing.T) {
 	b := servicetest.StartBroker(t)
@@ -71,13 +71,13 @@ func TestAKeyWithTwoRequestsAtOnce(t *testing.T) {
 		if errs[0] != nil {
 			won = 1
 		}
-		if errs[won] != nil || !refusedAs(errs[1-won], commands.KeyReused) {
+		if errs[won] != nil || !rejectedAs(errs[1-won], commands.KeyReused) {
 			t.Fatalf("got %v and %v, want one success and one key that was used", errs[0], errs[1])
 		}
 		for _, s := range services {
 			again, err := s.Execute(servicetest.Context(t), keyed(t, key, fmt.Sprint(key, "-", won)))
 			repeats(t, again, err, results[won])
-			if _, err := s.Execute(servicetest.Context(t), keyed(t, key, fmt.Sprint(key, "-", 1-won))); !refusedAs(err, commands.KeyReused) {
+			if _, err := s.Execute(servicetest.Context(t), keyed(t, key, fmt.Sprint(key, "-", 1-won))); !rejectedAs(err, commands.KeyReused) {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -164,14 +164,14 @@ func TestARetryAfterAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-// A refusal is no outcome: see docs/decisions.
+// A rejection is no outcome: see docs/decisions.
 func TestARefusalIsDecidedAnew(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	holder := create(t, "ada@example.com")
 	must(t, s, holder)
 	c := keyed(t, "key", "ada")
 	for range 2 {
-		if _, err := s.Execute(servicetest.Context(t), c); !refusedAs(err, commands.Taken) {
+		if _, err := s.Execute(servicetest.Context(t), c); !rejectedAs(err, commands.Taken) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -219,7 +219,7 @@ func TestAKeyIsNotFreeByAWrongClock(t *testing.T) {
 	s.Now = func() time.Time { return time.Now().Add(1000 * time.Hour) }
 	again, err := s.Execute(servicetest.Context(t), c)
 	repeats(t, again, err, first)
-	if _, err := s.Execute(servicetest.Context(t), keyed(t, "key", "another")); !refusedAs(err, commands.KeyReused) {
+	if _, err := s.Execute(servicetest.Context(t), keyed(t, "key", "another")); !rejectedAs(err, commands.KeyReused) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -249,9 +249,9 @@ func makeTopic(t testing.TB, b *servicetest.Broker) {
 // appendAt appends what a command decides on nothing, as of a time of the broker's.
 func appendAt(t testing.TB, b *servicetest.Broker, at time.Time, c commands.Command) {
 	t.Helper()
-	event, refusal := commands.Decide(c, commands.State{}, commands.Stamp{EventID: uuid.Must(uuid.NewV7()).String(), Now: at, Source: "/test"})
-	if refusal != nil {
-		t.Fatal(refusal)
+	event, rejection := commands.Decide(c, commands.State{}, commands.Stamp{EventID: uuid.Must(uuid.NewV7()).String(), Now: at, Source: "/test"})
+	if rejection != nil {
+		t.Fatal(rejection)
 	}
 	record := wire.Record("clusterlite.events", wire.NewMessage(event))
 	record.Timestamp = at

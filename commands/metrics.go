@@ -47,8 +47,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// appended notes an append that began then, and how it went.
-func (m *Metrics) appended(began time.Time, err error) {
+// Appended counts an append, and measures it if it was confirmed.
+func (m *Metrics) Appended(began time.Time, err error) {
 	switch {
 	case m == nil:
 	case err == nil:
@@ -62,16 +62,16 @@ func (m *Metrics) appended(began time.Time, err error) {
 	}
 }
 
-// judged notes the verdict on an event whose append began then.
-func (m *Metrics) judged(began time.Time, v events.Verdict) {
+// Judged counts a verdict, and measures the time since the start of the append.
+func (m *Metrics) Judged(began time.Time, v events.Verdict) {
 	if m != nil {
 		m.verdict.Observe(time.Since(began).Seconds())
 		m.verdicts.WithLabelValues(telemetry.Verdict(v)).Inc()
 	}
 }
 
-// unjudged notes an event whose verdict did not come in time.
-func (m *Metrics) unjudged() {
+// Unjudged counts an event whose verdict did not arrive in time.
+func (m *Metrics) Unjudged() {
 	if m != nil {
 		m.verdicts.WithLabelValues(unknown).Inc()
 	}

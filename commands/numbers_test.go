@@ -76,7 +76,7 @@ const parts = `{"title":"parts","type":"object","properties":{
 	"one":{"const":1},
 	"list":{"type":"array","uniqueItems":true}}}`
 
-// Numbers that would take seconds or gigabytes to compute with are refused wherever they
+// Numbers that would take seconds or gigabytes to compute with are rejected wherever they
 // could reach arithmetic.
 func TestHugeNumbersAreRefused(t *testing.T) {
 	s := serveDeclared(t, map[string]string{"parts": parts})

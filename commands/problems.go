@@ -7,17 +7,18 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/appending"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
 // toProblem says an executor's error to a client.
 func toProblem(err error) error {
-	var refusal *Refusal
-	var verdict *VerdictError
+	var rejection *Rejection
+	var verdict *appending.NoVerdictError
 	switch {
-	case errors.As(err, &refusal):
-		return refusal.problem()
+	case errors.As(err, &rejection):
+		return rejection.problem()
 	case errors.As(err, &verdict) && verdict.Confirmed:
 		return problem.OutcomeUnknown.Because(err, "The write is in the log, but this node could not determine in time whether it was accepted."+because(verdict.Stuck)+" Read the resource to find out or, if the request had an Idempotency-Key, repeat it with the same key.")
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
@@ -52,7 +53,7 @@ func because(stuck error) string {
 	return ""
 }
 
-func (r *Refusal) problem() *problem.Problem {
+func (r *Rejection) problem() *problem.Problem {
 	switch r.Kind {
 	case NotFound:
 		return problem.NotFound.New("No entity has this id.")

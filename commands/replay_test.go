@@ -40,7 +40,7 @@ func retryDuringFirst(t *testing.T, execute func(service, commands.Command) (com
 	var done commands.Result
 	decisions := 0
 	retried.Now = func() time.Time {
-		// The first decision is refused, for the holder that there is. Before the second, on
+		// The first decision is rejected, for the holder that there is. Before the second, on
 		// fresh state, the address gets free and the first attempt takes it.
 		if decisions++; decisions == 2 {
 			must(t, first, change(t, commands.Delete, holder.Entity.ID, ""))

@@ -106,9 +106,9 @@ func invalid(detail string, violations []collections.Violation) *problem.Problem
 	return p
 }
 
-// refuseHeaders refuses what a client may rely on and this version does not do: to
+// checkHeaders refuses what a client may rely on and this version does not do: to
 // ignore it would break a promise that the client believes it has.
-func refuseHeaders(r *http.Request) error {
+func checkHeaders(r *http.Request) error {
 	for _, name := range []string{"If-None-Match", "If-Unmodified-Since"} {
 		if r.Header.Get(name) != "" {
 			return problem.MalformedRequest.New(fmt.Sprintf("%s is not supported on %s. Nothing was written. Remove the header field.", name, r.Method))

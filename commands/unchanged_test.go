@@ -40,7 +40,7 @@ func TestWritesThatChangeNothing(t *testing.T) {
 			t.Errorf("%s: got %+v", name, r)
 		}
 		command.Match = commands.Precondition{Set: true, Versions: []int64{7}}
-		if _, err := s.Execute(servicetest.Context(t), command); !refusedAs(err, commands.VersionMismatch) {
+		if _, err := s.Execute(servicetest.Context(t), command); !rejectedAs(err, commands.VersionMismatch) {
 			t.Errorf("%s on another version: %v", name, err)
 		}
 	}

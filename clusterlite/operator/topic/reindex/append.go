@@ -10,8 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/appending"
 )
 
 const (
@@ -103,28 +102,18 @@ func (r *Reindex) free(ctx context.Context, e events.Entity, claims []string) ([
 	return claims, failed
 }
 
-// appendBatch appends events and waits for their verdicts.
+// appendBatch appends events, waits for their verdicts and returns how many were admitted. The
+// error is that of the first event without a verdict.
 func (r *Reindex) appendBatch(ctx context.Context, batch []events.Event) (admitted int64, err error) {
-	judgements := make([]<-chan projections.Judgement, len(batch))
-	for i, e := range batch {
-		judgement, forget := r.Model.Expect(e.ID)
-		defer forget()
-		judgements[i] = judgement
-	}
 	ctx, cancel := context.WithTimeout(ctx, r.Wait)
 	defer cancel()
-	if _, err := r.Log.Append(ctx, batch...); err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
-		return 0, err
-	}
-	for _, judgement := range judgements {
-		select {
-		case j := <-judgement:
-			if j.Verdict.Outcome == events.Admitted {
-				admitted++
-			}
-		case <-ctx.Done():
-			return admitted, fmt.Errorf("%w: no verdict: %w", eventlog.ErrOutcomeUnknown, ctx.Err())
+	for _, o := range (appending.Appender{Log: r.Log, Model: r.Model}).Send(ctx, batch).Wait(ctx) {
+		switch {
+		case err == nil && o.Err != nil:
+			err = o.Err
+		case o.Err == nil && o.Verdict.Outcome == events.Admitted:
+			admitted++
 		}
 	}
-	return admitted, nil
+	return admitted, err
 }

@@ -267,8 +267,8 @@ func TestWhileOthersWrite(t *testing.T) {
 			{Action: commands.Patch, Collection: now, ID: ids[int(i*7)%len(ids)], Patch: fmt.Appendf(nil, `{"n":%d}`, i)},
 			{Action: commands.Delete, Collection: now, ID: ids[int(i*11)%len(ids)]},
 		} {
-			var refusal *commands.Refusal
-			if _, err := x.Execute(context.Background(), c); err != nil && !errors.As(err, &refusal) {
+			var rejection *commands.Rejection
+			if _, err := x.Execute(context.Background(), c); err != nil && !errors.As(err, &rejection) {
 				t.Error(err)
 			}
 		}

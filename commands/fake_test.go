@@ -1,0 +1,219 @@
+package commands_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/commands"
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/reads"
+)
+
+// A fake is a log in memory, together with a write model that follows it. It fails on request.
+// The fields with faults may be changed between commands.
+type fake struct {
+	// appendErr is the error of appends. Nothing is appended, unless the error is an unknown
+	// outcome and arrives is set.
+	appendErr error
+	arrives   bool
+	// endErr is the error of End and Barrier.
+	endErr error
+	// deaf is whether the model does not learn what is appended.
+	deaf bool
+	// onAppend, if not nil, is called before the events of an append are in the log.
+	onAppend func()
+
+	mu       sync.Mutex
+	records  []events.Record
+	model    *events.Memory
+	uses     map[string]reads.KeyUse
+	applied  int
+	expected map[string]chan projections.Judgement
+	stuck    error
+
+	appends, ends, barriers int
+}
+
+// newFake returns an executor on an empty fake.
+func newFake() (*fake, *commands.Executor) {
+	f := &fake{model: events.NewMemory(), uses: map[string]reads.KeyUse{}, expected: map[string]chan projections.Judgement{}}
+	return f, &commands.Executor{Log: f, Model: f, Source: "/test", Wait: 5 * time.Second}
+}
+
+func (f *fake) Topic() string { return "fake" }
+
+func (f *fake) Append(_ context.Context, batch ...events.Event) (events.Position, error) {
+	if f.onAppend != nil {
+		f.onAppend()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.appends++
+	if f.appendErr == nil || f.arrives {
+		f.add(batch...)
+	}
+	if !f.deaf {
+		f.catchUp()
+	}
+	return events.Position(len(f.records)), f.appendErr
+}
+
+// another appends an event of another command service, which the model has not read yet.
+func (f *fake) another(e events.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.add(e)
+}
+
+func (f *fake) add(batch ...events.Event) {
+	for _, e := range batch {
+		f.records = append(f.records, events.Record{Offset: int64(len(f.records)), Timestamp: time.Now(), Content: events.HasEvent, Event: e})
+	}
+}
+
+func (f *fake) catchUp() {
+	for ; f.applied < len(f.records); f.applied++ {
+		r := f.records[f.applied]
+		verdict, err := f.model.Take(r)
+		if err != nil {
+			panic(err)
+		}
+		e := r.Event
+		if verdict.Outcome == events.Admitted && e.IdempotencyKey != "" {
+			f.uses[e.IdempotencyKey] = reads.KeyUse{
+				Position: r.Position(), At: f.model.Time, RequestHash: e.RequestHash, Collection: e.Collection, ID: e.EntityID, Version: e.Version, Kind: e.Kind,
+				Rendered: f.model.Entities[events.EntityKey{Collection: e.Collection, ID: e.EntityID}].Rendered,
+			}
+		}
+		if waiting, ok := f.expected[e.ID]; ok {
+			waiting <- projections.Judgement{Position: r.Position(), Verdict: verdict}
+			delete(f.expected, e.ID)
+		}
+	}
+}
+
+func (f *fake) End(context.Context) (events.Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ends++
+	return events.Position(len(f.records)), f.endErr
+}
+
+func (f *fake) Barrier(context.Context) (events.Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.barriers++
+	return events.Position(len(f.records)), f.endErr
+}
+
+func (f *fake) Position() events.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return events.Position(f.applied)
+}
+
+func (f *fake) WaitFor(ctx context.Context, position events.Position) error {
+	if f.deaf && f.Position() < position {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.catchUp()
+	return nil
+}
+
+func (f *fake) Entity(_ context.Context, collection, id string) (reads.Entity, bool, events.Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e, found := f.model.Entities[events.EntityKey{Collection: collection, ID: id}]
+	return reads.Entity{ID: e.ID, Version: e.Version, Deleted: e.Deleted, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, Rendered: e.Rendered}, found, events.Position(f.applied), nil
+}
+
+func (f *fake) Holder(_ context.Context, collection, claim string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.model.Holder(collection, claim), nil
+}
+
+func (f *fake) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
+	holders := map[string]string{}
+	for _, claim := range claims {
+		if id, _ := f.Holder(ctx, collection, claim); id != "" {
+			holders[claim] = id
+		}
+	}
+	return holders, nil
+}
+
+func (f *fake) KeyUse(_ context.Context, key string) (reads.KeyUse, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	use, used := f.uses[key]
+	return use, used, nil
+}
+
+func (f *fake) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
+	used := map[string]bool{}
+	for _, key := range keys {
+		_, used[key], _ = f.KeyUse(ctx, key)
+	}
+	return used, nil
+}
+
+func (f *fake) Expect(id string) (<-chan projections.Judgement, func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	waiting := make(chan projections.Judgement, 1)
+	f.expected[id] = waiting
+	return waiting, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.expected, id)
+	}
+}
+
+func (f *fake) Stuck() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stuck
+}
+
+func (f *fake) setStuck(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stuck = err
+}
+
+func (f *fake) ReportDamage(found error) error { return found }
+
+// written returns the event of a command of another command service, decided on the state after
+// all records of the log.
+func (f *fake) written(t testing.TB, c commands.Command) events.Event {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := events.NewMemory()
+	for _, r := range f.records {
+		if _, err := all.Take(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s commands.State
+	if e := all.Entities[events.EntityKey{Collection: c.Collection.Name(), ID: c.ID}]; e.Version > 0 && !e.Deleted {
+		s.Version, s.CreatedAt = e.Version, e.CreatedAt
+		var err error
+		if s.Document, err = document.ParseStored(e.Rendered); err != nil {
+			t.Fatal(err)
+		}
+	}
+	event, rejection := commands.Decide(c, s, commands.Stamp{EventID: newUUID(), Now: time.Now(), Source: "/another"})
+	if rejection != nil {
+		t.Fatal(rejection)
+	}
+	return event
+}

@@ -1,0 +1,56 @@
+package commands
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// A tracedLog appends to the log of an executor. Each append is a span, and its events carry the
+// trace, so that the work that every node does with them is part of it.
+type tracedLog Executor
+
+// Append sets the trace of the events and appends them.
+func (x *tracedLog) Append(ctx context.Context, batch ...events.Event) (events.Position, error) {
+	ctx, span := x.beginSpan(ctx, len(batch))
+	carried := traceParent(ctx)
+	for i := range batch {
+		batch[i].TraceParent = carried
+	}
+	position, err := x.Log.Append(ctx, batch...)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+	return position, err
+}
+
+func (x *tracedLog) beginSpan(ctx context.Context, count int) (context.Context, trace.Span) {
+	tracer := x.Tracer
+	if _, off := tracer.(noop.Tracer); tracer == nil || off {
+		return noop.Tracer{}.Start(ctx, "") // without attributes, which cost more than the span
+	}
+	return tracer.Start(ctx, "append "+x.Log.Topic(), trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+		semconv.MessagingSystemKafka,
+		semconv.MessagingOperationName("append"),
+		semconv.MessagingDestinationName(x.Log.Topic()),
+		semconv.MessagingBatchMessageCount(count),
+	))
+}
+
+// traceParent returns the W3C trace context of ctx, or an empty string if ctx belongs to no
+// trace.
+func traceParent(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
