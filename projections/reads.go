@@ -340,25 +340,28 @@ func (p *Projection) starved() error {
 	return nil
 }
 
+// A Ticket links [Projection.CachedPage] with [Projection.KeepPage].
+type Ticket = entitycache.Ticket
+
 // CachedPage returns a page of a list that was passed to [Projection.KeepPage] with the same
 // query and has not changed since, and the position that it holds for. Without one, it returns
 // nil and a ticket. To keep the page that is read from the file instead, begin the read
 // transaction after this call, and pass the ticket to KeepPage.
-func (p *Projection) CachedPage(collection, query string) (page any, at events.Position, ticket entitycache.Ticket) {
+func (p *Projection) CachedPage(collection, query string) (page any, at events.Position, ticket Ticket) {
 	g := p.hold()
 	defer g.Release()
 	found, at, number := g.Cache.Get(entitycache.PageKey(collection, query))
 	if found == nil {
 		p.cached.PageMisses.Add(1)
-		return nil, 0, entitycache.Ticket{Cache: g.Cache, Number: number}
+		return nil, 0, Ticket{Cache: g.Cache, Number: number}
 	}
 	p.cached.PageHits.Add(1)
-	return found.Page, at, entitycache.Ticket{}
+	return found.Page, at, Ticket{}
 }
 
 // KeepPage offers a page of a list to the cache, which may keep it until the collection
 // changes. bytes is the size of the page. Nothing may change the page afterwards.
-func (p *Projection) KeepPage(ticket entitycache.Ticket, at events.Position, collection, query string, page any, bytes int) {
+func (p *Projection) KeepPage(ticket Ticket, at events.Position, collection, query string, page any, bytes int) {
 	ticket.Cache.Put(ticket.Number, at, entitycache.PageKey(collection, query), reads.Entity{}, page, bytes)
 }
 

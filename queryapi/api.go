@@ -10,8 +10,6 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
-	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -19,19 +17,17 @@ import (
 
 // An API answers reads. Safe for concurrent use.
 type API struct {
-
-	// Log is asked for its end.
-	Log *eventlog.Log
-	// Model is what is read, a running projection of Log.
-	Model *projections.Projection
-	// Collections are those that are served.
+	Log Log
+	// Model follows Log.
+	Model ReadModel
+	// Collections are the collections to serve.
 	Collections *collections.Set
-	// Default is what a read gets that asks for nothing: events.Strong or events.Eventual.
+	// Default is the consistency of reads that do not ask for one: [events.Strong] or
+	// [events.Eventual].
 	Default events.Consistency
-	// Wait is the longest that a read waits for its position.
+	// Wait is the maximum time that a read waits for its position.
 	Wait time.Duration
-	// MaxLag is how long the model may have been behind before reads stop waiting for
-	// it.
+	// MaxLag is how long the model may have been behind before reads no longer wait for it.
 	MaxLag time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
