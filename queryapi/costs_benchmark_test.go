@@ -21,13 +21,13 @@ func BenchmarkGet(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, level := range []events.Consistency{events.Eventual, events.Strong, events.Linearizable} {
-		b.Run(string(level), func(b *testing.B) { reads(b, n, "/users/"+id, level) })
+		b.Run(string(level), func(b *testing.B) { measureReads(b, n, "/users/"+id, level) })
 	}
-	b.Run("list of 20", func(b *testing.B) { reads(b, n, "/users?limit=20", events.Eventual) })
+	b.Run("list of 20", func(b *testing.B) { measureReads(b, n, "/users?limit=20", events.Eventual) })
 }
 
-// reads reports allocations, and the statements that SQLite compiles for a thousand reads.
-func reads(b *testing.B, h http.Handler, path string, level events.Consistency) {
+// measureReads reports allocations, and the statements that SQLite compiles for a thousand reads.
+func measureReads(b *testing.B, h http.Handler, path string, level events.Consistency) {
 	b.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set(contract.HeaderConsistency, string(level))
