@@ -12,21 +12,14 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/cli"
 	"github.com/clusterlite/clusterlite/clusterlite/clitest"
+	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
 // asProgram makes the test binary act as clusterlite, for shells that run it.
 const asProgram = "TEST_AS_CLUSTERLITE"
 
-// Settings in the environment of the tests, and variables such as those that name Kafka's files,
-// must not reach the programs under test.
 func TestMain(m *testing.M) {
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "CLUSTERLITE_") {
-			if err := os.Unsetenv(name); err != nil {
-				panic(err)
-			}
-		}
-	}
+	servicetest.ClearSettings()
 	if os.Getenv(asProgram) != "" {
 		main()
 		return

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/lines"
 	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -176,27 +177,27 @@ func (in *importer) close() {
 // readAll reads and parses lines until the end of the body. The error is that of the body, or
 // of ctx: once it has ended, no other line is looked at. It is errQueueStopped once the queue
 // is stopped.
-func (in *importer) readAll(ctx context.Context, lines *lineReader) error {
+func (in *importer) readAll(ctx context.Context, input *lineReader) error {
 	for {
 		if ctx.Err() != nil {
 			return ctx.Err() // to parse and validate lines is work too, and nobody waits for it
 		}
-		text, err := lines.next()
+		text, err := input.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		var damaged *coding.DecodeError
 		if errors.As(err, &damaged) {
 			// What came before is good. This is the last result: what follows can't be read.
-			return in.queue.put(importLine{number: lines.number, err: damaged.Problem})
+			return in.queue.put(importLine{number: input.number, err: damaged.Problem})
 		}
-		if err != nil && !errors.Is(err, errLongLine) {
+		if err != nil && !errors.Is(err, lines.ErrTooLong) {
 			return err
 		}
 		if len(text) == 0 && err == nil {
 			continue // an empty line is no entity
 		}
-		if err := in.queue.put(in.parse(ctx, lines.number, text, err)); err != nil {
+		if err := in.queue.put(in.parse(ctx, input.number, text, err)); err != nil {
 			return err
 		}
 	}

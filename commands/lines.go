@@ -5,54 +5,47 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"github.com/clusterlite/clusterlite/events/lines"
 )
 
-// errLongLine is returned for a line that is longer than a line may be. The reader
-// stands after it.
-var errLongLine = errors.New("the line is too long")
-
-// jsonSpace is what JSON may have around a value.
+// jsonSpace is the white space that JSON allows around a value.
 const jsonSpace = " \t\r\n"
 
-// lineReader reads lines. A line that its reader broke off in is none.
+// A lineReader reads the lines of an import.
 type lineReader struct {
-	in     *bufio.Reader
-	most   int
-	number int64 // of the line that was read last, from 1
+	in      *bufio.Reader
+	lines   *lines.Reader
+	maximum int
+	number  int64 // of the last line, counted from 1
 }
 
-func newLineReader(r io.Reader, most int) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(r, 64<<10), most: most}
+// newLineReader returns a reader of lines of at most maximum bytes, without their newlines.
+func newLineReader(r io.Reader, maximum int) *lineReader {
+	in := bufio.NewReaderSize(r, 64<<10)
+	return &lineReader{in: in, lines: lines.NewReader(in, maximum+len("\r\n")), maximum: maximum}
 }
 
-// await waits for the first byte. An error comes again from next: that of a body stays.
+// await waits for the first byte. It returns no error, because next returns the same one.
 func (l *lineReader) await() { _, _ = l.in.Peek(1) }
 
-// next gives the next line without its end and without spaces around. The error is
-// errLongLine, io.EOF after the last line, or the reader's.
+// next returns the next line, without the white space around it. The error is
+// [lines.ErrTooLong], io.EOF after the last line, or an error of the input. If the input breaks
+// off within a line, next returns the error and not the line.
 func (l *lineReader) next() ([]byte, error) {
 	l.number++
-	var line []byte
-	long := false
-	for {
-		part, err := l.in.ReadSlice('\n')
-		if long = long || len(line)+len(part) > l.most+2; !long { // 2 for the line's end
-			line = append(line, part...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case errors.Is(err, io.EOF):
-			// The last line may have no end.
-			if len(line) == 0 && !long {
-				return nil, io.EOF
-			}
-		case err != nil:
+	line, err := l.lines.Append(nil)
+	if errors.Is(err, lines.ErrTooLong) {
+		if err := l.lines.Skip(); err != nil {
 			return nil, err
 		}
-		if line = bytes.Trim(line, jsonSpace); long || len(line) > l.most {
-			return nil, errLongLine
-		}
-		return line, nil
+		return nil, lines.ErrTooLong
 	}
+	if err != nil {
+		return nil, err
+	}
+	if line = bytes.Trim(line, jsonSpace); len(line) > l.maximum {
+		return nil, lines.ErrTooLong
+	}
+	return line, nil
 }

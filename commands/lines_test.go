@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/clusterlite/clusterlite/events/lines"
 )
 
 // A read is what next gave: a line, or that it was too long.
@@ -22,7 +24,7 @@ type read struct {
 func readAll(r io.Reader, most int) (all []read, err error) {
 	for l := newLineReader(r, most); ; {
 		text, err := l.next()
-		if err != nil && !errors.Is(err, errLongLine) {
+		if err != nil && !errors.Is(err, lines.ErrTooLong) {
 			return all, err
 		}
 		all = append(all, read{l.number, string(text), err != nil})

@@ -22,16 +22,13 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// modelTime is read before TestMain removes the variables of ClusterLite.
-var modelTime = os.Getenv("CLUSTERLITE_MODEL_TIME")
-
 // TestStoreIsItsModel lets clients send random commands to random nodes, while nodes are
 // restarted, rebuilt and given wrong clocks, and compares every answer with a map. It runs
 // for CLUSTERLITE_MODEL_TIME (8s). A failure is printed with the seed and the flag that
 // reproduces it.
 func TestStoreIsItsModel(t *testing.T) {
 	wanted := 8 * time.Second
-	if given := modelTime; given != "" {
+	if given := os.Getenv("CLUSTERLITE_MODEL_TIME"); given != "" {
 		var err error
 		if wanted, err = time.ParseDuration(given); err != nil {
 			t.Fatalf("CLUSTERLITE_MODEL_TIME must be a duration such as 5m: %v", err)

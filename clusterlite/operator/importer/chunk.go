@@ -10,6 +10,8 @@ import (
 	"hash"
 	"io"
 	"strconv"
+
+	"github.com/clusterlite/clusterlite/events/lines"
 )
 
 const (
@@ -48,14 +50,18 @@ func (c *chunk) key(name, collection string) string {
 
 // A chunkReader reads an input chunk by chunk.
 type chunkReader struct {
-	in     *bufio.Reader
-	digest hash.Hash
-	number int64 // of the next line
-	offset int64
+	in      *bufio.Reader
+	lines   *lines.Reader
+	skipped checkpoint
+	digest  hash.Hash
+	buffer  []byte // of the last line
 }
 
 func newChunkReader(in io.Reader) *chunkReader {
-	return &chunkReader{in: bufio.NewReaderSize(in, 256<<10), digest: sha256.New(), number: 1}
+	r := &chunkReader{in: bufio.NewReaderSize(in, 256<<10), digest: sha256.New()}
+	r.lines = lines.NewReader(r.in, maxLine+len("\r\n"))
+	r.lines.Tee = r.digest
+	return r
 }
 
 // skip skips the input that an earlier run got acknowledged, if the input still starts with
@@ -68,53 +74,50 @@ func (r *chunkReader) skip(p checkpoint) error {
 	if n < p.Bytes || !bytes.Equal(r.digest.Sum(nil), p.Digest) {
 		return ErrInputChanged
 	}
-	r.number, r.offset = p.Lines+1, p.Bytes
+	r.skipped = p
 	return nil
 }
 
 // next reads a chunk. The error is io.EOF after the last chunk, or an error of the input.
 func (r *chunkReader) next() (*chunk, error) {
-	c := &chunk{first: r.number}
-	for r.number-c.first < chunkLines && len(c.body) < chunkBytes {
-		text, err := r.line()
-		if errors.Is(err, io.EOF) && c.first < r.number {
+	c := &chunk{first: r.number() + 1}
+	for r.number() < c.first-1+chunkLines && len(c.body) < chunkBytes {
+		text, long, err := r.line()
+		if errors.Is(err, io.EOF) && r.number() >= c.first {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		l := line{r.number, r.offset}
-		r.number++
-		switch text = bytes.TrimSpace(text); {
-		case len(text) > maxLine:
+		switch l := (line{r.number(), r.offset()}); {
+		case long:
 			c.long = append(c.long, l)
 		case len(text) > 0:
 			c.body = append(append(c.body, text...), '\n')
 			c.lines = append(c.lines, l)
 		}
 	}
-	c.next, c.end, c.digest = r.number, r.offset, r.digest.Sum(nil)
+	c.next, c.end, c.digest = r.number()+1, r.offset(), r.digest.Sum(nil)
 	return c, nil
 }
 
-// line reads a line. Of a line that is too long, it reads only enough to detect that.
-func (r *chunkReader) line() ([]byte, error) {
-	var text []byte
-	for {
-		part, err := r.in.ReadSlice('\n')
-		r.digest.Write(part) // it never fails
-		r.offset += int64(len(part))
-		if len(text) <= maxLine {
-			text = append(text, part...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF) && len(text) > 0, err == nil:
-			return text, nil
-		case errors.Is(err, io.EOF):
-			return nil, io.EOF
-		default:
-			return nil, fmt.Errorf("read the input: %w", err)
-		}
+// number returns the number of the last line that was read or skipped.
+func (r *chunkReader) number() int64 { return r.skipped.Lines + r.lines.Number() }
+
+// offset returns the position in the input, in bytes.
+func (r *chunkReader) offset() int64 { return r.skipped.Bytes + r.lines.Bytes() }
+
+// line reads a line, without the white space around it. The text is valid until the next call.
+func (r *chunkReader) line() (text []byte, long bool, err error) {
+	r.buffer, err = r.lines.Append(r.buffer[:0])
+	if long = errors.Is(err, lines.ErrTooLong); long {
+		err = r.lines.Skip()
 	}
+	switch text = bytes.TrimSpace(r.buffer); {
+	case errors.Is(err, io.EOF):
+		return nil, false, io.EOF
+	case err != nil:
+		return nil, false, fmt.Errorf("read the input: %w", err)
+	}
+	return text, long || len(text) > maxLine, nil
 }

@@ -24,7 +24,13 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
+	"github.com/clusterlite/clusterlite/service/servicetest"
 )
+
+func TestMain(m *testing.M) {
+	servicetest.ClearSettings()
+	os.Exit(m.Run())
+}
 
 // startProxy runs a proxy that passes requests on as nginx does, unless fault answers
 // them. Requests are counted from 1.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/lines"
 	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
@@ -110,19 +111,15 @@ func (m Manifest) writeTo(w io.Writer) error {
 
 // readManifest reads the manifest's line.
 func readManifest(r *bufio.Reader) (m Manifest, err error) {
-	var line []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return m, fmt.Errorf("read the manifest: %w", truncated(err))
-		}
-		if len(line) > maxManifest {
-			return m, corrupt("it does not begin with a manifest")
-		}
+	line, err := lines.NewReader(r, maxManifest).Append(nil)
+	switch {
+	case errors.Is(err, lines.ErrTooLong):
+		return m, corrupt("it does not begin with a manifest")
+	case err == nil && !bytes.HasSuffix(line, []byte("\n")):
+		err = io.EOF
+	}
+	if err != nil {
+		return m, fmt.Errorf("read the manifest: %w", truncated(err))
 	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	if err := d.Decode(&m); err != nil || m.Format == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/lines"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -27,6 +28,7 @@ type Reader struct {
 	Trailer Trailer
 
 	in     *bufio.Reader
+	lines  *lines.Reader
 	sum    hash.Hash
 	line   []byte
 	number int64
@@ -35,7 +37,8 @@ type Reader struct {
 
 // NewReader reads the header. The errors are those of [Reader.Line].
 func NewReader(r io.Reader) (*Reader, error) {
-	a := &Reader{in: bufio.NewReaderSize(r, 64<<10), sum: sha256.New()}
+	in := bufio.NewReaderSize(r, 64<<10)
+	a := &Reader{in: in, lines: lines.NewReader(in, maxLine), sum: sha256.New()}
 	if err := a.read(); err != nil {
 		return nil, err
 	}
@@ -83,25 +86,19 @@ func (a *Reader) Line() ([]byte, error) {
 // Number is the number of the last line that was read, counted from 1.
 func (a *Reader) Number() int64 { return a.number }
 
-// read reads one line with its end.
-func (a *Reader) read() error {
+// read reads one line with its newline.
+func (a *Reader) read() (err error) {
 	a.number++
-	a.line = a.line[:0]
-	for {
-		part, err := a.in.ReadSlice('\n')
-		a.line = append(a.line, part...)
-		switch {
-		case len(a.line) > maxLine:
-			return a.damaged("the line is longer than any event can be")
-		case err == nil:
-			return nil
-		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return a.damaged("the file is truncated")
-		default:
-			return a.damaged(err.Error())
-		}
+	a.line, err = a.lines.Append(a.line[:0])
+	switch {
+	case errors.Is(err, lines.ErrTooLong):
+		return a.damaged("the line is longer than any event can be")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err == nil && !bytes.HasSuffix(a.line, []byte("\n")):
+		return a.damaged("the file is truncated")
+	case err != nil:
+		return a.damaged(err.Error())
 	}
+	return nil
 }
 
 // end compares the trailer with the lines that were read, and checks that nothing follows
