@@ -107,6 +107,9 @@ func (p *page) describe(c echo.Context) (has bool, err error) {
 	return contract.NoneMatch(c.Request(), p.etag)
 }
 
+// initialPageMemory is the memory that a page takes at first.
+const initialPageMemory = 64 << 10
+
 // pages are buffers to gather pages in.
 var pages = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -116,7 +119,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	ctx := c.Request().Context()
 	// Before there is a snapshot: a list must not hold a connection while it waits for
 	// memory.
-	if err := web.TakeMemory(c, pieceSize); err != nil {
+	if err := web.TakeMemory(c, initialPageMemory); err != nil {
 		return nil, 0, err
 	}
 	s, err := a.Model.BeginRead(ctx)
@@ -134,7 +137,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	buffer := pages.Get().(*[]byte)
 	defer pages.Put(buffer)
 	body := append((*buffer)[:0], '[')
-	room := pieceSize // that was taken for it
+	room := initialPageMemory // that was taken for it
 	next, err := s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
 		if len(body) > 1 {
 			body = append(body, ',')
@@ -151,7 +154,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 		return nil, 0, err
 	}
 	body = append(body, ']')
-	if p.body = body; cap(body) <= pieceSize {
+	if p.body = body; cap(body) <= initialPageMemory {
 		*buffer, p.body = body, bytes.Clone(body) // the next page goes into the same buffer
 	}
 	if next != nil {

@@ -7,15 +7,12 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// pieceSize is how much of a stream is gathered before it is sent, and how much memory a
-// page takes at first.
-const pieceSize = 64 << 10
-
-// stream sends all that match, a line each, from one snapshot. It holds no more than a
-// piece of it in memory.
+// stream sends all matching entities from one snapshot, one on each line. It holds no more than
+// one piece of the response in memory.
 func (a *API) stream(c echo.Context, collection *collections.Collection, asked listRequest) error {
 	ctx := c.Request().Context()
 	s, err := a.Model.BeginLongRead(ctx)
@@ -40,20 +37,16 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 		out.End(nil)
 		return nil
 	}
-	piece := make([]byte, 0, pieceSize+4<<10)
-	_, err = s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) (err error) {
-		if piece, err = appendFields(piece, rendered, asked.Fields); err != nil {
+	lines := stream.NewLines(out.Send)
+	_, err = s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
+		line, err := appendFields(lines.Buffer(), rendered, asked.Fields)
+		if err != nil {
 			return err
 		}
-		if piece = append(piece, '\n'); len(piece) < pieceSize {
-			return nil
-		}
-		_, err = out.Write(piece)
-		piece = piece[:0]
-		return err
+		return lines.Add(line)
 	})
-	if err == nil && len(piece) > 0 {
-		_, err = out.Write(piece)
+	if err == nil {
+		err = lines.Flush()
 	}
 	out.End(err)
 	return nil

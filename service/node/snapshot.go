@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
@@ -80,7 +81,7 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	// dead.
 	copied := admin.Working(w)
 	defer copied()
-	out := &sender{w: w, control: http.NewResponseController(w), begin: copied}
+	out := &sender{out: stream.NewWriter(w, sendTimeout), begin: copied}
 	m, err := snapshots.Write(r.Context(), out, n.Model, n.DataDir, n.NodeID)
 	switch {
 	case err == nil:
@@ -98,19 +99,17 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sender gives up on a client that has stopped reading.
+// A sender sends a snapshot, and counts its bytes. It gives up on a client that has stopped
+// reading.
 type sender struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	begin   func() // called before anything is written
-	sent    int64
+	out   stream.Writer
+	begin func() // called before anything is written
+	sent  int64
 }
 
 func (s *sender) Write(p []byte) (int, error) {
 	s.begin()
-	// Connections in tests may not support deadlines.
-	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
-	n, err := s.w.Write(p)
+	n, err := s.out.Write(p)
 	s.sent += int64(n)
 	return n, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/coding"
+	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 )
 
 const (
@@ -35,11 +36,9 @@ func Answer(c echo.Context, status int, contentType string, body []byte) error {
 	SetField(c, "Content-Type", contentType)
 	SetField(c, "Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	control := http.NewResponseController(w)
+	out := stream.NewWriter(w, pieceTimeout)
 	for len(body) > 0 && c.Request().Method != http.MethodHead {
-		// The error says that the connection supports no deadlines, as in tests.
-		_ = control.SetWriteDeadline(time.Now().Add(pieceTimeout))
-		n, err := w.Write(body[:min(answerPiece, len(body))])
+		n, err := out.Write(body[:min(answerPiece, len(body))])
 		if err != nil {
 			return err
 		}

@@ -3,27 +3,26 @@ package web
 import (
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/coding"
+	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 )
 
 // A Stream is a response that is sent in pieces, compressed if the client accepts that. Use it
 // from one goroutine at a time.
 type Stream struct {
-	response *echo.Response
-	control  *http.ResponseController
-	encoder  coding.Encoder // nil if the response is not compressed
-	release  func()
+	out     stream.Writer
+	encoder coding.Encoder // nil if the response is not compressed
+	release func()
 }
 
 // BeginStream sends the header of a response with status 200. In response to HEAD, call End
 // without a Write.
 func BeginStream(c echo.Context, contentType string) *Stream {
 	w := c.Response()
-	s := &Stream{response: w, control: http.NewResponseController(w), release: func() {}}
+	s := &Stream{out: stream.NewWriter(w, pieceTimeout), release: func() {}}
 	w.Header().Set("Content-Type", contentType)
 	// The size is unknown; a stream is expected to be large.
 	name := chooseCoding(c, minCompressed)
@@ -36,30 +35,26 @@ func BeginStream(c echo.Context, contentType string) *Stream {
 
 // Write sends a piece at once.
 func (s *Stream) Write(p []byte) (int, error) {
-	s.extend()
-	if err := s.send(p); err != nil {
-		return 0, fmt.Errorf("send part of a stream: %w", err)
+	if err := s.Send(p); err != nil {
+		return 0, err
 	}
-	s.response.Flush()
 	return len(p), nil
 }
 
-func (s *Stream) send(p []byte) error {
+// Send sends a piece at once.
+func (s *Stream) Send(piece []byte) error {
 	if s.encoder == nil {
-		_, err := s.response.Write(p)
-		return err
+		return s.out.Send(piece)
 	}
-	_, err := s.encoder.Write(p)
+	s.out.Extend()
+	_, err := s.encoder.Write(piece)
+	if err == nil {
+		err = s.encoder.Flush() // otherwise the piece would wait for the next one
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("send part of a compressed response: %w", err)
 	}
-	return s.encoder.Flush() // otherwise the piece would wait for the next one
-}
-
-// extend sets the deadline for the next piece.
-func (s *Stream) extend() {
-	// The error says that the connection supports no deadlines, as in tests.
-	_ = s.control.SetWriteDeadline(time.Now().Add(pieceTimeout))
+	return s.out.Flush()
 }
 
 // End ends the response and removes the deadline, so that the connection can serve more
@@ -69,10 +64,10 @@ func (s *Stream) extend() {
 func (s *Stream) End(err error) {
 	defer s.release()
 	if s.encoder != nil && err == nil {
-		s.extend()
+		s.out.Extend()
 		err = s.encoder.Close()
 	}
-	_ = s.control.SetWriteDeadline(time.Time{})
+	s.out.End()
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
