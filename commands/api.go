@@ -14,6 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // An API takes writes. Safe for concurrent use.
@@ -29,6 +31,21 @@ type API struct {
 	Logger *slog.Logger
 
 	importing atomic.Int64
+}
+
+// New makes the API that takes writes on a node.
+func New(n *node.Node, writes settings.Writes) *API {
+	return &API{
+		Executor: &Executor{
+			Log: n.Log, Model: n.Model, Wait: writes.Wait,
+			Source:  n.Source(),
+			Metrics: NewMetrics(n.Registry), Tracer: n.Tracing.Tracer("github.com/clusterlite/clusterlite/commands"),
+		},
+		Collections: n.Collections,
+		MaxBody:     int(n.MaxBody),
+		SpoolDir:    n.DataDir,
+		Logger:      n.Logger,
+	}
 }
 
 // Routes returns the handlers, for [contract.Mount].

@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/clusterlite/clusterlite/commands/spool"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -19,7 +19,7 @@ import (
 // A line on which the server panics fails alone, and the log says so once, with the stack.
 func TestAPanicFailsItsLineAlone(t *testing.T) {
 	var logged bytes.Buffer
-	results := newSpool(t.TempDir())
+	results := spool.New(t.TempDir())
 	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, results) // without a collection: to validate panics
 	defer in.close()
 	in.start(newLineReader(strings.NewReader("[1]\n{}\n[2]\n"), 100))
@@ -27,9 +27,10 @@ func TestAPanicFailsItsLineAlone(t *testing.T) {
 	if err := in.finish(func() { cut = true }); cut || err != nil {
 		t.Errorf("got cut short: %v, %v, want that the import goes on", cut, err)
 	}
+	decoder := json.NewDecoder(results)
 	for line, status := range []int{422, 500, 422} {
 		var got lineResult
-		if err := json.NewDecoder(io.LimitReader(results, int64(bytes.IndexByte(results.memory, '\n')+1))).Decode(&got); err != nil {
+		if err := decoder.Decode(&got); err != nil {
 			t.Fatal(err)
 		}
 		if got.Line != int64(line+1) || got.Status != status || strings.Contains(got.Detail, "goroutine") {
@@ -44,7 +45,7 @@ func TestAPanicFailsItsLineAlone(t *testing.T) {
 // Thousands of lines that fail alike don't fill the log.
 func TestFaultsAreLoggedWithinBounds(t *testing.T) {
 	var logged bytes.Buffer
-	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, newSpool(t.TempDir()))
+	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, spool.New(t.TempDir()))
 	defer in.close()
 	if err := in.readAll(t.Context(), newLineReader(strings.NewReader(strings.Repeat("{}\n", 300)), 100)); err != nil {
 		t.Fatal(err)
@@ -62,7 +63,7 @@ func TestAPanicOfTheExecutor(t *testing.T) {
 	if len(rejected) != 0 || len(appendable) != 0 || b.outcomes[0].Err == nil || b.outcomes[1].Err == nil {
 		t.Errorf("got %v, %v, %+v", rejected, appendable, b.outcomes)
 	}
-	in := newImporter(t.Context(), &lineParser{a: &API{}}, newSpool(t.TempDir())) // without an executor
+	in := newImporter(t.Context(), &lineParser{a: &API{}}, spool.New(t.TempDir())) // without an executor
 	defer in.close()
 	outcomes := in.begin(make([]importLine, 2))()
 	if len(outcomes) != 2 {
@@ -99,7 +100,7 @@ func TestNoLineIsParsedAfterTheClientHasLeft(t *testing.T) {
 	for _, most := range []int64{0, 1, 7} {
 		ctx := &endsAfter{Context: context.Background()}
 		ctx.most.Store(most)
-		in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100}, command: Command{Collection: users}}, newSpool(t.TempDir()))
+		in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100}, command: Command{Collection: users}}, spool.New(t.TempDir()))
 		defer in.close()
 		lines := newLineReader(strings.NewReader(strings.Repeat("{}\n", 1000)), 100)
 		if err := in.readAll(ctx, lines); !errors.Is(err, context.Canceled) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/commands/spool"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/events/lines"
 	"github.com/clusterlite/clusterlite/service/httpapi/coding"
@@ -49,7 +50,7 @@ func (a *API) importLines(c echo.Context, command Command) error {
 		}
 	}
 	parser := &lineParser{a: a, command: command, path: c.Request().URL.Path}
-	in := newImporter(c.Request().Context(), parser, newSpool(a.SpoolDir))
+	in := newImporter(c.Request().Context(), parser, spool.New(a.SpoolDir))
 	defer in.close()
 	in.start(lines)
 	var out *web.Stream
@@ -97,7 +98,7 @@ type importer struct {
 	draining <-chan struct{}
 	queue    *lineQueue
 	begun    chan flight // from execute to settle
-	results  *spool
+	results  *spool.Spool
 	// read and settled get one value each, once their stage is done.
 	read    chan error
 	settled chan settlement
@@ -115,7 +116,7 @@ type settlement struct {
 	err   error // of the spool
 }
 
-func newImporter(ctx context.Context, parser *lineParser, results *spool) *importer {
+func newImporter(ctx context.Context, parser *lineParser, results *spool.Spool) *importer {
 	in := &importer{
 		lineParser: parser, draining: web.Draining(ctx), queue: newLineQueue(), results: results,
 		begun: make(chan flight, flights-2), // execute and settle have one each
@@ -155,7 +156,7 @@ func (in *importer) finish(cutBody func()) error {
 	early := in.execute()
 	close(in.begun)
 	settled := <-in.settled
-	in.results.end()
+	in.results.End()
 	broken := in.ctx.Err()
 	if early = early || settled.early; early || broken != nil || settled.err != nil {
 		in.cancel()
@@ -171,7 +172,7 @@ func (in *importer) finish(cutBody func()) error {
 // close frees what the importer holds, once all stages have ended.
 func (in *importer) close() {
 	in.cancel()
-	in.results.discard()
+	in.results.Discard()
 }
 
 // readAll reads and parses lines until the end of the body. The error is that of the body, or
@@ -273,7 +274,7 @@ func (in *importer) settle() (s settlement) {
 		if s.err == nil {
 			var unavailable bool
 			unavailable, s.err = in.writeResults(in.ctx, in.results, f.lines, outcomes)
-			s.early = s.early || s.err == nil && (unavailable || in.results.full())
+			s.early = s.early || s.err == nil && (unavailable || in.results.Full())
 		}
 		if s.early || s.err != nil {
 			in.queue.stop()

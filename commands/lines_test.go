@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/clusterlite/clusterlite/commands/spool"
 	"github.com/clusterlite/clusterlite/events/lines"
 )
 
@@ -73,7 +74,7 @@ func TestALineThatBreaksOff(t *testing.T) {
 // What came before a break and is not begun yet is not begun any more.
 func TestNothingIsBegunAfterABreak(t *testing.T) {
 	for range 100 {
-		in := newImporter(t.Context(), &lineParser{a: &API{}}, newSpool(t.TempDir())) // of no executor: to begin anything would panic
+		in := newImporter(t.Context(), &lineParser{a: &API{}}, spool.New(t.TempDir())) // of no executor: to begin anything would panic
 		if err := in.queue.put(importLine{number: 1}); err != nil {
 			t.Fatal(err)
 		}

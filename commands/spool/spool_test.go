@@ -1,4 +1,4 @@
-package commands
+package spool
 
 import (
 	"bytes"
@@ -23,16 +23,16 @@ func openFiles(t *testing.T) int {
 func TestSpool(t *testing.T) {
 	before := openFiles(t)
 	dir := t.TempDir()
-	for _, size := range []int{0, 1, 1000, spoolMemory, spoolMemory + 1, 5 * spoolMemory} {
+	for _, size := range []int{0, 1, 1000, maxMemory, maxMemory + 1, 5 * maxMemory} {
 		want := make([]byte, size)
 		for i := range want {
 			want[i] = byte(rand.Uint32())
 		}
 		for _, atOnce := range []bool{true, false} { // written before it is read, or meanwhile
-			s := newSpool(dir)
+			s := New(dir)
 			written := make(chan error, 1)
 			write := func() {
-				defer s.end()
+				defer s.End()
 				for rest := want; len(rest) > 0; {
 					n := min(len(rest), 1+rand.IntN(20_000))
 					if _, err := s.Write(rest[:n]); err != nil {
@@ -55,7 +55,7 @@ func TestSpool(t *testing.T) {
 			if err := <-written; err != nil {
 				t.Error(err)
 			}
-			s.discard()
+			s.Discard()
 		}
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -68,40 +68,40 @@ func TestSpool(t *testing.T) {
 
 // A spool whose reader keeps up uses its file from the start again.
 func TestSpoolDoesNotGrowForEver(t *testing.T) {
-	s := newSpool(t.TempDir())
-	defer s.discard()
-	piece := make([]byte, spoolMemory)
+	s := New(t.TempDir())
+	defer s.Discard()
+	piece := make([]byte, maxMemory)
 	for range 20 {
 		for range 2 {
 			if _, err := s.Write(piece); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := io.ReadFull(s, make([]byte, 2*spoolMemory)); err != nil {
+		if _, err := io.ReadFull(s, make([]byte, 2*maxMemory)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if info, err := s.file.Stat(); err != nil || info.Size() > 4*spoolMemory {
+	if info, err := s.file.Stat(); err != nil || info.Size() > 4*maxMemory {
 		t.Errorf("the file has %d bytes, %v", info.Size(), err)
 	}
 }
 
 func TestSpoolThatIsFull(t *testing.T) {
-	s := newSpool(t.TempDir())
-	defer s.discard()
-	if _, err := s.Write(make([]byte, 2*spoolMemory)); err != nil || s.full() {
+	s := New(t.TempDir())
+	defer s.Discard()
+	if _, err := s.Write(make([]byte, 2*maxMemory)); err != nil || s.Full() {
 		t.Error("it is full too soon")
 	}
-	s.wrote = spoolFull // as if
-	if !s.full() {
+	s.wrote = maxBytes // as if
+	if !s.Full() {
 		t.Error("it is never full")
 	}
 }
 
 func TestSpoolWithoutAFolder(t *testing.T) {
-	s := newSpool(t.TempDir() + "/missing")
-	defer s.discard()
-	if _, err := s.Write(make([]byte, spoolMemory)); err != nil {
+	s := New(t.TempDir() + "/missing")
+	defer s.Discard()
+	if _, err := s.Write(make([]byte, maxMemory)); err != nil {
 		t.Errorf("memory would do: %v", err)
 	}
 	if _, err := s.Write([]byte{1}); !errors.Is(err, os.ErrNotExist) {
