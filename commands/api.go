@@ -18,22 +18,22 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// An API takes writes. Safe for concurrent use.
+// An API handles writes over HTTP. Safe for concurrent use.
 type API struct {
 	Executor *Executor
-	// Collections are those that are served.
+	// Collections are the collections to serve.
 	Collections *collections.Set
-	// MaxBody is the most bytes of a body, and of a document after a patch.
+	// MaxBody is the maximum size in bytes of a request body, and of a document after a patch.
 	MaxBody int
-	// SpoolDir is where the results of imports may be kept for slow clients.
+	// SpoolDir is the folder for the results of imports that clients have not read yet.
 	SpoolDir string
-	// Logger is told of lines of imports that the server failed on; nil tells nobody.
+	// Logger gets the errors of import lines on which the server failed. Nil discards them.
 	Logger *slog.Logger
 
 	importing atomic.Int64
 }
 
-// New makes the API that takes writes on a node.
+// New returns the API for writes on a node.
 func New(n *node.Node, writes settings.Writes) *API {
 	return &API{
 		Executor: &Executor{
@@ -126,7 +126,7 @@ func (a *API) remove(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// begin reads what all writes have in common.
+// begin reads the parts of a request that all writes share. The error is a problem.
 func (a *API) begin(c echo.Context) (Command, error) {
 	contract.SetPosition(c.Response().Header(), int64(a.Executor.Model.Position()))
 	collection, ok := a.Collections.Get(c.Param("collection"))
@@ -150,13 +150,13 @@ func (a *API) begin(c echo.Context) (Command, error) {
 	return Command{Collection: collection, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
 }
 
-// checkAccept refuses a write whose answer would have a body of a type that the client
-// rules out. The error is a problem.
+// checkAccept rejects a write if the client does not accept the media type of its response. The
+// error is a problem.
 func checkAccept(r *http.Request) error {
 	answer := contract.JSON
 	switch {
 	case r.Method == http.MethodDelete:
-		return nil // its answer has no body
+		return nil // its response has no body
 	case web.IsStream(r):
 		answer = contract.NDJSON
 	}
@@ -164,7 +164,8 @@ func checkAccept(r *http.Request) error {
 	return err
 }
 
-// beginEntity reads what writes to one entity have in common.
+// beginEntity reads the parts of a request that all writes to one entity share. The error is a
+// problem.
 func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 	command, err := a.begin(c)
 	if err != nil {

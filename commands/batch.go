@@ -13,38 +13,38 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// An Outcome is what became of one command of a batch.
+// An Outcome is the result of one command of a batch.
 type Outcome struct {
-	// Result is that of a command that was carried out. Its entity is not rendered, unless
-	// the result is replayed.
+	// Result is the result of a command that was executed. Its entity is not rendered, unless the
+	// result is replayed.
 	Result
 	// Err is nil, or one of the errors of [Executor.Execute].
 	Err error
 }
 
-// ExecuteBatch executes commands that all are Create, of one collection, each on its own:
-// one that is rejected fails alone. Their events are appended together, in order, so a batch
-// costs about what one command does. The commands ask for the same consistency. Safe for
-// concurrent use.
+// ExecuteBatch executes commands, all of which must be Create, for one collection, with one
+// consistency. Each succeeds or fails on its own. Their events are appended together, in order,
+// so a batch costs about as much as one command. Safe for concurrent use.
 func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
 	return x.BeginBatch(ctx, batch).Wait()
 }
 
-// A Batch is commands that were decided and appended. Some may have an outcome already.
+// A Batch holds commands that were decided and whose events were appended. Some may have their
+// outcome already.
 type Batch struct {
 	x        *Executor
-	ctx      context.Context // bounds the batch, from its decision to its verdicts
+	ctx      context.Context // limits the time from the decision to the verdicts
 	cancel   context.CancelFunc
 	commands []Command
 	outcomes []Outcome
 	events   []events.Event
-	appended []int // which commands have an event in sent
+	appended []int // the indexes of the commands whose events are in sent, in order
 	sent     *appending.Sent
 }
 
-// BeginBatch does the first part of [Executor.ExecuteBatch]: it decides the commands and
-// appends their events. It returns once the log has confirmed them, or could not. Another
-// batch can then begin, and its events come after these. Call [projections.Batch.Wait] once.
+// BeginBatch is the first part of [Executor.ExecuteBatch]: it decides the commands and appends
+// their events. It returns once the log has confirmed them or has failed to. Another batch can
+// begin then; its events follow these. The caller must call [Batch.Wait] once.
 func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 	b := &Batch{x: x, commands: commands, outcomes: make([]Outcome, len(commands)), events: make([]events.Event, len(commands))}
 	b.ctx, b.cancel = context.WithTimeout(ctx, x.Wait)
@@ -54,7 +54,7 @@ func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 	}
 	rejected, appendable := b.decide(b.all())
 	if len(rejected) > 0 && commands[0].Consistency != events.Eventual {
-		// Perhaps on a state that is behind. Asked once for all of them.
+		// The model may be behind. The log is asked once for all of these commands.
 		if err := x.freshen(b.ctx, commands[0].Consistency); err != nil {
 			b.failAll(rejected, err)
 			rejected = nil
@@ -62,7 +62,7 @@ func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 			var more []int
 			rejected, more = b.decide(rejected)
 			appendable = append(appendable, more...)
-			slices.Sort(appendable) // in order, as they came
+			slices.Sort(appendable) // the order of the commands
 		}
 	}
 	for _, i := range rejected {
@@ -86,9 +86,9 @@ func (b *Batch) failAll(which []int, err error) {
 	}
 }
 
-// decide decides commands on the state as it is. It gives those that were rejected, and
-// those that have an event to append. The others have their outcome: an error, or what an
-// earlier command with their key did.
+// decide decides commands on the current state of the model. It returns the commands that were
+// rejected, and those with an event to append. All others have their outcome: an error, or the
+// outcome of an earlier command with the same key.
 func (b *Batch) decide(which []int) (rejected, appendable []int) {
 	var decided []int
 	used, err := b.usedKeys(which)
@@ -128,7 +128,7 @@ func (b *Batch) decide(which []int) (rejected, appendable []int) {
 	return rejected, appendable
 }
 
-// decideCreate makes the event of a Create. The holders of its claims are not looked up.
+// decideCreate returns the event of a Create. It does not look up the holders of claims.
 func (x *Executor) decideCreate(c Command) (events.Event, *Rejection, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -138,7 +138,7 @@ func (x *Executor) decideCreate(c Command) (events.Event, *Rejection, error) {
 	return event, rejection, nil
 }
 
-// usedKeys returns the idempotency keys of commands that the write model knows, by one read.
+// usedKeys returns which idempotency keys of the commands the model knows. It takes one read.
 func (b *Batch) usedKeys(which []int) (map[string]bool, error) {
 	var keys []string
 	for _, i := range which {
@@ -152,8 +152,8 @@ func (b *Batch) usedKeys(which []int) (map[string]bool, error) {
 	return b.x.Model.UsedKeys(b.ctx, keys)
 }
 
-// claim looks up, by one read, who holds the unique values of the events. It gives those
-// that are rejected because another entity holds one, and the others.
+// claim looks up who holds the unique values of the events. It takes one read. It returns the
+// commands that are rejected because another entity holds a value, and the others.
 func (b *Batch) claim(which []int) (taken, free []int) {
 	var claims []string
 	for _, i := range which {
@@ -199,7 +199,7 @@ func (b *Batch) append(which []int) {
 	b.appended, b.sent = which, b.x.send(b.ctx, batch)
 }
 
-// Wait waits for the verdicts on the events of the batch, and gives the outcome of each
+// Wait waits for the verdicts on the events of the batch, and returns the outcome of each
 // command.
 func (b *Batch) Wait() []Outcome {
 	defer b.cancel()

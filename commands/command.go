@@ -7,7 +7,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
-// An Action is what a client wants done to an entity.
+// An Action is what a command does to an entity.
 type Action int
 
 // The actions.
@@ -18,12 +18,12 @@ const (
 	Delete
 )
 
-// A Command is a wish of a client. It is valid by itself: the document is one, and it
-// fits its schema; whether the state allows it is up to [Decide].
+// A Command is what a client wants to do to an entity. It is valid by itself: its document
+// matches the schema. [Decide] checks whether the state of the entity allows it.
 type Command struct {
 	Action     Action
 	Collection *collections.Collection
-	// ID is the entity's; for Create a new one.
+	// ID is the id of the entity. For Create it is new.
 	ID string
 	// Document is the new document, for Create and Replace.
 	Document document.Document
@@ -31,17 +31,17 @@ type Command struct {
 	Patch []byte
 	// Match is the client's If-Match.
 	Match Precondition
-	// MaxDocument is the most bytes that a document may have after a Patch, or with its
-	// defaults; zero means any.
+	// MaxDocument is the maximum size in bytes of the document after a Patch, and with its
+	// default values. Zero means no limit.
 	MaxDocument int
-	// IdempotencyKey is the client's key, empty if it sent none. RequestHash then tells
-	// the request; see [HashRequest].
+	// IdempotencyKey is the client's key, or empty. RequestHash then identifies the request; see
+	// [HashRequest].
 	IdempotencyKey, RequestHash string
-	// Consistency is how a rejection is made sure of: [events.Eventual] takes one on a state
-	// that may be behind, [events.Linearizable] wants proof that the state is not, and all
-	// else has the log asked for its end.
+	// Consistency is how recent the state must be on which the command is rejected. With
+	// [events.Eventual] it may be behind, and [events.Linearizable] demands proof. Otherwise the
+	// log is asked for its end.
 	Consistency events.Consistency
 }
 
-// A Precondition is what a client demands of the version that it changes.
+// A Precondition is what a client demands of the current version.
 type Precondition = contract.Precondition

@@ -11,69 +11,68 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// State is what a decision reads.
+// State is the state of an entity on which a decision depends.
 type State struct {
-	// Version is that of the living entity; zero if there is none.
+	// Version is the version of the living entity, or zero if there is none.
 	Version int64
 	// CreatedAt is in events.TimeFormat.
 	CreatedAt string
-	// Document is the living entity's document; needed for a Patch, and for [Changes].
+	// Document is the document of the living entity. Only a Patch and [Changes] need it.
 	Document document.Document
 }
 
-// A Stamp is what a decision must not make up itself.
+// A Stamp holds values that the caller of a decision generates, so that the decision is pure.
 type Stamp struct {
 	// EventID is a new UUIDv7.
 	EventID string
 	Now     time.Time
-	// Source goes into the event.
+	// Source names the node in the event.
 	Source string
 }
 
-// A RejectionKind says why a command is rejected.
+// A RejectionKind is the reason for a rejection.
 type RejectionKind int
 
-// The kinds of rejections.
+// The reasons for rejections.
 const (
-	// NotFound: there is no such living entity.
+	// NotFound: there is no living entity with this id.
 	NotFound RejectionKind = iota
 	// VersionMismatch: the client's precondition does not hold.
 	VersionMismatch
 	// Taken: another living entity holds a unique value.
 	Taken
-	// Invalid: the document would break its schema.
+	// Invalid: the document would violate its schema.
 	Invalid
-	// TooLarge: the patched document would be larger than a document may be.
+	// TooLarge: the document would exceed its maximum size after the patch.
 	TooLarge
-	// KeyReused: the idempotency key came with another request.
+	// KeyReused: the idempotency key was used for a different request.
 	KeyReused
-	// Unchanged: the entity is already as the command wants it. The client is told that it
-	// is, not that anything is wrong.
+	// Unchanged: the entity is already as the command wants it. The client gets a successful
+	// response.
 	Unchanged
 )
 
-// A Rejection is a command's no. On another state the answer may be another, so it is
-// only given on a state that is known to be fresh.
+// A Rejection is the error of a command that the state does not allow. It depends on the state,
+// so a client gets it only if the state is known to be fresh.
 type Rejection struct {
 	Kind RejectionKind
-	// Version is the one that there is, and Match what the client demands, for
-	// VersionMismatch.
+	// Version is the current version and Match the client's precondition, for VersionMismatch.
 	Version int64
 	Match   Precondition
-	// Field is the unique field whose value is taken, and Holder the entity that has it.
+	// Field is the unique field whose value is taken, and Holder is the entity that holds it.
 	Field, Holder string
-	// Violations say what is wrong with the document.
+	// Violations are the violations of the schema, for Invalid.
 	Violations []collections.Violation
-	// Detail explains it to a person.
+	// Detail explains the rejection to a person.
 	Detail string
 }
 
-// Error says what the rejection is.
+// Error returns the detail.
 func (r *Rejection) Error() string { return r.Detail }
 
-// Decide makes the event that a command asks for, or refuses. It is pure. Whether a
-// unique value is taken is not its business: the claims travel in the event, and
-// holders are looked up by the caller, or by the log.
+// Decide returns the event of a command, or a rejection. It is pure. It does not check whether a
+// unique value is taken: the event carries the claims, and the caller or the log checks who holds
+// them.
 func Decide(c Command, s State, stamp Stamp) (events.Event, *Rejection) {
 	e := events.Event{
 		ID: stamp.EventID, Source: stamp.Source,
@@ -106,18 +105,18 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Rejection) {
 	return e, nil
 }
 
-// Changes tells whether an event that was decided changes the entity. A document with
-// its members in another order, or a number in another spelling, is another document.
-// A command with an idempotency key always changes: its event is what keeps the key, so
-// that a retry after someone else's change does not become a change itself.
+// Changes reports whether an event changes the entity. A document with its members in another
+// order, or with another spelling of a number, is a different document. A command with an
+// idempotency key always changes the entity, because its event stores the key. Otherwise a retry
+// could change the entity after another client has changed it.
 func Changes(c Command, s State, e events.Event) bool {
 	return e.Kind != events.Updated || c.IdempotencyKey != "" || !bytes.Equal(e.Document, s.Document.Bytes())
 }
 
-// refuse decides what needs no document.
+// reject checks the conditions that need no document.
 func reject(c Command, s State) *Rejection {
-	// RFC 9110, 13.1.1: a failed If-Match is 412 also where nothing is there. A client
-	// that names a version knows of the entity; 404 tells it more.
+	// By RFC 9110, 13.1.1, a failed If-Match is 412 even if the entity does not exist. But a
+	// client that names a version knows that the entity existed, so 404 is more informative.
 	if s.Version == 0 {
 		return &Rejection{Kind: NotFound, Detail: fmt.Sprintf("%s/%s does not exist", c.Collection.Name(), c.ID)}
 	}

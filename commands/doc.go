@@ -1,8 +1,8 @@
-// Package commands takes clients' wishes and makes events of them.
+// Package commands executes the commands of clients by appending events.
 //
-// A command is decided on the write model, a projection of the log like any other, and
-// becomes an event that is appended at once. No lock, leader or fence keeps two command
-// services apart: the log decides. The service waits until its own write model has read
-// the event back, and answers by the verdict of admission. A rejection is never given on
-// a state that may be stale.
+// A command is decided on the write model, a projection of the log like any other, and becomes an
+// event that is appended at once. Command services need no lock, leader or fencing token, because
+// the log decides: the service waits until its own write model has read the event back, and
+// responds according to the verdict of admission. A command is never rejected on state that may
+// be stale, unless the client allows it.
 package commands

@@ -15,32 +15,31 @@ import (
 	"github.com/clusterlite/clusterlite/projections/appending"
 )
 
-// Errors of an executor, beside those of the log.
+// Errors of an executor, in addition to those of the log. In all cases nothing was written.
 var (
-	// ErrBehind: the write model did not reach the end of the log in time, so a rejection
-	// could not be made sure of. Nothing was done.
+	// ErrBehind: the write model did not reach the end of the log in time, so a rejection could
+	// not be confirmed.
 	ErrBehind = errors.New("the write model is behind the log")
-	// ErrContended: others changed the entity again and again, and the command's time
-	// ran out. Nothing was done.
+	// ErrContended: the entity was changed by others again and again until the time for the
+	// command was over.
 	ErrContended = errors.New("too many concurrent changes to the entity")
-	// ErrInFlight: the first request with the idempotency key is not done yet. This one
-	// did nothing.
+	// ErrInFlight: the first request with this idempotency key is still in progress.
 	ErrInFlight = errors.New("the first request with this idempotency key is still in progress")
 )
 
-// An Executor carries out commands. Safe for concurrent use.
+// An Executor executes commands. Safe for concurrent use.
 type Executor struct {
-	// Log takes the events.
+	// Log is the log to which events are appended.
 	Log Log
 	// Model is the write model. It follows Log.
 	Model WriteModel
 	// Source names this node in its events.
 	Source string
-	// Wait bounds a command, from its decision to its verdict.
+	// Wait is the maximum time from the decision of a command to its verdict.
 	Wait time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Metrics and Tracer are told what is appended; nil tells nobody.
+	// Metrics and Tracer observe appends. Either may be nil.
 	Metrics *Metrics
 	Tracer  trace.Tracer
 
@@ -48,24 +47,24 @@ type Executor struct {
 	keys   keysInFlight
 }
 
-// A Result is a command that was carried out.
+// A Result is the result of a command that was executed.
 type Result struct {
-	// Position is the position after its event.
+	// Position is the position after the event of the command.
 	Position events.Position
-	// Entity is what it left.
+	// Entity is the entity after the command.
 	Entity events.Entity
-	// Replayed tells that an earlier command with the same idempotency key did it.
+	// Replayed reports that an earlier command with the same idempotency key had this result.
 	Replayed bool
 }
 
-// Execute decides a command, appends its event and waits for the verdict. A command that
-// leaves the entity as it is, on fresh state, appends nothing; see [Changes].
+// Execute decides a command, appends its event and waits for the verdict. If another write came
+// first, it decides again on the new state. A command that would leave the entity unchanged, on
+// fresh state, appends nothing; see [Changes].
 //
-// It returns a [Rejection] made on fresh state; [eventlog.ErrUnreachable], [ErrBehind] or
-// [ErrContended] if nothing was done, and the command can be tried again;
-// [eventlog.ErrOutcomeUnknown] if no one can tell. If the write model is stuck it returns
-// why, see [projections.Projection.Stuck], and has appended nothing. A lost race for an
-// entity is decided again on the new state.
+// It returns a [Rejection] that was made on fresh state; [eventlog.ErrUnreachable], [ErrBehind]
+// or [ErrContended] if nothing was written and a retry may succeed; or
+// [eventlog.ErrOutcomeUnknown] if the command may or may not be written. If the write model is
+// stuck, it appends nothing and returns the error of [WriteModel.Stuck].
 func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	if err := x.Model.Stuck(); err != nil {
 		return Result{}, err
@@ -80,7 +79,8 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		defer done()
 	}
 	if c.Action != Create {
-		// One at a time here: to race with ourselves would only fill the log with voids.
+		// One command at a time for each entity. Races within this process would only add void
+		// events to the log.
 		leave, err := x.queues.enter(ctx, c.Collection.Name()+"/"+c.ID)
 		if err != nil {
 			return Result{}, fmt.Errorf("%w: %w", ErrContended, err)
@@ -102,7 +102,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 			if fresh {
 				return x.reject(ctx, c, rejection)
 			}
-			// The model may only be behind, of a write through another command service.
+			// The write model may not have a write of another command service yet.
 			if err := x.freshen(ctx, c.Consistency); err != nil {
 				return Result{}, err
 			}
@@ -119,7 +119,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 		case v.Reason == events.ReasonTaken:
 			return Result{}, takenBy(v.Field, v.Holder)
 		case v.Reason == events.ReasonConflict, v.Reason == events.ReasonDuplicate:
-			// The model has read our own event back, which is later than the command.
+			// The model has read our own event back, so it is fresh.
 			fresh = true
 		default:
 			return Result{}, fmt.Errorf("event %s is void: %s: %s", event.ID, v.Reason, v.Detail)
@@ -130,8 +130,9 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	}
 }
 
-// refuse gives a rejection that was made on fresh state, unless an earlier request with the
-// same idempotency key was done since the last look: it may be what the rejection is about.
+// reject returns a rejection that was made on fresh state. But if an earlier request with the
+// same idempotency key was executed meanwhile, that request may be the reason for the rejection,
+// and its result is returned.
 func (x *Executor) reject(ctx context.Context, c Command, rejection error) (Result, error) {
 	if r, done, err := x.replay(ctx, c); done || err != nil {
 		return r, err
@@ -150,13 +151,14 @@ func (x *Executor) send(ctx context.Context, batch []events.Event) *appending.Se
 	return appending.Appender{Log: (*tracedLog)(x), Model: x.Model, Observer: x.Metrics}.Send(ctx, batch)
 }
 
-// An entityAt is an entity as the write model has it at a position.
+// An entityAt is an entity at a position.
 type entityAt struct {
 	events.Entity
 	at events.Position
 }
 
-// decide decides on the write model as it is, holders of unique values included.
+// decide decides a command on the current state of the model, including the holders of unique
+// values.
 func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, before entityAt, rejection *Rejection, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -181,7 +183,8 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 		}
 		claimed = claimed && holder != ""
 	}
-	// A property that became unique is claimed by the next write, whatever it writes.
+	// After a property has become unique, the next write claims its value even if it changes
+	// nothing.
 	if claimed && !Changes(c, state, event) {
 		return event, before, &Rejection{Kind: Unchanged, Version: state.Version, Detail: "the request does not change the entity"}, nil
 	}
@@ -195,10 +198,10 @@ func (x *Executor) now() time.Time {
 	return time.Now()
 }
 
-// state reads what a decision needs, and the entity that a command may leave as it is.
+// state reads the state for a decision, and the entity before the command.
 func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error) {
 	if c.Action == Create {
-		return State{}, entityAt{}, nil // its id is new
+		return State{}, entityAt{}, nil // the id is new
 	}
 	e, found, at, err := x.Model.Entity(ctx, c.Collection.Name(), c.ID)
 	if err != nil || !found || e.Deleted {
@@ -214,8 +217,8 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 	return s, entityAt{before, at}, nil
 }
 
-// freshen brings the write model to the end of the log as of now: as the broker tells
-// it, or, for a client that wants proof, as an append shows it.
+// freshen brings the write model up to the current end of the log. For linearizable consistency,
+// a barrier proves that the broker still leads the log.
 func (x *Executor) freshen(ctx context.Context, consistency events.Consistency) error {
 	ask := x.Log.End
 	if consistency == events.Linearizable {
@@ -230,7 +233,7 @@ func (x *Executor) freshen(ctx context.Context, consistency events.Consistency) 
 	}
 	if err := x.Model.WaitFor(ctx, end); err != nil {
 		if stuck := x.Model.Stuck(); stuck != nil {
-			return stuck // that is why it did not get there
+			return stuck // the reason why the model did not get there
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: at position %d of %d", ErrBehind, x.Model.Position(), end)

@@ -12,9 +12,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// HashRequest tells requests apart that come with one idempotency key: the first 128
-// bits of SHA-256 over method, path and body, a zero byte between, in base64url. It is
-// stored in the log for ever.
+// HashRequest returns a hash that distinguishes requests with the same idempotency key: the first
+// 128 bits of SHA-256 over method, path and body, separated by zero bytes, in base64url. The log
+// stores it, so it never changes.
 func HashRequest(method, path string, body []byte) string {
 	h := sha256.New()
 	h.Write([]byte(method + "\x00" + path + "\x00"))
@@ -22,8 +22,8 @@ func HashRequest(method, path string, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// readIdempotencyKey reads the client's key; empty if there is none. The error is a
-// problem.
+// readIdempotencyKey returns the client's key, or an empty string if there is none. The error is
+// a problem.
 func readIdempotencyKey(r *http.Request) (string, error) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
@@ -35,8 +35,8 @@ func readIdempotencyKey(r *http.Request) (string, error) {
 	return values[0], nil
 }
 
-// replay finds what an earlier command with the same key did. A rejection is not an
-// outcome: it changed nothing, and is decided anew.
+// replay returns the result of an earlier command with the same key. A rejection is not such a
+// result: it changed nothing, and the command is decided again.
 func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, err error) {
 	if c.IdempotencyKey == "" {
 		return r, false, nil
@@ -55,8 +55,8 @@ func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, 
 	}, true, nil
 }
 
-// replayAnother answers a command whose key another command holds here: that one may be
-// a retry too.
+// replayAnother handles a command whose key is in use by another command in this process. That
+// command may itself be a retry of one that was executed.
 func (x *Executor) replayAnother(ctx context.Context, c Command) (Result, error) {
 	r, done, err := x.replay(ctx, c)
 	if !done && err == nil {
@@ -65,9 +65,9 @@ func (x *Executor) replayAnother(ctx context.Context, c Command) (Result, error)
 	return r, err
 }
 
-// keyUse finds the use of a key within the window. The log's time moves with its records
-// alone: if our clock says that the key has left the window, a barrier is appended, whose
-// timestamp tells.
+// keyUse returns the use of a key within its window. Log time advances only with records. If the
+// clock of this node says that the window is over, a barrier is appended, and its timestamp
+// decides.
 func (x *Executor) keyUse(ctx context.Context, key string) (use reads.KeyUse, used bool, err error) {
 	use, used, err = x.Model.KeyUse(ctx, key)
 	if err != nil || !used || x.now().Sub(use.At) < events.IdempotencyWindow {
@@ -79,8 +79,8 @@ func (x *Executor) keyUse(ctx context.Context, key string) (use reads.KeyUse, us
 	return x.Model.KeyUse(ctx, key)
 }
 
-// keysInFlight are the idempotency keys of the commands that are being executed. What
-// is in flight elsewhere is found out by the log: the second event is void.
+// keysInFlight holds the idempotency keys of the commands that are in progress in this process.
+// For commands in other processes the log decides: the second event is void.
 type keysInFlight struct {
 	mu   sync.Mutex
 	keys map[string]bool

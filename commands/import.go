@@ -19,34 +19,36 @@ import (
 )
 
 const (
-	// imports is how many there can be at a time.
-	imports = 8
-	// flights is how many batches of an import are under way at most, from their decision
-	// to their results. Beside them it holds one batch that is being read.
-	flights = 3
+	// maxImports is the maximum number of imports at the same time.
+	maxImports = 8
+	// maxBatches is the maximum number of batches of an import that are in progress, from their
+	// decision to their results. One more batch is being read meanwhile.
+	maxBatches = 3
 )
 
-// importLines creates many entities in one request: a line an entity, a line a result.
+// importLines creates many entities in one request. Each line of the body is an entity, and each
+// line of the response is a result.
 func (a *API) importLines(c echo.Context, command Command) error {
 	defer a.importing.Add(-1)
-	if a.importing.Add(1) > imports {
+	if a.importing.Add(1) > maxImports {
 		return problem.Overloaded.New("The server is running the maximum number of imports. No line was imported. Retry later.")
 	}
 	if err := a.Executor.Model.Stuck(); err != nil {
-		return toProblem(err) // as long as another node can be asked for all of it
+		return toProblem(err) // nothing has begun, so another node can execute all of it
 	}
 	body, err := web.BodyStream(c)
 	if err != nil {
 		return err
 	}
 	lines := newLineReader(body, a.MaxBody)
-	// A proxy such as nginx sends no more of a request once its answer has begun.
+	// A proxy such as nginx sends no more of a request once the response has begun.
 	halfDuplex := c.Request().Header.Get(contract.HeaderHalfDuplex) != ""
 	if !halfDuplex {
-		// The error: this connection, as in tests, can't or needn't.
+		// The error says that the connection does not support this, as in tests, or does not need
+		// it.
 		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
 		if c.Request().Header.Get("Expect") != "" {
-			lines.await() // it gives the client leave to send, which it can't after the answer has begun
+			lines.await() // reading sends 100 Continue, which is impossible once the response has begun
 		}
 	}
 	parser := &lineParser{a: a, command: command, path: c.Request().URL.Path}
@@ -70,47 +72,48 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	return nil
 }
 
-// An importer is one import under way, in constant memory. Its lines pass through five
-// stages, each a goroutine, so that all of them work at the same time:
+// An importer executes one import, in constant memory. Its lines pass through five stages. Each
+// stage is a goroutine, so that all of them work at the same time:
 //
-//	read     reads, parses and validates lines into the queue
-//	execute  takes a batch from the queue, decides it and appends its events
-//	settle   waits for the verdicts of a batch and writes its results to the spool
+//	read     reads, parses and validates lines, and puts them into the queue
+//	execute  takes a batch from the queue, decides it, and appends its events
+//	settle   waits for the verdicts on a batch, and writes its results to the spool
 //	answer   sends the results to the client
 //
-// The fifth is the log's worker, which gives the verdicts. A result is sent once the log has
-// judged its line, so what was acknowledged is done.
+// The fifth stage is the worker of the projection, which delivers the verdicts. A result is sent
+// only after the verdict on its line, so an acknowledged line is done.
 //
-// It ends in one of three ways. All three wait for the batches that were begun, and write
-// their results:
+// An import ends in one of three ways. In all of them, the importer waits for the batches that
+// have begun and writes their results:
 //
-//   - the body ends: all lines have a result;
-//   - early: the server is to stop, can't do more now, or the client leaves too many results
-//     unread. The lines after have no result, and nothing was done for them;
-//   - broken: the body or the connection fails. Nothing more is begun, so of the lines whose
-//     results did not arrive, at most those are done that follow at once on those whose
-//     results did. With an idempotency key a retry repeats their outcome.
+//   - It is complete: the body has ended, and every line has a result.
+//   - It ends early: the server stops, can't execute more at the moment, or the client leaves
+//     too many results unread. The remaining lines have no result, and nothing was done for
+//     them.
+//   - It breaks: the body or the connection fails. No further batch begins. Of the lines whose
+//     results did not arrive, only the ones that directly follow the last result may have been
+//     executed. A retry with the same idempotency key repeats their outcome.
 type importer struct {
 	*lineParser
-	ctx    context.Context // ends once the import is broken, or over
+	ctx    context.Context // ends when the import breaks, and when it is over
 	cancel context.CancelFunc
-	// draining is closed once the server is to stop.
+	// draining is closed when the server begins to stop.
 	draining <-chan struct{}
 	queue    *lineQueue
 	begun    chan flight // from execute to settle
 	results  *spool.Spool
-	// read and settled get one value each, once their stage is done.
+	// read and settled each receive one value, when their stage ends.
 	read    chan error
 	settled chan settlement
 }
 
-// A flight is a batch that was begun, with its outcomes to come.
+// A flight is a batch that has begun, and whose outcomes are pending.
 type flight struct {
 	lines []importLine
 	wait  func() []Outcome
 }
 
-// A settlement is how the last stage ended.
+// A settlement is how the stage settle ended.
 type settlement struct {
 	early bool
 	err   error // of the spool
@@ -119,7 +122,7 @@ type settlement struct {
 func newImporter(ctx context.Context, parser *lineParser, results *spool.Spool) *importer {
 	in := &importer{
 		lineParser: parser, draining: web.Draining(ctx), queue: newLineQueue(), results: results,
-		begun: make(chan flight, flights-2), // execute and settle have one each
+		begun: make(chan flight, maxBatches-2), // execute and settle have one batch each
 		read:  make(chan error, 1), settled: make(chan settlement, 1),
 	}
 	in.ctx, in.cancel = context.WithCancel(ctx)
@@ -139,10 +142,10 @@ func (in *importer) start(lines *lineReader) {
 	go func() {
 		err := web.Guard(func() error { return in.readAll(in.ctx, lines) })
 		if errors.Is(err, errQueueStopped) {
-			err = nil // whoever stopped it knows why
+			err = nil // whoever stopped the queue knows the reason
 		}
 		if err != nil {
-			in.cancel() // what had come before is not begun: its results would reach nobody
+			in.cancel() // the lines before the error are not executed, because their results could not be delivered
 		}
 		in.queue.end()
 		in.read <- err
@@ -150,8 +153,8 @@ func (in *importer) start(lines *lineReader) {
 	go func() { in.settled <- in.settle() }()
 }
 
-// finish is the stage execute. It returns once all results are in the spool. cutBody has
-// the stage read end, if it waits for the client. An error means that the import is broken.
+// finish is the stage execute. It returns once all results are in the spool. cutBody ends the
+// stage read if that waits for the client. An error means that the import broke.
 func (in *importer) finish(cutBody func()) error {
 	early := in.execute()
 	close(in.begun)
@@ -164,24 +167,23 @@ func (in *importer) finish(cutBody func()) error {
 	}
 	err := <-in.read
 	if early && broken == nil {
-		err = nil // that was us
+		err = nil // the importer itself has ended the stage
 	}
 	return errors.Join(broken, settled.err, err)
 }
 
-// close frees what the importer holds, once all stages have ended.
+// close frees the resources of the importer after all stages have ended.
 func (in *importer) close() {
 	in.cancel()
 	in.results.Discard()
 }
 
-// readAll reads and parses lines until the end of the body. The error is that of the body, or
-// of ctx: once it has ended, no other line is looked at. It is errQueueStopped once the queue
-// is stopped.
+// readAll reads and parses lines until the end of the body. The error is that of the body,
+// ctx.Err(), or errQueueStopped. After ctx has ended, it parses no further line.
 func (in *importer) readAll(ctx context.Context, input *lineReader) error {
 	for {
 		if ctx.Err() != nil {
-			return ctx.Err() // to parse and validate lines is work too, and nobody waits for it
+			return ctx.Err() // parsing and validating is work too, and its results would be lost
 		}
 		text, err := input.next()
 		if errors.Is(err, io.EOF) {
@@ -189,14 +191,15 @@ func (in *importer) readAll(ctx context.Context, input *lineReader) error {
 		}
 		var damaged *coding.DecodeError
 		if errors.As(err, &damaged) {
-			// What came before is good. This is the last result: what follows can't be read.
+			// The lines before this point are intact. This is the last result, because the rest
+			// can't be read.
 			return in.queue.put(importLine{number: input.number, err: damaged.Problem})
 		}
 		if err != nil && !errors.Is(err, lines.ErrTooLong) {
 			return err
 		}
 		if len(text) == 0 && err == nil {
-			continue // an empty line is no entity
+			continue // an empty line is not an entity
 		}
 		if err := in.queue.put(in.parse(ctx, input.number, text, err)); err != nil {
 			return err
@@ -204,8 +207,8 @@ func (in *importer) readAll(ctx context.Context, input *lineReader) error {
 	}
 }
 
-// execute begins the batches, one after the other. It returns true if it has stopped before
-// the last because the server is to stop.
+// execute begins the batches one after the other. It returns true if it ends early because the
+// server stops.
 func (in *importer) execute() (early bool) {
 	for {
 		batch, more := in.queue.take()
@@ -213,7 +216,7 @@ func (in *importer) execute() (early bool) {
 		case in.ctx.Err() != nil:
 			return false
 		case isClosed(in.draining):
-			return true // also if a batch was taken in that moment
+			return true // even if a batch was taken at the same time
 		case !more:
 			return false
 		}
@@ -230,16 +233,16 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// begin begins the commands of a batch, without the client's context: what was begun gets its
-// verdict, and its result. If the server fails on all of them together, their events may be
-// in the log.
+// begin begins the commands of a batch. It does not use the client's context, so every command
+// that begins gets its verdict and its result. If the server panics, the outcome of the whole
+// batch is unknown.
 func (in *importer) begin(batch []importLine) (wait func() []Outcome) {
 	commands := make([]Command, 0, len(batch))
 	for i := range batch {
 		if batch[i].err == nil {
 			commands = append(commands, batch[i].command)
 		}
-		batch[i].command = Command{} // the documents are not needed twice
+		batch[i].command = Command{} // the batch holds the documents from here on
 	}
 	if len(commands) == 0 {
 		return func() []Outcome { return nil }
@@ -266,8 +269,8 @@ func (in *importer) begin(batch []importLine) (wait func() []Outcome) {
 	}
 }
 
-// settle writes the results of the batches, in their order. It stops the queue if nothing more
-// can be done now, or the client leaves too many results unread.
+// settle writes the results of the batches in order. It stops the queue if the server can't
+// execute more at the moment, or if the client leaves too many results unread.
 func (in *importer) settle() (s settlement) {
 	for f := range in.begun {
 		outcomes := f.wait()
@@ -284,8 +287,8 @@ func (in *importer) settle() (s settlement) {
 	return s
 }
 
-// answer sends the results as they come. If the client does not take them, nothing more is
-// begun.
+// answer sends the results to the client. If the client does not read them, no further batch
+// begins.
 func (in *importer) answer(out io.Writer) error {
 	buffer := make([]byte, 32<<10)
 	for {

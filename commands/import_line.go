@@ -21,13 +21,13 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// An importLine is a line of an import: a command, or why there is none.
+// An importLine is a line of an import: a command, or the reason why there is none.
 type importLine struct {
 	number  int64
 	command Command
 	bytes   int // the length of the line
 	err     error
-	fault   bool // err is a fault of the server in this line alone
+	fault   bool // err is an unexpected failure of the server on this line alone
 }
 
 // jsonSpace is the white space that JSON allows around a value.
@@ -71,17 +71,17 @@ func (l *lineReader) next() ([]byte, error) {
 	return line, nil
 }
 
-// A lineParser makes commands of lines. Safe for concurrent use.
+// A lineParser turns lines into commands, and outcomes into results. Safe for concurrent use.
 type lineParser struct {
 	a       *API
-	command Command // what all lines have in common
+	command Command // the parts that all lines share
 	path    string
-	// faults is how many lines the server failed on.
+	// faults is the number of lines on which the server failed unexpectedly.
 	faults atomic.Int64
 }
 
-// parse makes a command of a line. err is why the line could not be read whole, or nil. A
-// line that the server fails on fails alone.
+// parse turns a line into a command. err is the reason why the line could not be read completely,
+// or nil. If the server panics on a line, only this line fails.
 func (p *lineParser) parse(ctx context.Context, number int64, text []byte, err error) importLine {
 	l := importLine{number: number, command: p.command, bytes: len(text)}
 	if err != nil {
@@ -96,7 +96,7 @@ func (p *lineParser) parse(ctx context.Context, number int64, text []byte, err e
 	return l
 }
 
-// prepare reads and validates a line. The error is a problem.
+// prepare parses and validates a line. The error is a problem.
 func (p *lineParser) prepare(command *Command, number int64, text []byte) (err error) {
 	if command.Document, err = parseBody(text, ""); err != nil {
 		return err
@@ -116,8 +116,8 @@ func (p *lineParser) prepare(command *Command, number int64, text []byte) (err e
 	return nil
 }
 
-// loggedFaults is how many faults of one import are logged: a stack for each line of a
-// large file would fill the disk.
+// loggedFaults is the maximum number of faults that are logged for one import. A stack trace for
+// each line of a large file would fill the disk.
 const loggedFaults = 10
 
 // isFault reports whether an error is a panic, and logs it if so.
@@ -132,14 +132,15 @@ func (p *lineParser) isFault(ctx context.Context, number int64, err error) bool 
 	return true
 }
 
-// lineKey gives each line of an import a key of its own, so that a retry of the whole
-// import repeats the outcome of each line that was done. It is stored in the log.
+// lineKey derives an idempotency key for each line of an import, so that a retry of the whole
+// import repeats the outcome of each line that was executed. The log stores it, so it never
+// changes.
 func lineKey(key string, number int64) string {
 	sum := sha256.Sum256([]byte(key + "\x00" + strconv.FormatInt(number, 10)))
 	return "import:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// A lineResult is what became of a line: an id, or a problem.
+// A lineResult is the result of a line as clients see it: an id, or a problem.
 type lineResult struct {
 	Line    int64                `json:"line"`
 	Status  int                  `json:"status"`
@@ -156,9 +157,9 @@ func (r *lineResult) fail(err error) {
 	r.Status, r.Type, r.Title, r.Detail, r.Errors = p.Status, p.Type, p.Title, p.Detail, p.Errors
 }
 
-// writeResults writes the result of each line. outcomes are those of the lines that have a
-// command. unavailable reports that the server could not do one of them now, and so is not
-// likely to do more.
+// writeResults writes the result of each line. outcomes has one element for each line with a
+// command. unavailable reports that the server could not execute one of them at the moment, and
+// so will probably not be able to execute more.
 func (p *lineParser) writeResults(ctx context.Context, to io.Writer, lines []importLine, outcomes []Outcome) (unavailable bool, err error) {
 	out := json.NewEncoder(to)
 	out.SetEscapeHTML(false)

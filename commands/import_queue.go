@@ -5,22 +5,22 @@ import (
 	"sync"
 )
 
-// errQueueStopped: the queue takes no more lines.
+// errQueueStopped: the queue accepts no more lines.
 var errQueueStopped = errors.New("the import accepts no more lines")
 
 const (
-	// batchLines and batchBytes bound a batch. More lines gain little; the bytes stay
-	// far below what the broker takes at once.
+	// batchLines and batchBytes limit a batch. More lines would gain little, and the bytes must
+	// stay far below what the broker accepts at once.
 	batchLines = 1000
 	batchBytes = 1 << 20
 )
 
-// A lineQueue collects parsed lines into batches. It hands over a batch once that is full.
-// It hands over what there is, without waiting for more lines, if no earlier batch is under
-// way. So a client that sends slowly has each line done at once, and one that sends fast has
-// its lines done in few large batches.
+// A lineQueue collects parsed lines into batches. It hands over a full batch at once. It hands
+// over a smaller one, without waiting for more lines, if no earlier batch is in progress. So each
+// line of a slow client is executed at once, and the lines of a fast client in few large batches.
 //
-// One goroutine calls put and end, another take, a third landed; stop is safe from any.
+// One goroutine calls put and end, another one take, and a third one landed. Any goroutine may
+// call stop.
 type lineQueue struct {
 	mu      sync.Mutex
 	room    sync.Cond // lines were taken, or the queue was stopped
@@ -40,8 +40,8 @@ func newLineQueue() *lineQueue {
 
 func (q *lineQueue) full() bool { return len(q.lines) >= batchLines || q.bytes >= batchBytes }
 
-// put adds a line. It waits while the batch is full. Once the queue is stopped it adds
-// nothing and returns errQueueStopped.
+// put adds a line, and waits while the batch is full. Once the queue is stopped, it adds nothing
+// and returns errQueueStopped.
 func (q *lineQueue) put(l importLine) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,7 +59,7 @@ func (q *lineQueue) put(l importLine) error {
 	return nil
 }
 
-// end says that no more lines follow.
+// end says that no more lines will follow.
 func (q *lineQueue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -67,7 +67,7 @@ func (q *lineQueue) end() {
 	q.ready.Signal()
 }
 
-// stop has take return no more batches, and put take no more lines.
+// stop makes take return no more batches and put accept no more lines.
 func (q *lineQueue) stop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -76,8 +76,8 @@ func (q *lineQueue) stop() {
 	q.room.Signal()
 }
 
-// take gives the next batch, which is under way until landed is called. more is false once
-// there is none, or the queue is stopped.
+// take returns the next batch, which is in progress until landed is called. more is false once
+// the queue is empty after end, and once it is stopped.
 func (q *lineQueue) take() (batch []importLine, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +93,7 @@ func (q *lineQueue) take() (batch []importLine, more bool) {
 	return batch, true
 }
 
-// landed says that a batch is no longer under way.
+// landed says that a batch is no longer in progress.
 func (q *lineQueue) landed() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

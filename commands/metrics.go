@@ -11,10 +11,11 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/telemetry"
 )
 
-// unknown is the verdict that did not come in time, and the append that nobody knows of.
+// unknown is the label of verdicts that did not arrive in time, and of appends that were not
+// confirmed.
 const unknown = "unknown"
 
-// Metrics are what an executor tells Prometheus. A nil *Metrics tells nothing.
+// Metrics are the Prometheus metrics of an executor. A nil *Metrics records nothing.
 type Metrics struct {
 	verdicts, failures *prometheus.CounterVec
 	append, verdict    prometheus.Histogram
@@ -36,7 +37,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "clusterlite_verdict_duration_seconds", Help: "Time from the start of an append until this node knows its verdict.", Buckets: telemetry.Seconds,
 		}),
 	}
-	// All are there from the start, at zero.
+	// All labels exist from the start, with the value zero.
 	for _, verdict := range append(telemetry.Verdicts(), unknown) {
 		m.verdicts.WithLabelValues(verdict)
 	}

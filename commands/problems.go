@@ -12,7 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// toProblem says an executor's error to a client.
+// toProblem turns an error of an executor into a problem for the client.
 func toProblem(err error) error {
 	var rejection *Rejection
 	var verdict *appending.NoVerdictError
@@ -44,8 +44,8 @@ func toProblem(err error) error {
 	return err
 }
 
-// because is what a client is told of why a node could not learn a verdict, with a space
-// before it; empty if nothing is wrong with the node.
+// because returns a sentence for the client on why the node could not learn a verdict, after a
+// space. It is empty if nothing is known to be wrong with the node.
 func because(stuck error) string {
 	if p := contract.Unready(stuck, ""); p != nil {
 		return " " + strings.TrimSpace(p.Detail)
@@ -71,7 +71,7 @@ func (r *Rejection) problem() *problem.Problem {
 	}
 }
 
-// sentence makes a sentence of the text of an error.
+// sentence turns the text of an error into a sentence.
 func sentence(s string) string {
 	if s == "" {
 		return s

@@ -5,44 +5,44 @@ import (
 	"sync"
 )
 
-// queues let one command at a time at each entity. The zero value is ready.
+// queues admit one command at a time to each entity. The zero value is ready to use.
 type queues struct {
-	mu     sync.Mutex
-	places map[string]*place
+	mu    sync.Mutex
+	turns map[string]*turn
 }
 
-type place struct {
-	turn chan struct{} // holds a token while somebody is at the entity
-	used int           // by whom is there or waits
+type turn struct {
+	token chan struct{} // holds a token while a command is being executed
+	used  int           // the number of commands that are being executed or wait
 }
 
-// enter waits for its turn at key. It returns ctx.Err() if ctx ends first, else leave,
-// to be called once.
+// enter waits for its turn at an entity. If ctx ends first, it returns ctx.Err(). Otherwise the
+// caller must call leave once.
 func (q *queues) enter(ctx context.Context, key string) (leave func(), err error) {
 	q.mu.Lock()
-	if q.places == nil {
-		q.places = map[string]*place{}
+	if q.turns == nil {
+		q.turns = map[string]*turn{}
 	}
-	p := q.places[key]
+	p := q.turns[key]
 	if p == nil {
-		p = &place{turn: make(chan struct{}, 1)}
-		q.places[key] = p
+		p = &turn{token: make(chan struct{}, 1)}
+		q.turns[key] = p
 	}
 	p.used++
 	q.mu.Unlock()
 	select {
-	case p.turn <- struct{}{}:
-		return func() { <-p.turn; q.quit(key, p) }, nil
+	case p.token <- struct{}{}:
+		return func() { <-p.token; q.quit(key, p) }, nil
 	case <-ctx.Done():
 		q.quit(key, p)
 		return nil, ctx.Err()
 	}
 }
 
-func (q *queues) quit(key string, p *place) {
+func (q *queues) quit(key string, p *turn) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.used--; p.used == 0 {
-		delete(q.places, key)
+		delete(q.turns, key)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// readDocument reads a whole document from the body, for Create and Replace. The error
-// is a problem.
+// readDocument reads a complete document from the body, for Create and Replace. The error is a
+// problem.
 func readDocument(c echo.Context, command *Command) error {
 	if _, err := negotiation.ContentType(c.Request(), contract.JSON); err != nil {
 		return err
@@ -35,8 +35,8 @@ func readDocument(c echo.Context, command *Command) error {
 	return nil
 }
 
-// complete puts the defaults into the document of a Create or Replace, and validates what
-// comes of it. The error is a problem.
+// complete adds the default values to the document of a Create or Replace, and validates the
+// result. The error is a problem.
 func complete(command *Command) (err error) {
 	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)
 	switch {
@@ -66,7 +66,7 @@ func readPatch(c echo.Context, command *Command) error {
 	return err
 }
 
-// keyed notes the request's hash if the client sent a key.
+// keyed adds the hash of the request if the client sent an idempotency key.
 func keyed(c echo.Context, command Command, body []byte) Command {
 	if command.IdempotencyKey != "" {
 		command.RequestHash = HashRequest(c.Request().Method, c.Request().URL.Path, body)
@@ -74,7 +74,8 @@ func keyed(c echo.Context, command Command, body []byte) Command {
 	return command
 }
 
-// parseBody parses a body and checks its id; an empty id is that of no path.
+// parseBody parses a body and checks that its id, if any, is the given one. An empty id allows
+// any. The error is a problem.
 func parseBody(body []byte, id string) (document.Document, error) {
 	d, err := document.Parse(body)
 	var number *document.NumberError
@@ -93,7 +94,7 @@ func parseBody(body []byte, id string) (document.Document, error) {
 	return d, nil
 }
 
-// outOfBounds gives a number that can't be computed with as a violation.
+// outOfBounds turns the error of a number into a violation.
 func outOfBounds(e *document.NumberError) []collections.Violation {
 	return []collections.Violation{{Pointer: e.Pointer, Detail: e.Reason}}
 }
@@ -106,8 +107,8 @@ func invalid(detail string, violations []collections.Violation) *problem.Problem
 	return p
 }
 
-// checkHeaders refuses what a client may rely on and this version does not do: to
-// ignore it would break a promise that the client believes it has.
+// checkHeaders rejects header fields that this version does not support. To ignore them would
+// break a promise that the client relies on. The error is a problem.
 func checkHeaders(r *http.Request) error {
 	for _, name := range []string{"If-None-Match", "If-Unmodified-Since"} {
 		if r.Header.Get(name) != "" {
