@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// An API answers reads. Safe for concurrent use.
+// An API handles reads over HTTP. Safe for concurrent use.
 type API struct {
 	Log Log
 	// Model follows Log.
@@ -54,11 +54,11 @@ func (a *API) Routes() contract.Routes {
 	}
 }
 
-// errUnreadable: what is stored can't have been written by this program.
+// errUnreadable means that a stored entity can't have been written by this program.
 var errUnreadable = errors.New("a stored entity can't be read")
 
-// blameStorage answers a read that met damaged storage with a problem that has Nginx ask
-// another node.
+// blameStorage turns an error of damaged storage into a problem for which Nginx tries another
+// node.
 func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := h(c)
@@ -72,8 +72,8 @@ func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// tellPosition has an answer to a read that failed tell where the node is. Reads that
-// succeed say themselves which position they hold for.
+// tellPosition adds the position of the node to the response of a read that failed. Successful
+// reads add the position that they are valid for.
 func (a *API) tellPosition(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := h(c)
@@ -84,7 +84,7 @@ func (a *API) tellPosition(h echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// collection finds the collection that a path names.
+// collection returns the collection that the path names. The error is a problem.
 func (a *API) collection(c echo.Context) (*collections.Collection, error) {
 	name := c.Param("collection")
 	found, ok := a.Collections.Get(name)
@@ -94,7 +94,7 @@ func (a *API) collection(c echo.Context) (*collections.Collection, error) {
 	return found, nil
 }
 
-// vocabulary gives what the lists of a collection can be asked.
+// vocabulary returns what clients can ask of the lists of a collection.
 func (a *API) vocabulary(c *collections.Collection) *vocabulary {
 	if v, ok := a.words.Load(c.Name()); ok {
 		return v.(*vocabulary)
@@ -103,8 +103,8 @@ func (a *API) vocabulary(c *collections.Collection) *vocabulary {
 	return v.(*vocabulary)
 }
 
-// What all answers share. Nothing changes these slices: to set a field puts another in its
-// place.
+// Header fields that all responses share. These slices never change: setting a field replaces its
+// slice.
 var (
 	noCache           = []string{"no-cache"}
 	consistencyFields = map[events.Consistency][]string{
@@ -112,7 +112,8 @@ var (
 	}
 )
 
-// makeFresh makes the answer as fresh as the client asked, and says so in its header.
+// makeFresh waits until the model is as fresh as the client asked for, and sets the header fields
+// that say so. The error is a problem.
 func (a *API) makeFresh(c echo.Context) error {
 	given, err := a.freshen(c.Request())
 	if err != nil {
@@ -120,7 +121,7 @@ func (a *API) makeFresh(c echo.Context) error {
 	}
 	h := c.Response().Header()
 	h[contract.HeaderConsistency] = consistencyFields[given]
-	// A cache must ask again: else a client would not read what it wrote.
+	// A cache must revalidate. Otherwise a client would not read what it wrote.
 	h["Cache-Control"] = noCache
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// conditions sets the validators of an entity and answers by the preconditions of the
-// request, in the order of RFC 9110, 13.2.2. done tells that the client has what it asks
-// for, and that it was told so. The error is a problem.
+// conditions sets the validators of an entity and evaluates the preconditions of the request, in
+// the order of RFC 9110, 13.2.2. done reports that the client already has the entity, and that
+// the response says so. The error is a problem.
 func (a *API) conditions(c echo.Context, e reads.Entity) (done bool, err error) {
 	r, h := c.Request(), c.Response().Header()
 	etag := contract.ETag(e.Version)
@@ -24,7 +24,7 @@ func (a *API) conditions(c echo.Context, e reads.Entity) (done bool, err error) 
 		web.SetField(c, "Last-Modified", httpDate(modified))
 	}
 	if len(r.Header["If-Match"])+len(r.Header["If-None-Match"])+len(r.Header["If-Modified-Since"])+len(r.Header["If-Unmodified-Since"]) == 0 {
-		return false, nil // as most reads
+		return false, nil // most reads have no preconditions
 	}
 	match, err := contract.IfMatch(r)
 	if err != nil {
@@ -47,15 +47,15 @@ func (a *API) conditions(c echo.Context, e reads.Entity) (done bool, err error) 
 	return true, web.NotModified(c, len(e.Rendered))
 }
 
-// settled is how old a change must be before its Last-Modified is sent. The date has
-// seconds only: before the second is over, with another one for clocks that differ, the
-// same date might stand for a later change too.
+// settled is the minimum age of a change for which Last-Modified is sent. The date has a
+// resolution of one second, so during that second it might stand for a later change too. A
+// further second allows for clocks that differ.
 const settled = 2 * time.Second
 
-// lastModified is the entity's Last-Modified; zero while the date could come to stand for
-// two versions. That of the first version is always sent: [notModifiedSince] knows it.
+// lastModified returns the Last-Modified of the entity, or zero while another version might get
+// the same date. The date of the first version is always sent: see [notModifiedSince].
 func (a *API) lastModified(e reads.Entity) time.Time {
-	updated, err := time.Parse(time.RFC3339, e.UpdatedAt) // it has a fast path for this layout
+	updated, err := time.Parse(time.RFC3339, e.UpdatedAt) // has a fast path for this layout
 	if err != nil {
 		return time.Time{}
 	}
@@ -66,8 +66,8 @@ func (a *API) lastModified(e reads.Entity) time.Time {
 	return second
 }
 
-// httpDate writes a time in UTC as [http.TimeFormat] has it. Every read of an entity needs
-// one, and to follow a layout takes several times as long.
+// httpDate formats a time in UTC like [http.TimeFormat]. Every read of an entity needs it, and
+// formatting by a layout takes several times as long.
 func httpDate(t time.Time) string {
 	const days, months = "SunMonTueWedThuFriSat", "JanFebMarAprMayJunJulAugSepOctNovDec"
 	year, month, day := t.Date()
@@ -83,10 +83,10 @@ func httpDate(t time.Time) string {
 	return string(append(two(b, second), " GMT"...))
 }
 
-// notModifiedSince tells whether a client that sends If-Modified-Since has the entity as
-// it is: it sends the date of this version, or one that is clearly later. A date that may
-// also be that of another version is no proof, nor is one between: dates come from the
-// clocks of several nodes, which agree to a second at best.
+// notModifiedSince reports whether a client that sends If-Modified-Since has the current version
+// of the entity. The date must be the date of this version, or clearly later. A date that might
+// be that of another version proves nothing. Neither does a date in between, because dates come
+// from the clocks of several nodes, which agree to a second at best.
 func notModifiedSince(r *http.Request, e reads.Entity, modified time.Time) bool {
 	header := r.Header.Get("If-Modified-Since")
 	if header == "" || modified.IsZero() {
@@ -94,7 +94,7 @@ func notModifiedSince(r *http.Request, e reads.Entity, modified time.Time) bool 
 	}
 	since, err := http.ParseTime(header)
 	if err != nil {
-		return false // RFC 9110, 13.1.3: it is ignored
+		return false // RFC 9110, 13.1.3: an invalid date is ignored
 	}
 	if since.Equal(modified) {
 		created, err := time.Parse(events.TimeFormat, e.CreatedAt)
@@ -103,7 +103,7 @@ func notModifiedSince(r *http.Request, e reads.Entity, modified time.Time) bool 
 	return !since.Before(modified.Add(settled))
 }
 
-// modifiedSince tells whether If-Unmodified-Since fails.
+// modifiedSince reports whether the condition in If-Unmodified-Since fails.
 func modifiedSince(r *http.Request, e reads.Entity) bool {
 	header := r.Header.Get("If-Unmodified-Since")
 	if header == "" {
@@ -111,7 +111,7 @@ func modifiedSince(r *http.Request, e reads.Entity) bool {
 	}
 	since, err := http.ParseTime(header)
 	if err != nil {
-		return false // RFC 9110, 13.1.4: it is ignored
+		return false // RFC 9110, 13.1.4: an invalid date is ignored
 	}
 	updated, err := time.Parse(events.TimeFormat, e.UpdatedAt)
 	return err == nil && since.Before(updated.Truncate(time.Second))

@@ -15,11 +15,11 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// A cursor is the place of the last entity of a page, with what it is a place in. Clients
-// see it as opaque; nothing in it is trusted.
+// A cursor identifies the last entity of a page, and the list that it belongs to. For clients it
+// is opaque. Nothing in it is trusted.
 type cursor struct {
-	// Collection and Sort say which list it is a place in, and Types of which types the
-	// columns of the sort were, a letter each: the values of another type stand elsewhere.
+	// Collection and Sort identify the list. Types has a letter for the type of each sort column:
+	// if the type of a member changes, its values sort differently.
 	Collection string `json:"c,omitempty"`
 	Sort       string `json:"s,omitempty"`
 	Types      string `json:"t,omitempty"`
@@ -33,7 +33,7 @@ func encodeCursor(collection string, sort []query.SortKey, place query.Cursor) s
 		keys[i] = writeKey(key)
 	}
 	b, err := json.Marshal(cursor{collection, sortText(sort), typesText(sort), keys, place.ID})
-	if err != nil { // the keys are scalars that SQLite gave
+	if err != nil { // the keys are scalars from SQLite
 		panic(err)
 	}
 	return base64.RawURLEncoding.EncodeToString(b)
@@ -54,7 +54,7 @@ func sortText(sort []query.SortKey) string {
 	return strings.Join(names, ",")
 }
 
-// typeLetters stand for types in cursors, which outlive the process that makes them.
+// typeLetters identify types in cursors. Cursors outlive the process that makes them.
 var typeLetters = map[query.Kind]byte{
 	query.Text: 's', query.Integer: 'i', query.Number: 'n', query.Boolean: 'b', query.Time: 't',
 }
@@ -67,7 +67,7 @@ func typesText(sort []query.SortKey) string {
 	return string(letters)
 }
 
-// decodeCursor reads a cursor for a list of a collection with this sort. The error is a
+// decodeCursor decodes a cursor for a list of a collection with this sort. The error is a
 // problem.
 func decodeCursor(text, collection string, sort []query.SortKey) (*query.Cursor, error) {
 	bad := malformed("after must be a cursor from a Link field of this list, with the same sort.")
@@ -93,7 +93,7 @@ func decodeCursor(text, collection string, sort []query.SortKey) (*query.Cursor,
 	}
 	keys := slices.IndexFunc(sort, func(k query.SortKey) bool { return k.Column.Name() == "id" })
 	if keys < 0 {
-		keys = len(sort) // else what comes from the id on is said by the id
+		keys = len(sort) // otherwise the id replaces all keys from the id on
 	}
 	if len(c.Keys) != keys {
 		return nil, bad
@@ -106,10 +106,10 @@ func decodeCursor(text, collection string, sort []query.SortKey) (*query.Cursor,
 	return &query.Cursor{Keys: c.Keys, ID: c.ID}, nil
 }
 
-// writeKey gives a key for JSON. A floating-point number has an exponent, so that it is
-// read as one again: as an integer, the digits that tell it from its neighbours would be
-// another number from 2⁵³ on. JSON has no infinity, but a document may have a number that
-// SQLite can hold in no other way, and 1e999 reads as that again.
+// writeKey encodes a key as JSON. A floating-point number gets an exponent, so that it is decoded
+// as a floating-point number again: from 2⁵³ on, its shortest digits are not those of the same
+// integer. JSON has no infinity, but SQLite stores very large numbers of documents as infinity.
+// It becomes 1e999, which is decoded as infinity.
 func writeKey(key any) any {
 	f, ok := key.(float64)
 	switch {
@@ -121,8 +121,8 @@ func writeKey(key any) any {
 	return json.Number(strconv.FormatFloat(f, 'e', -1, 64))
 }
 
-// readKey gives a key as SQLite gave it: a text, a number or nil, whatever the column's
-// kind. Where the type of a member was changed, older documents have the old one.
+// readKey decodes a key to the type that SQLite gave: a string, a number or nil. It does not
+// depend on the type of the column, because older documents have values of older types.
 func readKey(value any) (any, error) {
 	switch v := value.(type) {
 	case nil, string:

@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// documentation serves the page for people, which reads the description, and its files.
+// documentation serves the page at /docs and its files. The page shows the OpenAPI description.
 func documentation(c echo.Context) error {
 	files, err := reference.Files()
 	if err != nil {
@@ -36,7 +36,7 @@ func documentation(c echo.Context) error {
 		if zipped = acceptsGzip(c.Request()); zipped {
 			h.Set("Content-Encoding", "gzip")
 		} else {
-			etag = strings.TrimSuffix(etag, `"`) + `-plain"` // other bytes, so another tag
+			etag = strings.TrimSuffix(etag, `"`) + `-plain"` // other bytes need another tag
 		}
 	}
 	h.Set("ETag", etag)
@@ -57,7 +57,7 @@ func documentation(c echo.Context) error {
 	return web.Answer(c, http.StatusOK, file.Type, body)
 }
 
-// acceptsGzip reports whether a client takes answers that are compressed with gzip.
+// acceptsGzip reports whether a client accepts responses that are compressed with gzip.
 func acceptsGzip(r *http.Request) bool {
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		coding, parameters, _ := strings.Cut(part, ";")

@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// get answers GET and HEAD of one entity.
+// get handles GET and HEAD of an entity.
 func (a *API) get(c echo.Context) error {
 	collection, err := a.collection(c)
 	if err != nil {
@@ -49,7 +49,7 @@ func (a *API) get(c echo.Context) error {
 
 func noEntity() error { return problem.NotFound.New("No entity has this id.") }
 
-// write answers with JSON that is ready.
+// write sends a JSON body that is ready.
 func write(c echo.Context, body []byte) error {
 	if err := web.TakeMemory(c, len(body)); err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// freshen waits until the model is as fresh as the request asks, and tells which
-// consistency that gives. The error is a problem.
+// freshen waits until the model is as fresh as the request asks for, and returns the consistency
+// of the response. The error is a problem.
 func (a *API) freshen(r *http.Request) (events.Consistency, error) {
 	asked, err := contract.AskedConsistency(r, events.Strong, events.Linearizable, events.Eventual)
 	if err != nil {
@@ -38,7 +38,7 @@ func (a *API) freshen(r *http.Request) (events.Consistency, error) {
 	case err == nil:
 		target = max(target, end)
 	case asked == events.Unspecified:
-		// Better an older answer that says so than none: see docs/explanation/design.md.
+		// An older response that says so is better than none: see docs/explanation/design.md.
 		given = events.Eventual
 	default:
 		return "", err
@@ -55,7 +55,7 @@ func (a *API) freshen(r *http.Request) (events.Consistency, error) {
 	return given, nil
 }
 
-// end gives the position that a consistency needs. The error is a problem.
+// end returns the position that a consistency requires. The error is a problem.
 func (a *API) end(ctx context.Context, want events.Consistency) (events.Position, error) {
 	switch want {
 	case events.Strong:
@@ -75,9 +75,8 @@ func (a *API) end(ctx context.Context, want events.Consistency) (events.Position
 	}
 }
 
-// served refuses a read that takes what there is, if that must not be given: else a node
-// that has just been started would answer that there is nothing. Nginx then asks
-// another.
+// served returns a problem if the node must not answer reads at all. Otherwise a node that has
+// just started would report that nothing exists. Nginx then tries another node.
 func (a *API) served() error {
 	if err := a.Model.Ready(a.MaxLag); err != nil {
 		return notReady(err)
@@ -89,7 +88,7 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 	if a.Model.Position() >= target {
 		return nil
 	}
-	// A node that is far behind would only make the client wait before it says so.
+	// If the node is far behind, waiting would only delay the error.
 	if err := a.served(); err != nil {
 		return err
 	}
@@ -104,15 +103,15 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 		return problem.NotReady.Because(err, "The node is shutting down. Retry: another node may serve the read.")
 	}
 	if err := a.Model.Stuck(); err != nil {
-		return notReady(err) // that is why it did not get there
+		return notReady(err) // the reason why the model did not get there
 	}
 	return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d; the read requires position %d. Retry later.", a.Model.Position(), target))
 }
 
-// elsewhere is what a client is told of a read that this node can't serve.
+// elsewhere tells the client what to do about a read that this node can't serve.
 const elsewhere = "Retry: another node may serve the read."
 
-// notReady says why this node can't serve a read.
+// notReady returns the problem of a node that can't serve a read.
 func notReady(err error) *problem.Problem {
 	if p := contract.Unready(err, elsewhere); p != nil {
 		return p

@@ -22,8 +22,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// list answers GET and HEAD of a collection: a page as a JSON array, or all that match
-// as lines of JSON.
+// list handles GET and HEAD of a collection. It returns a page as a JSON array, or all matching
+// entities as lines of JSON.
 func (a *API) list(c echo.Context) error {
 	collection, err := a.collection(c)
 	if err != nil {
@@ -51,13 +51,13 @@ func (a *API) list(c echo.Context) error {
 	return a.page(c, collection, asked)
 }
 
-// A page is what a list answers, whoever asks for it.
+// A page is the response to a list. It is the same for all clients.
 type page struct {
 	body              []byte
-	etag, link, count string // fields of the header; link and count may be empty
+	etag, link, count string // header fields; link and count may be empty
 }
 
-// page answers with a page: one that is known already, or one that it reads.
+// page sends a page, from the cache or from the model.
 func (a *API) page(c echo.Context, collection *collections.Collection, asked listRequest) error {
 	query := c.Request().URL.RawQuery
 	known, at, ticket := a.Model.CachedPage(collection.Name(), query)
@@ -80,8 +80,8 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 	return found.answer(c, at)
 }
 
-// answer answers with the page at a position. A page that was not read to its end has no
-// body: the client has what it asks for.
+// answer sends the page. A page without a body was not read completely, because the client has
+// it.
 func (p *page) answer(c echo.Context, at events.Position) error {
 	contract.SetPosition(c.Response().Header(), int64(at))
 	has, err := p.describe(c)
@@ -89,7 +89,7 @@ func (p *page) answer(c echo.Context, at events.Position) error {
 		return err
 	}
 	if has {
-		return web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
+		return web.NotModified(c, int(^uint(0)>>1)) // its size is unknown and may be large
 	}
 	if p.link != "" {
 		web.SetField(c, "Link", p.link)
@@ -97,8 +97,8 @@ func (p *page) answer(c echo.Context, at events.Position) error {
 	return web.Answer(c, http.StatusOK, contract.JSON, p.body)
 }
 
-// describe sets what lists have in common in their header, and tells whether the client has
-// what it asks for. The error is a problem.
+// describe sets the header fields that all lists have, and reports whether the client has the
+// list already. The error is a problem.
 func (p *page) describe(c echo.Context) (has bool, err error) {
 	web.SetField(c, "Etag", p.etag)
 	if p.count != "" {
@@ -107,17 +107,17 @@ func (p *page) describe(c echo.Context) (has bool, err error) {
 	return contract.NoneMatch(c.Request(), p.etag)
 }
 
-// initialPageMemory is the memory that a page takes at first.
+// initialPageMemory is the memory in bytes that a page takes at first.
 const initialPageMemory = 64 << 10
 
-// pages are buffers to gather pages in.
+// pages holds buffers for pages that are being read.
 var pages = sync.Pool{New: func() any { return new([]byte) }}
 
-// gather reads a page. The snapshot is closed before the page is sent: a client that
-// reads slowly must not hold on to it. There is no body if the client has the page.
+// gather reads a page. It closes the snapshot before the page is sent, because a client that
+// reads slowly must not occupy it. The page has no body if the client has it already.
 func (a *API) gather(c echo.Context, collection *collections.Collection, asked listRequest) (*page, events.Position, error) {
 	ctx := c.Request().Context()
-	// Before there is a snapshot: a list must not hold a connection while it waits for
+	// Take the memory first. A list must not occupy a connection to SQLite while it waits for
 	// memory.
 	if err := web.TakeMemory(c, initialPageMemory); err != nil {
 		return nil, 0, err
@@ -126,7 +126,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() // a read has nothing to lose
 	p, err := a.outline(ctx, s, collection, asked, "")
 	if err != nil {
 		return nil, 0, err
@@ -137,7 +137,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	buffer := pages.Get().(*[]byte)
 	defer pages.Put(buffer)
 	body := append((*buffer)[:0], '[')
-	room := initialPageMemory // that was taken for it
+	room := initialPageMemory // the memory that was taken
 	next, err := s.List(ctx, collection.Name(), asked.Query, func(rendered []byte) error {
 		if len(body) > 1 {
 			body = append(body, ',')
@@ -155,7 +155,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	}
 	body = append(body, ']')
 	if p.body = body; cap(body) <= initialPageMemory {
-		*buffer, p.body = body, bytes.Clone(body) // the next page goes into the same buffer
+		*buffer, p.body = body, bytes.Clone(body) // the next page reuses the buffer
 	}
 	if next != nil {
 		query := c.QueryParams()
@@ -166,15 +166,15 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	return p, s.At, nil
 }
 
-// outline gives a list without its body.
+// outline returns a list without its body.
 func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.Collection, asked listRequest, variant string) (*page, error) {
 	summary, err := s.Summary(ctx, collection.Name())
 	if err != nil {
 		return nil, err
 	}
-	// The digest stands for the rows of this collection alone, on whichever node, topic and
-	// position. What a list shows of them depends on the definition too. The tag is weak: it
-	// promises the same entities, but not the same bytes in all versions.
+	// The digest identifies the rows of this collection, independent of node, topic and position.
+	// What a list shows of them also depends on the definition of the collection. The tag is
+	// weak: it promises the same entities, but not the same bytes in all versions.
 	p := &page{etag: `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).definition + variant + `"`}
 	if !asked.Count {
 		return p, nil
@@ -198,7 +198,8 @@ func appendFields(body, rendered []byte, fields []string) ([]byte, error) {
 	return selected, nil
 }
 
-// gone makes of an error what it is if the client has given up.
+// gone turns an error of a read into a problem. If the client has cancelled the request, that is
+// the reason.
 func gone(ctx context.Context, err error) error {
 	switch {
 	case err == nil:

@@ -6,7 +6,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// New makes the API that answers reads on a node.
+// New returns the API for reads on a node.
 func New(n *node.Node, reads settings.Reads) *API {
 	return &API{
 		Log: n.Log, Model: n.Model, Collections: n.Collections,

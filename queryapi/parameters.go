@@ -18,25 +18,26 @@ import (
 const (
 	defaultLimit = 100
 	maxLimit     = 10_000
-	// maxFilters and maxSortKeys bound the work of one list, and the SQL for it.
+	// maxFilters and maxSortKeys limit the work of a list, and the SQL for it.
 	maxFilters  = 16
 	maxSortKeys = 8
-	// maxIn is the most values of one in.
+	// maxIn is the maximum number of values of an in filter.
 	maxIn = 1000
 )
 
-// A vocabulary is what the lists of one collection can be asked. Made once, immutable.
+// A vocabulary is what clients can ask of the lists of one collection. It is created once and
+// immutable.
 type vocabulary struct {
 	collection string
-	// definition tells definitions of the collection apart.
+	// definition identifies the definition of the collection.
 	definition string
 	columns    map[string]query.Column
-	// filters are the parameters that filter, by their whole name.
+	// filters are the filters, by the full name of their parameter.
 	filters map[string]query.Filter
-	// parameters are all the names of parameters; members all that an entity can have
-	// as far as it is declared.
+	// parameters are the names of all parameters. members are the names of all members that an
+	// entity can have, as far as they are declared.
 	parameters, members []string
-	open                bool // other members can be there
+	open                bool // entities can have other members too
 }
 
 func newVocabulary(c *collections.Collection) *vocabulary {
@@ -59,8 +60,8 @@ func newVocabulary(c *collections.Collection) *vocabulary {
 	return v
 }
 
-// definitionOf gives a short text that changes with the collection's schema, and so with
-// what its lists can be asked and answer.
+// definitionOf returns a short text that changes with the schema of the collection, and so with
+// the responses of its lists.
 func definitionOf(c *collections.Collection) string {
 	sum := sha256.Sum256(c.Schema())
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
@@ -68,23 +69,23 @@ func definitionOf(c *collections.Collection) string {
 
 func (v *vocabulary) addFilter(name string, column query.Column, op query.Op) {
 	if slices.Contains(contract.ListParameters, name) {
-		return // it would hide one of ours; a member called limit is filtered by limit[in]
+		return // it would hide a parameter of lists; filter a member called limit by limit[in]
 	}
 	v.filters[name] = query.Filter{Column: column, Op: op}
 	v.parameters = append(v.parameters, name)
 }
 
-// A listRequest is what a client asks of a list.
+// A listRequest is the request for a list.
 type listRequest struct {
 	query.Query
-	// Fields are the members to give; empty means all.
+	// Fields are the members to return. Empty means all.
 	Fields []string
-	// Count asks for Total-Count.
+	// Count asks for the header field Total-Count.
 	Count bool
 }
 
-// parse reads the query string, which RefuseUnknownParameters has let through. A limit
-// of zero is one that was not given. The error is a problem.
+// parse parses the query string. [contract.RefuseUnknownParameters] has already checked the names
+// of the parameters. A limit of zero means that none was given. The error is a problem.
 func (v *vocabulary) parse(values url.Values) (r listRequest, err error) {
 	for _, name := range sortedNames(values) {
 		value := values.Get(name)
@@ -105,13 +106,13 @@ func (v *vocabulary) parse(values url.Values) (r listRequest, err error) {
 			return r, err
 		}
 	}
-	if values.Has("after") { // it depends on the sort
+	if values.Has("after") { // the cursor depends on the sort
 		r.After, err = decodeCursor(values.Get("after"), v.collection, r.Sort)
 	}
 	return r, err
 }
 
-// sortedNames makes one SQL text of the same filters in whatever order.
+// sortedNames sorts the parameters, so that the same filters in any order give the same SQL.
 func sortedNames(values url.Values) []string {
 	names := make([]string, 0, len(values))
 	for name := range values {
@@ -162,10 +163,10 @@ func (v *vocabulary) parseSort(value string) ([]query.SortKey, error) {
 	return keys, nil
 }
 
-// nulls are the words that say where a sort puts entities that lack the member.
+// nulls are the suffixes that say where a sort puts entities that lack the member.
 var nulls = map[string]query.Nulls{"nullsfirst": query.NullsFirst, "nullslast": query.NullsLast}
 
-// parseSortKey reads a key such as -due.nullslast.
+// parseSortKey parses a key such as -due.nullslast.
 func (v *vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
 	name, descending := strings.CutPrefix(text, "-")
 	key.Descending = descending
@@ -181,7 +182,7 @@ func (v *vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
 		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, contract.Quote(word))
 	}
 	if !key.Column.Nullable() {
-		key.Nulls = query.NullsAsLeast // every entity has it
+		key.Nulls = query.NullsAsLeast // no entity lacks it
 	}
 	return key, nil
 }
@@ -230,7 +231,7 @@ func (v *vocabulary) parseFilter(q *query.Query, name, value string) error {
 	return nil
 }
 
-// splitIn splits at commas. A backslash takes the next character as it is.
+// splitIn splits a value at commas. A backslash escapes the next character.
 func splitIn(value string) []string {
 	var parts []string
 	var part strings.Builder

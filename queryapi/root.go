@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
-// root lists the collections.
+// root handles GET and HEAD of /, which lists the collections.
 func (a *API) root(c echo.Context) error {
 	type entry struct {
 		Name        string `json:"name"`
@@ -30,13 +30,13 @@ func (a *API) root(c echo.Context) error {
 	})
 }
 
-// describe gives the OpenAPI description. It is made once.
+// describe serves the OpenAPI description. It is created once.
 func (a *API) describe(c echo.Context) error {
 	a.describeOnce.Do(func() { a.description, a.describeErr = openapi.Describe(a.Collections, process.Version()) })
 	return a.static(c, func() ([]byte, error) { return a.description, a.describeErr })
 }
 
-// static answers with JSON that no write changes.
+// static sends JSON that does not depend on the data.
 func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
 	contract.SetPosition(c.Response().Header(), int64(a.Model.Position()))
 	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {

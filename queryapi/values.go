@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// parseValue reads a value of a filter. The error says what it must be.
+// parseValue parses the value of a filter. The error says what the value must be.
 func parseValue(f query.Filter, text string) (any, error) {
 	if f.Op == query.Present {
 		return parseTruth(text)
@@ -38,8 +38,8 @@ func parseValue(f query.Filter, text string) (any, error) {
 	}
 }
 
-// errNull says how to ask for what is missing. For a text without a format, null is a text
-// like any other.
+// errNull says how to find entities that lack the member. For a text without a format, null is a
+// text like any other.
 func errNull(column query.Column) error {
 	if !column.Nullable() {
 		return errors.New("a value: every entity has this member")
@@ -55,17 +55,17 @@ func parseTruth(text string) (any, error) {
 	return b, nil
 }
 
-// The bounds of numbers, which are those that documents have.
+// The limits of numbers are the same as in documents.
 const (
 	maxDigits   = document.MaxDigits
 	maxExponent = document.MaxExponent
 )
 
-// number is a number as JSON has it (RFC 8259, 6).
+// number matches a JSON number (RFC 8259, 6).
 var number = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?0*([0-9]+))?$`)
 
-// checkNumber reads the text of a number. It computes nothing, so that the bounds are
-// checked before anything depends on the number's size.
+// checkNumber checks the text of a number. It checks the limits before anything is computed whose
+// cost depends on the size of the number.
 func checkNumber(text string) error {
 	parts := number.FindStringSubmatch(text)
 	if parts == nil {
@@ -85,7 +85,7 @@ func checkNumber(text string) error {
 
 func atoi(digits string) int {
 	n, err := strconv.Atoi(digits)
-	if err != nil { // the caller has seen to it
+	if err != nil { // the caller has checked the digits
 		panic(err)
 	}
 	return n
@@ -98,7 +98,7 @@ func parseNumber(text string) (any, error) {
 	return json.Number(text), nil
 }
 
-// parseInteger reads an integer, however it is written: 10, 10.0 and 1e1 are the same.
+// parseInteger parses an integer in any spelling: 10, 10.0 and 1e1 are equal.
 func parseInteger(text string) (any, error) {
 	if i, err := strconv.ParseInt(text, 10, 64); err == nil && number.MatchString(text) {
 		return i, nil
@@ -116,10 +116,10 @@ func parseInteger(text string) (any, error) {
 	return json.Number(r.Num().String()), nil
 }
 
-// offsetWithSpace is how a time with an offset ends whose + was not escaped.
+// offsetWithSpace matches the end of a time with an offset whose + was not escaped.
 var offsetWithSpace = regexp.MustCompile(` [0-9]{2}:[0-9]{2}$`)
 
-// spaceForPlus tells whether a text is a time whose + has become a space.
+// spaceForPlus reports whether a text is a time whose + has become a space.
 func spaceForPlus(text string) bool {
 	if !offsetWithSpace.MatchString(text) {
 		return false
@@ -131,8 +131,8 @@ func spaceForPlus(text string) bool {
 
 const escapePlus = "a time; in a URL, + stands for a space, so write + as %2B"
 
-// parseTime reads a time for a column of ours, which has milliseconds. One that lies
-// between two milliseconds sorts between their texts and is equal to none.
+// parseTime parses a time for a column of the server, which has milliseconds. A time between two
+// milliseconds sorts between their texts and is equal to neither.
 func parseTime(text string) (any, error) {
 	t, ok := parseRFC3339(text)
 	switch {
@@ -149,13 +149,13 @@ func parseTime(text string) (any, error) {
 	return formatted, nil
 }
 
-// rfc3339 is a time as RFC 3339, 5.6, has it: T and Z may be in lower case.
+// rfc3339 matches a time by RFC 3339, 5.6. T and Z may be in lower case.
 var rfc3339 = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-]([0-9]{2}):([0-9]{2}))$`)
 
-// parseRFC3339 reads a time strictly. time.Parse takes less (no lower case, no leap
-// second) and more (hours of one digit, a comma before the fraction, offsets beyond a
-// day). A leap second can only be the last second of a day in UTC, and is taken for the
-// first of the next day, as POSIX counts. Digits beyond nanoseconds are cut off.
+// parseRFC3339 parses a time strictly. time.Parse accepts less (no lower case, no leap seconds)
+// and more (hours of one digit, a comma before the fraction, offsets of more than a day). A leap
+// second can only be the last second of a day in UTC, and counts as the first second of the next
+// day, as in POSIX. Digits beyond nanoseconds are dropped.
 func parseRFC3339(text string) (time.Time, bool) {
 	parts := rfc3339.FindStringSubmatch(text)
 	if parts == nil {

@@ -45,11 +45,11 @@ var answers = map[string]struct {
 	"unavailable":          {503, "The node can't serve the request now. Nothing was done, unless the type is outcome-unknown: then the write may or may not have happened. Retry later.", []problem.Kind{problem.BrokerUnreachable, problem.ReadModelBehind, problem.NotReady, problem.Overloaded, problem.OutcomeUnknown}},
 }
 
-// problemResponse is the name of the response of a problem. Generators make types of it
-// beside those of the schemas.
+// problemResponse returns the name of the response of a problem. Code generators turn it into the
+// name of a type, next to those of the schemas.
 func problemResponse(name string) string { return name + "Problem" }
 
-// problems gives a response for each, with an example of each of its kinds.
+// problems returns a response for each name, with an example of each kind of problem.
 func (b builder) problems() openapi3.ResponseBodies {
 	all := openapi3.ResponseBodies{}
 	for name, a := range answers {

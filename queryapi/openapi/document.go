@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// about is the text at the head of the description.
+// about is the introduction of the description.
 const about = `An event-sourced store for REST resources. A read sees every write that was acknowledged before it began, on any node.
 
 Every GET operation is available as HEAD too, which returns the header only. OPTIONS returns the methods of a resource.
@@ -20,15 +20,15 @@ This description lists the filters that are most useful for each member. All ope
 
 An operation with ` + "`x-ndjson`" + ` also accepts or returns lines of JSON, application/x-ndjson: a list streams all matching entities, and a create imports many. The extension describes those lines, so that the schemas of application/json stay simple.`
 
-// tagOfNone is the tag of operations that belong to no collection; no collection can have
-// this name.
+// tagOfNone is the tag of operations that belong to no collection. No collection can have this
+// name.
 const tagOfNone = "clusterlite"
 
-// Describe gives the description as JSON. It is the same for the same collections.
+// Describe returns the description as JSON. The same collections always give the same bytes.
 func Describe(set *collections.Set, version string) ([]byte, error) {
 	taken := names{}
 	for _, c := range set.All() {
-		taken.claim(c.Name()) // first: the name of a collection is that of its schema
+		taken.claim(c.Name()) // first, so that the schema of a collection has the name of the collection
 	}
 	b := builder{problem: taken.claim("problem"), fieldError: taken.claim("field_error")}
 	schemas := openapi3.Schemas{
@@ -42,7 +42,8 @@ func Describe(set *collections.Set, version string) ([]byte, error) {
 			License: &openapi3.License{Name: "MIT", Identifier: "MIT"},
 		},
 		Servers: openapi3.Servers{{URL: "/"}},
-		// An empty list says that nothing is demanded; the library's own field leaves it out.
+		// An empty list says that no authentication is required. The library's own field omits
+		// it.
 		Extensions: map[string]any{"security": []any{}},
 		Paths:      openapi3.NewPaths(),
 		Components: &openapi3.Components{Schemas: schemas, Headers: headers(), Parameters: parameters(), Responses: b.problems()},
@@ -66,7 +67,7 @@ func Describe(set *collections.Set, version string) ([]byte, error) {
 	return out, nil
 }
 
-// A builder makes operations. It has the names of the schemas that they share.
+// A builder creates operations from the names of the schemas that they share.
 type builder struct{ problem, fieldError string }
 
 func schemaRef(name string) *openapi3.SchemaRef {

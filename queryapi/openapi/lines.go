@@ -2,19 +2,19 @@ package openapi
 
 import "github.com/getkin/kin-openapi/openapi3"
 
-// linesKeyword is the extension of an operation that also takes or gives lines of JSON.
-// OpenAPI 3.1 can't describe lines, and as a second media type of the operation they make
-// generated clients type every answer as a text or an entity.
+// linesKeyword is the extension of an operation that also accepts or returns lines of JSON.
+// OpenAPI 3.1 can't describe lines. As a second media type of the operation, they would make
+// generated clients type every response as a text or an entity.
 const linesKeyword = "x-ndjson"
 
-// lines is what stands under linesKeyword.
+// lines is the value of linesKeyword.
 type lines struct {
 	Description string      `json:"description"`
 	Request     *lineSchema `json:"request,omitempty"`
 	Response    *lineSchema `json:"response,omitempty"`
 }
 
-// A lineSchema is the schema of each line, and the status of an answer.
+// A lineSchema is the schema of each line, and the status of the response.
 type lineSchema struct {
 	Status int                 `json:"status,omitempty"`
 	Schema *openapi3.SchemaRef `json:"lineSchema"`

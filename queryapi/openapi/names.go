@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// names are the names of the component schemas. Generators make types of them, named as
-// their language has it: order_items and orderItems would be one type. So no two names
-// differ in case and underscores alone.
+// names holds the names of the component schemas. Code generators turn them into names of types
+// in the style of each language, where order_items and orderItems would collide. So no two names
+// differ only in case and underscores.
 type names map[string]bool
 
-// claim gives the name, or one with a number if it is taken.
+// claim returns the name, with a number appended if it is taken.
 func (n names) claim(name string) string {
 	free := name
 	for i := 2; n[typeName(free)]; i++ {
@@ -20,8 +20,8 @@ func (n names) claim(name string) string {
 	return free
 }
 
-// reserve keeps the names that generators give to what stands inline in a component: that
-// of the component, and then of the property.
+// reserve keeps the names that code generators give to inline schemas of a component: the name of
+// the component followed by that of the property.
 func (n names) reserve(component string, schema any) {
 	m, _ := schema.(map[string]any)
 	properties, _ := m["properties"].(map[string]any)
@@ -30,12 +30,12 @@ func (n names) reserve(component string, schema any) {
 	}
 }
 
-// typeName is what all languages make of a name, apart from case and underscores.
+// typeName normalises a name as all languages do, apart from case and underscores.
 func typeName(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", ""))
 }
 
-// plainName makes a part of a component's name of any text.
+// plainName turns any text into a part of a component's name.
 func plainName(text string) string {
 	return strings.Trim(strings.Map(func(r rune) rune {
 		switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
-// parameters are those that operations share. Their names end in Parameter, since
-// generators make types of them beside those of the schemas.
+// parameters are those that operations share. Their names end in Parameter, because code
+// generators turn them into types, next to those of the schemas.
 func parameters() openapi3.ParametersMap {
 	all := openapi3.ParametersMap{}
 	add := func(p *openapi3.Parameter, name, description string, schema *openapi3.Schema) *openapi3.Parameter {
@@ -50,19 +50,19 @@ func parameters() openapi3.ParametersMap {
 	return all
 }
 
-// listed makes a parameter's values one text with commas between.
+// listed returns a parameter whose values are one text, separated by commas.
 func listed(p *openapi3.Parameter) *openapi3.Parameter {
 	explode := false
 	p.Style, p.Explode = openapi3.SerializationForm, &explode
 	return p
 }
 
-// serverColumns are those that all collections have.
+// serverColumns are the columns that all collections have.
 func serverColumns() []query.Column {
 	return query.Columns(&collections.Collection{})
 }
 
-// serverFilter names the shared parameter of a filter by a member of the server's.
+// serverFilter returns the name of the shared parameter of a filter by a member of the server.
 func serverFilter(column query.Column, operator contract.Operator) string {
 	name := strings.ReplaceAll(column.Name(), "_a", "A") // createdAt
 	if operator.Word != "" {
@@ -71,8 +71,8 @@ func serverFilter(column query.Column, operator contract.Operator) string {
 	return name + "Filter"
 }
 
-// documented are the operators that have a parameter of their own in the description: of
-// all that a column has, those that make sense for what it holds.
+// documented returns the operators that have a parameter of their own in the description: of all
+// operators of a column, those that make sense for its content.
 func documented(column query.Column, format string) []contract.Operator {
 	var words []string
 	switch {
@@ -96,7 +96,7 @@ func documented(column query.Column, format string) []contract.Operator {
 	})
 }
 
-// filter is the parameter of a filter.
+// filter returns the parameter of a filter.
 func filter(column query.Column, operator contract.Operator) *openapi3.Parameter {
 	p := openapi3.NewQueryParameter(contract.FilterName(column.Name(), operator))
 	p.Description = "Return only entities whose `" + column.Name() + "` " + operator.Means + "."
@@ -115,7 +115,7 @@ func filter(column query.Column, operator contract.Operator) *openapi3.Parameter
 	return p
 }
 
-// valueSchema is the schema of a value to compare with.
+// valueSchema returns the schema of a value to compare with.
 func valueSchema(kind query.Kind) *openapi3.Schema {
 	switch kind {
 	case query.Integer:
@@ -130,13 +130,13 @@ func valueSchema(kind query.Kind) *openapi3.Schema {
 	return openapi3.NewStringSchema()
 }
 
-// listParameters are the parameters of a list that name members.
+// listParameters returns the parameters of a list that name members.
 func listParameters(c *collections.Collection) openapi3.Parameters {
 	var keys []any
 	columns := query.Columns(c)
 	for _, column := range columns {
 		keys = append(keys, column.Name(), "-"+column.Name())
-		if column.Nullable() { // against the order that it has by itself
+		if column.Nullable() { // the opposite of its default order
 			keys = append(keys, column.Name()+".nullslast", "-"+column.Name()+".nullsfirst")
 		}
 	}
@@ -155,7 +155,7 @@ func listParameters(c *collections.Collection) openapi3.Parameters {
 		server := (i+shared)%len(columns) < shared
 		for _, operator := range documented(column, formats[column.Name()]) {
 			switch name := contract.FilterName(column.Name(), operator); {
-			case slices.Contains(contract.ListParameters, name): // it means something else there
+			case slices.Contains(contract.ListParameters, name): // it is a parameter of lists
 			case server:
 				all = append(all, parameterRef(serverFilter(column, operator)))
 			default:

@@ -2,9 +2,9 @@ package openapi
 
 import "slices"
 
-// mergePatch makes of an object's schema that of merge patches (RFC 7396) to it: no member
-// is required, null removes one, and the same holds for objects in it. What a whole
-// document must meet, a patch need not.
+// mergePatch turns the schema of an object into the schema of merge patches (RFC 7396) to it: no
+// member is required, null removes a member, and the same holds for nested objects. Rules for a
+// complete document do not apply to a patch.
 func (s *source) mergePatch(schema any) any {
 	from, ok := schema.(map[string]any)
 	if !ok {
@@ -28,7 +28,7 @@ func (s *source) mergePatch(schema any) any {
 	return to
 }
 
-// patchMember is the schema of a member of a merge patch.
+// patchMember returns the schema of a member of a merge patch.
 func (s *source) patchMember(schema any) any {
 	from, ok := schema.(map[string]any)
 	if !ok {
@@ -50,8 +50,8 @@ func (s *source) patchMember(schema any) any {
 		return patch
 	}
 	member, _ := s.plain(schema).(map[string]any)
-	delete(member, "default") // nothing is filled in
-	// As an alternative, null leaves the type and the names of an enumeration's values alone.
+	delete(member, "default") // a patch gets no default values
+	// An alternative with null keeps the type, and the names of the values of an enumeration.
 	for _, keyword := range []string{"allOf", "anyOf", "oneOf", "not", "if", "enum", "const"} {
 		if _, has := member[keyword]; has && !slices.Contains(asList(member["enum"]), nil) {
 			return orNull(member)
@@ -70,7 +70,7 @@ func (s *source) patchMember(schema any) any {
 	return member
 }
 
-// isObject reports whether a schema is of objects whose members it names.
+// isObject reports whether a schema describes objects and names their members.
 func isObject(schema map[string]any) bool {
 	_, named := schema["properties"].(map[string]any)
 	switch t := schema["type"].(type) {

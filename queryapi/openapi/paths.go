@@ -10,10 +10,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
-// An operation and what it can be answered.
+// An operation is an operation and its possible responses.
 type operation struct {
 	id, summary, description, tag string
-	// parameters are names of shared ones.
+	// parameters are the names of shared parameters.
 	parameters []string
 	body       *openapi3.RequestBody
 	status     int
@@ -21,7 +21,7 @@ type operation struct {
 	problems   []string
 }
 
-// always are the problems that any operation can have.
+// always are the problems that every operation can have.
 var always = []string{"badRequest", "internal", "unavailable"}
 
 func (o operation) build() *openapi3.Operation {
@@ -66,7 +66,7 @@ var (
 	readHeaders = []string{contract.HeaderPosition, contract.HeaderConsistency}
 	readAsks    = []string{"consistency", "minPosition", "ifNoneMatch"}
 	writeAsks   = []string{"idempotencyKey", "refusalConsistency"}
-	// writeProblems are those of a write with a body.
+	// writeProblems are the problems of a write with a body.
 	writeProblems = []string{"notFound", "notAcceptable", "requestTimeout", "conflict", "contentTooLarge", "unsupportedMediaType", "unprocessable"}
 )
 
@@ -154,7 +154,7 @@ func descriptionPath() *openapi3.PathItem {
 	return &openapi3.PathItem{Get: static("get_openapi", "Read this description", response("This description, in OpenAPI 3.1.", jsonContent(openapi3.NewObjectSchema().NewRef(), nil), "ETag", contract.HeaderPosition))}
 }
 
-// static reads what no write changes.
+// static returns the operation that reads a resource which does not depend on the data.
 func static(id, summary string, success *openapi3.Response) *openapi3.Operation {
 	get := operation{id: id, tag: tagOfNone, summary: summary, parameters: []string{"ifNoneMatch"}, status: http.StatusOK, success: success, problems: []string{"notAcceptable"}}.build()
 	get.Responses.Set("304", &openapi3.ResponseRef{Value: response("The client's copy is current.", nil, "ETag", contract.HeaderPosition)})

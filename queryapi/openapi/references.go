@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Keywords of JSON Schema by what they hold. All others hold data, or scalars.
+// Keywords of JSON Schema, by the kind of their value. All others hold data or scalars.
 var (
 	holdSchema  = []string{"items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedItems", "unevaluatedProperties", "contentSchema"}
 	holdList    = []string{"allOf", "anyOf", "oneOf", "prefixItems"}
@@ -15,22 +15,22 @@ var (
 	holdNothing = []string{"$schema", "$id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "definitions"}
 )
 
-// A source is the schema of a collection, whose parts become components. Many generators
-// can't follow a reference into a component, such as
-// #/components/schemas/orders/$defs/line, so whatever a reference leads to becomes a
-// component of its own.
+// A source is the schema of a collection, parts of which become components. Many code generators
+// can't follow a reference into a component, such as #/components/schemas/orders/$defs/line, so
+// every target of a reference becomes a component of its own.
 type source struct {
 	root map[string]any
-	// name is the collection's, document and patch those of the components of its forms.
+	// name is the name of the collection. document and patch are the names of the components of
+	// its two forms.
 	name, document, patch string
 	names                 names
-	// lifted are the names of components, by form and place in the source.
+	// lifted has the names of components, by form and pointer.
 	lifted map[string]string
-	// components are the schemas that were lifted, by name.
+	// components has the schemas of these components, by name.
 	components map[string]any
 }
 
-// plain copies a schema, with its references to components.
+// plain copies a schema, with references to components.
 func (s *source) plain(schema any) any {
 	from, ok := schema.(map[string]any)
 	if !ok {
@@ -55,7 +55,7 @@ func (s *source) plain(schema any) any {
 		case slices.Contains(holdMap, keyword):
 			to[keyword] = each(value, s.plain)
 		case keyword == "title":
-			// Generators name types by titles, which need not be unique in a schema.
+			// Code generators name types by titles, which need not be unique in a schema.
 			if _, has := from["description"]; !has {
 				to["description"] = value
 			}
@@ -64,12 +64,12 @@ func (s *source) plain(schema any) any {
 		}
 	}
 	if _, has := to["format"]; !has && isNumber(to["type"]) {
-		to["format"] = "double" // without it some languages take a number of 32 bits
+		to["format"] = "double" // without it, some generators choose a 32-bit type
 	}
 	return to
 }
 
-// isNumber reports whether a type is that of numbers, null or not.
+// isNumber reports whether a type is number, or number and null.
 func isNumber(kind any) bool {
 	list, ok := kind.([]any)
 	return kind == "number" || ok && slices.Contains(list, any("number"))
@@ -79,13 +79,13 @@ func isNumber(kind any) bool {
 func each(value any, f func(any) any) map[string]any {
 	all, _ := value.(map[string]any)
 	out := make(map[string]any, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) { // in order: names are given on the way
+	for _, name := range slices.Sorted(maps.Keys(all)) { // in order, because names are assigned on the way
 		out[name] = f(all[name])
 	}
 	return out
 }
 
-// component gives a reference to the component of what a reference leads to.
+// component returns a reference to the component of a reference's target.
 func (s *source) component(reference string) string {
 	path := s.pointer(reference)
 	if path == "" {
@@ -94,14 +94,14 @@ func (s *source) component(reference string) string {
 	return s.lift("", path, s.plain)
 }
 
-// lift makes a component of the schema at a pointer, once for each form.
+// lift creates a component from the schema at a pointer, once for each form.
 func (s *source) lift(form, path string, convert func(any) any) string {
 	key := form + path
 	name, has := s.lifted[key]
 	if !has {
 		name = s.names.claim(s.name + "_" + nameOf(path) + form)
 		s.names.reserve(name, s.at(path))
-		s.lifted[key] = name // before it is converted: it may refer to itself
+		s.lifted[key] = name // before it is converted, because it may refer to itself
 		schema := convert(s.at(path))
 		if m, ok := schema.(map[string]any); ok {
 			m["title"] = name
@@ -111,7 +111,7 @@ func (s *source) lift(form, path string, convert func(any) any) string {
 	return componentRef(name)
 }
 
-// nameOf makes a name of a pointer: line of /$defs/line.
+// nameOf derives a name from a pointer: line from /$defs/line.
 func nameOf(path string) string {
 	var parts []string
 	for _, part := range strings.Split(path, "/") {
@@ -126,7 +126,7 @@ func nameOf(path string) string {
 	return strings.Join(parts, "_")
 }
 
-// pointer gives the JSON pointer that a reference is or, for one to an anchor, leads to.
+// pointer returns the JSON pointer of a reference, which may name an anchor.
 func (s *source) pointer(reference string) string {
 	path := strings.TrimPrefix(reference, "#")
 	if path == "" || strings.HasPrefix(path, "/") {
@@ -136,7 +136,7 @@ func (s *source) pointer(reference string) string {
 	return found
 }
 
-// anchor finds the pointer of the schema that has an anchor.
+// anchor returns the pointer to the schema with an anchor.
 func anchor(value any, name, at string) (pointer string, found bool) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -163,7 +163,7 @@ var (
 	unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
 )
 
-// at gives what a pointer leads to, or a schema that allows anything.
+// at returns the target of a pointer, or a schema that allows anything.
 func (s *source) at(path string) any {
 	var value any = s.root
 	for _, part := range strings.Split(path, "/")[1:] {

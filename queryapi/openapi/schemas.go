@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 )
 
-// serverMembers are what the server adds to every entity. In a request they are ignored,
-// and the schemas of requests leave them out.
+// serverMembers are the members that the server adds to every entity. In requests they are
+// ignored, and the schemas of requests omit them.
 var serverMembers = map[string]any{
 	"id":         map[string]any{"type": "string", "format": "uuid", "description": "The entity's id, a UUIDv7 that the server assigns."},
 	"version":    map[string]any{"type": "integer", "minimum": 1, "description": "The number of the entity's current version, starting at 1. The ETag is derived from it."},
@@ -20,13 +20,13 @@ var serverMembers = map[string]any{
 	"updated_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity last changed."},
 }
 
-// A resource is what the paths of a collection need to know of it.
+// A resource has what the paths of a collection need to know about it.
 type resource struct {
 	*collections.Collection
-	// entity, document and patch are the names of the schemas: of what is answered, of
-	// what is sent to create or replace it, and of merge patches.
+	// entity, document and patch are the names of the schemas of responses, of bodies that create
+	// or replace an entity, and of merge patches.
 	entity, document, patch string
-	// example is one of a document, or nil.
+	// example is an example of a document, or nil.
 	example map[string]any
 }
 
@@ -43,7 +43,7 @@ func addSchemas(all openapi3.Schemas, taken names, c *collections.Collection) (r
 			r.example = m
 		}
 	}
-	delete(root, "examples") // they stand beside the operations, where they have the server's members
+	delete(root, "examples") // the operations have them, with the members of the server
 	s := &source{root: root, name: c.Name(), document: r.document, patch: r.patch, names: taken, lifted: map[string]string{}, components: map[string]any{}}
 
 	document, _ := s.plain(root).(map[string]any)
@@ -61,8 +61,8 @@ func addSchemas(all openapi3.Schemas, taken names, c *collections.Collection) (r
 	return r, nil
 }
 
-// titled gives a copy of a schema a title. No two schemas have the same one: generators
-// name types by it.
+// titled returns a copy of a schema with a title. No two schemas have the same title, because
+// code generators name types by it.
 func titled(schema map[string]any, title string) map[string]any {
 	out := maps.Clone(schema)
 	out["title"] = title
@@ -78,7 +78,7 @@ func withServerMembers(document map[string]any) map[string]any {
 	}
 	maps.Copy(properties, serverMembers)
 	entity["properties"] = properties
-	// Rules about all members at once were written without the server's.
+	// The rules of a collection about all members do not take those of the server into account.
 	if most, ok := document["maxProperties"].(float64); ok {
 		entity["maxProperties"] = most + float64(len(serverMembers))
 	}
@@ -89,7 +89,7 @@ func withServerMembers(document map[string]any) map[string]any {
 	return entity
 }
 
-// toSchema makes a schema of its JSON.
+// toSchema parses a schema from its JSON.
 func toSchema(value any) (*openapi3.SchemaRef, error) {
 	b, err := json.Marshal(value)
 	if err != nil {
@@ -99,7 +99,7 @@ func toSchema(value any) (*openapi3.SchemaRef, error) {
 	return ref, ref.UnmarshalJSON(b)
 }
 
-// entityExample is an example as the server answers it.
+// entityExample returns an example as it would be in a response.
 func (r resource) entityExample() map[string]any {
 	if r.example == nil {
 		return nil
@@ -125,7 +125,7 @@ func problemSchema(title, fieldError string) *openapi3.SchemaRef {
 	return s.NewRef()
 }
 
-// fieldErrors is the schema of the member that names bad fields.
+// fieldErrors returns the schema of the member that names invalid fields.
 func fieldErrors(fieldError string) *openapi3.SchemaRef {
 	list := described(openapi3.NewArraySchema(), "The invalid members of the request body.")
 	list.Items = schemaRef(fieldError)

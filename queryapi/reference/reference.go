@@ -1,6 +1,6 @@
-// Package reference is the page for people at /docs: Scalar's API reference, which reads
-// the OpenAPI description and sends requests to try. All its files are in the binary, and
-// it asks no other host for anything.
+// Package reference is the page at /docs: Scalar's API reference, which shows the OpenAPI
+// description and can send requests. All of its files are in the binary. The page loads nothing
+// from other hosts.
 package reference
 
 import (
@@ -19,27 +19,27 @@ import (
 //go:embed files
 var files embed.FS
 
-// A File is one that the page consists of.
+// A File is a file of the page.
 type File struct {
-	// Type is its media type, ETag its strong entity tag.
+	// Type is the media type, and ETag is the strong entity tag.
 	Type, ETag string
-	// Immutable reports whether its name changes with its content.
+	// Immutable reports whether the name of the file changes with its content.
 	Immutable bool
-	// Gzip is its content compressed, or nil.
+	// Gzip is the compressed content, or nil.
 	Gzip []byte
-	// Plain gives its content. Callers must not change it.
+	// Plain returns the content. Callers must not change it.
 	Plain func() ([]byte, error)
 }
 
-// Policy is the page's content security policy: scripts, requests and pictures of this
-// origin alone, and no script in the page or from text. Scalar makes style sheets as it
-// runs.
+// Policy is the content security policy of the page. It allows scripts, requests and images of
+// this origin only, and no inline scripts or eval. Inline styles are allowed because Scalar
+// creates style sheets at run time.
 const Policy = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// Page is the name of the page itself.
+// Page is the name of the page among the files.
 const Page = ""
 
-// Files gives the page's files, by the name that follows /docs/. They are read once.
+// Files returns the files of the page, by the name after /docs/. They are read once.
 var Files = sync.OnceValues(read)
 
 func read() (map[string]File, error) {
@@ -56,7 +56,7 @@ func read() (map[string]File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the page's %s: %w", name, err)
 		}
-		// The page names it by its content, so that browsers may keep it for ever.
+		// The page names the file by its content, so that browsers may cache it forever.
 		served := name
 		if mark := []byte("{{" + name + "}}"); bytes.Contains(page, mark) {
 			ext := path.Ext(name)
