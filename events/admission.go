@@ -9,44 +9,44 @@ import (
 // IdempotencyWindow is how long an idempotency key stays used, in log time.
 const IdempotencyWindow = 24 * time.Hour
 
-// State is what admission has to know of the records before the one that it decides.
-// It is read, never changed, by one goroutine.
+// State is the state before a record, on which admission depends. Admission only reads it, from
+// one goroutine.
 type State interface {
-	// Version gives the version of an entity, and whether it lives. The version of a
-	// deleted entity is that of its deletion; of one that never was, zero.
+	// Version returns the version of an entity, and whether the entity lives. The version of a
+	// deleted entity is that of its deletion. The version of an entity that never existed is
+	// zero.
 	Version(collection, id string) (version int64, living bool)
-	// Holder gives the living entity that holds a claim, or an empty string.
+	// Holder returns the living entity that holds a claim, or an empty string.
 	Holder(collection, claim string) (id string)
-	// KeyUse tells the admitted event that used an idempotency key last.
+	// KeyUse returns the last admitted event that used an idempotency key.
 	KeyUse(key string) (use KeyUse, used bool)
-	// LogTime is the running maximum of the timestamps of the records so far.
+	// LogTime returns the maximum of the timestamps of all records so far.
 	LogTime() time.Time
 }
 
-// KeyUse is the use of an idempotency key: which record, and at which log time.
+// KeyUse is the use of an idempotency key: the offset of the record, and its log time.
 type KeyUse struct {
 	Offset int64
 	At     time.Time
 }
 
-// Outcome is what admission decided.
+// Outcome is the decision of admission.
 type Outcome int
 
 // The outcomes.
 const (
-	// Admitted: the event holds.
+	// Admitted: the event takes effect.
 	Admitted Outcome = iota
-	// Void: the record changes nothing but the position.
+	// Void: the record moves the position and has no other effect.
 	Void
-	// Passed: a barrier, or no record at all; only the position moves, and nothing is
-	// wrong.
+	// Passed: a barrier, or no record at all. It moves the position, and nothing is wrong.
 	Passed
 )
 
-// Reason says why a record is void.
+// Reason is the reason why a record is void.
 type Reason string
 
-// The reasons. The words are kept in read models and shown to operators.
+// The reasons. Read models store these words, and operators see them.
 const (
 	ReasonMalformed Reason = "malformed"
 	ReasonDuplicate Reason = "duplicate"
@@ -54,28 +54,28 @@ const (
 	ReasonTaken     Reason = "taken"
 )
 
-// A Verdict is admission's answer for one record.
+// A Verdict is the result of admission for one record.
 type Verdict struct {
 	Outcome Outcome
 	// Reason is set if the record is void.
 	Reason Reason
 	// Of is the offset of the event that a duplicate repeats.
 	Of int64
-	// Version is the version that the entity has where Reason is ReasonConflict; zero
-	// if there is no such living entity.
+	// Version is the current version of the entity if Reason is ReasonConflict, or zero if no
+	// such entity lives.
 	Version int64
-	// Field and Holder say which unique field is taken, and by which entity.
+	// Field and Holder name the unique field whose value is taken, and the entity that holds it.
 	Field, Holder string
-	// Detail explains a void to a person.
+	// Detail explains to a person why the record is void.
 	Detail string
 }
 
-// NewerFormatError is returned for a record that a later version of ClusterLite wrote
-// and this one can't read. To skip the record would part this reader from newer ones,
-// so the reader must stop before it.
+// NewerFormatError is returned for a record of a later version of ClusterLite that this version
+// can't read. The reader must stop before the record. If it skipped the record, it would disagree
+// with newer readers.
 type NewerFormatError struct {
 	Offset int64
-	// Format is what the record needs; Format of this package is what there is.
+	// Format is the format that the record requires.
 	Format int
 }
 
@@ -84,11 +84,11 @@ func (e *NewerFormatError) Error() string {
 	return fmt.Sprintf("the record at offset %d needs log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %d, then start it with the same data folder", e.Offset, e.Format, Format, e.Format)
 }
 
-// Admit decides about one record on the state that all records before it left. It is
-// the whole of ClusterLite's concurrency control: writers append without asking, and
-// every reader resolves races by this rule, in log order (the idea of Hyder, Bernstein
-// et al., CIDR 2011, and Tango, Balakrishnan et al., SOSP 2013). It is pure. The error
-// is a [NewerFormatError] or nil.
+// Admit decides about one record, based on the state that all records before it left. It is all
+// of ClusterLite's concurrency control: writers append without coordination, and every reader
+// resolves their races by this rule, in the order of the log. (The idea is that of Hyder,
+// Bernstein et al., CIDR 2011, and Tango, Balakrishnan et al., SOSP 2013.) Admit is pure. The
+// error is a [NewerFormatError] or nil.
 func Admit(s State, r Record) (Verdict, error) {
 	switch r.Content {
 	case NewerFormat:
@@ -98,8 +98,8 @@ func Admit(s State, r Record) (Verdict, error) {
 	case Malformed:
 		return Verdict{Outcome: Void, Reason: ReasonMalformed, Detail: r.Malformed}, nil
 	}
-	for _, refuse := range []func(State, Record) (Verdict, bool){duplicate, conflict, taken} {
-		if v, void := refuse(s, r); void {
+	for _, check := range []func(State, Record) (Verdict, bool){duplicate, conflict, taken} {
+		if v, void := check(s, r); void {
 			v.Outcome = Void
 			return v, nil
 		}
@@ -157,14 +157,14 @@ func taken(s State, r Record) (Verdict, bool) {
 	return Verdict{}, false
 }
 
-// ClaimField is the field that a claim is about.
+// ClaimField returns the field of a claim.
 func ClaimField(claim string) string {
 	field, _, _ := strings.Cut(claim, ":")
 	return field
 }
 
-// LogTime is the log time at a record: the later of the state's and its own timestamp.
-// It never goes back, whatever a broker's clock does.
+// LogTime returns the log time at a record: the later of the state's log time and the timestamp
+// of the record. It never goes back, whatever the broker's clock does.
 func LogTime(s State, r Record) time.Time {
 	if t := s.LogTime(); t.After(r.Timestamp) {
 		return t

@@ -1,13 +1,12 @@
-// Package events holds what ClusterLite stores and the one rule by which every
-// reader of the log decides what it means.
+// Package events defines what ClusterLite stores, and the one rule by which every reader of the
+// log decides what is in effect.
 //
-// An [Event] says that an entity got a new version. It travels in the log as a
-// CloudEvent in Kafka's binary mode; [Codec] writes and reads that form, [AppendLine] and
-// [ParseLine] the same as a line of JSON, for files. Anybody may
-// append to the log, so an event is only an intention: [Admit] looks at the state that
-// all earlier records left and decides whether it holds. The rule reads no clock and
-// no setting, hence any two readers of the same log agree, at every position.
+// An [Event] says that an entity got a new version. Any client of the broker may append to the
+// log, so an event is only an intention: [Admit] decides whether it takes effect, based on the
+// state that all earlier records left. The rule depends on no clock and no setting. Therefore any
+// two readers of the same log agree at every position.
 //
-// The package is pure. The log itself is in eventlog, an in-process broker in
-// embedded, the declared collections in collections, documents in document.
+// The package is pure, and imports only the standard library and package document. Package wire
+// has the formats of the log and of files, eventlog has the log itself, embedded an in-process
+// broker, and collections the declared collections.
 package events

@@ -6,22 +6,22 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// An Entity is what admitted events made of one entity.
+// An Entity is the state of one entity after all admitted events.
 type Entity struct {
 	Collection, ID string
-	// Version is that of the last admitted event, the deletion included.
+	// Version is the version of the last admitted event, including a deletion.
 	Version int64
-	// Deleted tells that the entity is gone, and only its version is kept.
+	// Deleted reports that the entity was deleted. Only its version is kept.
 	Deleted bool
 	// CreatedAt and UpdatedAt are in [TimeFormat].
 	CreatedAt, UpdatedAt string
-	// Rendered is the entity as clients see it, one JSON object. Nil if Deleted.
+	// Rendered is the entity as clients see it, a JSON object. It is nil if Deleted.
 	Rendered []byte
 	// Claims are the unique keys that the entity holds, sorted.
 	Claims []string
 }
 
-// Next is the entity after an admitted event.
+// Next returns the entity after an admitted event.
 func (e Entity) Next(event Event) Entity {
 	now := FormatTime(event.Time)
 	next := Entity{
@@ -39,16 +39,15 @@ func (e Entity) Next(event Event) Entity {
 	return next
 }
 
-// EntityKey names an entity in a [Memory].
+// EntityKey identifies an entity in a [Memory].
 type EntityKey struct{ Collection, ID string }
 
-// ClaimKey names a claim in a [Memory].
+// ClaimKey identifies a claim in a [Memory].
 type ClaimKey struct{ Collection, Claim string }
 
-// Memory is a [State] in maps, together with what admitted events do to it. It is the
-// whole rule in its simplest form, by which other implementations are tested, and what
-// a projector lays over its database while it works on a batch. Not safe for concurrent
-// use.
+// Memory is a [State] in maps, and applies admitted events to it. It is the complete rule in its
+// simplest form. Other implementations are tested against it, and a projection uses it on top of
+// its database while it applies a batch. Not safe for concurrent use.
 type Memory struct {
 	Entities map[EntityKey]Entity
 	Claims   map[ClaimKey]string
@@ -56,7 +55,7 @@ type Memory struct {
 	Time     time.Time
 }
 
-// NewMemory gives the state before the first record.
+// NewMemory returns the state before the first record.
 func NewMemory() *Memory {
 	return &Memory{
 		Entities: map[EntityKey]Entity{},
@@ -88,7 +87,7 @@ func (m *Memory) KeyUse(key string) (KeyUse, bool) {
 // LogTime implements [State].
 func (m *Memory) LogTime() time.Time { return m.Time }
 
-// Take admits a record and applies it. The error is that of [Admit]; the state is then
+// Take admits a record and applies it. The error is that of [Admit], and then the state is
 // unchanged.
 func (m *Memory) Take(r Record) (Verdict, error) {
 	v, err := Admit(m, r)
@@ -107,8 +106,8 @@ func (m *Memory) apply(r Record) {
 	key := EntityKey{e.Collection, e.EntityID}
 	before := m.Entities[key]
 	for _, claim := range before.Claims {
-		// An empty holder, not a missing one: whoever writes the difference to a
-		// database must see that the claim was freed.
+		// The holder becomes empty and is not removed, so that whoever writes the changes to a
+		// database sees that the claim was freed.
 		m.Claims[ClaimKey{e.Collection, claim}] = ""
 	}
 	for _, claim := range e.Claims {

@@ -2,11 +2,11 @@ package events
 
 import "time"
 
-// TimeFormat is how times are written in the log and in documents: RFC 3339, UTC,
-// milliseconds. All such texts are of one length, so they sort as the times do.
+// TimeFormat is the format of times in the log and in documents: RFC 3339 in UTC with
+// milliseconds. All such texts have the same length, so they sort like the times.
 const TimeFormat = "2006-01-02T15:04:05.000Z"
 
-// FormatTime writes t as [TimeFormat], in UTC, cut to milliseconds.
+// FormatTime formats t as [TimeFormat], in UTC, truncated to milliseconds.
 func FormatTime(t time.Time) string {
 	t = t.UTC()
 	year, month, day := t.Date()
@@ -51,6 +51,6 @@ func ParseTime(s string) (t time.Time, ok bool) {
 		return t, false
 	}
 	t = time.Date(year, month, day, hour, minute, second, n[6]*1e6, time.UTC)
-	y, m, d := t.Date() // another if there is no such day
+	y, m, d := t.Date() // differs if there is no such day
 	return t, y == year && m == month && d == day
 }

@@ -1,6 +1,6 @@
-// Package atomicfile gives files their names in one step that survives a power cut: a
-// reader finds the old file or the new one, whole, and once a function has returned it is
-// the new one.
+// Package atomicfile replaces files atomically, and so that the replacement survives a power cut.
+// A reader finds either the old file or the complete new one. After a function has returned, it
+// is the new one.
 package atomicfile
 
 import (
@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Write makes path a file with these bytes and this mode. If there is an error the old file is still there, and nothing is left beside it.
+// Write writes a file with this content and mode. If there is an error, the old file is
+// unchanged, and no temporary file remains.
 func Write(path string, b []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
 	if err != nil {
@@ -26,11 +27,11 @@ func Write(path string, b []byte, mode os.FileMode) error {
 	return nil
 }
 
-// Replace gives a file that is complete and closed the name path, in place of the one
-// that has it. The file must lie in the same file system. The contents reach the disk
-// before the name does: in the other order a power cut can leave an empty file of that
-// name. If there is an error the file usually has its old name; if the folder could not
-// be synced it has the new one.
+// Replace renames a file to path, and replaces the file that has this name. The new file must be
+// complete, closed, and in the same file system. Its content reaches the disk before its name
+// does, because in the opposite order a power cut could leave an empty file. If there is an
+// error, the file usually has its old name. If only the folder could not be synced, it has the
+// new name.
 func Replace(from, path string) error {
 	f, err := os.OpenFile(from, os.O_RDWR, 0) //nolint:gosec // the caller made it
 	if err != nil {
@@ -45,7 +46,7 @@ func Replace(from, path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// SyncDir has the names in a folder reach the disk.
+// SyncDir syncs a folder, so that the names in it survive a power cut.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir) //nolint:gosec // the caller's own folder
 	if err != nil {

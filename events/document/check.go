@@ -9,9 +9,9 @@ import (
 
 var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewReader(nil)) }}
 
-// Check tests whether bytes are a document as [Parse] gives them, compact or not. It is
-// the test that admission puts every record to, so its answer for given bytes must
-// never change. The errors are those of Parse, and [ErrServerMember].
+// Check checks that bytes are a document as [Parse] returns it, compact or not. Admission applies
+// this check to every record, so its result for given bytes must never change. The errors are
+// those of Parse, and [ErrServerMember].
 func Check(value []byte) error {
 	in := decoders.Get().(*jsontext.Decoder)
 	defer decoders.Put(in)

@@ -1,6 +1,6 @@
-// Package document is a JSON document as ClusterLite stores it: one JSON object,
-// compact, in the order and with the number literals that the client wrote, without
-// the members that are the server's.
+// Package document parses and writes documents: JSON objects as ClusterLite stores them, compact,
+// with the order of members and the number literals of the client, and without the members of the
+// server.
 package document
 
 import (
@@ -14,19 +14,19 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how deep objects and arrays may nest, the document itself counted. SQLite
-// reads no more than 1000 levels; this is far below, and more than documents have. It
-// is a rule of storage and never changes.
+// MaxDepth is the maximum nesting depth of objects and arrays, including the document itself.
+// SQLite reads at most 1000 levels. This limit is far below, and above what documents need. It is
+// part of the stored format and never changes.
 const MaxDepth = 64
 
-// Errors of documents. All have a text that a client can use.
+// Errors of documents. Their texts are suitable for clients.
 var (
-	// ErrSyntax: the bytes are not JSON as RFC 8259 and I-JSON (RFC 7493) have it:
-	// bad syntax, bad UTF-8, or a member twice.
+	// ErrSyntax: the bytes are not JSON by RFC 8259 and I-JSON (RFC 7493), because of a syntax
+	// error, invalid UTF-8, or a duplicate member.
 	ErrSyntax = errors.New("not valid JSON")
 	// ErrNotObject: the bytes are JSON, but not an object.
 	ErrNotObject = errors.New("not a JSON object")
-	// ErrTooDeep: objects and arrays nest deeper than [MaxDepth].
+	// ErrTooDeep: objects and arrays are nested more deeply than [MaxDepth].
 	ErrTooDeep = fmt.Errorf("nested more than %d levels deep", MaxDepth)
 	// ErrServerMember: a stored document has a member that only the server may set.
 	ErrServerMember = errors.New("has a member that only the server may set")
@@ -41,7 +41,7 @@ func serverMember(name string) bool {
 	return false
 }
 
-// A Document is a parsed document. It is immutable; the zero Document is none.
+// A Document is a parsed document. It is immutable. The zero Document is no document.
 type Document struct {
 	bytes []byte
 	value map[string]any
@@ -49,20 +49,19 @@ type Document struct {
 	hasID bool
 }
 
-// Bytes is the compact JSON. Not to be changed.
+// Bytes returns the compact JSON. Callers must not change it.
 func (d Document) Bytes() []byte { return d.bytes }
 
-// Value is the document as maps, slices, strings, bools, nil and json.Number. Not to be
-// changed.
+// Value returns the document as maps, slices, strings, bools, nil and json.Number. Callers must
+// not change it.
 func (d Document) Value() map[string]any { return d.value }
 
-// ID is what the body gave as its id, and whether it did. It is no part of the
-// document.
+// ID returns the id in the body, and whether there was one. It is not part of the document.
 func (d Document) ID() (id any, given bool) { return d.id, d.hasID }
 
-// Parse reads a body that a client sent. It takes the server's members out: what was read
-// can be sent back. The errors are [ErrSyntax], [ErrNotObject] and [ErrTooDeep], wrapped,
-// and a [NumberError] for a number whose arithmetic would cost too much.
+// Parse parses a body from a client. It removes the members of the server, so that a client can
+// send back what it read. The errors wrap [ErrSyntax], [ErrNotObject] and [ErrTooDeep]; or a
+// [NumberError] is returned for a number that would make arithmetic too expensive.
 func Parse(body []byte) (Document, error) {
 	d, err := ParseStored(body)
 	if err != nil {
@@ -74,9 +73,9 @@ func Parse(body []byte) (Document, error) {
 	return d, nil
 }
 
-// ParseStored reads a document or an entity that is in the log already, or that comes from
-// there. It is [Parse] without the bounds of numbers, which earlier versions did not have:
-// what was admitted once can always be read. Nothing may compute with its numbers.
+// ParseStored parses a document or an entity that is in the log, or was read from a model. It is
+// [Parse] without the limits of numbers, which earlier versions did not have: whatever was
+// admitted once can always be read. Callers must not compute with its numbers.
 func ParseStored(body []byte) (Document, error) {
 	d := Document{bytes: append(make([]byte, 0, len(body)), '{'), value: map[string]any{}}
 	in := decoders.Get().(*jsontext.Decoder)
@@ -95,7 +94,7 @@ func ParseStored(body []byte) (Document, error) {
 	return d, nil
 }
 
-// add appends a member, without spaces.
+// add appends a member, without white space.
 func (d *Document) add(name string, value jsontext.Value) error {
 	if len(d.bytes) > 1 {
 		d.bytes = append(d.bytes, ',')
@@ -105,7 +104,7 @@ func (d *Document) add(name string, value jsontext.Value) error {
 		return fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	if kind := value.Kind(); kind == '{' || kind == '[' {
-		value = bytes.Clone(value) // it is the decoder's
+		value = bytes.Clone(value) // the decoder reuses its memory
 		if err := value.Compact(); err != nil {
 			return fmt.Errorf("%w: %w", ErrSyntax, err)
 		}
@@ -115,7 +114,7 @@ func (d *Document) add(name string, value jsontext.Value) error {
 	return err
 }
 
-// decode makes a Go value of valid JSON. Scalars, which most members are, need no decoder.
+// decode converts valid JSON to a Go value. Most members are scalars, which need no decoder.
 func decode(value jsontext.Value) (v any, err error) {
 	switch value.Kind() {
 	case 'n':
@@ -142,18 +141,18 @@ func decode(value jsontext.Value) (v any, err error) {
 	return v, nil
 }
 
-// take keeps the id, and forgets what else is the server's.
+// take keeps the id and drops the other members of the server.
 func (d *Document) take(name string, value jsontext.Value) error {
 	if name != "id" {
 		return nil
 	}
 	d.hasID = true
 	var err error
-	d.id, err = decode(value) // a number of any size: none is the id of an entity
+	d.id, err = decode(value) // any number is accepted, because no number is the id of an entity
 	return err
 }
 
-// eachMember reads one object, and nothing after it. The value is good until do
+// eachMember reads one object, and rejects anything after it. The value is valid until do
 // returns.
 func eachMember(in *jsontext.Decoder, do func(name string, value jsontext.Value) error) error {
 	if in.PeekKind() != '{' {
@@ -168,7 +167,7 @@ func eachMember(in *jsontext.Decoder, do func(name string, value jsontext.Value)
 			return syntaxError(in, err)
 		}
 		name := token.String()
-		value, err := in.ReadValue() // checks the names and the UTF-8 within too
+		value, err := in.ReadValue() // also checks nested names and the UTF-8
 		if err != nil {
 			return syntaxError(in, err)
 		}
@@ -198,7 +197,7 @@ func notAnObject(in *jsontext.Decoder) error {
 	return ErrNotObject
 }
 
-// syntaxError words what the decoder found for a client.
+// syntaxError describes the error of the decoder for a client.
 func syntaxError(in *jsontext.Decoder, err error) error {
 	var syntactic *jsontext.SyntacticError
 	switch {
@@ -215,7 +214,7 @@ func syntaxError(in *jsontext.Decoder, err error) error {
 	}
 }
 
-// depth is how deep valid JSON nests.
+// depth returns the nesting depth of valid JSON.
 func depth(value []byte) int {
 	deepest, now := 0, 0
 	inString, escaped := false, false

@@ -7,11 +7,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Merge applies a merge patch (RFC 7396) to a document. Members keep the target's
-// order, new ones follow in the patch's. The server's members of the patch are ignored.
-// A patch that is not an object would make the resource something else: [ErrNotObject].
-// Other errors are those of [Parse], also for a target from before numbers were bounded
-// that has one out of bounds, and still has it after the patch.
+// Merge applies a merge patch (RFC 7396) to a document. Members keep the order of the document,
+// and new ones follow in the order of the patch. The members of the server in the patch are
+// ignored. For a patch that is not an object the error is [ErrNotObject], because the result
+// would not be an object. Other errors are those of [Parse]. They also occur for an old document
+// that has a number beyond today's limits, and still has it after the patch.
 func Merge(target Document, patch []byte) (Document, error) {
 	p, err := Parse(patch)
 	if err != nil {
@@ -24,7 +24,7 @@ func Merge(target Document, patch []byte) (Document, error) {
 	return Parse(merged)
 }
 
-// MergePatch is RFC 7396 on any JSON values. The error is [ErrSyntax] if one is not
+// MergePatch applies RFC 7396 to any JSON values. The error is [ErrSyntax] if one of them is not
 // JSON.
 func MergePatch(target, patch []byte) ([]byte, error) {
 	p, err := parseNode(patch)
@@ -38,7 +38,7 @@ func MergePatch(target, patch []byte) ([]byte, error) {
 	return merge(t, p).append(nil), nil
 }
 
-// A node is a JSON value whose objects are taken apart, in order.
+// A node is a JSON value. Objects are split into their members, in order.
 type node struct {
 	object  bool
 	members []member
@@ -126,7 +126,7 @@ func (n node) append(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b, _ = jsontext.AppendQuote(b, m.name) // a name that was read can be written
+		b, _ = jsontext.AppendQuote(b, m.name) // a name that was read can be quoted
 		b = append(b, ':')
 		b = m.value.append(b)
 	}

@@ -8,29 +8,27 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The bounds of a number in a document that a client sends, and in a collection's file.
-// Exact arithmetic on a number within them takes microseconds; see
-// docs/decisions/2026-11-26-bounded-numbers.md.
+// The limits of numbers in documents from clients and in files of collections. Within them, exact
+// arithmetic takes microseconds: see docs/decisions/2026-11-26-bounded-numbers.md.
 const (
-	// MaxDigits is how many digits a number may have, without those of its exponent.
+	// MaxDigits is the maximum number of digits, without those of the exponent.
 	MaxDigits = 1000
-	// MaxExponent is the largest exponent that a number may be written with, and
-	// -MaxExponent the smallest.
+	// MaxExponent is the maximum exponent in the text of a number, and -MaxExponent the minimum.
 	MaxExponent = 1000
 )
 
-// ErrNumber is what a [NumberError] wraps.
+// ErrNumber is wrapped by every [NumberError].
 var ErrNumber = errors.New("a number is out of range")
 
 // A NumberError reports a number with too many digits, or with too large an exponent.
 type NumberError struct {
-	// Pointer is the number's place (RFC 6901).
+	// Pointer points to the number (RFC 6901).
 	Pointer string
-	// Reason says what a number there must be. The name of the member can stand before it.
+	// Reason says what the number must be. It can follow the name of the member.
 	Reason string
 }
 
-// Error names the place and the reason.
+// Error returns the pointer and the reason.
 func (e *NumberError) Error() string {
 	if e.Pointer == "" {
 		return "the number " + e.Reason
@@ -38,12 +36,11 @@ func (e *NumberError) Error() string {
 	return "the number at " + e.Pointer + " " + e.Reason
 }
 
-// Unwrap gives [ErrNumber].
+// Unwrap returns [ErrNumber].
 func (e *NumberError) Unwrap() error { return ErrNumber }
 
-// CheckNumber reports whether a number, written as JSON has it, is within the bounds:
-// it returns a [NumberError] without a place if it isn't. It computes nothing, so it is
-// safe for text from anyone.
+// CheckNumber returns a [NumberError] without a pointer if a JSON number exceeds the limits, and
+// nil otherwise. It does no arithmetic, so it is safe for untrusted text.
 func CheckNumber(literal string) error {
 	if reason := outOfBounds([]byte(literal)); reason != "" {
 		return &NumberError{Reason: reason}
@@ -51,8 +48,8 @@ func CheckNumber(literal string) error {
 	return nil
 }
 
-// CheckNumbers looks for a number out of bounds in valid JSON, and returns a
-// [NumberError] for the first. It takes time in proportion to the text.
+// CheckNumbers returns a [NumberError] for the first number in valid JSON that exceeds the
+// limits. It takes time in proportion to the length of the text.
 func CheckNumbers(json []byte) error {
 	if !hasWideNumber(json) {
 		return nil
@@ -68,7 +65,7 @@ func CheckNumbers(json []byte) error {
 			if reason := outOfBounds(literal); reason != "" {
 				return &NumberError{Pointer: string(in.StackPointer()), Reason: reason}
 			}
-		case jsontext.KindInvalid: // the end, or not JSON
+		case jsontext.KindInvalid: // the end, or invalid JSON
 			return nil
 		default:
 			if _, err := in.ReadToken(); err != nil {
@@ -78,8 +75,8 @@ func CheckNumbers(json []byte) error {
 	}
 }
 
-// hasWideNumber reports whether valid JSON has a number out of bounds. Every body is
-// put to it, so it makes nothing.
+// hasWideNumber reports whether valid JSON has a number that exceeds the limits. It runs on every
+// body, so it does not allocate.
 func hasWideNumber(json []byte) bool {
 	for i := 0; i < len(json); {
 		switch c := json[i]; {
@@ -101,7 +98,7 @@ func hasWideNumber(json []byte) bool {
 	return false
 }
 
-// skipString gives the index after the string that begins at i.
+// skipString returns the index after the string that begins at i.
 func skipString(json []byte, i int) int {
 	for i++; i < len(json); i++ {
 		switch json[i] {
@@ -118,9 +115,9 @@ func inNumber(c byte) bool {
 	return '0' <= c && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
 }
 
-// outOfBounds says what is wrong with a number's size; nothing if it is within bounds.
+// outOfBounds says which limit a number exceeds. It is empty if the number is within the limits.
 func outOfBounds(literal []byte) string {
-	const safe = 4 // not even an exponent of so few bytes is out of bounds
+	const safe = 4 // a number of so few bytes can't exceed the limits
 	if len(literal) <= safe {
 		return ""
 	}

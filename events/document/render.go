@@ -2,15 +2,15 @@ package document
 
 import "strconv"
 
-// Render gives the entity as clients see it: the server's members, then the value's. id
-// and times are plain ASCII without quotes; value is a JSON object.
+// Render returns an entity as clients see it: the members of the server, followed by those of the
+// document. id and times must be plain ASCII without quotes, and value a JSON object.
 func Render(id string, version int64, createdAt, updatedAt string, value []byte) []byte {
 	const fixed = len(`{"id":"","version":,"created_at":"","updated_at":"",`) + 20
 	b := make([]byte, 0, fixed+len(id)+len(createdAt)+len(updatedAt)+len(value))
 	return AppendRendered(b, id, version, createdAt, updatedAt, value)
 }
 
-// AppendRendered appends to b what [Render] gives.
+// AppendRendered appends the result of [Render] to b.
 func AppendRendered[Text ~string | ~[]byte](b []byte, id Text, version int64, createdAt, updatedAt Text, value []byte) []byte {
 	b = append(b, `{"id":"`...)
 	b = append(b, id...)
@@ -29,8 +29,8 @@ func AppendRendered[Text ~string | ~[]byte](b []byte, id Text, version int64, cr
 	return append(b, '}')
 }
 
-// trimObject gives what lies between an object's braces. A foreign writer's document
-// may have spaces around.
+// trimObject returns the content of an object between its braces. Documents of foreign producers
+// may have white space around them.
 func trimObject(value []byte) []byte {
 	space := func(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 	for len(value) > 0 && space(value[0]) {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// AppendSelected appends a JSON object that has only the named members of another, in
-// the other's order. The error is [ErrSyntax] if that is not an object.
+// AppendSelected appends a JSON object with only the named members of another object, in the
+// order of that object. The error is [ErrSyntax] if it is not an object.
 func AppendSelected(to, object []byte, names []string) ([]byte, error) {
 	in := jsontext.NewDecoder(bytes.NewReader(object))
 	to = append(to, '{')

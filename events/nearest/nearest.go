@@ -1,4 +1,4 @@
-// Package nearest finds what somebody may have meant by a name that is not known.
+// Package nearest suggests the known name that an unknown name may stand for.
 package nearest
 
 import (
@@ -8,22 +8,22 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// longest is the length in bytes beyond which a name is not compared: strangers write
-// them, and the work grows with the square.
-const longest = 100
+// maxLength is the maximum length in bytes of a name that is compared. Names come from clients,
+// and the work grows with the square of the length.
+const maxLength = 100
 
-// Name gives the known name that is most like one that is not known, the first of several.
-// It returns false if none is near: at most a third of the letters may have to change,
-// since a worse guess misleads more than it helps. Capitals count as small letters.
+// Name returns the known name that is most similar to an unknown one, or the first of several. It
+// returns false if none is similar: at most a third of the letters may differ, because a bad
+// guess misleads more than it helps. Case is ignored.
 func Name(name string, known []string) (nearest string, found bool) {
-	if len(name) > longest {
+	if len(name) > maxLength {
 		return "", false
 	}
-	most := utf8.RuneCountInString(name) / 3
+	allowed := utf8.RuneCountInString(name) / 3
 	name = strings.ToLower(name)
 	for _, k := range known {
-		if d := levenshtein.ComputeDistance(name, strings.ToLower(k)); d <= most && (d < most || !found) {
-			nearest, found, most = k, true, d
+		if d := levenshtein.ComputeDistance(name, strings.ToLower(k)); d <= allowed && (d < allowed || !found) {
+			nearest, found, allowed = k, true, d
 		}
 	}
 	return nearest, found
