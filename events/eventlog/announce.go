@@ -13,34 +13,34 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// groupPrefix begins the names of the consumer groups that nodes commit to.
+// groupPrefix is the prefix of the consumer groups to which nodes commit.
 const groupPrefix = "clusterlite."
 
-// An Announcement is what a node tells the broker of itself: a committed offset of the
-// group clusterlite.<node>, so that Kafka's own tools show how far it is, and a note.
-// No node ever starts from it: the position in its file is the truth.
+// An Announcement is what a node reports about itself to the broker: a committed offset of the
+// group clusterlite.<node>, so that Kafka's own tools show its lag, and a note. A node never
+// starts from it, because the position in its file is authoritative.
 type Announcement struct {
-	// Node is the node's name.
+	// Node is the name of the node.
 	Node string
-	// Position is how far it was.
+	// Position is the position that the node had reached.
 	Position events.Position
-	// Note is what else it said, at most a few kilobytes (Kafka's
-	// offset.metadata.max.bytes, 4096 by default).
+	// Note is additional text of at most a few kilobytes (Kafka's offset.metadata.max.bytes, 4096
+	// by default).
 	Note string
 }
 
-// announcer commits announcements over a connection of its own, made when it is first
-// needed and again after a failure.
+// announcer commits announcements over a connection of its own, which it opens when it is first
+// needed, and again after a failure.
 type announcer struct {
 	mu          sync.Mutex
 	client      sarama.Client
 	connections *connections
 }
 
-// Announce commits an announcement for the log's topic. The group needs no members. It
-// returns an error that wraps [ErrUnreachable] if no broker takes it (the first of all may
-// have to be tried again, until the broker has made its topic for offsets), and ctx.Err()
-// if ctx ends first; it may then be taken all the same.
+// Announce commits an announcement for the topic of the log. The group needs no members. The
+// error wraps [ErrUnreachable] if no broker accepts the announcement. A retry may be needed for
+// the very first one, until the broker has created its topic for offsets. If ctx ends first, the
+// error is ctx.Err(), and the broker may still accept the announcement.
 func (l *Log) Announce(ctx context.Context, a Announcement) error {
 	if !l.Reachable() {
 		return ErrUnreachable
@@ -63,7 +63,7 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := ctx.Err(); err != nil {
-		return err // others took so long
+		return err // ctx ended while others announced
 	}
 	defer func() {
 		if err != nil {
@@ -79,7 +79,7 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 		defer context.AfterFunc(ctx, n.connections.cut)()
 		if n.client, err = sarama.NewClient(l.config.Brokers, config); err != nil {
 			n.connections.cut()
-			n.client = nil // not a nil pointer within an interface
+			n.client = nil // not a nil pointer in an interface
 			return err
 		}
 	} else {
@@ -102,10 +102,10 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 	return nil
 }
 
-// disconnect forgets the client: another broker may coordinate the group by now.
+// disconnect drops the client. Another broker may coordinate the group by now.
 func (n *announcer) disconnect() {
 	if n.client != nil {
-		_ = n.client.Close() // nothing is lost with it
+		_ = n.client.Close() // there is nothing to lose
 		n.connections.cut()
 		n.client = nil
 	}
@@ -117,8 +117,8 @@ func (n *announcer) close() {
 	n.disconnect()
 }
 
-// Announcements lists what nodes have announced for the log's topic, by name. The
-// broker forgets an announcement some days after it was last made (Kafka's
+// Announcements returns the announcements of nodes for the topic of the log, sorted by name. The
+// broker drops an announcement some days after the last commit (Kafka's
 // offsets.retention.minutes).
 func (l *Log) Announcements(ctx context.Context) ([]Announcement, error) {
 	return withAdmin(ctx, l, func(_ sarama.Client, admin sarama.ClusterAdmin) ([]Announcement, error) {
@@ -160,8 +160,8 @@ func (l *Log) announcement(admin sarama.ClusterAdmin, group, node string) (a Ann
 	return Announcement{Node: node, Position: events.Position(block.Offset), Note: block.Metadata}, true, nil
 }
 
-// Forget removes what a node has announced for the log's topic. found is false if there
-// is nothing. A node that lives announces itself again.
+// Forget removes the announcement of a node for the topic of the log. found is false if there is
+// none. A running node announces itself again.
 func (l *Log) Forget(ctx context.Context, node string) (found bool, err error) {
 	return withAdmin(ctx, l, func(_ sarama.Client, admin sarama.ClusterAdmin) (bool, error) {
 		group := groupPrefix + node

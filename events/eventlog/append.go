@@ -13,15 +13,14 @@ import (
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
-// MaxRecordBytes is the largest record that the log takes, headers included.
+// MaxRecordBytes is the maximum size of a record, including its headers.
 const MaxRecordBytes = 8 << 20
 
-// Append writes events in order and returns the position after the last one, once all
-// in-sync replicas hold them. Other writers' records may lie between. It returns
-// [ErrUnreachable] if no broker leads the log, [ErrTooLarge] for an event that is too
-// large, both before anything was sent, and else [ErrOutcomeUnknown] if the broker, or
-// ctx, ends the wait before it is known. Events whose outcome is unknown may still be
-// appended for some seconds after the return.
+// Append appends events in order, and returns the position after the last one once all in-sync
+// replicas have them. Records of other writers may lie between them. It returns [ErrUnreachable]
+// if no broker leads the log, and [ErrTooLarge] for an event that is too large; in both cases
+// nothing was sent. It returns [ErrOutcomeUnknown] if the broker or ctx ends the wait before the
+// outcome is known. Such events may still be appended some seconds later.
 func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Position, error) {
 	if len(batch) == 0 {
 		return 0, errors.New("append of no events")
@@ -33,8 +32,8 @@ func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Positio
 	return l.publish(ctx, messages)
 }
 
-// AppendCheckpoint appends a barrier at whose position every read model remembers its
-// digests for a while, so that they can be compared. Errors as for [Log.Append].
+// AppendCheckpoint appends a barrier at which every read model remembers its digests for a while,
+// so that they can be compared. The errors are those of [Log.Append].
 func (l *Log) AppendCheckpoint(ctx context.Context) (events.Position, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -54,14 +53,14 @@ func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.
 	return receipt.position, nil
 }
 
-// A receipt carries what Watermill's Publish does not return, the position after the last
-// message, from the publisher to the caller, by way of the messages' context.
+// A receipt carries the position after the last message from the publisher to the caller, because
+// Watermill's Publish does not return it. It is in the context of the messages.
 type receipt struct{ position events.Position }
 
 type receiptKey struct{}
 
-// newReceipt gives the receipt for one Publish of the messages, which ends when ctx does.
-// Its position is there once Publish has returned nil.
+// newReceipt returns the receipt for one Publish of the messages, which ends with ctx. Its
+// position is valid after Publish has returned nil.
 func newReceipt(ctx context.Context, messages []*message.Message) *receipt {
 	r := &receipt{}
 	ctx = context.WithValue(ctx, receiptKey{}, r)
@@ -71,7 +70,7 @@ func newReceipt(ctx context.Context, messages []*message.Message) *receipt {
 	return r
 }
 
-// receiptOf gives a message's receipt, or nil.
+// receiptOf returns the receipt of a message, or nil.
 func receiptOf(m *message.Message) *receipt {
 	r, _ := m.Context().Value(receiptKey{}).(*receipt)
 	return r

@@ -13,32 +13,32 @@ import (
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
-// barrierPause is between the tries to append one barrier.
+// barrierPause is the time between two attempts to append a barrier.
 const barrierPause = 100 * time.Millisecond
 
-// barrierPatience bounds what one barrier may take, elections and new connections
-// included. Those that came while it was under way wait for the next one.
+// barrierPatience is the maximum time for one barrier, including elections and new connections.
+// Callers that arrive meanwhile wait for the next one.
 func (c Config) barrierPatience() time.Duration { return 2 * c.AskTimeout }
 
-// barriers appends barriers, one for all that wait. It has a publisher of its own: a
-// write is worth a minute of patience, and what waits behind it in one connection waits
-// as long; a barrier that was not confirmed is dropped, and does no harm if it comes by
-// later or twice.
+// barriers appends barriers, one for all waiting callers. It has a publisher of its own. Behind
+// writes on the same connection, a barrier would wait as long as a write may take, which is a
+// minute. A barrier that is not confirmed soon is abandoned. It does no harm if it arrives late
+// or twice.
 type barriers struct {
 	log *Log
 	callers
 	appended, failed atomic.Int64
 
-	publisher *barrierPublisher // used by run alone; nil while not connected
+	publisher *barrierPublisher // used by run only; nil while not connected
 }
 
 func newBarriers(l *Log) *barriers { return &barriers{log: l, callers: newCallers()} }
 
-// run appends a barrier for whoever calls until the log is closed.
+// run appends barriers for callers until the log is closed.
 func (b *barriers) run() {
 	defer func() {
 		if b.publisher != nil {
-			_ = b.publisher.Close() // nothing is lost with it
+			_ = b.publisher.Close() // there is nothing to lose
 		}
 	}()
 	for {
@@ -78,9 +78,9 @@ func (b *barriers) append() (events.Position, error) {
 	}
 }
 
-// try appends one barrier. A publisher that fails is given up, and the next try starts
-// from the bootstrap list. When ctx ends the try is left to itself: its connections are cut,
-// by which it ends, and closes what it has.
+// try appends one barrier. After a failure it drops the publisher, so that the next attempt
+// starts from the bootstrap list. If ctx ends, it leaves the attempt in the background. That ends
+// soon, because its connections are cut, and closes its publisher.
 func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	type outcome struct {
 		publisher *barrierPublisher
@@ -104,7 +104,7 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 		case done <- o:
 		case <-ctx.Done():
 			if o.publisher != nil {
-				_ = o.publisher.Close() // nothing is lost with it
+				_ = o.publisher.Close() // there is nothing to lose
 			}
 		}
 	}) {

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
-// barrierPublisher is Watermill's publisher for Kafka, over a producer that acknowledges only
-// what is on all in-sync replicas.
+// barrierPublisher is Watermill's publisher for Kafka. Its producer acknowledges only what all
+// in-sync replicas have.
 type barrierPublisher struct {
 	*kafka.Publisher
 	connections *connections
@@ -27,8 +27,8 @@ func (p *barrierPublisher) Close() error {
 	return p.Publisher.Close()
 }
 
-// newBarrierPublisher connects one, for as long as ctx lasts and no longer than a few
-// questions may take.
+// newBarrierPublisher connects a publisher. It gives up when ctx ends, and after the time for a
+// few questions.
 func (l *Log) newBarrierPublisher(ctx context.Context) (*barrierPublisher, error) {
 	config := l.barrierConfig()
 	connections := l.dialWith(l.sending, config)
@@ -49,7 +49,7 @@ func (l *Log) newBarrierPublisher(ctx context.Context) (*barrierPublisher, error
 	return &barrierPublisher{p, connections}, nil
 }
 
-// barrierConfig is for appends that prove something only if they are confirmed soon.
+// barrierConfig configures appends that only prove something if they are confirmed soon.
 func (l *Log) barrierConfig() *sarama.Config {
 	c := l.clientConfig()
 	c.Producer.RequiredAcks = sarama.WaitForAll
@@ -73,7 +73,7 @@ func (receiptMarshaler) Marshal(topic string, m *message.Message) (*sarama.Produ
 	return record, nil
 }
 
-// toSarama returns a record of franz-go as sarama has it.
+// toSarama converts a record of franz-go to one of sarama.
 func toSarama(r *kgo.Record) *sarama.ProducerMessage {
 	m := &sarama.ProducerMessage{Topic: r.Topic, Headers: make([]sarama.RecordHeader, len(r.Headers))}
 	for i, h := range r.Headers {
@@ -88,18 +88,18 @@ func toSarama(r *kgo.Record) *sarama.ProducerMessage {
 	return m
 }
 
-// receiptTracer is not a tracer: Watermill's hook for one is where a producer can be
-// wrapped.
+// receiptTracer is not a tracer. Watermill's hook for a tracer is the only place where a producer
+// can be wrapped.
 type receiptTracer struct{ kafka.SaramaTracer }
 
 func (receiptTracer) WrapSyncProducer(_ *sarama.Config, p sarama.SyncProducer) sarama.SyncProducer {
 	return receiptProducer{p}
 }
 
-// receiptProducer notes the position on the receipt, which Watermill's publisher drops.
+// receiptProducer writes the position to the receipt. Watermill's publisher drops the position.
 type receiptProducer struct{ sarama.SyncProducer }
 
-// SendMessage sends a message and notes the position after it on its receipt.
+// SendMessage sends a message, and writes the position after it to its receipt.
 func (p receiptProducer) SendMessage(m *sarama.ProducerMessage) (int32, int64, error) {
 	in, offset, err := p.SyncProducer.SendMessage(m)
 	if r, ok := m.Metadata.(*receipt); err == nil && ok && r != nil {

@@ -7,12 +7,12 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// callers wait for the answer to one question, which serves them all. A caller is only
-// ever served by a question that was asked after it came: an answer already under way
-// may be older than a write that the caller has seen acknowledged. So whoever answers
-// takes those that wait, then asks, then answers just them.
+// callers wait for the answer to one question, which serves all of them. A caller must only get
+// the answer to a question that was asked after it arrived: an earlier answer may be older than a
+// write that the caller knows to be acknowledged. So the goroutine that asks takes the waiting
+// callers first, then asks, and then answers only these.
 type callers struct {
-	// called gets a token when somebody has come.
+	// called receives a token when a caller has arrived.
 	called chan struct{}
 
 	mu      sync.Mutex
@@ -26,8 +26,8 @@ type answer struct {
 
 func newCallers() callers { return callers{called: make(chan struct{}, 1)} }
 
-// wait gives the answer. It returns ctx.Err() if ctx ends first, and [ErrClosed] once
-// the log is closed.
+// wait returns the answer. It returns ctx.Err() if ctx ends first, and [ErrClosed] once the log
+// is closed.
 func (c *callers) wait(ctx context.Context, closed <-chan struct{}) (events.Position, error) {
 	mine := make(chan answer, 1)
 	c.mu.Lock()
@@ -47,7 +47,7 @@ func (c *callers) wait(ctx context.Context, closed <-chan struct{}) (events.Posi
 	}
 }
 
-// take gives those that have come, and a way to answer them.
+// take returns a function that answers the callers that have arrived.
 func (c *callers) take() (answerAll func(events.Position, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,23 +10,22 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// connections are those of one client to the brokers. Sarama's calls know no context, and
-// against a broker that accepts connections and never answers each lasts for many read
-// timeouts, one for each retry of each step. When the connections are cut such a call ends
-// at once.
+// connections are the connections of one client to the brokers. Sarama's calls take no context.
+// If a broker accepts connections and never answers, such a call lasts for many read timeouts,
+// one for each retry of each step. Cutting the connections ends it at once.
 type connections struct {
 	config Config
-	ctx    context.Context // done once they are cut
+	ctx    context.Context // ends when the connections are cut
 	cancel context.CancelFunc
 
-	access atomic.Pointer[AccessError] // why the last connection failed that did for a lack of access
+	access atomic.Pointer[AccessError] // why the last connection failed, if access was denied
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
 }
 
-// newConnections are cut when ctx ends. Whoever closes the client cuts them too, or they
-// would be kept until then.
+// newConnections returns connections that are cut when ctx ends. Whoever closes the client also
+// cuts them, so that they are not kept until then.
 func (c Config) newConnections(ctx context.Context) *connections {
 	n := &connections{config: c, open: map[*connection]struct{}{}}
 	n.ctx, n.cancel = context.WithCancel(ctx)
@@ -34,25 +33,25 @@ func (c Config) newConnections(ctx context.Context) *connections {
 	return n
 }
 
-// dialWith has a client of sarama's make its connections so that they can be cut.
+// dialWith makes a client of sarama open its connections in a way that they can be cut.
 func (l *Log) dialWith(ctx context.Context, c *sarama.Config) *connections {
 	n := l.config.newConnections(ctx)
-	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // where sarama takes a dialer
+	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // the place where sarama accepts a dialer
 	return n
 }
 
-// cut closes all connections, and no more are made.
+// cut closes all connections and prevents new ones.
 func (n *connections) cut() { n.cancel() }
 
-// errCut is why there are no more connections.
+// errCut is the error of connections after cut.
 var errCut = errors.New("the broker did not answer in time, or the log was closed")
 
-// Dial makes a connection, for sarama.
+// Dial opens a connection for sarama.
 func (n *connections) Dial(network, addr string) (net.Conn, error) {
 	return n.dial(n.ctx, network, addr)
 }
 
-// dial makes a connection.
+// dial opens a connection.
 func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if n.ctx.Err() != nil {
 		return nil, errCut
@@ -68,14 +67,14 @@ func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn,
 	n.mu.Lock()
 	n.open[c] = struct{}{}
 	n.mu.Unlock()
-	if n.ctx.Err() != nil { // cut in between, so that it may have been missed
+	if n.ctx.Err() != nil { // cut may have missed this connection
 		_ = c.Close()
 		return nil, errCut
 	}
 	return c, nil
 }
 
-// connect makes a connection and encrypts it, if the brokers want that.
+// connect opens a connection, and encrypts it if the brokers require that.
 func (n *connections) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	plain, err := n.config.Dial(ctx, network, addr)
 	if err != nil {
@@ -90,15 +89,15 @@ func (n *connections) connect(ctx context.Context, network, addr string) (net.Co
 	return encrypted, nil
 }
 
-// note keeps why a connection failed, if it is for a lack of access. Sarama reports only
-// that it has run out of brokers.
+// note keeps the error of a connection to which access was denied. Sarama reports only that it
+// has run out of brokers.
 func (n *connections) note(err error) {
 	if access := accessError(err); access != nil {
 		n.access.Store(access)
 	}
 }
 
-// explain returns err, or an [AccessError] if that is behind it.
+// explain returns err, or an [AccessError] if that is its cause.
 func (n *connections) explain(err error) error {
 	if access := accessError(err); access != nil {
 		return access
@@ -118,13 +117,13 @@ func (n *connections) closeAll() {
 	clear(n.open)
 }
 
-// connection is one of them.
+// A connection is one of the connections of a client.
 type connection struct {
 	net.Conn
 	of *connections
 }
 
-// Close closes it.
+// Close closes the connection.
 func (c *connection) Close() error {
 	c.of.mu.Lock()
 	delete(c.of.open, c)
@@ -132,8 +131,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// Read implements [net.Conn]. With TLS 1.3 it is here that a broker rejects a certificate of
-// the client: the handshake has ended by then.
+// Read implements [net.Conn]. With TLS 1.3, a broker rejects a certificate of the client only
+// after the handshake, so the error appears here.
 func (c *connection) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err != nil {

@@ -10,21 +10,21 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// probeInterval is how often a broker that is away is asked whether it is back.
+// probeInterval is how often an unreachable broker is asked whether it is back.
 const probeInterval = 250 * time.Millisecond
 
-// endAsker asks for the end of the log, one question for all that wait.
+// endAsker asks for the end of the log. One question serves all waiting callers.
 type endAsker struct {
 	log *Log
 	callers
 	down atomic.Bool
 
-	client      sarama.Client // used by run alone, as are its connections
+	client      sarama.Client // used by run only, as are its connections
 	connections *connections
 }
 
-// questionPatience bounds one question over a connection that there is, connectPatience
-// one that begins with a new client, which takes several steps.
+// questionPatience is the maximum time for a question over an existing connection.
+// connectPatience is the maximum for one that needs a new client, which takes several steps.
 func (c Config) questionPatience() time.Duration { return 2 * c.AskTimeout }
 func (c Config) connectPatience() time.Duration  { return 5 * c.AskTimeout }
 
@@ -37,8 +37,8 @@ func (a *endAsker) ask(ctx context.Context) (events.Position, error) {
 	return a.wait(ctx, a.log.ctx.Done())
 }
 
-// run asks until the log is closed. While the broker is away it probes, so that
-// callers can be refused at once and the first after its return finds it there.
+// run asks until the log is closed. While the broker is unreachable it keeps asking, so that
+// calls fail at once during an outage, and succeed soon after it.
 func (a *endAsker) run() {
 	defer a.disconnect()
 	probe := time.NewTimer(0)
@@ -62,7 +62,7 @@ func (a *endAsker) run() {
 	}
 }
 
-// tell notes whether the broker answers, and logs when that changes.
+// tell notes whether the broker answers, and logs each change.
 func (a *endAsker) tell(err error) {
 	if was := a.down.Swap(err != nil); was == (err != nil) {
 		return
@@ -88,9 +88,9 @@ func (a *endAsker) question() (events.Position, error) {
 	} else {
 		defer time.AfterFunc(a.log.config.questionPatience(), a.connections.cut).Stop()
 	}
-	// The leader's high watermark. An acknowledged append lies below it, also right
-	// after an election: a new leader answers OFFSET_NOT_AVAILABLE until that holds
-	// (KIP-207).
+	// This is the high watermark of the leader. Every acknowledged append lies below it, even
+	// directly after an election: a new leader answers OFFSET_NOT_AVAILABLE until that is the
+	// case (KIP-207).
 	end, err := a.client.GetOffset(a.log.config.Topic, partition, sarama.OffsetNewest)
 	if err != nil {
 		a.disconnect()
@@ -99,11 +99,11 @@ func (a *endAsker) question() (events.Position, error) {
 	return events.Position(end), nil
 }
 
-// disconnect forgets the client. A new one starts from the bootstrap list, so it finds
-// a cluster whose brokers have all changed their addresses.
+// disconnect drops the client. A new one starts from the bootstrap list, so it finds a cluster
+// whose brokers have all changed their addresses.
 func (a *endAsker) disconnect() {
 	if a.client != nil {
-		_ = a.client.Close() // nothing is lost with it
+		_ = a.client.Close() // there is nothing to lose
 		a.connections.cut()
 		a.client = nil
 	}

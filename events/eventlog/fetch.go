@@ -15,29 +15,30 @@ import (
 )
 
 const (
-	// fetchBytes is how much is asked for at a time. A broker sends a larger batch whole.
+	// fetchBytes is the number of bytes that one fetch asks for. A broker sends a larger batch
+	// completely.
 	fetchBytes = 4 << 20
-	// fetchWait is how long a broker waits for something to send. fetchPatience bounds the
-	// answer on top of that, short enough to notice a broker that hangs.
+	// fetchWait is how long a broker waits for records. fetchPatience is the time for the answer
+	// in addition to that, short enough to notice a broker that hangs.
 	fetchWait     = 250 * time.Millisecond
 	fetchPatience = 5 * time.Second
 )
 
-// A fetcher asks the broker that leads the log for what lies from an offset on. One
-// goroutine uses it.
+// A fetcher asks the broker that leads the log for the records from an offset on. Use it from one
+// goroutine.
 //
-// Sarama's consumer can't take its place. It hands on records alone, and says nothing of
-// offsets that hold none, such as the marker at the end of a transaction. Its reader would
-// never learn that it has come to the end of a log that ends with one. Nor does it say
+// Sarama's consumer can't replace it. It returns only records, and does not report offsets
+// without a record, such as the marker at the end of a transaction. Its reader would never learn
+// that it has reached the end of a log that ends with such an offset. It also does not report
 // which records are part of a transaction.
 type fetcher struct {
 	client      *kgo.Client
 	connections *connections
 	topic       string
-	leader      *kmsg.MetadataResponseTopicPartition // nil until it is known
+	leader      *kmsg.MetadataResponseTopicPartition // nil while it is unknown
 }
 
-// newFetcher makes one. Its connections are cut when ctx ends.
+// newFetcher returns a fetcher. Its connections are cut when ctx ends.
 func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
 	connections := l.config.newConnections(ctx)
 	client, err := kgo.NewClient(append(l.clientOptions(connections),
@@ -51,26 +52,26 @@ func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
 	return &fetcher{client: client, connections: connections, topic: l.config.Topic}, nil
 }
 
-// clientOptions are what all clients of franz-go share.
+// clientOptions are the options that all clients of franz-go share.
 func (l *Log) clientOptions(c *connections) []kgo.Opt {
 	return append(l.config.Security.clientOptions(),
 		kgo.SeedBrokers(l.config.Brokers...),
 		kgo.ClientID(l.config.ClientID),
-		kgo.MaxVersions(kversion.V2_8_0()), // what the other clients speak, see clientConfig
+		kgo.MaxVersions(kversion.V2_8_0()), // the version of the other clients: see clientConfig
 		kgo.Dialer(c.dial),
 		kgo.DisableClientMetrics(),
 	)
 }
 
 func (f *fetcher) close() {
-	f.connections.cut() // or the client would wait for a broker that hangs
+	f.connections.cut() // otherwise the client would wait for a broker that hangs
 	f.client.Close()
 }
 
-// fetch returns what the log holds from an offset on, without a gap: records, and in their
-// place the fact that there are none. It returns nothing if
-// nothing has come for a while, and an error that wraps [kerr.OffsetOutOfRange] if the log
-// does not reach from before the offset to it. Any error may be one of the connection.
+// fetch returns the content of the log from an offset on, without gaps: records, and
+// [events.NoRecord] where there are none. The result is empty if nothing arrived for a while. The
+// error wraps [kerr.OffsetOutOfRange] if the log does not have the offset. After any error, the
+// connection may be broken.
 func (f *fetcher) fetch(ctx context.Context, offset int64) ([]fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait+fetchPatience)
 	defer cancel()
@@ -112,12 +113,12 @@ func (f *fetcher) findLeader(ctx context.Context) error {
 	return kerr.UnknownTopicOrPartition
 }
 
-// ask asks for records that are committed to the log, whatever becomes of transactions
-// that they are part of: to wait for the end of one would let any producer stop all nodes.
+// ask asks for records that are committed to the log, regardless of their transactions. If nodes
+// waited for the end of a transaction, any producer could stop all of them.
 func (f *fetcher) ask(ctx context.Context, offset int64) (*kmsg.FetchResponseTopicPartition, error) {
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, fetchBytes
-	p.CurrentLeaderEpoch = f.leader.LeaderEpoch // a leader that was deposed refuses
+	p.CurrentLeaderEpoch = f.leader.LeaderEpoch // a deposed leader rejects the request
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.Partitions = f.topic, append(topic.Partitions, p)
 	request := kmsg.NewPtrFetchRequest()
@@ -138,7 +139,7 @@ func (f *fetcher) ask(ctx context.Context, offset int64) (*kmsg.FetchResponseTop
 			}
 		}
 	}
-	return &kmsg.FetchResponseTopicPartition{}, nil // throttled, and so without an answer
+	return &kmsg.FetchResponseTopicPartition{}, nil // an empty answer, because the broker throttles
 }
 
 func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64) ([]fetched, error) {
@@ -164,11 +165,11 @@ func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64)
 		gap(next)
 	} else if len(all) == 0 {
 		return nil, fmt.Errorf("read the record at offset %d of %s: %w", offset, f.topic, part.Err)
-	} // else the next fetch begins with what can't be read, and says so
+	} // otherwise the next fetch starts with the unreadable record and reports it
 	return all, nil
 }
 
-// A fetched is a record of the log, or says why there is none.
+// A fetched is a record of the log, or the reason why there is none.
 type fetched struct {
 	wire.Stored
 	none string // why there is no record up to the offset; empty if there is one
@@ -176,7 +177,7 @@ type fetched struct {
 
 func newFetched(r *kgo.Record) fetched {
 	if r.Attrs.IsControl() {
-		// Its place, its time and its producer tell it from any other.
+		// Offset, time and producer distinguish the marker from any other.
 		return fetched{Stored: wire.Stored{Offset: r.Offset}, none: fmt.Sprintf("marker %d %d", r.Timestamp.UnixMilli(), r.ProducerID)}
 	}
 	s := wire.Stored{
@@ -189,7 +190,7 @@ func newFetched(r *kgo.Record) fetched {
 	return fetched{Stored: s}
 }
 
-// record is what ClusterLite reads in it.
+// record parses the record.
 func (f fetched) record() events.Record {
 	if f.none != "" {
 		return events.NoRecordAt(f.Offset, f.none)

@@ -10,34 +10,34 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// Health is how the topic and the brokers behind it are.
+// Health describes the state of the topic and of the brokers.
 type Health struct {
 	Info
-	// Brokers are those that live, by id.
+	// Brokers are the running brokers, sorted by id.
 	Brokers []Broker
-	// Controller is the id of the broker that governs the cluster, -1 for none.
+	// Controller is the id of the broker that is the controller of the cluster, or -1.
 	Controller int32
-	// Leader is the id of the broker that leads the log, -1 for none: then nothing can be
+	// Leader is the id of the broker that leads the log, or -1. Without a leader, nothing can be
 	// appended.
 	Leader int32
-	// Replicas are the ids of the brokers that should hold the log, InSync those that do.
+	// Replicas are the ids of the brokers that should have the log. InSync are those that do.
 	Replicas, InSync []int32
-	// MinInSync is how many must hold an event before it is acknowledged; 0 if the broker
-	// doesn't tell.
+	// MinInSync is the number of brokers that must have an event before it is acknowledged, or 0
+	// if the broker does not report it.
 	MinInSync int
-	// Unfit is an [UnfitTopicError] if the topic's settings or partitions lose events.
+	// Unfit is an [UnfitTopicError] if the settings or partitions of the topic can lose events.
 	Unfit error
 }
 
-// A Broker is one that lives.
+// A Broker is a running broker.
 type Broker struct {
 	ID int32
-	// Addr is what clients are told to connect to, host:port.
+	// Addr is the address that the broker gives to clients, host:port.
 	Addr string
 }
 
-// Health asks how the topic and its brokers are, and changes nothing. Errors as for
-// [Log.Describe].
+// Health asks for the state of the topic and its brokers, and changes nothing. The errors are
+// those of [Log.Describe].
 func (l *Log) Health(ctx context.Context) (Health, error) {
 	return withAdmin(ctx, l, func(client sarama.Client, admin sarama.ClusterAdmin) (Health, error) {
 		h := Health{Leader: -1}
@@ -51,7 +51,7 @@ func (l *Log) Health(ctx context.Context) (Health, error) {
 		}
 		slices.SortFunc(h.Brokers, func(a, b Broker) int { return int(a.ID - b.ID) })
 		if err := l.healthOfTopic(&h, admin); err != nil || h.Leader < 0 {
-			return h, err // without a leader nobody knows where the log ends
+			return h, err // without a leader, the end of the log is unknown
 		}
 		info, err := l.describe(client, admin)
 		if unfit := (*UnfitTopicError)(nil); errors.As(err, &unfit) {

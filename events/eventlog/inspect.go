@@ -12,13 +12,13 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// PositionAt gives the position before the first record whose timestamp, the broker's
-// clock at its append, is at or after t: who reads from there misses nothing since t.
-// If there is none it is the end of the log.
+// PositionAt returns the position before the first record whose timestamp is at or after t, so
+// that a reader which starts there misses nothing since t. If there is no such record, it returns
+// the end of the log.
 func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, error) {
 	return withAdmin(ctx, l, func(client sarama.Client, _ sarama.ClusterAdmin) (events.Position, error) {
 		offset, err := client.GetOffset(l.config.Topic, partition, max(0, t.UnixMilli()))
-		if err == nil && offset < 0 { // no such record
+		if err == nil && offset < 0 { // there is no such record
 			offset, err = client.GetOffset(l.config.Topic, partition, sarama.OffsetNewest)
 		}
 		if err != nil {
@@ -28,9 +28,9 @@ func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, err
 	})
 }
 
-// Scan hands the records from one position up to another to each, in order, and a record
-// whose content is [events.NoRecord] where there are none. It returns
-// the first error of each, an [OffsetGoneError] if the log doesn't hold one of them, or ctx.Err().
+// Scan calls each for the records between two positions, in order, and for an [events.NoRecord]
+// where there are none. It returns the first error of each, an [OffsetGoneError] if the log no
+// longer has a record, or ctx.Err().
 func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(events.Record) error) (err error) {
 	s, err := l.Subscribe(from)
 	if err != nil {
@@ -53,12 +53,12 @@ func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(even
 	return nil
 }
 
-// scanned is how many records are taken at a time.
+// scanned is the number of records that are taken at a time.
 const scanned = 1000
 
-// A RawRecord is a record as it lies in the topic, whatever it is.
+// A RawRecord is a record as the topic holds it, whatever it contains.
 type RawRecord struct {
-	// Record is what ClusterLite reads in it.
+	// Record is the parsed record.
 	events.Record
 	Key, Value []byte
 	// Headers are in the order of the record.
@@ -68,8 +68,8 @@ type RawRecord struct {
 // A RawHeader is a header of a record.
 type RawHeader struct{ Name, Value string }
 
-// Read reads what lies right after a position: a record, or the fact that there is none
-// ([events.NoRecord]). It returns an [OffsetGoneError] if the log doesn't reach there.
+// Read returns the record directly after a position, or an [events.NoRecord]. It returns an
+// [OffsetGoneError] if the log does not have that position.
 func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error) {
 	info, err := l.Describe(ctx)
 	if err != nil {
@@ -86,12 +86,12 @@ func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error
 		return RawRecord{}, fmt.Errorf("read the record at offset %d: %w", after, err)
 	}
 	r := found.raw()
-	// A gap may reach further, and what is known of it here is that it covers the offset.
+	// A gap may be longer, but here only one offset of it is relevant.
 	r.Record, _ = r.UpTo(after + 1)
 	return r, nil
 }
 
-// first fetches until there is something at an offset.
+// first fetches until there is a record or a gap at an offset.
 func (l *Log) first(ctx context.Context, offset int64) (fetched, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -1,6 +1,6 @@
-// Package eventlog is the log: one Kafka topic of one partition, reached through
-// Watermill. It appends events, reads records from any position, and asks where the
-// log ends.
+// Package eventlog reads and appends to the log, which is one Kafka topic with one partition. It
+// appends events through Watermill, reads records from any position, and asks for the end of the
+// log.
 package eventlog
 
 import (
@@ -19,11 +19,11 @@ import (
 
 // Errors of a log.
 var (
-	// ErrUnreachable: no broker that leads the log answers. Nothing was done.
+	// ErrUnreachable: the broker that leads the log does not answer. Nothing was done.
 	ErrUnreachable = errors.New("the broker is unreachable")
 	// ErrOutcomeUnknown: the broker may or may not have appended the events.
 	ErrOutcomeUnknown = errors.New("the broker did not confirm the append, which may or may not have happened")
-	// ErrTooLarge: the event is larger than the topic takes. Nothing was done.
+	// ErrTooLarge: the event exceeds the maximum size of a record. Nothing was done.
 	ErrTooLarge = errors.New("the event exceeds the maximum record size of the topic")
 	// ErrNoTopic: the broker has no topic of this name.
 	ErrNoTopic = errors.New("the topic does not exist")
@@ -31,22 +31,21 @@ var (
 	ErrClosed = errors.New("the log is closed")
 )
 
-// Config says which log, and how to speak to it.
+// Config says where the log is, and how to access it.
 type Config struct {
-	// Brokers is the bootstrap list, host:port each. At least one.
+	// Brokers are the bootstrap addresses, host:port. There must be at least one.
 	Brokers []string
-	// Topic is the topic's name.
+	// Topic is the name of the topic.
 	Topic string
-	// ClientID is how the broker's own log and quotas name this process.
+	// ClientID identifies this process in the log and the quotas of the broker.
 	ClientID string
-	// Source names this process in the records that the log appends of its own:
-	// barriers. For example /clusterlite/query/query-1.
+	// Source names this process in its barriers, for example /clusterlite/query/query-1.
 	Source string
-	// Dial makes the connections to brokers; nil means TCP.
+	// Dial opens connections to brokers. Nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Security says how connections are encrypted and authenticated.
 	Security Security
-	// Logger takes what an operator has to know. Nil discards it.
+	// Logger gets messages for operators. Nil discards them.
 	Logger *slog.Logger
 	// Linger is the maximum time that appends wait for others while several goroutines append,
 	// so that they share a request. Zero means that they never wait, which is best for a broker
@@ -57,11 +56,12 @@ type Config struct {
 	// record after a quiet time is not delayed, and [Log.End] and [Log.Barrier] end the pause.
 	// Zero means no pause.
 	FetchPause time.Duration
-	// AskTimeout bounds one question to the broker, and half of what a barrier may take.
-	// Zero means one second.
+	// AskTimeout is the maximum time for one question to the broker, and half of the maximum time
+	// for a barrier. Zero means one second.
 	AskTimeout time.Duration
-	// BarrierWaited, if not nil, is told of each call of [Log.Barrier] that waited for one
-	// for how long, whatever came of it. Called from many goroutines at once; it must not block.
+	// BarrierWaited, if not nil, is called after each call of [Log.Barrier] that waited, with the
+	// time that it waited and whatever its result was. It is called from many goroutines at once
+	// and must not block.
 	BarrierWaited func(time.Duration)
 }
 
@@ -81,21 +81,19 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Log is a handle on the topic. It connects when it is first needed and again
-// whenever the connection is lost, so it can be opened while no broker runs. Safe for
-// concurrent use.
+// A Log is a handle on the topic. It connects when it is first used, and reconnects whenever a
+// connection is lost, so it can be opened while no broker runs. Safe for concurrent use.
 type Log struct {
 	config   Config
 	wm       watermill.LoggerAdapter
 	end      *endAsker
 	barriers *barriers
-	// announcer tells the broker how far this process is.
+	// announcer reports the position of this process to the broker.
 	announcer announcer
 
-	ctx  context.Context // done when the log is closed
+	ctx  context.Context // ends when the log is closed
 	stop context.CancelFunc
-	// sending is done some time after ctx, so that what was appended just then can be
-	// confirmed.
+	// sending ends some time after ctx, so that pending appends can be confirmed.
 	sending context.Context
 	abandon context.CancelFunc
 	work    sync.WaitGroup
@@ -103,16 +101,15 @@ type Log struct {
 	publisher *publisher
 	hurry     chan struct{} // gets a token when a caller needs the newest records
 
-	mu   sync.Mutex        // guards that no work begins after the log is closed
-	seen map[string]string // of the topic's settings, see changed
+	mu   sync.Mutex        // ensures that no work starts after the log is closed
+	seen map[string]string // the last known settings of the topic: see changed
 }
 
-// closingPatience is how long a log that is closed waits for the broker to confirm what
-// was appended.
+// closingPatience is how long Close waits for the broker to confirm pending appends.
 const closingPatience = 5 * time.Second
 
-// do starts work that Close waits for. It returns false, and starts nothing, once the log
-// is closed.
+// do starts work for which Close waits. It returns false, and starts nothing, once the log is
+// closed.
 func (l *Log) do(work func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +120,7 @@ func (l *Log) do(work func()) bool {
 	return true
 }
 
-// Open gives a handle on the log. It doesn't wait for a broker: see [Log.Prepare].
+// Open returns a handle on the log. It does not wait for a broker: see [Log.Prepare].
 func Open(config Config) (*Log, error) {
 	config = config.withDefaults()
 	if len(config.Brokers) == 0 || config.Topic == "" {
@@ -145,13 +142,13 @@ func Open(config Config) (*Log, error) {
 	return l, nil
 }
 
-// Topic is the topic's name.
+// Topic returns the name of the topic.
 func (l *Log) Topic() string { return l.config.Topic }
 
-// End asks the broker that leads the log for its end. Every event whose append was
-// acknowledged before the call lies before it. One question serves all callers that
-// came before it was asked. It returns [ErrUnreachable] at once while the broker is
-// known to be away, and ctx.Err() if ctx ends first.
+// End asks the broker that leads the log for its end. Every event whose append was acknowledged
+// before the call lies before it. One question serves all callers that arrived before it was
+// asked. End returns [ErrUnreachable] at once while the broker is known to be unreachable, and
+// ctx.Err() if ctx ends first.
 func (l *Log) End(ctx context.Context) (events.Position, error) {
 	l.endPause()
 	return l.end.ask(ctx)
@@ -164,13 +161,14 @@ func (l *Log) endPause() {
 	}
 }
 
-// Barrier appends a record that only moves the position, and returns the position after
-// it. Its success proves that whoever took it still leads the log, so every event whose
-// append was acknowledged before the call lies before it, also where [Log.End] is asked
-// of a leader that was deposed and doesn't know it. One barrier serves all callers that
-// came before it was sent. It returns [ErrUnreachable] if the append was not confirmed
-// in twice Config.AskTimeout, at once while the broker is known to be away, and ctx.Err() if ctx
-// ends first. A barrier that was not confirmed does no harm if it is appended after all.
+// Barrier appends a record that only moves the position, and returns the position after it. Its
+// success proves that the broker which took it still leads the log. So every event whose append
+// was acknowledged before the call lies before the barrier, even if [Log.End] would ask a leader
+// that was deposed and does not know it. One barrier serves all callers that arrived before it
+// was sent. Barrier returns [ErrUnreachable] if the append was not confirmed within twice
+// Config.AskTimeout, and at once while the broker is known to be unreachable. It returns
+// ctx.Err() if ctx ends first. A barrier that was not confirmed may still be appended, and does
+// no harm.
 func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	if !l.Reachable() {
 		return 0, ErrUnreachable
@@ -180,18 +178,18 @@ func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	return l.barriers.wait(ctx, l.ctx.Done())
 }
 
-// Barriers tells how many barriers were appended since the log was opened, and how many
+// Barriers returns the number of barriers since the log was opened that were appended, and that
 // were not confirmed.
 func (l *Log) Barriers() (appended, failed int64) {
 	return l.barriers.appended.Load(), l.barriers.failed.Load()
 }
 
-// Reachable reports whether the broker answered the last question. It starts true.
+// Reachable reports whether the broker answered the last question. At first it is true.
 func (l *Log) Reachable() bool { return !l.end.down.Load() }
 
-// Close stops what the log does and waits for it: some seconds for appends that are under
-// way, and no longer than moments for all else, whether or not the broker answers.
-// Subscriptions end with [ErrClosed].
+// Close stops all work of the log and waits for it. It waits some seconds for pending appends,
+// and only moments for everything else, whether or not the broker answers. Subscriptions end with
+// [ErrClosed].
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.stop()
@@ -203,12 +201,12 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// sarama's package-wide logger is silent by default and stays so: what matters comes
-// back as errors.
+// Sarama's global logger is silent by default and stays so, because everything relevant is
+// returned as an error.
 
-// clientConfig holds what all clients share. The newest protocol that sarama speaks
-// with every broker since Kafka 2.8: topic ids need 2.8, and Kafka 4 dropped what
-// older clients say.
+// clientConfig is the configuration that all clients of sarama share. Its version is the newest
+// protocol that sarama supports with every broker since Kafka 2.8. Topic ids need 2.8, and Kafka
+// 4 no longer supports what older clients use.
 func (l *Log) clientConfig() *sarama.Config {
 	c := sarama.NewConfig()
 	c.ClientID = l.config.ClientID
@@ -216,16 +214,17 @@ func (l *Log) clientConfig() *sarama.Config {
 	c.Net.DialTimeout = l.config.AskTimeout
 	c.Metadata.Retry.Max = 1
 	c.Metadata.Retry.Backoff = 100 * time.Millisecond
-	// A leader that moved is found when it refuses; this finds one that is just gone.
+	// A leader that has moved is found when it rejects a request. The refresh finds a new one if
+	// the leader has just disappeared.
 	c.Metadata.RefreshFrequency = 10 * time.Second
-	// Fewer topics to hear about, and none created by asking.
+	// Ask about this topic only, and do not create it by asking.
 	c.Metadata.Full = false
 	c.Metadata.AllowAutoTopicCreation = false
 	l.config.Security.configure(c)
 	return c
 }
 
-// askConfig is for questions, which must fail fast.
+// askConfig is the configuration for questions, which must fail fast.
 func (l *Log) askConfig() *sarama.Config {
 	c := l.clientConfig()
 	c.Net.ReadTimeout = l.config.AskTimeout

@@ -6,9 +6,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 )
 
-// newWatermillLogger hands Watermill's lines on, one level down: what is news to a
-// library, such as a reconnect, is detail to an operator. Errors of a consumer that
-// retries are warnings.
+// newWatermillLogger passes on the messages of Watermill, one level lower: what matters to a
+// library, such as a reconnect, is a detail for an operator. Errors that are retried become
+// warnings.
 func newWatermillLogger(l *slog.Logger) watermill.LoggerAdapter {
 	return watermill.NewSlogLoggerWithLevelMapping(l.With("component", "watermill"), map[slog.Level]slog.Level{
 		slog.LevelInfo:  slog.LevelDebug,

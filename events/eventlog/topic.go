@@ -14,36 +14,36 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// partition is the one partition that the log has: its offsets are the total order.
+// partition is the only partition of the log. Its offsets are the total order of all events.
 const partition = 0
 
-// Info describes the topic as it is now.
+// Info describes the current state of the topic.
 type Info struct {
-	// ID is the broker's id of the topic, hexadecimal: a topic that was deleted and
-	// made again has another. Empty if the broker gives none.
+	// ID is the broker's id of the topic, in hexadecimal. If a topic is deleted and created
+	// again, its id changes. It is empty if the broker has no ids.
 	ID string
-	// Start is the position of the oldest record that is still there.
+	// Start is the position before the oldest record that still exists.
 	Start events.Position
-	// End is the position after the newest.
+	// End is the position after the newest record.
 	End events.Position
-	// Replicas is the topic's replication factor.
+	// Replicas is the replication factor of the topic.
 	Replicas int
 }
 
-// UnfitTopicError is returned for a topic that can't hold the log: it would lose events,
-// or their order. Its text says which setting, and the command that mends it.
+// UnfitTopicError is returned for a topic that can't hold the log, because it would lose events
+// or their order. Its text names the setting, and the command that corrects it.
 type UnfitTopicError struct {
 	Topic, Reason, Mend string
 }
 
-// Error gives the reason and the remedy.
+// Error returns the reason and the remedy.
 func (e *UnfitTopicError) Error() string {
 	return fmt.Sprintf("topic %s can't hold the log: %s. %s", e.Topic, e.Reason, e.Mend)
 }
 
-// Prepare makes the topic if it is missing, checks that it can hold the log, and
-// describes it. It returns an [UnfitTopicError] for a topic that can't, and an error that
-// wraps [ErrUnreachable] if the broker can't be asked.
+// Prepare creates the topic if it is missing, checks that it can hold the log, and describes it.
+// It returns an [UnfitTopicError] if the topic can't hold the log. The error wraps
+// [ErrUnreachable] if the broker does not answer.
 func (l *Log) Prepare(ctx context.Context) (Info, error) {
 	return withAdmin(ctx, l, func(client sarama.Client, admin sarama.ClusterAdmin) (Info, error) {
 		if err := l.createTopic(admin); err != nil {
@@ -67,12 +67,12 @@ func (l *Log) Describe(ctx context.Context) (Info, error) {
 	return withAdmin(ctx, l, l.describe)
 }
 
-// adminPatience bounds all questions of one call that uses withAdmin: some are about the
-// whole cluster.
+// adminPatience is the maximum time for all questions of one call that uses withAdmin. Some of
+// them are about the whole cluster.
 func (c Config) adminPatience() time.Duration { return 10*time.Second + c.AskTimeout }
 
-// withAdmin runs f with clients of its own, since such calls are rare, and returns when
-// ctx ends, or the broker has not answered for long, even if the broker hangs.
+// withAdmin runs f with new clients, because such calls are rare. It returns when ctx ends, or
+// when the broker has not answered for a long time, even if the broker hangs.
 func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.ClusterAdmin) (T, error)) (none T, _ error) {
 	type answer struct {
 		value T
@@ -82,7 +82,7 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 	if !l.do(func() {
 		value, err := func() (none T, _ error) {
 			config := l.clientConfig()
-			config.Metadata.Full = true // to find the controller
+			config.Metadata.Full = true // needed to find the controller
 			config.Net.ReadTimeout = 5 * l.config.AskTimeout
 			config.Net.WriteTimeout = 5 * l.config.AskTimeout
 			connections := l.dialWith(l.ctx, config)
@@ -97,7 +97,7 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 			if err != nil {
 				return none, errors.Join(unreachable(connections.explain(err)), client.Close())
 			}
-			defer func() { _ = admin.Close() }() // closes the client too
+			defer func() { _ = admin.Close() }() // this closes the client too
 			value, err := f(client, admin)
 			if access := accessError(err); access != nil {
 				err = access
@@ -118,9 +118,9 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 	}
 }
 
-// forEver are the settings without which the log would lose events, as the broker
-// writes them.
-var forEver = []struct{ name, value string }{
+// keepForever are the settings without which the log would lose events, in the spelling of the
+// broker.
+var keepForever = []struct{ name, value string }{
 	{"cleanup.policy", "delete"},
 	{"retention.ms", "-1"},
 	{"retention.bytes", "-1"},
@@ -128,7 +128,7 @@ var forEver = []struct{ name, value string }{
 
 func (l *Log) createTopic(admin sarama.ClusterAdmin) error {
 	settings := map[string]*string{}
-	for _, s := range forEver {
+	for _, s := range keepForever {
 		settings[s.name] = &s.value
 	}
 	brokersClock, most := "LogAppendTime", strconv.Itoa(MaxRecordBytes)
@@ -146,15 +146,15 @@ func (l *Log) createTopic(admin sarama.ClusterAdmin) error {
 	case errors.Is(err, sarama.ErrTopicAlreadyExists):
 		return nil
 	case errors.Is(err, sarama.ErrTopicAuthorizationFailed), errors.Is(err, sarama.ErrClusterAuthorizationFailed):
-		return nil // somebody else makes it; describe says so if nobody has
+		return nil // another process creates it; if not, describe reports that
 	default:
 		return fmt.Errorf("create topic %s: %w: %w", l.config.Topic, ErrUnreachable, err)
 	}
 }
 
-// requireTwoReplicas has an append wait for a second replica where there are three:
-// with one alone an acknowledged event dies with a machine, with three a dead machine
-// would stop all writes.
+// requireTwoReplicas makes an append wait for a second replica if there are three. With one
+// replica only, an acknowledged event could be lost with a machine. If all three were required,
+// the loss of a machine would stop all writes.
 func (l *Log) requireTwoReplicas(admin sarama.ClusterAdmin) error {
 	topics, err := admin.DescribeTopics([]string{l.config.Topic})
 	if err != nil {
@@ -168,7 +168,7 @@ func (l *Log) requireTwoReplicas(admin sarama.ClusterAdmin) error {
 		"min.insync.replicas": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &two},
 	}, false)
 	if err != nil {
-		// Redpanda has no such setting, and always waits for a majority.
+		// Redpanda does not have this setting, and always waits for a majority.
 		l.config.Logger.Warn("could not set min.insync.replicas=2", "topic", l.config.Topic, "error", err)
 	}
 	return nil
@@ -217,8 +217,8 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 	return info, nil
 }
 
-// checkTopic refuses settings that lose events. A broker that doesn't tell a setting
-// is trusted: some (Redpanda) don't have them all.
+// checkTopic returns an [UnfitTopicError] for settings that lose events. If a broker does not
+// report a setting, such as Redpanda for some of them, the setting is assumed to be right.
 func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	settings, err := l.settings(admin)
 	if err != nil {
@@ -227,7 +227,7 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	if err := l.checkSettings(settings); err != nil {
 		return err
 	}
-	// The topic is checked whenever something has failed, as often as every few seconds.
+	// The topic is checked after every failure, which may be every few seconds.
 	clock, said := settings["message.timestamp.type"]
 	if said && l.changed("message.timestamp.type", clock) && clock != "LogAppendTime" {
 		l.config.Logger.Warn("the idempotency window depends on the clocks of the writers; set message.timestamp.type=LogAppendTime on the topic", "topic", l.config.Topic)
@@ -238,8 +238,8 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	return nil
 }
 
-// changed tells whether something about the topic is not as it was when it was last looked
-// at, so that it goes to the log once.
+// changed reports whether something about the topic has changed since the last call, so that each
+// change is logged once.
 func (l *Log) changed(name, value string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,7 +251,7 @@ func (l *Log) changed(name, value string) bool {
 	return !known || was != value
 }
 
-// settings reads what the broker tells of the topic's.
+// settings returns the settings of the topic, as far as the broker reports them.
 func (l *Log) settings(admin sarama.ClusterAdmin) (map[string]string, error) {
 	described, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: l.config.Topic}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
@@ -266,9 +266,9 @@ func (l *Log) settings(admin sarama.ClusterAdmin) (map[string]string, error) {
 	return settings, nil
 }
 
-// checkSettings returns an [UnfitTopicError] for those that lose events.
+// checkSettings returns an [UnfitTopicError] for settings that lose events.
 func (l *Log) checkSettings(settings map[string]string) error {
-	for _, want := range forEver {
+	for _, want := range keepForever {
 		if got, told := settings[want.name]; told && strings.TrimSpace(got) != want.value {
 			return l.unfit(want.name, got, want.value, "events would be lost")
 		}
