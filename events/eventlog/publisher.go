@@ -20,18 +20,18 @@ const (
 	// groupRecords and groupBytes bound what one group of appends sends, beyond the first.
 	groupRecords = 1000
 	groupBytes   = 4 << 20
-	// maxDelivery bounds how long a group is sent again after failures. Within it a group is
-	// given as long as those wait that published it, so that they outlast an election.
+	// maxDelivery bounds how long a group is retried after failures. Up to this limit a group is
+	// retried for as long as its callers wait, so that an append survives an election.
 	maxDelivery = time.Minute
 )
 
-// A publisher is the [message.Publisher] that appends go through. It sends all that was
-// published while the group before was on its way as one group, so that the broker syncs, and
-// replicates, once for all of them. One group is on its way at a time: a record is never
-// appended before one that was published before it.
+// A publisher is the [message.Publisher] that appends go through. Everything that is published
+// while one group is in flight forms the next group, so that the broker syncs and replicates
+// once for all of it. Only one group is in flight at a time, so records are appended in the order
+// in which they were published.
 //
-// Watermill's own publisher for Kafka hands each message on by six goroutines, and an fsync
-// of the broker takes a third of what it could
+// Watermill's own publisher for Kafka passes each message through six goroutines, and its groups
+// are a third of the size that they could have
 // (docs/decisions/2026-11-26-appends-in-groups.md).
 type publisher struct {
 	log    *Log
@@ -48,13 +48,13 @@ type publisher struct {
 
 var _ message.Publisher = (*publisher)(nil)
 
-// A publication is what one call of Publish wants appended.
+// A publication holds the records of one call of Publish.
 type publication struct {
 	ctx     context.Context
 	records []*kgo.Record
 	bytes   int
 	receipt *receipt
-	// decided is set once it is sure that the records are sent, or that they never will be.
+	// decided is set once it is certain that the records are sent, or that they never will be.
 	decided atomic.Bool
 	done    chan error
 }
@@ -92,7 +92,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	}
 }
 
-// sizeOf is about what a record takes in the log.
+// sizeOf estimates the size of a record in the log, in bytes.
 func sizeOf(r *kgo.Record) int {
 	const overhead = 32
 	size := overhead + len(r.Key) + len(r.Value)
@@ -119,10 +119,10 @@ func (p *publisher) enqueue(s *publication) bool {
 	return true
 }
 
-// Close does nothing: the publisher ends with its log.
+// Close does nothing, because the publisher ends with its log.
 func (p *publisher) Close() error { return nil }
 
-// run sends what is published until the log is closed, and then what was published before.
+// run sends what is published until the log is closed, and then what is still waiting.
 func (p *publisher) run() {
 	defer p.disconnect()
 	for {
@@ -150,7 +150,7 @@ func (p *publisher) sendAll() {
 	}
 }
 
-// take gives the next group.
+// take removes the next group from what is waiting.
 func (p *publisher) take() (group []*publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,7 +168,7 @@ func (p *publisher) take() (group []*publication) {
 	return group
 }
 
-// send appends a group and reports to each of its publications what became of the records.
+// send appends a group and reports the outcome to each of its publications.
 func (p *publisher) send(group []*publication) {
 	if err := p.connect(); err != nil {
 		p.noteSent(0, 0, false)
@@ -213,7 +213,7 @@ func (p *publisher) send(group []*publication) {
 	}
 }
 
-// delivery is how long the last of a group waits.
+// delivery returns for how long at least one publication of the group still waits.
 func delivery(group []*publication) (longest time.Duration) {
 	for _, s := range group {
 		deadline, ok := s.ctx.Deadline()
@@ -225,7 +225,7 @@ func delivery(group []*publication) (longest time.Duration) {
 	return min(longest, maxDelivery)
 }
 
-// produce appends records, and gives why it failed for those that may not be there.
+// produce appends records. It returns the errors of those whose append was not confirmed.
 func (p *publisher) produce(ctx context.Context, records []*kgo.Record) (failed map[*kgo.Record]error) {
 	for _, result := range p.client.ProduceSync(ctx, records...) {
 		if result.Err != nil {
@@ -238,8 +238,8 @@ func (p *publisher) produce(ctx context.Context, records []*kgo.Record) (failed 
 	return failed
 }
 
-// appendError says what is known of a failed append. After retries nobody knows what the
-// first attempt did, so only a record that the broker refuses for its size counts as not done.
+// appendError classifies the error of an append. After a retry the outcome of the first attempt
+// is unknown, so only a record that the broker refuses for its size was certainly not appended.
 func appendError(err error) error {
 	switch {
 	case err == nil:
@@ -251,8 +251,8 @@ func appendError(err error) error {
 	}
 }
 
-// connect makes a client, if there is none, and waits until a broker has given it a producer
-// id. It returns an [ErrUnreachable].
+// connect creates a client if there is none, and waits until a broker has assigned it a producer
+// id. It returns an error that wraps [ErrUnreachable] if no broker does.
 func (p *publisher) connect() error {
 	if p.client != nil {
 		return nil
@@ -284,22 +284,22 @@ func (p *publisher) disconnect() {
 	}
 }
 
-// producerOptions ask for what makes an acknowledged append durable: it is on all in-sync
-// replicas, and franz-go is an idempotent producer by default.
+// producerOptions make an acknowledged append durable: all in-sync replicas hold it. By default
+// franz-go is an idempotent producer.
 func producerOptions() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(MaxRecordBytes + 1<<10),
-		// ProduceSync sends a group as soon as all of it is buffered, and so ends the linger, which
-		// has to outlast the buffering; the first records of a client have to wait for its end.
+		// ProduceSync ends this linger as soon as it has buffered the whole group, so the linger
+		// only has to outlast the buffering. The first records of a client wait for its end.
 		kgo.ProducerLinger(10 * time.Millisecond),
 		// A caller that gave up gets ErrOutcomeUnknown. A record that arrives twice is void.
 		kgo.AllowIdempotentProduceCancellation(),
 		kgo.ProduceRequestTimeout(5 * time.Second),
 		kgo.RequestTimeoutOverhead(3 * time.Second),
-		// Patience for an election: the leader is asked for until the group's time is over.
+		// During an election the client asks for the leader until the group's time is over.
 		kgo.UnknownTopicRetries(60),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
 		kgo.MetadataMinAge(100 * time.Millisecond),

@@ -17,16 +17,16 @@ const (
 	// maxChunks and maxWaitingBytes bound what a subscription reads ahead of its caller.
 	maxChunks       = 64
 	maxWaitingBytes = 64 << 20
-	// recordOverhead is what a record costs in memory beside its document, roughly.
+	// recordOverhead estimates the memory of a record without its document, in bytes.
 	recordOverhead = 1 << 10
-	// maxTakenBytes bounds what Take returns at a time, but for what one fetch brought.
+	// maxTakenBytes bounds what one call of Take returns, unless a single fetch brought more.
 	maxTakenBytes = 32 << 20
 )
 
-// OffsetGoneError is returned if the next record to read is no longer, or not yet, in the log:
-// it was deleted from the front, or the log was cut back or made anew.
+// OffsetGoneError is returned if the log does not hold the next record: it was deleted from the
+// front, or the log was truncated or created again.
 type OffsetGoneError struct {
-	// Next is the position that was to be read.
+	// Next is the position of the missing record.
 	Next events.Position
 }
 
@@ -35,12 +35,12 @@ func (e *OffsetGoneError) Error() string {
 	return fmt.Sprintf("the log does not hold the record at offset %d", e.Next)
 }
 
-// A Subscription reads records in the order of the log, each once, from a position on.
-// It reconnects by itself. One goroutine may call Take; Close is safe from any.
+// A Subscription reads each record once, in the order of the log, starting at a position.
+// It reconnects by itself. One goroutine at a time may call Take; any goroutine may call Close.
 //
-// It does not go through Watermill's subscriber, which hands over one message at a time
-// and waits for each to be acknowledged: several goroutine switches a record, where one
-// fetch brings thousands of them.
+// It does not use Watermill's subscriber, which delivers one message at a time and waits for
+// each acknowledgement. That takes several goroutine switches for each record, where one fetch
+// brings thousands of records.
 type Subscription struct {
 	log     *Log
 	ahead   *semaphore.Weighted
@@ -53,14 +53,14 @@ type Subscription struct {
 	rest chunk           // what Take has begun to return; used by Take alone
 }
 
-// A chunk is what one fetch brought, or what is left of it.
+// A chunk holds the records of one fetch that Take has not returned yet.
 type chunk struct {
 	records []events.Record
-	bytes   int64 // the room that it takes, given back once all of it was returned
+	bytes   int64 // its memory, released once all of its records were returned
 }
 
-// Subscribe reads from a position on. The broker need not be reachable. The
-// subscription ends when it is closed, and with the log.
+// Subscribe starts to read at a position. The broker need not be reachable. The
+// subscription ends when it or the log is closed.
 func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	s := &Subscription{
@@ -79,7 +79,7 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 }
 
 // read fetches from an offset on until ctx ends. After any failure it begins again with
-// the bootstrap list, so it finds a cluster whose brokers have all changed their addresses.
+// the bootstrap list, so it also finds a cluster whose brokers have all changed their addresses.
 func (s *Subscription) read(ctx context.Context, next int64) {
 	for ctx.Err() == nil {
 		var err error
@@ -93,7 +93,7 @@ func (s *Subscription) read(ctx context.Context, next int64) {
 	}
 }
 
-// readOn fetches with one client until something fails. It returns how far it came.
+// readOn fetches with one client until something fails. It returns the next offset to read.
 func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 	f, err := s.log.newFetcher(ctx)
 	if err != nil {
@@ -103,8 +103,8 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 	for first := true; ; first = false {
 		found, err := f.fetch(ctx, next)
 		if err != nil {
-			// A client that has just asked who leads is believed: a leader that was deposed
-			// may say so too.
+			// Only the first answer counts, because the client has just asked for the leader. A
+			// deposed leader may give the same answer.
 			if first && errors.Is(err, kerr.OffsetOutOfRange) {
 				close(s.lost)
 				<-ctx.Done()
@@ -145,7 +145,7 @@ func (s *Subscription) pause(ctx context.Context, fetched int) {
 	}
 }
 
-// hand passes what a fetch brought to Take, once there is room for it.
+// hand passes the records of a fetch to Take, once there is room for them.
 func (s *Subscription) hand(ctx context.Context, records []events.Record) error {
 	c := chunk{records: records}
 	for _, r := range records {
@@ -163,12 +163,12 @@ func (s *Subscription) hand(ctx context.Context, records []events.Record) error 
 	}
 }
 
-// Take waits for a record, then returns it with what else has come, at most limit
-// records, about 32 MiB at most, and never waiting for more. Where the log holds no record it returns one whose
-// content is [events.NoRecord], so that the position after the last that it returned reaches
-// the end of the log, whatever the log ends with. A checkpoint ends what it returns, so that
-// what is derived from it can be kept. It returns an [OffsetGoneError] if the log doesn't hold
-// the next record, ctx.Err() if ctx ends, [ErrClosed] after Close.
+// Take waits for a record and returns it with all others that have arrived: up to limit records
+// and about 32 MiB. An offset without a record is returned as a record whose content is
+// [events.NoRecord], so the position after the last returned record reaches the end of any log.
+// A checkpoint is always the last record of a call, so that the state at its position can be
+// kept. Take returns an [OffsetGoneError] if the log does not hold the next record, ctx.Err() if
+// ctx ends, and [ErrClosed] after Close.
 func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, error) {
 	if err := s.await(ctx); err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, er
 	return batch, nil
 }
 
-// cut moves records from the rest to a batch, up to the limit or a checkpoint.
+// cut moves records from s.rest to a batch, up to the limit or a checkpoint.
 func (s *Subscription) cut(batch []events.Record, limit int) []events.Record {
 	n := min(limit-len(batch), len(s.rest.records))
 	for i, r := range s.rest.records[:n] {
@@ -212,8 +212,8 @@ func (s *Subscription) cut(batch []events.Record, limit int) []events.Record {
 	return append(batch, taken...)
 }
 
-// await waits until there is a rest. What was read before the log lost the next record is
-// still good, so that comes first.
+// await waits until s.rest holds records. Records that were read before the log lost the next
+// one are still valid, so they come first.
 func (s *Subscription) await(ctx context.Context) error {
 	if len(s.rest.records) > 0 {
 		return nil
@@ -241,7 +241,7 @@ func closedUnless(open bool) error {
 	return nil
 }
 
-// Close ends the subscription and waits for what it started.
+// Close ends the subscription and waits for its goroutine.
 func (s *Subscription) Close() error {
 	s.cancel()
 	s.reading.Wait()
