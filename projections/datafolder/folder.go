@@ -89,6 +89,7 @@ type Folder struct{ Dir string }
 
 func (f Folder) path(name string) string { return filepath.Join(f.Dir, name) }
 
+// FileNameOf returns the file name of a generation.
 func FileNameOf(number int) string { return fmt.Sprintf("projection.%d.db", number) }
 
 // generationNumber returns 0 for a name that is not a generation's.

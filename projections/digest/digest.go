@@ -22,6 +22,7 @@ type Sum [4]uint64
 // String returns the sum in hexadecimal.
 func (d Sum) String() string { return hex.EncodeToString(d.Bytes()) }
 
+// Bytes returns the sum as 32 bytes.
 func (d Sum) Bytes() []byte {
 	b := make([]byte, 0, sha256.Size)
 	for _, lane := range d {
@@ -30,6 +31,7 @@ func (d Sum) Bytes() []byte {
 	return b
 }
 
+// FromBytes is the reverse of Bytes. It ignores incomplete lanes.
 func FromBytes(b []byte) (d Sum) {
 	for i := range d {
 		if len(b) >= 8*(i+1) {
@@ -39,12 +41,14 @@ func FromBytes(b []byte) (d Sum) {
 	return d
 }
 
+// Add adds a row.
 func (d *Sum) Add(row Sum) {
 	for i := range d {
 		d[i] += row[i]
 	}
 }
 
+// Subtract removes a row.
 func (d *Sum) Subtract(row Sum) {
 	for i := range d {
 		d[i] -= row[i]

@@ -137,6 +137,7 @@ func (o BuildOptions) build(ctx context.Context, path string) (built Built, err 
 	return BuiltBy(b.Writer), sqlite.MergeWAL(ctx, b.Writer.Conn, path)
 }
 
+// BuiltBy describes the file of a writer.
 func BuiltBy(w *applier.Writer) Built {
 	return Built{
 		Position: w.Position, LogTime: w.LogTime, Topic: w.Meta[applier.MetaTopic], TopicID: w.Meta[applier.MetaTopicID], mark: w.Mark(),

@@ -90,6 +90,8 @@ func (s *Tx) counting(ctx context.Context, kept map[string]digest.Summary, progr
 	return count, alive, nil
 }
 
+// AuditCollection recomputes the digest of one collection. Kept is left empty. It calls count
+// after each row and alive after each other step; their errors end the audit.
 func (s *Tx) AuditCollection(ctx context.Context, collection string, count, alive func() error) (a Audited, err error) {
 	var held, indexed digest.Sum
 	err = s.Rows(ctx, collection, func(r Row) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
+// FromSQLite reports whether SQLite returned err.
 func FromSQLite(err error) bool {
 	var of sqlite3.Error
 	return errors.As(err, &of)

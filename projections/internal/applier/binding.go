@@ -47,6 +47,7 @@ func (w *Writer) Remark(ctx context.Context, name, value string) error {
 	return nil
 }
 
+// SameTopic returns a [refusal.Error] if the file was built from another topic.
 func (w *Writer) SameTopic(topic, topicID string) error {
 	return continuity.SameTopic(w.Meta[MetaTopic], w.Meta[MetaTopicID], topic, topicID)
 }
@@ -66,6 +67,7 @@ func (w *Writer) loadMeta(ctx context.Context) error {
 	return nil
 }
 
+// Mark returns how far the file has read the log.
 func (w *Writer) Mark() continuity.Mark {
 	last := w.Last
 	if !events.IdentifiesLastBefore(last, w.Position) {

@@ -47,6 +47,7 @@ type ClaimFilter struct {
 	next  *bloom // the filter that is being filled, or nil
 }
 
+// NewClaimFilter returns a filter that has to be filled.
 func NewClaimFilter() *ClaimFilter { return &ClaimFilter{seed: maphash.MakeSeed()} }
 
 // Free reports whether no entity holds a claim. If it returns false, an entity may hold it.
@@ -131,6 +132,7 @@ type bloom struct {
 // A bloomLine is 512 bits.
 type bloomLine [8]atomic.Uint64
 
+// NewBloom returns an empty Bloom filter for so many keys.
 func NewBloom(capacity int64) *bloom {
 	lines := int64(1)
 	for lines*512 < capacity*filterBits {

@@ -79,6 +79,7 @@ type cacheShard struct {
 	bytes int64
 }
 
+// An Entry is an entity or a page in the cache.
 type Entry struct {
 	key    Key
 	size   int64
@@ -262,6 +263,7 @@ type Ticket struct {
 	Number uint64
 }
 
+// PageKey returns the key of a page of a list.
 func PageKey(collection, query string) Key {
 	// The ? distinguishes the first page of all entities from an entity.
 	return Key{EntityKey: events.EntityKey{Collection: collection}, query: "?" + query}

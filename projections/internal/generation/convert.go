@@ -21,6 +21,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
+// Convert converts a file of an earlier version to the tables of this version. It replaces the
+// file in one step, after it compared the new rows with the old digests.
 func Convert(ctx context.Context, path string, logger *slog.Logger) (err error) {
 	began := time.Now()
 	logger.Info("converting the projection's file to the tables of this version; this takes a while for a large file", "file", filepath.Base(path))

@@ -43,6 +43,8 @@ const (
 	holdMask = 1<<32 - 1
 )
 
+// Open opens the file of a generation that can serve, and converts it if an earlier version
+// made it.
 func Open(ctx context.Context, path string, declared *collections.Set, logger *slog.Logger, models ...readmodel.Factory) (*Generation, error) {
 	db, err := sqlite.Open(ctx, path, declared, logger)
 	if errors.Is(err, schema.ErrOldVersion) {
@@ -65,6 +67,7 @@ func Open(ctx context.Context, path string, declared *collections.Set, logger *s
 	return g, nil
 }
 
+// New returns the generation of an open database. It is held once, for the projection.
 func New(db *sqlite.Database, w *applier.Writer) *Generation {
 	g := &Generation{DB: db, Writer: w, Free: make(chan struct{})}
 	g.holds.Store(1)
@@ -85,6 +88,7 @@ func (g *Generation) Hold() bool {
 	}
 }
 
+// Release ends a hold.
 func (g *Generation) Release() {
 	if g.holds.Add(^uint64(0))&holdMask == 0 {
 		close(g.Free)
@@ -94,6 +98,7 @@ func (g *Generation) Release() {
 // Reads is the number of reads that have held the generation so far, modulo 1<<32.
 func (g *Generation) Reads() uint32 { return uint32(g.holds.Load() >> 32) }
 
+// Close closes the file. Nothing may hold the generation.
 func (g *Generation) Close() error {
 	g.Cache.Drop()
 	return errors.Join(g.Writer.Close(), g.DB.Close())

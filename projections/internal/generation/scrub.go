@@ -60,6 +60,8 @@ func (g *Generation) onExport(ctx context.Context, do func(*sqlite.Conn) error) 
 	return do(r)
 }
 
+// BeginLongRead opens a read transaction on a connection for long reads. It waits for a free
+// one.
 func (g *Generation) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
 	r, err := g.DB.Exports.Acquire(ctx)
 	if err != nil {

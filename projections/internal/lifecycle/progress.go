@@ -24,6 +24,7 @@ type Progress struct {
 	lastBatch   time.Time
 }
 
+// Position is the number of records applied so far.
 func (p *Progress) Position() events.Position { return events.Position(p.at.Load()) }
 
 // Restore sets the position that the file was left at.

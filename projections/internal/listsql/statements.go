@@ -57,6 +57,7 @@ func conditions(filters []query.Filter) Statement {
 	return s
 }
 
+// Condition turns a filter into an SQL condition.
 func Condition(f query.Filter) Statement {
 	if f.Column == query.IDColumn() {
 		return idCondition(f)

@@ -51,6 +51,7 @@ func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, c
 // An entity's row holds its claims as one text. A claim contains no comma.
 func JoinClaims(claims []string) string { return strings.Join(claims, ",") }
 
+// SplitClaims is the reverse of JoinClaims.
 func SplitClaims(s string) []string {
 	if s == "" {
 		return nil

@@ -71,6 +71,7 @@ func AppendID(text, packed []byte) []byte {
 	return text
 }
 
+// FormatID returns the text of packed bytes: see [AppendID].
 func FormatID(packed []byte) string {
 	return string(AppendID(make([]byte, 0, len(idForm)), packed))
 }

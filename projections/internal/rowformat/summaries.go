@@ -8,6 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/digest"
 )
 
+// LoadSummaries reads the summaries of all collections.
 func LoadSummaries(ctx context.Context, q sqlx.QueryerContext) (map[string]digest.Summary, error) {
 	var rows []struct {
 		Collection string `db:"collection"`

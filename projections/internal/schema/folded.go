@@ -60,6 +60,7 @@ type ValueFolder struct {
 	out  []byte
 }
 
+// NewValueFolder returns a ValueFolder.
 func NewValueFolder() *ValueFolder {
 	f := &ValueFolder{}
 	f.in = jsontext.NewDecoder(&f.text)

@@ -48,6 +48,7 @@ func Prepare(ctx context.Context, writer beginner, path string, declared *collec
 	return tx.Commit()
 }
 
+// OtherSchema returns the [refusal.Error] for a file whose tables have another version.
 func OtherSchema(path string, version int) error {
 	return &refusal.Error{Reason: refusal.Schema, Detail: fmt.Sprintf("the tables of %s have schema version %d, but this version of ClusterLite needs schema version %d", path, version, SchemaVersion)}
 }

@@ -76,6 +76,7 @@ func Tables(ctx context.Context, q sqlx.QueryerContext) ([]string, error) {
 	return TablesIn(ctx, q, "sqlite_schema")
 }
 
+// TablesIn is [Tables] for an attached database, given the name of its schema table.
 func TablesIn(ctx context.Context, q sqlx.QueryerContext, schema string) ([]string, error) {
 	var names []string
 	err := sqlx.SelectContext(ctx, q, &names, `SELECT name FROM `+schema+` WHERE type = 'table' AND name NOT LIKE '\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)

@@ -12,6 +12,7 @@ import (
 // copyPages is how many pages are copied between two checks of ctx.
 const copyPages = 4096
 
+// Backup copies a database with SQLite's online backup.
 func Backup(ctx context.Context, source *sqlx.Conn, target *sqlx.DB) error {
 	to, err := target.Connx(ctx)
 	if err != nil {

@@ -102,6 +102,7 @@ func (db *Database) checkpointInBackground(ctx context.Context, writer sqlx.Exec
 // writerPatience is how long the connection that writes waits for a lock.
 const writerPatience = time.Second
 
+// Close closes all connections.
 func (db *Database) Close() error {
 	err := db.closeReaders()
 	if db.Writer != nil { // the last connection to close runs a checkpoint of the WAL
@@ -124,6 +125,8 @@ func (db *Database) closeReaders() error {
 	return errors.Join(errs...)
 }
 
+// OpenPrivate opens a new file that is private until it is complete: only its writer is opened,
+// and nothing is synced.
 func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) (err error) {
 	if db.Writer, err = Connect(ctx, db.Path, 1, url.Values{
 		"_synchronous":     {"OFF"},

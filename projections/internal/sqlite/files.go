@@ -23,6 +23,7 @@ func RemoveDatabase(path string) error {
 	return errors.Join(errs...)
 }
 
+// IgnoreMissing returns nil if err says that a file does not exist, and err otherwise.
 func IgnoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

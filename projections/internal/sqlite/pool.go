@@ -81,6 +81,7 @@ func openReaders(ctx context.Context, path string, size int, cacheKiB int) (*Poo
 	return NewPool(pool, size), nil
 }
 
+// NewPool returns a pool that uses at most size connections of an open database.
 func NewPool(pool *sqlx.DB, size int) *Pool {
 	// The semaphore limits the connections. A limit here would be a second one to wait for.
 	pool.SetMaxOpenConns(0)
