@@ -4,123 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
-	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
-
-// Holders returns the living entities that hold claims in a collection, by claim. Claims that
-// no entity holds are missing. It is one read for any number of claims, and much cheaper than
-// calling [Projection.Holder] for each. Errors are those of [Projection.Entity].
-func (p *Projection) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
-	holders := map[string]string{}
-	if len(claims) == 0 {
-		return holders, nil
-	}
-	g := p.hold()
-	defer g.Release()
-	var asked []string
-	for _, claim := range claims {
-		if !p.knownFree(g, collection, rowformat.PackClaim(claim)) {
-			asked = append(asked, claim)
-		}
-	}
-	if len(asked) == 0 {
-		return holders, nil
-	}
-	err := p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
-		holders, err = reads.FindHolders(r, collection, asked)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)
-	}
-	return holders, nil
-}
-
-// knownFree reports whether the filter of claims knows that no entity holds a claim. It starts
-// to fill the filter if that is due.
-func (p *Projection) knownFree(g *generation.Generation, collection string, claim []byte) bool {
-	if g.Writer.Claims.Wanted() {
-		p.fillFilter(g)
-	}
-	return g.Writer.Claims.Free(collection, claim)
-}
-
-// errLeft ends the scan of a file that no longer serves.
-var errLeft = errors.New("the file no longer serves")
-
-// fillFilter fills the claim filter of a generation from its file, in the background. It ends
-// early if the generation stops serving.
-func (p *Projection) fillFilter(g *generation.Generation) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed() {
-		return
-	}
-	var living int64
-	for _, s := range p.digests {
-		living += s.Living
-	}
-	p.rebuilds.Go(func() {
-		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
-			for at, more := (reads.ClaimKey{}), true; more; {
-				// Hold the generation for one part of the file at a time.
-				if p.closed() || p.serving.Load() != g || !g.Hold() {
-					return errLeft
-				}
-				var err error
-				more, err = p.scanClaims(g, &at, add)
-				g.Release()
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, errLeft) {
-			p.options.Logger.Debug("could not fill the filter of claims; retrying", "error", err)
-		}
-	})
-}
-
-// scanClaims adds up to 10,000 claims after a key, and moves the key to the last of them. more
-// is false at the end of the table.
-func (p *Projection) scanClaims(g *generation.Generation, at *reads.ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
-	r, err := g.DB.Lists.Acquire(context.Background())
-	if err != nil {
-		return false, p.observe(g, err)
-	}
-	defer r.Release()
-	if more, err = reads.ReadClaims(r, at, add); err != nil {
-		return false, p.observeRow(g, err)
-	}
-	return more, nil
-}
-
-// UsedKeys returns the subset of idempotency keys for which [Projection.KeyUse] finds a use. It
-// is one read for any number of keys. Errors are those of [Projection.Entity].
-func (p *Projection) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
-	var used map[string]bool
-	if len(keys) == 0 {
-		return map[string]bool{}, nil
-	}
-	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
-		used, err = reads.FindUsedKeys(r, keys)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read which idempotency keys are used: %w", err)
-	}
-	return used, nil
-}
 
 // ErrOverloaded is returned by a read for which no connection became free in time. The read did
 // nothing, and can be retried.
@@ -194,6 +85,35 @@ func (p *Projection) Holder(ctx context.Context, collection, claim string) (id s
 	return id, nil
 }
 
+// Holders returns the living entities that hold claims in a collection, by claim. Claims that
+// no entity holds are missing. It is one read for any number of claims, and much cheaper than
+// calling [Projection.Holder] for each. Errors are those of [Projection.Entity].
+func (p *Projection) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
+	holders := map[string]string{}
+	if len(claims) == 0 {
+		return holders, nil
+	}
+	g := p.hold()
+	defer g.Release()
+	var asked []string
+	for _, claim := range claims {
+		if !p.knownFree(g, collection, rowformat.PackClaim(claim)) {
+			asked = append(asked, claim)
+		}
+	}
+	if len(asked) == 0 {
+		return holders, nil
+	}
+	err := p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
+		holders, err = reads.FindHolders(r, collection, asked)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)
+	}
+	return holders, nil
+}
+
 // KeyUse finds the use of an idempotency key within the window. Errors are those of
 // [Projection.Entity].
 func (p *Projection) KeyUse(ctx context.Context, key string) (use reads.KeyUse, used bool, err error) {
@@ -205,6 +125,23 @@ func (p *Projection) KeyUse(ctx context.Context, key string) (use reads.KeyUse, 
 		return reads.KeyUse{}, false, fmt.Errorf("read an idempotency key: %w", err)
 	}
 	return use, used, nil
+}
+
+// UsedKeys returns the subset of idempotency keys for which [Projection.KeyUse] finds a use. It
+// is one read for any number of keys. Errors are those of [Projection.Entity].
+func (p *Projection) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
+	var used map[string]bool
+	if len(keys) == 0 {
+		return map[string]bool{}, nil
+	}
+	err := p.read(ctx, func(r *sqlite.Conn) (err error) {
+		used, err = reads.FindUsedKeys(r, keys)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which idempotency keys are used: %w", err)
+	}
+	return used, nil
 }
 
 // Voids returns the latest void records, newest first, at most limit.
@@ -233,111 +170,64 @@ func (p *Projection) VoidCounts(ctx context.Context) (map[events.Reason]int64, e
 	return counts, nil
 }
 
-// Sizes are the sizes on disk, in bytes, of the file that serves.
-type Sizes struct {
-	// File is the size of the database file, including free pages.
-	File int64
-	// WAL is the size of the write-ahead log. It grows while a long read keeps it from being
-	// truncated.
-	WAL int64
-	// Free is the size of the unused pages of File. They are reused before the file grows.
-	Free int64
+// knownFree reports whether the filter of claims knows that no entity holds a claim. It starts
+// to fill the filter if that is due.
+func (p *Projection) knownFree(g *generation.Generation, collection string, claim []byte) bool {
+	if g.Writer.Claims.Wanted() {
+		p.fillFilter(g)
+	}
+	return g.Writer.Claims.Free(collection, claim)
 }
 
-// Sizes returns the sizes on disk of the file that serves.
-func (p *Projection) Sizes(ctx context.Context) (s Sizes, err error) {
-	g := p.hold()
-	defer g.Release()
-	if s.File, err = fileSize(g.DB.Path); err != nil {
-		return s, err
+// errLeft ends the scan of a file that no longer serves.
+var errLeft = errors.New("the file no longer serves")
+
+// fillFilter fills the claim filter of a generation from its file, in the background. It ends
+// early if the generation stops serving.
+func (p *Projection) fillFilter(g *generation.Generation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed() {
+		return
 	}
-	if s.WAL, err = fileSize(g.DB.Path + "-wal"); err != nil {
-		return s, err
+	var living int64
+	for _, s := range p.digests {
+		living += s.Living
 	}
-	r, err := g.DB.Points.Acquire(ctx)
+	p.rebuilds.Go(func() {
+		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
+			for at, more := (reads.ClaimKey{}), true; more; {
+				// Hold the generation for one part of the file at a time.
+				if p.closed() || p.serving.Load() != g || !g.Hold() {
+					return errLeft
+				}
+				var err error
+				more, err = p.scanClaims(g, &at, add)
+				g.Release()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errLeft) {
+			p.options.Logger.Debug("could not fill the filter of claims; retrying", "error", err)
+		}
+	})
+}
+
+// scanClaims adds up to 10,000 claims after a key, and moves the key to the last of them. more
+// is false at the end of the table.
+func (p *Projection) scanClaims(g *generation.Generation, at *reads.ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
+	r, err := g.DB.Lists.Acquire(context.Background())
 	if err != nil {
-		return s, err
+		return false, p.observe(g, err)
 	}
 	defer r.Release()
-	if err := r.GetContext(ctx, &s.Free, `SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size`); err != nil {
-		return s, p.observe(g, fmt.Errorf("ask for the free pages of %s: %w", g.DB.Path, err))
+	if more, err = reads.ReadClaims(r, at, add); err != nil {
+		return false, p.observeRow(g, err)
 	}
-	return s, nil
-}
-
-// fileSize returns zero for a file that does not exist.
-func fileSize(path string) (int64, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// ErrBusy is returned if the maximum number of long reads is running.
-var ErrBusy = errors.New("too many exports are running")
-
-// BeginRead opens a read transaction for a short read. It waits for a free connection. If none
-// becomes free in time, it returns [ErrOverloaded], and ctx.Err() if ctx ends before that.
-func (p *Projection) BeginRead(ctx context.Context) (*reads.Tx, error) {
-	g := p.hold()
-	r, err := g.DB.Lists.Acquire(ctx)
-	if err != nil {
-		err = p.observe(g, fmt.Errorf("begin a read transaction: %w", err))
-		g.Release()
-		return nil, err
-	}
-	return reads.Begin(r, g.Release, p.observer(g))
-}
-
-// BeginLongRead opens a read transaction for a read that may take long. It does not wait: it
-// returns [ErrBusy] if too many are open.
-func (p *Projection) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
-	g := p.hold()
-	r, err := g.DB.Exports.TryAcquire(ctx)
-	if err == nil && r == nil {
-		err = ErrBusy
-	}
-	if err != nil {
-		err = p.observe(g, err)
-		g.Release()
-		return nil, err
-	}
-	return reads.Begin(r, g.Release, p.observer(g))
-}
-
-// serve makes a generation the one that serves. The caller ensures that nothing is applied at
-// the same time.
-func (p *Projection) serve(g *generation.Generation) {
-	g.Cache = entitycache.New(p.options.CacheBytes, g.Writer.Position, &p.cached)
-	g.Writer.Cache = g.Cache
-	p.serving.Store(g)
-}
-
-// hold returns the generation that serves, held for a read.
-func (p *Projection) hold() *generation.Generation {
-	for {
-		// Hold fails only if another generation has just taken its place.
-		if g := p.serving.Load(); g.Hold() {
-			return g
-		}
-	}
-}
-
-// starved returns a [ReadPathError] if no read of some kind has obtained a connection for a
-// long time.
-func (p *Projection) starved() error {
-	db := p.serving.Load().DB
-	if since := db.Points.Stuck(); since > stuckAfter {
-		return &ReadPathError{fmt.Errorf("no read of a single entity has obtained a database connection for %.0f s", since.Seconds())}
-	}
-	if since := db.Lists.Stuck(); since > stuckAfter {
-		return &ReadPathError{fmt.Errorf("no list has obtained a database connection for %.0f s", since.Seconds())}
-	}
-	return nil
+	return more, nil
 }
 
 // A Ticket links [Projection.CachedPage] with [Projection.KeepPage].
@@ -386,23 +276,4 @@ type CacheStats struct {
 	// Entries is the number of entities and pages in the cache, and Bytes is about how much
 	// memory they take.
 	Entries, Bytes int64
-}
-
-// Copy writes the read models at one position into an ordinary SQLite file that no process has
-// open, while the projection continues. It replaces an existing file. The file is not synced:
-// if it has to survive a power loss, the caller syncs it. Copy returns [ErrBusy] if too many
-// long reads are running. If there is an error, it leaves no file.
-func (p *Projection) Copy(ctx context.Context, path string) (copied offline.Built, err error) {
-	// In one transaction, because a backup that spans several starts over with each batch.
-	s, err := p.BeginLongRead(ctx)
-	if err != nil {
-		return offline.Built{}, err
-	}
-	if err := errors.Join(s.CopyTo(ctx, path), s.Close()); err != nil {
-		return offline.Built{}, err
-	}
-	if copied, err = offline.Inspect(ctx, path); err != nil {
-		return offline.Built{}, errors.Join(err, sqlite.RemoveDatabase(path))
-	}
-	return copied, nil
 }
