@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
 	"github.com/clusterlite/clusterlite/projections/internal/continuity"
@@ -128,10 +127,10 @@ func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	}
 }
 
-// watch asks once a second where the log ends, and inspects the log when a logWatch says so. It
+// watch asks once a second where the log ends, and inspects the log when a [continuity.Watch] says so. It
 // ends follow, by cancel, if something is wrong.
 func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	w := newLogWatch(p.mark())
+	w := continuity.NewWatch(p.mark())
 	for {
 		now := p.mark()
 		end, err := p.options.Log.End(ctx)
@@ -139,13 +138,13 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 			p.progress.Heard(end)
 			p.noteCaughtUp()
 		}
-		if since, due := w.heard(now, end, err); due {
+		if since, due := w.Heard(now, end, err); due {
 			err := p.inspect(ctx, now, since)
 			if stops(err) {
 				cancel(err)
 				return
 			}
-			w.inspected(now, err)
+			w.Inspected(now, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -155,47 +154,7 @@ func (p *Projection) watch(ctx context.Context, cancel context.CancelCauseFunc) 
 	}
 }
 
-// inspectEvery is how many answers of a broker that raise no doubt pass between two inspections.
-const inspectEvery = 10
-
-// A logWatch decides when a worker inspects whether the log is still the one that it applies: now
-// and then, and whenever there is doubt, because the broker was unreachable or reported an end
-// before the worker's position.
-type logWatch struct {
-	known   continuity.Mark // what was applied when the last inspection began
-	sound   continuity.Mark // what was applied when there was last no doubt
-	doubt   bool
-	answers int
-}
-
-func newLogWatch(now continuity.Mark) *logWatch { return &logWatch{known: now, sound: now} }
-
-// heard takes the worker's mark, and what the broker answered afterwards when it was asked for
-// the end of the log. If an inspection is due, the log has to hold what was applied before since.
-func (w *logWatch) heard(now continuity.Mark, end events.Position, err error) (since continuity.Mark, due bool) {
-	w.answers++
-	w.doubt = w.doubt || err != nil || end < now.Position
-	if err != nil || !w.doubt && w.answers%inspectEvery != 0 {
-		if !w.doubt {
-			w.sound = now
-		}
-		return continuity.Mark{}, false
-	}
-	if w.doubt {
-		w.known = w.sound
-	}
-	return w.known, true
-}
-
-// inspected takes the result of an inspection that heard asked for: nil if the log is the same,
-// otherwise the reason why the broker could not say.
-func (w *logWatch) inspected(now continuity.Mark, err error) {
-	if w.doubt = err != nil; !w.doubt {
-		w.known, w.sound = now, now
-	}
-}
-
-// stops tells whether follow has to end.
+// stops reports whether an error ends follow.
 func stops(err error) bool {
 	var refused *refusal.Error
 	return errors.Is(err, errDoubt) || errors.As(err, &refused)

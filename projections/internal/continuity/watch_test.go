@@ -1,43 +1,42 @@
-package projections
+package continuity
 
 import (
 	"errors"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections/internal/continuity"
 )
 
 // While nothing is wrong the log is inspected now and then. After any doubt it is inspected at
 // once, against what was applied before the doubt, until an inspection succeeds.
-func TestLogWatch(t *testing.T) {
-	at := func(n int) continuity.Mark { return continuity.Mark{Position: events.Position(n)} }
+func TestWatch(t *testing.T) {
+	at := func(n int) Mark { return Mark{Position: events.Position(n)} }
 	away := errors.New("away")
-	w := newLogWatch(at(1))
+	w := NewWatch(at(1))
 	for i := 1; i <= inspectEvery; i++ {
-		since, due := w.heard(at(i), events.Position(i), nil)
+		since, due := w.Heard(at(i), events.Position(i), nil)
 		if due != (i == inspectEvery) || due && since != at(1) {
 			t.Fatalf("answer %d: got %v, since %v, want an inspection of the first mark at answer %d alone", i, due, since, inspectEvery)
 		}
 	}
-	w.inspected(at(10), nil)
+	w.Inspected(at(10), nil)
 
-	if _, due := w.heard(at(11), 0, away); due {
+	if _, due := w.Heard(at(11), 0, away); due {
 		t.Error("the broker is away: got an inspection, which would fail as well")
 	}
-	since, due := w.heard(at(12), 12, nil)
+	since, due := w.Heard(at(12), 12, nil)
 	if !due || since != at(10) {
 		t.Errorf("the broker is back: got %v, since %v, want an inspection since 10", due, since)
 	}
-	w.inspected(at(12), away)
-	if since, due := w.heard(at(13), 13, nil); !due || since != at(10) {
+	w.Inspected(at(12), away)
+	if since, due := w.Heard(at(13), 13, nil); !due || since != at(10) {
 		t.Errorf("after a failed inspection: got %v, since %v, want another one since 10", due, since)
 	}
-	w.inspected(at(13), nil)
-	if _, due := w.heard(at(14), 14, nil); due {
+	w.Inspected(at(13), nil)
+	if _, due := w.Heard(at(14), 14, nil); due {
 		t.Error("after a good inspection: got another one, want none")
 	}
-	if since, due := w.heard(at(15), 14, nil); !due || since != at(14) {
+	if since, due := w.Heard(at(15), 14, nil); !due || since != at(14) {
 		t.Errorf("the log ends early: got %v, since %v, want an inspection since 14", due, since)
 	}
 }
