@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -35,7 +36,7 @@ type API struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
-	words        sync.Map // collection's name → *vocabulary
+	words        sync.Map // collection's name → *listing.Vocabulary
 	describeOnce sync.Once
 	description  []byte
 	describeErr  error
@@ -97,13 +98,13 @@ func (a *API) collection(c echo.Context) (*collections.Collection, error) {
 	return found, nil
 }
 
-// vocabulary gives what the lists of a collection can be asked.
-func (a *API) vocabulary(c *collections.Collection) *vocabulary {
+// vocabulary returns what the lists of a collection understand.
+func (a *API) vocabulary(c *collections.Collection) *listing.Vocabulary {
 	if v, ok := a.words.Load(c.Name()); ok {
-		return v.(*vocabulary)
+		return v.(*listing.Vocabulary)
 	}
-	v, _ := a.words.LoadOrStore(c.Name(), newVocabulary(c))
-	return v.(*vocabulary)
+	v, _ := a.words.LoadOrStore(c.Name(), listing.New(c))
+	return v.(*listing.Vocabulary)
 }
 
 // What all answers share. Nothing changes these slices: to set a field puts another in its

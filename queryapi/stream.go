@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -16,7 +17,7 @@ const pieceSize = 64 << 10
 
 // stream sends all that match, a line each, from one snapshot. It holds no more than a
 // piece of it in memory.
-func (a *API) stream(c echo.Context, collection *collections.Collection, asked listRequest) error {
+func (a *API) stream(c echo.Context, collection *collections.Collection, asked listing.Request) error {
 	ctx := c.Request().Context()
 	s, err := a.Model.BeginLongRead(ctx)
 	if err != nil {
