@@ -27,8 +27,8 @@ var Anonymous Caller
 // rejected before its body is read. Safe for concurrent use.
 type Identify func(*http.Request) (Caller, error)
 
-// Key is the key of the caller in a context. A context that has the caller in a field of its
-// own answers this key with it, a Caller.
+// Key is the key of the [Caller] in a context. A context type may return the caller for this
+// key from a field of its own.
 type Key struct{}
 
 // With returns a context of a request by the caller.
