@@ -24,13 +24,13 @@ func TestAListParameterIsOneEntryOfTheTable(t *testing.T) {
 	listing.Parameters = append(slices.Clone(kept), listing.Parameter{
 		Name: "newest", Description: "If true, the newest entities come first.", Shared: true,
 		Schema: func(*collections.Collection) *openapi3.Schema { return openapi3.NewBoolSchema() },
-		Parse: func(_ *listing.Vocabulary, r *listing.Request, value string) error {
+		Parse: func(_ *listing.Vocabulary, r listing.Request, value string) (listing.Request, error) {
 			if value != "true" {
-				return problem.MalformedRequest.New("newest must be true.")
+				return r, problem.MalformedRequest.New("newest must be true.")
 			}
 			id := query.Columns(&collections.Collection{})[0]
 			r.Sort = []query.SortKey{{Column: id, Descending: true}}
-			return nil
+			return r, nil
 		},
 	})
 	n := newNodeOf(t, declared(t, map[string]string{"tasks": tasks}))

@@ -47,7 +47,7 @@ var parts = []part{
 	{"queryapi", []string{"events", "projections", "service/process", "service/httpapi", "service/node"}},
 	{"queryapi/cmd", []string{"queryapi", "service/process", "service/httpapi", "service/node"}},
 
-	{"clusterlite/subcommand", []string{"events", "projections", "service/process", "service/node"}},
+	{"clusterlite/subcommand", []string{"events", "projections", "service/process", "service/httpapi", "service/node"}},
 	{"clusterlite/operator", []string{"events", "projections", "service/process", "service/httpclient", "service/httpapi", "service/node", "clusterlite/subcommand"}},
 	{"clusterlite/serve", []string{"events", "service/process", "service/httpapi", "service/node", "commands", "queryapi", "clusterlite/subcommand"}},
 	{"clusterlite/cli", []string{"service/process", "clusterlite/subcommand", "clusterlite/operator", "clusterlite/serve"}},

@@ -20,9 +20,10 @@ type Parameter struct {
 	Shared bool
 	// Commas means that the values of an array are separated by commas.
 	Commas bool
-	// Parse validates a value and sets what it asks for in the request. The error is a
-	// problem. A parameter that is parsed AfterOthers can depend on what they set.
-	Parse       func(v *Vocabulary, r *Request, value string) error
+	// Parse validates a value and returns the request with what the value asks for. The error
+	// is a problem. A parameter that is parsed AfterOthers can depend on what they set. The
+	// request is passed by value: a pointer would cost each list an allocation.
+	Parse       func(v *Vocabulary, r Request, value string) (Request, error)
 	AfterOthers bool
 }
 
@@ -34,9 +35,9 @@ var Parameters = []Parameter{
 		Name: "sort", Commas: true,
 		Description: "The members to sort by, separated by commas. A `-` before the name sorts in descending order. Entities that lack the member come first in ascending order and last in descending order; `.nullslast` or `.nullsfirst` after the name overrides that. Ties are sorted by id.",
 		Schema:      sortSchema,
-		Parse: func(v *Vocabulary, r *Request, value string) (err error) {
+		Parse: func(v *Vocabulary, r Request, value string) (_ Request, err error) {
 			r.Sort, err = v.parseSort(value)
-			return err
+			return r, err
 		},
 	},
 	{
@@ -45,18 +46,18 @@ var Parameters = []Parameter{
 		Schema: func(*collections.Collection) *openapi3.Schema {
 			return openapi3.NewIntegerSchema().WithMin(1).WithMax(maxLimit)
 		},
-		Parse: func(_ *Vocabulary, r *Request, value string) (err error) {
+		Parse: func(_ *Vocabulary, r Request, value string) (_ Request, err error) {
 			r.Limit, err = parseLimit(value)
-			return err
+			return r, err
 		},
 	},
 	{
 		Name: "after", Shared: true, AfterOthers: true, // the cursor depends on the sort
 		Description: "Where the page starts: the cursor from the `Link` field of the previous page. `sort` must be the same.",
 		Schema:      func(*collections.Collection) *openapi3.Schema { return openapi3.NewStringSchema() },
-		Parse: func(v *Vocabulary, r *Request, value string) (err error) {
+		Parse: func(v *Vocabulary, r Request, value string) (_ Request, err error) {
 			r.After, err = decodeCursor(value, v.collection, r.Sort)
-			return err
+			return r, err
 		},
 	},
 	{
@@ -65,18 +66,18 @@ var Parameters = []Parameter{
 		Schema: func(*collections.Collection) *openapi3.Schema {
 			return openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema().WithMinLength(1)).WithMinItems(1)
 		},
-		Parse: func(v *Vocabulary, r *Request, value string) (err error) {
+		Parse: func(v *Vocabulary, r Request, value string) (_ Request, err error) {
 			r.Fields, err = v.parseFields(value)
-			return err
+			return r, err
 		},
 	},
 	{
 		Name: "count", Shared: true,
 		Description: "If true, the response has `Total-Count`.",
 		Schema:      func(*collections.Collection) *openapi3.Schema { return openapi3.NewBoolSchema() },
-		Parse: func(_ *Vocabulary, r *Request, value string) (err error) {
+		Parse: func(_ *Vocabulary, r Request, value string) (_ Request, err error) {
 			r.Count, err = parseBool("count", value)
-			return err
+			return r, err
 		},
 	},
 }

@@ -105,14 +105,14 @@ func (v *Vocabulary) Parse(values url.Values) (r Request, err error) {
 		case p.AfterOthers:
 			last = append(last, p)
 		default:
-			err = p.Parse(v, &r, values.Get(name))
+			r, err = p.Parse(v, r, values.Get(name))
 		}
 		if err != nil {
 			return r, err
 		}
 	}
 	for _, p := range last {
-		if err := p.Parse(v, &r, values.Get(p.Name)); err != nil {
+		if r, err = p.Parse(v, r, values.Get(p.Name)); err != nil {
 			return r, err
 		}
 	}
