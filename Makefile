@@ -8,7 +8,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
-.PHONY: vulncheck release-check help tools serve test lint fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
+.PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,12 +22,13 @@ serve: ## run all of ClusterLite in one process, with its data in ./clusterlite-
 test: ## run all tests without further requirements: units, properties, the suite on one process
 	go test -race -count=1 $(PACKAGES)
 
-lint: ## run gofmt, vet and staticcheck, and build each module separately, which enforces the imports
+lint: ## run gofmt, vet and staticcheck, check imports and sizes of packages, and build each module separately
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt:"; gofmt -l $(MODULES); exit 1; }
 	bash .ci/versions $(MODULES)
 	go mod verify
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
+	go test -count=1 ./e2e/structure
 	@for m in $(MODULES); do echo "GOWORK=off go build ./... in $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
 
 vulncheck: ## report known vulnerabilities, and fail if an upgrade of a dependency fixes one that is linked
@@ -35,6 +36,9 @@ vulncheck: ## report known vulnerabilities, and fail if an upgrade of a dependen
 
 release-check: ## build all that a release consists of into dist/, and publish nothing; needs gcc-aarch64-linux-gnu
 	@bash .ci/release-check $(GORELEASER) $(CYCLONEDX)
+
+diagram: ## draw the packages and their imports in docs/explanation/design.md
+	go test -count=1 -run TestDiagram ./e2e/structure -update
 
 fuzz: ## run each fuzz target for ten seconds
 	@bash .ci/fuzz $(MODULES)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/clusterlite/clusterlite/bench/report"
 )
 
 // A bench measures rows. It builds the programs that they need when they are first needed.
@@ -29,9 +31,9 @@ type bench struct {
 func (b *bench) run(ctx context.Context, wanted []row) (results, error) {
 	found, began := results{}, time.Now()
 	defer b.closeLarge()
-	m := describeMachine(ctx)
+	m := report.Describe(ctx)
 	for _, r := range wanted {
-		one := result{At: time.Now().UTC().Truncate(time.Second), Commit: m.commit, Machine: m.String(), Command: b.command}
+		one := result{At: time.Now().UTC().Truncate(time.Second), Commit: m.Commit, Machine: m.String(), Command: b.command}
 		if why := b.cannot(r, time.Since(began)); why != "" {
 			one.Missing = why
 		} else {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clusterlite/clusterlite/bench/report"
 )
 
 func TestParseWrk(t *testing.T) {
@@ -101,10 +103,10 @@ func TestReport(t *testing.T) {
 	lacking := row{name: "a row that needs a tool", unit: "ms", subjects: []string{ownName}, missing: func() string { return "not measured: no tool" }}
 	all, dir := []row{fake("POST", 200, 400, 300), lacking, fake("a row of a later run")}, t.TempDir()
 	found := measured(t, options{budget: time.Hour, command: "make bench"}, all[:2]...)
-	if err := writeDocs(dir, all, found); err != nil {
+	if err := report.WriteDocs(dir, shown(all), found, subjectsText); err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(dir, reportFile))
+	page, err := os.ReadFile(filepath.Join(dir, report.File))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	for _, plot := range []string{"throughput.svg", "ratios.svg"} {
-		svg, err := os.ReadFile(filepath.Join(dir, plotsDir, plot))
+		svg, err := os.ReadFile(filepath.Join(dir, report.PlotsDir, plot))
 		if err != nil || !strings.Contains(string(svg), "POST - rqlite 8.36.0") {
 			t.Errorf("%s: got %v, %d bytes, want a plot with the subject's name", plot, err, len(svg))
 		}
@@ -130,16 +132,16 @@ func TestReport(t *testing.T) {
 func TestPartialRunKeepsTheOtherRows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a new folder", "results.json")
 	o := options{budget: time.Hour}
-	if err := measured(t, o, fake("one", 100), fake("two", 100), fake("three", 100)).write(path); err != nil {
+	if err := measured(t, o, fake("one", 100), fake("two", 100), fake("three", 100)).Write(path); err != nil {
 		t.Fatal(err)
 	}
-	before, err := readResults(path)
+	before, err := report.ReadResults(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lacking := fake("three")
 	lacking.missing = func() string { return "not measured: no tool" }
-	after := before.merged(measured(t, o, fake("two", 700), lacking))
+	after := before.Merged(measured(t, o, fake("two", 700), lacking))
 	for name, want := range map[string]float64{"one": 100, "two": 700, "three": 100} {
 		if got := after[name].Samples[ownName]; len(got) != 1 || got[0].Value != want {
 			t.Errorf("%s: got %+v, want %v", name, got, want)
@@ -162,22 +164,6 @@ func TestIncompleteRows(t *testing.T) {
 		b := &bench{options: options{budget: time.Hour}, log: io.Discard}
 		if found, err := b.run(t.Context(), []row{r}); err == nil {
 			t.Errorf("%v: got %+v, want an error", subjects, found)
-		}
-	}
-}
-
-func TestReached(t *testing.T) {
-	for _, s := range []struct {
-		target target
-		lower  bool
-		median float64
-		want   string
-	}{
-		{target{1.5, 3}, false, 1.4, "no"}, {target{1.5, 3}, false, 1.5, "floor"}, {target{1.5, 3}, false, 3, "goal"},
-		{target{20, 5}, true, 21, "no"}, {target{20, 5}, true, 20, "floor"}, {target{20, 5}, true, 4, "goal"},
-	} {
-		if got := s.target.reached(s.median, s.lower); got != s.want {
-			t.Errorf("%+v with %v: got %s, want %s", s.target, s.median, got, s.want)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/clusterlite/clusterlite/bench/report"
 )
 
 func main() {
@@ -55,20 +57,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	before := results{}
 	if o.docs != "" {
-		if before, err = readResults(filepath.Join(o.docs, resultsFile)); err != nil {
+		if before, err = report.ReadResults(filepath.Join(o.docs, report.ResultsFile)); err != nil {
 			return err
 		}
 	}
 	all := rows()
 	if o.render {
-		return writeDocs(o.docs, all, before)
+		return report.WriteDocs(o.docs, shown(all), before, subjectsText)
 	}
 	found, err := measureRows(ctx, o, all, stderr)
 	if o.docs == "" {
-		return errors.Join(writeReport(stdout, chosen(all, o.only, o.quick), found), err)
+		return errors.Join(report.Write(stdout, shown(chosen(all, o.only, o.quick)), found, subjectsText), err)
 	}
-	after := before.merged(found)
-	return errors.Join(err, after.write(filepath.Join(o.docs, resultsFile)), writeDocs(o.docs, all, after))
+	after := before.Merged(found)
+	return errors.Join(err, after.Write(filepath.Join(o.docs, report.ResultsFile)), report.WriteDocs(o.docs, shown(all), after, subjectsText))
 }
 
 func measureRows(ctx context.Context, o options, all []row, log io.Writer) (results, error) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+
+	"github.com/clusterlite/clusterlite/bench/report"
 )
 
 // A row is one comparison of the report: its subjects do the same work side by side, in
@@ -33,21 +35,15 @@ type row struct {
 	run func(b *bench, ctx context.Context, record recordFunc) error
 }
 
-// A target is a ratio or a value that is to be reached, and one that is wanted.
-type target struct {
-	Floor, Goal float64
-}
+// A target is what a row must reach.
+type target struct{ Floor, Goal float64 }
 
-// A sample is what one round found about one subject.
-type sample struct {
-	Value float64 `json:"value"`
-	// P50 and P99 are latencies in milliseconds; zero if the row has none.
-	P50 float64 `json:"p50,omitempty"`
-	P99 float64 `json:"p99,omitempty"`
-	// CPU is the processor time of all processes of the subject for one request, in
-	// microseconds; zero if it was not measured.
-	CPU float64 `json:"cpu,omitempty"`
-}
+// The types of the report that rows and measures use.
+type (
+	sample  = report.Sample
+	result  = report.Result
+	results = report.Results
+)
 
 // recordFunc takes a sample of a subject. It is called from one goroutine.
 type recordFunc func(subject string, s sample)
@@ -66,3 +62,41 @@ func chosen(all []row, only *regexp.Regexp, quick bool) []row {
 		return !only.MatchString(r.name) || quick && r.slow
 	})
 }
+
+// shown converts rows for the report.
+func shown(rows []row) (all []report.Row) {
+	for _, r := range rows {
+		targets := map[string]report.Target{}
+		for against, t := range r.targets {
+			targets[against] = report.Target(t)
+		}
+		all = append(all, report.Row{
+			Name: r.name, Unit: r.unit, Lower: r.lower, Subjects: r.subjects, Targets: targets, Note: r.note,
+			Plotted: r.unit == requestsPerSecond && r.name != modelRow,
+		})
+	}
+	return all
+}
+
+// subjectsText describes the subjects at the end of the report.
+var subjectsText = `## Subjects
+
+All of them, and the programs that load them, run on the machine over loopback. wrk loads with two
+threads; what is read or written is a document of about 170 bytes with a unique e-mail address.
+
+- **` + ownName + `**: ` + "`clusterlite serve`" + `, one process with its embedded broker. A write is on
+  the disk before it is acknowledged.
+- **` + ownClusterName + `**: behind Nginx with the shipped ` + "`nginx.conf`" + `, on three
+  brokers of Apache Kafka with three replicas.
+- **` + rqliteName + `**: one node, or three with the load on the leader. A write is on the disk
+  before it is acknowledged. ` + "`eventual`" + ` is compared with its level ` + "`none`" + `, ` + "`strong`" + ` with
+  ` + "`linearizable`" + `, ` + "`linearizable`" + ` with ` + "`strong`" + `.
+- **` + pocketBaseName + `**: its example program, built with ` + "`synchronous=FULL`" + ` so that a write is on
+  the disk before it is acknowledged. **` + pocketBaseUnsyncedName + `** is the program as it
+  comes, which can lose acknowledged writes when the power fails.
+- **` + bareName + `**: an Echo handler that answers the same bytes and does nothing else.
+- **` + naiveName + `**: an Echo handler that commits each write to SQLite on its own, synced.
+- **` + rawName + `**: records of an event's size, appended to the broker of ` + "`clusterlite serve`" + `
+  by Watermill's own Kafka publisher, with nothing that reads them.
+- **` + smallStoreName + `** and **` + largeStoreName + `**: the same store with few and with many entities.
+`

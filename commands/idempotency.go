@@ -9,6 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/reads"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -22,8 +23,8 @@ func HashRequest(method, path string, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// readIdempotencyKey returns the client's key, or an empty string if there is none. The error is
-// a problem.
+// readIdempotencyKey returns the key under which the write is stored, or "" if the client sent
+// none. The error is a problem.
 func readIdempotencyKey(r *http.Request) (string, error) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
@@ -32,7 +33,7 @@ func readIdempotencyKey(r *http.Request) (string, error) {
 	if len(values) > 1 || !events.ValidIdempotencyKey(values[0]) {
 		return "", problem.MalformedRequest.New("Idempotency-Key must be 1 to 255 visible ASCII characters.")
 	}
-	return values[0], nil
+	return caller.Of(r.Context()).IdempotencyKey(values[0]), nil
 }
 
 // replay returns the result of an earlier command with the same key. A rejection is not such a

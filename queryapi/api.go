@@ -10,6 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -32,7 +33,7 @@ type API struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
-	words        sync.Map // collection's name → *vocabulary
+	words        sync.Map // collection's name → *listing.Vocabulary
 	describeOnce sync.Once
 	description  []byte
 	describeErr  error
@@ -95,12 +96,12 @@ func (a *API) collection(c echo.Context) (*collections.Collection, error) {
 }
 
 // vocabulary returns what clients can ask of the lists of a collection.
-func (a *API) vocabulary(c *collections.Collection) *vocabulary {
+func (a *API) vocabulary(c *collections.Collection) *listing.Vocabulary {
 	if v, ok := a.words.Load(c.Name()); ok {
-		return v.(*vocabulary)
+		return v.(*listing.Vocabulary)
 	}
-	v, _ := a.words.LoadOrStore(c.Name(), newVocabulary(c))
-	return v.(*vocabulary)
+	v, _ := a.words.LoadOrStore(c.Name(), listing.New(c))
+	return v.(*listing.Vocabulary)
 }
 
 // Header fields that all responses share. These slices never change: setting a field replaces its

@@ -16,6 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/reads"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -34,10 +35,10 @@ func (a *API) list(c echo.Context) error {
 		return err
 	}
 	words := a.vocabulary(collection)
-	if err := contract.RefuseUnknownParameters(c.Request(), words.parameters...); err != nil {
+	if err := contract.RefuseUnknownParameters(c.Request(), words.Parameters...); err != nil {
 		return err
 	}
-	asked, err := words.parse(c.QueryParams())
+	asked, err := words.Parse(c.QueryParams())
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ type page struct {
 }
 
 // page sends a page, from the cache or from the model.
-func (a *API) page(c echo.Context, collection *collections.Collection, asked listRequest) error {
+func (a *API) page(c echo.Context, collection *collections.Collection, asked listing.Request) error {
 	query := c.Request().URL.RawQuery
 	known, at, ticket := a.Model.CachedPage(collection.Name(), query)
 	if known, ok := known.(*page); ok {
@@ -68,7 +69,7 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 		return known.answer(c, at)
 	}
 	if asked.Limit == 0 {
-		asked.Limit = defaultLimit
+		asked.Limit = listing.DefaultLimit
 	}
 	found, at, err := a.gather(c, collection, asked)
 	if err != nil {
@@ -115,7 +116,7 @@ var pages = sync.Pool{New: func() any { return new([]byte) }}
 
 // gather reads a page. It closes the snapshot before the page is sent, because a client that
 // reads slowly must not occupy it. The page has no body if the client has it already.
-func (a *API) gather(c echo.Context, collection *collections.Collection, asked listRequest) (*page, events.Position, error) {
+func (a *API) gather(c echo.Context, collection *collections.Collection, asked listing.Request) (*page, events.Position, error) {
 	ctx := c.Request().Context()
 	// Take the memory first. A list must not occupy a connection to SQLite while it waits for
 	// memory.
@@ -160,14 +161,14 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if next != nil {
 		query := c.QueryParams()
 		query.Set("limit", strconv.Itoa(asked.Limit))
-		query.Set("after", encodeCursor(collection.Name(), asked.Sort, *next))
+		query.Set("after", listing.EncodeCursor(collection.Name(), asked.Sort, *next))
 		p.link = "</" + collection.Name() + "?" + query.Encode() + `>; rel="next"`
 	}
 	return p, s.At, nil
 }
 
 // outline returns a list without its body.
-func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.Collection, asked listRequest, variant string) (*page, error) {
+func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.Collection, asked listing.Request, variant string) (*page, error) {
 	summary, err := s.Summary(ctx, collection.Name())
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.
 	// The digest identifies the rows of this collection, independent of node, topic and position.
 	// What a list shows of them also depends on the definition of the collection. The tag is
 	// weak: it promises the same entities, but not the same bytes in all versions.
-	p := &page{etag: `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).definition + variant + `"`}
+	p := &page{etag: `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).Definition + variant + `"`}
 	if !asked.Count {
 		return p, nil
 	}

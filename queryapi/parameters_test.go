@@ -5,13 +5,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/query"
-	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -31,10 +30,13 @@ func listSeeds(t testing.TB) []string {
 	if !ok {
 		t.Fatal("no products")
 	}
-	names := slices.Clone(contract.ListParameters)
+	var names []string
+	for _, p := range listing.Parameters {
+		names = append(names, p.Name)
+	}
 	for _, column := range query.Columns(c) {
-		for _, o := range contract.Operators(column.Kind()) {
-			names = append(names, contract.FilterName(column.Name(), o))
+		for _, o := range listing.Operators(column.Kind()) {
+			names = append(names, listing.FilterName(column.Name(), o))
 		}
 	}
 	seeds := []string{"", "limit=1&limit=2", "%zz", "a;b", "name[or]=1", "name[gt", "after=" + strings.Repeat("A", 500)}

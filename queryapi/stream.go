@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -13,7 +14,7 @@ import (
 
 // stream sends all matching entities from one snapshot, one on each line. It holds no more than
 // one piece of the response in memory.
-func (a *API) stream(c echo.Context, collection *collections.Collection, asked listRequest) error {
+func (a *API) stream(c echo.Context, collection *collections.Collection, asked listing.Request) error {
 	ctx := c.Request().Context()
 	s, err := a.Model.BeginLongRead(ctx)
 	if err != nil {

@@ -38,8 +38,10 @@ var keywords = map[string]holding{
 	"writeOnly": noSchema, "examples": noSchema, "contentEncoding": noSchema, "contentMediaType": noSchema, "contentSchema": aSchema,
 }
 
-// keywordNames are all known keywords, including our own.
-var keywordNames = slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), keywordUnique, keywordIndex)))
+// keywordNames returns all known keywords, the extensions included.
+func keywordNames() []string {
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), extensionNames()...)))
+}
 
 // keywordHints say what to write instead of a keyword of another dialect.
 var keywordHints = map[string]string{

@@ -80,11 +80,11 @@ func eachSchema(value any, pointer string, visit func(pointer string, schema map
 // checkKeyword rejects unknown keywords, and our own keywords in the wrong place.
 func checkKeyword(pointer, key string) *mistake {
 	at := pointer + "/" + escape(key)
-	if key == keywordUnique || key == keywordIndex {
+	if isExtension(key) {
 		if strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 {
 			return nil
 		}
-		return mistakeAt(at, "unknown keyword %q here: %s and %s are only for top-level properties", key, keywordUnique, keywordIndex)
+		return mistakeAt(at, "unknown keyword %q here: %s are only for top-level properties", key, extensionList())
 	}
 	if _, known := keywords[key]; known {
 		return nil
@@ -92,22 +92,10 @@ func checkKeyword(pointer, key string) *mistake {
 	if hint := keywordHints[key]; hint != "" {
 		return mistakeAt(at, "unknown keyword %q: %s", key, hint)
 	}
-	if strings.HasPrefix(key, "x-") && !likeOurs(key) {
+	if strings.HasPrefix(key, "x-") && !likeExtension(key) {
 		return nil // an annotation of another tool
 	}
-	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames))
-}
-
-// likeOurs reports whether an extension keyword resembles one of ours. Otherwise a misspelt
-// x-unique would be ignored and enforce nothing.
-func likeOurs(key string) bool {
-	for _, word := range []string{"uniq", "index", "nocase", "clusterlite"} {
-		if strings.Contains(strings.ToLower(key), word) {
-			return true
-		}
-	}
-	_, like := nearest.Name(key, []string{keywordUnique, keywordIndex})
-	return like
+	return mistakeAt(at, "unknown keyword %q.%s", key, suggest(key, keywordNames()))
 }
 
 // dialect is the only supported version of JSON Schema.

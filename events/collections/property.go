@@ -8,12 +8,6 @@ import (
 	"strings"
 )
 
-const (
-	keywordUnique = "x-unique"
-	keywordIndex  = "x-index"
-	noCase        = "nocase"
-)
-
 // validColumn matches the names of properties that become columns.
 var validColumn = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 
@@ -50,7 +44,7 @@ func readProperties(root map[string]any) (properties []Property, pointer, reason
 			return nil, pointer, "names that start with _ are reserved"
 		}
 		p, scalar := scalarProperty(name, schema)
-		if reason := readKeywords(&p, schema, scalar && validColumn.MatchString(name)); reason != "" {
+		if reason := readExtensions(&p, schema, scalar && validColumn.MatchString(name)); reason != "" {
 			return nil, pointer, reason
 		}
 		if !scalar || !validColumn.MatchString(name) {
@@ -94,35 +88,6 @@ func scalarProperty(name string, schema map[string]any) (Property, bool) {
 		}
 	}
 	return p, slices.Contains([]string{"string", "integer", "number", "boolean"}, p.Type)
-}
-
-// readKeywords reads x-unique and x-index. The result says what is wrong with them.
-func readKeywords(p *Property, schema map[string]any, column bool) string {
-	unique, hasUnique := schema[keywordUnique]
-	index, hasIndex := schema[keywordIndex]
-	if (hasUnique || hasIndex) && !column {
-		return fmt.Sprintf("%s and %s are only for scalar properties whose names consist of letters, digits and underscores", keywordUnique, keywordIndex)
-	}
-	if hasIndex {
-		on, ok := index.(bool)
-		if !ok {
-			return keywordIndex + " must be true or false"
-		}
-		p.Index = on
-	}
-	if !hasUnique || unique == false {
-		return ""
-	}
-	switch {
-	case unique != true && unique != noCase:
-		return keywordUnique + ` must be true, false or "` + noCase + `"`
-	case unique == noCase && p.Type != "string":
-		return keywordUnique + `: "` + noCase + `" is only for strings`
-	case p.Type != "string" && p.Type != "integer":
-		return keywordUnique + " is only for strings and integers"
-	}
-	p.Unique, p.NoCase = true, unique == noCase
-	return ""
 }
 
 // escape escapes a name for a JSON pointer (RFC 6901).

@@ -9,6 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
@@ -30,11 +31,11 @@ func parameters() openapi3.ParametersMap {
 	}
 	position := openapi3.NewIntegerSchema().WithMin(0)
 	add(openapi3.NewPathParameter("id"), "id", "The entity's id, a UUID.", text())
-	add(openapi3.NewQueryParameter("limit"), "limit", "The maximum number of entities on the page. The default is 100.", openapi3.NewIntegerSchema().WithMin(1).WithMax(10_000))
-	add(openapi3.NewQueryParameter("after"), "after", "Where the page starts: the cursor from the `Link` field of the previous page. `sort` must be the same.", text())
-	add(openapi3.NewQueryParameter("count"), "count", "If true, the response has `Total-Count`.", openapi3.NewBoolSchema())
-	listed(add(openapi3.NewQueryParameter("fields"), "fields", "Return only these members of each entity, separated by commas. The returned entities lack all other members, even those that their schema requires.",
-		openapi3.NewArraySchema().WithItems(text().WithMinLength(1)).WithMinItems(1)))
+	for _, p := range listing.Parameters {
+		if p.Shared {
+			all[p.Name+"Parameter"] = &openapi3.ParameterRef{Value: listParameter(p, nil)}
+		}
+	}
 	add(openapi3.NewHeaderParameter(contract.HeaderConsistency), "consistency", "How fresh the response must be. The default is `strong`, or `eventual` while the broker is unreachable.", consistency())
 	add(openapi3.NewHeaderParameter(contract.HeaderConsistency), "refusalConsistency", "How fresh the state must be on which an error (404, 409 or 412) is based.", consistency())
 	add(openapi3.NewHeaderParameter(contract.HeaderMinPosition), "minPosition", "The read waits until the node has applied the log up to this position, for at most two seconds.", position)
@@ -62,8 +63,8 @@ func serverColumns() []query.Column {
 	return query.Columns(&collections.Collection{})
 }
 
-// serverFilter returns the name of the shared parameter of a filter by a member of the server.
-func serverFilter(column query.Column, operator contract.Operator) string {
+// serverFilter names the shared parameter of a filter by a member of the server's.
+func serverFilter(column query.Column, operator listing.Operator) string {
 	name := strings.ReplaceAll(column.Name(), "_a", "A") // createdAt
 	if operator.Word != "" {
 		name += strings.ToUpper(operator.Word[:1]) + operator.Word[1:]
@@ -71,9 +72,9 @@ func serverFilter(column query.Column, operator contract.Operator) string {
 	return name + "Filter"
 }
 
-// documented returns the operators that have a parameter of their own in the description: of all
-// operators of a column, those that make sense for its content.
-func documented(column query.Column, format string) []contract.Operator {
+// documented are the operators that have a parameter of their own in the description: of
+// all that a column has, those that make sense for what it holds.
+func documented(column query.Column, format string) []listing.Operator {
 	var words []string
 	switch {
 	case column.Name() == "id":
@@ -91,14 +92,14 @@ func documented(column query.Column, format string) []contract.Operator {
 	default:
 		words = []string{"", "gt", "gte", "lt", "lte", "ne", "in", "exists"}
 	}
-	return slices.DeleteFunc(slices.Clone(contract.Operators(column.Kind())), func(o contract.Operator) bool {
+	return slices.DeleteFunc(slices.Clone(listing.Operators(column.Kind())), func(o listing.Operator) bool {
 		return !slices.Contains(words, o.Word) || o.Op == query.Present && !column.Nullable()
 	})
 }
 
-// filter returns the parameter of a filter.
-func filter(column query.Column, operator contract.Operator) *openapi3.Parameter {
-	p := openapi3.NewQueryParameter(contract.FilterName(column.Name(), operator))
+// filter is the parameter of a filter.
+func filter(column query.Column, operator listing.Operator) *openapi3.Parameter {
+	p := openapi3.NewQueryParameter(listing.FilterName(column.Name(), operator))
 	p.Description = "Return only entities whose `" + column.Name() + "` " + operator.Means + "."
 	if column.Indexed() {
 		p.Description += " This member has an index."
@@ -130,20 +131,37 @@ func valueSchema(kind query.Kind) *openapi3.Schema {
 	return openapi3.NewStringSchema()
 }
 
-// listParameters returns the parameters of a list that name members.
-func listParameters(c *collections.Collection) openapi3.Parameters {
-	var keys []any
-	columns := query.Columns(c)
-	for _, column := range columns {
-		keys = append(keys, column.Name(), "-"+column.Name())
-		if column.Nullable() { // the opposite of its default order
-			keys = append(keys, column.Name()+".nullslast", "-"+column.Name()+".nullsfirst")
+// listParameter is a parameter of lists, of a collection or, if it is shared, of all.
+func listParameter(p listing.Parameter, c *collections.Collection) *openapi3.Parameter {
+	described := openapi3.NewQueryParameter(p.Name).WithDescription(p.Description)
+	described.Schema = p.Schema(c).NewRef()
+	if p.Commas {
+		return listed(described)
+	}
+	return described
+}
+
+// sharedListParameters are the names of the parameters that the lists of all collections share.
+func sharedListParameters() (names []string) {
+	for _, p := range listing.Parameters {
+		if p.Shared {
+			names = append(names, p.Name)
 		}
 	}
-	sort := listed(openapi3.NewQueryParameter("sort").WithDescription("The members to sort by, separated by commas. A `-` before the name sorts in descending order. Entities that lack the member come first in ascending order and last in descending order; `.nullslast` or `.nullsfirst` after the name overrides that. Ties are sorted by id."))
-	sort.Schema = openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema().WithEnum(keys...)).WithMinItems(1).WithMaxItems(8).NewRef()
-	all := openapi3.Parameters{&openapi3.ParameterRef{Value: sort}}
+	return names
+}
 
+// listParameters are the parameters of a collection's list that name members: filters, and
+// parameters that are not shared.
+func listParameters(c *collections.Collection) openapi3.Parameters {
+	var all openapi3.Parameters
+	for _, p := range listing.Parameters {
+		if !p.Shared {
+			all = append(all, &openapi3.ParameterRef{Value: listParameter(p, c)})
+		}
+	}
+
+	columns := query.Columns(c)
 	formats := map[string]string{}
 	for _, p := range c.Properties() {
 		formats[p.Name] = p.Format
@@ -154,8 +172,8 @@ func listParameters(c *collections.Collection) openapi3.Parameters {
 		column := columns[(i+shared)%len(columns)]
 		server := (i+shared)%len(columns) < shared
 		for _, operator := range documented(column, formats[column.Name()]) {
-			switch name := contract.FilterName(column.Name(), operator); {
-			case slices.Contains(contract.ListParameters, name): // it is a parameter of lists
+			switch name := listing.FilterName(column.Name(), operator); {
+			case listing.IsParameter(name): // it has another meaning
 			case server:
 				all = append(all, parameterRef(serverFilter(column, operator)))
 			default:

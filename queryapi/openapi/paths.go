@@ -81,7 +81,7 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 	list := operation{
 		id: "list_" + name, tag: name, summary: "List " + name,
 		description: "Returns one page of the entities that match all filters. The `Link` field leads to the next page.",
-		parameters:  slices.Concat([]string{"limit", "after", "fields", "count"}, readAsks), status: http.StatusOK,
+		parameters:  slices.Concat(sharedListParameters(), readAsks), status: http.StatusOK,
 		success:  response("A page of "+name+".", content, slices.Concat(readHeaders, []string{"ETag", "Link", "Total-Count"})...),
 		problems: []string{"notAcceptable"},
 	}.build()

@@ -2,6 +2,7 @@
 // then fall silent: a stopped process, a hanging host, a network that drops packets. Every
 // wait for such a peer has a deadline, and the error names the peer, its last stage, and
 // how long it was silent. A transfer may take as long as it needs while it makes progress.
+// Snapshots, health checks and the operator's tool use it.
 package httpclient
 
 import (

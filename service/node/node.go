@@ -1,6 +1,7 @@
 // Package node assembles a process: the data folder and its lock, the log, the projection
 // and its worker, and the listeners. It starts them in the order of their dependencies, and
-// stops them in reverse.
+// stops them in reverse. The programs import it to run, and commands and queryapi to get what
+// their handlers need from a [Node].
 package node
 
 import (

@@ -36,7 +36,7 @@ func (g *Group) Go(name string, run func(ctx context.Context) error) {
 				err = errors.New("ended unexpectedly")
 			}
 			g.fail(fmt.Errorf("%s: %w", name, err))
-			err = nil // it is told once
+			err = nil // it was returned already
 		}
 		done <- err
 	}()

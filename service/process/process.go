@@ -1,4 +1,5 @@
-// Package process starts and stops programs.
+// Package process starts and stops programs: signals, exit statuses, and the order of what they
+// run. The main packages and node import it.
 package process
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// A Run is a program: it returns when ctx ends, or when it is done.
+// A Run is a program. It returns when it is done, or soon after ctx ends.
 type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
 // ErrReported is returned by a program that has already reported its failure or its

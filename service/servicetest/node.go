@@ -13,9 +13,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// RunNode runs a query node without an API on the broker, until the test ends or stop.
-// change, if not nil, changes what it is. The node comes from ready when it is; stop
-// gives what its Run returned, the first time.
+// RunNode runs a query node without an API on the broker until stop or the end of the test.
+// change, if not nil, changes its configuration. The node is sent to ready once it is ready. The
+// first call of stop returns the result of its Run.
 func RunNode(t testing.TB, b *Broker, name string, change func(*node.Config)) (ready <-chan *node.Node, stop func() error) {
 	t.Helper()
 	is := make(chan *node.Node, 1)
@@ -42,7 +42,7 @@ func RunNode(t testing.TB, b *Broker, name string, change func(*node.Config)) (r
 	return is, stop
 }
 
-// StartNode runs one and waits until it is ready.
+// StartNode runs a node as [RunNode] does and waits until it is ready.
 func StartNode(t testing.TB, b *Broker, name string) (n *node.Node, stop func() error) {
 	t.Helper()
 	ready, stop := RunNode(t, b, name, nil)

@@ -1,5 +1,5 @@
-// Package servicetest gives tests of services what a node has: a real broker, the log,
-// and projections that follow it.
+// Package servicetest provides tests of services with what a node has: a real broker, the log,
+// and projections that follow it. Only tests import it.
 package servicetest
 
 import (
@@ -22,7 +22,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// Context ends with the test, or after a time in which everything has long happened.
+// Context returns a context that ends with the test, or after a time that is far longer than
+// any operation takes.
 func Context(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -58,7 +59,7 @@ func (b *Broker) Restart() {
 	b.Broker = broker
 }
 
-// Addr is where the broker is, also while it is stopped.
+// Addr returns the address of the broker, which stays the same while it is stopped.
 func (b *Broker) Addr() string { return b.addr }
 
 // Close stops the broker. It may be called more than once.
@@ -97,7 +98,7 @@ func OpenModel(t testing.TB, log *eventlog.Log, set *collections.Set) *Model {
 	return OpenModelIn(t, t.TempDir(), log, set)
 }
 
-// OpenModelIn opens one in a folder, whether or not there is a broker.
+// OpenModelIn opens a projection in a folder. It works without a broker.
 func OpenModelIn(t testing.TB, dir string, log *eventlog.Log, set *collections.Set) *Model {
 	t.Helper()
 	p, err := projections.Open(Context(t), projections.Options{Dir: dir, Log: log, Collections: set, CacheBytes: 1 << 20})
@@ -112,7 +113,7 @@ func OpenModelIn(t testing.TB, dir string, log *eventlog.Log, set *collections.S
 	return m
 }
 
-// Start starts the worker, until the test ends or Stop.
+// Start runs the worker until Stop or the end of the test.
 func (m *Model) Start() *Model {
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
@@ -132,7 +133,7 @@ func (m *Model) Follow() *Model {
 	return m
 }
 
-// Stop stops the worker if it runs.
+// Stop stops the worker if it is running.
 func (m *Model) Stop() {
 	m.t.Helper()
 	if m.stop == nil {
@@ -155,7 +156,7 @@ func Collections(t testing.TB) *collections.Set {
 	return set
 }
 
-// Echo is a server as processes have it, for the options left out with their defaults.
+// Echo returns a server as in a process. Options that are not set have usual values.
 func Echo(options web.Options) *echo.Echo {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -175,8 +176,8 @@ func Echo(options web.Options) *echo.Echo {
 	return web.New(options)
 }
 
-// Do sends a request to a handler. Headers are "Name: value"; a body is JSON unless they
-// say otherwise.
+// Do sends a request to a handler. Each header is "Name: value". A body is JSON unless a header
+// says otherwise.
 func Do(h http.Handler, method, path, body string, headers ...string) *http.Response {
 	var in io.Reader
 	if body != "" {
@@ -193,14 +194,14 @@ func Do(h http.Handler, method, path, body string, headers ...string) *http.Resp
 	return Serve(h, r)
 }
 
-// Serve hands a request to a handler and gives its answer.
+// Serve passes a request to a handler and returns the response.
 func Serve(h http.Handler, r *http.Request) *http.Response {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Result()
 }
 
-// Body reads what is left of an answer.
+// Body reads the rest of a response.
 func Body(t testing.TB, r *http.Response) string {
 	t.Helper()
 	b, err := io.ReadAll(r.Body)

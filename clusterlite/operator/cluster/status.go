@@ -1,3 +1,6 @@
+// Package cluster implements the subcommands that look at all nodes: status, nodes, voids,
+// verify, and healthcheck for the node on this host. Package overview gathers what status
+// shows, and package comparison does the work of verify. Only package cli imports it.
 package cluster
 
 import (

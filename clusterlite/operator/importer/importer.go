@@ -1,5 +1,5 @@
-// Package importer sends entities to a ClusterLite store, many in one request. After a
-// fault it continues where it stopped.
+// Package importer implements clusterlite import, which sends entities to a ClusterLite store,
+// many in one request. After a fault it continues where it stopped. Only package cli imports it.
 package importer
 
 import (

@@ -1,5 +1,5 @@
-// Package nodes finds the nodes of a cluster and talks to their admin listeners, for the
-// operator's tool.
+// Package nodes finds the nodes of a cluster and talks to their admin listeners. The subcommands
+// in cluster and readmodel use it.
 package nodes
 
 import (

@@ -1,6 +1,6 @@
 // Package progress shows the progress of a long task: on a terminal as a bar with the rate
 // and the time left, elsewhere as a plain line every few seconds. A task that ends within a
-// second shows nothing.
+// second shows nothing. All subcommands with long tasks use it.
 package progress
 
 import (

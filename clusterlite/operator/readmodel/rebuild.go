@@ -1,3 +1,5 @@
+// Package readmodel implements the subcommands that create and replace read models: rebuild,
+// replay and snapshot. Only package cli imports it.
 package readmodel
 
 import (

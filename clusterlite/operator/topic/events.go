@@ -1,3 +1,6 @@
+// Package topic implements the subcommands that work on the log: events tail, show, export and
+// import, and reindex. Package archive has the format of exports, and package reindex the work
+// of that subcommand. Only package cli imports it.
 package topic
 
 import (

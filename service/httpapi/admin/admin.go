@@ -1,5 +1,6 @@
 // Package admin implements the listener for operators: health, readiness, metrics, status.
-// It is not for clients, and no proxy routes requests to it.
+// It is not for clients, and no proxy routes requests to it. Package node serves it, and the
+// operator's tool is its client.
 package admin
 
 import (

@@ -21,11 +21,11 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// Header fields of ours, in canonical form.
+// The header fields that ClusterLite defines, in canonical form.
 const (
-	// HeaderPosition tells the position that an answer holds for.
+	// HeaderPosition is the position that a response reflects.
 	HeaderPosition = "Clusterlite-Position"
-	// HeaderMinPosition asks a read to wait for a position.
+	// HeaderMinPosition makes a read wait for a position.
 	HeaderMinPosition = "Clusterlite-Min-Position"
 	// HeaderConsistency asks for a consistency, and tells which was given.
 	HeaderConsistency = "Clusterlite-Consistency"
@@ -41,11 +41,11 @@ const (
 	NDJSON     = "application/x-ndjson"
 )
 
-// The resources. All methods are named, whichever service has them.
+// The resources, with all their methods, whichever service serves them.
 var (
 	Root        = web.Resource{Path: "/", Methods: readOnly}
 	Description = web.Resource{Path: "/openapi.json", Methods: readOnly}
-	// Documentation is a page for people, and DocumentationFiles what it needs.
+	// Documentation is a page for people, and DocumentationFiles are the files that it loads.
 	Documentation      = web.Resource{Path: "/docs", Methods: readOnly}
 	DocumentationFiles = web.Resource{Path: "/docs/*", Methods: readOnly}
 
@@ -98,8 +98,8 @@ func AskedConsistency(r *http.Request, offered ...events.Consistency) (events.Co
 	return events.Unspecified, problem.MalformedRequest.New(HeaderConsistency + " must be one of " + strings.Join(names, ", ") + ".")
 }
 
-// MinPosition reads the position that the client asks a read to wait for; zero if none.
-// The error is a problem.
+// MinPosition returns the position for which the read must wait, or zero if the client gave
+// none. The error is a problem.
 func MinPosition(r *http.Request) (int64, error) {
 	values := r.Header[HeaderMinPosition]
 	if len(values) == 0 {
@@ -112,13 +112,13 @@ func MinPosition(r *http.Request) (int64, error) {
 	return p, nil
 }
 
-// SetPosition tells the position that the answer holds for.
+// SetPosition sets the position that the response reflects.
 func SetPosition(h http.Header, position int64) {
 	h[HeaderPosition] = []string{strconv.FormatInt(position, 10)}
 }
 
-// RefuseUnknownParameters refuses a query parameter that is not known, or is there
-// twice: a filter that is misspelt would else match everything. The error is a problem.
+// RefuseUnknownParameters returns an error if a query parameter is unknown or given twice. If a
+// misspelt filter were ignored, it would match everything. The error is a problem.
 func RefuseUnknownParameters(r *http.Request, known ...string) error {
 	if r.URL.RawQuery == "" {
 		return nil
@@ -142,8 +142,8 @@ func unknownParameter(name string, known []string) string {
 	return "Unknown query parameter " + Quote(name) + "." + Nearest(name, known)
 }
 
-// Nearest gives a sentence with the name that is most like one that is not known, with
-// a space before it; empty if none is near.
+// Nearest returns a sentence, after a space, that suggests the known name most similar to an
+// unknown one, or "" if none is similar.
 func Nearest(name string, known []string) string {
 	meant, found := nearest.Name(name, known)
 	if !found {
@@ -152,14 +152,14 @@ func Nearest(name string, known []string) string {
 	return " Did you mean " + strconv.Quote(meant) + "?"
 }
 
-// Quote quotes what a stranger wrote for a message, shortened.
+// Quote quotes untrusted text for a message, and shortens it.
 func Quote(s string) string { return strconv.Quote(clip(s)) }
 
-// clip shortens what a stranger wrote before it goes into a message.
+// clip shortens untrusted text for a message.
 func clip(s string) string {
-	const most = 60
-	if len(s) > most {
-		return s[:most] + "…"
+	const maxLength = 60
+	if len(s) > maxLength {
+		return s[:maxLength] + "…"
 	}
 	return s
 }

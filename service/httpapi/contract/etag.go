@@ -11,17 +11,17 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// ETag is the strong entity tag of a version.
+// ETag returns the strong entity tag of a version.
 func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
 // A Tag is one entity tag of a request.
 type Tag struct {
 	Weak bool
-	// Opaque is what stands between the quotes.
+	// Opaque is the text between the quotes.
 	Opaque string
 }
 
-// String writes the tag as header fields have it.
+// String formats the tag as in a header field.
 func (t Tag) String() string {
 	if t.Weak {
 		return `W/"` + t.Opaque + `"`
@@ -29,16 +29,16 @@ func (t Tag) String() string {
 	return `"` + t.Opaque + `"`
 }
 
-// Version gives the version that the tag names, weak or not. The tag of a compressed
-// answer, such as "3-gzip", names the version as "3" does.
+// Version returns the version that the tag names, weak or strong. The tag of a compressed
+// response, such as "3-gzip", names the same version as "3".
 func (t Tag) Version() (version int64, ok bool) {
 	digits := coding.TrimTag(t.Opaque)
 	version, err := strconv.ParseInt(digits, 10, 64)
 	return version, err == nil && strconv.FormatInt(version, 10) == digits
 }
 
-// Tags reads a list of entity tags, as If-Match and If-None-Match have it. any is for *.
-// The error is a problem.
+// Tags parses the list of entity tags in If-Match or If-None-Match. anyTag reports whether the
+// field is *. The error is a problem.
 func Tags(r *http.Request, header string) (tags []Tag, anyTag bool, err error) {
 	values := r.Header.Values(header)
 	if len(values) == 0 {
@@ -61,8 +61,8 @@ func Tags(r *http.Request, header string) (tags []Tag, anyTag bool, err error) {
 	return tags, false, nil
 }
 
-// cutTag reads one tag and the comma after it (RFC 9110, 8.8.3). If there is none, it
-// gives the reason.
+// cutTag parses one tag and the comma after it (RFC 9110, 8.8.3). If it is malformed, cutTag
+// returns the reason.
 func cutTag(s string) (t Tag, rest, reason string) {
 	s = strings.TrimLeft(s, " \t,")
 	word, _, _ := strings.Cut(s, ",")
@@ -92,18 +92,18 @@ func cutTag(s string) (t Tag, rest, reason string) {
 	return t, strings.TrimLeft(rest, " \t,"), ""
 }
 
-// NoneMatch reports whether If-None-Match has the tag (weak comparison), so that the
-// client has what it asks for. The tag of a compressed answer is as good as that of the
-// plain one. The error is a problem.
+// NoneMatch reports whether If-None-Match lists the tag, by weak comparison: then the client's
+// copy is current. The tag of a compressed response counts as that of the uncompressed one. The
+// error is a problem.
 func NoneMatch(r *http.Request, etag string) (hit bool, err error) {
 	held, err := HeldTag(r, etag)
 	return held != "", err
 }
 
-// HeldTag gives the tag in If-None-Match that matches an entity tag as [NoneMatch] says:
-// in its own spelling, but strong where etag is; etag itself for *. It is empty if none
-// matches. A 304 with this tag tells a cache which of its answers is still good. The
-// error is a problem.
+// HeldTag returns the tag in If-None-Match that matches etag as in [NoneMatch], or "" if none
+// does. It is spelt as the client sent it, but strong if etag is strong. For * it is etag. A
+// cache learns from a 304 with this tag which of its responses is still valid. The error is a
+// problem.
 func HeldTag(r *http.Request, etag string) (string, error) {
 	tags, anyTag, err := Tags(r, "If-None-Match")
 	switch {

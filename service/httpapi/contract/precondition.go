@@ -9,21 +9,21 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// A Precondition is what a client demands of the version that it reads or changes. The
-// zero Precondition demands nothing.
+// A Precondition is a client's condition on the version that it reads or changes. The zero
+// Precondition always holds.
 type Precondition struct {
-	// Set tells that the client demands something.
+	// Set reports whether the client gave a condition.
 	Set bool
-	// Any is If-Match: *, any version will do.
+	// Any is set by If-Match: *, which every version satisfies.
 	Any bool
-	// Versions are those that will do.
+	// Versions are the versions that satisfy the condition.
 	Versions []int64
-	// Weak are versions that the client names by weak tags. They never match.
+	// Weak are the versions that the client named by weak tags, which never match.
 	Weak []int64
 }
 
-// IfMatch reads If-Match. It compares strongly, so a weak tag can't match, nor one that
-// no version has (RFC 9110, 13.1.1). The error is a problem.
+// IfMatch parses If-Match. Its comparison is strong (RFC 9110, 13.1.1), so a weak tag can't
+// match, and neither can a tag that does not name a version. The error is a problem.
 func IfMatch(r *http.Request) (Precondition, error) {
 	tags, anyTag, err := Tags(r, "If-Match")
 	if err != nil {
@@ -41,12 +41,12 @@ func IfMatch(r *http.Request) (Precondition, error) {
 	return match, nil
 }
 
-// Holds reports whether a living entity of this version satisfies the client.
+// Holds reports whether an existing entity of this version satisfies the condition.
 func (p Precondition) Holds(version int64) bool {
 	return !p.Set || p.Any || slices.Contains(p.Versions, version)
 }
 
-// Mismatch is the answer to a client whose precondition does not hold for a version.
+// Mismatch returns the problem for a client whose condition does not hold for a version.
 func (p Precondition) Mismatch(version int64) *problem.Problem {
 	detail := fmt.Sprintf("The entity has version %d, which does not match If-Match. Nothing was changed. Read the current version before you retry.", version)
 	if !p.Set {

@@ -9,9 +9,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// Unready tells a client why a node can't do what it asks, if err says that something is
-// wrong with the node itself: with its storage, or with what it knows of the log. consequence
-// is a sentence on what was not done and who may do it. It returns nil for any other error.
+// Unready returns a problem that explains why the node can't serve a request, if err reports a
+// fault of the node itself: of its storage, or of the way it follows the log. consequence is a
+// sentence that says what was not done, and who can do it. For any other error, Unready returns
+// nil.
 func Unready(err error, consequence string) *problem.Problem {
 	if err == nil {
 		return nil
@@ -33,7 +34,7 @@ func Unready(err error, consequence string) *problem.Problem {
 	return nil
 }
 
-// storageDetails name a fault without the path of the file, which is not for clients.
+// storageDetails describe faults without the path of the file, which clients must not see.
 var storageDetails = map[storagefault.Kind]string{
 	storagefault.Corrupt:  "This node's projection file is damaged.",
 	storagefault.IO:       "This node can't read or write its projection file.",

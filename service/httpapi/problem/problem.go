@@ -1,5 +1,5 @@
 // Package problem defines the errors that clients see: RFC 9457 problem details, with types
-// that never change.
+// that never change. Everything that serves requests imports it.
 package problem
 
 import (
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// ContentType is that of a problem.
+// ContentType is the media type of a problem.
 const ContentType = "application/problem+json"
 
-// A FieldError says what is wrong with one member of a body.
+// A FieldError reports what is wrong with one member of a body.
 type FieldError struct {
 	// Pointer is the place in the body (RFC 6901).
 	Pointer string `json:"pointer"`
@@ -42,7 +42,7 @@ type Problem struct {
 	Cause error `json:"-"`
 }
 
-// Error is the problem in a line.
+// Error returns the problem as one line.
 func (p *Problem) Error() string {
 	if p.Cause != nil {
 		return p.Title + ": " + p.Cause.Error()
@@ -53,14 +53,14 @@ func (p *Problem) Error() string {
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
-// A Kind makes problems of one type.
+// A Kind creates problems of one type.
 type Kind struct {
 	name, title string
 	status      int
 	retryAfter  time.Duration
 }
 
-// Name is the last part of the kind's type.
+// Name returns the last part of the kind's type.
 func (k Kind) Name() string { return k.name }
 
 // base is the prefix of all types. It only names them; there is nothing to fetch.
@@ -92,28 +92,28 @@ var (
 	Internal             = Kind{"internal", "Internal server error", http.StatusInternalServerError, 0}
 )
 
-// New makes a problem of the kind.
+// New returns a problem of this kind.
 func (k Kind) New(detail string) *Problem {
 	return &Problem{Type: base + k.name, Title: k.title, Status: k.status, Detail: detail, RetryAfter: k.retryAfter}
 }
 
-// Because makes a problem of the kind with a cause for operators.
+// Because returns a problem of this kind with a cause, which only operators see.
 func (k Kind) Because(cause error, detail string) *Problem {
 	p := k.New(detail)
 	p.Cause = cause
 	return p
 }
 
-// Of reports whether the problem is of the kind.
+// Of reports whether the problem is of this kind.
 func (p *Problem) Of(k Kind) bool { return p.Type == base+k.name }
 
-// With adds bad fields.
+// With adds errors of fields.
 func (p *Problem) With(fields ...FieldError) *Problem {
 	p.Errors = append(p.Errors, fields...)
 	return p
 }
 
-// Set adds a header field of the answer.
+// Set sets a header field of the response.
 func (p *Problem) Set(name, value string) *Problem {
 	if p.Header == nil {
 		p.Header = http.Header{}
@@ -132,7 +132,7 @@ func From(err error) *Problem {
 	return Internal.Because(err, "The server failed unexpectedly. The error is in its log under the request's id.")
 }
 
-// Write sends the problem as the answer. body is false for methods whose responses have no
+// Write sends the problem as the response. body is false for methods whose responses have no
 // body.
 func (p *Problem) Write(w http.ResponseWriter, instance string, body bool) error {
 	shown := *p

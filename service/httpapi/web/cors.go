@@ -8,41 +8,40 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// CORS says which scripts of other origins may call the API, and with which header
-// fields. Credentials are never allowed: the API knows none.
+// CORS configures which scripts of other origins may call the API, and with which header
+// fields. Credentials are never allowed, because the API has none.
 type CORS struct {
-	// Origins are the origins whose scripts may call the API; * is any.
+	// Origins are the origins whose scripts may call the API; * means all.
 	Origins []string
-	// AllowHeaders are request header fields that scripts may send besides those of the
-	// API, for what stands in front of it.
+	// AllowHeaders are request header fields that scripts may send besides those of the API,
+	// such as those that a proxy in front of it reads.
 	AllowHeaders []string
-	// ExposeHeaders are header fields of answers that scripts may read besides those of
-	// the API.
+	// ExposeHeaders are response header fields that scripts may read besides those of the API.
 	ExposeHeaders []string
 }
 
 var (
 	corsMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
-	// requestHeaders are all that the API reads, and Authorization for a proxy that asks
-	// for it. A field that is missing here can't be sent by any browser.
+	// requestHeaders are all fields that the API reads, and Authorization for a proxy that
+	// requires it. A script in a browser can't send a field that is missing here.
 	requestHeaders = []string{
 		"Accept", "Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key",
 		"If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since",
 		"Clusterlite-Consistency", "Clusterlite-Min-Position", "X-Request-Id", "traceparent", "tracestate",
 	}
-	// answerHeaders are all that the API sets and scripts may want.
+	// answerHeaders are all fields that the API sets and scripts may need.
 	answerHeaders = []string{
 		"Accept", "Accept-Encoding", "Accept-Patch", "Accept-Post", "Allow", "Content-Encoding", "Date", "ETag", "Last-Modified", "Link", "Location",
 		"Retry-After", "Total-Count", "Vary", "WWW-Authenticate", "X-Request-Id", "Clusterlite-Consistency", "Clusterlite-Position",
 	}
 )
 
-// preflightAge is how many seconds a browser may keep the answer to a preflight.
-// Browsers keep it for two hours at most, whatever is larger.
+// preflightAge is the number of seconds for which a browser may cache the response to a
+// preflight. Browsers limit it to two hours.
 const preflightAge = "7200"
 
-// middleware lets scripts of the allowed origins call the API and read its headers, and
-// answers preflights. The answer to a preflight depends on nothing but the origin.
+// middleware lets scripts of the allowed origins call the API and read its header fields, and
+// answers preflights. The response to a preflight depends only on the origin.
 func (o CORS) middleware() echo.MiddlewareFunc {
 	anyOrigin := slices.Contains(o.Origins, "*")
 	methods := strings.Join(corsMethods, ", ")

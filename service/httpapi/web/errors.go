@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/logging"
 )
 
-// errorHandler answers errors with problems. Here, and only here, a failure of the
-// server is logged.
+// errorHandler sends errors as problems. It is the only place that logs a failure of the
+// server.
 func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		ctx := c.Request().Context()
@@ -40,20 +40,20 @@ func errorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
 }
 
 // HeaderTryNext is set by a proxy that can send a request to another process. It names the
-// place in the proxy's configuration that does.
+// location in the proxy's configuration that does so.
 const HeaderTryNext = "Clusterlite-Try-Next"
 
-var validPlace = regexp.MustCompile(`^[a-z_]{1,32}$`)
+var validLocation = regexp.MustCompile(`^[a-z_]{1,32}$`)
 
-// tryNext gives where a proxy is to send a request that this process refused because it is
-// not ready: nothing was done, so another process can be asked, also with a write. It is
-// empty for all other problems, and if no proxy has said that it can.
+// tryNext returns the location to which the proxy must send a request that this process
+// rejected because it is not ready. Nothing was done, so even a write can be tried elsewhere.
+// It returns "" for all other problems, and if no proxy has set the header field.
 func tryNext(r *http.Request, p *problem.Problem) string {
-	place := r.Header.Get(HeaderTryNext)
-	if place == "" || !p.Of(problem.NotReady) || !validPlace.MatchString(place) {
+	location := r.Header.Get(HeaderTryNext)
+	if location == "" || !p.Of(problem.NotReady) || !validLocation.MatchString(location) {
 		return ""
 	}
-	return "@" + place
+	return "@" + location
 }
 
 func toProblem(err error) *problem.Problem {
@@ -69,15 +69,16 @@ func toProblem(err error) *problem.Problem {
 	return problem.From(err)
 }
 
-// recoverPanics turns a panic into an error with its stack: one request fails, not all.
+// recoverPanics turns a panic into an error with its stack, so that one request fails and the
+// process continues.
 func recoverPanics() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error { return Guard(func() error { return next(c) }) }
 	}
 }
 
-// Guard turns a panic of do into an error with its stack. Handlers are guarded; it is
-// for the goroutines that they start, where a panic would end the process.
+// Guard turns a panic of do into an error with its stack. Handlers are guarded already. Use it
+// in goroutines that they start, where a panic would end the process.
 func Guard(do func() error) (err error) {
 	defer func() {
 		r := recover()
@@ -92,12 +93,12 @@ func Guard(do func() error) (err error) {
 	return do()
 }
 
-// A PanicError is a panic that [Guard] stopped.
+// A PanicError is a panic that [Guard] recovered from.
 type PanicError struct {
-	// Value is what was given to panic, and Stack the stack at that place.
+	// Value is the argument of panic, and Stack the stack at that call.
 	Value any
 	Stack []byte
 }
 
-// Error has the stack in it, for the log.
+// Error includes the stack, for the log.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }

@@ -12,11 +12,11 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/process/telemetry"
 )
 
-// observe counts and logs requests. It answers errors itself, so that it sees the
-// status.
+// observe counts and logs requests. It answers errors itself, so that it sees the status.
 func observe(logger *slog.Logger, registry *prometheus.Registry) echo.MiddlewareFunc {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "clusterlite_http_requests_total", Help: "Requests served, by method, route and status.",
@@ -44,29 +44,32 @@ func observe(logger *slog.Logger, registry *prometheus.Registry) echo.Middleware
 			counted.requests.Inc()
 			counted.seconds.Observe(took.Seconds())
 			if ctx := c.Request().Context(); logger.Enabled(ctx, slog.LevelDebug) {
-				logger.DebugContext(ctx, "request", "method", c.Request().Method, "path", c.Request().URL.Path,
-					"status", status, "bytes", c.Response().Size, "took", took)
+				fields := []any{"method", c.Request().Method, "path", c.Request().URL.Path, "status", status, "bytes", c.Response().Size, "took", took}
+				if who := caller.Of(ctx); who != caller.Anonymous {
+					fields = append(fields, "caller", who.Name)
+				}
+				logger.DebugContext(ctx, "request", fields...)
 			}
 			return nil
 		}
 	}
 }
 
-// A kind is what the metrics tell requests apart by.
+// A kind is the combination of labels by which the metrics distinguish requests.
 type kind struct {
 	method, route string
 	status        int
 }
 
-// A counted is the metrics of one kind.
+// A counted holds the metrics of one kind.
 type counted struct {
 	requests prometheus.Counter
 	seconds  prometheus.Observer
 }
 
-// kinds finds the metrics of a kind. To ask the library for them by their labels costs more
-// than to count. There are as many kinds as methods, routes and statuses allow, so few are
-// ever added. Safe for concurrent use.
+// kinds finds the metrics of a kind. Looking them up in the library by their labels would cost
+// more than counting. Methods, routes and statuses are few, so kinds are rarely added. Safe for
+// concurrent use.
 type kinds struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -99,10 +102,10 @@ func (k *kinds) of(method, route string, status int) counted {
 	return found
 }
 
-// otherMethod is what a method is called that is none of HTTP's.
+// otherMethod is the label of all methods that HTTP does not define.
 const otherMethod = "other"
 
-// knownMethod keeps a client from making up labels.
+// knownMethod keeps clients from inventing labels.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

@@ -5,20 +5,22 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 )
 
-// keptFields is how many header fields of an answer a request has room for.
+// keptFields is the number of header fields of a response that a request has room for.
 const keptFields = 6
 
-// A request is what the server keeps of one request. It is the request's context too, so
-// that all of it costs one allocation. One goroutine uses it, but for its Value.
+// A request is what the server keeps of one request. It is also the request's context, so that
+// all of it costs one allocation. Use it from one goroutine, except Value.
 type request struct {
 	context.Context
 	id        string
+	caller    caller.Caller
 	admission admission
 	fields    [keptFields]string // values of header fields
-	used      int                // how many of them
+	used      int                // number of fields that are in use
 }
 
 type requestKey struct{}
@@ -30,11 +32,13 @@ func (r *request) Value(key any) any {
 		return r
 	case logging.RequestIDKey:
 		return r.id
+	case caller.Key:
+		return r.caller
 	}
 	return r.Context.Value(key)
 }
 
-// requestOf gives what the server keeps of a request; nil if the server was not made by
+// requestOf returns what the server keeps of a request, or nil if the server was not made by
 // [New].
 func requestOf(c echo.Context) *request {
 	ctx := c.Request().Context()
@@ -45,8 +49,8 @@ func requestOf(c echo.Context) *request {
 	return r
 }
 
-// SetField sets a header field of the answer. The name must be in canonical form, such as
-// Etag. In place of a slice for each value, it takes the room that the request has.
+// SetField sets a header field of the response. The name must be in canonical form, such as
+// Etag. Instead of allocating a slice for each value, SetField uses the room in the request.
 func SetField(c echo.Context, name, value string) {
 	r, h := requestOf(c), c.Response().Header()
 	if r == nil || r.used == keptFields {
@@ -57,4 +61,22 @@ func SetField(c echo.Context, name, value string) {
 	r.used++
 	one[0] = value
 	h[name] = one
+}
+
+// identifyCaller sets who sent the request in its context. With a nil function all callers are
+// anonymous, which is the zero value.
+func identifyCaller(who caller.Identify) echo.MiddlewareFunc {
+	if who == nil {
+		return nil
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			from, err := who(c.Request())
+			if err != nil {
+				return err
+			}
+			requestOf(c).caller = from
+			return next(c)
+		}
+	}
 }

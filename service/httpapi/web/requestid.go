@@ -9,14 +9,14 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// identify gives each request an id: the client's, if it is a sane one, else a new one. It
-// comes first, since it makes what the server keeps of the request.
+// identify gives each request an id: the client's if it is valid, otherwise a new one. It comes
+// first, because it creates what the server keeps of the request.
 func identify() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
 			id := r.Header.Get(echo.HeaderXRequestID)
-			if !saneID(id) {
+			if !validID(id) {
 				id = newID(time.Now())
 			}
 			c.SetRequest(r.WithContext(&request{Context: r.Context(), id: id}))
@@ -26,11 +26,11 @@ func identify() echo.MiddlewareFunc {
 	}
 }
 
-// headerRequestID is the canonical form of its name.
+// headerRequestID is the header field of the id, in canonical form.
 const headerRequestID = "X-Request-Id"
 
-// newID makes a UUID of version 7. Unlike [uuid.NewV7] it takes no lock and asks the system
-// for nothing: an id has to be unique, and may be guessed.
+// newID returns a UUID of version 7. Unlike [uuid.NewV7], it takes no lock and makes no system
+// call: an id must be unique, but it may be predictable.
 func newID(now time.Time) string {
 	var u uuid.UUID
 	binary.BigEndian.PutUint64(u[:8], uint64(now.UnixMilli())<<16|uint64(rand.Uint32()&0x0fff)|0x7000)
@@ -38,8 +38,8 @@ func newID(now time.Time) string {
 	return u.String()
 }
 
-// saneID keeps what a client sends from spoiling log lines.
-func saneID(id string) bool {
+// validID reports whether a client's id is safe to log.
+func validID(id string) bool {
 	if id == "" || len(id) > 128 {
 		return false
 	}

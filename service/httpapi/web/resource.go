@@ -11,22 +11,23 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// methods are those that an API listener can be asked for.
+// methods are the methods that HTTP defines.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect}
 
-// A Resource is a path with all the methods that it has, whichever process serves them:
-// behind one address a client must see the same methods everywhere.
+// A Resource is a path with all its methods, whichever process serves them. Behind one address,
+// a client must see the same methods everywhere.
 type Resource struct {
 	// Path is echo's pattern.
 	Path string
-	// Methods are all that the resource has, as Allow lists them. OPTIONS is among them.
+	// Methods are all methods of the resource, OPTIONS included, in the order of Allow.
 	Methods []string
 	// Accepts are the media types of bodies, by method.
 	Accepts map[string][]string
 }
 
-// describe says in an answer's header what the resource takes: Accept-Patch is RFC 5789,
-// 3.1. Reads don't say it: a ninth field makes their header twice as large in memory.
+// describe sets the header fields of the response that list what the resource accepts
+// (Accept-Patch: RFC 5789, 3.1). Responses to reads lack them: a ninth field would double the
+// memory of their header.
 func (r Resource) describe(h http.Header) {
 	h.Set("Allow", strings.Join(r.Methods, ", "))
 	for _, method := range []string{http.MethodPatch, http.MethodPost} {
@@ -36,13 +37,13 @@ func (r Resource) describe(h http.Header) {
 	}
 }
 
-// Handlers are what this process serves of a resource, by method.
+// Handlers are the handlers of a resource in this process, by method.
 type Handlers map[string]echo.HandlerFunc
 
-// Mount registers a resource with the handlers of one or more services. A method that
-// the resource does not have is answered 405, with its methods in Allow. One that it has,
-// and that no service here serves, is answered 421: another node does. The last parameter
-// of a path is one segment; what is below is no resource.
+// Mount registers a resource with the handlers of one or more services. A method that the
+// resource does not have gets 405, with its methods in Allow. A method that it has, but that no
+// service in this process serves, gets 421, because another node serves it. The last parameter
+// of a path is one segment; paths below it are not found.
 func Mount(e *echo.Echo, r Resource, services ...Handlers) {
 	allow := strings.Join(r.Methods, ", ")
 	refuse := func(c echo.Context) error {
@@ -66,19 +67,19 @@ func Mount(e *echo.Echo, r Resource, services ...Handlers) {
 		}
 		e.Add(method, r.Path, r.exactly(h))
 	}
-	// Any other word for a method: echo's router knows nothing of it.
+	// For all other methods, which echo's router does not know.
 	e.RouteNotFound(r.Path, r.exactly(refuse))
 }
 
-// exactly keeps a handler to the paths that the resource has: echo gives the rest of a
-// path, with all its slashes, to the last parameter, and an empty one too.
+// exactly limits a handler to the paths of the resource. Echo would match the last parameter
+// with the rest of a path including its slashes, and with an empty segment.
 func (r Resource) exactly(h echo.HandlerFunc) echo.HandlerFunc {
 	if !strings.HasPrefix(r.Path[strings.LastIndexByte(r.Path, '/')+1:], ":") {
 		return h
 	}
 	slashes := strings.Count(r.Path, "/")
 	return func(c echo.Context) error {
-		// Not the parameter: a method that echo does not know has none.
+		// The parameter can't be used: a method that echo does not know has none.
 		path := echo.GetPath(c.Request())
 		if strings.Count(path, "/") != slashes || strings.HasSuffix(path, "/") {
 			return noResource()

@@ -14,75 +14,58 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 )
 
 const (
-	// maxHeaderBytes bounds a request's header; beyond it the answer is 431.
+	// maxHeaderBytes is the maximum size of a request's header. A larger one gets 431.
 	maxHeaderBytes = 64 << 10
-	// headerTimeout is how long a client may take for its header.
+	// headerTimeout is the maximum time for a client to send its header.
 	headerTimeout = 10 * time.Second
-	// idleTimeout is how long a connection without a request is kept.
+	// idleTimeout is how long a connection is kept without a request.
 	idleTimeout = 2 * time.Minute
-	// drainTimeout is how long requests in flight may take once the process is to stop.
+	// drainTimeout is the maximum time for requests in flight once the process stops.
 	drainTimeout = 15 * time.Second
 )
 
-// Options say how a server behaves.
+// Options configure a server.
 type Options struct {
 	Logger *slog.Logger
 	// Registry takes the request metrics.
 	Registry *prometheus.Registry
-	// Tracing makes the spans of requests; nil makes none.
+	// Tracing creates the spans of requests; nil creates none.
 	Tracing trace.TracerProvider
-	// CORS says which scripts may call the API.
+	// Callers identifies who sent a request; nil means that all callers are anonymous.
+	Callers caller.Identify
+	// CORS lists the scripts that may call the API.
 	CORS CORS
-	// Uncompressed tells that answers are never compressed, whatever clients accept.
+	// Uncompressed turns compression of responses off, whatever clients accept.
 	Uncompressed bool
-	// MaxBody is the largest body, in bytes, after decompression.
+	// MaxBody is the maximum size of a body, in bytes, after decompression.
 	MaxBody int64
-	// Limits bound what is taken on at once.
+	// Limits bound what the server accepts at once.
 	Limits Limits
 }
 
-// New makes an echo server with everything but routes. Handlers return errors; one that
-// is a *problem.Problem is answered as such, any other as 500.
+// New returns an echo server with everything except routes. An error of a handler that is a
+// *problem.Problem is sent as such, any other as a problem with status 500.
 func New(o Options) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = errorHandler(o.Logger)
-	chain := []echo.MiddlewareFunc{
-		identify(),
-		traceRequests(o.Tracing),
-		observe(o.Logger, o.Registry),
-		recoverPanics(),
-		o.CORS.middleware(),
-	}
-	if o.Uncompressed {
-		chain = append(chain, uncompressed)
-	}
-	e.Use(once(append(chain, newCapacity(o.Limits, o.MaxBody, o.Registry).admit())))
+	e.Use(link(o))
 	return e
 }
 
-// once links the middlewares now. Echo would link them again for each request, and allocate
-// each. It must be the only middleware of the server.
-func once(chain []echo.MiddlewareFunc) echo.MiddlewareFunc {
-	linked := func(c echo.Context) error { return c.Handler()(c) }
-	for _, m := range slices.Backward(chain) {
-		linked = m(linked)
-	}
-	return func(echo.HandlerFunc) echo.HandlerFunc { return linked }
-}
-
-// Listen binds the address. It is apart from Serve so that a port that is in use is
-// known before anything else is started.
+// Listen binds the address. It is separate from Serve so that a port that is in use is
+// detected before anything else starts.
 func Listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -91,25 +74,26 @@ func Listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// Limit has a listener hold so many connections at most. More wait in the operating
-// system until one ends.
+// Limit returns a listener that holds at most so many connections. Further ones wait in the
+// operating system until one ends.
 func Limit(l net.Listener, connections int) net.Listener {
 	return netutil.LimitListener(l, connections)
 }
 
 type drainingKey struct{}
 
-// Draining is closed once the server of a request takes no more and waits for those in
-// flight. A request that could go on for long ends then, if it can do so in good order.
-// It is nil, and so never closed, for a request that no server has taken.
+// Draining returns a channel that is closed once the server of a request accepts no more
+// requests and waits for those in flight. A request that may take long should then end, if it
+// can do so in an orderly way. The channel is nil, and so never closed, for a request that no
+// server has accepted.
 func Draining(ctx context.Context) <-chan struct{} {
 	draining, _ := ctx.Value(drainingKey{}).(chan struct{})
 	return draining
 }
 
-// Serve answers requests until ctx ends. Then it takes no more, and returns once those
-// in flight are answered, or after 15 seconds. encryption returns the TLS configuration of a
-// new connection; if it is nil, connections are plaintext. Encrypted connections may use HTTP/2.
+// Serve serves requests until ctx ends. Then it accepts no more, and returns once those in
+// flight are done, or after 15 seconds. encryption returns the TLS configuration of a new
+// connection; if it is nil, connections are plaintext. Encrypted connections may use HTTP/2.
 func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h http.Handler, logger *slog.Logger) error {
 	draining := make(chan struct{})
 	s := &http.Server{
@@ -141,7 +125,7 @@ func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := s.Shutdown(drain); err != nil {
-		// What still hangs is cut off, else its goroutine would outlive what it uses.
+		// Break off what still hangs. Otherwise its goroutine would outlive what it uses.
 		return errors.Join(fmt.Errorf("requests did not finish within %s: %w", drainTimeout, err), s.Close())
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {

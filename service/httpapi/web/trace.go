@@ -11,12 +11,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 )
 
-// traceRequests continues the trace that the client has begun, and makes a span of each
-// request if traces are wanted. If they are not, the client's trace goes on all the same:
-// an event carries it to whoever traces.
+// traceRequests continues the client's trace, and creates a span for each request if tracing is
+// on. If it is off, the client's trace is passed on nevertheless: events carry it to other nodes,
+// where tracing may be on.
 func traceRequests(provider trace.TracerProvider) echo.MiddlewareFunc {
 	if provider == nil {
 		provider = noop.NewTracerProvider()
@@ -27,7 +28,7 @@ func traceRequests(provider trace.TracerProvider) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
 			if off && r.Header.Get("Traceparent") == "" {
-				return next(c) // nothing to do, and most requests come by here
+				return next(c) // nothing to do; this is the path of most requests
 			}
 			ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 			ctx, span := tracer.Start(ctx, spanMethod(r), trace.WithSpanKind(trace.SpanKindServer))
@@ -42,7 +43,7 @@ func traceRequests(provider trace.TracerProvider) echo.MiddlewareFunc {
 	}
 }
 
-// describe says what the request was, once its route and its status are known.
+// describe sets the attributes of a span, once the route and the status are known.
 func describe(span trace.Span, c echo.Context) {
 	r, status := c.Request(), c.Response().Status
 	span.SetAttributes(
@@ -51,6 +52,9 @@ func describe(span trace.Span, c echo.Context) {
 		semconv.HTTPResponseStatusCode(status),
 		attribute.String("clusterlite.request_id", logging.RequestID(r.Context())),
 	)
+	if who := caller.Of(r.Context()); who != caller.Anonymous {
+		span.SetAttributes(semconv.UserName(who.Name))
+	}
 	if route := c.Path(); route != "" {
 		span.SetName(spanMethod(r) + " " + route)
 		span.SetAttributes(semconv.HTTPRoute(route))
@@ -60,7 +64,7 @@ func describe(span trace.Span, c echo.Context) {
 	}
 }
 
-// spanMethod keeps a client from making up names of spans.
+// spanMethod keeps clients from inventing names of spans.
 func spanMethod(r *http.Request) string {
 	if m := knownMethod(r.Method); m != otherMethod {
 		return m

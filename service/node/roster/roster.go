@@ -1,5 +1,6 @@
 // Package roster lets the operator's tool find the nodes. Each node announces itself to the
-// broker under its name, with the address of its admin listener.
+// broker under its name, with the address of its admin listener. Package node announces, and the
+// operator's subcommands list and forget.
 package roster
 
 import (

@@ -5,4 +5,7 @@
 // the [Manifest], followed by the SQLite file, compressed with Zstandard. The manifest has
 // the topic, the position, the digests, and the SHA-256 of the file. A reader checks all of
 // them before it uses the file.
+//
+// Package node sends snapshots and starts from them, and clusterlite's subcommands manage them in
+// stores. The packages below have the clients of buckets; each main chooses which it links.
 package snapshots

@@ -1,5 +1,5 @@
-// Package logging makes a process's logger, and carries the ids of the request and of its
-// trace to its lines.
+// Package logging creates the logger of a process, which adds the ids of the request and of its
+// trace to each line. Every package that runs a process or serves requests uses it.
 package logging
 
 import (
@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// New makes a logger that writes lines of a format (text or json) and from a level
-// (debug, info, warn, error) on; others mean text and info.
+// New returns a logger that writes lines in a format (text or json) at or above a level (debug,
+// info, warn or error). Any other value means text or info.
 func New(w io.Writer, format, level string) *slog.Logger {
 	var from slog.Level
 	if from.UnmarshalText([]byte(level)) != nil {
@@ -25,22 +25,22 @@ func New(w io.Writer, format, level string) *slog.Logger {
 	return slog.New(handler{h})
 }
 
-// RequestIDKey is the key of the request's id in a context. A context that has the id in a
-// field of its own answers this key with it, a string.
+// RequestIDKey is the key of the request's id, a string, in a context. A context type may return
+// the id for this key from a field of its own.
 type RequestIDKey struct{}
 
-// WithRequestID gives a context whose log lines carry the request's id.
+// WithRequestID returns a context whose log lines have the request's id.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, RequestIDKey{}, id)
 }
 
-// RequestID is the id of the request that ctx belongs to, or empty.
+// RequestID returns the id of the request that ctx belongs to, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(RequestIDKey{}).(string)
 	return id
 }
 
-// handler adds the ids of the request and of its trace, if it is part of one.
+// A handler adds the ids of the request and of its trace, if any.
 type handler struct{ slog.Handler }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {

@@ -1,5 +1,6 @@
 // Package settings reads the settings: flags, each with an environment variable. The error
-// for an invalid value has the setting's name and what is allowed.
+// for an invalid value has the setting's name and what is allowed. Every program parses its
+// command line with it, and takes its settings from the structs here.
 package settings
 
 import (

@@ -1,5 +1,5 @@
-// Package telemetry sets up traces from the standard OTEL_… variables, and has what all
-// metrics share.
+// Package telemetry sets up traces from the standard OTEL_… variables, and has what all metrics
+// share. Packages node, web and commands import it.
 package telemetry
 
 import (

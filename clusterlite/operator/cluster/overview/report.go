@@ -1,4 +1,5 @@
-// Package overview gathers the state of a cluster: its topic, its brokers and its nodes.
+// Package overview gathers the state of a cluster: its topic, its brokers and its nodes. It is
+// what clusterlite status shows.
 package overview
 
 import (

@@ -1,4 +1,4 @@
-package queryapi
+package listing
 
 import (
 	"encoding/json"

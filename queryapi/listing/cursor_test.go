@@ -1,4 +1,4 @@
-package queryapi
+package listing
 
 import (
 	"encoding/base64"
@@ -15,7 +15,7 @@ import (
 // and before others.
 func sorts(t testing.TB) [][]query.SortKey {
 	t.Helper()
-	words := newVocabulary(mustGet(t, "products"))
+	words := New(mustGet(t, "products"))
 	var all [][]query.SortKey
 	for _, text := range []string{"id", "-id", "version", "-created_at", "name", "-price", "stock", "sold_out", "name,-price,stock", "-price,id,name", "price.nullslast,-name.nullsfirst"} {
 		sort, err := words.parseSort(text)
@@ -29,7 +29,7 @@ func sorts(t testing.TB) [][]query.SortKey {
 
 func mustGet(t testing.TB, name string) *collections.Collection {
 	t.Helper()
-	set, err := collections.Load("../examples")
+	set, err := collections.Load("../../examples")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestACursorIsAPlace(t *testing.T) {
 				}
 				place.Keys = append(place.Keys, hostileKeys[(i+k)%len(hostileKeys)])
 			}
-			cursor := encodeCursor("products", sort, place)
+			cursor := EncodeCursor("products", sort, place)
 			got, err := decodeCursor(cursor, "products", sort)
 			if err != nil || got.ID != place.ID || len(got.Keys) != len(place.Keys) || len(place.Keys) > 0 && !reflect.DeepEqual(got.Keys, place.Keys) {
 				t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, got, err)
@@ -86,7 +86,7 @@ func FuzzCursor(f *testing.F) {
 		for range all[which] {
 			keys = append(keys, key)
 		}
-		f.Add(uint(which), encodeCursor("products", all[which], query.Cursor{Keys: keys, ID: placeID}))
+		f.Add(uint(which), EncodeCursor("products", all[which], query.Cursor{Keys: keys, ID: placeID}))
 	}
 	for i, sort := range all {
 		for _, text := range []string{
@@ -109,7 +109,7 @@ func FuzzCursor(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := decodeCursor(encodeCursor("products", sort, *place), "products", sort)
+		again, err := decodeCursor(EncodeCursor("products", sort, *place), "products", sort)
 		if err != nil || !reflect.DeepEqual(again, place) && (len(again.Keys) > 0 || len(place.Keys) > 0 || again.ID != place.ID) {
 			t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, again, err)
 		}

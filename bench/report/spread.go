@@ -1,4 +1,4 @@
-package main
+package report
 
 import "slices"
 
@@ -18,7 +18,7 @@ func spreadOf(values []float64) spread {
 }
 
 // each takes one value of each sample.
-func each(found []sample, value func(sample) float64) []float64 {
+func each(found []Sample, value func(Sample) float64) []float64 {
 	all := make([]float64, len(found))
 	for i, s := range found {
 		all[i] = value(s)
@@ -26,10 +26,10 @@ func each(found []sample, value func(sample) float64) []float64 {
 	return all
 }
 
-func value(s sample) float64 { return s.Value }
+func value(s Sample) float64 { return s.Value }
 
 // ratios are those of each round: what disturbs one round disturbs both sides of it.
-func ratios(own, other []sample) []float64 {
+func ratios(own, other []Sample) []float64 {
 	var all []float64
 	for i := range min(len(own), len(other)) {
 		if other[i].Value > 0 {
@@ -39,8 +39,8 @@ func ratios(own, other []sample) []float64 {
 	return all
 }
 
-// reached reports which target, if any, a median reaches.
-func (t target) reached(median float64, lower bool) string {
+// Reached reports which target, if any, a median reaches.
+func (t Target) Reached(median float64, lower bool) string {
 	meets := func(wanted float64) bool {
 		if lower {
 			return median <= wanted

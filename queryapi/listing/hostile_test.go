@@ -1,4 +1,4 @@
-package queryapi
+package listing
 
 import (
 	"net/url"
@@ -14,15 +14,15 @@ import (
 // Whatever a query string names, what reaches the store are columns that were declared,
 // and values. That the SQL is made of those names alone is tested there.
 func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
-	set, err := collections.Load("../examples")
+	set, err := collections.Load("../../examples")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, _ := set.Get("products")
-	words, declared := newVocabulary(c), query.Columns(c)
+	words, declared := New(c), query.Columns(c)
 	names := append([]string{
 		`name"`, `name' OR 1=1 --`, `"name"`, "name\x00", "NAME", "doc", "_claims", "rowid", "oid", "_digests", "products.name", "name DESC", "name,id", "name[gt", "name[]", "name[or]", "", "?", "*",
-	}, words.parameters...)
+	}, words.Parameters...)
 	rapid.Check(t, func(rt *rapid.T) {
 		name := rapid.OneOf(rapid.SampledFrom(names), rapid.String())
 		values := url.Values{}
@@ -33,11 +33,11 @@ func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 			values.Set("sort", name.Draw(rt, "sort"))
 		}
 		for parameter := range values {
-			if !slices.Contains(words.parameters, parameter) {
+			if !slices.Contains(words.Parameters, parameter) {
 				return // refused before it is parsed: contract.RefuseUnknownParameters
 			}
 		}
-		asked, err := words.parse(values)
+		asked, err := words.Parse(values)
 		if err != nil {
 			return
 		}

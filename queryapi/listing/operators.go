@@ -1,13 +1,13 @@
-package contract
+package listing
 
 import "github.com/clusterlite/clusterlite/projections/query"
 
-// An Operator is how a query parameter names an operator of filters: name[word].
+// An Operator is an operator of filters as query parameters name it: name[word].
 type Operator struct {
-	// Word stands in the brackets; empty means that there are none.
+	// Word stands in the brackets; empty means no brackets.
 	Word string
 	Op   query.Op
-	// Means words it for people, after the member's name.
+	// Means describes it, as the end of a sentence that begins with the member's name.
 	Means string
 }
 
@@ -23,22 +23,19 @@ var operators = []Operator{
 	{"prefix", query.Prefix, "starts with this text"},
 }
 
-// Operators are those that a column of a kind has. Columns that are never missing do
-// without exists: see [query.Column.Nullable].
+// Operators returns the operators of a column of this kind. Columns that are never missing
+// have no exists: see [query.Column.Nullable].
 func Operators(kind query.Kind) []Operator {
 	if kind == query.Text {
 		return operators
 	}
-	return operators[:len(operators)-1] // prefix is the last, and for texts alone
+	return operators[:len(operators)-1] // prefix is the last, and only for texts
 }
 
-// FilterName is the query parameter that filters a member with an operator.
+// FilterName returns the query parameter that filters a member with an operator.
 func FilterName(member string, o Operator) string {
 	if o.Word == "" {
 		return member
 	}
 	return member + "[" + o.Word + "]"
 }
-
-// ListParameters are the parameters of lists that are no filters.
-var ListParameters = []string{"limit", "after", "sort", "fields", "count"}

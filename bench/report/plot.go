@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"image/color"
@@ -15,28 +15,28 @@ import (
 type bar struct {
 	label  string
 	value  spread
-	target *target
+	target *Target
 	own    bool
 }
 
 // bars are the rows that can be compared on one axis: all subjects' requests per second,
 // or all ratios.
-func bars(all []row, found results, ratio bool) (lines []bar) {
+func bars(all []Row, found Results, ratio bool) (lines []bar) {
 	for _, r := range all {
-		one := found[r.name]
-		if r.unit != requestsPerSecond || r.name == modelRow || len(one.Samples) == 0 {
+		one := found[r.Name]
+		if !r.Plotted || len(one.Samples) == 0 {
 			continue
 		}
-		own := one.Samples[r.subjects[0]]
-		for i, name := range r.subjects {
+		own := one.Samples[r.Subjects[0]]
+		for i, name := range r.Subjects {
 			samples := one.Samples[name]
 			switch {
 			case len(samples) == 0:
 			case !ratio:
-				lines = append(lines, bar{label: r.name + " - " + name, value: spreadOf(each(samples, value)), own: i == 0})
+				lines = append(lines, bar{label: r.Name + " - " + name, value: spreadOf(each(samples, value)), own: i == 0})
 			case i > 0:
-				line := bar{label: r.name + " - " + name, value: spreadOf(ratios(own, samples))}
-				if t, ok := r.targets[name]; ok {
+				line := bar{label: r.Name + " - " + name, value: spreadOf(ratios(own, samples))}
+				if t, ok := r.Targets[name]; ok {
 					line.target = &t
 				}
 				lines = append(lines, line)
@@ -47,10 +47,10 @@ func bars(all []row, found results, ratio bool) (lines []bar) {
 	return lines
 }
 
-func plotted(all []row, found results) bool { return len(bars(all, found, false)) > 0 }
+func plotted(all []Row, found Results) bool { return len(bars(all, found, false)) > 0 }
 
 // writePlots writes throughput.svg and ratios.svg. Without results there are none.
-func writePlots(dir string, all []row, found results) error {
+func writePlots(dir string, all []Row, found Results) error {
 	if !plotted(all, found) {
 		return nil
 	}

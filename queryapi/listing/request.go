@@ -1,4 +1,9 @@
-package queryapi
+// Package listing defines what clients can ask of a list: its query parameters, filters, sort
+// keys and cursors. It parses a query string into a [Request], which the projection answers,
+// and describes the parameters for OpenAPI. The table of parameters is in parameters.go.
+//
+// Package queryapi parses requests with it, and queryapi/openapi describes them.
+package listing
 
 import (
 	"crypto/sha256"
@@ -16,43 +21,47 @@ import (
 )
 
 const (
-	defaultLimit = 100
+	// DefaultLimit is the size of a page if the client does not give a limit.
+	DefaultLimit = 100
 	maxLimit     = 10_000
-	// maxFilters and maxSortKeys limit the work of a list, and the SQL for it.
+	// maxFilters and maxSortKeys bound the work for one list, and the length of its SQL.
 	maxFilters  = 16
 	maxSortKeys = 8
-	// maxIn is the maximum number of values of an in filter.
+	// maxIn is the maximum number of values of one in.
 	maxIn = 1000
 )
 
-// A vocabulary is what clients can ask of the lists of one collection. It is created once and
-// immutable.
-type vocabulary struct {
+// A Vocabulary is what the lists of one collection understand. It is immutable.
+type Vocabulary struct {
+	// Parameters are the names of all query parameters, those of filters included.
+	Parameters []string
+	// Definition is a short text that changes with the collection's schema.
+	Definition string
+
 	collection string
-	// definition identifies the definition of the collection.
-	definition string
 	columns    map[string]query.Column
-	// filters are the filters, by the full name of their parameter.
+	// filters are the parameters that filter, by their full name.
 	filters map[string]query.Filter
-	// parameters are the names of all parameters. members are the names of all members that an
-	// entity can have, as far as they are declared.
-	parameters, members []string
-	open                bool // entities can have other members too
+	// members are all members that an entity can have, as far as they are declared. open
+	// reports whether an entity may have others.
+	members []string
+	open    bool
 }
 
-func newVocabulary(c *collections.Collection) *vocabulary {
-	v := &vocabulary{
-		collection: c.Name(), definition: definitionOf(c),
+// New returns the vocabulary of a collection.
+func New(c *collections.Collection) *Vocabulary {
+	v := &Vocabulary{
+		collection: c.Name(), Definition: definitionOf(c),
 		columns: map[string]query.Column{}, filters: map[string]query.Filter{},
-		parameters: slices.Clone(contract.ListParameters),
+		Parameters: names(),
 	}
 	for _, column := range query.Columns(c) {
 		v.columns[column.Name()] = column
-		for _, o := range contract.Operators(column.Kind()) {
+		for _, o := range Operators(column.Kind()) {
 			if o.Op == query.Present && !column.Nullable() {
 				continue
 			}
-			v.addFilter(contract.FilterName(column.Name(), o), column, o.Op)
+			v.addFilter(FilterName(column.Name(), o), column, o.Op)
 		}
 	}
 	v.members, v.open = c.Members()
@@ -60,59 +69,58 @@ func newVocabulary(c *collections.Collection) *vocabulary {
 	return v
 }
 
-// definitionOf returns a short text that changes with the schema of the collection, and so with
-// the responses of its lists.
+// definitionOf returns a short text that changes with the collection's schema, and therefore
+// with what its lists understand and return.
 func definitionOf(c *collections.Collection) string {
 	sum := sha256.Sum256(c.Schema())
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-func (v *vocabulary) addFilter(name string, column query.Column, op query.Op) {
-	if slices.Contains(contract.ListParameters, name) {
-		return // it would hide a parameter of lists; filter a member called limit by limit[in]
+func (v *Vocabulary) addFilter(name string, column query.Column, op query.Op) {
+	if IsParameter(name) {
+		return // it would hide the parameter; a member called limit is filtered by limit[in]
 	}
 	v.filters[name] = query.Filter{Column: column, Op: op}
-	v.parameters = append(v.parameters, name)
+	v.Parameters = append(v.Parameters, name)
 }
 
-// A listRequest is the request for a list.
-type listRequest struct {
+// A Request is what a client asks of a list.
+type Request struct {
 	query.Query
-	// Fields are the members to return. Empty means all.
+	// Fields are the members to return; empty means all.
 	Fields []string
 	// Count asks for the header field Total-Count.
 	Count bool
 }
 
-// parse parses the query string. [contract.RefuseUnknownParameters] has already checked the names
-// of the parameters. A limit of zero means that none was given. The error is a problem.
-func (v *vocabulary) parse(values url.Values) (r listRequest, err error) {
+// Parse reads a query string that contains only names in Parameters, each once. A limit of
+// zero means that the client gave none. The error is a problem.
+func (v *Vocabulary) Parse(values url.Values) (r Request, err error) {
+	var last []Parameter
 	for _, name := range sortedNames(values) {
-		value := values.Get(name)
-		switch name {
-		case "limit":
-			r.Limit, err = parseLimit(value)
-		case "sort":
-			r.Sort, err = v.parseSort(value)
-		case "fields":
-			r.Fields, err = v.parseFields(value)
-		case "count":
-			r.Count, err = parseBool("count", value)
-		case "after":
+		p, ok := find(name)
+		switch {
+		case !ok:
+			err = v.parseFilter(&r.Query, name, values.Get(name))
+		case p.AfterOthers:
+			last = append(last, p)
 		default:
-			err = v.parseFilter(&r.Query, name, value)
+			r, err = p.Parse(v, r, values.Get(name))
 		}
 		if err != nil {
 			return r, err
 		}
 	}
-	if values.Has("after") { // the cursor depends on the sort
-		r.After, err = decodeCursor(values.Get("after"), v.collection, r.Sort)
+	for _, p := range last {
+		if r, err = p.Parse(v, r, values.Get(p.Name)); err != nil {
+			return r, err
+		}
 	}
-	return r, err
+	return r, nil
 }
 
-// sortedNames sorts the parameters, so that the same filters in any order give the same SQL.
+// sortedNames returns the names in order, so that equal filters in any order lead to the same
+// SQL text.
 func sortedNames(values url.Values) []string {
 	names := make([]string, 0, len(values))
 	for name := range values {
@@ -144,7 +152,7 @@ func parseBool(name, value string) (bool, error) {
 	return false, malformed("%s must be true or false.", name)
 }
 
-func (v *vocabulary) parseSort(value string) ([]query.SortKey, error) {
+func (v *Vocabulary) parseSort(value string) ([]query.SortKey, error) {
 	parts := strings.Split(value, ",")
 	if len(parts) > maxSortKeys {
 		return nil, malformed("sort must have at most %d keys.", maxSortKeys)
@@ -163,11 +171,11 @@ func (v *vocabulary) parseSort(value string) ([]query.SortKey, error) {
 	return keys, nil
 }
 
-// nulls are the suffixes that say where a sort puts entities that lack the member.
+// nulls are the words that place entities that lack the member of a sort.
 var nulls = map[string]query.Nulls{"nullsfirst": query.NullsFirst, "nullslast": query.NullsLast}
 
-// parseSortKey parses a key such as -due.nullslast.
-func (v *vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
+// parseSortKey reads a key such as -due.nullslast.
+func (v *Vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
 	name, descending := strings.CutPrefix(text, "-")
 	key.Descending = descending
 	name, word, placed := strings.Cut(name, ".")
@@ -182,12 +190,12 @@ func (v *vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
 		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, contract.Quote(word))
 	}
 	if !key.Column.Nullable() {
-		key.Nulls = query.NullsAsLeast // no entity lacks it
+		key.Nulls = query.NullsAsLeast // every entity has the member
 	}
 	return key, nil
 }
 
-func (v *vocabulary) columnNames() []string {
+func (v *Vocabulary) columnNames() []string {
 	names := make([]string, 0, len(v.columns))
 	for name := range v.columns {
 		names = append(names, name)
@@ -196,7 +204,7 @@ func (v *vocabulary) columnNames() []string {
 	return names
 }
 
-func (v *vocabulary) parseFields(value string) ([]string, error) {
+func (v *Vocabulary) parseFields(value string) ([]string, error) {
 	fields := strings.Split(value, ",")
 	for i, name := range fields {
 		if name == "" || !v.open && !slices.Contains(v.members, name) {
@@ -209,7 +217,7 @@ func (v *vocabulary) parseFields(value string) ([]string, error) {
 	return fields, nil
 }
 
-func (v *vocabulary) parseFilter(q *query.Query, name, value string) error {
+func (v *Vocabulary) parseFilter(q *query.Query, name, value string) error {
 	if len(q.Filters) == maxFilters {
 		return malformed("A list accepts at most %d filters.", maxFilters)
 	}
@@ -231,7 +239,7 @@ func (v *vocabulary) parseFilter(q *query.Query, name, value string) error {
 	return nil
 }
 
-// splitIn splits a value at commas. A backslash escapes the next character.
+// splitIn splits a value at commas. A backslash quotes the next character.
 func splitIn(value string) []string {
 	var parts []string
 	var part strings.Builder

@@ -1,4 +1,4 @@
-package queryapi
+package listing
 
 import (
 	"encoding/json"
@@ -31,7 +31,7 @@ func TestTimesAreThoseOfRFC3339(t *testing.T) {
 }
 
 func TestValuesOfFilters(t *testing.T) {
-	words := newVocabulary(mustGet(t, "products"))
+	words := New(mustGet(t, "products"))
 	parse := func(name, text string) (any, error) { return parseValue(words.filters[name], text) }
 	for _, c := range []struct {
 		name, text string
@@ -67,7 +67,7 @@ func TestValuesOfFilters(t *testing.T) {
 }
 
 func TestSortKeys(t *testing.T) {
-	words := newVocabulary(mustGet(t, "products"))
+	words := New(mustGet(t, "products"))
 	for text, want := range map[string]string{
 		"price.nullslast": "price.nullslast", "-price.nullsfirst,name": "-price.nullsfirst,name", "version.nullslast": "version",
 		"price.nulls": "", "price.": "", ".nullslast": "", "price.nullslast.nullsfirst": "", "price,price.nullslast": "", "-price.NULLSLAST": "",
@@ -82,23 +82,23 @@ func TestSortKeys(t *testing.T) {
 // A cursor says what it is a place in: of another collection, another sort, or the same
 // sort when a column had another type, it is no cursor.
 func TestACursorBelongsToADefinition(t *testing.T) {
-	words := newVocabulary(mustGet(t, "products"))
+	words := New(mustGet(t, "products"))
 	sort, err := words.parseSort("price,-name")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := encodeCursor("products", sort, query.Cursor{Keys: []any{1.5, "a"}, ID: placeID})
+	text := EncodeCursor("products", sort, query.Cursor{Keys: []any{1.5, "a"}, ID: placeID})
 	if _, err := decodeCursor(text, "products", sort); err != nil {
 		t.Error(err)
 	}
 	if _, err := decodeCursor(text, "orders", sort); err == nil {
 		t.Error("it is a cursor of another collection")
 	}
-	retyped, err := newVocabulary(mustGet(t, "products")).parseSort("stock,-name")
+	retyped, err := New(mustGet(t, "products")).parseSort("stock,-name")
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := encodeCursor("products", retyped, query.Cursor{Keys: []any{int64(1), "a"}, ID: placeID})
+	was := EncodeCursor("products", retyped, query.Cursor{Keys: []any{int64(1), "a"}, ID: placeID})
 	if _, err := decodeCursor(was, "products", sort); err == nil {
 		t.Error("it is a cursor of another sort")
 	}

@@ -1,4 +1,4 @@
-package queryapi
+package listing
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ type cursor struct {
 	ID         string `json:"i"`
 }
 
-func encodeCursor(collection string, sort []query.SortKey, place query.Cursor) string {
+func EncodeCursor(collection string, sort []query.SortKey, place query.Cursor) string {
 	keys := make([]any, len(place.Keys))
 	for i, key := range place.Keys {
 		keys[i] = writeKey(key)

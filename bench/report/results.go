@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"encoding/json"
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A result is what was found for a row when it was measured last.
-type result struct {
+// A Result is what was found for a row when it was measured last.
+type Result struct {
 	// Samples are the rounds, by subject.
-	Samples map[string][]sample `json:"samples,omitempty"`
+	Samples map[string][]Sample `json:"samples,omitempty"`
 	// Missing is the reason why there are none.
 	Missing string    `json:"missing,omitempty"`
 	At      time.Time `json:"at"`
@@ -24,29 +24,29 @@ type result struct {
 	Command string `json:"command"`
 }
 
-// results are kept from run to run, by the row's name, so that a run of some rows does
+// Results are kept from run to run, by the row's name, so that a run of some rows does
 // not lose the others.
-type results map[string]result
+type Results map[string]Result
 
-// readResults reads what earlier runs found; none if there is no such file.
-func readResults(path string) (results, error) {
+// ReadResults reads the results of earlier runs. Without the file there are none.
+func ReadResults(path string) (Results, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return results{}, nil
+		return Results{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	found := results{}
+	found := Results{}
 	if err := json.Unmarshal(b, &found); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return found, nil
 }
 
-// merged has the newer results in place of the older ones of the same rows. A row that
+// Merged returns the newer results in place of the older ones of the same rows. A row that
 // could not be measured this time keeps the samples of an earlier run.
-func (r results) merged(newer results) results {
+func (r Results) Merged(newer Results) Results {
 	all := maps.Clone(r)
 	for name, n := range newer {
 		if n.Missing != "" && len(all[name].Samples) > 0 {
@@ -57,7 +57,8 @@ func (r results) merged(newer results) results {
 	return all
 }
 
-func (r results) write(path string) error {
+// Write writes the results to a file.
+func (r Results) Write(path string) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err

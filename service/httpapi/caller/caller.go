@@ -1,0 +1,52 @@
+// Package caller carries who sent a request: the identity that its credentials prove. Package
+// web sets it in the context of each request. Handlers, log lines, spans and idempotency keys
+// read it there.
+//
+// There is no authentication yet, so every caller is [Anonymous]. What authenticates requests
+// implements [Identify], and main passes it to the server.
+package caller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+)
+
+// A Caller is who sent a request. The zero Caller is [Anonymous].
+type Caller struct {
+	// Name identifies the caller, and is stable over requests. It is safe to log. It is empty
+	// for an anonymous caller.
+	Name string
+}
+
+// Anonymous is a caller without credentials.
+var Anonymous Caller
+
+// Identify returns the caller of a request. The error is a problem, with which the request is
+// rejected before its body is read. Safe for concurrent use.
+type Identify func(*http.Request) (Caller, error)
+
+// Key is the key of the [Caller] in a context. A context type may return the caller for this
+// key from a field of its own.
+type Key struct{}
+
+// With returns a context of a request by the caller.
+func With(ctx context.Context, c Caller) context.Context { return context.WithValue(ctx, Key{}, c) }
+
+// Of returns the caller of the request that ctx belongs to, or [Anonymous].
+func Of(ctx context.Context) Caller {
+	c, _ := ctx.Value(Key{}).(Caller)
+	return c
+}
+
+// IdempotencyKey returns the key under which a write is stored whose client sent the given
+// Idempotency-Key. Callers do not share keys: the key of a caller with a name is a hash of both,
+// in base64url. The key of an anonymous caller is stored as it is, as it has always been.
+func (c Caller) IdempotencyKey(sent string) string {
+	if c == Anonymous {
+		return sent
+	}
+	sum := sha256.Sum256([]byte("caller\x00" + c.Name + "\x00" + sent))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
