@@ -40,6 +40,11 @@ func (a *API) importLines(c echo.Context, command Command) error {
 	if err != nil {
 		return err
 	}
+	if c.Request().ProtoMajor == 1 {
+		// An import may end before its body does. The server then closes the connection, and a
+		// client or proxy that had kept it would lose its next request.
+		c.Response().Header().Set("Connection", "close")
+	}
 	lines := newLineReader(body, a.MaxBody)
 	// A proxy such as nginx sends no more of a request once the response has begun.
 	halfDuplex := c.Request().Header.Get(contract.HeaderHalfDuplex) != ""
