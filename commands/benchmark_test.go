@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A command and a state into an event.
+// BenchmarkDecide measures the decision alone: a command and a state give an event.
 func BenchmarkDecide(b *testing.B) {
 	c := create(b, "ada@example.com")
 	stamp := commands.Stamp{EventID: id, Now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), Source: "/test"}
@@ -27,9 +27,9 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// One write at a time, from the request to the answer: decided, appended, read back,
-// admitted and committed. What it allocates is that of the whole process, the embedded
-// broker included.
+// BenchmarkPost measures one write at a time, from the request to the response: it is decided,
+// appended, read back, admitted and committed. The allocations are those of the whole process,
+// including the embedded broker.
 func BenchmarkPost(b *testing.B) {
 	s := newService(b, servicetest.StartBroker(b), 10*time.Second)
 	e := servicetest.Echo(web.Options{})
@@ -42,10 +42,10 @@ func BenchmarkPost(b *testing.B) {
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		if e.ServeHTTP(w, r); w.Code != http.StatusCreated {
-			b.Fatalf("got %d: %s", w.Code, w.Body)
+			b.Fatalf("got %d: %s, want 201", w.Code, w.Body)
 		}
 	}
-	for range 100 { // what is prepared once is no part of it
+	for range 100 { // one-time preparation is not measured
 		write()
 	}
 	b.ReportAllocs()

@@ -54,7 +54,7 @@ func (s *server) post(t testing.TB, body string, headers ...string) *http.Respon
 	return answer
 }
 
-// A retry in another coding is the same request: what counts is what it says.
+// A retry in another coding is the same request: only the decoded content counts.
 func TestARetryInAnotherCoding(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	const key = "Idempotency-Key: k1"
@@ -62,16 +62,16 @@ func TestARetryInAnotherCoding(t *testing.T) {
 	for _, coding := range []string{"gzip", "zstd"} {
 		r := s.post(t, compressed(t, coding, user(1)), key, "Content-Encoding: "+coding)
 		if body := servicetest.Body(t, r); r.StatusCode != 201 || body != first {
-			t.Errorf("%s: %d %s, first %s", coding, r.StatusCode, body, first)
+			t.Errorf("%s: got %d %s, want 201 %s", coding, r.StatusCode, body, first)
 		}
 	}
 	if n := s.count(t); n != 1 {
-		t.Errorf("there are %d", n)
+		t.Errorf("got %d users, want 1", n)
 	}
 }
 
-// An import that is compressed has the results of its lines. If its data is damaged, the
-// lines before are done, and a last result says where it ends and why.
+// A compressed import returns the results of its lines. If its data is damaged, the lines
+// before the damage are done, and a last result says where the import ended and why.
 func TestCompressedImports(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	const lines = 2000
@@ -88,11 +88,11 @@ func TestCompressedImports(t *testing.T) {
 		}{
 			{"whole", body, "", true},
 			{"cut", compressed(t, coding, strings.ReplaceAll(text.String(), "@", "."+coding+"2@"))[:len(body)/2], coding + " data", false},
-			{"not that", "nothing", coding + " data", false},
+			{"other data", "nothing", coding + " data", false},
 		} {
 			r := s.post(t, c.body, "Content-Type: application/x-ndjson", "Content-Encoding: "+coding)
 			if r.StatusCode != 200 {
-				t.Fatalf("%s, %s: %d", coding, c.name, r.StatusCode)
+				t.Fatalf("%s, %s: got %d, want 200", coding, c.name, r.StatusCode)
 			}
 			results, created := json.NewDecoder(r.Body), int64(0)
 			last := struct {
@@ -106,21 +106,21 @@ func TestCompressedImports(t *testing.T) {
 					break
 				}
 				if err != nil {
-					t.Fatalf("%s, %s: the answer is not whole: %v", coding, c.name, err)
+					t.Fatalf("%s, %s: got %v, want a complete response", coding, c.name, err)
 				}
 				if last.Status == 201 {
 					created++
 				}
 			}
 			if c.whole && created != lines || !c.whole && (last.Status != 400 || last.Line != created+1 || !strings.Contains(last.Detail, c.detail)) {
-				t.Errorf("%s, %s: %d were created, the last result is %+v", coding, c.name, created, last)
+				t.Errorf("%s, %s: got %d lines created and the last result %+v, want all lines, or 400 for the line after them", coding, c.name, created, last)
 			}
 			if done += created; s.count(t) != done {
-				t.Errorf("%s, %s: there are %d, of %d results", coding, c.name, s.count(t), done)
+				t.Errorf("%s, %s: got %d users, want %d", coding, c.name, s.count(t), done)
 			}
 		}
 	}
 	if r := s.post(t, user(1), "Content-Type: application/x-ndjson", "Content-Encoding: br"); r.StatusCode != 415 || r.Header.Get("Accept-Encoding") == "" {
-		t.Errorf("br: %d %v", r.StatusCode, r.Header)
+		t.Errorf("br: got %d %v, want 415 with Accept-Encoding", r.StatusCode, r.Header)
 	}
 }

@@ -19,7 +19,7 @@ func users(t testing.TB) *collections.Collection {
 	t.Helper()
 	c, ok := servicetest.Collections(t).Get("users")
 	if !ok {
-		t.Fatal("no users")
+		t.Fatal("got no collection users, want one")
 	}
 	return c
 }
@@ -79,16 +79,16 @@ func TestDecide(t *testing.T) {
 				return
 			}
 			if rejection != nil {
-				t.Fatalf("rejected: %v", rejection)
+				t.Fatalf("got the rejection %v, want an event", rejection)
 			}
 			if e.Kind != s.kind || e.Version != s.version || string(e.Document) != s.body || e.EntityID != id || e.ID != id || e.Collection != "users" || e.Source != "/test" {
-				t.Errorf("got %+v", e)
+				t.Errorf("got %+v, want the command's ids with the kind, version and document of the test case", e)
 			}
 			if got := events.FormatTime(e.Time); got != "2026-11-24T09:00:00.123Z" || e.Time.Nanosecond()%1e6 != 0 {
-				t.Errorf("time %s", got)
+				t.Errorf("got time %s, want 2026-11-24T09:00:00.123Z", got)
 			}
 			if wantClaims := s.kind != events.Deleted; wantClaims != (len(e.Claims) == 1) || wantClaims && !strings.HasPrefix(e.Claims[0], "email:") {
-				t.Errorf("claims %v", e.Claims)
+				t.Errorf("got claims %v, want one on the email, or none for a deletion", e.Claims)
 			}
 		})
 	}
@@ -98,10 +98,10 @@ func TestDecideNamesEachViolation(t *testing.T) {
 	_, rejection := commands.Decide(commands.Command{Action: commands.Patch, Collection: users(t), ID: id, Patch: []byte(`{"name":7,"email":null}`)},
 		commands.State{Version: 1, Document: doc(t, `{"name":"Ada","email":"ada@example.com"}`)}, commands.Stamp{})
 	if rejection == nil || len(rejection.Violations) != 2 {
-		t.Fatalf("got %+v", rejection)
+		t.Fatalf("got %+v, want two violations", rejection)
 	}
 	b, err := json.Marshal(rejection.Violations)
 	if err != nil || !strings.Contains(string(b), "/name") || !strings.Contains(string(b), "/email") {
-		t.Errorf("got %s, %v", b, err)
+		t.Errorf("got %s, %v, want /name and /email in it", b, err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Defaults are part of what POST, PUT and imports store. PATCH puts none in.
+// POST, PUT and imports store defaults. PATCH adds none.
 func TestDefaultsAreStored(t *testing.T) {
 	s := serveDeclared(t, map[string]string{"tasks": `{"title":"tasks","type":"object","required":["title","state"],"additionalProperties":false,"properties":{
 		"title":{"type":"string"},"state":{"type":"string","default":"open"},"size":{"type":"integer","default":1,"x-unique":true},

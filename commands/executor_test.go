@@ -21,7 +21,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
-// A service is a command service: a write model of its own on a log that others share.
+// A service is a command service: an executor and its own write model, on a log that others
+// share.
 type service struct {
 	*commands.Executor
 	model *servicetest.Model
@@ -58,30 +59,30 @@ func must(t testing.TB, s service, c commands.Command) commands.Result {
 	return r
 }
 
-func TestALife(t *testing.T) {
+func TestTheLifeOfAnEntity(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	c := create(t, "ada@example.com")
 	r := must(t, s, c)
 	if r.Entity.Version != 1 || r.Entity.ID != c.ID || s.model.Position() < r.Position {
-		t.Errorf("got %+v at %d", r, s.model.Position())
+		t.Errorf("got %+v with the model at %d, want version 1 at the model's position or before it", r, s.model.Position())
 	}
 	if r := must(t, s, change(t, commands.Patch, c.ID, "B")); r.Entity.Version != 2 || r.Entity.CreatedAt == "" {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want version 2 with its time of creation", r)
 	}
 	if r := must(t, s, change(t, commands.Replace, c.ID, "C")); r.Entity.Version != 3 {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want version 3", r)
 	}
 	if _, err := s.Execute(servicetest.Context(t), create(t, "R@example.com")); !rejectedAs(err, commands.Taken) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want Taken", err)
 	}
 	if r := must(t, s, change(t, commands.Delete, c.ID, "")); r.Entity.Version != 4 || !r.Entity.Deleted {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want version 4, deleted", r)
 	}
 	must(t, s, create(t, "r@example.com"))
 }
 
-// A write model that is behind would refuse what holds: it catches up first.
-func TestRefusesOnlyOnFreshState(t *testing.T) {
+// A write model that is behind would reject a valid command, so it catches up first.
+func TestRejectsOnlyOnFreshState(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	ahead, behind := newService(t, b, 10*time.Second), newService(t, b, 10*time.Second)
 	for i := range 50 {
@@ -93,15 +94,16 @@ func TestRefusesOnlyOnFreshState(t *testing.T) {
 	}
 }
 
-func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
+func TestARejectionThatCannotBeConfirmed(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()
 	ahead := newService(t, b, 10*time.Second)
 	c := create(t, "ada@example.com")
 	must(t, ahead, c)
-	// This one's model never gets there.
+	// The model of this executor never catches up.
 	stuck := servicetest.OpenModel(t, log, servicetest.Collections(t))
-	// A command whose time is over before there is a connection is known not to be done.
+	// A command that times out before the first connection is known to have failed, so connect
+	// first.
 	if _, err := log.AppendCheckpoint(servicetest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -112,47 +114,49 @@ func TestARefusalThatCantBeMadeSureOf(t *testing.T) {
 	stale := change(t, commands.Patch, c.ID, "B")
 	stale.Consistency = events.Eventual
 	if _, err := x.Execute(servicetest.Context(t), stale); !rejectedAs(err, commands.NotFound) {
-		t.Errorf("a client that takes a stale rejection got %v", err)
+		t.Errorf("a client that accepts a stale rejection: got %v, want NotFound", err)
 	}
-	// A barrier is appended for a client that wants proof, and it is no proof that the
-	// model is there.
+	// For a client that wants proof, the executor appends a barrier. The barrier does not prove
+	// that the model has reached it.
 	sure := change(t, commands.Patch, c.ID, "B")
 	sure.Consistency = events.Linearizable
 	if _, err := x.Execute(servicetest.Context(t), sure); !errors.Is(err, commands.ErrBehind) {
 		t.Errorf("got %v, want ErrBehind", err)
 	}
-	// And what it appends, it never hears of again: that is unknown, not failed.
+	// The executor never reads back what it appends. The outcome is unknown, not failed.
 	if _, err := x.Execute(servicetest.Context(t), create(t, "b@example.com")); !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 		t.Errorf("got %v, want ErrOutcomeUnknown", err)
 	}
 }
 
-// A client that wants proof has a barrier appended before it is rejected, and only then.
-func TestRefusalsThatAreProved(t *testing.T) {
+// The executor appends a barrier before it rejects a command of a client that wants proof, and
+// in no other case.
+func TestRejectionsThatAreProved(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	c := create(t, "ada@example.com")
 	c.Consistency = events.Linearizable
 	if r := must(t, s, c); r.Position != 1 {
-		t.Errorf("a write that holds is at position %d", r.Position)
+		t.Errorf("an admitted write: got position %d, want 1", r.Position)
 	}
 	for i, consistency := range []events.Consistency{events.Linearizable, events.Strong, events.Unspecified, events.Eventual} {
 		rejected := change(t, commands.Patch, id, "B")
 		rejected.Consistency = consistency
 		if _, err := s.Execute(servicetest.Context(t), rejected); !rejectedAs(err, commands.NotFound) {
-			t.Errorf("%q: got %v", consistency, err)
+			t.Errorf("%q: got %v, want NotFound", consistency, err)
 		}
 		taken := create(t, "ada@example.com")
 		taken.Consistency = consistency
 		if o := s.ExecuteBatch(servicetest.Context(t), []commands.Command{taken}); !rejectedAs(o[0].Err, commands.Taken) {
-			t.Errorf("%q: a batch got %v", consistency, o[0].Err)
+			t.Errorf("%q: batch: got %v, want Taken", consistency, o[0].Err)
 		}
 		if end, err := s.Log.End(servicetest.Context(t)); err != nil || end != 3 {
-			t.Errorf("%q (%d): the log ends at %d, %v", consistency, i, end, err)
+			t.Errorf("%q (%d): got the end of the log at %d, %v, want 3", consistency, i, end, err)
 		}
 	}
 }
 
-// Last writer wins: who loses a race decides again, and nobody sees it.
+// The last writer wins. A service that loses a race decides again, and its client does not
+// notice.
 func TestRacesBetweenServices(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	services := []service{newService(t, b, 30*time.Second), newService(t, b, 30*time.Second)}
@@ -181,7 +185,7 @@ func TestRacesBetweenServices(t *testing.T) {
 	}
 	for v := int64(2); v <= each*clients+1; v++ {
 		if !seen[v] {
-			t.Errorf("version %d is missing", v)
+			t.Errorf("got no version %d, want every version", v)
 		}
 	}
 }
@@ -207,7 +211,7 @@ func TestOneHolderOfAUniqueValue(t *testing.T) {
 	}
 	wait.Wait()
 	if created != 1 {
-		t.Errorf("%d were created", created)
+		t.Errorf("got %d entities created, want 1", created)
 	}
 }
 
@@ -219,9 +223,9 @@ func TestBrokerAway(t *testing.T) {
 	b.Close()
 	_, err := s.Execute(servicetest.Context(t), change(t, commands.Patch, c.ID, "B"))
 	if !errors.Is(err, eventlog.ErrUnreachable) && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrUnreachable or ErrOutcomeUnknown", err)
 	}
-	// A rejection can't be made sure of without the broker.
+	// Without the broker, a rejection can't be confirmed.
 	if _, err := s.Execute(servicetest.Context(t), change(t, commands.Patch, id, "B")); !errors.Is(err, eventlog.ErrUnreachable) {
 		t.Errorf("got %v, want ErrUnreachable", err)
 	}
@@ -231,7 +235,7 @@ func TestBrokerAway(t *testing.T) {
 			break
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("the service has not recovered: %v", err)
+			t.Fatalf("got %v, want that the service recovers", err)
 		}
 	}
 }
@@ -243,9 +247,9 @@ func TestWaitIsBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := s.Execute(ctx, change(t, commands.Patch, c.ID, "B")); err == nil {
-		t.Error("a request that was given up succeeded")
+		t.Error("got no error for a cancelled request, want one")
 	}
 	if p := s.model.Position(); p < events.Position(1) {
-		t.Errorf("position %d", p)
+		t.Errorf("got position %d, want 1 or more", p)
 	}
 }

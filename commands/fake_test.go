@@ -22,7 +22,7 @@ type fake struct {
 	arrives   bool
 	// endErr is the error of End and Barrier.
 	endErr error
-	// deaf is whether the model does not learn what is appended.
+	// If deaf is set, the model does not learn of events that are appended.
 	deaf bool
 	// onAppend, if not nil, is called before the events of an append are in the log.
 	onAppend func()

@@ -16,11 +16,11 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// A line on which the server panics fails alone, and the log says so once, with the stack.
+// A line on which the server panics fails alone. The panic is logged once, with its stack.
 func TestAPanicFailsItsLineAlone(t *testing.T) {
 	var logged bytes.Buffer
 	results := spool.New(t.TempDir())
-	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, results) // without a collection: to validate panics
+	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, results) // without a collection, validation panics
 	defer in.close()
 	in.start(newLineReader(strings.NewReader("[1]\n{}\n[2]\n"), 100))
 	cut := false
@@ -42,7 +42,7 @@ func TestAPanicFailsItsLineAlone(t *testing.T) {
 	}
 }
 
-// Thousands of lines that fail alike don't fill the log.
+// Thousands of lines that fail for the same reason don't fill the log.
 func TestFaultsAreLoggedWithinBounds(t *testing.T) {
 	var logged bytes.Buffer
 	in := newImporter(t.Context(), &lineParser{a: &API{MaxBody: 100, Logger: slog.New(slog.NewTextHandler(&logged, nil))}}, spool.New(t.TempDir()))
@@ -55,13 +55,13 @@ func TestFaultsAreLoggedWithinBounds(t *testing.T) {
 	}
 }
 
-// A command that panics while it is decided fails alone; if all fail together, what
-// became of them is unknown.
+// A command whose decision panics fails alone. If the whole batch panics, the outcome of each
+// command is unknown.
 func TestAPanicOfTheExecutor(t *testing.T) {
 	b := Batch{x: &Executor{}, commands: make([]Command, 2), outcomes: make([]Outcome, 2), events: make([]events.Event, 2)} // without a model
 	rejected, appendable := b.decide(b.all())
 	if len(rejected) != 0 || len(appendable) != 0 || b.outcomes[0].Err == nil || b.outcomes[1].Err == nil {
-		t.Errorf("got %v, %v, %+v", rejected, appendable, b.outcomes)
+		t.Errorf("got %v, %v, %+v, want an error for each command and nothing to append", rejected, appendable, b.outcomes)
 	}
 	in := newImporter(t.Context(), &lineParser{a: &API{}}, spool.New(t.TempDir())) // without an executor
 	defer in.close()
@@ -77,7 +77,7 @@ func TestAPanicOfTheExecutor(t *testing.T) {
 	}
 }
 
-// endsAfter is a context that ends when it was asked a number of times.
+// endsAfter is a context that is cancelled after a number of calls of Err.
 type endsAfter struct {
 	context.Context
 	asked, most atomic.Int64
@@ -90,7 +90,7 @@ func (c *endsAfter) Err() error {
 	return nil
 }
 
-// Once the client has left, no other line is parsed, though thousands have arrived.
+// After the client has left, no further line is parsed, even if thousands have arrived.
 func TestNoLineIsParsedAfterTheClientHasLeft(t *testing.T) {
 	set, err := collections.Load("")
 	if err != nil {

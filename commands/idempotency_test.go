@@ -19,8 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// keyed is a command that creates, under a key. What comes twice is another command each
-// time: it has an id of its own.
+// keyed returns a command that creates an entity with an idempotency key. Like the attempts of a
+// client, the commands of two calls have different ids.
 func keyed(t testing.TB, key, request string) commands.Command {
 	t.Helper()
 	c := create(t, request+"@example.com")
@@ -28,16 +28,15 @@ func keyed(t testing.TB, key, request string) commands.Command {
 	return c
 }
 
-// repeats fails the test unless a result is the first one again.
+// repeats fails the test unless a result repeats the first one.
 func repeats(t testing.TB, got commands.Result, err error, first commands.Result) {
 	t.Helper()
 	if err != nil || !got.Replayed || got.Position != first.Position || got.Entity.ID != first.Entity.ID || string(got.Entity.Rendered) != string(first.Entity.Rendered) {
-		t.Errorf("got %+v, %v, first %+v", got, err, first)
+		t.Errorf("got %+v, %v, want a replay of %+v", got, err, first)
 	}
 }
 
-// A retry finds the first outcome wherever it goes, also where the read model has not
-// heard of it yet.
+// A retry finds the first outcome at any service, even if its read model has not applied it yet.
 func TestIdempotency(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	one, two := newService(t, b, 10*time.Second), newService(t, b, 10*time.Second)
@@ -47,13 +46,13 @@ func TestIdempotency(t *testing.T) {
 		again, err := two.Execute(servicetest.Context(t), keyed(t, key, key))
 		repeats(t, again, err, first)
 		if _, err := two.Execute(servicetest.Context(t), keyed(t, key, "other")); !rejectedAs(err, commands.KeyReused) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want KeyReused", err)
 		}
 	}
 }
 
-// Two services, one key, two requests, at once: one is done, the other is rejected, and
-// whoever asks later hears the same.
+// Two services get two requests with one key at the same time. One succeeds, the other is
+// rejected, and every later attempt of either request gets the same answer again.
 func TestAKeyWithTwoRequestsAtOnce(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	services := []service{newService(t, b, 30*time.Second), newService(t, b, 30*time.Second)}
@@ -78,13 +77,13 @@ func TestAKeyWithTwoRequestsAtOnce(t *testing.T) {
 			again, err := s.Execute(servicetest.Context(t), keyed(t, key, fmt.Sprint(key, "-", won)))
 			repeats(t, again, err, results[won])
 			if _, err := s.Execute(servicetest.Context(t), keyed(t, key, fmt.Sprint(key, "-", 1-won))); !rejectedAs(err, commands.KeyReused) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want KeyReused", err)
 			}
 		}
 	}
 }
 
-// Once the first is done no retry is told that it isn't, however many come at once.
+// After the first attempt is done, every retry gets its outcome, however many arrive at once.
 func TestManyRetriesAtOnce(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	c := keyed(t, "key", "request")
@@ -101,8 +100,8 @@ func TestManyRetriesAtOnce(t *testing.T) {
 	retries.Wait()
 }
 
-// The answer to a retry is what the first was answered, not what has become of the
-// entity, and its preconditions are not asked again.
+// A retry gets the answer to the first attempt, not the present state of the entity. Its
+// preconditions are not checked again.
 func TestTheFirstOutcomeIsStored(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	one, two := newService(t, b, 10*time.Second), newService(t, b, 10*time.Second)
@@ -115,33 +114,34 @@ func TestTheFirstOutcomeIsStored(t *testing.T) {
 	remove := change(t, commands.Delete, c.ID, "")
 	remove.IdempotencyKey, remove.RequestHash = "delete", "delete"
 	removed := must(t, one, remove)
-	must(t, two, create(t, "ada@example.com")) // its address is free again, and taken again
+	must(t, two, create(t, "ada@example.com")) // the address becomes free and is taken again
 	for _, s := range []service{one, two} {
 		for command, first := range map[*commands.Command]commands.Result{&c: created, &patch: patched, &remove: removed} {
 			again, err := s.Execute(servicetest.Context(t), *command)
 			repeats(t, again, err, first)
 			if again.Entity.Deleted != first.Entity.Deleted {
-				t.Errorf("got %+v, first %+v", again, first)
+				t.Errorf("got %+v, want it deleted or not as in %+v", again, first)
 			}
 		}
 	}
 }
 
-// After an unknown outcome a retry finds out: through the same service or another, and
-// whether the first got there or not, one of the two is done.
+// After an unknown outcome, a retry through the same service or another one settles it. Whether
+// or not the first attempt arrived, exactly one of the two is done.
 func TestARetryAfterAnUnknownOutcome(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()
 	deaf := servicetest.OpenModel(t, log, servicetest.Collections(t)) // it never reads its events back
 	first := &commands.Executor{Log: log, Model: deaf.Projection, Source: "/test", Wait: 100 * time.Millisecond}
-	// A command whose time is over before there is a connection is known not to be done.
+	// A command that times out before the first connection is known to have failed, so connect
+	// first.
 	if _, err := log.AppendCheckpoint(servicetest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	other := newService(t, b, 10*time.Second)
 	for i := range 5 {
 		c := keyed(t, fmt.Sprint("key-", i), fmt.Sprint("request-", i))
-		for range 2 { // also a second time: the key isn't held for one that has gone
+		for range 2 { // twice: an attempt that was given up does not hold the key
 			if _, err := first.Execute(servicetest.Context(t), c); !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 				t.Fatalf("got %v, want ErrOutcomeUnknown", err)
 			}
@@ -155,24 +155,24 @@ func TestARetryAfterAnUnknownOutcome(t *testing.T) {
 	for i := range 5 {
 		c := keyed(t, fmt.Sprint("key-", i), fmt.Sprint("request-", i))
 		if r, err := first.Execute(servicetest.Context(t), c); err != nil || !r.Replayed {
-			t.Errorf("got %+v, %v", r, err)
+			t.Errorf("got %+v, %v, want a replay", r, err)
 		}
 	}
 	counts, err := deaf.VoidCounts(servicetest.Context(t))
 	if status, serr := deaf.Status(servicetest.Context(t)); err != nil || serr != nil || status.Entities["users"] != 5 || counts[events.ReasonDuplicate] == 0 || len(counts) != 1 {
-		t.Errorf("%d entities, voids %v, %v, %v", status.Entities["users"], counts, err, serr)
+		t.Errorf("got %d entities, voids %v, %v, %v, want 5 entities, and only duplicates void", status.Entities["users"], counts, err, serr)
 	}
 }
 
-// A rejection is no outcome: see docs/decisions.
-func TestARefusalIsDecidedAnew(t *testing.T) {
+// A rejection is not stored as an outcome: see docs/decisions.
+func TestARejectionIsDecidedAgain(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	holder := create(t, "ada@example.com")
 	must(t, s, holder)
 	c := keyed(t, "key", "ada")
 	for range 2 {
 		if _, err := s.Execute(servicetest.Context(t), c); !rejectedAs(err, commands.Taken) {
-			t.Fatalf("got %v", err)
+			t.Fatalf("got %v, want Taken", err)
 		}
 	}
 	must(t, s, change(t, commands.Delete, holder.ID, ""))
@@ -181,8 +181,8 @@ func TestARefusalIsDecidedAnew(t *testing.T) {
 	repeats(t, again, err, done)
 }
 
-// The log's time moves with its records alone. After a day without any, a key has left
-// the window and nothing tells so but a new record.
+// The log's time advances only with its records. After a day without records, a key has expired,
+// but only a new record shows it.
 func TestAKeyIsFreeAfterADay(t *testing.T) {
 	for name, execute := range map[string]func(service, commands.Command) (commands.Result, error){
 		"alone": func(s service, c commands.Command) (commands.Result, error) {
@@ -202,17 +202,17 @@ func TestAKeyIsFreeAfterADay(t *testing.T) {
 			other := keyed(t, "key", "another")
 			r, err := execute(s, other)
 			if err != nil || r.Replayed || r.Entity.ID != other.ID {
-				t.Errorf("a key that is a day old: %+v, %v", r, err)
+				t.Errorf("a key that is a day old: got %+v, %v, want the new entity", r, err)
 			}
 			if again, err := execute(s, other); err != nil || !again.Replayed {
-				t.Errorf("the same again: %+v, %v", again, err)
+				t.Errorf("a retry: got %+v, %v, want a replay", again, err)
 			}
 		})
 	}
 }
 
-// A service whose clock is wrong asks the log, and believes it.
-func TestAKeyIsNotFreeByAWrongClock(t *testing.T) {
+// A service whose clock is wrong checks the time of the log and trusts it.
+func TestAWrongClockDoesNotFreeAKey(t *testing.T) {
 	s := newService(t, servicetest.StartBroker(t), 10*time.Second)
 	c := keyed(t, "key", "request")
 	first := must(t, s, c)
@@ -220,11 +220,11 @@ func TestAKeyIsNotFreeByAWrongClock(t *testing.T) {
 	again, err := s.Execute(servicetest.Context(t), c)
 	repeats(t, again, err, first)
 	if _, err := s.Execute(servicetest.Context(t), keyed(t, "key", "another")); !rejectedAs(err, commands.KeyReused) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want KeyReused", err)
 	}
 }
 
-// makeTopic makes the topic with its writers' clocks, so that a test can write in the
+// makeTopic creates the topic with the producers' timestamps, so that a test can write in the
 // past.
 func makeTopic(t testing.TB, b *servicetest.Broker) {
 	t.Helper()
@@ -242,11 +242,11 @@ func makeTopic(t testing.TB, b *servicetest.Broker) {
 	request.Topics = []kmsg.CreateTopicsRequestTopic{topic}
 	response, err := request.RequestWith(servicetest.Context(t), client)
 	if err != nil || response.Topics[0].ErrorCode != 0 {
-		t.Fatalf("make a topic: %v, %+v", err, response)
+		t.Fatalf("create a topic: got %v, %+v, want no error", err, response)
 	}
 }
 
-// appendAt appends what a command decides on nothing, as of a time of the broker's.
+// appendAt appends the event of a command on an entity that does not exist, with a timestamp.
 func appendAt(t testing.TB, b *servicetest.Broker, at time.Time, c commands.Command) {
 	t.Helper()
 	event, rejection := commands.Decide(c, commands.State{}, commands.Stamp{EventID: uuid.Must(uuid.NewV7()).String(), Now: at, Source: "/test"})

@@ -147,7 +147,7 @@ func (in *importer) start(lines *lineReader) {
 	go func() {
 		err := web.Guard(func() error { return in.readAll(in.ctx, lines) })
 		if errors.Is(err, errQueueStopped) {
-			err = nil // whoever stopped the queue knows the reason
+			err = nil // the code that stopped the queue knows the reason
 		}
 		if err != nil {
 			in.cancel() // the lines before the error are not executed, because their results could not be delivered

@@ -26,7 +26,7 @@ func awaitEnd(t *testing.T, s service, want events.Position) {
 	}
 }
 
-// unjudged is a service whose model gives no verdict before Follow.
+// unjudged returns a service whose model gives no verdict before Follow.
 func unjudged(t *testing.T) service {
 	t.Helper()
 	log := servicetest.StartBroker(t).OpenLog()
@@ -34,14 +34,14 @@ func unjudged(t *testing.T) service {
 	return service{&commands.Executor{Log: log, Model: model.Projection, Source: "/test", Wait: time.Minute}, model}
 }
 
-// Full batches are appended while those before them wait for their verdicts. Results come in
-// the order of the lines all the same, and of two lines with one unique value the first wins,
-// though the second was decided before anything was known of the first.
+// Full batches are appended while earlier batches wait for their verdicts. The results still
+// come in the order of the lines. Of two lines with the same unique value, the first wins, even
+// though the second was decided before the verdict on the first was known.
 func TestImportAppendsWhileVerdictsAreAwaited(t *testing.T) {
 	s := serve(t, unjudged(t))
 	x := s.begin(t)
 	x.send(t, user(0))
-	awaitEnd(t, s.service, 1) // a batch of its own, as nothing was under way
+	awaitEnd(t, s.service, 1) // a separate batch, since no other was in progress
 	x.send(t, userLines(1, 1000)+user(0))
 	awaitEnd(t, s.service, 1001)
 	s.model.Follow()
@@ -58,7 +58,7 @@ func TestImportAppendsWhileVerdictsAreAwaited(t *testing.T) {
 	}
 }
 
-// userLines are lines of users from one to another.
+// userLines returns lines with the users from one number to another.
 func userLines(from, to int) string {
 	var lines strings.Builder
 	for i := from; i < to; i++ {
@@ -67,8 +67,8 @@ func userLines(from, to int) string {
 	return lines.String()
 }
 
-// A server that stops while several batches are under way gives the result of each of their
-// lines, begins no other, and ends the answer in good order.
+// A server that stops while several batches are in progress gives the result of each of their
+// lines, begins no other line, and completes the response.
 func TestImportSettlesWhatWasBegunBeforeAStop(t *testing.T) {
 	s := serve(t, unjudged(t))
 	x := s.begin(t)
@@ -77,7 +77,7 @@ func TestImportSettlesWhatWasBegunBeforeAStop(t *testing.T) {
 		awaitEnd(t, s.service, events.Position(sent[1]))
 	}
 	s.stop()
-	for { // it is stopping once it takes requests no more
+	for { // the server is stopping once it accepts no more requests
 		r, err := http.Get(s.url)
 		if err != nil {
 			break

@@ -22,12 +22,12 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A server is a command service on a port.
+// A server is a command service that listens on a port.
 type server struct {
 	service
 	url  string
 	addr string
-	// stop asks it to stop, and stopped tells how it did.
+	// stop asks the server to stop, and stopped receives the result.
 	stop    context.CancelFunc
 	stopped chan error
 }
@@ -60,12 +60,12 @@ func serveSet(t testing.TB, s service, set *collections.Set) *server {
 func (s *server) awaitStop(t testing.TB) {
 	t.Helper()
 	if err := <-s.stopped; err != nil {
-		t.Errorf("the server: %v", err)
+		t.Errorf("got %v from the server, want no error", err)
 	}
 	s.stopped <- nil
 }
 
-// count is how many users there are.
+// count returns the number of users.
 func (s *server) count(t testing.TB) int64 {
 	t.Helper()
 	snapshot, err := s.model.BeginRead(servicetest.Context(t))
@@ -89,14 +89,14 @@ type lineResult struct {
 
 func user(i int) string { return fmt.Sprintf(`{"name":"U","email":"u%d@example.com"}`, i) + "\n" }
 
-// An exchange is an import that is under way: lines go in by the writer, results come
-// out of the decoder.
+// An exchange is an import in progress. The writer takes its lines, and the decoder returns the
+// results.
 type exchange struct {
 	net.Conn
 	results *json.Decoder
 }
 
-// begin starts an import on a connection of its own. What is sent is a chunk each.
+// begin starts an import on a new connection. Each text that is sent is one chunk.
 func (s *server) begin(t testing.TB, headers ...string) *exchange {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.addr)
@@ -124,7 +124,7 @@ func (x *exchange) send(t testing.TB, text string) {
 	}
 }
 
-// next reads the next result; the error is io.EOF at the end of an answer that is whole.
+// next returns the next result. At the end of a complete response, the error is io.EOF.
 func (x *exchange) next(t testing.TB) (r lineResult, err error) {
 	t.Helper()
 	if x.results == nil {
@@ -133,7 +133,7 @@ func (x *exchange) next(t testing.TB) (r lineResult, err error) {
 			t.Fatal(err)
 		}
 		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != contract.NDJSON {
-			t.Fatalf("got %d, %v", answer.StatusCode, answer.Header)
+			t.Fatalf("got %d, %v, want 200 with NDJSON", answer.StatusCode, answer.Header)
 		}
 		x.results = json.NewDecoder(answer.Body)
 	}
@@ -153,11 +153,11 @@ func (x *exchange) want(t testing.TB, line int64, status int) lineResult {
 func (x *exchange) wantEnd(t testing.TB) {
 	t.Helper()
 	if r, err := x.next(t); !errors.Is(err, io.EOF) {
-		t.Errorf("after the last line: %+v, %v", r, err)
+		t.Errorf("after the last line: got %+v, %v, want io.EOF", r, err)
 	}
 }
 
-// Lines and results go both ways at the same time.
+// The server sends results while it still receives lines.
 func TestImportAnswersWhileItReads(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	x := s.begin(t)
@@ -187,13 +187,13 @@ func TestImportHasOneWinnerInABatch(t *testing.T) {
 		x.want(t, line+2, 409)
 	}
 	if n := s.count(t); n != 1 {
-		t.Errorf("there are %d", n)
+		t.Errorf("got %d users, want 1", n)
 	}
 }
 
-// A connection that breaks: what was acknowledged is done, what was not is done at most
-// in part, from the beginning on, and never the line that broke off. A retry with the
-// key does the rest, and nothing twice.
+// If a connection breaks, every acknowledged line is done. Of the other lines, the first ones may
+// be done, but never the line that was cut off. A retry with the key does the rest, and nothing
+// twice.
 func TestImportOverAConnectionThatBreaks(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	const lines = 2000
@@ -210,12 +210,12 @@ func TestImportOverAConnectionThatBreaks(t *testing.T) {
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The server has let go once it stops: then nothing more is done.
+	// After the server has stopped, nothing more is done.
 	s.stop()
 	s.awaitStop(t)
 	done := s.count(t)
 	if done < 700 || done > lines {
-		t.Errorf("%d were acknowledged, %d are done", len(acknowledged), done)
+		t.Errorf("got %d lines acknowledged and %d done, want at least 700 and at most all lines done", len(acknowledged), done)
 	}
 
 	again := serve(t, s.service)
@@ -227,31 +227,31 @@ func TestImportOverAConnectionThatBreaks(t *testing.T) {
 	for line := range int64(lines) {
 		r := y.want(t, line+1, 201)
 		if line < 700 && r.ID != acknowledged[line].ID {
-			t.Fatalf("line %d was %s and is %s", line+1, acknowledged[line].ID, r.ID)
+			t.Fatalf("line %d has created %s: got %s from the retry, want the same entity", line+1, acknowledged[line].ID, r.ID)
 		}
 	}
 	y.wantEnd(t)
 	if n := again.count(t); n != lines {
-		t.Errorf("there are %d", n)
+		t.Errorf("got %d users, want one for each line", n)
 	}
 }
 
-// Once the server is to stop nothing more is begun, even of the lines that came whole;
-// what was begun gets its result.
+// After the server is asked to stop, it begins no more lines, even of those that arrived
+// completely. Lines that were begun get their results.
 func TestImportBeginsNothingAfterAStop(t *testing.T) {
 	log := servicetest.StartBroker(t).OpenLog()
 	model := servicetest.OpenModel(t, log, servicetest.Collections(t)) // it gives no verdict yet
 	s := serve(t, service{&commands.Executor{Log: log, Model: model.Projection, Source: "/test", Wait: 30 * time.Second}, model})
 	x := s.begin(t)
 	x.send(t, user(0))
-	for end := servicetest.Context(t); ; { // the first is begun once it is in the log
+	for end := servicetest.Context(t); ; { // the first line is begun once its event is in the log
 		if position, err := log.End(end); err != nil || position > 0 {
 			break
 		}
 	}
 	x.send(t, user(1))
 	s.stop()
-	for { // it is stopping once it takes requests no more
+	for { // the server is stopping once it accepts no more requests
 		r, err := http.Get(s.url)
 		if err != nil {
 			break
@@ -263,23 +263,23 @@ func TestImportBeginsNothingAfterAStop(t *testing.T) {
 	x.wantEnd(t)
 	s.awaitStop(t)
 	if n := s.count(t); n != 1 {
-		t.Errorf("there are %d", n)
+		t.Errorf("got %d users, want 1", n)
 	}
 }
 
-// A proxy that takes only one direction at a time gets the answer after the last line.
+// A half-duplex proxy gets the response after the last line.
 func TestImportByAHalfDuplexProxy(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	x := s.begin(t, contract.HeaderHalfDuplex+": on")
 	x.send(t, user(0)+"nonsense\n"+user(1)+"0\r\n")
-	for s.count(t) < 2 { // done, and not yet answered
+	for s.count(t) < 2 { // executed, but not answered yet
 		if servicetest.Context(t).Err() != nil {
-			t.Fatal("the lines are not executed as they come")
+			t.Fatal("got fewer than 2 users, want each line executed when it arrives")
 		}
 	}
 	_ = x.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	if n, err := x.Read(make([]byte, 1)); n > 0 || err == nil {
-		t.Fatal("the answer comes before the last line")
+		t.Fatal("got the response before the last line, want it afterwards")
 	}
 	_ = x.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(x, "0\r\n\r\n"); err != nil {
@@ -290,18 +290,20 @@ func TestImportByAHalfDuplexProxy(t *testing.T) {
 	x.want(t, 3, 201)
 }
 
-// A server that is to stop ends an import in good order, however much is to come.
+// A server that is asked to stop completes the response of an import, however many lines are
+// still to come.
 func TestImportEndsWhenTheServerStops(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	x := s.begin(t)
 	x.send(t, user(0))
 	x.want(t, 1, 201)
 	s.stop()
-	x.wantEnd(t) // though the client has not ended
+	x.wantEnd(t) // although the client has not finished
 	s.awaitStop(t)
 }
 
-// An outage ends an import: the lines of the batch say so, those after have no result.
+// An outage ends an import. The results of the current batch report it, and later lines have no
+// result.
 func TestImportEndsWhenTheLogIsAway(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	s := serve(t, newService(t, b, 2*time.Second))
@@ -314,13 +316,13 @@ func TestImportEndsWhenTheLogIsAway(t *testing.T) {
 	x.wantEnd(t)
 }
 
-// A client may wait for leave to send, as curl does before a large body.
+// A client may wait for 100 Continue before it sends, as curl does with a large body.
 func TestImportAfterContinue(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	x := s.begin(t, "Expect: 100-continue")
 	in := bufio.NewReader(x)
 	if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
-		t.Fatalf("got %q, %v", line, err)
+		t.Fatalf("got %q, %v, want HTTP/1.1 100", line, err)
 	}
 	if _, err := in.ReadString('\n'); err != nil {
 		t.Fatal(err)
@@ -329,9 +331,9 @@ func TestImportAfterContinue(t *testing.T) {
 	x.want(t, 1, 201)
 }
 
-func TestImportRefusesBeforeTheFirstLine(t *testing.T) {
+func TestImportRejectsBeforeTheFirstLine(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
-	large := strings.Repeat(user(0), 50_000) // the answer comes through all the same
+	large := strings.Repeat(user(0), 50_000) // the client gets the response nevertheless
 	for path, want := range map[string]int{"/nothing": 404, "/users?x=1": 400} {
 		r, err := http.Post(s.url+path, contract.NDJSON, strings.NewReader(large))
 		if err != nil {
@@ -339,7 +341,7 @@ func TestImportRefusesBeforeTheFirstLine(t *testing.T) {
 		}
 		_ = r.Body.Close()
 		if r.StatusCode != want {
-			t.Errorf("%s: got %d", path, r.StatusCode)
+			t.Errorf("%s: got %d, want %d", path, r.StatusCode, want)
 		}
 	}
 	request, err := http.NewRequest("POST", s.url+"/users", strings.NewReader(user(0)))
@@ -354,12 +356,12 @@ func TestImportRefusesBeforeTheFirstLine(t *testing.T) {
 	}
 	defer func() { _ = r.Body.Close() }()
 	if r.StatusCode != 200 {
-		t.Errorf("lines are accepted: got %d", r.StatusCode)
+		t.Errorf("Accept names lines: got %d, want 200", r.StatusCode)
 	}
 }
 
-// An import is for many entities: it takes far less time than a request each. The
-// measured ratio is logged; what is asserted leaves room for a machine that is busy.
+// An import of many entities takes far less time than a request for each. The test logs the
+// measured ratio. The asserted ratio leaves room for a busy machine.
 func TestImportIsFasterThanRequests(t *testing.T) {
 	s := serve(t, newService(t, servicetest.StartBroker(t), 10*time.Second))
 	const requests, lines = 200, 4000
@@ -370,7 +372,7 @@ func TestImportIsFasterThanRequests(t *testing.T) {
 		}
 		defer func() { _ = r.Body.Close() }()
 		if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode > 201 {
-			t.Fatalf("got %d, %v", r.StatusCode, err)
+			t.Fatalf("got %d, %v, want 200 or 201", r.StatusCode, err)
 		}
 	}
 	begun := time.Now()
@@ -386,10 +388,10 @@ func TestImportIsFasterThanRequests(t *testing.T) {
 	post(contract.NDJSON, all.String())
 	imported := lines / time.Since(begun).Seconds()
 	if n := s.count(t); n != requests+lines {
-		t.Fatalf("there are %d", n)
+		t.Fatalf("got %d users, want one for each request and each line", n)
 	}
 	t.Logf("%.0f/s one by one, %.0f/s imported: %.1f times", single, imported, imported/single)
 	if imported < 2*single {
-		t.Errorf("an import is %.1f times as fast", imported/single)
+		t.Errorf("got an import %.1f times as fast as requests, want at least 2 times", imported/single)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/lines"
 )
 
-// A read is what next gave: a line, or that it was too long.
+// A read is a result of next: a line, or the fact that it was too long.
 type read struct {
 	number int64
 	text   string
@@ -39,42 +39,42 @@ func TestLines(t *testing.T) {
 		most int
 		want []read
 	}{
-		"nothing":                   {"", 10, nil},
-		"one":                       {"a\n", 10, []read{{1, "a", false}}},
-		"a last one without an end": {"a\nb", 10, []read{{1, "a", false}, {2, "b", false}}},
-		"the ends of DOS":           {"a\r\nb\r\n", 10, []read{{1, "a", false}, {2, "b", false}}},
-		"empty ones count":          {"\n\r\na\n", 10, []read{{1, "", false}, {2, "", false}, {3, "a", false}}},
-		"spaces around":             {" \t a b \t\n", 10, []read{{1, "a b", false}}},
-		"other spaces are no JSON":  {"\u00a0a\u0085\n", 10, []read{{1, "\u00a0a\u0085", false}}},
-		"any bytes":                 {"\xff\x00\n", 10, []read{{1, "\xff\x00", false}}},
-		"the longest":               {"0123456789\r\n", 10, []read{{1, "0123456789", false}}},
-		"too long":                  {"0123456789a\nb\n", 10, []read{{1, "", true}, {2, "b", false}}},
-		"too long at the end":       {"a\n0123456789ab", 10, []read{{1, "a", false}, {2, "", true}}},
-		"far too long":              {wide + "\nb\n", 10, []read{{1, "", true}, {2, "b", false}}},
-		"wide":                      {wide + "\n", len(wide), []read{{1, wide, false}}},
+		"nothing":                             {"", 10, nil},
+		"one":                                 {"a\n", 10, []read{{1, "a", false}}},
+		"a last line without a newline":       {"a\nb", 10, []read{{1, "a", false}, {2, "b", false}}},
+		"DOS line endings":                    {"a\r\nb\r\n", 10, []read{{1, "a", false}, {2, "b", false}}},
+		"empty lines count":                   {"\n\r\na\n", 10, []read{{1, "", false}, {2, "", false}, {3, "a", false}}},
+		"white space around a line":           {" \t a b \t\n", 10, []read{{1, "a b", false}}},
+		"white space that JSON does not have": {"\u00a0a\u0085\n", 10, []read{{1, "\u00a0a\u0085", false}}},
+		"any bytes":                           {"\xff\x00\n", 10, []read{{1, "\xff\x00", false}}},
+		"a line of maximum length":            {"0123456789\r\n", 10, []read{{1, "0123456789", false}}},
+		"too long":                            {"0123456789a\nb\n", 10, []read{{1, "", true}, {2, "b", false}}},
+		"too long at the end":                 {"a\n0123456789ab", 10, []read{{1, "a", false}, {2, "", true}}},
+		"far too long":                        {wide + "\nb\n", 10, []read{{1, "", true}, {2, "b", false}}},
+		"wide":                                {wide + "\n", len(wide), []read{{1, wide, false}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, r := range []io.Reader{strings.NewReader(c.body), iotest.OneByteReader(strings.NewReader(c.body)), iotest.DataErrReader(strings.NewReader(c.body))} {
 				if got, err := readAll(r, c.most); !slices.Equal(got, c.want) || !errors.Is(err, io.EOF) {
-					t.Errorf("got %d lines, %v", len(got), err)
+					t.Errorf("got %d lines, %v, want the lines of the test case and io.EOF", len(got), err)
 				}
 			}
 		})
 	}
 }
 
-// A line that breaks off is none, and what it lacks is not taken for its end.
+// A line that breaks off is not returned, since an error is not the end of the line.
 func TestALineThatBreaksOff(t *testing.T) {
 	broken := io.MultiReader(strings.NewReader("a\n{\"b\":1}"), iotest.ErrReader(io.ErrUnexpectedEOF))
 	if got, err := readAll(broken, 10); !slices.Equal(got, []read{{1, "a", false}}) || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("got %v, %v", got, err)
+		t.Errorf("got %v, %v, want the line a and io.ErrUnexpectedEOF", got, err)
 	}
 }
 
-// What came before a break and is not begun yet is not begun any more.
+// Lines that arrived before the connection broke, but were not begun, are not begun afterwards.
 func TestNothingIsBegunAfterABreak(t *testing.T) {
 	for range 100 {
-		in := newImporter(t.Context(), &lineParser{a: &API{}}, spool.New(t.TempDir())) // of no executor: to begin anything would panic
+		in := newImporter(t.Context(), &lineParser{a: &API{}}, spool.New(t.TempDir())) // without an executor, beginning a line would panic
 		if err := in.queue.put(importLine{number: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestNothingIsBegunAfterABreak(t *testing.T) {
 	}
 }
 
-// A batch is handed over once it is full; one that is not waits for those before it.
+// A batch is handed over once it is full. A partial batch waits for the batches before it.
 func TestLinesAreBatched(t *testing.T) {
 	q := newLineQueue()
 	put := func(lines, bytes int) {
@@ -107,7 +107,7 @@ func TestLinesAreBatched(t *testing.T) {
 		}
 	}
 	put(1, 1)
-	take(1) // nothing is under way
+	take(1) // no batch is in progress
 	put(batchLines, 1)
 	take(batchLines)
 	put(2, batchBytes/2)
@@ -123,7 +123,7 @@ func TestLinesAreBatched(t *testing.T) {
 	}
 	select {
 	case batch := <-taken:
-		t.Fatalf("got %d lines while a batch is under way, want none", len(batch))
+		t.Fatalf("got %d lines while a batch is in progress, want none", len(batch))
 	default:
 	}
 	put(1, 1)
@@ -133,7 +133,7 @@ func TestLinesAreBatched(t *testing.T) {
 	}
 	put(2, 1)
 	q.end()
-	take(2) // there will be no more to wait for
+	take(2) // no more lines will arrive
 	if batch, more := q.take(); more {
 		t.Errorf("got %d lines after the end, want none", len(batch))
 	}
@@ -143,8 +143,8 @@ func TestLinesAreBatched(t *testing.T) {
 	}
 }
 
-// FuzzLines reads what strangers send as an import: all lines come, in order, and each
-// is a command, or has a problem.
+// FuzzLines reads arbitrary input as an import. All lines are returned in order, and each is a
+// command or has a problem.
 func FuzzLines(f *testing.F) {
 	for _, body := range []string{"", "{}\n{}", "{\"a\":1}\r\n\n[1]\n", "\xff\n", strings.Repeat("x", 99) + "\n{}\n", "\ufeff{}\n"} {
 		f.Add([]byte(body), 50)
@@ -162,12 +162,12 @@ func FuzzLines(f *testing.F) {
 			whole = whole[:n-1]
 		}
 		if len(got) != len(whole) {
-			t.Fatalf("%d lines of %d", len(got), len(whole))
+			t.Fatalf("got %d lines, want %d", len(got), len(whole))
 		}
 		for i, l := range got {
 			text := bytes.Trim(whole[i], " \t\r\n")
 			if l.number != int64(i+1) || !l.long && l.text != string(text) || l.long && len(whole[i]) <= most {
-				t.Fatalf("line %d is %+v, want %q", i+1, l, text)
+				t.Fatalf("line %d: got %+v, want %q", i+1, l, text)
 			}
 			if d, err := parseBody([]byte(l.text), ""); err != nil {
 				mustBeProblem(t, err, http.StatusBadRequest, http.StatusUnprocessableEntity)

@@ -38,7 +38,7 @@ func serveDeclared(t testing.TB, schemas map[string]string) *server {
 	return serveSet(t, service{&commands.Executor{Log: log, Model: model.Projection, Source: "/test", Wait: 10 * time.Second}, model}, set)
 }
 
-// do sends a request and gives the status and the body.
+// do sends a request and returns the status and the body.
 func (s *server) do(t testing.TB, method, path, contentType, body string) (int, []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
@@ -48,12 +48,12 @@ func (s *server) do(t testing.TB, method, path, contentType, body string) (int, 
 	r.Header.Set("Content-Type", contentType)
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		t.Fatalf("%s %s: got %v, want a response", method, path, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	b, err := io.ReadAll(answer.Body)
 	if err != nil {
-		t.Fatalf("%s %s: the body: %v", method, path, err)
+		t.Fatalf("%s %s: got %v, want a complete body", method, path, err)
 	}
 	return answer.StatusCode, b
 }
@@ -62,7 +62,7 @@ func wantInvalidAt(t testing.TB, what string, status int, body []byte, pointer s
 	t.Helper()
 	var p problem.Problem
 	if err := json.Unmarshal(body, &p); err != nil {
-		t.Fatalf("%s: %v: %s", what, err, body)
+		t.Fatalf("%s: got %v, want a problem: %s", what, err, body)
 	}
 	if status != 422 || !p.Of(problem.InvalidDocument) || len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
 		t.Errorf("%s: got %d %s, want 422 invalid-document at %s", what, status, body, pointer)
@@ -76,14 +76,14 @@ const parts = `{"title":"parts","type":"object","properties":{
 	"one":{"const":1},
 	"list":{"type":"array","uniqueItems":true}}}`
 
-// Numbers that would take seconds or gigabytes to compute with are rejected wherever they
-// could reach arithmetic.
-func TestHugeNumbersAreRefused(t *testing.T) {
+// Numbers that would take seconds or gigabytes to compute with are rejected everywhere, before
+// any arithmetic.
+func TestHugeNumbersAreRejected(t *testing.T) {
 	s := serveDeclared(t, map[string]string{"parts": parts})
 	_, created := s.do(t, "POST", "/parts", "application/json", `{"i":1}`)
 	var entity struct{ ID string }
 	if err := json.Unmarshal(created, &entity); err != nil || entity.ID == "" {
-		t.Fatalf("got %s, %v", created, err)
+		t.Fatalf("got %s, %v, want an entity with an id", created, err)
 	}
 	for _, number := range []string{"1e1000001", "1e1000000", "1e10000000", "-1e-1000001", "1E+99999999999999999999", strings.Repeat("7", 5000)} {
 		for pointer, document := range map[string]string{
@@ -105,7 +105,7 @@ func TestHugeNumbersAreRefused(t *testing.T) {
 			status, answer = s.do(t, "POST", "/parts", "application/x-ndjson", "{}\n"+body+"\n{}\n")
 			if lines := strings.Split(strings.TrimSpace(string(answer)), "\n"); status != 200 || len(lines) != 3 ||
 				!strings.Contains(lines[0], `"status":201`) || !strings.Contains(lines[1], `"pointer":"`+pointer+`"`) || !strings.Contains(lines[2], `"status":201`) {
-				t.Errorf("import of %s: got %d %s", what, status, answer)
+				t.Errorf("import of %s: got %d %s, want a problem at the pointer for line 2 alone", what, status, answer)
 			}
 		}
 	}
@@ -115,11 +115,11 @@ func TestHugeNumbersAreRefused(t *testing.T) {
 		}
 	}
 	if status, answer := s.do(t, "POST", "/parts", "application/json", `{"i":10e999}`); status != 409 {
-		t.Errorf("the same integer written otherwise: got %d %s, want 409", status, answer)
+		t.Errorf("the same integer in another notation: got %d %s, want 409", status, answer)
 	}
 }
 
-// An entity from before numbers had bounds can be read, patched to be in bounds again,
+// An entity that was stored before numbers had bounds can be read, patched into the bounds,
 // replaced and deleted.
 func TestHugeNumbersThatAreStored(t *testing.T) {
 	s := serveDeclared(t, map[string]string{"parts": parts})
@@ -138,12 +138,12 @@ func TestHugeNumbersThatAreStored(t *testing.T) {
 	status, answer := s.do(t, "PATCH", "/parts/"+id, "application/merge-patch+json", `{"price":2}`)
 	wantInvalidAt(t, "a patch of something else", status, answer, "/x")
 	if status, answer = s.do(t, "PATCH", "/parts/"+id, "application/merge-patch+json", `{"x":3}`); status != 200 {
-		t.Errorf("a patch that mends it: got %d %s, want 200", status, answer)
+		t.Errorf("a patch that corrects it: got %d %s, want 200", status, answer)
 	}
 }
 
-// A server that is asked to stop does so within its time, though an import has brought
-// more work than that: it looks up between two lines.
+// A server stops within its time limit even if an import has brought more work than that: the
+// import checks for the stop between two lines.
 func TestAServerStopsWhileAnImportComputes(t *testing.T) {
 	for name, leave := range map[string]bool{"its client waits": false, "its client has left": true} {
 		t.Run(name, func(t *testing.T) {

@@ -131,11 +131,11 @@ func TestAVoidEventIsDecidedAgain(t *testing.T) {
 		t.Errorf("got %d appends, want 5", f.appends)
 	}
 	if f.ends != 0 {
-		t.Errorf("got %d questions for the end of the log, want none: the void event shows the state", f.ends)
+		t.Errorf("got %d calls of End, want none: the void event shows the state", f.ends)
 	}
 }
 
-// A client that demands a version is told if another write came first.
+// A client that demands a version gets an error if another write came first.
 func TestAVoidEventWithAPrecondition(t *testing.T) {
 	f, x := newFake()
 	c := create(t, "ada@example.com")
@@ -155,7 +155,7 @@ func TestAVoidEventWithAPrecondition(t *testing.T) {
 	}
 }
 
-// A command that never wins its race ends with the time for it.
+// A command that never wins its race ends when its time limit expires.
 func TestContention(t *testing.T) {
 	f, x := newFake()
 	c := create(t, "ada@example.com")
@@ -182,16 +182,16 @@ func TestRejectionsNeedFreshState(t *testing.T) {
 		f, x := newFake()
 		ada := create(t, "ada@example.com")
 		f.another(f.written(t, ada))
-		// The model does not know the entity yet. Only a client that accepts stale state is told
-		// that it does not exist.
+		// The model does not know the entity yet. Only for a client that accepts stale state is the
+		// answer that it does not exist.
 		c := change(t, commands.Patch, ada.ID, "B")
 		c.Consistency = consistency
 		_, err := execute(t, x, c)
 		if stale := consistency == events.Eventual; stale != rejectedAs(err, commands.NotFound) || !stale && err != nil {
-			t.Errorf("%q: got %v", consistency, err)
+			t.Errorf("%q: got %v, want NotFound with stale state, and no error otherwise", consistency, err)
 		}
 		if f.ends != asked.ends || f.barriers != asked.barriers {
-			t.Errorf("%q: got %d questions and %d barriers, want %+v", consistency, f.ends, f.barriers, asked)
+			t.Errorf("%q: got %d calls of End and %d of Barrier, want %+v", consistency, f.ends, f.barriers, asked)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func TestRejectionsInABatchNeedFreshState(t *testing.T) {
 	}
 	o := x.ExecuteBatch(t.Context(), []commands.Command{create(t, "ada@example.com"), create(t, "bob@example.com")})
 	if o[0].Err != nil || o[1].Err != nil || f.ends != 1 {
-		t.Errorf("got %v, %v and %d questions, want two entities and one question", o[0].Err, o[1].Err, f.ends)
+		t.Errorf("got %v, %v and %d calls of End, want two entities and one call", o[0].Err, o[1].Err, f.ends)
 	}
 }
 

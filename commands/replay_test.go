@@ -8,10 +8,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A retry is decided while its first attempt is still on its way. If that arrives between
-// the look for its key and the decision, the retry meets what it left, and must not be
-// told that another has the address.
-func TestARetryIsNotRefusedForItsFirstAttempt(t *testing.T) {
+// A retry is decided while its first attempt is still in progress. If the first attempt arrives
+// between the lookup of the key and the decision, the retry finds the first attempt's entity. It
+// must not be rejected because the address is taken.
+func TestARetryIsNotRejectedForItsFirstAttempt(t *testing.T) {
 	t.Run("alone", func(t *testing.T) {
 		retryDuringFirst(t, func(s service, c commands.Command) (commands.Result, error) {
 			return s.Execute(servicetest.Context(t), c)
@@ -31,7 +31,7 @@ func retryDuringFirst(t *testing.T, execute func(service, commands.Command) (com
 	retried, first := newService(t, b, time.Minute), newService(t, b, time.Minute)
 	holder := must(t, first, create(t, "a@example.com"))
 	if err := retried.model.WaitFor(servicetest.Context(t), holder.Position); err != nil {
-		t.Fatal(err) // else the log would refuse the retry, not the first decision
+		t.Fatal(err) // otherwise the log, not the first decision, would reject the retry
 	}
 	command := create(t, "a@example.com")
 	command.IdempotencyKey, command.RequestHash = "k", "h"
@@ -40,8 +40,8 @@ func retryDuringFirst(t *testing.T, execute func(service, commands.Command) (com
 	var done commands.Result
 	decisions := 0
 	retried.Now = func() time.Time {
-		// The first decision is rejected, for the holder that there is. Before the second, on
-		// fresh state, the address gets free and the first attempt takes it.
+		// The first decision is rejected because of the present holder. Before the second decision,
+		// on fresh state, the address becomes free and the first attempt takes it.
 		if decisions++; decisions == 2 {
 			must(t, first, change(t, commands.Delete, holder.Entity.ID, ""))
 			done = must(t, first, attempt)

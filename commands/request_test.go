@@ -15,7 +15,7 @@ import (
 
 const pathID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
 
-// FuzzRequest decodes what strangers send: a body and an If-Match.
+// FuzzRequest decodes arbitrary input: a body and an If-Match.
 func FuzzRequest(f *testing.F) {
 	for _, body := range []string{`{"name":"A","email":"a@b.c"}`, `{"id":"x"}`, `[]`, `{`, "{\"a\":\"\xff\"}", `{"a":1,"a":2}`, `{"id":7,"a":{"b":[1e400]}}`} {
 		f.Add([]byte(body), `"1", W/"2"`)
@@ -33,7 +33,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			mustBeProblem(t, err, http.StatusBadRequest)
 		} else if match != "" && !p.Set {
-			t.Errorf("If-Match %q demands nothing", match)
+			t.Errorf("If-Match %q: got no precondition, want one", match)
 		}
 	})
 }
@@ -42,21 +42,21 @@ func mustBeProblem(t *testing.T, err error, statuses ...int) {
 	t.Helper()
 	var p *problem.Problem
 	if !errors.As(err, &p) || !slices.Contains(statuses, p.Status) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a problem with a status of the list", err)
 	}
 }
 
 func checkParsed(t *testing.T, d document.Document) {
 	t.Helper()
 	if err := document.Check(d.Bytes()); err != nil {
-		t.Errorf("what is stored would be void: %v: %s", err, d.Bytes())
+		t.Errorf("got %v, want no error for a document that is stored: %s", err, d.Bytes())
 	}
 	if !json.Valid(d.Bytes()) || bytes.ContainsAny(d.Bytes(), "\n\r") {
-		t.Errorf("stored as %s", d.Bytes())
+		t.Errorf("got %s, want JSON on one line", d.Bytes())
 	}
 	again, err := parseBody(d.Bytes(), pathID)
 	if err != nil || !bytes.Equal(again.Bytes(), d.Bytes()) {
-		t.Errorf("%s parses as %s, %v", d.Bytes(), again.Bytes(), err)
+		t.Errorf("%s parsed again: got %s, %v, want the same", d.Bytes(), again.Bytes(), err)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestPreconditions(t *testing.T) {
 	} {
 		got, err := contract.IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
 		if err != nil || got.Set != want.Set || got.Any != want.Any || !slices.Equal(got.Versions, want.Versions) {
-			t.Errorf("%s: got %+v, %v", header, got, err)
+			t.Errorf("%s: got %+v, %v, want %+v", header, got, err, want)
 		}
 	}
 	for _, header := range []string{"3", `"3`, `"3" "4"`, ",", "x", `*, "3"`} {
@@ -81,21 +81,21 @@ func TestPreconditions(t *testing.T) {
 		mustBeProblem(t, err, http.StatusBadRequest)
 	}
 	if got, err := contract.IfMatch(&http.Request{Header: http.Header{}}); err != nil || got.Set {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want no precondition", got, err)
 	}
 }
 
-// The hash is in the log for ever.
+// The log keeps hashes forever, so they must not change.
 func TestHashRequest(t *testing.T) {
 	const want = "tKQTneIwtlRl9FdcrCKSTw"
 	if got := HashRequest("POST", "/users", []byte(`{"name":"Ada"}`)); got != want {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 	seen := map[string]bool{want: true}
 	for _, r := range [][3]string{{"PUT", "/users", `{"name":"Ada"}`}, {"POST", "/user", `s{"name":"Ada"}`}, {"POST", "/users", ""}, {"POST", "/users", `{"name":"Ada"} `}} {
 		h := HashRequest(r[0], r[1], []byte(r[2]))
 		if seen[h] {
-			t.Errorf("%v is the same", r)
+			t.Errorf("%v: got the hash of another request, want a different one", r)
 		}
 		seen[h] = true
 	}
@@ -111,6 +111,6 @@ func TestBodies(t *testing.T) {
 	}
 	d, err := parseBody([]byte(`{ "id":"`+pathID+`", "version":9, "created_at":0, "updated_at":[], "a" : 1.0 }`), pathID)
 	if err != nil || string(d.Bytes()) != `{"a":1.0}` {
-		t.Errorf("got %s, %v", d.Bytes(), err)
+		t.Errorf("got %s, %v, want the number as it was written", d.Bytes(), err)
 	}
 }

@@ -58,7 +58,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// open moves the bytes from memory to a file. The file has no name, so it is gone with the
+// open moves the bytes from memory to a file. The file has no name, so it disappears with the
 // process.
 func (s *Spool) open() error {
 	f, err := os.CreateTemp(s.dir, "import-*")

@@ -19,7 +19,8 @@ func openFiles(t *testing.T) int {
 	return len(all)
 }
 
-// What goes in comes out, whichever of the two is ahead, and nothing is left.
+// A spool returns what was written to it, whether the writer or the reader is ahead, and leaves
+// nothing behind.
 func TestSpool(t *testing.T) {
 	before := openFiles(t)
 	dir := t.TempDir()
@@ -28,7 +29,7 @@ func TestSpool(t *testing.T) {
 		for i := range want {
 			want[i] = byte(rand.Uint32())
 		}
-		for _, atOnce := range []bool{true, false} { // written before it is read, or meanwhile
+		for _, atOnce := range []bool{true, false} { // written before it is read, or at the same time
 			s := New(dir)
 			written := make(chan error, 1)
 			write := func() {
@@ -50,7 +51,7 @@ func TestSpool(t *testing.T) {
 			}
 			got, err := io.ReadAll(s)
 			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%d bytes: got %d, %v", size, len(got), err)
+				t.Errorf("%d bytes: got %d, %v, want the bytes that were written", size, len(got), err)
 			}
 			if err := <-written; err != nil {
 				t.Error(err)
@@ -59,15 +60,15 @@ func TestSpool(t *testing.T) {
 		}
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("it leaves %v, %v", left, err)
+		t.Errorf("got leftovers %v, %v, want none", left, err)
 	}
 	if after := openFiles(t); after > before {
-		t.Errorf("%d files are open, before there were %d", after, before)
+		t.Errorf("got %d open files, want at most %d", after, before)
 	}
 }
 
-// A spool whose reader keeps up uses its file from the start again.
-func TestSpoolDoesNotGrowForEver(t *testing.T) {
+// A spool whose reader keeps up reuses its file from the start.
+func TestSpoolDoesNotGrowForever(t *testing.T) {
 	s := New(t.TempDir())
 	defer s.Discard()
 	piece := make([]byte, maxMemory)
@@ -82,7 +83,7 @@ func TestSpoolDoesNotGrowForEver(t *testing.T) {
 		}
 	}
 	if info, err := s.file.Stat(); err != nil || info.Size() > 4*maxMemory {
-		t.Errorf("the file has %d bytes, %v", info.Size(), err)
+		t.Errorf("got a file of %d bytes, %v, want at most 4 times maxMemory", info.Size(), err)
 	}
 }
 
@@ -90,11 +91,11 @@ func TestSpoolThatIsFull(t *testing.T) {
 	s := New(t.TempDir())
 	defer s.Discard()
 	if _, err := s.Write(make([]byte, 2*maxMemory)); err != nil || s.Full() {
-		t.Error("it is full too soon")
+		t.Error("got an error or a full spool, want room for more")
 	}
-	s.wrote = maxBytes // as if
+	s.wrote = maxBytes // as if they had been written
 	if !s.Full() {
-		t.Error("it is never full")
+		t.Error("got a spool with room for more, want a full one")
 	}
 }
 
@@ -102,9 +103,9 @@ func TestSpoolWithoutAFolder(t *testing.T) {
 	s := New(t.TempDir() + "/missing")
 	defer s.Discard()
 	if _, err := s.Write(make([]byte, maxMemory)); err != nil {
-		t.Errorf("memory would do: %v", err)
+		t.Errorf("got %v for what fits into memory, want no error", err)
 	}
 	if _, err := s.Write([]byte{1}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want os.ErrNotExist", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Command clusterlite-command takes writes: it validates them, appends events to the
-// log, and answers by the verdict that the log gives.
+// Command clusterlite-command accepts writes: it validates them, appends events to the log, and
+// responds according to the verdict that the log gives.
 package main
 
 import (
