@@ -12,7 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
-// A sink takes an answer and keeps nothing but its status.
+// A sink takes a response and keeps only its status.
 type sink struct {
 	header http.Header
 	status int
@@ -22,7 +22,7 @@ func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) WriteHeader(status int)      { s.status = status }
 func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 
-// ask has a handler answer a request again and again, without a network.
+// ask makes a handler answer a request again and again, without a network.
 func ask(b *testing.B, h http.Handler, path string, consistency events.Consistency) {
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set(contract.HeaderConsistency, string(consistency))
@@ -36,8 +36,9 @@ func ask(b *testing.B, h http.Handler, path string, consistency events.Consisten
 	}
 }
 
-// A read by id through everything but the network: what each request pays for metrics,
-// ids, and spans that nobody asked for. The bare handler is what it can cost at least.
+// BenchmarkEntity measures a read by id through everything but the network. It includes what each
+// request costs for metrics, ids and spans that no exporter asked for. The bare handler shows the
+// minimum.
 func BenchmarkEntity(b *testing.B) {
 	n := newNode(b)
 	id, at := n.created(1)
@@ -58,7 +59,7 @@ func BenchmarkEntity(b *testing.B) {
 	})
 }
 
-// A page of a list, in the order of ids.
+// BenchmarkList measures a page of a list, in the order of ids.
 func BenchmarkList(b *testing.B) {
 	n := newNode(b)
 	for i := range 200 {

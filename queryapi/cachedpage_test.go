@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A page from the cache is answered as one that was read, and is not given any more once its
-// collection has changed.
+// A page from the cache is answered like one that was read, and is not used after its collection
+// has changed.
 func TestACachedPageIsAnsweredAsOneThatWasRead(t *testing.T) {
 	n := newNode(t)
 	for i := range 5 {
@@ -21,9 +21,9 @@ func TestACachedPageIsAnsweredAsOneThatWasRead(t *testing.T) {
 		read := n.get(path, http.StatusOK)
 		want, hits := servicetest.Body(t, read), n.model.Cache().PageHits
 		var cached *http.Response
-		for ctx := servicetest.Context(t); n.model.Cache().PageHits == hits; time.Sleep(time.Millisecond) { // pages are kept once the collection is quiet
+		for ctx := servicetest.Context(t); n.model.Cache().PageHits == hits; time.Sleep(time.Millisecond) { // pages are cached once the collection is quiet
 			if ctx.Err() != nil {
-				t.Fatalf("%s: no page came from the cache", path)
+				t.Fatalf("%s: got no page from the cache, want one", path)
 			}
 			cached = n.get(path, http.StatusOK)
 		}
@@ -38,13 +38,13 @@ func TestACachedPageIsAnsweredAsOneThatWasRead(t *testing.T) {
 		}
 		n.get(path, http.StatusNotModified, "If-None-Match: "+read.Header.Get("ETag"))
 		if head := servicetest.Do(n, "HEAD", path, ""); head.StatusCode != http.StatusOK || head.Header.Get("ETag") != read.Header.Get("ETag") {
-			t.Errorf("HEAD %s: got %d, %v", path, head.StatusCode, head.Header)
+			t.Errorf("HEAD %s: got %d, %v, want 200 and the tag of GET", path, head.StatusCode, head.Header)
 		}
 	}
 	before := servicetest.Body(t, n.get("/users?count=true", http.StatusOK))
 	n.created(5)
 	r := n.get("/users?count=true", http.StatusOK)
 	if got := r.Header.Get("Total-Count"); got != "6" || servicetest.Body(t, r) == before {
-		t.Errorf("after a write: got %s entities, want 6", got)
+		t.Errorf("after a write: got %s entities, want 6 and another page", got)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// wide declares a collection with many properties, so that its lists can be asked for in
-// more ways than any cache of statements holds.
+// wide declares a collection with many properties. It has more different lists than any cache of
+// statements holds.
 func wide(t testing.TB) *collections.Set {
 	t.Helper()
 	var properties []string
@@ -30,7 +30,7 @@ func wide(t testing.TB) *collections.Set {
 	return declared(t, map[string]string{"wide": strings.Join(properties, ",")})
 }
 
-// declared declares collections with these properties, by their names.
+// declared declares collections with the given properties, by their names.
 func declared(t testing.TB, properties map[string]string) *collections.Set {
 	t.Helper()
 	dir := t.TempDir()
@@ -47,8 +47,8 @@ func declared(t testing.TB, properties map[string]string) *collections.Set {
 	return set
 }
 
-// Directly after its start a node is asked for many lists at once, no two of them alike,
-// and each is answered.
+// A node that has just started gets requests for many lists at once, no two of them alike, and
+// answers each.
 func TestManyNewListsAtOnce(t *testing.T) {
 	n := newNodeOf(t, wide(t))
 	id := uuid.NewString()
@@ -71,8 +71,8 @@ func TestManyNewListsAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// A list that finds no free connection is answered that there is too much to do, and
-// reads of single entities go on.
+// A list that finds no free connection gets an overload problem, while reads of single entities
+// continue.
 func TestAListWithoutAConnectionIsOverload(t *testing.T) {
 	n := newNode(t)
 	id, at := n.created(1)
@@ -89,7 +89,7 @@ func TestAListWithoutAConnectionIsOverload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Close() }() // it only read
+		defer func() { _ = s.Close() }() // the transaction only reads
 	}
 	r := n.get("/users", 503)
 	if body := servicetest.Body(t, r); !strings.Contains(body, "/overloaded") || r.Header.Get("Retry-After") == "" {

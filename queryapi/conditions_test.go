@@ -46,7 +46,7 @@ func TestIfModifiedSince(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD"} {
 			r := servicetest.Do(e, method, "/users/"+id, "", headers...)
 			if r.StatusCode != status || r.Header.Get("ETag") == "" {
-				t.Errorf("%s %v at %s: %d %v, want %d", method, headers, now.Format(time.StampMilli), r.StatusCode, r.Header, status)
+				t.Errorf("%s %v at %s: got %d %v, want %d with a tag", method, headers, now.Format(time.StampMilli), r.StatusCode, r.Header, status)
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func TestIfModifiedSince(t *testing.T) {
 	now = created
 	first := get().Header.Get("Last-Modified")
 	if first != "Tue, 24 Nov 2026 12:00:00 GMT" {
-		t.Fatalf("Last-Modified %q", first)
+		t.Fatalf("got Last-Modified %q, want Tue, 24 Nov 2026 12:00:00 GMT", first)
 	}
 	want(304, "If-Modified-Since: "+first)
 	want(200, since(created.Add(-time.Second)))
@@ -64,21 +64,21 @@ func TestIfModifiedSince(t *testing.T) {
 	want(304, since(created.Add(-time.Hour)), `If-None-Match: "1"`)
 	want(304, since(created.Add(time.Hour)))
 
-	// Within the same second: the date stands for two versions, and is proof of neither.
+	// A second change within the same second: the date applies to two versions, and proves neither.
 	n.changed(id, 2, created.Add(500*time.Millisecond), `{"name":"B","email":"a@example.com"}`)
 	want(200, "If-Modified-Since: "+first)
 	if h := get().Header; h.Get("Last-Modified") != "" {
-		t.Errorf("a date that may come to stand for more is sent: %v", h)
+		t.Errorf("got %v, want no Last-Modified while another version may get the same date", h)
 	}
 	now = now.Add(time.Hour)
 	want(200, "If-Modified-Since: "+first)
 
-	// Later: its date is sent once the next change must have another one.
+	// A later change: its date is sent once the next change must have another date.
 	changed := now
 	n.changed(id, 3, changed, `{"name":"C","email":"a@example.com"}`)
 	now = changed.Truncate(time.Second).Add(1900 * time.Millisecond)
 	if h := get().Header; h.Get("Last-Modified") != "" {
-		t.Errorf("a date that may come to stand for more is sent: %v", h)
+		t.Errorf("got %v, want no Last-Modified while another version may get the same date", h)
 	}
 	now = changed.Truncate(time.Second).Add(2 * time.Second)
 	second := get().Header.Get("Last-Modified")
@@ -92,7 +92,7 @@ func TestIfModifiedSince(t *testing.T) {
 	want(200, `If-Match: "3-gzip"`, "If-Unmodified-Since: "+first)
 }
 
-// A large entity is compressed, with a tag of its own; every form of the tag is the
+// A large entity is compressed and has a separate tag. Every form of the tag stands for the
 // version.
 func TestCompressedEntity(t *testing.T) {
 	n := newNode(t)
@@ -101,27 +101,27 @@ func TestCompressedEntity(t *testing.T) {
 	path, gzip := "/users/"+id, "Accept-Encoding: gzip"
 	r := n.get(path, 200, gzip)
 	if r.Header.Get("ETag") != `"1-gzip"` || r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Vary") != "Accept-Encoding" {
-		t.Errorf("got %v", r.Header)
+		t.Errorf("got %v, want the tag, the encoding and the Vary of gzip", r.Header)
 	}
 	if h := n.get(path, 200).Header; h.Get("ETag") != `"1"` || h.Get("Vary") != "Accept-Encoding" {
-		t.Errorf("got %v", h)
+		t.Errorf("got %v, want the tag without compression, and Vary", h)
 	}
 	for header, tag := range map[string]string{`"1-gzip"`: `"1-gzip"`, `"1"`: `"1"`, `"1-zstd"`: `"1-zstd"`, `W/"1-gzip"`: `"1-gzip"`, `"7", "1"`: `"1"`} {
 		if h := n.get(path, 304, gzip, "If-None-Match: "+header).Header; h.Get("ETag") != tag || h.Get("Vary") != "Accept-Encoding" || h.Get("Cache-Control") == "" || h.Get("Content-Encoding") != "" {
-			t.Errorf("%s: %v", header, h)
+			t.Errorf("%s: got %v, want the tag, Vary and Cache-Control without an encoding", header, h)
 		}
 	}
 	n.get(path, 200, gzip, `If-None-Match: "2-gzip"`)
 	if h := n.get("/openapi.json", 200, gzip).Header; h.Get("Content-Encoding") != "gzip" {
-		t.Errorf("the description: %v", h)
+		t.Errorf("the description: got %v, want gzip", h)
 	}
 	if h := n.get("/users", 200, gzip).Header; h.Get("Content-Encoding") != "gzip" || h.Get("Vary") != "Accept, Accept-Encoding" && len(h.Values("Vary")) != 2 {
-		t.Errorf("a list: %v", h)
+		t.Errorf("a list: got %v, want gzip and Vary by Accept and Accept-Encoding", h)
 	}
 	if h := n.get("/users", 200, gzip, "Accept: application/x-ndjson").Header; h.Get("Content-Encoding") != "gzip" {
-		t.Errorf("a stream: %v", h)
+		t.Errorf("a stream: got %v, want gzip", h)
 	}
 	if h := servicetest.Do(n, "OPTIONS", path, "").Header; h.Get("Accept-Patch") != "application/merge-patch+json, application/json" {
-		t.Errorf("Accept-Patch: %v", h)
+		t.Errorf("Accept-Patch: got %v, want both media types", h)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
-// What the processor does for one read, through everything but the network, at each level.
+// BenchmarkGet measures one read at each consistency, through everything but the network.
 func BenchmarkGet(b *testing.B) {
 	n := newNode(b)
 	id, at := n.created(1)
@@ -26,7 +26,8 @@ func BenchmarkGet(b *testing.B) {
 	b.Run("list of 20", func(b *testing.B) { measureReads(b, n, "/users?limit=20", events.Eventual) })
 }
 
-// measureReads reports allocations, and the statements that SQLite compiles for a thousand reads.
+// measureReads reports allocations and the number of statements that SQLite compiles for a thousand
+// reads.
 func measureReads(b *testing.B, h http.Handler, path string, level events.Consistency) {
 	b.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
@@ -34,10 +35,10 @@ func measureReads(b *testing.B, h http.Handler, path string, level events.Consis
 	read := func() {
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != http.StatusOK {
-			b.Fatalf("got %d: %s", w.Code, w.Body)
+			b.Fatalf("got %d: %s, want 200", w.Code, w.Body)
 		}
 	}
-	for range 100 { // what is prepared once is no part of it
+	for range 100 { // one-time preparation is not measured
 		read()
 	}
 	b.ReportAllocs()

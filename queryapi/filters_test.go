@@ -17,7 +17,7 @@ import (
 
 const tasks = `"due":{"type":["string","null"],"format":"date-time","x-index":true},"n":{"type":"integer","x-index":true},"weight":{"type":"number","x-index":true},"done":{"type":"boolean"},"mail":{"type":"string","x-unique":"nocase"}`
 
-// put appends entities of a collection, with ids from 1 on.
+// put appends entities of a collection. Their ids count from 1.
 func (n node) put(collection string, docs ...string) {
 	n.t.Helper()
 	var batch []events.Event
@@ -30,7 +30,7 @@ func (n node) put(collection string, docs ...string) {
 	n.append(batch...)
 }
 
-// numbers gives which of the entities of put a list has, in its order.
+// numbers returns the numbers of put's entities that a list has, in the order of the list.
 func (n node) numbers(path string) (numbers []int) {
 	n.t.Helper()
 	numbers = []int{}
@@ -44,7 +44,7 @@ func (n node) numbers(path string) (numbers []int) {
 	return numbers
 }
 
-// A filter means the value, however it is written in the query and in the document.
+// A filter compares values, however they are written in the query and in the document.
 func TestFiltersCompareValues(t *testing.T) {
 	n := newNodeOf(t, declared(t, map[string]string{"tasks": tasks}))
 	n.put("tasks",
@@ -58,16 +58,16 @@ func TestFiltersCompareValues(t *testing.T) {
 		"n[in]=9007199254740993.0,1": {1}, "n[gt]=9007199254740992.0&sort=n": {1, 3}, "n=123456789012345678901234567890": {3}, "n=123456789012345678901234567890.0": {3}, "n[in]=123456789012345678901234567890": {3}, "n[gte]=1e29": {3}, "n[lt]=1e30": {1, 2, 3},
 		"weight=1e400": {1}, "weight=1e999": {1}, "weight[in]=1e400,-1e400": {1, 4}, "weight=0.226040073496585572377533184419157460": {2}, "weight[in]=0.226040073496585572377533184419157460": {2},
 		"weight=9007199254740993": {3}, "weight=9007199254740993.0": {3}, "weight[gt]=9007199254740992": {1}, "weight[lt]=-1e308": {4},
-		// As uniqueness compares.
+		// Texts are compared as uniqueness compares them.
 		"mail=ada@example.com": {1}, "mail=ADA@EXAMPLE.COM": {1}, "mail[in]=ADA@example.com,É@X": {1, 3}, "mail[prefix]=aDa@": {1}, "mail[prefix]=STRASS": {2}, "mail=STRASSE@X": {2},
 		"mail=e" + "\u0301" + "@X": {3}, "mail[ne]=ada@example.com": {2, 3, 4}, "mail[ne]=ADA@example.com&mail[exists]=true": {2, 3},
-		// By bytes, as sorts do.
+		// Ranges compare bytes, as sorts do.
 		"mail[lt]=a": {1}, "mail[gte]=s&sort=-mail": {3, 2},
-		// Missing, or null.
+		// A property is missing or null.
 		"due[exists]=true": {1, 3}, "due[exists]=false": {2, 4}, "n[exists]=false": {4}, "done[exists]=false": {1, 2}, "done[exists]=true&done=false": {3}, "due=null": nil, "n=null": nil, "mail[in]=null": {},
 		"sort=due": {2, 4, 1, 3}, "sort=due.nullslast": {1, 3, 2, 4}, "sort=-due": {3, 1, 4, 2}, "sort=-due.nullsfirst": {4, 2, 3, 1}, "sort=due.nullsfirst": {2, 4, 1, 3}, "sort=-due.nullslast": {3, 1, 4, 2},
 		"sort=done.nullslast,-n.nullsfirst": {3, 4, 1, 2},
-		// Times of any precision.
+		// Times have any precision.
 		"created_at=2026-11-24t12:00:00z": {1}, "created_at[gt]=2026-11-24T14:00:00.9999999%2B02:00": {2, 3, 4}, "created_at[gte]=2026-11-24T12:00:01.0000001Z": {3, 4}, "created_at[lt]=2026-11-24T12:00:01.0000001Z": {1, 2},
 		"created_at[in]=2026-11-24T12:00:01.0005Z,2026-11-24T12:00:02.000Z": {3}, "created_at[gte]=2026-11-24T11:59:60Z": nil, "created_at[lt]=2026-11-23T23:59:60Z": {},
 		"due=2026-01-01T00:00:00%2B02:00": {1}, "due=a+b": {3},
@@ -94,7 +94,7 @@ func TestFiltersCompareValues(t *testing.T) {
 	}
 }
 
-// Whoever finds a value taken, in whatever case, finds its holder by a filter.
+// A client that finds a value taken, in whatever case, finds its holder by a filter.
 func TestTheHolderOfAUniqueValueIsFound(t *testing.T) {
 	n := newNode(t)
 	id, _ := n.created(7) // u7@example.com
@@ -105,9 +105,9 @@ func TestTheHolderOfAUniqueValueIsFound(t *testing.T) {
 	}
 }
 
-// A link of a list whose column has another type since is refused, where it would lead to
-// the wrong place.
-func TestALinkOutlivedByItsType(t *testing.T) {
+// A link to a page is rejected if a column of the sort has changed its type since and the link
+// would lead to the wrong place.
+func TestALinkAfterAChangeOfType(t *testing.T) {
 	set := declared(t, map[string]string{"tasks": `"n":{"type":"number"}`})
 	n := newNodeOf(t, set)
 	n.put("tasks", `{"n":1}`, `{"n":2}`, `{"n":3}`)
@@ -121,14 +121,14 @@ func TestALinkOutlivedByItsType(t *testing.T) {
 		set := declared(t, map[string]string{"tasks": properties})
 		later := node{serving(n.log, servicetest.OpenModel(t, n.log, set).Follow(), set), t, n.broker, n.log, nil}
 		if body := servicetest.Body(t, later.get(next, status)); status == 400 && !strings.Contains(body, "earlier definition of the list") && !strings.Contains(properties, `"m":{"type":"number"}`) {
-			t.Errorf("%s: got %s", properties, body)
+			t.Errorf("%s: got %s, want that the cursor belongs to an earlier definition", properties, body)
 		}
 	}
 }
 
-// The tag of a list holds through writes to other collections, and no longer than what it
-// is a tag of: a write to its own, or another definition, makes another.
-func TestTheTagOfAListIsItsCollections(t *testing.T) {
+// Writes to other collections do not change the tag of a list. A write to its own collection and
+// another definition of it do.
+func TestTheTagOfAListDependsOnItsCollection(t *testing.T) {
 	properties := map[string]string{"tasks": `"n":{"type":"number"}`, "notes": `"n":{"type":"number"}`}
 	set := declared(t, properties)
 	n := newNodeOf(t, set)
@@ -136,7 +136,7 @@ func TestTheTagOfAListIsItsCollections(t *testing.T) {
 	n.put("tasks", `{"n":1}`)
 	tag := n.get("/tasks", 200).Header.Get("ETag")
 	if tag == empty {
-		t.Errorf("got %s before and after the first write", tag)
+		t.Errorf("got the tag %s before and after the first write, want two tags", tag)
 	}
 	n.put("notes", `{"n":1}`, `{"n":2}`)
 	again := n.get("/tasks", 304, "If-None-Match: "+tag)
@@ -144,7 +144,7 @@ func TestTheTagOfAListIsItsCollections(t *testing.T) {
 		t.Errorf("after writes to another collection: got %v, want the tag %s and the position %s", again.Header, tag, notes.Header.Get(contract.HeaderPosition))
 	}
 	n.get("/notes", 200, "If-None-Match: "+tag)
-	// Another node, which built its file in other batches, gives the same tag.
+	// Another node, which built its file in different batches, gives the same tag.
 	other := node{serving(n.log, servicetest.OpenModel(t, n.log, set).Follow(), set), t, n.broker, n.log, nil}
 	other.get("/tasks", 304, "If-None-Match: "+tag)
 	// The same rows under another definition are another list.

@@ -108,7 +108,7 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 	return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d; the read requires position %d. Retry later.", a.Model.Position(), target))
 }
 
-// elsewhere tells the client what to do about a read that this node can't serve.
+// elsewhere advises a client whose read this node can't serve.
 const elsewhere = "Retry: another node may serve the read."
 
 // notReady returns the problem of a node that can't serve a read.

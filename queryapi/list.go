@@ -127,7 +127,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = s.Close() }() // a read has nothing to lose
+	defer func() { _ = s.Close() }() // the transaction only reads
 	p, err := a.outline(ctx, s, collection, asked, "")
 	if err != nil {
 		return nil, 0, err
@@ -199,8 +199,8 @@ func appendFields(body, rendered []byte, fields []string) ([]byte, error) {
 	return selected, nil
 }
 
-// gone turns an error of a read into a problem. If the client has cancelled the request, that is
-// the reason.
+// gone turns an error of a read into a problem. If the client has cancelled the request, the
+// problem says so.
 func gone(ctx context.Context, err error) error {
 	switch {
 	case err == nil:

@@ -16,8 +16,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// An entry of the table is all that a new list parameter needs whose effect the query already
-// supports: it is validated, it changes the result, pages keep it, and the description has it.
+// A new list parameter whose effect the query already supports needs one entry of the table. The
+// entry makes the API validate it, changes the result, keeps it in the links of pages, and puts it
+// into the description.
 func TestAListParameterIsOneEntryOfTheTable(t *testing.T) {
 	kept := listing.Parameters
 	t.Cleanup(func() { listing.Parameters = kept })
@@ -65,6 +66,6 @@ func TestAListParameterIsOneEntryOfTheTable(t *testing.T) {
 	}
 	refs := fmt.Sprint(description.Paths["/tasks"].Get.Parameters)
 	if got := description.Components.Parameters["newestParameter"].Description; got != "If true, the newest entities come first." || !strings.Contains(refs, "newestParameter") {
-		t.Errorf("got description %q, and the list has %s", got, refs)
+		t.Errorf("got description %q with the list's references %s, want the new parameter in both", got, refs)
 	}
 }

@@ -27,7 +27,7 @@ func examples(t testing.TB) *collections.Set {
 	return set
 }
 
-// product makes an event of a product, whatever its schema says today.
+// product returns an event of a product, whatever its schema is today.
 func product(id string, kind events.Kind, version int64, doc string) events.Event {
 	e := events.Event{
 		ID: uuid.Must(uuid.NewV7()).String(), Source: "/test", Collection: "products", EntityID: id, Kind: kind, Version: version,
@@ -48,8 +48,8 @@ func (n node) append(batch ...events.Event) {
 
 func productID(i int) string { return fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i) }
 
-// odd are values that a document may have, of the type that its schema has today or had
-// once.
+// odd has values that a document may have in each property, of the type in today's schema or of
+// an earlier one.
 var odd = map[string][]string{
 	"name":     {`"a"`, `"A"`, `"a\u0000b"`, `"\u0000"`, `""`, `"ä"`, `"\ud83d\ude00"`, `"\uffff"`, `"%_'\"\\"`, `"1"`, `1`, `true`, `null`, `["x"]`},
 	"price":    {`0`, `-0`, `1e400`, `-1e400`, `1e-400`, `0.1`, `0.30000000000000004`, `1e300`, `12345678901234567890123`, `9007199254740993`, `1234567890123456768`, `"7"`, `"x"`, `null`, `{"a":1}`},
@@ -67,7 +67,7 @@ func oddProduct(r *rand.Rand) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// ids reads a list page by page, by its links, with something done between the pages.
+// ids reads a list page by page along its links, and calls between after each page.
 func (n node) ids(path string, between func()) (ids []string) {
 	n.t.Helper()
 	for pages := 0; path != ""; pages++ {
@@ -85,13 +85,13 @@ func (n node) ids(path string, between func()) (ids []string) {
 			between()
 		}
 		if pages > 1000 {
-			n.t.Fatal("the list has no end")
+			n.t.Fatal("got more than 1000 pages, want an end of the list")
 		}
 	}
 	return ids
 }
 
-// drawSort draws a sort by any columns in any order, the id among them or not.
+// drawSort draws a sort by any columns in any order, with or without the id.
 func drawSort(t *rapid.T) string {
 	keys := rapid.Permutation([]string{"name", "price", "stock", "sold_out", "sku", "id", "version", "created_at", "updated_at"}).Draw(t, "sort")
 	keys = keys[:rapid.IntRange(0, 4).Draw(t, "keys")]
@@ -112,7 +112,7 @@ func listPath(sort string, limit int) string {
 	return "/products?" + query.Encode()
 }
 
-// Pages of any size, by any sort, are together what one page is, whatever values the
+// Pages of any size, in any sort, are together equal to one large page, whatever values the
 // documents have.
 func TestPagesAreTheList(t *testing.T) {
 	n := newNodeOf(t, examples(t))
@@ -126,7 +126,7 @@ func TestPagesAreTheList(t *testing.T) {
 		sort := drawSort(rt)
 		whole := n.ids(listPath(sort, 10_000), nil)
 		if len(whole) != 60 {
-			rt.Fatalf("%s: %d entities", sort, len(whole))
+			rt.Fatalf("%s: got %d entities, want 60", sort, len(whole))
 		}
 		limit := rapid.SampledFrom([]int{1, 2, 7, 59, 60}).Draw(rt, "limit")
 		if pages := n.ids(listPath(sort, limit), nil); !slices.Equal(pages, whole) {
@@ -135,13 +135,13 @@ func TestPagesAreTheList(t *testing.T) {
 	})
 }
 
-// While others write, an entity that does not change is seen exactly once, by any sort.
+// While others write, a reader sees an entity that does not change exactly once, in any sort.
 func TestPagesWhileOthersWrite(t *testing.T) {
 	n := newNodeOf(t, examples(t))
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	versions := map[int]int64{} // of those that live
+	versions := map[int]int64{} // of the entities that are not deleted
 	var batch []events.Event
 	for i := range 80 {
 		versions[i] = 1
@@ -180,20 +180,20 @@ func TestPagesWhileOthersWrite(t *testing.T) {
 			seen[id]++
 		}
 		if len(still) == 0 {
-			t.Fatal("all have changed: the test tests nothing")
+			t.Fatal("got changes to all entities, want some that stay")
 		}
 		for id := range still {
 			if seen[id] != 1 {
-				t.Errorf("sort %q: %s was seen %d times", sort, id, seen[id])
+				t.Errorf("sort %q: %s: got it %d times, want once", sort, id, seen[id])
 			}
 		}
 	}
 	if s, err := n.model.Status(servicetest.Context(t)); err != nil || s.Voids > 0 {
-		t.Errorf("%d of the test's own events are void, %v", s.Voids, err)
+		t.Errorf("got %d void events of this test, %v, want none", s.Voids, err)
 	}
 }
 
-// Both forms of a list have a tag that holds until something is written.
+// Both forms of a list have a tag that is valid until the next write.
 func TestListsAreRevalidated(t *testing.T) {
 	n := newNodeOf(t, examples(t))
 	n.append(product(productID(1), events.Created, 1, `{"name":"a"}`))
@@ -203,12 +203,12 @@ func TestListsAreRevalidated(t *testing.T) {
 			first := n.get(path, 200, "Accept: "+accept)
 			tag := first.Header.Get("ETag")
 			if !strings.HasPrefix(tag, `W/"`) || first.Header.Get("Vary") == "" {
-				t.Errorf("header %v", first.Header)
+				t.Errorf("got the header %v, want a weak tag and Vary", first.Header)
 			}
 			tags[tag] = true
 			again := n.get(path, 304, "Accept: "+accept, "If-None-Match: \"x\", "+tag)
 			if body := servicetest.Body(t, again); body != "" || again.Header.Get("ETag") != tag || again.Header.Get("Clusterlite-Position") != first.Header.Get("Clusterlite-Position") {
-				t.Errorf("got %v, %q", again.Header, body)
+				t.Errorf("got %v, %q, want no body, and the tag and the position of the first response", again.Header, body)
 			}
 			n.get(path, 200, "Accept: "+accept, `If-None-Match: W/"x"`)
 			n.get(path, 400, "Accept: "+accept, `If-None-Match: x`)
@@ -217,23 +217,23 @@ func TestListsAreRevalidated(t *testing.T) {
 		}
 	}
 	if len(tags) != 4 {
-		t.Errorf("the tags are %v", tags)
+		t.Errorf("got the tags %v, want 4", tags)
 	}
 }
 
-// A collection that no file declares is not served, whatever the log holds of it.
+// A collection without a file is not served, even if the log has events of it.
 func TestACollectionWithoutAFileIsNotServed(t *testing.T) {
 	n := newNode(t)
 	n.append(product(productID(1), events.Created, 1, `{"name":"a"}`))
 	if body := servicetest.Body(t, n.get("/products", 404)); !strings.Contains(body, "/unknown-collection") {
-		t.Errorf("got %s", body)
+		t.Errorf("got %s, want unknown-collection", body)
 	}
 	n.get("/products/"+productID(1), 404)
 	if body := servicetest.Body(t, n.get("/", 200)); strings.Contains(body, "products") {
-		t.Errorf("got %s", body)
+		t.Errorf("got %s, want no products", body)
 	}
-	n.get("/users", 200) // strong, so the model has caught up
+	n.get("/users", 200) // the read is strong, so the model has caught up
 	if s, err := n.model.Status(servicetest.Context(t)); err != nil || s.Entities["products"] != 1 {
-		t.Errorf("it is not kept: %+v, %v", s, err)
+		t.Errorf("got %+v, %v, want one product kept", s, err)
 	}
 }

@@ -97,7 +97,7 @@ func wantProblem(t *testing.T, r *http.Response, kind, detail string) {
 		t.Errorf("got %d %+v, want 503 %s with %q", r.StatusCode, got, kind, detail)
 	}
 	if r.Header.Get("Retry-After") == "" {
-		t.Errorf("%s: got no Retry-After", kind)
+		t.Errorf("%s: got no Retry-After, want one", kind)
 	}
 }
 
@@ -120,13 +120,13 @@ func TestWhatEachConsistencyAsksOfTheLog(t *testing.T) {
 			t.Errorf("%s: got %d with %v, want 200 with %s at position 7", header, r.StatusCode, r.Header, want.given)
 		}
 		if f.ends != want.ends || f.barriers != want.barriers {
-			t.Errorf("%s: got %d questions and %d barriers, want %+v", header, f.ends, f.barriers, want)
+			t.Errorf("%s: got %d calls of End and %d of Barrier, want %+v", header, f.ends, f.barriers, want)
 		}
 	}
 }
 
-// Without the broker, only a read that did not ask for a consistency is answered, and the
-// response says that it may be old.
+// Without the broker, only a read that does not demand a consistency is answered. Its response
+// says that it may be old.
 func TestReadsWithoutTheBroker(t *testing.T) {
 	f := &fake{endErr: eventlog.ErrUnreachable, position: 7}
 	if r := f.get(t, "/users/"+adaID); r.StatusCode != http.StatusOK || r.Header.Get("Clusterlite-Consistency") != "eventual" {
@@ -138,7 +138,7 @@ func TestReadsWithoutTheBroker(t *testing.T) {
 	wantProblem(t, f.get(t, "/users/"+adaID), "not-ready", "This node is not ready.")
 }
 
-// A read that waits for its position in vain says where the node is.
+// A read that times out while it waits for its position reports the position of the node.
 func TestReadsThatTimeOut(t *testing.T) {
 	for _, headers := range [][]string{nil, {strong}, {linearizable}, {eventual, "Clusterlite-Min-Position: 9"}} {
 		f := &fake{end: 9, position: 7}
@@ -150,7 +150,7 @@ func TestReadsThatTimeOut(t *testing.T) {
 	}
 }
 
-// A node that is not ready does not let a client wait, whatever the client asks for.
+// A node that is not ready answers at once, whatever the client asks for.
 func TestReadsOfANodeThatIsNotReady(t *testing.T) {
 	for _, headers := range [][]string{nil, {strong}, {linearizable}, {eventual}, {eventual, "Clusterlite-Min-Position: 9"}} {
 		for _, path := range []string{"/users/" + adaID, "/users"} {

@@ -14,21 +14,21 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// hostileValues are values for any parameter: right for one kind of column, wrong for
+// hostileValues are values for any parameter. Each is valid for one kind of column and invalid for
 // the others.
 var hostileValues = []string{
 	"", "0", "-0", "1e3", "1e999", "-1e-999", "9223372036854775808", "1234567890123456768", "0x10", "NaN", `"1"`, "true", "2026-11-24T12:00:00.001Z", "-0001-01-01T00:00:00Z",
 	"null", "a", "a,b\\,c\\", "%", "\x00", "\xff", "\U0010ffff", `' OR 1=1; --`, `"name"`, "name", "name.nullslast", "-price.nullsfirst,stock.nulls", "1e1000", "1e1001", "1e+3", "1e 3", "9007199254740993.0", strings.Repeat("9", 1001), "2026-11-24T12:00:00 02:00", "2026-11-24t12:00:60.1234567891z", "-price,name", strings.Repeat("a,", 1001),
 }
 
-// listSeeds are query strings: each operator of each column of products, which have one
-// of every kind, and each other parameter, with every hostile value; some with a second
-// one; and some that are broken as a whole.
+// listSeeds returns query strings. They combine each operator of each column of products, which
+// have a column of every kind, and each other parameter with every hostile value. Some have a second
+// parameter, and some are malformed as a whole.
 func listSeeds(t testing.TB) []string {
 	t.Helper()
 	c, ok := examples(t).Get("products")
 	if !ok {
-		t.Fatal("no products")
+		t.Fatal("got no collection products, want one")
 	}
 	var names []string
 	for _, p := range listing.Parameters {
@@ -50,8 +50,8 @@ func listSeeds(t testing.TB) []string {
 	return seeds
 }
 
-// askOddProducts makes odd products, and a way to ask for a list of them, which is answered by one or by what
-// is wrong with the question.
+// askOddProducts stores odd products and returns a function that requests a list of them. The
+// response must be a list or a problem that says what is wrong with the request.
 func askOddProducts(t testing.TB) func(testing.TB, string) {
 	t.Helper()
 	n := newNodeOf(t, examples(t))
@@ -74,14 +74,14 @@ func askOddProducts(t testing.TB) func(testing.TB, string) {
 		case 200:
 			var list []json.RawMessage
 			if err := json.Unmarshal([]byte(body), &list); err != nil || list == nil {
-				t.Errorf("%q: %v: %s", query, err, body)
+				t.Errorf("%q: got %v: %s, want a list", query, err, body)
 			}
 		case 400:
 			if !strings.Contains(body, "/malformed-request") {
-				t.Errorf("%q: %s", query, body)
+				t.Errorf("%q: got %s, want malformed-request", query, body)
 			}
 		default:
-			t.Errorf("%q: %d: %s", query, answer.StatusCode, body)
+			t.Errorf("%q: got %d: %s, want 200 or 400", query, answer.StatusCode, body)
 		}
 	}
 }
@@ -93,10 +93,10 @@ func TestHostileListParameters(t *testing.T) {
 	}
 }
 
-// FuzzListParameters decodes what strangers send in a query string.
+// FuzzListParameters decodes arbitrary query strings.
 func FuzzListParameters(f *testing.F) {
-	// Enough of them for every name and every value; the engine reads all before it
-	// starts.
+	// The seeds cover every name and every value. Their number is limited, since the engine reads all
+	// of them before it starts.
 	seeds := listSeeds(f)
 	for i := 0; i < len(seeds); i += 19 {
 		f.Add(seeds[i])

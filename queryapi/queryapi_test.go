@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
-// A node is a query service, with a handle on its log to write to.
+// A node is a query service, together with a handle on its log to write events.
 type node struct {
 	http.Handler
 	t      testing.TB
@@ -77,7 +77,7 @@ func (n node) get(path string, status int, headers ...string) *http.Response {
 	n.t.Helper()
 	r := servicetest.Do(n, "GET", path, "", headers...)
 	if r.StatusCode != status {
-		n.t.Fatalf("GET %s %v: %d, want %d: %s", path, headers, r.StatusCode, status, servicetest.Body(n.t, r))
+		n.t.Fatalf("GET %s %v: got %d, want %d: %s", path, headers, r.StatusCode, status, servicetest.Body(n.t, r))
 	}
 	return r
 }
@@ -88,12 +88,12 @@ func TestAReadSeesWhatWasWrittenBefore(t *testing.T) {
 		id, at := n.created(i)
 		r := n.get("/users/"+id, 200)
 		if got := r.Header.Get(contract.HeaderPosition); got != fmt.Sprint(int64(at)) || r.Header.Get(contract.HeaderConsistency) != "strong" || r.Header.Get("ETag") != `"1"` {
-			t.Errorf("got %v", r.Header)
+			t.Errorf("got %v, want version 1 at the position of the write, strong", r.Header)
 		}
 	}
 }
 
-// Reads that are linearizable share barriers, and see what was written before.
+// Linearizable reads share barriers and see earlier writes.
 func TestLinearizableReads(t *testing.T) {
 	n := newNode(t)
 	const clients, each = 32, 10
@@ -104,10 +104,10 @@ func TestLinearizableReads(t *testing.T) {
 				id, at := n.created(i*each + k)
 				r := n.get("/users/"+id, 200, "Clusterlite-Consistency: linearizable")
 				if got := r.Header.Get(contract.HeaderConsistency); got != "linearizable" {
-					t.Errorf("consistency %q", got)
+					t.Errorf("got consistency %q, want linearizable", got)
 				}
 				if p, err := strconv.ParseInt(r.Header.Get(contract.HeaderPosition), 10, 64); err != nil || events.Position(p) <= at {
-					t.Errorf("position %d, %v after an append that gave %d: no barrier lies between", p, err, at)
+					t.Errorf("got position %d, %v after an append at %d, want a barrier between them", p, err, at)
 				}
 			}
 		})
@@ -118,10 +118,10 @@ func TestLinearizableReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	if barriers := int64(end) - clients*each; barriers == 0 || barriers > clients*each/2 {
-		t.Errorf("%d barriers for %d reads", barriers, clients*each)
+		t.Errorf("got %d barriers for %d reads, want at most one for two reads", barriers, clients*each)
 	}
 	if voids, err := n.model.VoidCounts(servicetest.Context(t)); err != nil || len(voids) > 0 {
-		t.Errorf("voids: %v, %v", voids, err)
+		t.Errorf("got voids %v, %v, want none", voids, err)
 	}
 }
 
@@ -145,10 +145,10 @@ func TestWithoutTheBroker(t *testing.T) {
 		for _, path := range []string{"/users/" + id, "/users"} {
 			r := n.get(path, s.status, s.headers...)
 			if got := r.Header.Get(contract.HeaderConsistency); got != s.consistency {
-				t.Errorf("%s %v: consistency %q, want %q", path, s.headers, got, s.consistency)
+				t.Errorf("%s %v: got consistency %q, want %q", path, s.headers, got, s.consistency)
 			}
 			if body := servicetest.Body(t, r); s.status == 503 && (!strings.Contains(body, "/broker-unreachable") || r.Header.Get("Retry-After") == "") {
-				t.Errorf("%s: %v, %s", path, r.Header, body)
+				t.Errorf("%s: got %v, %s, want broker-unreachable with Retry-After", path, r.Header, body)
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func TestWithoutTheBroker(t *testing.T) {
 			break
 		}
 		if ctx.Err() != nil {
-			t.Fatal("reads are not strong again")
+			t.Fatal("got no strong reads after the outage, want them again")
 		}
 	}
 }
@@ -166,7 +166,7 @@ func TestWithoutTheBroker(t *testing.T) {
 func TestANodeThatIsBehind(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	set, log := servicetest.Collections(t), b.OpenLog()
-	model := servicetest.OpenModel(t, log, set) // never follows
+	model := servicetest.OpenModel(t, log, set) // it never follows the log
 	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 50 * time.Millisecond, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, a.Routes())
@@ -174,16 +174,16 @@ func TestANodeThatIsBehind(t *testing.T) {
 	id, at := n.created(1)
 	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: linearizable"}, {"Clusterlite-Consistency: eventual"}, {"Clusterlite-Consistency: eventual", fmt.Sprintf("Clusterlite-Min-Position: %d", at)}} {
 		r := n.get("/users/"+id, 503, headers...)
-		// On a busy machine the wait may already be over before the broker has answered.
+		// On a busy machine, the wait may be over before the broker answers.
 		body := servicetest.Body(t, r)
 		if !slices.ContainsFunc([]string{"/not-ready", "/read-model-behind", "/broker-unreachable"}, func(kind string) bool { return strings.Contains(body, kind) }) {
-			t.Errorf("%v: %s", headers, body)
+			t.Errorf("%v: got %s, want not-ready, read-model-behind or broker-unreachable", headers, body)
 		}
 	}
 }
 
-// A file that has been caught up once serves on through an outage, also after a restart;
-// one that has not must not pass for all that there is.
+// A file that has caught up once is served through an outage, even after a restart. A file that has
+// never caught up is not served, since it may lack entities.
 func TestANodeThatIsStartedDuringAnOutage(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	set, log := servicetest.Collections(t), b.OpenLog()
@@ -204,7 +204,7 @@ func TestANodeThatIsStartedDuringAnOutage(t *testing.T) {
 		log := b.OpenLog()
 		model := servicetest.OpenModelIn(t, dir, log, set).Start()
 		for ctx := servicetest.Context(t); log.Reachable() && ctx.Err() == nil; {
-			_, _ = log.End(ctx) // it only asks, to learn that there is no answer
+			_, _ = log.End(ctx) // the call only detects that the broker does not answer
 		}
 		n := node{serving(log, model, set), t, b, log, model}
 		for _, headers := range [][]string{nil, {"Clusterlite-Consistency: eventual"}} {
@@ -213,21 +213,21 @@ func TestANodeThatIsStartedDuringAnOutage(t *testing.T) {
 		}
 		n.get("/users/"+id, 503, "Clusterlite-Consistency: strong")
 
-		// What /readyz says is what clients get, and why.
+		// Readiness agrees with what clients get, and gives the reason.
 		err := model.Ready(time.Minute)
 		if (err == nil) != (status == 200) {
-			t.Errorf("reads are answered with %d, and ready is %v", status, err)
+			t.Errorf("reads are answered with %d: got %v from Ready, want an error unless it is 200", status, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "catching up") {
-			t.Errorf("it can't know how far it has to go, and says %v", err)
+			t.Errorf("got %v, want no progress while the end of the log is unknown", err)
 		}
 		if said := model.Degraded(); (status == 200) != strings.Contains(said, "the broker is unreachable, so the end of the log is unknown: serving position 1") {
-			t.Errorf("reads are answered with %d, and what it can't promise is %q", status, said)
+			t.Errorf("reads are answered with %d: got %q from Degraded, want the outage if it is 200", status, said)
 		}
 	}
 }
 
-// What has stopped for good is for other nodes to answer.
+// A node that has stopped for good leaves all reads to other nodes.
 func TestANodeThatHasStoppedAnswersNoRead(t *testing.T) {
 	n := newNode(t)
 	id, at := n.created(1)
@@ -244,21 +244,21 @@ func TestANodeThatHasStoppedAnswersNoRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := n.model.WaitFor(servicetest.Context(t), at+1); err == nil {
-		t.Fatal("it reads what it can't know")
+		t.Fatal("got no error for an event of a newer format, want one")
 	}
 	for _, headers := range [][]string{nil, {"Clusterlite-Consistency: eventual"}, {"Clusterlite-Consistency: strong"}} {
 		r := n.get("/users/"+id, 503, headers...)
 		if body := servicetest.Body(t, r); !strings.Contains(body, "/not-ready") {
-			t.Errorf("%v: %s", headers, body)
+			t.Errorf("%v: got %s, want not-ready", headers, body)
 		}
 	}
 	if err := n.model.Ready(time.Minute); err == nil || !strings.Contains(err.Error(), "newer-format") {
-		t.Errorf("it says %v", err)
+		t.Errorf("got %v, want newer-format", err)
 	}
 }
 
-// A node that lags for longer than it may answers no read, and one that can't apply the
-// log says why. Each goes on by itself.
+// A node whose lag exceeds its limit answers no read, and one that can't apply the log gives the
+// reason. Both recover without help.
 func TestANodeThatFallsBehind(t *testing.T) {
 	for name, c := range map[string]struct{ hinder, relieve, says string }{
 		"locked": {`BEGIN IMMEDIATE`, `ROLLBACK`, ""},
@@ -296,7 +296,7 @@ func TestANodeThatFallsBehind(t *testing.T) {
 			for ctx := servicetest.Context(t); model.Ready(maxLag) == nil && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 			}
 			if err := model.Ready(maxLag); err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("it says %v", err)
+				t.Errorf("got %v, want the reason of the test case", err)
 			}
 			for _, headers := range [][]string{nil, {"Clusterlite-Consistency: eventual"}} {
 				n.get("/users/"+first, 503, headers...)
@@ -321,7 +321,7 @@ func TestRevalidation(t *testing.T) {
 		r := n.get("/users/"+id, status, "If-None-Match: "+tag)
 		body := servicetest.Body(t, r)
 		if r.Header.Get("ETag") != `"1"` || r.Header.Get("Last-Modified") != "Tue, 24 Nov 2026 12:00:01 GMT" || (body == "") != (status == 304) {
-			t.Errorf("%s: %v, %q", tag, r.Header, body)
+			t.Errorf("%s: got %v, %q, want version 1 with its date, and a body unless 304", tag, r.Header, body)
 		}
 	}
 	n.get("/users/"+id, 400, "If-None-Match: 1")

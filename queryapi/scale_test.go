@@ -30,13 +30,13 @@ import (
 
 const (
 	million = 1_000_000
-	// mostExtra is what an export may take beyond what the process has anyway.
+	// mostExtra is the maximum memory of an export in addition to what the process already has.
 	mostExtra = 64 << 20
 )
 
-// An export of a million entities takes no more memory than one of few. It runs where
-// CLUSTERLITE_SCALE is set (make scale): half a minute is long for a unit test, and under
-// the race detector the memory is not the program's own.
+// An export of a million entities takes no more memory than one of a few. The test runs only if
+// CLUSTERLITE_SCALE is set (make scale): half a minute is too long for a unit test, and the race
+// detector takes memory that is not the program's.
 func TestExportOfAMillionInConstantMemory(t *testing.T) {
 	if os.Getenv("CLUSTERLITE_SCALE") == "" {
 		t.Skip("CLUSTERLITE_SCALE is not set")
@@ -57,19 +57,19 @@ func TestExportOfAMillionInConstantMemory(t *testing.T) {
 			extra := resident(t, "VmHWM") - before
 			t.Logf("%d entities in %s, %.1f MiB of extra memory", n, time.Since(start).Round(time.Millisecond), float64(extra)/(1<<20))
 			if n != million || extra > mostExtra {
-				t.Errorf("%d entities with %d bytes of extra memory; want %d with %d at most", n, extra, million, mostExtra)
+				t.Errorf("got %d entities with %d bytes of extra memory, want %d with at most %d", n, extra, million, mostExtra)
 			}
 		})
 	}
 }
 
-// serveAMillion serves a file with a million products. The rows are put there by SQL, as
-// the projector writes them: to append and apply a million events would take minutes,
-// and the export knows no difference.
+// serveAMillion serves a file with a million products. SQL writes the rows as the projector
+// would: to append and apply a million events would take minutes, and the export sees no
+// difference.
 func serveAMillion(t *testing.T) *httptest.Server {
 	t.Helper()
 	dir, bare := t.TempDir(), t.TempDir()
-	// Without properties first: an index over rows that are there is made much faster.
+	// First without properties: an index is built much faster over rows that exist.
 	if err := os.WriteFile(filepath.Join(bare, "products.json"), []byte(`{"title":"products","type":"object"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +94,9 @@ func serveAMillion(t *testing.T) *httptest.Server {
 		t.Fatal(err)
 	}
 	fill(t, filepath.Join(dir, datafolder.FileName))
-	// A node serves while its broker is away, if its file has once been as far as the log.
+	// A node serves without its broker if its file has caught up with the log before.
 	if _, err := log.End(servicetest.Context(t)); !errors.Is(err, eventlog.ErrUnreachable) {
-		t.Fatalf("there is a broker: %v", err)
+		t.Fatalf("got %v, want no broker", err)
 	}
 	served := examples(t)
 	model := open(served)
@@ -153,7 +153,7 @@ func countLines(t *testing.T, url string) (n int) {
 	lines := bufio.NewScanner(r.Body)
 	for lines.Scan() {
 		if line := lines.Bytes(); !bytes.HasPrefix(line, []byte(`{"id":"0193a1a0-`)) || line[len(line)-1] != '}' {
-			t.Fatalf("line %d is %s", n, line)
+			t.Fatalf("line %d: got %s, want a product", n, line)
 		}
 		n++
 	}
@@ -163,12 +163,12 @@ func countLines(t *testing.T, url string) (n int) {
 	return n
 }
 
-// resident reads how much memory the process has (VmRSS), or had at most (VmHWM).
+// resident returns the memory of the process (VmRSS) or its peak (VmHWM).
 func resident(t *testing.T, field string) int64 {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		t.Skipf("the memory of a process is read as Linux tells it: %v", err)
+		t.Skipf("the memory of a process is read from Linux's /proc: %v", err)
 	}
 	for _, line := range strings.Split(string(status), "\n") {
 		var kib int64
@@ -176,11 +176,11 @@ func resident(t *testing.T, field string) int64 {
 			return kib << 10
 		}
 	}
-	t.Fatalf("no %s in %s", field, status)
+	t.Fatalf("got no field %s in %s, want one", field, status)
 	return 0
 }
 
-// resetPeak has the peak begin at what there is now.
+// resetPeak sets the peak to the present memory.
 func resetPeak(t *testing.T) {
 	t.Helper()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {

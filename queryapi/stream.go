@@ -20,7 +20,7 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 	if err != nil {
 		return gone(ctx, err)
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() // the transaction only reads
 	outline, err := a.outline(ctx, s, collection, asked, "n")
 	if err != nil {
 		return gone(ctx, err)
@@ -31,7 +31,7 @@ func (a *API) stream(c echo.Context, collection *collections.Collection, asked l
 		return err
 	}
 	if has {
-		return web.NotModified(c, int(^uint(0)>>1)) // it may be a long one
+		return web.NotModified(c, int(^uint(0)>>1)) // it may be large
 	}
 	out := web.BeginStream(c, contract.NDJSON)
 	if c.Request().Method == http.MethodHead {

@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// sorts are ways to sort products: by every kind of column, by several, by the id alone
-// and before others.
+// sorts returns several ways to sort products: by every kind of column, by several columns, by the
+// id alone, and by the id before other columns.
 func sorts(t testing.TB) [][]query.SortKey {
 	t.Helper()
 	words := New(mustGet(t, "products"))
@@ -35,7 +35,7 @@ func mustGet(t testing.TB, name string) *collections.Collection {
 	}
 	c, ok := set.Get(name)
 	if !ok {
-		t.Fatalf("there is no collection %s", name)
+		t.Fatalf("got no collection %s, want one", name)
 	}
 	return c
 }
@@ -44,8 +44,8 @@ func raw(cursor string) string { return base64.RawURLEncoding.EncodeToString([]b
 
 const placeID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
 
-// hostileKeys are values that SQLite can give for a key, at the borders of what JSON and
-// Go's numbers can say.
+// hostileKeys are values of sort keys that SQLite can return, at the limits of JSON's and Go's
+// numbers.
 var hostileKeys = []any{
 	nil, "", "a,b", `"`, "\x00", "\u2028<&>", "ß", "'; DROP TABLE users; --",
 	int64(0), int64(-1), int64(math.MaxInt64), int64(math.MinInt64), int64(1<<53 + 1),
@@ -65,19 +65,19 @@ func TestACursorIsAPlace(t *testing.T) {
 			cursor := EncodeCursor("products", sort, place)
 			got, err := decodeCursor(cursor, "products", sort)
 			if err != nil || got.ID != place.ID || len(got.Keys) != len(place.Keys) || len(place.Keys) > 0 && !reflect.DeepEqual(got.Keys, place.Keys) {
-				t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, got, err)
+				t.Errorf("%q: %#v: got %#v, %v, want the same", sortText(sort), place, got, err)
 			}
 			for _, other := range sorts(t) {
 				if _, err := decodeCursor(cursor, "products", other); sortText(other) != sortText(sort) && err == nil {
-					t.Errorf("a cursor of %q is one of %q", sortText(sort), sortText(other))
+					t.Errorf("got no error for a cursor of %q used as one of %q, want one", sortText(sort), sortText(other))
 				}
 			}
 		}
 	}
 }
 
-// FuzzCursor decodes what strangers send as a cursor. What is accepted is a place that
-// can be a cursor, and that cursor is the same place.
+// FuzzCursor decodes arbitrary input as a cursor. Each accepted input is a place that can be
+// encoded as a cursor again, and that cursor is the same place.
 func FuzzCursor(f *testing.F) {
 	all := sorts(f)
 	for i, key := range hostileKeys {
@@ -111,7 +111,7 @@ func FuzzCursor(f *testing.F) {
 		}
 		again, err := decodeCursor(EncodeCursor("products", sort, *place), "products", sort)
 		if err != nil || !reflect.DeepEqual(again, place) && (len(again.Keys) > 0 || len(place.Keys) > 0 || again.ID != place.ID) {
-			t.Errorf("%q: %#v became %#v, %v", sortText(sort), place, again, err)
+			t.Errorf("%q: %#v: got %#v, %v, want the same", sortText(sort), place, again, err)
 		}
 	})
 }

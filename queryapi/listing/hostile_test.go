@@ -11,8 +11,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// Whatever a query string names, what reaches the store are columns that were declared,
-// and values. That the SQL is made of those names alone is tested there.
+// Whatever a query string names, only declared columns and values reach the store. The store's
+// own tests show that the SQL contains no other names.
 func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 	set, err := collections.Load("../../examples")
 	if err != nil {
@@ -34,7 +34,7 @@ func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 		}
 		for parameter := range values {
 			if !slices.Contains(words.Parameters, parameter) {
-				return // refused before it is parsed: contract.RefuseUnknownParameters
+				return // rejected before it is parsed: contract.RefuseUnknownParameters
 			}
 		}
 		asked, err := words.Parse(values)
@@ -43,12 +43,12 @@ func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 		}
 		for _, f := range asked.Filters {
 			if !slices.Contains(declared, f.Column) {
-				rt.Fatalf("%v filters by %+v", values, f.Column)
+				rt.Fatalf("%v: got a filter by %+v, want a declared column", values, f.Column)
 			}
 		}
 		for _, k := range asked.Sort {
 			if !slices.Contains(declared, k.Column) {
-				rt.Fatalf("%v sorts by %+v", values, k.Column)
+				rt.Fatalf("%v: got a sort by %+v, want a declared column", values, k.Column)
 			}
 		}
 	})

@@ -23,8 +23,8 @@ var operators = []Operator{
 	{"prefix", query.Prefix, "starts with this text"},
 }
 
-// Operators returns the operators of a column of this kind. Columns that are never missing
-// have no exists: see [query.Column.Nullable].
+// Operators returns the operators of a column of this kind. Leave out exists for a column that is
+// never missing: see [query.Column.Nullable].
 func Operators(kind query.Kind) []Operator {
 	if kind == query.Text {
 		return operators

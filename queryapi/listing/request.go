@@ -42,8 +42,8 @@ type Vocabulary struct {
 	columns    map[string]query.Column
 	// filters are the parameters that filter, by their full name.
 	filters map[string]query.Filter
-	// members are all members that an entity can have, as far as they are declared. open
-	// reports whether an entity may have others.
+	// members are all declared members that an entity can have. open reports whether an entity may
+	// have others.
 	members []string
 	open    bool
 }

@@ -9,15 +9,16 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// RFC 3339, 5.6, with the instant that each time is; empty for what is none.
+// Times are those of RFC 3339, section 5.6. The values are the instants, or empty if the text is
+// not a time.
 func TestTimesAreThoseOfRFC3339(t *testing.T) {
 	for text, want := range map[string]string{
 		"2026-11-24T12:00:00Z": "2026-11-24T12:00:00Z", "2026-11-24t12:00:00z": "2026-11-24T12:00:00Z", "2026-11-24T12:00:00.5Z": "2026-11-24T12:00:00.5Z",
 		"2026-11-24T12:00:00.123456789012Z": "2026-11-24T12:00:00.123456789Z", "2026-11-24T12:00:00+02:00": "2026-11-24T10:00:00Z",
 		"2026-11-24T12:00:00-23:59": "2026-11-25T11:59:00Z", "2026-11-24T12:00:00-00:00": "2026-11-24T12:00:00Z",
-		// Leap seconds.
+		// These are leap seconds.
 		"2016-12-31T23:59:60Z": "2017-01-01T00:00:00Z", "2016-12-31T15:59:60.5-08:00": "2017-01-01T00:00:00.5Z", "2016-12-31T23:58:60Z": "", "2016-12-31T23:59:61Z": "", "2016-12-31T22:59:60Z": "",
-		// What time.Parse takes.
+		// time.Parse is less strict about these.
 		"2026-11-24T1:00:00Z": "", "2026-11-24T12:00:00,5Z": "", "2026-11-24T12:00:00+24:00": "", "2026-11-24T12:00:00+00:60": "", "2026-11-24T24:00:00Z": "",
 		"2026-11-24 12:00:00Z": "", "2026-11-24T12:00:00": "", "2026-11-24": "", "2026-02-30T12:00:00Z": "", "2025-02-29T12:00:00Z": "", "2026-11-24T12:00Z": "",
 		"2026-11-24T12:00:00.Z": "", "2026-11-24T12:00:00+0200": "", "2026-11-24T12:00:00+02": "", "20261124T120000Z": "", "+2026-11-24T12:00:00Z": "",
@@ -52,7 +53,7 @@ func TestValuesOfFilters(t *testing.T) {
 		{"name", "2026-11-24T12:00:00 02:00", "2026-11-24T12:00:00 02:00", ""}, {"name", "\xff", nil, "UTF-8"},
 	} {
 		if _, ok := words.filters[c.name]; !ok {
-			t.Fatalf("there is no filter %s", c.name)
+			t.Fatalf("got no filter %s, want one", c.name)
 		}
 		got, err := parse(c.name, c.text)
 		if got != c.want || (err != nil) != (c.want == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
@@ -61,7 +62,7 @@ func TestValuesOfFilters(t *testing.T) {
 	}
 	for _, name := range []string{"id[exists]", "version[exists]", "created_at[exists]", "updated_at[exists]"} {
 		if _, ok := words.filters[name]; ok {
-			t.Errorf("there is a filter %s, for what every entity has", name)
+			t.Errorf("got the filter %s, want none: every entity has the property", name)
 		}
 	}
 }
@@ -79,8 +80,8 @@ func TestSortKeys(t *testing.T) {
 	}
 }
 
-// A cursor says what it is a place in: of another collection, another sort, or the same
-// sort when a column had another type, it is no cursor.
+// A cursor belongs to a list. It is invalid for another collection, for another sort, and for the
+// same sort if a column had another type when the cursor was made.
 func TestACursorBelongsToADefinition(t *testing.T) {
 	words := New(mustGet(t, "products"))
 	sort, err := words.parseSort("price,-name")
@@ -92,7 +93,7 @@ func TestACursorBelongsToADefinition(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := decodeCursor(text, "orders", sort); err == nil {
-		t.Error("it is a cursor of another collection")
+		t.Error("got no error for a cursor of another collection, want one")
 	}
 	retyped, err := New(mustGet(t, "products")).parseSort("stock,-name")
 	if err != nil {
@@ -100,7 +101,7 @@ func TestACursorBelongsToADefinition(t *testing.T) {
 	}
 	was := EncodeCursor("products", retyped, query.Cursor{Keys: []any{int64(1), "a"}, ID: placeID})
 	if _, err := decodeCursor(was, "products", sort); err == nil {
-		t.Error("it is a cursor of another sort")
+		t.Error("got no error for a cursor of another sort, want one")
 	}
 	for _, old := range []string{`{"s":"price,-name","k":[1.5e0,"a"],"i":"` + placeID + `"}`, `{"c":"products","s":"price,-name","t":"ss","k":["1","a"],"i":"` + placeID + `"}`} {
 		_, err := decodeCursor(raw(old), "products", sort)

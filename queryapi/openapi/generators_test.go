@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/queryapi/openapi"
 )
 
-// describe gives the description of the collections of a folder, as JSON has it.
+// describe returns the description of the collections of a folder, decoded from its JSON.
 func describe(t *testing.T, dir string) map[string]any {
 	t.Helper()
 	set, err := collections.Load(dir)
@@ -32,7 +32,7 @@ func describe(t *testing.T, dir string) map[string]any {
 	return doc
 }
 
-// in follows a path of names into a document.
+// in returns the value at a path of names in a document.
 func in(value any, names ...string) any {
 	for _, name := range names {
 		m, _ := value.(map[string]any)
@@ -51,8 +51,8 @@ func keys(value any) []string {
 	return all
 }
 
-// Names that languages write in one way, titles that are there twice, references of every
-// kind, and members that are named as keywords are.
+// hostileCollections returns a folder of collections with names that are equal in some languages,
+// titles that occur twice, references of every kind, and members with the names of keywords.
 func hostileCollections(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +80,7 @@ func writeCollection(t *testing.T, dir, name, schema string) {
 	}
 }
 
-// What generators stumble over is not in the description, whatever collections there are.
+// Whatever the collections are, the description has nothing that generators can't process.
 func TestDescriptionSuitsGenerators(t *testing.T) {
 	for name, dir := range map[string]string{"examples": "../../examples", "hostile": hostileCollections(t)} {
 		t.Run(name, func(t *testing.T) {
@@ -89,23 +89,23 @@ func TestDescriptionSuitsGenerators(t *testing.T) {
 			walk(doc, func(m map[string]any) {
 				if to, ok := m["$ref"].(string); ok && to != "#/nowhere" {
 					if names := strings.Split(strings.TrimPrefix(to, "#/"), "/"); !component.MatchString(to) || in(doc, names...) == nil {
-						t.Errorf("a reference leads to %s", to)
+						t.Errorf("got a reference to %s, want a component that exists", to)
 					}
 				}
 				if m["$defs"] != nil || m["$anchor"] != nil {
-					t.Errorf("definitions are left: %v", keys(m))
+					t.Errorf("got a schema with %v, want neither $defs nor $anchor", keys(m))
 				}
 			})
 			titles, types := map[any]string{}, map[string]string{}
 			for _, key := range keys(in(doc, "components", "schemas")) {
 				title := in(doc, "components", "schemas", key, "title")
 				if other, twice := titles[title]; twice || title == nil {
-					t.Errorf("%s and %s have the title %v", other, key, title)
+					t.Errorf("%s and %s: got the title %v, want a title for each", other, key, title)
 				}
 				titles[title] = key
 				plain := strings.ToLower(strings.ReplaceAll(key, "_", ""))
 				if other, twice := types[plain]; twice {
-					t.Errorf("%s and %s are one name in languages without underscores", other, key)
+					t.Errorf("got the names %s and %s, want names that differ without underscores", other, key)
 				}
 				types[plain] = key
 			}
@@ -114,21 +114,21 @@ func TestDescriptionSuitsGenerators(t *testing.T) {
 				for _, method := range keys(in(doc, "paths", path)) {
 					operation := in(doc, "paths", path, method)
 					if id := in(operation, "operationId"); method == "head" || ids[id] {
-						t.Errorf("%s %s: the id %v", method, path, id)
+						t.Errorf("%s %s: got the id %v, want an id that occurs once", method, path, id)
 					} else {
 						ids[id] = true
 					}
 					responses, _ := in(operation, "responses").(map[string]any)
 					for status := range responses {
 						if content := keys(in(responses, status, "content")); strings.HasPrefix(status, "2") && len(content) > 1 {
-							t.Errorf("%s %s: %s has the media types %v", method, path, status, content)
+							t.Errorf("%s %s: %s: got the media types %v, want one", method, path, status, content)
 						}
 					}
 					if strings.HasPrefix(path, "/openapi") || path == "/" {
 						continue
 					}
 					if described := in(operation, "x-ndjson") != nil; described != (method == "get" && !strings.Contains(path, "{") || method == "post") {
-						t.Errorf("%s %s: lines are described: %v", method, path, described)
+						t.Errorf("%s %s: got lines described: %v, want that for lists and creates alone", method, path, described)
 					}
 				}
 			}
@@ -136,7 +136,7 @@ func TestDescriptionSuitsGenerators(t *testing.T) {
 	}
 }
 
-// walk calls a function with each object in a document, but not with data in schemas.
+// walk calls a function for each object in a document, except for data in schemas.
 func walk(value any, f func(map[string]any)) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -208,7 +208,7 @@ func TestParametersHaveTypes(t *testing.T) {
 		parameters[in(p, "name").(string)] = p
 	}
 	if len(parameters) > 50 {
-		t.Errorf("the list of products has %d parameters", len(parameters))
+		t.Errorf("got %d parameters of the list of products, want at most 50", len(parameters))
 	}
 	for name, want := range map[string]string{
 		"price": "number double", "price[gte]": "number double", "stock[lt]": "integer <nil>", "sold_out": "boolean <nil>", "created_at[lt]": "string date-time",
@@ -229,9 +229,9 @@ func TestParametersHaveTypes(t *testing.T) {
 	}
 	key := in(doc, "components", "parameters", "idempotencyKeyParameter", "schema")
 	if in(key, "minLength") != 1.0 || in(key, "maxLength") != 255.0 || in(key, "pattern") != `^[!-~]+$` {
-		t.Errorf("Idempotency-Key: %v", key)
+		t.Errorf("Idempotency-Key: got %v, want 1 to 255 visible characters", key)
 	}
 	if got, _ := in(doc, "components", "parameters", "consistencyParameter", "schema", "enum").([]any); len(got) != 3 {
-		t.Errorf("Clusterlite-Consistency: %v", got)
+		t.Errorf("Clusterlite-Consistency: got %v, want 3 values", got)
 	}
 }

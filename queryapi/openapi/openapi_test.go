@@ -18,7 +18,7 @@ func load(t testing.TB, description []byte) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(description)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, description)
+		t.Fatalf("got %v, want a valid description:\n%s", err, description)
 	}
 	if err := doc.Validate(t.Context(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaPatternValidation()); err != nil {
 		t.Fatal(err)
@@ -37,43 +37,43 @@ func TestDescribe(t *testing.T) {
 	}
 	again, err := openapi.Describe(set, "v1.2.3")
 	if err != nil || !bytes.Equal(b, again) {
-		t.Error("the same collections are described in two ways")
+		t.Error("got two descriptions of the same collections, want equal ones")
 	}
 	doc := load(t, b)
 	if doc.OpenAPI != "3.1.0" || doc.Info.Version != "v1.2.3" {
-		t.Errorf("it is %s of %s", doc.OpenAPI, doc.Info.Version)
+		t.Errorf("got OpenAPI %s of version %s, want 3.1.0 of v1.2.3", doc.OpenAPI, doc.Info.Version)
 	}
 	operations := map[string]bool{}
 	for _, item := range doc.Paths.Map() {
 		for method, o := range item.Operations() {
 			if operations[o.OperationID] || o.OperationID == "" || o.Summary == "" {
-				t.Errorf("%s: the operation's id is %q, twice or empty", method, o.OperationID)
+				t.Errorf("%s: got the operation id %q, want an id that occurs once, and a summary", method, o.OperationID)
 			}
 			operations[o.OperationID] = true
 			if o.Responses.Value("503") == nil || o.Responses.Value("400") == nil {
-				t.Errorf("%s lacks a problem", o.OperationID)
+				t.Errorf("%s: got no response 503 or 400, want both", o.OperationID)
 			}
 		}
 	}
 	for _, name := range []string{"users", "orders", "products"} {
 		for _, o := range []string{"list_", "create_", "get_", "replace_", "patch_", "delete_"} {
 			if !operations[o+name] {
-				t.Errorf("there is no %s%s", o, name)
+				t.Errorf("got no operation %s%s, want one", o, name)
 			}
 		}
 	}
 	list := doc.Paths.Value("/products").Get
 	for _, name := range []string{"sort", "fields", "name", "name[prefix]", "price[gte]", "sold_out", "created_at[lt]", "sku[in]"} {
 		if list.Parameters.GetByInAndName("query", name) == nil {
-			t.Errorf("the list of products has no %s", name)
+			t.Errorf("got no parameter %s of the list of products, want one", name)
 		}
 	}
 	if list.Parameters.GetByInAndName("query", "price[prefix]") != nil {
-		t.Error("a number has no prefix")
+		t.Error("got the parameter price[prefix], want none for a number")
 	}
-	// References within a schema still lead somewhere.
+	// References within a schema still resolve.
 	if line := doc.Components.Schemas["orders"].Value.Properties["lines"].Value.Items.Value; line == nil || line.Properties["sku"] == nil {
-		t.Error("the lines of an order are lost")
+		t.Error("got no lines of an order, want lines with a sku")
 	}
 }
 
@@ -95,7 +95,7 @@ func TestDescribesWhatCollectionsCanHave(t *testing.T) {
 			}
 			b, err := openapi.Describe(set, "v")
 			if err != nil || !json.Valid(b) || !strings.Contains(string(b), `"/`+name+`/{id}"`) {
-				t.Fatalf("%v: %s", err, b)
+				t.Fatalf("got %v, %s, want a description with the path of the collection", err, b)
 			}
 			load(t, b)
 		})

@@ -72,8 +72,8 @@ func serverFilter(column query.Column, operator listing.Operator) string {
 	return name + "Filter"
 }
 
-// documented are the operators that have a parameter of their own in the description: of
-// all that a column has, those that make sense for what it holds.
+// documented returns the operators that have a separate parameter in the description: those
+// operators of the column that make sense for its content.
 func documented(column query.Column, format string) []listing.Operator {
 	var words []string
 	switch {

@@ -17,7 +17,7 @@ var (
 
 // A source is the schema of a collection, parts of which become components. Many code generators
 // can't follow a reference into a component, such as #/components/schemas/orders/$defs/line, so
-// every target of a reference becomes a component of its own.
+// every target of a reference becomes a separate component.
 type source struct {
 	root map[string]any
 	// name is the name of the collection. document and patch are the names of the components of
