@@ -38,7 +38,7 @@ type Source struct {
 	Operators Operators
 	// Registry holds the metrics.
 	Registry *prometheus.Registry
-	// Resources are more that the process has, by path.
+	// Resources are additional resources of the process, by path.
 	Resources map[string]Methods
 }
 
@@ -138,7 +138,8 @@ func (m Methods) allow() string {
 
 type readiness struct {
 	Ready bool `json:"ready"`
-	// Reason says why it is not ready, Degraded what it can't guarantee although it is.
+	// Reason says why the process is not ready. Degraded says what it can't guarantee although
+	// it is ready.
 	Reason   string `json:"reason,omitempty"`
 	Degraded string `json:"degraded,omitempty"`
 }

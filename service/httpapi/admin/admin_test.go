@@ -26,7 +26,7 @@ func TestAdmin(t *testing.T) {
 		t.Helper()
 		r := servicetest.Do(h, "GET", path, "")
 		if body := servicetest.Body(t, r); r.StatusCode != status || !strings.Contains(body, part) {
-			t.Errorf("%s: %d %s", path, r.StatusCode, body)
+			t.Errorf("%s: got %d %s, want %d with %q", path, r.StatusCode, body, status, part)
 		}
 	}
 	want("/livez", 200, `{"live":true}`)
@@ -41,21 +41,21 @@ func TestAdmin(t *testing.T) {
 	want("/readyz", 503, `{"ready":false,"reason":"behind the log"}`)
 	want("/livez", 200, "true")
 	if err := admin.CheckHealth(t.Context(), addr, false); err == nil || !strings.Contains(err.Error(), "behind the log") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want that the process is behind the log", err)
 	}
 	if r := servicetest.Do(h, "POST", "/livez", ""); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
-		t.Errorf("got %d", r.StatusCode)
+		t.Errorf("got %d, want 405 with Allow", r.StatusCode)
 	}
 	for node, status := range map[string]int{"": 200, "query-1": 200, "query-2": 421} {
 		r := servicetest.Do(h, "GET", "/livez", "", admin.HeaderNode+": "+node)
 		if body := servicetest.Body(t, r); r.StatusCode != status || status == 421 && !strings.Contains(body, "query-1") {
-			t.Errorf("for node %q: %d %s", node, r.StatusCode, body)
+			t.Errorf("for node %q: got %d %s, want %d", node, r.StatusCode, body, status)
 		}
 	}
 	s.Close()
 	for _, gone := range []string{addr, "nonsense"} {
 		if err := admin.CheckHealth(t.Context(), gone, false); err == nil {
-			t.Errorf("%s is healthy", gone)
+			t.Errorf("%s: got no error, want one", gone)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 )
 
-// linesTimeout is how long a client may take to read what was sent. The client may have
-// work of its own to do first.
+// linesTimeout is how long a client may take to read what was sent. The client may have other
+// work to do first.
 const linesTimeout = 2 * time.Minute
 
 // Lines is a response of many JSON values, one per line (NDJSON). Use it from one goroutine.

@@ -9,8 +9,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// Operators decide who may use what is not open to everybody: health, readiness and metrics
-// always are. The zero value lets everybody in.
+// Operators decide who may use the resources that are not public. Health, readiness and metrics
+// are always public. The zero value admits every client.
 type Operators struct {
 	// Token returns the token that operators present; nil if there is none.
 	Token func() string

@@ -28,7 +28,7 @@ var Anonymous Caller
 type Identify func(*http.Request) (Caller, error)
 
 // Key is the key of the [Caller] in a context. A context type may return the caller for this
-// key from a field of its own.
+// key from one of its fields.
 type Key struct{}
 
 // With returns a context of a request by the caller.

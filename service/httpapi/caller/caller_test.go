@@ -6,8 +6,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 )
 
-// The log holds keys of anonymous callers as they were sent. Other callers have keys of their
-// own, also under equal keys.
+// Keys of anonymous callers are stored as they were sent. Every other caller has separate keys,
+// even if the keys that were sent are equal.
 func TestIdempotencyKeys(t *testing.T) {
 	if got := caller.Anonymous.IdempotencyKey("k-1"); got != "k-1" {
 		t.Errorf("anonymous: got %q, want the key as it was sent", got)
@@ -16,7 +16,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	if a, b := ada.IdempotencyKey("k-1"), bob.IdempotencyKey("k-1"); a == b || a == "k-1" {
 		t.Errorf("got %q and %q, want a key for each caller", a, b)
 	}
-	// The stored format.
+	// The stored format never changes.
 	if got, want := ada.IdempotencyKey("k-1"), "xGdEqmgOYaZH-rFljXt9LDGGMOjaO6XzCw2PrKef06M"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -27,14 +27,14 @@ const (
 	HeaderPosition = "Clusterlite-Position"
 	// HeaderMinPosition makes a read wait for a position.
 	HeaderMinPosition = "Clusterlite-Min-Position"
-	// HeaderConsistency asks for a consistency, and tells which was given.
+	// HeaderConsistency asks for a consistency, and reports in the response which was given.
 	HeaderConsistency = "Clusterlite-Consistency"
 	// HeaderHalfDuplex is set by a proxy that sends no more of a request once the answer
 	// to it has begun. An import is then answered after its last line.
 	HeaderHalfDuplex = "Clusterlite-Half-Duplex"
 )
 
-// Media types.
+// The media types of requests and responses.
 const (
 	JSON       = "application/json"
 	MergePatch = "application/merge-patch+json"

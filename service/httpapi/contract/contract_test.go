@@ -18,13 +18,13 @@ func FuzzTags(f *testing.F) {
 		tags, anyTag, err := Tags(&http.Request{Header: http.Header{"If-Match": {header}}}, "If-Match")
 		switch {
 		case err != nil && problem.From(err).Status != 400:
-			t.Errorf("%q: %v", header, err)
+			t.Errorf("%q: got %v, want status 400", header, err)
 		case err == nil && anyTag == (len(tags) > 0) && strings.TrimSpace(header) != "":
-			t.Errorf("%q: %v, any %v", header, tags, anyTag)
+			t.Errorf("%q: got %v, any %v, want either tags or any", header, tags, anyTag)
 		}
 		for _, tag := range tags {
 			if strings.Contains(tag.Opaque, `"`) {
-				t.Errorf("%q: %+v", header, tag)
+				t.Errorf("%q: got %+v, want no quote in the tag", header, tag)
 			}
 		}
 	})
@@ -37,13 +37,13 @@ func TestRefuseUnknownParameters(t *testing.T) {
 	} {
 		err := RefuseUnknownParameters(&http.Request{URL: &url.URL{RawQuery: query}}, "limit", "after")
 		if (err == nil) != (want == "") || err != nil && (problem.From(err).Status != 400 || !strings.Contains(problem.From(err).Detail, want)) {
-			t.Errorf("%s: %v", query, err)
+			t.Errorf("%s: got %v, want %q", query, err, want)
 		}
 	}
 }
 
-// A guess that is not near misleads.
-func TestOnlyWhatIsNearIsSuggested(t *testing.T) {
+// Only a known name that is similar is suggested, because any other guess misleads.
+func TestOnlySimilarNamesAreSuggested(t *testing.T) {
 	for name, want := range map[string]string{"order": "", "offset": "", "x": "", "af": "", "aftr": ` Did you mean "after"?`, "LIMIT": ` Did you mean "limit"?`} {
 		if got := Nearest(name, []string{"limit", "after", "sort", "fields", "count"}); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -57,29 +57,29 @@ func TestHeaders(t *testing.T) {
 	}
 	for value, ok := range map[string]bool{"0": true, "120": true, "-1": false, "x": false, "": false, "9999999999999999999": false} {
 		if _, err := MinPosition(request(HeaderMinPosition, value)); (err == nil) != ok {
-			t.Errorf("position %q: %v", value, err)
+			t.Errorf("position %q: got %v, want an error for what is not a position", value, err)
 		}
 	}
 	if _, err := MinPosition(request(HeaderMinPosition, "1", "2")); err == nil {
-		t.Error("two positions")
+		t.Error("got no error for two positions, want one")
 	}
 	if c, err := AskedConsistency(request("X"), events.Strong); c != events.Unspecified || err != nil {
-		t.Errorf("got %q, %v", c, err)
+		t.Errorf("got %q, %v, want no consistency", c, err)
 	}
 	if c, err := AskedConsistency(request(HeaderConsistency, "eventual"), events.Strong, events.Eventual); c != events.Eventual || err != nil {
-		t.Errorf("got %q, %v", c, err)
+		t.Errorf("got %q, %v, want eventual", c, err)
 	}
 	if c, err := AskedConsistency(request(HeaderConsistency, "linearizable"), events.Strong, events.Linearizable); c != events.Linearizable || err != nil {
-		t.Errorf("got %q, %v", c, err)
+		t.Errorf("got %q, %v, want linearizable", c, err)
 	}
 	for _, values := range [][]string{{"Strong"}, {""}, {"strong", "strong"}, {"linearizable"}} {
 		if _, err := AskedConsistency(request(HeaderConsistency, values...), events.Strong, events.Eventual); err == nil {
-			t.Errorf("%v is taken", values)
+			t.Errorf("%v: got no error, want one", values)
 		}
 	}
 }
 
-// What is wrong with a list of tags is named.
+// The error says what is wrong with a list of tags.
 func TestBadTags(t *testing.T) {
 	for header, want := range map[string]string{
 		"3": "is not in quotes", `"3`: "closing quote", `"3" "4"`: "not followed by a comma", "": "empty", ",": "empty", "x": "is not in quotes", `*, "3"`: "*", `"3", *`: "*", "*, *": "*",
@@ -92,15 +92,15 @@ func TestBadTags(t *testing.T) {
 	}
 	for _, headers := range [][]string{{`"3"`, `"4"`}, {` "3" ,, "4" `}, {`"3",`, `W/"4"`}} {
 		if tags, _, err := Tags(&http.Request{Header: http.Header{"If-Match": headers}}, "If-Match"); err != nil || len(tags) != 2 {
-			t.Errorf("%v: got %v, %v", headers, tags, err)
+			t.Errorf("%v: got %v, %v, want two tags", headers, tags, err)
 		}
 	}
 	if _, _, err := Tags(&http.Request{Header: http.Header{"If-Match": {"*", `"3"`}}}, "If-Match"); err == nil {
-		t.Error("* beside another tag is taken")
+		t.Error("got no error for * beside another tag, want one")
 	}
 }
 
-// A weak tag never matches, and a client that has it from a proxy is told so.
+// A weak tag never matches, and a client that got one from a proxy learns why.
 func TestIfMatch(t *testing.T) {
 	for header, want := range map[string]struct {
 		holds  bool
@@ -112,18 +112,18 @@ func TestIfMatch(t *testing.T) {
 	} {
 		p, err := IfMatch(&http.Request{Header: http.Header{"If-Match": {header}}})
 		if err != nil || p.Holds(3) != want.holds {
-			t.Errorf("%s: %+v, %v", header, p, err)
+			t.Errorf("%s: got %+v, %v, want %+v", header, p, err, want)
 		}
 		if answer := p.Mismatch(3); answer.Status != 412 || answer.Header.Get("ETag") != `"3"` || !want.holds && !strings.Contains(answer.Detail, want.detail) {
-			t.Errorf("%s: %+v", header, answer)
+			t.Errorf("%s: got %+v, want 412 with the tag of version 3 and %q", header, answer, want.detail)
 		}
 	}
 	if p, err := IfMatch(&http.Request{Header: http.Header{}}); err != nil || !p.Holds(3) || p.Set {
-		t.Errorf("got %+v, %v", p, err)
+		t.Errorf("got %+v, %v, want no precondition", p, err)
 	}
 }
 
-// A client that has the answer in another coding has the answer.
+// A client that has the response in another coding has the current version.
 func TestHeldTag(t *testing.T) {
 	for _, c := range [][3]string{
 		{`"3"`, `"3"`, `"3"`}, {`W/"3"`, `"3"`, `"3"`}, {`"3-gzip"`, `"3"`, `"3-gzip"`}, {`"2", "3-zstd"`, `"3"`, `"3-zstd"`}, {`W/"3-gzip"`, `"3"`, `"3-gzip"`},
@@ -142,7 +142,7 @@ func TestNoneMatch(t *testing.T) {
 			r.Header.Set("If-None-Match", header)
 		}
 		if got, err := NoneMatch(r, ETag(3)); got != hit || err != nil {
-			t.Errorf("%s: %v, %v", header, got, err)
+			t.Errorf("%s: got %v, %v, want %v", header, got, err, hit)
 		}
 	}
 }

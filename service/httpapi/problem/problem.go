@@ -15,7 +15,7 @@ const ContentType = "application/problem+json"
 
 // A FieldError reports what is wrong with one member of a body.
 type FieldError struct {
-	// Pointer is the place in the body (RFC 6901).
+	// Pointer is a JSON pointer into the body (RFC 6901).
 	Pointer string `json:"pointer"`
 	Detail  string `json:"detail"`
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// The types and statuses are part of the API: programs compare them.
-func TestKindsAreForEver(t *testing.T) {
+// Programs compare types and statuses, so they are part of the API and never change.
+func TestKindsNeverChange(t *testing.T) {
 	for _, k := range []struct {
 		kind   problem.Kind
 		name   string
@@ -43,7 +43,7 @@ func TestKindsAreForEver(t *testing.T) {
 	} {
 		p := k.kind.New("Because.")
 		if p.Type != "https://clusterlite.dev/problems/"+k.name || p.Status != k.status || p.Title == "" || (p.RetryAfter > 0) != k.retry {
-			t.Errorf("%s: %+v", k.name, p)
+			t.Errorf("%s: got %+v, want its type, status %d and a title", k.name, p, k.status)
 		}
 	}
 }
@@ -58,34 +58,34 @@ func TestWrite(t *testing.T) {
 	r := w.Result()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || string(body) != want {
-		t.Errorf("got %s, %v", body, err)
+		t.Errorf("got %s, %v, want %s", body, err, want)
 	}
 	if r.StatusCode != 409 || r.Header.Get("Content-Type") != "application/problem+json" || r.Header.Get("ETag") != `"3"` || r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("Retry-After") != "" {
-		t.Errorf("got %d %v", r.StatusCode, r.Header)
+		t.Errorf("got %d %v, want 409 with the header of a problem and the given ETag", r.StatusCode, r.Header)
 	}
 	if p.Instance != "" {
-		t.Error("the problem itself was changed; it may be shared")
+		t.Error("got the problem changed, want it unchanged: it may be shared")
 	}
 	w = httptest.NewRecorder()
 	if err := problem.Overloaded.New("").Write(w, "", false); err != nil || w.Body.Len() != 0 || w.Header().Get("Retry-After") != "1" {
-		t.Errorf("got %q, %v, %v", w.Body, w.Header(), err)
+		t.Errorf("got %q, %v, %v, want no body and Retry-After 1", w.Body, w.Header(), err)
 	}
 }
 
-// What an operator should know, a client should not.
+// An operator sees the cause of a problem, and a client does not.
 func TestFrom(t *testing.T) {
 	cause := errors.New("disk /dev/sda is on fire")
 	for _, err := range []error{cause, problem.NotReady.Because(cause, "Later."), fmt.Errorf("read: %w", problem.NotReady.Because(cause, "Later."))} {
 		p := problem.From(err)
 		b, marshalErr := json.Marshal(p)
 		if marshalErr != nil || !errors.Is(p, cause) || strings.Contains(string(b), "fire") {
-			t.Errorf("%v: a client sees %s", err, b)
+			t.Errorf("%v: got %s for the client, want no cause in it", err, b)
 		}
 	}
 	if p := problem.From(cause); p.Status != 500 {
-		t.Errorf("status %d", p.Status)
+		t.Errorf("got status %d, want 500", p.Status)
 	}
 	if problem.BrokerUnreachable.New("").RetryAfter != time.Second {
-		t.Error("Retry-After")
+		t.Error("got another RetryAfter, want one second")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 )
 
-// A recorder notes the pieces that it gets.
+// A recorder records the pieces that it receives.
 type recorder struct {
 	pieces [][]byte
 	err    error
@@ -64,7 +64,7 @@ func TestLinesOfABrokenConnection(t *testing.T) {
 	}
 }
 
-// A connection notes the deadlines that it gets.
+// A connection records the deadlines that are set.
 type connection struct {
 	httptest.ResponseRecorder
 	deadlines []time.Time
@@ -75,7 +75,7 @@ func (c *connection) SetWriteDeadline(deadline time.Time) error {
 	return nil
 }
 
-// The time limit is that of one piece, and it ends with the response.
+// Each piece has the full time limit. The limit is removed at the end of the response.
 func TestEachPieceExtendsTheDeadline(t *testing.T) {
 	var c connection
 	out := stream.NewWriter(&c, time.Hour)
@@ -121,6 +121,6 @@ func TestAClientThatStopsReading(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):
-		t.Error("the response has not ended")
+		t.Error("got no end of the response within 30 seconds, want an error")
 	}
 }

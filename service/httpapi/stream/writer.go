@@ -1,6 +1,6 @@
 // Package stream sends responses in pieces, and gives the client a time limit for each piece. A
 // client that stops reading would otherwise occupy its connection, and what the response holds,
-// for ever.
+// forever.
 package stream
 
 import (

@@ -44,14 +44,14 @@ func TestTheCallerOfARequest(t *testing.T) {
 			log.Reset()
 			servicetest.Do(e, "POST", "/things", "", "X-Test-Caller: "+name)
 			if has := strings.Contains(log.String(), "caller="); has != (name != "") || has && !strings.Contains(log.String(), "caller=ada") {
-				t.Errorf("caller %q: got access log %s", name, log.String())
+				t.Errorf("caller %q: got access log %s, want the caller's name in it if there is one", name, log.String())
 			}
 		}
 		if len(got) != 2 || got[0] != "ada" || got[1] != "" {
-			t.Errorf("the handler got callers %q, want ada and the anonymous one", got)
+			t.Errorf("got callers %q in the handler, want ada and the anonymous one", got)
 		}
 		if r := servicetest.Do(e, "POST", "/things", "", "X-Test-Caller: mallory"); r.StatusCode != 400 || len(got) != 2 {
-			t.Errorf("a rejected caller: got status %d, callers %q", r.StatusCode, got)
+			t.Errorf("a rejected caller: got status %d, callers %q, want 400 and no call of the handler", r.StatusCode, got)
 		}
 	}
 	var names []string

@@ -11,7 +11,7 @@ import (
 	"net/http/httptest"
 )
 
-// Requests pass the middleware in the order of the list: each step is replaced by one that
+// Requests pass the middleware in the order of the list. The test replaces each step by one that
 // records its name.
 func TestMiddlewareRunsInTheOrderOfTheList(t *testing.T) {
 	want := []string{"request id", "trace", "observe", "recover", "CORS", "caller", "no compression", "admission"}
@@ -24,7 +24,7 @@ func TestMiddlewareRunsInTheOrderOfTheList(t *testing.T) {
 		chain = append(chain, middleware{m.name, func(Options) echo.MiddlewareFunc { return recording(m.name, &passed) }})
 	}
 	if !slices.Equal(names, want) {
-		t.Errorf("the list is %q, want %q: if you have moved a step, check its reason", names, want)
+		t.Errorf("got the list %q, want %q: if you have moved a step, check its reason", names, want)
 	}
 	serveOnce(Options{})
 	if !slices.Equal(passed, want) {
@@ -32,8 +32,8 @@ func TestMiddlewareRunsInTheOrderOfTheList(t *testing.T) {
 	}
 }
 
-// One line of the list is all that new middleware needs. It sees who sends the request, since
-// it comes after that step.
+// New middleware needs only one line of the list. It sees who sends the request, because it comes
+// after that step.
 func TestMiddlewareIsAddedByOneLine(t *testing.T) {
 	var passed []string
 	kept := chain

@@ -48,7 +48,7 @@ func zstandard(t testing.TB, text string, options ...zstd.EOption) string {
 	return b.String()
 }
 
-// plain decodes an answer as its Content-Encoding says.
+// plain decodes a response as its Content-Encoding says.
 func plain(t testing.TB, r *http.Response) string {
 	t.Helper()
 	switch r.Header.Get("Content-Encoding") {
@@ -76,11 +76,11 @@ func plain(t testing.TB, r *http.Response) string {
 		}
 		return string(b)
 	}
-	t.Fatalf("Content-Encoding %q", r.Header.Get("Content-Encoding"))
+	t.Fatalf("got Content-Encoding %q, want gzip, zstd or none", r.Header.Get("Content-Encoding"))
 	return ""
 }
 
-// echoBody is a server whose POST gives the body back: whole, or as a stream.
+// echoBody returns a server whose POST returns the body, whole or as a stream.
 func echoBody(options web.Options) *echo.Echo {
 	e := servicetest.Echo(options)
 	web.Mount(e, things, web.Handlers{"POST": func(c echo.Context) error {
@@ -129,8 +129,8 @@ func TestCodedBodies(t *testing.T) {
 		"one more, zstd":              {"zstd", zstandard(t, over), 413, "body-too-large"},
 		"a bomb, gzip":                {"gzip", gzipped(t, strings.Repeat("x", 8<<20)), 413, "body-too-large"},
 		"a bomb, zstd":                {"zstd", zstandard(t, strings.Repeat("x", 8<<20)), 413, "body-too-large"},
-		"nothing without end, gzip":   {"gzip", strings.Repeat(gzipped(t, ""), 100_000), 413, "body-too-large"},
-		"nothing without end, zstd":   {"zstd", strings.Repeat("\x50\x2a\x4d\x18\x00\x00\x00\x00", 100_000), 413, "body-too-large"},
+		"endless empty members, gzip": {"gzip", strings.Repeat(gzipped(t, ""), 100_000), 413, "body-too-large"},
+		"endless empty frames, zstd":  {"zstd", strings.Repeat("\x50\x2a\x4d\x18\x00\x00\x00\x00", 100_000), 413, "body-too-large"},
 		"cut, gzip":                   {"gzip", gzipped(t, text)[:30], 400, "is incomplete"},
 		"cut, zstd":                   {"zstd", zstandard(t, text)[:20], 400, "zstd data"},
 		"not gzip":                    {"gzip", text, 400, "is corrupt"},
@@ -157,14 +157,14 @@ func TestCodedBodies(t *testing.T) {
 					t.Errorf("got %d %.200s, want %d %.100s", got.StatusCode, body, c.status, c.want)
 				}
 				if accept := got.Header.Get("Accept-Encoding"); (accept == "gzip, zstd, identity") != (c.status == 415) {
-					t.Errorf("Accept-Encoding %q", accept)
+					t.Errorf("got Accept-Encoding %q, want the codings in a response of 415, and none otherwise", accept)
 				}
 			}
 		})
 	}
 }
 
-// A stream has no bound but in proportion to what is sent.
+// The size of a stream is limited only in proportion to the bytes that are sent.
 func TestCodedStreams(t *testing.T) {
 	e := echoBody(web.Options{MaxBody: 1000})
 	lines := strings.Builder{}
@@ -201,28 +201,28 @@ func TestCodedStreams(t *testing.T) {
 	}
 }
 
-// What is decompressed takes memory of the account: of many small bodies that become
-// large few are read at once, and all of it is given back.
+// Decompressed data takes memory of the account. Of many small bodies that expand to large ones,
+// only a few are read at once, and all of the memory is given back.
 func TestMemoryOfCodedBodies(t *testing.T) {
 	const most = 1 << 20
 	e := echoBody(web.Options{MaxBody: most, Limits: web.Limits{Requests: 100, Memory: 64 * most}})
 	for _, c := range [][2]string{{"gzip", gzipped(t, strings.Repeat("x", most))}, {"zstd", zstandard(t, strings.Repeat("x", most))}} {
 		for range 20 {
 			if r := servicetest.Do(e, "POST", "/things", c[1], "Content-Encoding: "+c[0]); r.StatusCode != 200 {
-				t.Fatalf("%s: %d %s", c[0], r.StatusCode, servicetest.Body(t, r))
+				t.Fatalf("%s: got %d %s, want 200", c[0], r.StatusCode, servicetest.Body(t, r))
 			}
 		}
 	}
 	small := echoBody(web.Options{MaxBody: most, Limits: web.Limits{Requests: 100, Memory: most / 2}})
 	for _, c := range [][2]string{{"gzip", gzipped(t, strings.Repeat("x", most))}, {"zstd", zstandard(t, strings.Repeat("x", most))}} {
 		if r := servicetest.Do(small, "POST", "/things", c[1], "Content-Encoding: "+c[0]); r.StatusCode != 503 {
-			t.Errorf("%s takes no memory: %d", c[0], r.StatusCode)
+			t.Errorf("%s with little memory: got %d, want 503", c[0], r.StatusCode)
 		}
 	}
 }
 
-// A client that waits for leave to send is refused by its header, without the leave.
-func TestRefusedBeforeTheBody(t *testing.T) {
+// A client that waits for 100 Continue is rejected because of its header, before it sends the body.
+func TestRejectedBeforeTheBody(t *testing.T) {
 	e := servicetest.Echo(web.Options{MaxBody: 100})
 	web.Mount(e, things, web.Handlers{"POST": func(c echo.Context) error {
 		if _, err := negotiation.ContentType(c.Request(), "application/json"); err != nil {
@@ -236,13 +236,13 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 	}})
 	addr := listening(t, e, 10)
 	for name, c := range map[string]struct{ path, header, first string }{
-		"a good one":      {"/things", "Content-Type: application/json\r\nContent-Length: 2", "100"},
-		"too large":       {"/things", "Content-Type: application/json\r\nContent-Length: 101", "413"},
-		"another type":    {"/things", "Content-Type: text/plain\r\nContent-Length: 2", "415"},
-		"another coding":  {"/things", "Content-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 2", "415"},
-		"no such path":    {"/nothing", "Content-Type: application/json\r\nContent-Length: 2", "404"},
-		"chunks":          {"/things", "Content-Type: application/json\r\nTransfer-Encoding: chunked", "100"},
-		"chunks, refused": {"/things", "Content-Type: text/plain\r\nTransfer-Encoding: chunked", "415"},
+		"a good one":       {"/things", "Content-Type: application/json\r\nContent-Length: 2", "100"},
+		"too large":        {"/things", "Content-Type: application/json\r\nContent-Length: 101", "413"},
+		"another type":     {"/things", "Content-Type: text/plain\r\nContent-Length: 2", "415"},
+		"another coding":   {"/things", "Content-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 2", "415"},
+		"no such path":     {"/nothing", "Content-Type: application/json\r\nContent-Length: 2", "404"},
+		"chunks":           {"/things", "Content-Type: application/json\r\nTransfer-Encoding: chunked", "100"},
+		"chunks, rejected": {"/things", "Content-Type: text/plain\r\nTransfer-Encoding: chunked", "415"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := dial(t, addr)
@@ -250,7 +250,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 			in := bufio.NewReader(conn)
 			line, err := in.ReadString('\n')
 			if err != nil || !strings.HasPrefix(line, "HTTP/1.1 "+c.first) {
-				t.Fatalf("the first line is %q, %v, want %s", line, err, c.first)
+				t.Fatalf("got the first line %q, %v, want %s", line, err, c.first)
 			}
 			if name == "a good one" {
 				send(t, conn, "{}")
@@ -260,7 +260,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 					}
 				}
 				if !strings.HasPrefix(line, "HTTP/1.1 200") {
-					t.Errorf("then it is %q", line)
+					t.Errorf("got %q after the body, want HTTP/1.1 200", line)
 				}
 			}
 		})
@@ -289,40 +289,40 @@ func TestCompressedAnswers(t *testing.T) {
 		web.Mount(e, things, handlers(large, `"3"`))
 		get := servicetest.Do(e, "GET", "/things", "", "Accept-Encoding: "+c.accept)
 		if got := get.Header.Get("Content-Encoding"); got != c.coding {
-			t.Errorf("%q: coding %q, want %q", c.accept, got, c.coding)
+			t.Errorf("%q: got coding %q, want %q", c.accept, got, c.coding)
 		}
 		etag := `"3"`
 		if c.coding != "" {
 			etag = `"3-` + c.coding + `"`
 		}
 		if get.Header.Get("ETag") != etag || get.Header.Get("Vary") != "Accept-Encoding" {
-			t.Errorf("%q: ETag %s, Vary %q", c.accept, get.Header.Get("ETag"), get.Header.Get("Vary"))
+			t.Errorf("%q: got ETag %s, Vary %q, want the tag of the coding and Accept-Encoding", c.accept, get.Header.Get("ETag"), get.Header.Get("Vary"))
 		}
 		head := servicetest.Do(e, "HEAD", "/things", "", "Accept-Encoding: "+c.accept)
 		for _, name := range []string{"Content-Encoding", "Content-Length", "Content-Type", "ETag", "Vary"} {
 			if head.Header.Get(name) != get.Header.Get(name) {
-				t.Errorf("%q: %s of HEAD is %q, of GET %q", c.accept, name, head.Header.Get(name), get.Header.Get(name))
+				t.Errorf("%q: %s: got %q from HEAD, want %q as from GET", c.accept, name, head.Header.Get(name), get.Header.Get(name))
 			}
 		}
 		if got := plain(t, get); got != large {
-			t.Errorf("%q: it becomes %.100s", c.accept, got)
+			t.Errorf("%q: got %.100s after decoding, want the body as it was sent", c.accept, got)
 		}
 	}
 	t.Run("small ones stay as they are", func(t *testing.T) {
 		e := servicetest.Echo(web.Options{})
 		web.Mount(e, things, handlers(`{"name":"Ada"}`, `"3"`))
 		if h := servicetest.Do(e, "GET", "/things", "", "Accept-Encoding: gzip").Header; h.Get("Content-Encoding") != "" || h.Get("ETag") != `"3"` {
-			t.Errorf("got %v", h)
+			t.Errorf("got %v, want a small response without a coding", h)
 		}
 		if r := servicetest.Do(e, "GET", "/things", "", "Accept-Encoding: gzip, identity;q=0"); plain(t, r) != `{"name":"Ada"}` || r.Header.Get("Content-Encoding") != "gzip" {
-			t.Errorf("a client that takes nothing plain: %v", r.Header)
+			t.Errorf("a client that excludes identity: got %v, want gzip", r.Header)
 		}
 	})
 	t.Run("a weak tag is that of all codings", func(t *testing.T) {
 		e := servicetest.Echo(web.Options{})
 		web.Mount(e, things, handlers(large, `W/"p3"`))
 		if h := servicetest.Do(e, "GET", "/things", "", "Accept-Encoding: gzip").Header; h.Get("ETag") != `W/"p3"` {
-			t.Errorf("got %v", h)
+			t.Errorf("got %v, want the weak tag unchanged", h)
 		}
 	})
 	t.Run("a setting turns it off", func(t *testing.T) {
@@ -330,7 +330,7 @@ func TestCompressedAnswers(t *testing.T) {
 		web.Mount(e, things, handlers(large, `"3"`))
 		r := servicetest.Do(e, "GET", "/things", "", "Accept-Encoding: gzip")
 		if r.Header.Get("Content-Encoding") != "" || r.Header.Get("ETag") != `"3"` || r.Header.Get("Vary") != "" || servicetest.Body(t, r) != large {
-			t.Errorf("got %v", r.Header)
+			t.Errorf("got %v, want a response that was not compressed", r.Header)
 		}
 	})
 	t.Run("problems are plain", func(t *testing.T) {
@@ -338,12 +338,12 @@ func TestCompressedAnswers(t *testing.T) {
 		web.Mount(e, things, handlers(large, `"3"`))
 		r := servicetest.Do(e, "GET", "/things", "", "Accept-Encoding: gzip")
 		if r.StatusCode != 503 || r.Header.Get("Content-Encoding") != "" || r.Header.Get("Content-Type") != problem.ContentType {
-			t.Errorf("got %d %v", r.StatusCode, r.Header)
+			t.Errorf("got %d %v, want 503 with a problem that is not compressed", r.StatusCode, r.Header)
 		}
 	})
 }
 
-// Each piece of a stream arrives when it is sent, not with the next.
+// Each piece of a compressed stream arrives when it is sent, not together with the next one.
 func TestCompressedStreams(t *testing.T) {
 	for _, coding := range []string{"gzip", "zstd"} {
 		t.Run(coding, func(t *testing.T) {
@@ -384,21 +384,21 @@ func TestCompressedStreams(t *testing.T) {
 				decoded, err = zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1))
 			}
 			if err != nil || r.Header.Get("Content-Encoding") != coding {
-				t.Fatalf("%v, %v", r.Header, err)
+				t.Fatalf("got %v, %v, want Content-Encoding %s", r.Header, err, coding)
 			}
 			in := bufio.NewReader(decoded)
 			for i := range 5 {
 				if line, err := in.ReadString('\n'); err != nil || line != fmt.Sprintf("line %d\n", i) {
-					t.Fatalf("got %q, %v", line, err)
+					t.Fatalf("got %q, %v, want line %d", line, err, i)
 				}
 				next <- i < 4
 			}
 			if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
-				t.Errorf("at its end %q, %v", rest, err)
+				t.Errorf("got %q, %v at the end, want nothing more", rest, err)
 			}
 			head := servicetest.Do(e, "HEAD", "/things", "", "Accept-Encoding: "+coding)
 			if head.Header.Get("Content-Encoding") != coding || head.Header.Get("Vary") != r.Header.Get("Vary") || len(servicetest.Body(t, head)) > 0 {
-				t.Errorf("HEAD: %v", head.Header)
+				t.Errorf("HEAD: got %v, want the coding and the Vary of GET, and no body", head.Header)
 			}
 		})
 	}

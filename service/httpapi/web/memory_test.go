@@ -13,9 +13,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// Who holds something else asks for more memory without waiting. That it doesn't wait shows
-// in the answer: a wait would end with the request, which was given up, and say so.
-func TestMoreMemoryIsNotWaitedFor(t *testing.T) {
+// A request that holds something else asks for more memory without waiting. The response shows
+// that there was no wait: the request is cancelled, and a wait would end with that and report it.
+func TestTakeMoreMemoryDoesNotWait(t *testing.T) {
 	e := servicetest.Echo(web.Options{Registry: prometheus.NewRegistry(), Limits: web.Limits{Requests: 1, Memory: 1000}})
 	var first error
 	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error {

@@ -23,7 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// listening serves a handler on a port until the test ends, and gives the address.
+// listening serves a handler on a port until the test ends, and returns the address.
 func listening(t testing.TB, h http.Handler, connections int) string {
 	t.Helper()
 	l, err := web.Listen("127.0.0.1:0")
@@ -59,7 +59,7 @@ func send(t testing.TB, c net.Conn, text string) {
 	}
 }
 
-// post sends a request on a connection of its own and gives the status.
+// post sends a request on a new connection and returns the response.
 func post(t testing.TB, addr, body string) *http.Response {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -73,12 +73,12 @@ func post(t testing.TB, addr, body string) *http.Response {
 	return r
 }
 
-// eventually polls for what another goroutine brings about.
+// eventually waits until a condition holds that another goroutine brings about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for ctx := servicetest.Context(t); !ok(); time.Sleep(time.Millisecond) {
 		if ctx.Err() != nil {
-			t.Fatalf("it did not come about that %s", what)
+			t.Fatalf("got a timeout, want that %s", what)
 		}
 	}
 }
@@ -90,8 +90,8 @@ func memoryInUse() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
-// Two thousand clients that never come to an end with their bodies take no place, and
-// little memory: others are served as if they were not there.
+// Two thousand clients that never finish their bodies take no place and little memory. Other
+// clients are served as if these did not exist.
 func TestSlowSenders(t *testing.T) {
 	e := server(web.Options{Limits: web.Limits{Requests: 2, Memory: 64 << 20}}, func(c echo.Context) error { return c.NoContent(204) })
 	addr := listening(t, e, 4096)
@@ -108,7 +108,7 @@ func TestSlowSenders(t *testing.T) {
 		}
 		for range 20 {
 			if r := post(t, addr, "{}"); r.StatusCode != 204 {
-				t.Fatalf("a request among slow ones: %d", r.StatusCode)
+				t.Fatalf("a request among slow ones: got %d, want 204", r.StatusCode)
 			}
 		}
 	}
@@ -116,12 +116,12 @@ func TestSlowSenders(t *testing.T) {
 	each := (int64(memoryInUse()) - int64(before)) / clients
 	t.Logf("a slow client takes %d bytes", each)
 	if each > 64<<10 {
-		t.Errorf("a slow client takes %d bytes", each)
+		t.Errorf("got %d bytes for a slow client, want at most 64 KiB", each)
 	}
 }
 
-// Of a burst as many are worked on as there are places, as many wait as the queue has
-// room for, and all others are refused at once. Then all is as before.
+// Of a burst, as many requests are in progress as there are places, as many wait as the queue
+// holds, and all others are rejected at once. Afterwards, the server works as before.
 func TestABurst(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	const places, queue, burst = 4, 4 * 4, 10 * (4 + 4*4)
@@ -146,31 +146,31 @@ func TestABurst(t *testing.T) {
 			case 503:
 				refused.Add(1)
 				if r.Header.Get("Retry-After") == "" {
-					t.Error("no Retry-After")
+					t.Error("got no Retry-After, want one")
 				}
 			default:
-				t.Errorf("status %d", r.StatusCode)
+				t.Errorf("got status %d, want 204 or 503", r.StatusCode)
 			}
 		})
 	}
-	// Nobody has finished: whoever found no room is refused by now, or soon.
-	eventually(t, "the others are refused", func() bool { return refused.Load() >= burst-places-queue })
+	// No request has finished, so every request that found no room is rejected by now, or soon.
+	eventually(t, "the others are rejected", func() bool { return refused.Load() >= burst-places-queue })
 	if r := servicetest.Do(e, "GET", "/things", ""); r.StatusCode != 200 {
-		t.Errorf("writes keep reads out: %d", r.StatusCode)
+		t.Errorf("a read during a burst of writes: got %d, want 200", r.StatusCode)
 	}
 	close(finish)
 	wait.Wait()
-	// Who waited for longer than a second was refused too.
+	// Requests that waited for longer than a second were rejected too.
 	if done.Load() < places || done.Load()+refused.Load() != burst || most.Load() > places {
-		t.Errorf("%d done, %d refused, %d at once", done.Load(), refused.Load(), most.Load())
+		t.Errorf("got %d done, %d rejected and %d at once, want every request done or rejected, and no more at once than places", done.Load(), refused.Load(), most.Load())
 	}
 	for range burst {
 		if r := post(t, addr, "{}"); r.StatusCode != 204 {
-			t.Fatalf("after the burst: %d", r.StatusCode)
+			t.Fatalf("after the burst: got %d, want 204", r.StatusCode)
 		}
 	}
 	if got := counted(t, registry); int64(got) != refused.Load() {
-		t.Errorf("%v were counted as refused, %d were", got, refused.Load())
+		t.Errorf("got %v rejections counted, want %d", got, refused.Load())
 	}
 }
 
@@ -190,10 +190,10 @@ func counted(t testing.TB, registry *prometheus.Registry) (sum float64) {
 	return sum
 }
 
-// A client that doesn't read its answer has no place any more, but memory.
+// A client that does not read its response holds memory, but no place.
 func TestSlowReaders(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	large := make([]byte, 16<<20) // no system takes as much into its buffers
+	large := make([]byte, 16<<20) // more than any system buffers
 	e := servicetest.Echo(web.Options{Registry: registry, Limits: web.Limits{Requests: 1, Memory: 64 << 20}})
 	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error {
 		if err := web.TakeMemory(c, len(large)); err != nil {
@@ -209,11 +209,11 @@ func TestSlowReaders(t *testing.T) {
 		readers = append(readers, bufio.NewReader(c))
 		line, err := readers[i].ReadString('\n')
 		if want := map[bool]string{true: "200", false: "503"}[i < 4]; err != nil || !strings.Contains(line, want) {
-			t.Errorf("reader %d: %q, %v, want %s", i, line, err, want)
+			t.Errorf("reader %d: got %q, %v, want %s", i, line, err, want)
 		}
 	}
 	if r := servicetest.Do(e, "HEAD", "/things", ""); r.StatusCode != 200 || r.ContentLength != int64(len(large)) {
-		t.Errorf("got %d %v", r.StatusCode, r.Header)
+		t.Errorf("got %d %v, want 200 and the length of the response", r.StatusCode, r.Header)
 	}
 	const want = `
 # HELP clusterlite_http_requests_rejected_total Requests rejected with 503 because of overload, by reason.
@@ -225,18 +225,19 @@ clusterlite_http_requests_rejected_total{reason="timeout"} 0
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "clusterlite_http_requests_rejected_total"); err != nil {
 		t.Error(err)
 	}
-	// One reads on, and there is memory again.
+	// One client reads its response, which frees memory.
 	if n, err := io.Copy(io.Discard, io.LimitReader(readers[0], int64(len(large)))); err != nil || n != int64(len(large)) {
-		t.Fatalf("read %d, %v", n, err)
+		t.Fatalf("got %d bytes, %v, want the whole response", n, err)
 	}
 	c := dial(t, addr)
 	send(t, c, "GET /things HTTP/1.1\r\nHost: x\r\n\r\n")
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
-		t.Errorf("%q, %v", line, err)
+		t.Errorf("got %q, %v, want 200", line, err)
 	}
 }
 
-// What is made of bodies is counted at its worst: of large ones few are taken at once.
+// A body takes memory for the largest document that may be parsed from it, so only a few large
+// bodies are accepted at once.
 func TestLargeBodies(t *testing.T) {
 	const size, memory = 1 << 20, 256 << 20
 	working, most := atomic.Int64{}, atomic.Int64{}
@@ -263,16 +264,16 @@ func TestLargeBodies(t *testing.T) {
 				done.Add(1)
 			case 503:
 			default:
-				t.Errorf("status %d", r.StatusCode)
+				t.Errorf("got status %d, want 204 or 503", r.StatusCode)
 			}
 		})
 	}
 	wait.Wait()
 	if most.Load() > memory/size/48 || done.Load() == 0 {
-		t.Errorf("%d done, %d at once", done.Load(), most.Load())
+		t.Errorf("got %d done and %d at once, want some done, and no more at once than memory for them", done.Load(), most.Load())
 	}
 	if r := post(t, addr, body); r.StatusCode != 204 {
-		t.Errorf("after them: %d", r.StatusCode)
+		t.Errorf("after them: got %d, want 204", r.StatusCode)
 	}
 }
 
@@ -290,11 +291,11 @@ func TestConnections(t *testing.T) {
 	go func() { third <- post(t, addr, "{}").StatusCode }()
 	select {
 	case status := <-third:
-		t.Fatalf("a third connection was answered: %d", status)
+		t.Fatalf("got %d on a third connection, want no response before another one ends", status)
 	case <-time.After(50 * time.Millisecond):
 	}
 	_ = open[0].Close()
 	if status := <-third; status != 204 {
-		t.Errorf("status %d", status)
+		t.Errorf("got status %d, want 204", status)
 	}
 }

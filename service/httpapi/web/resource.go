@@ -67,7 +67,7 @@ func Mount(e *echo.Echo, r Resource, services ...Handlers) {
 		}
 		e.Add(method, r.Path, r.exactly(h))
 	}
-	// For all other methods, which echo's router does not know.
+	// This handles all other methods, which echo's router does not know.
 	e.RouteNotFound(r.Path, r.exactly(refuse))
 }
 

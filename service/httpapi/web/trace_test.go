@@ -23,7 +23,7 @@ func TestSpans(t *testing.T) {
 	var fails error
 	e := server(web.Options{Tracing: provider}, func(c echo.Context) error {
 		if !trace.SpanFromContext(c.Request().Context()).IsRecording() {
-			t.Error("the handler is outside of the span")
+			t.Error("got no recording span in the handler, want one")
 		}
 		return fails
 	})
@@ -33,14 +33,14 @@ func TestSpans(t *testing.T) {
 	servicetest.Do(e, "BREW", "/nothing", "")
 	spans := recorder.Ended()
 	if len(spans) != 3 {
-		t.Fatalf("%d spans", len(spans))
+		t.Fatalf("got %d spans, want 3", len(spans))
 	}
 	first := spans[0]
 	if p := first.Parent(); p.TraceID().String() != sampledParent[3:35] || p.SpanID().String() != sampledParent[36:52] || !p.IsRemote() {
-		t.Errorf("the client's trace does not go on: %v", p)
+		t.Errorf("got the parent %v, want the client's span", p)
 	}
 	if first.Name() != "POST /things" || first.SpanKind() != trace.SpanKindServer || first.Status().Code == codes.Error {
-		t.Errorf("got %s, %v, %v", first.Name(), first.SpanKind(), first.Status())
+		t.Errorf("got %s, %v, %v, want POST /things of a server, without an error", first.Name(), first.SpanKind(), first.Status())
 	}
 	attributes := map[string]string{}
 	for _, a := range first.Attributes() {
@@ -51,19 +51,19 @@ func TestSpans(t *testing.T) {
 		"http.response.status_code": "200", "clusterlite.request_id": "r-1",
 	} {
 		if attributes[name] != want {
-			t.Errorf("%s is %q, want %q", name, attributes[name], want)
+			t.Errorf("%s: got %q, want %q", name, attributes[name], want)
 		}
 	}
 	if second := spans[1]; second.Parent().IsValid() || second.Status().Code != codes.Error {
-		t.Errorf("a failed request: parent %v, status %v", second.Parent(), second.Status())
+		t.Errorf("a failed request: got parent %v, status %v, want no parent and an error", second.Parent(), second.Status())
 	}
 	if third := spans[2]; !strings.HasPrefix(third.Name(), "HTTP") || third.Status().Code == codes.Error {
-		t.Errorf("a request of no method and no route: %s, %v", third.Name(), third.Status())
+		t.Errorf("a request without a known method and route: got %s, %v, want HTTP without an error", third.Name(), third.Status())
 	}
 }
 
-// Where nobody asks for traces the client's goes on, for the events that carry it.
-func TestWithoutTracesTheClientsGoesOn(t *testing.T) {
+// Without tracing, the client's trace continues, for the events that carry it.
+func TestTheClientsTraceContinuesWithoutTracing(t *testing.T) {
 	var got trace.SpanContext
 	e := server(web.Options{}, func(c echo.Context) error {
 		got = trace.SpanContextFromContext(c.Request().Context())
@@ -72,7 +72,7 @@ func TestWithoutTracesTheClientsGoesOn(t *testing.T) {
 	for header, want := range map[string]bool{sampledParent: true, "nonsense": false, "": false} {
 		servicetest.Do(e, "POST", "/things", "", "traceparent: "+header)
 		if got.IsValid() != want || want && got.SpanID().String() != sampledParent[36:52] {
-			t.Errorf("%q: %v", header, got)
+			t.Errorf("%q: got %v, want the client's span if the header is valid", header, got)
 		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// Only what was refused because the node is not ready goes elsewhere, and only where a
-// proxy said.
-func TestARefusalNamesWhereTheProxyTriesNext(t *testing.T) {
+// A proxy sends a request elsewhere only if it was rejected because the node is not ready, and only
+// if the proxy has named a location for that.
+func TestARejectionNamesWhereTheProxyTriesNext(t *testing.T) {
 	for _, c := range []struct {
 		kind        problem.Kind
 		place, want string

@@ -25,7 +25,7 @@ import (
 
 var things = web.Resource{Path: "/things", Methods: []string{"GET", "HEAD", "POST", "OPTIONS"}}
 
-// server mounts a resource whose POST is f, once the body is here.
+// server mounts a resource whose POST calls f once the body has arrived.
 func server(options web.Options, f echo.HandlerFunc) *echo.Echo {
 	e := servicetest.Echo(options)
 	post := func(c echo.Context) error {
@@ -47,21 +47,21 @@ func TestMethods(t *testing.T) {
 		allow  string
 	}{
 		"GET": {200, ""}, "OPTIONS": {204, allow}, "PUT": {405, allow}, "DELETE": {405, allow}, "TRACE": {405, allow}, "BREW": {405, allow},
-		// The resource has them, this node does not: no Allow could say both.
+		// The resource has these methods, but this node does not serve them. Allow could not say both.
 		"POST": {421, ""}, "HEAD": {421, ""},
 	} {
 		r := servicetest.Do(e, method, "/things", "")
 		if r.StatusCode != want.status || r.Header.Get("Allow") != want.allow {
-			t.Errorf("%s: %d, Allow %q, want %+v", method, r.StatusCode, r.Header.Get("Allow"), want)
+			t.Errorf("%s: got %d, Allow %q, want %+v", method, r.StatusCode, r.Header.Get("Allow"), want)
 		}
 	}
 	if r := servicetest.Do(e, "GET", "/nothing/here", ""); r.StatusCode != 404 || r.Header.Get("Content-Type") != problem.ContentType {
-		t.Errorf("got %d %v", r.StatusCode, r.Header)
+		t.Errorf("got %d %v, want 404 with a problem", r.StatusCode, r.Header)
 	}
 }
 
-// A parameter at the end of a path is one segment; what lies below it is no resource, with
-// any method.
+// A parameter at the end of a path is one segment. Paths below it are not resources, whatever the
+// method.
 func TestPathsEndWhereTheirResourceDoes(t *testing.T) {
 	e := servicetest.Echo(web.Options{})
 	web.Mount(e, web.Resource{Path: "/:a/:b", Methods: []string{"GET", "OPTIONS"}}, web.Handlers{"GET": func(c echo.Context) error { return c.String(200, c.Param("b")) }})
@@ -73,13 +73,13 @@ func TestPathsEndWhereTheirResourceDoes(t *testing.T) {
 				want = map[string]int{"OPTIONS": 204, "PUT": 405, "BREW": 405}[method]
 			}
 			if body := servicetest.Body(t, r); r.StatusCode != want || want == 404 && !strings.Contains(body, "No resource exists at this path") {
-				t.Errorf("%s %s: %d %s, want %d", method, path, r.StatusCode, body, want)
+				t.Errorf("%s %s: got %d %s, want %d", method, path, r.StatusCode, body, want)
 			}
 		}
 	}
 }
 
-// What a resource takes is told by OPTIONS, and by the refusal of something else.
+// OPTIONS and the rejection of another media type list what a resource accepts.
 func TestAcceptPatchAndPost(t *testing.T) {
 	e := servicetest.Echo(web.Options{})
 	types := []string{"application/merge-patch+json", "application/json"}
@@ -91,12 +91,12 @@ func TestAcceptPatchAndPost(t *testing.T) {
 		web.Handlers{"POST": refuse, "PATCH": refuse, "PUT": refuse})
 	want := strings.Join(types, ", ")
 	if h := servicetest.Do(e, "OPTIONS", "/things", "").Header; h.Get("Accept-Patch") != want || h.Get("Accept-Post") != want || h.Get("Allow") != "POST, PUT, PATCH, OPTIONS" {
-		t.Errorf("OPTIONS: %v", h)
+		t.Errorf("OPTIONS: got %v, want Accept-Patch, Accept-Post and Allow", h)
 	}
 	for method, field := range map[string]string{"PATCH": "Accept-Patch", "POST": "Accept-Post", "PUT": "Accept"} {
 		r := servicetest.Do(e, method, "/things", "x", "Content-Type: text/plain")
 		if r.StatusCode != 415 || r.Header.Get(field) != want || r.Header.Get("Accept") != want {
-			t.Errorf("%s: %d %v", method, r.StatusCode, r.Header)
+			t.Errorf("%s: got %d %v, want 415 with the accepted types", method, r.StatusCode, r.Header)
 		}
 	}
 }
@@ -123,10 +123,10 @@ func TestErrors(t *testing.T) {
 			r := servicetest.Do(e, "POST", "/things", "{}", "X-Request-Id: r-1")
 			body := servicetest.Body(t, r)
 			if r.StatusCode != want.status || !strings.Contains(body, `"instance":"r-1"`) || strings.Contains(body, "secret") {
-				t.Errorf("got %d %s", r.StatusCode, body)
+				t.Errorf("got %d %s, want %d with the request's id", r.StatusCode, body, want.status)
 			}
 			if logged := strings.Contains(log.String(), "secret"); logged != (want.status == 500) {
-				t.Errorf("logged: %s", log.String())
+				t.Errorf("got the log %s, want the error in it if the status is 500, and only then", log.String())
 			}
 		})
 	}
@@ -137,7 +137,7 @@ func TestRequestIDs(t *testing.T) {
 	for given, kept := range map[string]bool{"abc-1.2:3_4": true, "": false, "a b": false, "a\"b": false, strings.Repeat("x", 129): false} {
 		got := servicetest.Do(e, "GET", "/things", "", "X-Request-Id: "+given).Header.Get("X-Request-Id")
 		if (got == given) != kept || got == "" {
-			t.Errorf("%q became %q", given, got)
+			t.Errorf("%q: got the id %q, want the same if it is valid, and a new one otherwise", given, got)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestBodies(t *testing.T) {
 			got := servicetest.Serve(e, r)
 			text := servicetest.Body(t, got)
 			if got.StatusCode != status || status == 200 && text != body || status == 413 && !strings.Contains(text, "/body-too-large") {
-				t.Errorf("%d bytes, chunked %v: %d %s", len(body), chunked, got.StatusCode, text)
+				t.Errorf("%d bytes, chunked %v: got %d %s, want %d", len(body), chunked, got.StatusCode, text, status)
 			}
 		}
 	}
@@ -178,7 +178,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := servicetest.Serve(e, r); got.StatusCode != 400 {
-		t.Errorf("got %d", got.StatusCode)
+		t.Errorf("got %d, want 400", got.StatusCode)
 	}
 }
 
@@ -208,43 +208,43 @@ func TestCORS(t *testing.T) {
 			}
 			h := servicetest.Do(e, method, "/things", "", headers...).Header
 			if h.Get("Access-Control-Allow-Origin") != s.allowed || h.Get("Access-Control-Allow-Credentials") != "" {
-				t.Errorf("%v, %s from %q: %v", s.origins, method, s.from, h)
+				t.Errorf("%v, %s from %q: got %v, want the allowed origin and no credentials", s.origins, method, s.from, h)
 			}
 			if listed := s.origins[0] != "*"; listed != (h.Get("Vary") == "Origin") {
-				t.Errorf("Vary %q", h.Get("Vary"))
+				t.Errorf("got Vary %q, want Origin if origins are listed", h.Get("Vary"))
 			}
 			if preflight := method == "OPTIONS" && s.allowed != ""; preflight != (h.Get("Access-Control-Allow-Methods") != "") {
-				t.Errorf("%s from %q: %v", method, s.from, h)
+				t.Errorf("%s from %q: got %v, want methods for an allowed preflight, and none otherwise", method, s.from, h)
 			}
 		}
 	}
 }
 
-// The API knows no Authorization, but what stands in front of it does, and so may it
-// have header fields of its own.
+// The API does not use Authorization, but a proxy in front of it may. The proxy may also have
+// header fields that the API does not know.
 func TestCORSHeaders(t *testing.T) {
 	e := server(web.Options{CORS: web.CORS{Origins: []string{"*"}, AllowHeaders: []string{"X-Tenant"}, ExposeHeaders: []string{"RateLimit"}}}, nil)
 	const origin = "Origin: https://app.example.com"
 	h := servicetest.Do(e, "OPTIONS", "/things", "", origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization, x-tenant").Header
 	for _, name := range []string{"Authorization", "Content-Encoding", "Idempotency-Key", "X-Tenant"} {
 		if !slices.Contains(strings.Split(h.Get("Access-Control-Allow-Headers"), ", "), name) {
-			t.Errorf("%s is not allowed: %v", name, h)
+			t.Errorf("%s: got %v, want it allowed", name, h)
 		}
 	}
 	if h.Get("Access-Control-Max-Age") == "" {
-		t.Errorf("no Access-Control-Max-Age: %v", h)
+		t.Errorf("got no Access-Control-Max-Age, want one: %v", h)
 	}
 	for _, path := range []string{"/things", "/nothing"} {
 		h := servicetest.Do(e, "GET", path, "", origin).Header
 		for _, name := range []string{"ETag", "Accept-Patch", "WWW-Authenticate", "RateLimit"} {
 			if !slices.Contains(strings.Split(h.Get("Access-Control-Expose-Headers"), ", "), name) {
-				t.Errorf("%s: %s is not exposed: %v", path, name, h)
+				t.Errorf("%s: %s: got %v, want it exposed", path, name, h)
 			}
 		}
 	}
-	// Without a method that it asks for it is no preflight, but a request like any other.
+	// Without Access-Control-Request-Method, OPTIONS is not a preflight, but an ordinary request.
 	if h := servicetest.Do(e, "OPTIONS", "/things", "", origin).Header; h.Get("Allow") == "" || h.Get("Access-Control-Allow-Origin") != "*" {
-		t.Errorf("OPTIONS by a script: %v", h)
+		t.Errorf("OPTIONS by a script: got %v, want Allow, and every origin allowed", h)
 	}
 }
 
@@ -266,8 +266,8 @@ clusterlite_http_requests_total{method="other",route="/things",status="405"} 1
 	}
 }
 
-// A request that is in flight when the process is asked to stop is answered.
-func TestServeFinishesWhatIsInFlight(t *testing.T) {
+// A request that is in flight when the process is asked to stop gets its response.
+func TestServeFinishesRequestsInFlight(t *testing.T) {
 	started, finish := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(started)
@@ -279,7 +279,7 @@ func TestServeFinishesWhatIsInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := web.Listen(l.Addr().String()); err == nil {
-		t.Error("an address in use is taken")
+		t.Error("got no error for an address in use, want one")
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -297,7 +297,7 @@ func TestServeFinishesWhatIsInFlight(t *testing.T) {
 	close(finish)
 	r, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || servicetest.Body(t, r) != "done" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want the response", err)
 	}
 	if err := <-served; err != nil {
 		t.Error(err)
