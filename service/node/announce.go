@@ -13,7 +13,7 @@ import (
 // announce announces the node to the broker until ctx ends, so that the tool finds it. A
 // failure only means that the tool does not find the node, which continues to serve.
 func (n *Node) announce(ctx context.Context) error {
-	// The first may come before there is a topic.
+	// The first announcement may fail because the topic does not exist yet.
 	const again = 250 * time.Millisecond
 	failing := false
 	for ctx.Err() == nil {

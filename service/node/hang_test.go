@@ -35,7 +35,7 @@ func TestANodeStopsWhileTheBrokerHangs(t *testing.T) {
 	select {
 	case <-asked:
 	case <-servicetest.Context(t).Done():
-		t.Fatal("the node does not ask the broker")
+		t.Fatal("got no request to the broker, want one")
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
@@ -45,6 +45,6 @@ func TestANodeStopsWhileTheBrokerHangs(t *testing.T) {
 			t.Errorf("got %v, want no error", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("it did not stop")
+		t.Fatal("got no stop within 20 seconds, want one")
 	}
 }

@@ -21,11 +21,11 @@ type (
 	Voids struct {
 		Node     string          `json:"node"`
 		Position events.Position `json:"position"`
-		// Counts are all there ever were, by reason.
+		// Counts are the numbers of all void records so far, by reason.
 		Counts map[events.Reason]int64 `json:"counts"`
 		Voids  []VoidRecord            `json:"voids"`
 	}
-	// VoidRecord is one of them. At is the broker's time in events.TimeFormat.
+	// VoidRecord is one void record. At is the broker's time in events.TimeFormat.
 	VoidRecord struct {
 		reads.VoidRecord
 		At string `json:"at"`
@@ -36,7 +36,7 @@ type (
 		Position    events.Position    `json:"position"`
 		Collections map[string]Summary `json:"collections"`
 	}
-	// Summary is one collection.
+	// Summary describes one collection.
 	Summary struct {
 		Entities int64  `json:"entities"`
 		Digest   string `json:"digest"`

@@ -19,7 +19,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// ask asks a node's admin listener, and decodes the first line of the answer.
+// ask sends a request to a node's admin listener and decodes the first line of the response.
 func ask(t *testing.T, n *node.Node, path string, status int, into any) *bufio.Scanner {
 	t.Helper()
 	request, err := http.NewRequestWithContext(servicetest.Context(t), "GET", "http://"+n.Admin.String()+path, nil)
@@ -34,11 +34,11 @@ func ask(t *testing.T, n *node.Node, path string, status int, into any) *bufio.S
 	t.Cleanup(func() { _ = r.Body.Close() })
 	lines := bufio.NewScanner(r.Body)
 	if r.StatusCode != status || !lines.Scan() {
-		t.Fatalf("%s: %d %s", path, r.StatusCode, lines.Text())
+		t.Fatalf("%s: got %d %s, want %d", path, r.StatusCode, lines.Text(), status)
 	}
 	if into != nil {
 		if err := json.Unmarshal(lines.Bytes(), into); err != nil {
-			t.Fatalf("%s: %v: %s", path, err, lines.Text())
+			t.Fatalf("%s: got %v, want valid JSON: %s", path, err, lines.Text())
 		}
 	}
 	return lines
@@ -51,7 +51,7 @@ func created(id string) events.Event {
 	}
 }
 
-// two appends an entity, the same once more, and a checkpoint.
+// two appends the event of an entity, the same event again, and a checkpoint.
 func two(t *testing.T, log *eventlog.Log) (id string, checkpoint events.Position) {
 	t.Helper()
 	id = uuid.Must(uuid.NewV7()).String()
@@ -65,7 +65,7 @@ func two(t *testing.T, log *eventlog.Log) (id string, checkpoint events.Position
 	return id, checkpoint
 }
 
-func TestANodeIsLookedInto(t *testing.T) {
+func TestANodeIsInspected(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	n, _ := servicetest.StartNode(t, b, "query-1")
 	id, checkpoint := two(t, n.Log)
@@ -73,7 +73,7 @@ func TestANodeIsLookedInto(t *testing.T) {
 	var digests node.Digests
 	ask(t, n, fmt.Sprintf("/digests?position=%d", checkpoint), 200, &digests)
 	if users := digests.Collections["users"]; digests.Node != "query-1" || digests.Position != checkpoint || users.Entities != 1 || len(users.Digest) != 64 {
-		t.Errorf("got %+v", digests)
+		t.Errorf("got %+v, want one user of query-1 at the checkpoint", digests)
 	}
 	for query, status := range map[string]int{
 		"": 400, "?position=x": 400, "?position=0": 400, "?position=1&wait=x": 400, "?position=1&wait=2h": 400, "?position=1": 404,
@@ -81,14 +81,14 @@ func TestANodeIsLookedInto(t *testing.T) {
 	} {
 		var p struct{ Detail string }
 		if ask(t, n, "/digests"+query, status, &p); p.Detail == "" {
-			t.Errorf("%s has no detail", query)
+			t.Errorf("%s: got no detail, want one", query)
 		}
 	}
 
 	var voids node.Voids
 	ask(t, n, "/voids", 200, &voids)
 	if v := voids.Voids; len(v) != 1 || v[0].Reason != "conflict" || v[0].EntityID != id || !strings.HasSuffix(v[0].At, "Z") || voids.Counts["conflict"] != 1 || voids.Node != "query-1" {
-		t.Errorf("got %+v", voids)
+		t.Errorf("got %+v, want one conflict of the entity", voids)
 	}
 	for query, status := range map[string]int{"?position=x": 400, fmt.Sprintf("?position=%d&wait=1ms", checkpoint+1): 503} {
 		ask(t, n, "/rows"+query, status, nil)
@@ -100,13 +100,13 @@ func TestANodeIsLookedInto(t *testing.T) {
 	var line node.VerifyLine
 	ask(t, n, "/verify", 200, &line)
 	if a := line.Audit; a == nil || a.Position != checkpoint || a.Collections["users"].Differs || a.Collections["users"].Found != digests.Collections["users"] {
-		t.Errorf("got %+v", line)
+		t.Errorf("got %+v, want an audit at the checkpoint without a difference", line)
 	}
 
 	var first node.RowLine
 	lines := ask(t, n, "/rows", 200, &first)
 	if first.Position == nil || *first.Position != checkpoint {
-		t.Errorf("got %+v", first)
+		t.Errorf("got %+v, want the position of the checkpoint", first)
 	}
 	var rest []node.RowLine
 	for lines.Scan() {
@@ -117,12 +117,12 @@ func TestANodeIsLookedInto(t *testing.T) {
 		rest = append(rest, line)
 	}
 	if len(rest) != 3 || rest[0].Collection != "users" || rest[1].ID != id || rest[1].Version != 1 || len(rest[1].Digest) != 64 || !rest[2].End {
-		t.Errorf("got %+v", rest)
+		t.Errorf("got %+v, want the collection, the entity and the end", rest)
 	}
 }
 
 // A stopping node does not wait for clients of its admin listener.
-func TestLookersDoNotKeepANode(t *testing.T) {
+func TestPendingRequestsDoNotDelayAStop(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	n, stop := servicetest.StartNode(t, b, "query-1")
 	waiting := make(chan error, 1)
@@ -146,7 +146,7 @@ func TestLookersDoNotKeepANode(t *testing.T) {
 	}()
 	<-arrived
 	if err := stop(); err != nil {
-		t.Errorf("it did not stop cleanly: %v", err)
+		t.Errorf("got %v, want a clean stop", err)
 	}
 	<-waiting
 }

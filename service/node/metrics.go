@@ -108,7 +108,7 @@ func newBatchMetrics(r prometheus.Registerer) *batchMetrics {
 		}),
 	}
 	for _, verdict := range append(telemetry.Verdicts(), telemetry.Passed) {
-		m.verdicts.WithLabelValues(verdict) // there from the start, at zero
+		m.verdicts.WithLabelValues(verdict) // so that the series exists from the start
 	}
 	r.MustRegister(m.verdicts, m.records, m.seconds)
 	return m

@@ -66,13 +66,13 @@ type Node struct {
 	Registry    *prometheus.Registry
 	// Tracing makes spans, if the environment asks for traces.
 	Tracing trace.TracerProvider
-	// API and Admin are where the listeners really are.
+	// API and Admin are the addresses that the listeners are bound to.
 	API, Admin net.Addr
 
 	// apiTLS and adminTLS encrypt the listeners; nil means plaintext.
 	apiTLS, adminTLS func() *tls.Config
-	// operators decide who may use the admin listener, and access is how this node reaches
-	// those of others.
+	// operators decide who may use the admin listener. access is how this node reaches the admin
+	// listeners of other nodes.
 	operators admin.Operators
 	access    admin.Access
 
@@ -90,8 +90,8 @@ type Node struct {
 // Source names the node in the records that it appends.
 func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeID }
 
-// Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node
-// can't start, if its projection refuses its file, or if a part fails.
+// Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node can't
+// start, if its projection rejects its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
 	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), began: time.Now(), Registry: admin.NewRegistry()}
 	if err := telemetry.CheckVariables(os.Getenv); err != nil {
@@ -105,7 +105,7 @@ func Run(ctx context.Context, config Config) error {
 	if err == nil {
 		err = n.group.Wait(ctx)
 	} else if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = nil // it was asked to stop while it started
+		err = nil // the process was asked to stop while it started
 	}
 	n.cause = err
 	if ctx.Err() != nil {

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
-// await waits until the roster's one entry is as wanted.
+// await waits until the only entry of the roster satisfies ok.
 func await(t *testing.T, log *eventlog.Log, what string, ok func(roster.Entry) bool) roster.Entry {
 	t.Helper()
 	for ctx := servicetest.Context(t); ; time.Sleep(10 * time.Millisecond) {
@@ -39,10 +39,10 @@ func TestANodeIsFound(t *testing.T) {
 	n, stop := servicetest.StartNode(t, b, "query-1")
 	e := await(t, log, "running", func(e roster.Entry) bool { return e.State == roster.Running })
 	if host, port, err := net.SplitHostPort(e.Admin); err != nil || host != "127.0.0.1" || port == "0" || e.Node != "query-1" || e.Role != "query" || e.Version == "" || e.Silent(time.Now()) {
-		t.Errorf("got %+v", e)
+		t.Errorf("got %+v, want query-1 running with its admin address", e)
 	}
 	if !e.Silent(e.At.Add(time.Hour)) {
-		t.Error("an hour without a word is nothing")
+		t.Error("got a node that is not silent after an hour, want a silent one")
 	}
 	end, err := log.Barrier(servicetest.Context(t))
 	if err != nil {
@@ -55,13 +55,13 @@ func TestANodeIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := await(t, log, "left", func(e roster.Entry) bool { return e.State != roster.Running }); e.State != roster.Left || e.Position != end || e.Silent(e.At.Add(time.Hour)) {
-		t.Errorf("got %+v", e)
+		t.Errorf("got %+v, want a node that left at the end of the log", e)
 	}
 	if found, err := roster.Forget(servicetest.Context(t), log, "query-1"); err != nil || !found {
-		t.Errorf("%t, %v", found, err)
+		t.Errorf("got %t, %v, want the node found", found, err)
 	}
 	if entries, err := roster.List(servicetest.Context(t), log); err != nil || len(entries) != 0 {
-		t.Errorf("got %v, %v", entries, err)
+		t.Errorf("got %v, %v, want no entries", entries, err)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestWhereANodeIsReached(t *testing.T) {
 		_, stop := servicetest.RunNode(t, b, "query-1", func(config *node.Config) { config.AdminAddr, config.AdminAdvertise = c.bind, c.advertise })
 		e := await(t, b.OpenLog(), "announced", func(roster.Entry) bool { return true })
 		if !strings.HasPrefix(e.Admin, c.prefix) || strings.HasSuffix(e.Admin, ":0") {
-			t.Errorf("%v: %s", c, e.Admin)
+			t.Errorf("%v: got %s, want the prefix and the bound port", c, e.Admin)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -87,8 +87,8 @@ func TestWhereANodeIsReached(t *testing.T) {
 	}
 }
 
-// Groups of others, whose names only look like a node's, are left alone.
-func TestStrangersAreNoNodes(t *testing.T) {
+// Consumer groups of other programs are left alone, even if their names resemble a node's.
+func TestOtherGroupsAreNotNodes(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()
 	if _, err := log.Prepare(servicetest.Context(t)); err != nil {
@@ -99,12 +99,12 @@ func TestStrangersAreNoNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if entries, err := roster.List(servicetest.Context(t), log); err != nil || len(entries) != 0 {
-			t.Errorf("%q: %v, %v", noted, entries, err)
+			t.Errorf("%q: got %v, %v, want no entries", noted, entries, err)
 		}
 	}
 }
 
-func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
+func TestANodeThatFailsGivesTheReason(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	n, stop := servicetest.StartNode(t, b, "query-1")
 	if err := stop(); err != nil {
@@ -118,16 +118,16 @@ func TestANodeThatCannotGoOnSaysWhy(t *testing.T) {
 	if _, err := other.Prepare(servicetest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	// The same file on another topic: it refuses.
+	// The node refuses to use its file with another topic.
 	_, stop = servicetest.RunNode(t, b, "query-1", func(config *node.Config) {
 		config.DataDir, config.Kafka.Topic.Topic = n.DataDir, "other.events"
 	})
 	e := await(t, other, "failed", func(e roster.Entry) bool { return e.State == roster.Failed })
 	if !strings.Contains(e.Reason, "other-topic") {
-		t.Errorf("got %+v", e)
+		t.Errorf("got %+v, want a reason that names other-topic", e)
 	}
 	if err := stop(); err == nil {
-		t.Error("it stopped without an error")
+		t.Error("got no error from the stop, want one")
 	}
 }
 
@@ -143,7 +143,7 @@ func TestNodesShareADataFolder(t *testing.T) {
 		case n := <-ready:
 			return n, stop
 		case <-servicetest.Context(t).Done():
-			t.Fatal("the node did not become ready")
+			t.Fatal("got no ready node in time, want one")
 			return nil, nil
 		}
 	}

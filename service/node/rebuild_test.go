@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// send sends a request to a node's admin listener and decodes the answer.
+// send sends a request to a node's admin listener and decodes the response.
 func send(t *testing.T, n *node.Node, method, path string, status int, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(servicetest.Context(t), method, "http://"+n.Admin.String()+path, nil)
@@ -31,7 +31,7 @@ func send(t *testing.T, n *node.Node, method, path string, status int, into any)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != status {
-		t.Fatalf("%s %s: %s: %s", method, path, response.Status, servicetest.Body(t, response))
+		t.Fatalf("%s %s: got %s: %s, want %d", method, path, response.Status, servicetest.Body(t, response), status)
 	}
 	if into == nil {
 		return
@@ -71,14 +71,14 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 
 	var r projections.RebuildStatus
 	if send(t, n, "POST", "/rebuild?rate=1", 202, &r); r.State != projections.RebuildRunning || r.StartedAt.IsZero() {
-		t.Errorf("got %+v at the start", r)
+		t.Errorf("got %+v at the start, want a running rebuild", r)
 	}
 	send(t, n, "POST", "/rebuild", 409, nil)
 	if send(t, n, "GET", "/status", 200, &status); status.Rebuild == nil || status.Rebuild.State != projections.RebuildRunning || status.Rebuild.End != end {
-		t.Errorf("got rebuild %+v", status.Rebuild)
+		t.Errorf("got rebuild %+v, want it running to the end of the log", status.Rebuild)
 	}
 	if send(t, n, "DELETE", "/rebuild", 200, &r); r.State != projections.RebuildCancelled {
-		t.Errorf("got %+v at the end", r)
+		t.Errorf("got %+v at the end, want it cancelled", r)
 	}
 
 	send(t, n, "POST", "/rebuild?keep=true&force=false", 202, &r)
@@ -87,7 +87,7 @@ func TestRebuildThroughTheAdminListener(t *testing.T) {
 		send(t, n, "GET", "/rebuild", 200, &r)
 	}
 	if r.State != projections.RebuildDone || r.Position != end || r.Kept == "" {
-		t.Errorf("got %+v at the end", r)
+		t.Errorf("got %+v at the end, want it done with the previous file kept", r)
 	}
 	if _, err := os.Stat(filepath.Join(n.DataDir, datafolder.PreviousName)); err != nil {
 		t.Error(err)

@@ -25,7 +25,7 @@ type status struct {
 	Version string                     `json:"version"`
 }
 
-// disk is how many bytes a file system has.
+// disk has the free and the total size of a file system, in bytes.
 type disk struct {
 	Free uint64 `json:"free_bytes"`
 	Size uint64 `json:"size_bytes"`

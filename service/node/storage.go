@@ -37,7 +37,7 @@ func (storage) Describe(ch chan<- *prometheus.Desc) {
 func (s storage) Collect(ch chan<- prometheus.Metric) {
 	of := s.node.Model.Storage()
 	if aside := s.node.setAside; aside != nil {
-		// Of before the projection could be opened.
+		// The file was set aside before there was a projection to count this.
 		if of.Faults == nil {
 			of.Faults = map[storagefault.Kind]int64{}
 		}
@@ -61,7 +61,7 @@ func (s storage) Collect(ch chan<- prometheus.Metric) {
 	ended := float64(s.node.began.Unix())
 	switch {
 	case s.node.Scrub == 0:
-		ended = math.NaN() // none is missed
+		ended = math.NaN() // no scrub can be overdue
 	case !of.Scrub.Ended.IsZero():
 		ended = float64(of.Scrub.Ended.Unix())
 	}

@@ -67,7 +67,7 @@ func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// NewAudit words what was found of a node's rows.
+// NewAudit converts an audit of a node's rows into the form of the answers.
 func NewAudit(name string, found reads.Audit) Audit {
 	audit := Audit{Node: name, Position: found.Position, Collections: map[string]Audited{}}
 	for name, a := range found.Collections {

@@ -20,16 +20,16 @@ const Interval = 5 * time.Second
 // announcements and different clocks.
 const silence = 6 * Interval
 
-// State is what a node last said of itself.
+// State is the state that a node announced last.
 type State string
 
-// The states. The words are kept by the broker and shown to operators.
+// The states of nodes. The broker stores these words, and operators see them.
 const (
-	// Running: it runs, or died without a word.
+	// Running: the node runs, or has died without an announcement.
 	Running State = "running"
-	// Left: it was asked to stop, and did.
+	// Left: the node was asked to stop, and has stopped.
 	Left State = "left"
-	// Failed: it stopped because it can't continue.
+	// Failed: the node stopped because it could not continue.
 	Failed State = "failed"
 )
 
@@ -46,9 +46,9 @@ type Entry struct {
 	// TLS says that the admin listener is encrypted.
 	TLS   bool  `json:"tls,omitempty"`
 	State State `json:"state"`
-	// Reason says why it failed.
+	// Reason says why the node failed.
 	Reason string `json:"reason,omitempty"`
-	// At is when it said so, by its own clock.
+	// At is the time of the announcement, by the node's own clock.
 	At time.Time `json:"at"`
 }
 
@@ -56,8 +56,8 @@ type Entry struct {
 // that it must be dead, hanging or disconnected.
 func (e Entry) Silent(now time.Time) bool { return e.State == Running && now.Sub(e.At) > silence }
 
-// note is what an announcement carries. The names are kept by the broker and read by
-// other versions.
+// note is the content of an announcement. The broker stores the names, and other versions read
+// them.
 type note struct {
 	Role    string    `json:"role"`
 	Version string    `json:"version"`
@@ -68,7 +68,7 @@ type note struct {
 	TLS     bool      `json:"tls,omitempty"`
 }
 
-// maxReason keeps a note within what a broker takes.
+// maxReason keeps a note within the size that a broker accepts.
 const maxReason = 1000
 
 // Announce announces the node to the broker. Errors are those of [eventlog.Log.Announce].

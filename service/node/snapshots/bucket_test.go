@@ -16,8 +16,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
-// A faultyBucket is a provider's client one operation of which fails. It holds two
-// snapshots, and does not keep what is written to it.
+// A faultyBucket is a provider's client of which one operation fails. It holds two snapshots and
+// does not keep what is written to it.
 type faultyBucket struct {
 	operation string // open, exists, list, get, read, create, write, close or delete
 	fault     func(context.Context) error
@@ -57,7 +57,7 @@ func (b *faultyBucket) Exists(ctx context.Context, _ string) (bool, error) {
 	return b.content != nil, b.meet(ctx, "exists")
 }
 
-// List returns each object in a page of its own.
+// List returns each object in a separate page.
 func (b *faultyBucket) List(ctx context.Context, _, page string) ([]snapshots.Object, string, error) {
 	if err := b.meet(ctx, "list"); err != nil {
 		return nil, "", err
@@ -235,7 +235,7 @@ func TestAnOperationThatTimesOutNamesTheBucket(t *testing.T) {
 }
 
 // An error that is not a timeout is returned unchanged, and nothing is changed.
-func TestAnOperationThatFailsIsNoSilence(t *testing.T) {
+func TestAnOperationThatFailsIsNotSilence(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
 	b, _ := r.snapshot()
@@ -274,7 +274,7 @@ func TestAnOperationThatFailsIsNoSilence(t *testing.T) {
 }
 
 // A caller that gives up does not get an error about a silent bucket.
-func TestACallerWhoGivesUpIsNoSilence(t *testing.T) {
+func TestACallerWhoGivesUpIsNotSilence(t *testing.T) {
 	bucket := &faultyBucket{operation: "list"}
 	store, err := openFaulty(t.Context(), bucket)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Impatient has silent places given up soon, until the test ends.
+// Impatient shortens the time limits for silent places until the test ends.
 func Impatient(t testing.TB, atMost time.Duration) {
 	before := limits
 	t.Cleanup(func() { limits = before })

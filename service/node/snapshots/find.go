@@ -33,7 +33,7 @@ type Finder struct {
 	Providers Providers
 	// Access holds the credentials for other nodes.
 	Access admin.Access
-	// Log is the one that a snapshot must fit.
+	// Log is the log that a snapshot must match.
 	Log *eventlog.Log
 	// Logger logs which snapshot is restored, and which are skipped and why.
 	Logger *slog.Logger
@@ -128,7 +128,7 @@ func (f Finder) from(ctx context.Context, source, topicID, path string) (taken b
 			return false, ctx.Err()
 		}
 		if silent := (*httpclient.SilentError)(nil); errors.As(err, &silent) {
-			return false, err // older ones are no nearer
+			return false, err // the source is silent, so older snapshots can't be read either
 		}
 		f.Logger.Warn("skipped a snapshot", "source", source, "name", e.Name, "error", err)
 	}
@@ -144,13 +144,13 @@ func fetch(ctx context.Context, node string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = live.Body.Close() // what it says does not matter
+	_ = live.Body.Close() // its content does not matter
 	response, err := get(ctx, limits, node+Path)
 	if err != nil {
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // only to say what it said
+		said, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // only to quote the response
 		_ = response.Body.Close()
 		return nil, fmt.Errorf("%s: %s", response.Status, said)
 	}
@@ -162,7 +162,7 @@ func get(ctx context.Context, l httpclient.Limits, url string) (*http.Response, 
 	if err != nil {
 		return nil, err
 	}
-	r.Close = true // nothing more is asked
+	r.Close = true // no other request follows
 	return admin.NewClient(l).Do(r)
 }
 

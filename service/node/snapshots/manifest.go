@@ -28,19 +28,18 @@ type Manifest struct {
 	// Topic and TopicID identify the log that it was built from.
 	Topic   string `json:"topic"`
 	TopicID string `json:"topic_id"`
-	// Position is the number of records that were applied, LogTime the broker's time at
-	// that position.
+	// Position is the number of records that were applied. LogTime is the broker's time at that
+	// position.
 	Position events.Position `json:"position"`
 	LogTime  time.Time       `json:"log_time"`
-	// Digests are the digests of the rows of each collection, Entities the numbers of
-	// living entities.
+	// Digests are the digests of the rows of each collection. Entities are the numbers of living
+	// entities.
 	Digests  map[string]string `json:"digests"`
 	Entities map[string]int64  `json:"entities"`
-	// Node made it, at CreatedAt.
+	// Node is the node that created the snapshot, at CreatedAt.
 	Node      string    `json:"node"`
 	CreatedAt time.Time `json:"created_at"`
-	// Size is the uncompressed size of the file in bytes, and SHA256 its hash in
-	// hexadecimal.
+	// Size is the uncompressed size of the file in bytes. SHA256 is its hash in hexadecimal.
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
@@ -48,7 +47,7 @@ type Manifest struct {
 // CorruptError is returned for data that is not a snapshot, or was truncated or changed.
 type CorruptError struct{ Reason string }
 
-// Error says what is wrong with it.
+// Error says what is wrong with the data.
 func (e *CorruptError) Error() string { return "the snapshot is corrupt: " + e.Reason }
 
 // A FormatError is returned for a snapshot in a format that this version does not support.

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
-// A Reader reads a snapshot. One goroutine uses it.
+// A Reader reads a snapshot. Use it from one goroutine.
 type Reader struct {
 	Manifest
 
@@ -69,13 +69,13 @@ type source struct {
 
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // one that wraps it is a connection that was closed
+	if err != nil && err != io.EOF { //nolint:errorlint // an error that wraps io.EOF means a closed connection
 		s.err = err
 	}
 	return n, err
 }
 
-// target remembers what kept it from being written.
+// target remembers errors of writing.
 type target struct {
 	io.Writer
 	err error
@@ -103,7 +103,7 @@ func (r *Reader) Save(ctx context.Context, path string, progress func(done int64
 	if err := errors.Join(r.Copy(w), f.Sync(), f.Close()); err != nil {
 		return built, err
 	}
-	// One that an earlier version of ClusterLite made holds the same rows in other tables.
+	// A file that an earlier version of ClusterLite made has the same rows in other tables.
 	err = offline.Convert(ctx, path)
 	if err == nil {
 		built, err = offline.Inspect(ctx, path)

@@ -35,7 +35,7 @@ func ask[T any](w waiting, question func() (T, error)) (T, error) {
 	return answer, w.Err(err)
 }
 
-// reader reads what the store sends.
+// reader returns a reader of what the store sends. Its Close stops the watch.
 func (w waiting) reader(r io.ReadCloser) io.ReadCloser {
 	return &object{httpclient.NewReader(r, w.Watch, limits), r, w.stop}
 }
@@ -51,7 +51,7 @@ func (o *object) Close() error {
 	return o.closer.Close()
 }
 
-// writer writes what the store takes.
+// writer returns a writer to the store, which must accept each part in time.
 func (w waiting) writer(to io.Writer) io.Writer { return patientWriter{w, to} }
 
 type patientWriter struct {

@@ -21,8 +21,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// stalling is a node that answers that it is alive, and announces a snapshot of the given
-// size in its header, but sends only its first bytes. then decides what happens to the
+// stalling returns the URL of a node that answers health checks and announces a snapshot of the
+// given size in its header, but sends only the first bytes of it. then decides what happens to the
 // rest.
 func stalling(t *testing.T, size int, first []byte, then func(w http.ResponseWriter, ended <-chan struct{})) (url string) {
 	t.Helper()
@@ -56,7 +56,7 @@ func drips(w http.ResponseWriter, ended <-chan struct{}) {
 	}
 }
 
-// A place that falls silent at any point is named, and the next place is used.
+// If a place falls silent at any point, the log names it, and the next place is used.
 func TestASilentPlaceIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(3)
@@ -67,20 +67,20 @@ func TestASilentPlaceIsPassedOver(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
 	mute := servicetest.Peer(t, nil)
 	for name, c := range map[string]struct{ place, words string }{
-		"a node that says nothing":             {"http://" + mute, mute + " accepted the connection but did not answer within"},
-		"a node that lives and says no more":   {stalling(t, len(b), nil, waits), "stalled while sending its answer: after 0 bytes"},
-		"a node that stops in the manifest":    {stalling(t, len(b), b[:manifest/2], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
-		"a node that stops after the manifest": {stalling(t, len(b), b[:manifest], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest) + " bytes"},
-		"a node that stops in the file":        {stalling(t, len(b), b[:len(b)-10], waits), "stalled while sending its answer"},
-		"a node that drips":                    {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stalled while sending its answer"},
-		"a bucket that says nothing":           {"s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute) + " did not answer within"},
+		"a node that says nothing":               {"http://" + mute, mute + " accepted the connection but did not answer within"},
+		"a node that is alive but sends no more": {stalling(t, len(b), nil, waits), "stalled while sending its answer: after 0 bytes"},
+		"a node that stops in the manifest":      {stalling(t, len(b), b[:manifest/2], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest/2) + " bytes"},
+		"a node that stops after the manifest":   {stalling(t, len(b), b[:manifest], waits), "stalled while sending its answer: after " + strconv.Itoa(manifest) + " bytes"},
+		"a node that stops in the file":          {stalling(t, len(b), b[:len(b)-10], waits), "stalled while sending its answer"},
+		"a node that drips":                      {stalling(t, len(b)+1<<20, b[:manifest/2], drips), "stalled while sending its answer"},
+		"a bucket that says nothing":             {"s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute), "s3://bucket?region=eu-west-1&use_path_style=true&endpoint=" + url.QueryEscape("http://"+mute) + " did not answer within"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			snapshots.Impatient(t, 300*time.Millisecond)
 			var log bytes.Buffer
 			f := snapshots.Finder{Sources: []string{c.place, r.place}, Providers: snapshots.Providers{s3.Scheme: s3.Open}, Log: r.log, Logger: slog.New(slog.NewJSONHandler(&log, nil))}
 			if err := f.Save(servicetest.Context(t), filepath.Join(t.TempDir(), "f.db")); err != nil {
-				t.Fatalf("got %v, want that the next place is taken\n%s", err, log.String())
+				t.Fatalf("got %v, want that the next place is used\n%s", err, log.String())
 			}
 			if got := strings.ReplaceAll(log.String(), `\u0026`, "&"); !strings.Contains(got, c.words) {
 				t.Errorf("got %s, want that it says %q", got, c.words)

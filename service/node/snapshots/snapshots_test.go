@@ -64,7 +64,7 @@ func (r *rig) write(n int) {
 	}
 }
 
-// snapshot makes one.
+// snapshot creates a snapshot and returns its bytes and its manifest.
 func (r *rig) snapshot() ([]byte, snapshots.Manifest) {
 	r.t.Helper()
 	var b bytes.Buffer
@@ -91,7 +91,7 @@ func (r *rig) bootstrap(places ...string) (events.Position, error) {
 	err := snapshots.Finder{Sources: places, Log: r.log, Logger: slog.New(slog.DiscardHandler)}.Bootstrap(servicetest.Context(r.t), dir)
 	left, globErr := filepath.Glob(filepath.Join(dir, "snapshot-*"))
 	if globErr != nil || len(left) > 0 {
-		r.t.Errorf("got leftovers %v, %v", left, globErr)
+		r.t.Errorf("got leftovers %v, %v, want none", left, globErr)
 	}
 	if err != nil {
 		return 0, err
@@ -109,18 +109,18 @@ func TestASnapshotRoundTrip(t *testing.T) {
 	r.write(3)
 	b, m := r.snapshot()
 	if m.Position != 3 || m.Topic != "clusterlite.events" || m.TopicID == "" || m.Node != "query-1" || m.Entities["users"] != 3 || len(m.Digests["users"]) != 64 {
-		t.Errorf("got manifest %+v", m)
+		t.Errorf("got manifest %+v, want three users of query-1 at position 3", m)
 	}
 	e := r.put(b)
 	if e.Position != 3 || e.Bytes != int64(len(b)) {
-		t.Errorf("got entry %+v", e)
+		t.Errorf("got entry %+v, want position 3 and the size of the snapshot", e)
 	}
 	if got, err := r.store.Manifest(t.Context(), e.Name); err != nil || got.SHA256 != m.SHA256 {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want the hash of the manifest", got, err)
 	}
 	r.write(2)
 	if p, err := r.bootstrap(r.place); err != nil || p != 3 {
-		t.Errorf("from the store: %d, %v", p, err)
+		t.Errorf("from the store: got %d, %v, want 3", p, err)
 	}
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.URL.Path != snapshots.Path {
@@ -133,7 +133,7 @@ func TestASnapshotRoundTrip(t *testing.T) {
 	}))
 	defer peer.Close()
 	if p, err := r.bootstrap("http://127.0.0.1:1", filepath.Join(t.TempDir(), "empty"), peer.URL, r.place); err != nil || p != 5 {
-		t.Errorf("from a peer: %d, %v", p, err)
+		t.Errorf("from a peer: got %d, %v, want 5", p, err)
 	}
 }
 
@@ -167,16 +167,16 @@ func TestACorruptSnapshotIsPassedOver(t *testing.T) {
 		"a newer format":           replaced(`"clusterlite_snapshot":1`, `"clusterlite_snapshot":2`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			// A Put checks all but what is in the file.
+			// Put checks everything except the content of the file.
 			if _, _, err := r.store.Put(servicetest.Context(t), bytes.NewReader(b), nil); err == nil && !strings.HasPrefix(name, "another") {
-				t.Error("it was stored")
+				t.Error("got no error from Put, want one")
 			}
 			path := filepath.Join(r.place, r.put(good).Name)
 			if err := os.WriteFile(path, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if p, err := r.bootstrap(r.place); err != nil || p != 2 {
-				t.Errorf("got %d, %v", p, err)
+				t.Errorf("got %d, %v, want 2", p, err)
 			}
 		})
 	}
@@ -188,9 +188,9 @@ func TestASnapshotOfAnotherLogIsPassedOver(t *testing.T) {
 	b, m := other.snapshot()
 	r.put(b)
 	if _, err := r.bootstrap(r.place); !errors.Is(err, snapshots.ErrNone) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrNone", err)
 	}
-	// Under a name that lies, and from a node.
+	// The snapshot has a name of this log, and another node offers it too.
 	r.write(1)
 	_, ours := r.snapshot()
 	name := "clusterlite-" + ours.TopicID + "-00000000000000000001.snapshot"
@@ -200,15 +200,15 @@ func TestASnapshotOfAnotherLogIsPassedOver(t *testing.T) {
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(b) }))
 	defer peer.Close()
 	if _, err := r.bootstrap(r.place, peer.URL); !errors.Is(err, snapshots.ErrNone) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrNone", err)
 	}
 	if m.TopicID == ours.TopicID {
-		t.Error("two topics have one id")
+		t.Error("got one id for two topics, want two ids")
 	}
 }
 
-// A snapshot from before the log lost records that were then replaced by others does not
-// match this log either, although its positions do.
+// A snapshot from before the log lost records, which others then replaced, does not match this log
+// either, although its positions do.
 func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	r := newRig(t)
 	r.write(2)
@@ -234,10 +234,10 @@ func TestASnapshotOfOtherRecordsIsPassedOver(t *testing.T) {
 	r.model = servicetest.OpenModelIn(t, dir, r.log, servicetest.Collections(t))
 	other, m := r.snapshot()
 	if r.put(other); m.Position != 4 {
-		t.Errorf("got position %d", m.Position)
+		t.Errorf("got position %d, want 4", m.Position)
 	}
 	if p, err := r.bootstrap(r.place); err != nil || p != 2 {
-		t.Errorf("got %d, %v", p, err)
+		t.Errorf("got %d, %v, want 2", p, err)
 	}
 }
 
@@ -264,24 +264,24 @@ func TestListAndPrune(t *testing.T) {
 		return positions
 	}
 	if got := list(); len(got) != 4 || got[0] != 4 || got[3] != 1 {
-		t.Errorf("the list is %v", got)
+		t.Errorf("got the list %v, want positions from 4 to 1", got)
 	}
 	if _, err := r.store.Prune(t.Context(), 0); err == nil {
-		t.Error("all were removed")
+		t.Error("got no error for the removal of all snapshots, want one")
 	}
 	removed, err := r.store.Prune(t.Context(), 3)
 	if err != nil || len(removed) != 1 || removed[0].Position != 1 {
-		t.Errorf("removed %v, %v", removed, err)
+		t.Errorf("got %v removed, %v, want position 1", removed, err)
 	}
 	if got := list(); len(got) != 3 || got[2] != 2 {
-		t.Errorf("the list is %v", got)
+		t.Errorf("got the list %v, want positions from 4 to 2", got)
 	}
 	if _, err := os.Stat(filepath.Join(r.place, "notes.txt")); err != nil {
 		t.Error(err)
 	}
 }
 
-// broken breaks off.
+// A broken reader breaks off with an error.
 type broken struct{ io.Reader }
 
 func (b broken) Read(p []byte) (int, error) {
@@ -292,25 +292,25 @@ func (b broken) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestWhatBreaksOffIsNotStored(t *testing.T) {
+func TestAnIncompleteSnapshotIsNotStored(t *testing.T) {
 	r := newRig(t)
 	r.write(1)
 	b, _ := r.snapshot()
 	_, _, err := r.store.Put(servicetest.Context(t), broken{bytes.NewReader(b[:len(b)/2])}, nil)
 	var corrupt *snapshots.CorruptError
 	if err == nil || errors.As(err, &corrupt) || !strings.Contains(err.Error(), "the line is cut") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want the error of the reader", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, _, err := r.store.Put(ctx, bytes.NewReader(b), func(int64) { cancel() }); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 	if all, err := r.store.List(t.Context()); err != nil || len(all) > 0 {
-		t.Errorf("got %v, %v", all, err)
+		t.Errorf("got %v, %v, want no snapshots", all, err)
 	}
 	left, err := os.ReadDir(r.place)
 	if err != nil || len(left) > 0 {
-		t.Errorf("the folder holds %v, %v", left, err)
+		t.Errorf("got %v in the folder, %v, want nothing", left, err)
 	}
 }
 
@@ -325,7 +325,7 @@ func TestClean(t *testing.T) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
-		t.Errorf("got %v, %v", left, err)
+		t.Errorf("got %v, %v, want two files left", left, err)
 	}
 }
 
@@ -333,7 +333,7 @@ func TestNoSuchStore(t *testing.T) {
 	for _, place := range []string{"ftp://host/x", "/dev/null/x"} {
 		if s, err := (snapshots.Providers{}).Open(t.Context(), place); err == nil {
 			_ = s.Close()
-			t.Errorf("%s is a store", place)
+			t.Errorf("%s: got a store, want an error", place)
 		}
 	}
 }

@@ -53,5 +53,5 @@ func (s *Stopped) Open(ctx context.Context) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// Close removes what was made.
+// Close removes the temporary files of the snapshot.
 func (s *Stopped) Close() error { return os.RemoveAll(s.dir) }

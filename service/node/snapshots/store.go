@@ -109,7 +109,7 @@ type Entry struct {
 	Position events.Position `json:"position"`
 	// Bytes is its size as it is stored.
 	Bytes int64 `json:"bytes"`
-	// StoredAt is when it was put there.
+	// StoredAt is the time at which the snapshot was stored.
 	StoredAt time.Time `json:"stored_at"`
 }
 
@@ -205,7 +205,7 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 // have different rows.
 func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64)) (e Entry, m Manifest, err error) {
 	ctx, waiting := s.watch(ctx)
-	defer waiting.stop() // without which a writer that is given up would be kept
+	defer waiting.stop() // otherwise an abandoned writer would be kept
 	stored := &tee{Reader: r}
 	reader, err := Read(stored)
 	if err != nil {
@@ -222,16 +222,16 @@ func (s *Store) Put(ctx context.Context, r io.Reader, progress func(done int64))
 	stored.to(waiting.writer(w))
 	err = reader.Copy(&countingWriter{ctx: ctx, w: io.Discard, progress: progress})
 	if err == nil {
-		_, err = io.Copy(io.Discard, stored) // what the decoder did not need
+		_, err = io.Copy(io.Discard, stored) // the rest, which the decoder did not need
 	}
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		if silence := waiting.Silence(); silence != nil {
-			err = silence // which has ended ctx, and others may have seen that first
+			err = silence // it has ended ctx, which other code may have noticed first
 		}
-		waiting.stop() // else Close would commit what there is
+		waiting.stop() // otherwise Close would commit an incomplete object
 	}
 	if _, closeErr := ask(waiting, func() (none struct{}, _ error) { return none, w.Close() }); err == nil {
 		err = closeErr
@@ -301,8 +301,8 @@ func (s *Store) sound(ctx context.Context, name string) (ok bool, err error) {
 	return err == nil, err
 }
 
-// tee passes what is read on to a writer. What is read before the writer is set is kept for
-// it.
+// tee passes what is read on to a writer. It keeps what is read before the writer is set, and
+// passes that on first.
 type tee struct {
 	io.Reader
 	w     io.Writer
@@ -336,7 +336,7 @@ func (t *tee) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Manifest reads what a snapshot says of itself.
+// Manifest reads the manifest of a snapshot.
 func (s *Store) Manifest(ctx context.Context, name string) (Manifest, error) {
 	r, err := s.Open(ctx, name)
 	if err != nil {

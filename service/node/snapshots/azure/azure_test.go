@@ -20,8 +20,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots/internal/buckettest"
 )
 
-// A server speaks as much of Blob Storage as a container of snapshots needs. It lists two
-// objects a page.
+// A server implements the part of Blob Storage that a container of snapshots needs. It lists two
+// objects on each page.
 type server struct {
 	mu       sync.Mutex
 	host     string
@@ -52,7 +52,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests = append(s.requests, r)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	name, query := strings.TrimPrefix(r.URL.Path, "/account/backups/"), r.URL.Query()
 	switch {

@@ -18,17 +18,16 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots/internal/buckettest"
 )
 
-// A server speaks as much of the JSON API as a bucket of snapshots needs. It lists two
-// objects a page.
+// A server implements the part of the JSON API that a bucket of snapshots needs. It lists two
+// objects on each page.
 type server struct {
 	mu       sync.Mutex
 	objects  map[string][]byte
 	sessions map[string][]byte // by the object's name
 	requests int
-	// fails makes each request fail of which the number, from 1, is divisible by it; zero
-	// means none.
+	// If fails is not zero, every request fails whose number, counted from 1, is divisible by it.
 	fails int
-	// loses makes each part arrive without its second half, once.
+	// If loses is set, each part of an upload arrives without its second half, once.
 	loses bool
 	lost  map[int]bool
 }
@@ -76,7 +75,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) take(w http.ResponseWriter, r *http.Request, name string) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	span, total, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Content-Range"), "bytes "), "/")
 	if from, _, found := strings.Cut(span, "-"); found {

@@ -28,8 +28,8 @@ func (c *client) upload(ctx context.Context, bucket, name string, r io.Reader) e
 		return err
 	}
 	for offset := int64(0); ; {
-		// Each part has memory of its own: after an early answer, the HTTP client may still
-		// read the body of the request.
+		// Each part has separate memory: after an early response, the HTTP client may still read the
+		// body of the request.
 		part := make([]byte, upload.PartSize)
 		n, err := io.ReadFull(r, part)
 		last := errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF //nolint:errorlint // a reader ends with io.EOF itself

@@ -21,8 +21,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots/internal/upload"
 )
 
-// parameters are those of a bucket's URL. Those that are empty are taken from the
-// environment and from Amazon's configuration files.
+// parameters are the parameters of a bucket's URL. The environment and Amazon's configuration
+// files supply those that are empty.
 type parameters struct {
 	region, profile string
 	role            string // the ARN of a role to assume
@@ -209,8 +209,8 @@ func fips(ctx context.Context, c aws.Config) bool {
 	return false
 }
 
-// found are the credentials that Amazon's library found. It caches and renews them, so each
-// request asks for them.
+// found has the credentials that Amazon's library found. The library caches and renews them, so
+// each request asks for them.
 type found struct{ aws.CredentialsProvider }
 
 func (f found) RetrieveWithCredContext(c *credentials.CredContext) (credentials.Value, error) {

@@ -22,8 +22,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots/s3"
 )
 
-// A server speaks as much of S3 as a bucket of snapshots needs, with the bucket's name in
-// the path.
+// A server implements the part of S3 that a bucket of snapshots needs. It expects the bucket's
+// name in the path.
 type server struct {
 	mu       sync.Mutex
 	url      string
@@ -38,7 +38,7 @@ func start(t *testing.T) *server {
 	l := httptest.NewServer(s)
 	t.Cleanup(l.Close)
 	s.url = l.URL
-	// No files and servers of the machine that runs the test.
+	// The test must not use files and servers of the machine that runs it.
 	for name, value := range map[string]string{
 		"AWS_CONFIG_FILE": filepath.Join(t.TempDir(), "config"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(t.TempDir(), "credentials"),
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_REGION": "", "AWS_PROFILE": "",
@@ -48,7 +48,7 @@ func start(t *testing.T) *server {
 	return s
 }
 
-// credentials sets those of the environment.
+// credentials sets credentials in the environment.
 func credentials(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -60,7 +60,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests = append(s.requests, r)
 	body, err := content(r)
 	if err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	name := strings.TrimPrefix(r.URL.Path, "/backups/")
 	query := r.URL.Query()

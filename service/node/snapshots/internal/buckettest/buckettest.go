@@ -32,7 +32,7 @@ func Run(t *testing.T, b snapshots.Bucket) {
 			write(t, b, "a-1", content)
 			exists(t, b, "a-1", true)
 			if got := read(t, b, "a-1"); !bytes.Equal(got, content) {
-				t.Errorf("got %d other bytes, want the %d that were written", len(got), size)
+				t.Errorf("got %d bytes that differ, want the %d that were written", len(got), size)
 			}
 			objects, _, err := b.List(t.Context(), "a-", "")
 			if err != nil || len(objects) != 1 || objects[0].Size != int64(size) || objects[0].ModTime.IsZero() {
@@ -76,7 +76,7 @@ func Run(t *testing.T, b snapshots.Bucket) {
 	}
 }
 
-// noise is content in which no part is like another one.
+// noise is content that does not repeat.
 var noise = sync.OnceValue(func() []byte {
 	b := make([]byte, 2*upload.PartSize+3)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails

@@ -12,8 +12,8 @@ import (
 // part within the time limit of a request. S3 allows 10,000 parts, which makes 80 GiB.
 const PartSize = 8 << 20
 
-// A Writer passes what is written to a send function, which runs in a goroutine of its own.
-// One goroutine uses it.
+// A Writer passes what is written to a send function, which runs in a separate goroutine. Use the
+// Writer from one goroutine.
 type Writer struct {
 	ctx  context.Context
 	pipe *io.PipeWriter
