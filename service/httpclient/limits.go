@@ -30,7 +30,7 @@ type Limits struct {
 
 // A SilentError says that a peer was silent for too long.
 type SilentError struct {
-	// Peer is its address or name.
+	// Peer is the address or name of the peer.
 	Peer string
 	// Stage is the stage that the exchange had reached.
 	Stage Stage
@@ -43,7 +43,7 @@ type SilentError struct {
 // A Stage is a stage of an exchange with a peer.
 type Stage int
 
-// The stages.
+// The stages of an exchange.
 const (
 	// Connecting: there is no connection yet.
 	Connecting Stage = iota

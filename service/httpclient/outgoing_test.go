@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// soon is a limit that expires quickly, but is long enough to be kept.
+// soon expires quickly, but leaves enough time for a peer that responds.
 const (
 	soon = 200 * time.Millisecond
 	late = time.Minute
@@ -64,7 +64,7 @@ func TestASilentPeerIsNamed(t *testing.T) {
 			}, httpclient.Limits{Connect: late, Answer: soon, Stall: late}, nil,
 			httpclient.Awaiting, "did not answer within 200ms",
 		},
-		"says that it works on it, and no more": {
+		"reports work in progress, and nothing more": {
 			says("HTTP/1.1 102 Processing\r\n\r\n"), httpclient.Limits{Connect: late, Answer: late, Stall: soon}, nil,
 			httpclient.Awaiting, "did not answer within 200ms",
 		},
@@ -119,7 +119,7 @@ func ask(ctx context.Context, client *http.Client, addr string, body io.Reader) 
 	return err
 }
 
-// An address of a test network, where packets are dropped.
+// The address belongs to a test network, where packets are dropped.
 func TestAPeerThatAcceptsNoConnectionIsNamed(t *testing.T) {
 	client := httpclient.NewClient(httpclient.Limits{Connect: soon, Answer: late, Stall: late}, func(tr *http.Transport) {
 		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -153,8 +153,8 @@ func TestACallerWhoGivesUpIsNotTheFaultOfThePeer(t *testing.T) {
 	}
 }
 
-// A peer that makes progress takes longer in total than each limit.
-func TestATransferThatMakesHeadwayIsNotBounded(t *testing.T) {
+// A peer that makes progress may take longer in total than each limit.
+func TestATransferThatMakesProgressIsNotBounded(t *testing.T) {
 	const steps = 6
 	limits := httpclient.Limits{Connect: late, Answer: late, Stall: 2 * time.Second}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -12,13 +12,13 @@ import (
 // A Watch cancels a context when a peer is silent for too long. Safe for concurrent use.
 type Watch struct {
 	peer   string
-	ctx    context.Context // the one that it ends
-	late   bool            // the caller's time was up before the peer was asked
+	ctx    context.Context // the context that the watch ends
+	late   bool            // the caller's context had ended before the exchange began
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
-	timer    *time.Timer // nil while nothing is waited for
-	turn     int         // which wait this is: a timer that was too late to be stopped is of another
+	timer    *time.Timer // nil while the watch does not wait
+	turn     int         // counts the waits, so that a timer that could not be stopped does not end a later one
 	stage    Stage
 	began    time.Time
 	received int64
@@ -89,7 +89,7 @@ func (w *Watch) Err(err error) error {
 	if w.silent != nil {
 		return w.silent
 	}
-	var other *SilentError // an exchange within this one, or around it, was ended
+	var other *SilentError // a time limit ended an exchange within this one or around it
 	switch {
 	case errors.As(err, &other):
 		return err
@@ -110,9 +110,9 @@ func (w *Watch) Silence() *SilentError {
 	return w.silent
 }
 
-// timedOut reports whether any error that err wraps says that it is a timeout. [errors.As]
-// would ask the first one only, and that of a [net/url.Error] is "no" if a library has
-// wrapped what the transport returned.
+// timedOut reports whether any error that err wraps says that it is a timeout. [errors.As] would
+// ask only the first error with that method. A [net/url.Error] answers "no" if a library has
+// wrapped the error of the transport.
 func timedOut(err error) bool {
 	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() { //nolint:errorlint // each in turn
 		return true
@@ -133,8 +133,8 @@ type Reader struct {
 	io.Reader
 	watch  *Watch
 	limits Limits
-	waited time.Duration // for the next Least bytes
-	came   int64         // of them
+	waited time.Duration // the time spent waiting for the next Least bytes
+	came   int64         // how many of these bytes have arrived
 }
 
 // NewReader watches what is read from r, which must end with the watch's context.
@@ -153,7 +153,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if r.came += int64(n); r.came >= max(r.limits.Least, 1) {
 		r.waited, r.came = 0, 0
 	}
-	if err != io.EOF { //nolint:errorlint // one that wraps it is a connection that was closed
+	if err != io.EOF { //nolint:errorlint // an error that wraps io.EOF means a closed connection
 		err = r.watch.Err(err)
 	}
 	return n, err

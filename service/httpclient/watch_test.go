@@ -67,7 +67,7 @@ func TestEachTimeLimitIsASilentPeer(t *testing.T) {
 	}
 }
 
-func TestOtherErrorsAreNoSilence(t *testing.T) {
+func TestOtherErrorsAreNotSilence(t *testing.T) {
 	failed := errors.New("access denied")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -32,13 +32,13 @@ func TestAGroupStopsInReverse(t *testing.T) {
 		t.Error(err)
 	}
 	if err := g.Stop(); err == nil || !strings.Contains(err.Error(), "server: requests hang") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want that requests of the server hang", err)
 	}
 	if !slices.Equal(stopped, []string{"server", "worker", "file"}) {
-		t.Errorf("stopped %v", stopped)
+		t.Errorf("got %v stopped, want server, worker and file", stopped)
 	}
 	if err := g.Stop(); err != nil {
-		t.Errorf("stopped twice: %v", err)
+		t.Errorf("the second stop: got %v, want no error", err)
 	}
 }
 
@@ -49,10 +49,10 @@ func TestAPartThatFailsEndsTheGroup(t *testing.T) {
 		g.Go("part", func(context.Context) error { return result })
 		err := g.Wait(t.Context())
 		if err == nil || !strings.HasPrefix(err.Error(), "part: ") || result != nil && !errors.Is(err, broken) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want the error of the part", err)
 		}
 		if err := g.Stop(); err != nil {
-			t.Errorf("told twice: %v", err)
+			t.Errorf("got %v from Stop, want no error, because Wait has returned it", err)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestExitStatus(t *testing.T) {
 	} {
 		var stderr bytes.Buffer
 		if got := exitStatus(s.err, &stderr); got != s.status || stderr.String() != s.says {
-			t.Errorf("%v: %d, %q", s.err, got, stderr.String())
+			t.Errorf("%v: got %d, %q, want %d, %q", s.err, got, stderr.String(), s.status, s.says)
 		}
 	}
 }

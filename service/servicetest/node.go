@@ -50,7 +50,7 @@ func StartNode(t testing.TB, b *Broker, name string) (n *node.Node, stop func() 
 	case n := <-ready:
 		return n, stop
 	case <-Context(t).Done():
-		t.Fatalf("node %s is not ready", name)
+		t.Fatalf("got no readiness of node %s in time, want it", name)
 		return nil, nil
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Peer accepts connections until the test ends, and calls serve for each in a goroutine of its
-// own. If serve is nil, the peer never responds. The connections are closed when the test ends.
+// Peer accepts connections until the test ends, and calls serve for each in a separate goroutine.
+// If serve is nil, the peer never responds. The connections are closed when the test ends.
 func Peer(t testing.TB, serve func(net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

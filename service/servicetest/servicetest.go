@@ -127,7 +127,7 @@ func (m *Model) Follow() *Model {
 	m.Start()
 	for end := Context(m.t); m.Ready(time.Minute) != nil; time.Sleep(time.Millisecond) {
 		if end.Err() != nil {
-			m.t.Fatalf("the projection has not caught up: %v", m.Ready(time.Minute))
+			m.t.Fatalf("got %v, want that the projection catches up", m.Ready(time.Minute))
 		}
 	}
 	return m
@@ -142,7 +142,7 @@ func (m *Model) Stop() {
 	m.stop()
 	m.stop = nil
 	if err := <-m.ran; err != nil {
-		m.t.Errorf("the projection: %v", err)
+		m.t.Errorf("got %v from the projection, want no error", err)
 	}
 }
 

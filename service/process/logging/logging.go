@@ -26,7 +26,7 @@ func New(w io.Writer, format, level string) *slog.Logger {
 }
 
 // RequestIDKey is the key of the request's id, a string, in a context. A context type may return
-// the id for this key from a field of its own.
+// the id for this key from one of its fields.
 type RequestIDKey struct{}
 
 // WithRequestID returns a context whose log lines have the request's id.

@@ -20,11 +20,11 @@ func TestLinesCarryTheRequestID(t *testing.T) {
 		l.InfoContext(context.Background(), "without")
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if len(lines) != 2 || !strings.Contains(lines[0], want) || strings.Contains(lines[1], "r-1") || !strings.Contains(lines[1], "n-1") {
-			t.Errorf("%s: %v", format, lines)
+			t.Errorf("%s: got %v, want two lines, the first with the request's id", format, lines)
 		}
 	}
 	if logging.RequestID(context.Background()) != "" {
-		t.Error("an id from nowhere")
+		t.Error("got a request id, want none")
 	}
 }
 
@@ -33,6 +33,6 @@ func TestLinesCarryTheTrace(t *testing.T) {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
 	logging.New(&out, "text", "info").InfoContext(ctx, "x")
 	if !strings.Contains(out.String(), "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
-		t.Errorf("got %s", out.String())
+		t.Errorf("got %s, want the id of the trace", out.String())
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Interval is how often a file is read again at most. A replaced file takes effect within
+// Interval is the minimum time between two reads of a file. A replaced file takes effect within
 // this time, on the next use of the value.
 const Interval = time.Second
 

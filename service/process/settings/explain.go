@@ -60,7 +60,7 @@ func (e explained) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	return *e.refused
 }
 
-// example is what stands for a value in --help.
+// example returns the text that stands for a value in --help.
 func (e explained) example() string {
 	if e.flag.PlaceHolder != "" {
 		return e.flag.PlaceHolder
@@ -68,7 +68,7 @@ func (e explained) example() string {
 	return strings.Trim(e.flag.FormatPlaceHolder(), `"`)
 }
 
-// names are those of the flag and its variables.
+// names returns the names of the flag and of its variables.
 func (e explained) names() string {
 	names := "--" + e.flag.Name
 	if len(e.flag.Envs) > 0 {

@@ -28,7 +28,7 @@ var ErrHelp = errors.New("help was shown")
 // UsageError is returned for an invalid command line or environment.
 type UsageError struct{ Err error }
 
-// Error says what can't be taken.
+// Error says what is invalid.
 func (e *UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.

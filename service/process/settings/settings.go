@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Node is what every process has.
+// Node has the settings of every process.
 type Node struct {
 	NodeID      string        `name:"node-id" env:"CLUSTERLITE_NODE_ID" placeholder:"NAME" help:"The name of the node, unique in the cluster: letters, digits, dots, dashes and underscores. Default: the host name and the role."`
 	HTTPAddr    string        `name:"http-addr" env:"CLUSTERLITE_HTTP_ADDR" default:"${http_addr}" placeholder:"HOST:PORT" help:"Address of the API (default ${default})."`
@@ -46,7 +46,7 @@ type Topic struct {
 	Topic string `name:"kafka-topic" env:"CLUSTERLITE_KAFKA_TOPIC" default:"clusterlite.events" placeholder:"NAME" help:"Topic that holds the log (default ${default})."`
 }
 
-// HTTP is what an API listener has.
+// HTTP has the settings of an API listener.
 type HTTP struct {
 	TLS APITLS `embed:""`
 
@@ -56,18 +56,18 @@ type HTTP struct {
 	RequestMemory  ByteSize `name:"request-memory" env:"CLUSTERLITE_REQUEST_MEMORY" default:"256MiB" placeholder:"SIZE" help:"Memory for request bodies, their parsed form, and responses; at least 64 times max-body (default ${default})."`
 	Compress       bool     `name:"compress" env:"CLUSTERLITE_COMPRESS" default:"true" help:"Compress responses of 1 KiB or more for clients that accept gzip or zstd (default ${default})."`
 	CORSOrigins    []string `name:"cors-origins" env:"CLUSTERLITE_CORS_ORIGINS" default:"*" placeholder:"ORIGIN" help:"Origins whose scripts may call the API, separated by commas; * allows any (default ${default})."`
-	// Both extend the header fields of the API itself.
+	// Both settings extend the header fields of the API itself.
 	CORSAllowHeaders  []string `name:"cors-allow-headers" env:"CLUSTERLITE_CORS_ALLOW_HEADERS" placeholder:"NAME" help:"Additional request headers that scripts of other origins may send, separated by commas, for example for a proxy in front of the API. The headers of the API and Authorization are always allowed. Default: none."`
 	CORSExposeHeaders []string `name:"cors-expose-headers" env:"CLUSTERLITE_CORS_EXPOSE_HEADERS" placeholder:"NAME" help:"Additional response headers that scripts of other origins may read, separated by commas. The headers of the API are always readable. Default: none."`
 }
 
-// Reads is what a process that answers reads has.
+// Reads has the settings of a process that answers reads.
 type Reads struct {
 	Consistency string        `name:"read-consistency" env:"CLUSTERLITE_READ_CONSISTENCY" enum:"strong,eventual" default:"strong" help:"Consistency of reads that do not ask for one: strong or eventual (default ${default})."`
 	Wait        time.Duration `name:"read-wait" env:"CLUSTERLITE_READ_WAIT" default:"2s" placeholder:"DURATION" help:"Maximum time that a read waits for its position, e.g. 2s (default ${default})."`
 }
 
-// Writes is what a process that takes writes has.
+// Writes has the settings of a process that takes writes.
 type Writes struct {
 	Wait time.Duration `name:"write-wait" env:"CLUSTERLITE_WRITE_WAIT" default:"10s" placeholder:"DURATION" help:"Maximum time that a write waits for its verdict, e.g. 10s (default ${default})."`
 }
@@ -218,7 +218,7 @@ func CheckAddr(flag, addr string) error {
 	return nil
 }
 
-// AdminAddr is what a health check needs.
+// AdminAddr has the settings of a health check.
 type AdminAddr struct {
 	TLS  AdminTLS `embed:""`
 	Addr string   `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Address of the admin listener (default ${default})."`

@@ -35,10 +35,10 @@ func TestDefaults(t *testing.T) {
 		g.Topic.Topic != "clusterlite.events" || g.KafkaListen != "127.0.0.1:19092" || g.Collections != "" || g.Consistency != "strong" ||
 		g.Reads.Wait != 2*time.Second || g.Writes.Wait != 10*time.Second || g.MaxBody != 1<<20 || g.MaxConnections != 4096 || g.MaxRequests != 512 || g.RequestMemory != 256<<20 || g.CORSOrigins[0] != "*" || !g.Compress || g.CORSAllowHeaders != nil || g.CORSExposeHeaders != nil ||
 		g.LogFormat != "text" || g.LogLevel != "info" || g.ReadyLag != 30*time.Second || !g.SelfRepair || g.Scrub != 24*time.Hour {
-		t.Errorf("got %+v", g)
+		t.Errorf("got %+v, want the defaults", g)
 	}
 	if err := g.SetDefaults("query"); err != nil || !strings.HasSuffix(g.NodeID, "-query") {
-		t.Errorf("node %q, %v", g.NodeID, err)
+		t.Errorf("got node %q, %v, want a name that ends in -query", g.NodeID, err)
 	}
 }
 
@@ -51,7 +51,7 @@ func TestVariables(t *testing.T) {
 	} {
 		t.Setenv("CLUSTERLITE_"+name, value)
 	}
-	g, _, stderr, err := parse(t, "--read-wait", "7s") // a flag goes first
+	g, _, stderr, err := parse(t, "--read-wait", "7s") // a flag overrides its variable
 	if err != nil || stderr != "" {
 		t.Fatal(err, stderr)
 	}
@@ -59,11 +59,11 @@ func TestVariables(t *testing.T) {
 		g.KafkaListen != "127.0.0.1:3" || g.Collections != "/c" || g.Consistency != "eventual" || g.Reads.Wait != 7*time.Second || g.Writes.Wait != 4*time.Second ||
 		g.MaxBody != 2<<20 || len(g.CORSOrigins) != 2 || g.Compress || len(g.CORSAllowHeaders) != 2 || len(g.CORSExposeHeaders) != 1 || g.LogFormat != "json" || g.LogLevel != "debug" || g.ReadyLag != 5*time.Second || g.AdminAdvertise != "node.example:2" || g.MaxConnections != 7 || g.MaxRequests != 8 || g.RequestMemory != 1<<30 || g.CacheMemory != 32<<20 ||
 		g.SelfRepair || g.Scrub != time.Hour {
-		t.Errorf("got %+v", g)
+		t.Errorf("got %+v, want the values of the variables and of the flag", g)
 	}
 }
 
-func TestBadValuesAreRefusedWithTheirName(t *testing.T) {
+func TestBadValuesAreRejectedByName(t *testing.T) {
 	for _, bad := range [][2]string{
 		{"node-id", "a b"}, {"node-id", strings.Repeat("x", 101)}, {"http-addr", "8080"}, {"http-addr", ":99999"}, {"admin-addr", "x"}, {"admin-advertise", "x"}, {"data-dir", ""},
 		{"kafka-brokers", "a"}, {"kafka-brokers", "a:1,b"}, {"kafka-topic", "a b"}, {"kafka-topic", ".."}, {"kafka-listen", "x"},
@@ -76,11 +76,11 @@ func TestBadValuesAreRefusedWithTheirName(t *testing.T) {
 		_, _, _, err := parse(t, "--"+bad[0]+"="+bad[1])
 		var usage *settings.UsageError
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), bad[0]) {
-			t.Errorf("--%s=%s: %v", bad[0], bad[1], err)
+			t.Errorf("--%s=%s: got %v, want a usage error that names the flag", bad[0], bad[1], err)
 		}
 	}
 	if _, _, _, err := parse(t, "--nonsense"); err == nil {
-		t.Error("an unknown flag is taken")
+		t.Error("got no error for an unknown flag, want one")
 	}
 }
 
@@ -93,24 +93,24 @@ func TestHelpNamesEverySetting(t *testing.T) {
 		"read-wait", "write-wait", "max-body", "max-connections", "max-requests", "request-memory", "compress", "cors-origins", "cors-allow-headers", "cors-expose-headers", "log-format", "log-level", "ready-lag", "admin-advertise"} {
 		variable := "CLUSTERLITE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 		if !strings.Contains(help, "--"+flag) || !strings.Contains(help, "$"+variable) {
-			t.Errorf("--help lacks --%s or %s:\n%s", flag, variable, help)
+			t.Errorf("got --help without --%s or %s, want both:\n%s", flag, variable, help)
 		}
 	}
 	for _, value := range []string{"(default 2s)", "(default 10s)", "(default 1MiB)", "(default clusterlite.events)", "(default 127.0.0.1:9080)"} {
 		if !strings.Contains(strings.Join(strings.Fields(help), " "), value) {
-			t.Errorf("want %q in --help", value)
+			t.Errorf("got --help without %q, want it", value)
 		}
 	}
 }
 
-// A variable that is misspelt would be a default in silence.
+// A misspelt variable must not silently leave a setting at its default.
 func TestUnknownVariablesAreReported(t *testing.T) {
 	t.Setenv("CLUSTERLITE_REED_WAIT", "9s")
 	t.Setenv("CLUSTERLITE_PORT", "80")
 	t.Setenv("CLUSTERLITE_KAFKA_LISTEN", "127.0.0.1:1") // read by another program
 	_, _, stderr, err := parse(t)
 	if err != nil || strings.Count(stderr, "CLUSTERLITE_") != 1 || !strings.Contains(stderr, "CLUSTERLITE_REED_WAIT") {
-		t.Errorf("got %q, %v", stderr, err)
+		t.Errorf("got %q, %v, want one warning, for CLUSTERLITE_REED_WAIT", stderr, err)
 	}
 }
 
@@ -118,12 +118,12 @@ func TestByteSize(t *testing.T) {
 	for text, want := range map[string]settings.ByteSize{"0": 0, "17": 17, "17B": 17, "3KiB": 3072, "1MiB": 1 << 20, "2GiB": 2 << 30} {
 		var b settings.ByteSize
 		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
-			t.Errorf("%s: %d, %v", text, b, err)
+			t.Errorf("%s: got %d, %v, want %d", text, b, err, want)
 		}
 	}
 	for b, text := range map[settings.ByteSize]string{0: "0B", 17: "17B", 1 << 20: "1MiB", 1<<20 + 1024: "1025KiB", 3 << 30: "3GiB"} {
 		if b.String() != text {
-			t.Errorf("%d: %s", b, b)
+			t.Errorf("%d: got %s, want %s", b, b, text)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func wantUsage(t *testing.T, what string, err error, parts ...string) {
 	}
 	for _, raw := range []string{"EOL", "envar", "%!"} {
 		if strings.Contains(err.Error(), raw) {
-			t.Errorf("%s: got %q, which has %q", what, err, raw)
+			t.Errorf("%s: got %q, want it without %q", what, err, raw)
 		}
 	}
 }
@@ -112,11 +112,11 @@ func TestNoCommandIsNamed(t *testing.T) {
 		stdout, stderr, err := parseCommands(strings.Fields(line)...)
 		wantUsage(t, line, err, "a command is required")
 		if stdout != "" {
-			t.Errorf("%q: it wrote %q to the standard output", line, stdout)
+			t.Errorf("%q: got %q on standard output, want nothing", line, stdout)
 		}
 		for _, part := range parts {
 			if !strings.Contains(stderr, part) {
-				t.Errorf("%q: the help lacks %q:\n%s", line, part, stderr)
+				t.Errorf("%q: got help without %q, want it:\n%s", line, part, stderr)
 			}
 		}
 	}

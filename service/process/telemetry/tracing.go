@@ -67,9 +67,9 @@ func StartTracing(ctx context.Context, p Process, logger *slog.Logger) (provider
 	}, nil
 }
 
-// wanted tells whether a variable asks for traces. By its specification the SDK sends them
-// to localhost by default; a process that is not configured for traces must not send data
-// about clients anywhere.
+// wanted reports whether a variable asks for traces. By its specification, the SDK sends them to
+// localhost by default. A process that is not configured for traces must not send data about
+// clients anywhere.
 func wanted(getenv func(string) string) bool {
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return false

@@ -18,7 +18,7 @@ import (
 var process = telemetry.Process{Role: "query", Node: "query-1", Version: "v0"}
 
 // Nothing is sent unless a variable asks for it.
-func TestTracesAreAskedFor(t *testing.T) {
+func TestTracesAreSentOnlyOnRequest(t *testing.T) {
 	for _, s := range []struct {
 		variables map[string]string
 		on        bool
@@ -42,13 +42,13 @@ func TestTracesAreAskedFor(t *testing.T) {
 			}
 			defer stop()
 			if _, off := provider.(noop.TracerProvider); off == s.on {
-				t.Errorf("%v: on is %t", s.variables, !off)
+				t.Errorf("%v: got on %t, want %t", s.variables, !off, s.on)
 			}
 		})
 	}
 }
 
-func TestBadVariablesAreRefused(t *testing.T) {
+func TestBadVariablesAreRejected(t *testing.T) {
 	for _, bad := range []struct{ name, value, allowed string }{
 		{"OTEL_TRACES_EXPORTER", "carrier-pigeon", "otlp, console or none"}, {"OTEL_TRACES_EXPORTER", "zipkin", "otlp"}, {"OTEL_TRACES_EXPORTER", "OTLP", "otlp"},
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "x", "http/protobuf or grpc"}, {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "grpc"},
@@ -74,13 +74,13 @@ func TestBadVariablesAreRefused(t *testing.T) {
 		t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
 		t.Setenv("OTEL_TRACES_SAMPLER_ARG", "1%")
 		if _, _, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "OTEL_TRACES_SAMPLER_ARG") {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want an error that names OTEL_TRACES_SAMPLER_ARG", err)
 		}
 	})
 }
 
 // Values that the library accepts are not rejected.
-func TestGoodVariablesAreTaken(t *testing.T) {
+func TestGoodVariablesAreAccepted(t *testing.T) {
 	for _, variables := range []map[string]string{
 		{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example:4318/prefix", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic%20abc==, x=y", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
@@ -94,7 +94,7 @@ func TestGoodVariablesAreTaken(t *testing.T) {
 			}
 			_, stop, err := telemetry.StartTracing(t.Context(), process, slog.New(slog.DiscardHandler))
 			if err != nil {
-				t.Fatalf("%v: %v", variables, err)
+				t.Fatalf("%v: got %v, want no error", variables, err)
 			}
 			stop()
 		})
@@ -102,13 +102,13 @@ func TestGoodVariablesAreTaken(t *testing.T) {
 }
 
 // An unreachable collector does not keep a process from stopping, and the loss is logged.
-func TestSpansThatCanNotBeSent(t *testing.T) {
+func TestSpansThatCannotBeSent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+l.Addr().String())
-	if err := l.Close(); err != nil { // nobody there: refused, at once
+	if err := l.Close(); err != nil { // the address now refuses connections
 		t.Fatal(err)
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "100")
@@ -121,6 +121,6 @@ func TestSpansThatCanNotBeSent(t *testing.T) {
 	span.End()
 	stop()
 	if !strings.Contains(out.String(), "WARN") {
-		t.Errorf("logged %q", out.String())
+		t.Errorf("got the log %q, want a warning", out.String())
 	}
 }
