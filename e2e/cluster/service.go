@@ -1,6 +1,9 @@
 package cluster
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Service describes a command or query service with settings of its own, which is not
 // started yet: the data folder, the addresses and the node's name are set.
@@ -30,5 +33,18 @@ func Encrypted(t testing.TB, settings map[string]string) *Process {
 	}
 	p := newProcess(t, "serve", Binary(t, "clusterlite"), env, "serve")
 	p.URL, p.Admin = "https://"+api, "https://"+admin
+	return p
+}
+
+// ServeWith describes one process with everything, by settings of its own. It is not started
+// yet.
+func ServeWith(t testing.TB, settings map[string]string) *Process {
+	t.Helper()
+	with := map[string]string{"CLUSTERLITE_KAFKA_LISTEN": Address(t)}
+	for variable, value := range settings {
+		with[variable] = value
+	}
+	p := Encrypted(t, with)
+	p.URL, p.Admin = "http"+strings.TrimPrefix(p.URL, "https"), "http"+strings.TrimPrefix(p.Admin, "https")
 	return p
 }

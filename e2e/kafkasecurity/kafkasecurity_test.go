@@ -34,7 +34,7 @@ var passwords = map[string]string{"command": "command-secret", "query": "query-s
 type rig struct {
 	*cluster.SecureKafka
 	authority, foreign *cluster.Authority
-	tokens             *tokenServer
+	tokens             *cluster.IdentityProvider
 }
 
 func newRig(t *testing.T) *rig {
@@ -42,8 +42,8 @@ func newRig(t *testing.T) *rig {
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "kafkasecurity") {
 		t.Skip("CLUSTERLITE_E2E does not have kafkasecurity")
 	}
-	r := &rig{authority: cluster.NewAuthority(t, "authority"), foreign: cluster.NewAuthority(t, "another authority"), tokens: newTokenServer(t, passwords)}
-	r.SecureKafka = cluster.OnSecureKafka(t, cluster.SecureOptions{Authority: r.authority, Users: passwords, Keys: r.tokens.Keys, Audience: audience})
+	r := &rig{authority: cluster.NewAuthority(t, "authority"), foreign: cluster.NewAuthority(t, "another authority"), tokens: cluster.NewIdentityProvider(t, passwords)}
+	r.SecureKafka = cluster.OnSecureKafka(t, cluster.SecureOptions{Authority: r.authority, Users: passwords, Keys: r.tokens.Keys, Audience: cluster.Audience})
 	r.allow(t)
 	return r
 }
@@ -147,16 +147,7 @@ func TestKafkaSecurity(t *testing.T) {
 					t.Errorf("%s read: got %d, want 200", consistency, status)
 				}
 			}
-			out := runTool(t, with("tool"), "status", "--output", "json")
-			var report struct {
-				Nodes []struct{ Name string }
-			}
-			if err := json.Unmarshal(out, &report); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			if len(report.Nodes) != 2 {
-				t.Errorf("got %d nodes, want 2:\n%s", len(report.Nodes), out)
-			}
+			awaitNodes(t, with("tool"), 2)
 			runTool(t, with("tool"), "verify")
 			for _, p := range []*cluster.Process{query, command} {
 				if code := p.Stop(); code != 0 {
@@ -241,6 +232,27 @@ func TestTLSToPlaintextListener(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "speak TLS") {
 		t.Errorf("got %v, %s; want an error about TLS", err, out)
 	}
+}
+
+// awaitNodes waits until the tool finds so many nodes: they announce themselves every few seconds.
+func awaitNodes(t *testing.T, settings map[string]string, want int) {
+	t.Helper()
+	var report struct {
+		Nodes []struct{ Name string }
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		out := runTool(t, settings, "nodes", "list", "--output", "json")
+		if err := json.Unmarshal(out, &report); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if len(report.Nodes) == want {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("got %d nodes, want %d:\n%s", len(report.Nodes), want, out)
+		}
+	}
+	runTool(t, settings, "status")
 }
 
 func post(t *testing.T, url, body string) (location string) {

@@ -1,4 +1,4 @@
-package kafkasecurity_test
+package cluster
 
 import (
 	"crypto"
@@ -15,21 +15,27 @@ import (
 	"time"
 )
 
-// A tokenServer gives access tokens for client credentials, as an identity provider does.
-type tokenServer struct {
+// An IdentityProvider gives access tokens for client credentials.
+type IdentityProvider struct {
+	// URL is where clients get tokens, and Keys where the keys are that verify them (JWKS).
 	URL, Keys string
 	key       *rsa.PrivateKey
 }
 
-const audience = "kafka"
+// Audience and Issuer are those of the provider's tokens.
+const (
+	Audience = "clusterlite"
+	Issuer   = "https://login.example.com"
+)
 
-func newTokenServer(t *testing.T, clients map[string]string) *tokenServer {
+// NewIdentityProvider starts a provider that knows these clients, by their secrets.
+func NewIdentityProvider(t testing.TB, clients map[string]string) *IdentityProvider {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tokenServer{key: key}
+	s := &IdentityProvider{key: key}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
 		encode := base64.RawURLEncoding.EncodeToString
@@ -50,7 +56,7 @@ func newTokenServer(t *testing.T, clients map[string]string) *tokenServer {
 			_, _ = fmt.Fprint(w, `{"error":"invalid_client"}`)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": s.token(t, id), "token_type": "Bearer", "expires_in": 300})
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": s.Token(t, id, nil), "token_type": "Bearer", "expires_in": 300})
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -58,8 +64,19 @@ func newTokenServer(t *testing.T, clients map[string]string) *tokenServer {
 	return s
 }
 
-func (s *tokenServer) token(t *testing.T, subject string) string {
+// Token returns a token of the provider for a subject, after changes of its claims. A claim that
+// is changed to nil is left out.
+func (s *IdentityProvider) Token(t testing.TB, subject string, changes map[string]any) string {
 	t.Helper()
+	claims := map[string]any{
+		"iss": Issuer, "sub": subject, "aud": Audience, "iat": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(),
+	}
+	for name, value := range changes {
+		claims[name] = value
+		if value == nil {
+			delete(claims, name)
+		}
+	}
 	part := func(v map[string]any) string {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -67,9 +84,7 @@ func (s *tokenServer) token(t *testing.T, subject string) string {
 		}
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
-	signed := part(map[string]any{"alg": "RS256", "kid": "1", "typ": "JWT"}) + "." + part(map[string]any{
-		"sub": subject, "aud": audience, "iat": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(),
-	})
+	signed := part(map[string]any{"alg": "RS256", "kid": "1", "typ": "JWT"}) + "." + part(claims)
 	sum := sha256.Sum256([]byte(signed))
 	signature, err := rsa.SignPKCS1v15(rand.Reader, s.key, crypto.SHA256, sum[:])
 	if err != nil {
