@@ -30,6 +30,8 @@ type API struct {
 	Wait time.Duration
 	// MaxLag is how long the model may have been behind before reads no longer wait for it.
 	MaxLag time.Duration
+	// Secured reports that clients need a token, which the OpenAPI description then says.
+	Secured bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 

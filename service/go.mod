@@ -13,7 +13,9 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/clusterlite/clusterlite/events v0.0.0
 	github.com/clusterlite/clusterlite/projections v0.0.0
+	github.com/go-jose/go-jose/v4 v4.1.4
 	github.com/google/uuid v1.6.0
+	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/jotaen/kong-completion v0.0.4
 	github.com/klauspost/compress v1.20.3

@@ -53,14 +53,7 @@ func problemResponse(name string) string { return name + "Problem" }
 func (b builder) problems() openapi3.ResponseBodies {
 	all := openapi3.ResponseBodies{}
 	for name, a := range answers {
-		media := openapi3.NewMediaType().WithSchemaRef(schemaRef(b.problem))
-		for _, kind := range a.kinds {
-			p := kind.New("What is wrong in detail.")
-			p.Instance = "01a20df2-50e7-7b2a-a562-b526911356d0"
-			media.WithExample(kind.Name(), p)
-		}
-		r := openapi3.NewResponse().WithDescription(a.description).WithContent(openapi3.Content{problem.ContentType: media})
-		r.Headers = openapi3.Headers{"X-Request-Id": headerRef("X-Request-Id")}
+		r := b.problemResponse(a.description, a.kinds...)
 		switch a.status {
 		case 503:
 			r.Headers["Retry-After"] = headerRef("Retry-After")
@@ -70,4 +63,17 @@ func (b builder) problems() openapi3.ResponseBodies {
 		all[problemResponse(name)] = &openapi3.ResponseRef{Value: r}
 	}
 	return all
+}
+
+// problemResponse returns a response with an example of each kind of problem.
+func (b builder) problemResponse(description string, kinds ...problem.Kind) *openapi3.Response {
+	media := openapi3.NewMediaType().WithSchemaRef(schemaRef(b.problem))
+	for _, kind := range kinds {
+		p := kind.New("What is wrong in detail.")
+		p.Instance = "01a20df2-50e7-7b2a-a562-b526911356d0"
+		media.WithExample(kind.Name(), p)
+	}
+	r := openapi3.NewResponse().WithDescription(description).WithContent(openapi3.Content{problem.ContentType: media})
+	r.Headers = openapi3.Headers{"X-Request-Id": headerRef("X-Request-Id")}
+	return r
 }

@@ -24,8 +24,9 @@ An operation with ` + "`x-ndjson`" + ` also accepts or returns lines of JSON, ap
 // name.
 const tagOfNone = "clusterlite"
 
-// Describe returns the description as JSON. The same collections always give the same bytes.
-func Describe(set *collections.Set, version string) ([]byte, error) {
+// Describe returns the description as JSON. secured reports that clients need a token. The same
+// arguments always give the same bytes.
+func Describe(set *collections.Set, version string, secured bool) ([]byte, error) {
 	taken := names{}
 	for _, c := range set.All() {
 		taken.claim(c.Name()) // first, so that the schema of a collection has the name of the collection
@@ -60,6 +61,9 @@ func Describe(set *collections.Set, version string) ([]byte, error) {
 	doc.Paths.Set("/", rootPath())
 	doc.Paths.Set("/openapi.json", descriptionPath())
 	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "The collections of this store."})
+	if secured {
+		b.require(doc)
+	}
 	out, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("write the OpenAPI description: %w", err)

@@ -26,6 +26,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process"
@@ -75,6 +76,8 @@ type Node struct {
 	// listeners of other nodes.
 	operators admin.Operators
 	access    admin.Access
+	// callers identifies who sent a request to the API; nil if clients need no token.
+	callers caller.Identify
 
 	group *process.Group
 	// snapshotting holds a token while a snapshot is being created, because each one needs
@@ -247,7 +250,7 @@ func (n *Node) listen() error {
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
 	n.registerMetrics()
-	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, MaxBody: int64(n.MaxBody), Uncompressed: !n.Compress,
+	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, MaxBody: int64(n.MaxBody), Uncompressed: !n.Compress, Callers: n.callers,
 		CORS:   web.CORS{Origins: n.CORSOrigins, AllowHeaders: n.CORSAllowHeaders, ExposeHeaders: n.CORSExposeHeaders},
 		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)

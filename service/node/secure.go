@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/auth"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
 // secure reads the files for the encryption of the listeners and for the credentials of
@@ -26,6 +28,22 @@ func (n *Node) secure() (err error) {
 	}
 	n.operators = admin.Operators{Token: token, Certificates: n.AdminTLS.ClientCAFile != ""}
 	n.access = admin.Access{TLS: client, Token: token}
+	return n.authenticate()
+}
+
+// authenticate prepares to verify the tokens of clients, if they need one.
+func (n *Node) authenticate() error {
+	if !n.Auth.Required() {
+		n.Logger.Info("the API is open: whoever reaches it may read and write everything; see CLUSTERLITE_AUTH_JWKS")
+		return nil
+	}
+	verifier, err := auth.New(auth.Options{
+		Keys: n.Auth.Keys, Issuer: n.Auth.Issuer, Audience: n.Auth.Audience, Open: contract.Open, Logger: n.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("--auth-jwks (CLUSTERLITE_AUTH_JWKS): %w", err)
+	}
+	n.callers = verifier.Identify
 	return nil
 }
 

@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -26,6 +27,8 @@ type Command struct {
 	Errors     string        `name:"errors" placeholder:"FILE" help:"File for failed lines, reported as lines of JSON. Default: report them as text on the standard error output."`
 	Key        string        `name:"key" placeholder:"TEXT" help:"A name for the import. For a day, the same lines are created only once under the same name, but again under a different one. Default: none."`
 	Checkpoint string        `name:"checkpoint" placeholder:"FILE" help:"File that keeps the progress of the import until it is done. Default: the name of the imported file with .import appended; none for a pipe."`
+	Token      string        `name:"token" env:"CLUSTERLITE_TOKEN" placeholder:"SECRET" help:"Bearer token for an API that requires one. Prefer the file: other users of the machine can see flags."`
+	TokenFile  string        `name:"token-file" env:"CLUSTERLITE_TOKEN_FILE" placeholder:"FILE" help:"File with that token. It is read for each request, so it may be replaced before the token expires."`
 	RetryFor   time.Duration `name:"retry-for" default:"1m" placeholder:"DURATION" help:"How long to retry before giving up, e.g. 1m (default ${default})."`
 }
 
@@ -51,6 +54,9 @@ func (i *Command) Validate() error {
 	if !events.ValidCollection(i.Collection) {
 		return fmt.Errorf("--collection is %q; allowed: the name of a collection, such as users", i.Collection)
 	}
+	if i.Token != "" && i.TokenFile != "" {
+		return errors.New("set either --token-file (CLUSTERLITE_TOKEN_FILE) or CLUSTERLITE_TOKEN, not both")
+	}
 	if i.RetryFor < 0 {
 		return fmt.Errorf("--retry-for is %s; allowed: a duration of at least 0", i.RetryFor)
 	}
@@ -70,6 +76,18 @@ func (r linesResult) Text(w io.Writer) error {
 	return err
 }
 
+// token returns the token for the next request, or an empty string.
+func (i Command) token() (string, error) {
+	if i.TokenFile == "" {
+		return i.Token, nil
+	}
+	content, err := os.ReadFile(i.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--token-file (CLUSTERLITE_TOKEN_FILE): %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
 func (i Command) Run(ctx context.Context, out subcommand.Streams) error {
 	input, size, err := i.open(out.Stdin)
 	if err != nil {
@@ -86,7 +104,7 @@ func (i Command) Run(ctx context.Context, out subcommand.Streams) error {
 		return err
 	}
 	summary, err := Run(ctx, input, Options{
-		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor,
+		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor, Token: i.token,
 		Failed: report, Sync: sync, Resumed: task.Resume, Progress: task.Set,
 	})
 	task.Done()

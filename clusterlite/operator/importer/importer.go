@@ -20,6 +20,9 @@ var ErrInputChanged = errors.New("the part of the input that was already importe
 type Options struct {
 	// URL is the address of the store, and Collection the collection of the entities.
 	URL, Collection string
+	// Token returns the bearer token for a request, or an empty string. Nil means that there is
+	// none.
+	Token func() (string, error)
 	// Key names the import. The same lines under a different key create new entities.
 	Key string
 	// Checkpoint is the file that keeps the progress of the import; empty means none.

@@ -61,6 +61,12 @@ var (
 	}
 )
 
+// Open reports whether a path is that of a resource which shows no data, so that nobody needs a
+// token for it: the list of collections, the description, and its page.
+func Open(path string) bool {
+	return path == Root.Path || path == Description.Path || path == Documentation.Path || strings.HasPrefix(path, Documentation.Path+"/")
+}
+
 var readOnly = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 
 // Routes are the handlers of one API, by the path of their resource.

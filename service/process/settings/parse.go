@@ -90,10 +90,10 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 // ofOthers recognises variables that other processes or the Compose file read. They often
 // share one environment.
 func ofOthers(name string) bool {
-	if slices.Contains([]string{"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN"}, name) {
+	if slices.Contains([]string{"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_TOKEN", "CLUSTERLITE_TOKEN_FILE", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN"}, name) {
 		return true
 	}
-	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, HTTP{}, Reads{}, Writes{}} {
+	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, Auth{}, HTTP{}, Reads{}, Writes{}} {
 		t := reflect.TypeOf(group)
 		for i := range t.NumField() {
 			if t.Field(i).Tag.Get("env") == name {

@@ -1,0 +1,23 @@
+package settings
+
+import "fmt"
+
+// Auth says who may use the API.
+type Auth struct {
+	Keys     string `name:"auth-jwks" env:"CLUSTERLITE_AUTH_JWKS" placeholder:"URL|FILE" help:"Keys (JWKS) of the identity provider whose tokens clients must send, as a URL or a file. Default: none; everybody may do everything."`
+	Issuer   string `name:"auth-issuer" env:"CLUSTERLITE_AUTH_ISSUER" placeholder:"URL" help:"Issuer (iss) that tokens must have. Default: any."`
+	Audience string `name:"auth-audience" env:"CLUSTERLITE_AUTH_AUDIENCE" placeholder:"NAME" help:"Audience (aud) that tokens must have. Default: any."`
+}
+
+// Validate is called by the parser.
+func (a *Auth) Validate() error {
+	for _, f := range []struct{ flag, value string }{{"auth-issuer", a.Issuer}, {"auth-audience", a.Audience}} {
+		if f.value != "" && a.Keys == "" {
+			return fmt.Errorf("--%s (%s) is set without --auth-jwks (CLUSTERLITE_AUTH_JWKS)", f.flag, variable(f.flag))
+		}
+	}
+	return nil
+}
+
+// Required reports whether clients must authenticate.
+func (a *Auth) Required() bool { return a.Keys != "" }
