@@ -76,9 +76,9 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 // and its end.
 func LogProgress(log *slog.Logger, every time.Duration, do func() error) error {
 	start := time.Now()
-	finished, told := make(chan struct{}), make(chan struct{})
+	finished, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(stopped)
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
@@ -92,7 +92,7 @@ func LogProgress(log *slog.Logger, every time.Duration, do func() error) error {
 	}()
 	err := do()
 	close(finished)
-	<-told
+	<-stopped
 	if err == nil {
 		log.Info("changed a table to match its collection", "took", time.Since(start).Round(time.Millisecond))
 	}
