@@ -14,9 +14,9 @@ import (
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 )
 
-// Batches are told in the order of the log, each record once with its verdict, and only
-// once they can be read.
-func TestBatchesAreTold(t *testing.T) {
+// Batches are reported in log order. Each record is reported once, with its verdict, and only
+// after reads can see it.
+func TestBatchesAreReported(t *testing.T) {
 	r := newRig(t)
 	a, b := user(uuid.NewString(), "A", ""), user(uuid.NewString(), "B", "")
 	end := r.append(a, a, b)
@@ -24,15 +24,15 @@ func TestBatchesAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan projections.Batch, 3)
+	reported := make(chan projections.Batch, 3)
 	var p *projections.Projection
 	p, err = projections.Open(deadline(t), projections.Options{Dir: t.TempDir(), Log: r.log, Collections: set, MaxBatch: 2, Applied: func(batch projections.Batch) {
 		for record := range batch.All() {
 			if p.Position() < record.Position() {
-				t.Errorf("told of offset %d at position %d", record.Offset, p.Position())
+				t.Errorf("got offset %d reported at position %d, want at least position %d", record.Offset, p.Position(), record.Position())
 			}
 		}
-		told <- batch
+		reported <- batch
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -43,13 +43,13 @@ func TestBatchesAreTold(t *testing.T) {
 	var position events.Position
 	var outcomes []events.Outcome
 	for position < end {
-		batch := receive(t, told)
+		batch := receive(t, reported)
 		if batch.Len() == 0 || batch.Len() > 2 || batch.Ended.Before(batch.Began) {
-			t.Errorf("a batch of %d from %s to %s", batch.Len(), batch.Began, batch.Ended)
+			t.Errorf("got a batch of %d records from %s to %s, want 1 or 2 records and an end after the start", batch.Len(), batch.Began, batch.Ended)
 		}
 		for record, v := range batch.All() {
 			if record.Position() != position+1 {
-				t.Errorf("offset %d after position %d", record.Offset, position)
+				t.Errorf("got offset %d after position %d, want offset %d", record.Offset, position, position)
 			}
 			position = record.Position()
 			outcomes = append(outcomes, v.Outcome)
@@ -63,7 +63,7 @@ func TestBatchesAreTold(t *testing.T) {
 		t.Error(err)
 	}
 	if len(outcomes) != 3 || outcomes[0] != events.Admitted || outcomes[1] != events.Void || outcomes[2] != events.Admitted {
-		t.Errorf("got %v", outcomes)
+		t.Errorf("got outcomes %v, want admitted, void, admitted", outcomes)
 	}
 }
 
@@ -80,6 +80,6 @@ func TestSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.File != onDisk.Size() || s.File == 0 || s.WAL == 0 || s.Free < 0 || s.Free >= s.File+s.WAL {
-		t.Errorf("got %+v, the file has %d bytes", s, onDisk.Size())
+		t.Errorf("got %+v, want a file of %d bytes, a WAL that is not empty, and less free space than both", s, onDisk.Size())
 	}
 }

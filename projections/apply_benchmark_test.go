@@ -16,8 +16,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/preparations"
 )
 
-// BenchmarkApply applies created users with unique addresses to a file on disk that holds
-// some already. One operation is one event.
+// BenchmarkApply applies creates of users with unique addresses to a file on disk that already
+// holds some users. One operation is one event.
 func BenchmarkApply(b *testing.B) {
 	declared, err := collections.Load("")
 	if err != nil {
@@ -64,8 +64,8 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkBuild fills the private file of a rebuild with created users in batches of 1,000,
-// and makes it one that can serve. One operation is one event.
+// BenchmarkBuild fills the private file of a rebuild with creates of users in batches of 1,000,
+// and then publishes the file so that it can serve. One operation is one event.
 func BenchmarkBuild(b *testing.B) {
 	declared, err := collections.Load("")
 	if err != nil {

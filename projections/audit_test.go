@@ -19,7 +19,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// people appends three users, one changed, one deleted, and an order.
+// people appends three users and an order. Ada is updated, and Eve is deleted.
 func (r *rig) people() (ada, bob events.Event, end events.Position) {
 	r.t.Helper()
 	ada, bob = user(uuid.NewString(), "Ada", claim), user(uuid.NewString(), "Bob", "")
@@ -29,7 +29,7 @@ func (r *rig) people() (ada, bob events.Event, end events.Position) {
 	return ada, bob, r.append(ada, bob, gone, order, then(ada, events.Updated, 2), then(gone, events.Deleted, 2))
 }
 
-// tamper changes a node's file behind its back.
+// meddle changes exactly one row of a node's file without the node's knowledge.
 func meddle(t testing.TB, dir, statement string, args ...any) {
 	t.Helper()
 	db, err := sqlx.Open("sqlite3", filepath.Join(dir, datafolder.FileName)+"?_busy_timeout=10000")
@@ -41,7 +41,7 @@ func meddle(t testing.TB, dir, statement string, args ...any) {
 		t.Fatal(err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		t.Fatalf("%s: %d rows, %v", statement, n, err)
+		t.Fatalf("%s: got %d rows, %v, want 1", statement, n, err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func audit(t testing.TB, p *projections.Projection) reads.Audit {
 	return a
 }
 
-// differing names the collections that differ.
+// differing returns the names of the collections that differ.
 func differing(a reads.Audit) map[string]bool {
 	all := map[string]bool{}
 	for name, c := range a.Collections {
@@ -73,14 +73,14 @@ func differing(a reads.Audit) map[string]bool {
 	return all
 }
 
-func TestAnAuditFindsWhatWasChangedBehindTheBack(t *testing.T) {
+func TestAnAuditFindsChangesMadeOutsideTheNode(t *testing.T) {
 	r := newRig(t)
 	ada, bob, end := r.people()
 	dir := t.TempDir()
 	n := r.node(dir, 0).at(end)
 	a := audit(t, n.Projection)
 	if a.Position != end || len(differing(a)) != 0 || a.Collections["users"].Found.Living != 2 || a.Collections["orders"].Kept.Living != 1 {
-		t.Fatalf("untouched: %+v", a)
+		t.Fatalf("untouched: got %+v, want no difference at position %d, 2 users and 1 order", a, end)
 	}
 	for _, s := range []struct {
 		name, change, undo string
@@ -114,7 +114,7 @@ func TestAnAuditFindsWhatWasChangedBehindTheBack(t *testing.T) {
 		}
 		meddle(t, dir, s.undo, s.args...)
 		if got := differing(audit(t, n.Projection)); len(got) != 0 {
-			t.Fatalf("%s, undone: %v", s.name, got)
+			t.Fatalf("%s, undone: got differences in %v, want none", s.name, got)
 		}
 	}
 }
@@ -134,21 +134,21 @@ func TestAnAuditEndsWithItsContextAndItsProgress(t *testing.T) {
 	enough := errors.New("enough")
 	if _, err := s.Audit(deadline(t), func(done, all int64) error {
 		if done <= 0 || all != 20_000 {
-			t.Errorf("%d of %d", done, all)
+			t.Errorf("got progress %d of %d, want more than 0 of 20,000", done, all)
 		}
 		return enough
 	}); !errors.Is(err, enough) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, enough)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Audit(ctx, nil); err == nil {
-		t.Error("an audit goes on without its context")
+		t.Error("got no error from an audit with a cancelled context, want one")
 	}
 }
 
-// Whatever batches a node takes, whoever else writes: at a checkpoint all remember the
-// same.
+// At a checkpoint all nodes remember the same digests, whatever the size of their batches and
+// however many writers append.
 func TestNodesRememberTheSameAtACheckpoint(t *testing.T) {
 	r := newRig(t)
 	nodes := []*node{r.node(t.TempDir(), 1), r.node(t.TempDir(), 7), r.node(t.TempDir(), 0)}
@@ -176,15 +176,15 @@ func TestNodesRememberTheSameAtACheckpoint(t *testing.T) {
 		for i, n := range nodes {
 			got, err := n.at(position).SummariesAt(position)
 			if err != nil || len(got) != 2 {
-				t.Fatalf("%v, %v", got, err)
+				t.Fatalf("at %d: got %v, %v, want digests of 2 collections", position, got, err)
 			}
 			if i == 0 {
 				first = got
 			} else if diff := cmp.Diff(first, got); diff != "" {
-				t.Errorf("at %d\n%s", position, diff)
+				t.Errorf("at %d (-first node +node %d)\n%s", position, i, diff)
 			}
 			if _, err := n.SummariesAt(position - 1); !errors.Is(err, projections.ErrForgotten) {
-				t.Errorf("no checkpoint, but %v", err)
+				t.Errorf("at %d, which is no checkpoint: got %v, want %v", position-1, err, projections.ErrForgotten)
 			}
 		}
 	}
@@ -208,11 +208,11 @@ func TestOnlyTheLastCheckpointsAreRemembered(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := n.SummariesAt(positions[0]); !errors.Is(err, projections.ErrForgotten) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, projections.ErrForgotten)
 	}
 }
 
-// rows reads a snapshot to its end.
+// rows reads all rows that a read transaction sees, and closes it.
 func rows(t testing.TB, s *reads.Tx, err error) map[string][]reads.Row {
 	t.Helper()
 	if err != nil {
@@ -232,7 +232,7 @@ func rows(t testing.TB, s *reads.Tx, err error) map[string][]reads.Row {
 	return all
 }
 
-func TestAReplicaIsWhatANodeIs(t *testing.T) {
+func TestAReplicaHoldsTheRowsOfANode(t *testing.T) {
 	r := newRig(t)
 	_, _, end := r.people()
 	replica, err := offline.OpenReplica(deadline(t), t.TempDir(), r.log)
@@ -240,23 +240,23 @@ func TestAReplicaIsWhatANodeIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = replica.Close() }()
-	told := events.Position(0)
-	progress := func(at events.Position) { told = at }
-	if err := replica.Advance(deadline(t), end-1, progress); err != nil || replica.Position() != end-1 || told != end-1 {
-		t.Fatalf("at %d, %d, %v", replica.Position(), told, err)
+	reported := events.Position(0)
+	progress := func(at events.Position) { reported = at }
+	if err := replica.Advance(deadline(t), end-1, progress); err != nil || replica.Position() != end-1 || reported != end-1 {
+		t.Fatalf("got position %d, reported %d, %v, want %d for both", replica.Position(), reported, err, end-1)
 	}
 	n := r.node(t.TempDir(), 0).at(end)
 	theirs, err := n.BeginLongRead(deadline(t))
 	want := rows(t, theirs, err)
 	if len(want["users"]) != 3 || len(want["orders"]) != 1 {
-		t.Fatalf("a node has %v", want)
+		t.Fatalf("got rows %v of a node, want 3 users and 1 order", want)
 	}
 	unexported := cmp.AllowUnexported(reads.Row{})
 	s, err := replica.BeginRead(deadline(t))
 	if diff := cmp.Diff(want, rows(t, s, err), unexported); diff == "" {
-		t.Error("a record less makes no difference")
+		t.Error("got the rows of the node from a replica that lacks a record, want a difference")
 	}
-	for range 2 { // a second time there is nothing to do
+	for range 2 { // the second call has nothing to do
 		if err := replica.Advance(deadline(t), end, progress); err != nil {
 			t.Fatal(err)
 		}

@@ -18,14 +18,14 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// A history is what a log of changes to a few entities says of each position.
+// A history is a log of changes to a few entities, with the versions at each position.
 type history struct {
 	ids      []string
 	events   []events.Event
-	versions []map[string]int64 // by position, after it; negative for one that is deleted
+	versions []map[string]int64 // indexed by position; a negative version means that the entity is deleted
 }
 
-// newHistory makes n changes, from a fixed seed.
+// newHistory returns a history of n changes, which it draws from random.
 func newHistory(n int, random *rand.Rand) *history {
 	h := &history{versions: []map[string]int64{{}}}
 	for i := range 12 {
@@ -59,10 +59,10 @@ func newHistory(n int, random *rand.Rand) *history {
 	return h
 }
 
-// fresh gives an id that is used once.
+// fresh returns an id that no other event uses.
 func (h *history) fresh() string { return fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", len(h.events)) }
 
-// check holds a read against the log.
+// check compares the result of a read with the log at the same position.
 func (h *history) check(id string, e reads.Entity, found bool, at events.Position) error {
 	want := h.versions[at][id]
 	got := e.Version
@@ -87,15 +87,15 @@ func contains(b []byte, text string) bool {
 	return false
 }
 
-// onFileCached gives a projection over a file that is written without a broker, with a cache.
+// onFileCached returns a projection with a cache over a file that is written without a broker.
 func onFileCached(f *file, bytes int64) *Projection {
 	p := &Projection{options: Options{CacheBytes: bytes}.withDefaults()}
 	p.serve(generation.New(f.db, f.w))
 	return p
 }
 
-// Whatever is applied meanwhile, and whatever fails, an answer is what the log says of its
-// position, and no answer is from before one that was given already.
+// Whatever is applied during a read, and whatever fails, the answer matches the log at its
+// position. No answer is older than one that the same reader got before.
 func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 	for name, bytes := range map[string]int64{"no cache": 0, "a small cache": entitycache.CacheShards * 4 * 1000, "a large cache": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 							err = h.check(id, e, found, at)
 						}
 						if err != nil || at < last {
-							t.Errorf("%s at %d after a read at %d: %v", id, at, last, err)
+							t.Errorf("%s: got position %d, %v, want at least position %d, and the version of the log", id, at, err, last)
 							return
 						}
 						last = at
@@ -138,13 +138,13 @@ func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 			close(applied)
 			readers.Wait()
 			if got := p.Cache(); (got.Hits > 0) != (bytes > 0) || got.Bytes > bytes {
-				t.Errorf("got %+v of %d bytes", got, bytes)
+				t.Errorf("got %+v, want at most %d bytes, and hits only with a cache", got, bytes)
 			}
 		})
 	}
 }
 
-// The same of pages of lists.
+// The same holds for pages of lists.
 func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
@@ -160,7 +160,7 @@ func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 				got, at, err := readPage(p, fmt.Sprint("limit=", 1+random.IntN(3)))
 				want := h.page(at)
 				if err != nil || got != want || at < last {
-					t.Errorf("at %d after a read at %d: got %s, %v, want %s", at, last, got, err, want)
+					t.Errorf("got %s at position %d, %v, want %s at position %d or later", got, at, err, want, last)
 					return
 				}
 				last = at
@@ -178,7 +178,7 @@ func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 	}
 }
 
-// readPage reads all living entities, as a page under some query.
+// readPage reads all living entities as the page of the query that key names.
 func readPage(p *Projection, key string) (string, events.Position, error) {
 	known, at, ticket := p.CachedPage("products", key)
 	if known != nil {
@@ -193,7 +193,7 @@ func readPage(p *Projection, key string) (string, events.Position, error) {
 	_, err = s.List(context.Background(), "products", query.Query{}, func(rendered []byte) error {
 		var e struct{ ID, Name string }
 		err := json.Unmarshal(rendered, &e)
-		if e.Name != "" { // those that are used once have none
+		if e.Name != "" { // an entity whose id is used once has no name
 			page += e.Name + ","
 		}
 		return err
@@ -202,7 +202,7 @@ func readPage(p *Projection, key string) (string, events.Position, error) {
 	return page, s.At, err
 }
 
-// page gives what readPage gives at a position.
+// page returns what readPage must return at a position.
 func (h *history) page(at events.Position) (page string) {
 	for _, id := range h.ids {
 		if v := h.versions[at][id]; v > 0 {
@@ -212,7 +212,7 @@ func (h *history) page(at events.Position) (page string) {
 	return page
 }
 
-// A collection that changes all the time has no pages kept.
+// The cache keeps no pages of a collection that changes all the time.
 func TestPagesOfABusyCollectionAreNotKept(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
@@ -228,25 +228,25 @@ func TestPagesOfABusyCollectionAreNotKept(t *testing.T) {
 	}
 }
 
-// failToCommit has a batch fail at its end.
+// failToCommit applies a batch that fails when it commits.
 func (f *file) failToCommit(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e := events.Event{Source: "/test", ID: "0193a1a0-0000-7000-9000-000000000000", Collection: "products", EntityID: "0193a1a0-0000-7000-8000-000000000000", Kind: events.Created, Version: 1, Document: []byte(`{}`)}
 	if _, err := f.w.Apply(ctx, []events.Record{{Offset: int64(f.w.Position), Event: e}}); !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v, want that it was cancelled", err)
+		t.Fatalf("got %v, want %v", err, context.Canceled)
 	}
 }
 
-// What is put in for a ticket of before a commit would be stale, and is not kept; nor is
-// anything while the cache is closed.
+// An entity that was read before a commit would be stale, so the cache does not keep it. A
+// closed cache keeps nothing.
 func TestStaleEntitiesAreNotCached(t *testing.T) {
 	key := entitycache.Key{EntityKey: events.EntityKey{Collection: "products", ID: "a"}}
 	ticket := func(c *entitycache.Cache) uint64 {
 		found, _, ticket := c.Get(key)
 		if found != nil {
-			t.Fatal("got an entity that was not put in")
+			t.Fatal("got an entity, want none before Put")
 		}
 		return ticket
 	}
@@ -282,14 +282,14 @@ func TestStaleEntitiesAreNotCached(t *testing.T) {
 			cache := entitycache.New(1<<20, 7, &entitycache.Counters{})
 			cache.Put(c.do(cache), events.Position(cache.Position.Load()), key, reads.Entity{Version: 3}, nil, 0)
 			if found, _, _ := cache.Get(key); (found != nil) != c.want || found != nil && found.Entity.Version != 3 {
-				t.Errorf("got %+v, want one %t", found, c.want)
+				t.Errorf("got %+v, want an entity: %t", found, c.want)
 			}
 		})
 	}
 }
 
-// A page that was read from the generation that took the place of another is not put into
-// the cache of the other, which is at an earlier position.
+// A page that was read from a new generation is not put into the cache of the generation that
+// it replaced, which is at an earlier position.
 func TestPagesOfALaterGenerationAreNotCached(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
@@ -299,13 +299,13 @@ func TestPagesOfALaterGenerationAreNotCached(t *testing.T) {
 	for _, later := range []events.Position{1, 0} {
 		p.KeepPage(ticket, f.w.Position+later, "products", "", "a page", 6)
 		if page, _, _ := p.CachedPage("products", ""); (page != nil) != (later == 0) {
-			t.Errorf("read %d later: got %v, want one %t", later, page, later == 0)
+			t.Errorf("read %d positions later: got page %v, want a page: %t", later, page, later == 0)
 		}
 	}
 }
 
-// What a batch changes is not in the cache afterwards, and what it leaves alone is, as of
-// the new position.
+// A batch removes the entities that it changes from the cache. The others stay, and are valid
+// at the new position.
 func TestACommitRemovesWhatItChanges(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFileCached(f, 1<<20)
@@ -316,7 +316,7 @@ func TestACommitRemovesWhatItChanges(t *testing.T) {
 		before := p.Cache().Hits
 		e, _, at, err := p.Entity(t.Context(), "products", id)
 		if got := p.Cache().Hits - before; err != nil || e.Version != version || e.ID != id || at != f.w.Position || got != hits {
-			t.Errorf("got %+v at %d, %d hits, %v, want version %d at %d, %d hits", e, at, got, err, version, f.w.Position, hits)
+			t.Errorf("got %+v at position %d, %d hits, %v, want version %d at position %d, %d hits", e, at, got, err, version, f.w.Position, hits)
 		}
 	}
 	for _, id := range []string{changed, left} {
@@ -329,10 +329,10 @@ func TestACommitRemovesWhatItChanges(t *testing.T) {
 	read(changed, 2, 1)
 	f.applyAll(t, events.Event{Collection: "products", EntityID: changed, Kind: events.Deleted, Version: 3})
 	read(changed, 3, 0)
-	read(changed, 3, 0) // deleted ones are not kept
+	read(changed, 3, 0) // the cache keeps no deleted entities
 }
 
-// The setting bounds what the cache takes.
+// The setting limits the memory that the cache takes.
 func TestTheCacheIsBounded(t *testing.T) {
 	const most = 1 << 20
 	c := entitycache.New(most, 0, &entitycache.Counters{})
@@ -351,13 +351,13 @@ func TestTheCacheIsBounded(t *testing.T) {
 	took := heap() - before
 	entities, bytes := c.Size()
 	if entities < 1000 || bytes > most || took > most*5/4 {
-		t.Errorf("got %d entities in %d bytes that take %d, want at most %d", entities, bytes, took, most)
+		t.Errorf("got %d entities that count %d bytes and take %d, want at least 1,000 in at most %d bytes", entities, bytes, took, most)
 	}
 	huge := entitycache.Key{EntityKey: events.EntityKey{Collection: "products", ID: "huge"}}
 	_, _, ticket := c.Get(huge)
 	c.Put(ticket, 0, huge, reads.Entity{Rendered: make([]byte, most/entitycache.CacheShards/2)}, nil, 0)
 	if found, _, _ := c.Get(huge); found != nil {
-		t.Error("an entity that takes half of a shard is kept")
+		t.Error("got an entity that takes half of a shard, want it not to be kept")
 	}
 	runtime.KeepAlive(c)
 }

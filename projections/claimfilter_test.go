@@ -17,8 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 )
 
-// While claims are taken and given up, and filters are filled and forgotten, no claim that is
-// held is said to be free, whatever the filter of claims knows at the time.
+// A held claim is never reported as free, while claims are taken and released and while the
+// filter is filled and discarded.
 func TestHeldClaimIsNeverFree(t *testing.T) {
 	f := newFile(t)
 	p := &Projection{options: Options{}.withDefaults(), closing: make(chan struct{})}
@@ -28,7 +28,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 
 	type holding struct{ claim, id string }
 	var mu sync.Mutex
-	var held []holding // only grows, so that whatever a reader takes from it is still held
+	var held []holding // only grows, so every claim that a reader takes from it is still held
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	for n := range 3 {
@@ -45,11 +45,11 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 					continue
 				}
 				if got, err := p.Holder(t.Context(), "users", want.claim); err != nil || got != want.id {
-					t.Errorf("the holder of %s: got %q, %v, want %s", want.claim, got, err, want.id)
+					t.Errorf("holder of %s: got %q, %v, want %s", want.claim, got, err, want.id)
 					return
 				}
 				if got, err := p.Holders(t.Context(), "users", []string{want.claim, "email:free"}); err != nil || len(got) != 1 || got[want.claim] != want.id {
-					t.Errorf("the holders of %s and a free claim: got %v, %v, want %s for the first", want.claim, got, err, want.id)
+					t.Errorf("holders of %s and a free claim: got %v, %v, want %s for the first and none for the second", want.claim, got, err, want.id)
 					return
 				}
 			}
@@ -69,11 +69,11 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 		for j := range 1 + random.IntN(20) {
 			h := holding{fmt.Sprintf("email:%d-%d", i, j), uuid.Must(uuid.NewV7()).String()}
 			if j%2 == 1 {
-				h.id = uuid.NewString() // an id in no order
+				h.id = uuid.NewString() // a random id, which is not in time order
 			}
 			created := events.Event{EntityID: h.id, Kind: events.Created, Version: 1, Document: []byte(`{}`), Claims: []string{h.claim}}
 			if j%5 == 4 {
-				// The claim was held by another entity before.
+				// Another entity held the claim before.
 				former := created
 				former.EntityID = uuid.NewString()
 				batch = append(batch, next(former), next(events.Event{EntityID: former.EntityID, Kind: events.Deleted, Version: 2}))
@@ -82,7 +82,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 		}
 		for _, j := range batch {
 			if done, err := g.Writer.Apply(t.Context(), []events.Record{j}); err != nil || done[0].Verdict.Outcome != events.Admitted {
-				t.Fatalf("apply %+v: got %v, %v", j.Event, done, err)
+				t.Fatalf("apply %+v: got %v, %v, want it admitted", j.Event, done, err)
 			}
 		}
 		mu.Lock()
@@ -97,11 +97,11 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 	close(done)
 	readers.Wait()
 
-	// The filter is full in the end, and does answer.
+	// In the end a filter is filled and gives answers.
 	for g.Writer.Claims.Serving.Load() == nil {
 		p.knownFree(g, "users", rowformat.PackClaim("email:free"))
 		if t.Context().Err() != nil {
-			t.Fatal("no filter was filled")
+			t.Fatal("got no filter, want one to be filled")
 		}
 	}
 	free := 0
@@ -115,14 +115,14 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 	}
 	for _, h := range held {
 		if p.knownFree(g, "users", rowformat.PackClaim(h.claim)) {
-			t.Fatalf("%s is said to be free, and %s holds it", h.claim, h.id)
+			t.Fatalf("%s: got a free claim, want it held by %s", h.claim, h.id)
 		}
 	}
 	close(p.closing)
 	p.rebuilds.Wait()
 }
 
-// A filter that outgrew its room is replaced by a larger one, however many claims an entity has.
+// A larger filter replaces one that is too small, however many claims an entity has.
 func TestFilterGrows(t *testing.T) {
 	f := applier.NewClaimFilter()
 	all := func(n int) func(func(string, []byte)) error {
@@ -141,19 +141,19 @@ func TestFilterGrows(t *testing.T) {
 		}
 	}
 	if filled != 2 {
-		t.Errorf("the filter was filled %d times, want 2: once too small, and once large enough", filled)
+		t.Errorf("got %d fills of the filter, want 2: one too small, and one large enough", filled)
 	}
 	if err := f.Fill(1, func(func(string, []byte)) error { return io.ErrUnexpectedEOF }); err != io.ErrUnexpectedEOF {
 		t.Errorf("got %v from a scan that fails, want its error", err)
 	}
 	for i := range claims {
 		if f.Free("users", rowformat.PackClaim(fmt.Sprint(i))) {
-			t.Fatalf("claim %d is said to be free", i)
+			t.Fatalf("claim %d: got a free claim, want it held", i)
 		}
 	}
 }
 
-// A batch that contradicts the filter fails, and is judged by the file when it is tried again.
+// A batch that contradicts the filter fails. A second try judges it by the file.
 func TestWrongFilterIsFoundOut(t *testing.T) {
 	f := newFile(t)
 	claim := "email:AAAAAAAAAAAAAAAAAAAAAA"
@@ -164,9 +164,9 @@ func TestWrongFilterIsFoundOut(t *testing.T) {
 		}}
 	}
 	f.apply(record(0))
-	f.w.Claims.Serving.Store(applier.NewBloom(1)) // it knows of no claim
+	f.w.Claims.Serving.Store(applier.NewBloom(1)) // an empty filter
 	if _, err := f.w.Apply(t.Context(), []events.Record{record(1)}); err == nil {
-		t.Fatal("a batch that takes a claim twice was applied")
+		t.Fatal("got no error from a batch that takes a held claim, want one")
 	}
 	done, err := f.w.Apply(t.Context(), []events.Record{record(1)})
 	if err != nil || done[0].Verdict.Reason != events.ReasonTaken {

@@ -22,8 +22,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// oldFile makes a file of version 1, in WAL mode with what was not copied yet beside it, as a
-// crash leaves it.
+// oldFile creates a file of version 1 as a crash leaves it: in WAL mode, with a log beside it
+// that no checkpoint has copied.
 func oldFile(t *testing.T, path string, more ...string) {
 	t.Helper()
 	script, err := os.ReadFile("testdata/version1.sql")
@@ -44,7 +44,7 @@ func oldFile(t *testing.T, path string, more ...string) {
 		t.Fatal(err)
 	}
 	if size, err := fileSize(path + "-wal"); err != nil || size == 0 {
-		t.Fatalf("the file has no log beside it: %d, %v", size, err)
+		t.Fatalf("got a log of %d bytes, %v, want one that is not empty", size, err)
 	}
 }
 
@@ -66,7 +66,7 @@ func openConverted(t *testing.T, path string) *generation.Generation {
 	return g
 }
 
-// The digests that version 1 kept, by collection.
+// oldDigests are the digests that version 1 stored, by collection.
 var oldDigests = map[string]string{
 	"orders": "6fd683274a86cfd35244c4d57f006206587c295caf7ea81f1ad0da0dde53ab75",
 	"users":  "c071727ed42cac4decfff8cba66a5c6f746e6e4fcddc87a3d1ad09b0cc038ba9",
@@ -80,11 +80,11 @@ func TestAnOldFileIsConverted(t *testing.T) {
 	}
 	g := openConverted(t, path)
 	if left, err := filepath.Glob(path + ".converting*"); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("got leftover files %v, %v, want none", left, err)
 	}
 	w := g.Writer
 	if w.Position != 21 || w.LogTime.UnixMilli() != 1764000021000 || w.Last != "20 1764000021000 " || w.Meta[applier.MetaTopicID] != "dG9waWM" || w.Meta[applier.MetaCaughtUp] != "1" {
-		t.Errorf("the checkpoint is %d, %v, %q, %v", w.Position, w.LogTime, w.Last, w.Meta)
+		t.Errorf("got checkpoint %d, %v, %q, %v, want the one that version 1 stored", w.Position, w.LogTime, w.Last, w.Meta)
 	}
 	s, err := g.BeginLongRead(t.Context())
 	if err != nil {
@@ -97,7 +97,7 @@ func TestAnOldFileIsConverted(t *testing.T) {
 	}
 	for name, want := range oldDigests {
 		if a := audit.Collections[name]; a.Found.Digest.String() != want || a.Differs() {
-			t.Errorf("%s: got %+v, want the digest %s", name, a, want)
+			t.Errorf("%s: got %+v, want digest %s", name, a, want)
 		}
 	}
 	var rendered []string
@@ -119,19 +119,19 @@ func TestAnOldFileIsConverted(t *testing.T) {
 	}
 	p := &Projection{options: Options{}.withDefaults()}
 	p.serving.Store(g)
-	t.Cleanup(p.rebuilds.Wait) // for the filter of claims, which reads the file
+	t.Cleanup(p.rebuilds.Wait) // the claim filter is filled from the file in the background
 	if holder, err := p.Holder(t.Context(), "users", "email:qURptnXHyY9o2ThhPZuoqQ"); err != nil || holder != "0193a1a0-0000-7000-8000-000000000002" {
-		t.Errorf("the claim is held by %q, %v", holder, err)
+		t.Errorf("got holder %q of the claim, %v, want Bob", holder, err)
 	}
 	if use, used, err := p.KeyUse(t.Context(), "key-1"); err != nil || !used || use.ID != "0193a1a0-0000-7000-8000-000000000002" {
-		t.Errorf("the idempotency key: %+v, %v, %v", use, used, err)
+		t.Errorf("got use %+v of the idempotency key, used %v, %v, want it used by Bob", use, used, err)
 	}
 	if voids, err := p.Voids(t.Context(), 10); err != nil || len(voids) != 1 || voids[0].Offset != 3 {
-		t.Errorf("void records: %+v, %v", voids, err)
+		t.Errorf("got void records %+v, %v, want one at offset 3", voids, err)
 	}
 }
 
-// The very first files had no folded values.
+// The oldest files have no folded values.
 func TestAFileWithoutFoldedValuesIsConverted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "projection.1.db")
 	oldFile(t, path, `DROP INDEX "users._folded_email"`, `DROP INDEX "users._folded"`, `ALTER TABLE users DROP COLUMN _folded_email`,
@@ -139,11 +139,11 @@ func TestAFileWithoutFoldedValuesIsConverted(t *testing.T) {
 	g := openConverted(t, path)
 	var folded []string
 	if err := g.Writer.Conn.SelectContext(t.Context(), &folded, `SELECT _folded FROM users ORDER BY id`); err != nil || !slices.Equal(folded, []string{"{}", `{"email":"bob@example.com"}`}) {
-		t.Errorf("got %q, %v", folded, err)
+		t.Errorf("got folded values %q, %v, want one of bob@example.com", folded, err)
 	}
 }
 
-// A file whose rows are not those that it was built with is not converted, and stays as it is.
+// A file whose rows differ from its digests is not converted, and does not change.
 func TestADamagedOldFileStaysAsItIs(t *testing.T) {
 	for name, damage := range map[string]string{
 		"a document":  `UPDATE users SET doc = replace(doc, 'Bob', 'Bop')`,
@@ -157,17 +157,17 @@ func TestADamagedOldFileStaysAsItIs(t *testing.T) {
 			oldFile(t, path, damage)
 			err := offline.Convert(t.Context(), path)
 			if err == nil {
-				t.Fatal("it was converted")
+				t.Fatal("got no error, want the file not to be converted")
 			}
 			var fault *storagefault.Error
 			if name != "an id" && (!errors.As(err, &fault) || fault.Fault != storagefault.Corrupt) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want a corrupt file", err)
 			}
 			if version, err := tableVersion(t, path); err != nil || version != 1 {
-				t.Errorf("the file is of version %d, %v", version, err)
+				t.Errorf("got a file of version %d, %v, want 1", version, err)
 			}
 			if left, err := filepath.Glob(path + ".converting*"); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %v, %v", left, err)
+				t.Errorf("got leftover files %v, %v, want none", left, err)
 			}
 		})
 	}
@@ -182,24 +182,24 @@ func TestConvertLeavesOtherFilesAlone(t *testing.T) {
 		}
 		err := offline.Convert(context.Background(), path)
 		if not := (*offline.NotAProjectionError)(nil); err != nil && !errors.As(err, &not) || err == nil && content != nil {
-			t.Errorf("%d bytes: got %v", len(content), err)
+			t.Errorf("%d bytes: got %v, want a NotAProjectionError", len(content), err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
-			t.Errorf("%d bytes: the file was changed, %v", len(content), err)
+			t.Errorf("%d bytes: got a changed file or %v, want the same content", len(content), err)
 		}
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := offline.Convert(context.Background(), path); err == nil {
-		t.Error("a file that is not there was converted")
+		t.Error("got no error for a file that does not exist, want one")
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("got leftover files %v, %v, want none", left, err)
 	}
 }
 
-// What a file would lose to another is found although one of the two is old.
+// Loss compares two files even if one of them is of an old version.
 func TestTheLossOfAnOldFile(t *testing.T) {
 	dir := t.TempDir()
 	old, converted := filepath.Join(dir, "old.db"), filepath.Join(dir, "converted.db")
@@ -209,7 +209,7 @@ func TestTheLossOfAnOldFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if lost, err := datafolder.Loss(t.Context(), old, converted); err != nil || lost != nil {
-		t.Errorf("to the same rows: %v, %v", lost, err)
+		t.Errorf("the same rows: got loss %v, %v, want none", lost, err)
 	}
 	db, err := sqlite.Connect(t.Context(), converted, 1, url.Values{})
 	if err != nil {
@@ -221,7 +221,7 @@ func TestTheLossOfAnOldFile(t *testing.T) {
 	}
 	lost, err := datafolder.Loss(t.Context(), old, converted)
 	if err != nil || lost == nil || fmt.Sprint(lost.Missing) != "map[users:1]" {
-		t.Errorf("one user less: %v, %v", lost, err)
+		t.Errorf("one user less: got loss %v, %v, want one user missing", lost, err)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// Each copy is whole, at a position that the log has, whatever is applied meanwhile.
+// Each copy is complete and at a position of the log, while the node applies more events.
 func TestCopyUnderWrites(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	n := r.node(t.TempDir(), 3).at(r.append(user(uuid.NewString(), "Ada", claim)))
@@ -43,21 +43,21 @@ func TestCopyUnderWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		if copied.Position < at || copied.Position < last {
-			t.Errorf("a copy of position %d after %d", copied.Position, max(at, last))
+			t.Errorf("got a copy at position %d, want at least %d", copied.Position, max(at, last))
 		}
 		last = copied.Position
 		if got := files(t, dir); !slices.Equal(got, []string{"copy.db"}) {
-			t.Errorf("there are %v", got)
+			t.Errorf("got files %v, want only copy.db", got)
 		}
 		again, err := r.build(filepath.Join(t.TempDir(), "built.db"), offline.UntilPosition(copied.Position))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if again.Collections["users"] != copied.Collections["users"] || again.TopicID != copied.TopicID || !again.LogTime.Equal(copied.LogTime) {
-			t.Errorf("the copy has %+v, built anew it is %+v", copied, again)
+			t.Errorf("got a copy of %+v, want %+v as built from the log", copied, again)
 		}
 		if got := names(t, path); int64(len(got)) != copied.Collections["users"].Living {
-			t.Errorf("%d rows, and it says %+v", len(got), copied.Collections)
+			t.Errorf("got %d rows, want as many as %+v says", len(got), copied.Collections)
 		}
 		before := n.Position()
 		n.at(before + 2)
@@ -66,7 +66,7 @@ func TestCopyUnderWrites(t *testing.T) {
 	writer.Wait()
 }
 
-func TestACopyIsTakenIntoUse(t *testing.T) {
+func TestACopyIsInstalled(t *testing.T) {
 	r, old, fresh := newRig(t), t.TempDir(), t.TempDir()
 	p := r.append(user(uuid.NewString(), "Ada", ""), user(uuid.NewString(), "Bob", ""))
 	n := r.node(t.TempDir(), 0).at(p)
@@ -76,7 +76,7 @@ func TestACopyIsTakenIntoUse(t *testing.T) {
 	for _, dir := range []string{old, fresh} {
 		there, err := datafolder.Exists(dir)
 		if err != nil || there != (dir == old) {
-			t.Errorf("exists: %v, %v", there, err)
+			t.Errorf("got exists %v, %v, want %v", there, err, dir == old)
 		}
 		path := filepath.Join(dir, "copy.tmp")
 		copied, err := n.Copy(deadline(t), path)
@@ -88,28 +88,28 @@ func TestACopyIsTakenIntoUse(t *testing.T) {
 		}
 		q := r.node(dir, 0)
 		if q.Position() < copied.Position {
-			t.Errorf("it starts at %d, and the copy is of %d", q.Position(), copied.Position)
+			t.Errorf("got a start at position %d, want at least the copy's %d", q.Position(), copied.Position)
 		}
 		q.at(r.append(user(uuid.NewString(), "Eve", "")))
 		if err := q.close(); err != nil {
 			t.Fatal(err)
 		}
 		if got := files(t, dir); len(got) != 2 {
-			t.Errorf("the folder holds %v", got)
+			t.Errorf("got files %v, want 2", got)
 		}
 	}
 }
 
-func TestACopyThatEndsLeavesNothing(t *testing.T) {
+func TestACopyThatFailsLeavesNoFiles(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := n.Copy(ctx, filepath.Join(dir, "copy.db")); !errors.Is(err, context.Canceled) || len(files(t, dir)) > 0 {
-		t.Errorf("got %v, and there are %v", err, files(t, dir))
+		t.Errorf("got %v and files %v, want %v and no files", err, files(t, dir), context.Canceled)
 	}
 	if _, err := n.Copy(t.Context(), filepath.Join(dir, "no", "copy.db")); err == nil {
-		t.Error("a copy in no folder")
+		t.Error("got no error for a folder that does not exist, want one")
 	}
 }
 
@@ -122,11 +122,11 @@ func TestInspectRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := offline.Inspect(t.Context(), path); !errors.As(err, &not) || not.Path != path {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want a NotAProjectionError of %s", name, err, path)
 		}
 	}
 	if _, err := offline.Inspect(t.Context(), filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -144,7 +144,7 @@ func TestFits(t *testing.T) {
 		err := built.Fits(c.topic, c.info)
 		var refused *refusal.Error
 		if errors.As(err, &refused); err != nil && refused.Reason != reason || err == nil && reason != "" {
-			t.Errorf("%s: got %v", reason, err)
+			t.Errorf("got %v, want refusal %q", err, reason)
 		}
 	}
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// appendUsers appends so many users that the file has pages for faults in the middle of it.
+// appendUsers appends users. Enough of them give the file pages in its middle that a test can
+// damage.
 func (r *rig) appendUsers(users int) (end events.Position, ids []string) {
 	r.t.Helper()
 	for len(ids) < users {
@@ -34,17 +35,17 @@ func (r *rig) appendUsers(users int) (end events.Position, ids []string) {
 	return end, ids
 }
 
-// until polls, since what is waited for is not told.
+// until polls a condition that the node does not report by itself.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for ctx := deadline(t); !holds(); time.Sleep(time.Millisecond) {
 		if ctx.Err() != nil {
-			t.Fatalf("%s: it never came", what)
+			t.Fatalf("got a timeout, want %s", what)
 		}
 	}
 }
 
-// overwrite puts something else in the place of a part of a file.
+// overwrite replaces the bytes of a file between two fractions of its size.
 func overwrite(t testing.TB, path string, from, to float64, with byte) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -66,7 +67,7 @@ func overwrite(t testing.TB, path string, from, to float64, with byte) {
 	}
 }
 
-// generationFile is the file that serves.
+// generationFile returns the path of the file that serves.
 func generationFile(t testing.TB, dir string) string {
 	t.Helper()
 	path, err := filepath.EvalSymlinks(filepath.Join(dir, datafolder.FileName))
@@ -76,7 +77,7 @@ func generationFile(t testing.TB, dir string) string {
 	return path
 }
 
-// checkpointed has all rows be in the file itself, not in its write-ahead log.
+// checkpointed moves all rows from the write-ahead log to the file itself.
 func checkpointed(t testing.TB, dir string) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", generationFile(t, dir))
@@ -84,7 +85,7 @@ func checkpointed(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	until(t, "a checkpoint", func() bool { // while one runs in the background there is no other
+	until(t, "a checkpoint", func() bool { // it is busy while a checkpoint runs in the background
 		var busy, pages, copied int
 		if err := db.QueryRowContext(deadline(t), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &copied); err != nil {
 			t.Fatal(err)
@@ -93,8 +94,7 @@ func checkpointed(t testing.TB, dir string) {
 	})
 }
 
-// readAll reads all entities, each on its own and in a list, and gives the error of the
-// first that can't be read.
+// readAll reads all entities, each on its own and then in a list. It returns the first error.
 func readAll(n *node, ids []string) error {
 	for _, id := range ids {
 		if e, found, _, err := n.Entity(context.Background(), "users", id); err != nil || !found || e.Version != 1 {
@@ -125,7 +125,8 @@ func damagedFiles(t testing.TB, dir string) []string {
 	return kept
 }
 
-// What happens to the files of a node that runs, and is repaired.
+// faults are the kinds of damage to the files of a running node that it repairs. kept is the
+// number of damaged files that remain.
 var faults = map[string]struct {
 	do   func(t testing.TB, path string)
 	kept int
@@ -163,8 +164,8 @@ func remove(t testing.TB, path string) {
 	}
 }
 
-// A node whose file is damaged while it runs says so, rebuilds it, keeps the damaged one,
-// and holds the same again. No position goes back.
+// A node whose file is damaged while it runs reports the damage, rebuilds the file, keeps the
+// damaged one, and then holds the same rows. Its position never goes back.
 func TestADamagedFileIsRepairedWhileTheNodeRuns(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -182,37 +183,36 @@ func TestADamagedFileIsRepairedWhileTheNodeRuns(t *testing.T) {
 				err := readAll(n, ids)
 				var storage *storagefault.Error
 				if err != nil && !errors.As(err, &storage) && n.Storage().Repaired == 0 {
-					t.Logf("meanwhile: %v", err) // such as an entity that is not there
+					t.Logf("before the repair: %v", err) // for example, an entity that is missing
 				}
 				if p := n.Position(); p != end {
-					t.Fatalf("position %d, want %d", p, end)
+					t.Fatalf("got position %d, want %d", p, end)
 				}
 				return n.Storage().Repaired > 0
 			})
 			if err := readAll(n, ids); err != nil {
-				t.Errorf("after the repair: %v", err)
+				t.Errorf("after the repair: got %v, want all entities", err)
 			}
 			until(t, "readiness", func() bool { return n.Ready(time.Minute) == nil && n.State() == projections.StateFollowing })
 			after, err := n.Status(deadline(t))
 			if err != nil || after.Digests["users"] != before.Digests["users"] || after.State != projections.StateFollowing {
-				t.Errorf("got %+v, %v; want the digests of %+v", after, err, before)
+				t.Errorf("got %+v, %v, want the digests of %+v, in state %s", after, err, before, projections.StateFollowing)
 			}
 			until(t, "the end of the rebuild", func() bool { r, _ := n.Rebuild(); return r.State == projections.RebuildDone })
 			if kept := damagedFiles(t, n.dir); len(kept) != fault.kept {
-				t.Errorf("kept: got %v, want %d files", kept, fault.kept)
+				t.Errorf("got damaged files %v, want %d", kept, fault.kept)
 			}
 			n.at(r.append(user(uuid.NewString(), "later", "")))
 		})
 	}
 }
 
-// The worker notices a repair however short it is, and although the log brings nothing
-// afterwards that would wake it.
+// The worker notices even a short repair, although no later record of the log wakes it.
 func TestAQuickRepairIsNoticedWhileTheLogIsQuiet(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	end := r.append(user(uuid.NewString(), "Ada", ""))
-	var nodes []*node // several, since each is repaired at another moment of what its worker does
+	var nodes []*node // several, so that the repairs meet their workers at different moments
 	for range 6 {
 		nodes = append(nodes, r.node(t.TempDir(), 0).at(end))
 	}
@@ -222,21 +222,21 @@ func TestAQuickRepairIsNoticedWhileTheLogIsQuiet(t *testing.T) {
 	for _, n := range nodes {
 		var storage *storagefault.Error
 		if err := n.ReportDamage(errors.New("a value that was never written")); !errors.As(err, &storage) {
-			t.Fatalf("got %v, want a StorageError", err)
+			t.Fatalf("got %v, want a storagefault.Error", err)
 		}
 		until(t, "the repair", func() bool { return n.Storage().Repaired > 0 })
 	}
 	for i, n := range nodes {
 		for ctx := deadline(t); n.Ready(time.Minute) != nil || n.State() != projections.StateFollowing; time.Sleep(time.Millisecond) {
 			if ctx.Err() != nil {
-				t.Fatalf("node %d after its repair: got state %s, ready: %v, storage %+v; want that it follows the log", i, n.State(), n.Ready(time.Minute), n.Storage())
+				t.Fatalf("node %d after its repair: got state %s, ready: %v, storage %+v, want a ready node that follows the log", i, n.State(), n.Ready(time.Minute), n.Storage())
 			}
 		}
 	}
 }
 
 // Without self-repair the node serves nothing until an operator rebuilds it.
-func TestADamagedFileWaitsForAPersonIfToldSo(t *testing.T) {
+func TestADamagedFileWaitsForAnOperatorWithoutSelfRepair(t *testing.T) {
 	r := newRig(t)
 	end, ids := r.appendUsers(2000)
 	n := r.nodeWith(projections.Options{NoSelfRepair: true})
@@ -246,13 +246,13 @@ func TestADamagedFileWaitsForAPersonIfToldSo(t *testing.T) {
 	until(t, "the damage", func() bool { return readAll(n, ids) != nil && n.Stuck() != nil })
 	var storage *storagefault.Error
 	if err := n.Ready(time.Hour); !errors.As(err, &storage) || storage.Fault != storagefault.Corrupt {
-		t.Errorf("ready: got %v", err)
+		t.Errorf("ready: got %v, want a corrupt file", err)
 	}
 	if s, err := n.Status(deadline(t)); err != nil || s.State != projections.StateDamaged || s.Damaged == "" {
-		t.Errorf("status: got %+v, %v", s, err)
+		t.Errorf("status: got %+v, %v, want state %s and the damage", s, err, projections.StateDamaged)
 	}
 	if err := n.WaitFor(deadline(t), end+1); !errors.As(err, &storage) {
-		t.Errorf("a wait: got %v", err)
+		t.Errorf("wait: got %v, want a storagefault.Error", err)
 	}
 	next := r.append(user(uuid.NewString(), "later", ""))
 	if err := n.StartRebuild(projections.RebuildOptions{}); err != nil {
@@ -261,13 +261,13 @@ func TestADamagedFileWaitsForAPersonIfToldSo(t *testing.T) {
 	until(t, "the end of the rebuild", func() bool { r, _ := n.Rebuild(); return r.State == projections.RebuildDone })
 	n.at(next)
 	if got := n.Storage(); got.Repaired != 1 || got.Faults[storagefault.Corrupt] == 0 || len(damagedFiles(t, n.dir)) != 1 {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v and damaged files %v, want 1 repair of a corrupt file, which is kept", got, damagedFiles(t, n.dir))
 	}
 }
 
-// A node does not replace its file by what a log gives that lost records.
+// A node does not replace its file with rows from a log that has lost records.
 func TestARepairDoesNotForgetWhatTheLogLost(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // it mostly waits
 	r := newRig(t)
 	_, _ = r.appendUsers(500)
 	back := r.backup()
@@ -277,12 +277,12 @@ func TestARepairDoesNotForgetWhatTheLogLost(t *testing.T) {
 	remove(t, generationFile(t, n.dir)+"-shm")
 	until(t, "an attempt", func() bool { return n.Storage().RepairsFailed > 0 || n.Err() != nil })
 	if n.Storage().Repaired != 0 || n.Position() != end {
-		t.Errorf("got %+v at %d", n.Storage(), n.Position())
+		t.Errorf("got %+v at position %d, want no repair, and position %d", n.Storage(), n.Position(), end)
 	}
 }
 
-// A scrub finds what no read has met: rows that are well formed and wrong, and pages that
-// no one asks for.
+// A scrub finds damage that no read has met: rows that are well formed but wrong, and pages that
+// no request reads.
 func TestAScrubFindsDamage(t *testing.T) {
 	for name, do := range map[string]func(t testing.TB, n *node, ids []string){
 		"a row was changed": func(t testing.TB, n *node, ids []string) {
@@ -313,7 +313,7 @@ func TestAScrubFindsDamage(t *testing.T) {
 				t.Error(err)
 			}
 			if s := n.Storage().Scrub; s.Failed == 0 || s.Ended.IsZero() {
-				t.Errorf("got %+v", s)
+				t.Errorf("got %+v, want a failed scrub and the time at which it ended", s)
 			}
 			was := n.Storage().Scrub.Completed
 			until(t, "a scrub of the repaired file", func() bool { return n.Storage().Scrub.Completed > was })
@@ -321,8 +321,8 @@ func TestAScrubFindsDamage(t *testing.T) {
 	}
 }
 
-// While another process holds the file's lock the node says so, and goes on once it is
-// released. It is not damaged by that.
+// While another process holds the file's lock, the node reports the lock. It resumes once the
+// lock is released. The lock does not count as damage.
 func TestALockOfAnotherProcessIsNamed(t *testing.T) {
 	r := newRig(t)
 	n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
@@ -339,10 +339,10 @@ func TestALockOfAnotherProcessIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := r.append(user(uuid.NewString(), "Bob", ""))
-	until(t, "that it is stuck", func() bool { return n.Stuck() != nil })
+	until(t, "a node that is stuck", func() bool { return n.Stuck() != nil })
 	var storage *storagefault.Error
 	if err := n.Stuck(); !errors.As(err, &storage) || storage.Fault != storagefault.Locked || n.State() != projections.StateFailing {
-		t.Errorf("got %v in state %s", err, n.State())
+		t.Errorf("got %v in state %s, want a locked file in state %s", err, n.State(), projections.StateFailing)
 	}
 	if _, err := conn.ExecContext(deadline(t), `ROLLBACK`); err != nil {
 		t.Fatal(err)
@@ -351,13 +351,13 @@ func TestALockOfAnotherProcessIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.at(next)
-	until(t, "that it goes on", func() bool { return n.Ready(time.Minute) == nil })
+	until(t, "a node that is ready again", func() bool { return n.Ready(time.Minute) == nil })
 	if got := n.Storage(); got.Repaired != 0 || got.Faults[storagefault.Locked] == 0 {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want no repair and at least one fault %s", got, storagefault.Locked)
 	}
 }
 
-// What a start can't open is set aside, and another file is begun.
+// A file that a node cannot open at start is set aside, and the node begins another one.
 func TestAFileThatCantBeOpenedIsSetAside(t *testing.T) {
 	for name, do := range map[string]func(t testing.TB, path string){
 		"no database":        func(t testing.TB, path string) { overwrite(t, path, 0, 1, 'x') },
@@ -375,17 +375,17 @@ func TestAFileThatCantBeOpenedIsSetAside(t *testing.T) {
 			_, err := projections.Open(deadline(t), projections.Options{Dir: n.dir, Log: r.log, Collections: usersOnly(t)})
 			var storage *storagefault.Error
 			if !errors.As(err, &storage) || storage.Fault != storagefault.Corrupt {
-				t.Fatalf("got %v", err)
+				t.Fatalf("got %v, want a corrupt file", err)
 			}
 			kept, err := datafolder.SetAside(n.dir)
 			if err != nil || kept == "" {
-				t.Fatalf("got %q, %v", kept, err)
+				t.Fatalf("got %q, %v, want the name of the file that was set aside", kept, err)
 			}
 			if err := readAll(r.node(n.dir, 0).at(end), ids); err != nil {
 				t.Error(err)
 			}
 			if files := damagedFiles(t, n.dir); len(files) != 1 || files[0] != kept {
-				t.Errorf("kept: got %v, want %s", files, kept)
+				t.Errorf("got damaged files %v, want %s", files, kept)
 			}
 		})
 	}

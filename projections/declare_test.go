@@ -20,7 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// declared loads products with the properties that a schema's text has.
+// declared loads the collection products with the properties in the text of a schema.
 func declared(t testing.TB, properties string) *collections.Set {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,8 +35,8 @@ func declared(t testing.TB, properties string) *collections.Set {
 	return set
 }
 
-// drawProperties draws what a folder may declare: names that differ in case between two
-// schemas, all types, with and without an index.
+// drawProperties draws properties that a schema may declare: names that differ only in case
+// between two schemas, and all types, each with and without an index.
 func drawProperties(t *rapid.T) string {
 	var all []string
 	for _, names := range [][]string{{"name", "Name"}, {"price"}, {"stock"}, {"a"}, {"b"}} {
@@ -55,7 +55,7 @@ func drawProperties(t *rapid.T) string {
 	return strings.Join(all, ",")
 }
 
-// shape is what the file has for products: columns, types and indexes.
+// shape returns the columns, types and indexes that the file has for products.
 func (f *file) shape() []string {
 	f.t.Helper()
 	var shape []string
@@ -68,14 +68,14 @@ func (f *file) shape() []string {
 	return shape
 }
 
-// reopen opens the file anew with other collections.
+// reopen closes the file and opens it with other collections.
 func (f *file) reopen(set *collections.Set, logger *slog.Logger) *file {
 	f.t.Helper()
 	f.close()
 	return openFile(f.t, f.db.Path, set, logger)
 }
 
-// However schemas change, the table is the one that a new node makes, with all rows.
+// However schemas change, the table equals the one that a new node creates, with all rows.
 func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		old := newFileOf(t, declared(t, drawProperties(rt)))
@@ -102,7 +102,7 @@ func TestAChangedSchemaGivesTheTableOfANewNode(t *testing.T) {
 			for _, col := range query.Columns(c) {
 				for ; ; col = col.Folded() {
 					if got, want := columnOf(t, now, col), columnOf(t, fresh, col); !reflect.DeepEqual(got, want) {
-						rt.Fatalf("%s: %s is %v, want %v", properties, listsql.ColumnName(col), got, want)
+						rt.Fatalf("%s: %s: got %v, want %v", properties, listsql.ColumnName(col), got, want)
 					}
 					if !col.IgnoresCase() || col.IsFolded() {
 						break
@@ -124,7 +124,7 @@ func columnOf(t testing.TB, f *file, c query.Column) (values []string) {
 	return values
 }
 
-func TestAChangeIsToldOnce(t *testing.T) {
+func TestAChangeIsLoggedOnce(t *testing.T) {
 	f := newFileOf(t, declared(t, `"name":{"type":"string"},"old":{"type":"string","x-index":true}`))
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
 	set := declared(t, `"name":{"type":"string","x-index":true}`)
@@ -133,18 +133,19 @@ func TestAChangeIsToldOnce(t *testing.T) {
 	f = f.reopen(set, logger)
 	for _, said := range []string{"drop the index on old", "drop the column old", "add an index on name", "of=3", "entities=1", "collection=products"} {
 		if !strings.Contains(log.String(), said) {
-			t.Errorf("it does not say %q:\n%s", said, log.String())
+			t.Errorf("got this log, want it to contain %q:\n%s", said, log.String())
 		}
 	}
 	log.Reset()
 	f.reopen(set, logger)
 	if log.Len() > 0 {
-		t.Errorf("it says again:\n%s", log.String())
+		t.Errorf("second open: got this log, want none:\n%s", log.String())
 	}
 }
 
-// Only the log says that a field has become unique, so it must, and not without cause.
-func TestANewlyUniqueFieldIsWarnedOfOnce(t *testing.T) {
+// Nothing but the log reports that a field has become unique. The warning must appear, and only
+// with cause.
+func TestANewlyUniqueFieldIsLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
 	plain, unique := `"name":{"type":"string","x-index":true}`, `"name":{"type":"string","x-unique":true}`
@@ -152,41 +153,41 @@ func TestANewlyUniqueFieldIsWarnedOfOnce(t *testing.T) {
 	f = f.reopen(declared(t, plain), logger)
 	f = f.reopen(declared(t, unique), logger)
 	if log.Len() > 0 {
-		t.Errorf("without an entity it says:\n%s", log.String())
+		t.Errorf("without an entity: got this log, want none:\n%s", log.String())
 	}
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
 	f = f.reopen(declared(t, unique), logger)
 	f = f.reopen(declared(t, plain), logger)
 	if strings.Contains(log.String(), "has become unique") {
-		t.Errorf("of a field that is not it says:\n%s", log.String())
+		t.Errorf("a field that is not unique: got this log, want no warning:\n%s", log.String())
 	}
 	f = f.reopen(declared(t, unique), logger)
 	if n := strings.Count(log.String(), "has become unique"); n != 1 || !strings.Contains(log.String(), "fields=[name] entities=1") {
-		t.Errorf("it says %d times:\n%s", n, log.String())
+		t.Errorf("got %d warnings, want 1 with the field and the number of entities:\n%s", n, log.String())
 	}
 	f.reopen(declared(t, unique), logger)
 	if n := strings.Count(log.String(), "has become unique"); n != 1 {
-		t.Errorf("it says it %d times", n)
+		t.Errorf("after another open: got %d warnings, want 1", n)
 	}
 }
 
-// sentences takes log lines.
+// sentences is a writer that sends each log line to a channel.
 type sentences chan string
 
 func (s sentences) Write(b []byte) (int, error) { s <- string(b); return len(b), nil }
 
-func TestWhatLastsIsToldMeanwhile(t *testing.T) {
+func TestALongChangeLogsItsProgress(t *testing.T) {
 	said := make(sentences, 100)
 	failed := errors.New("disk full")
 	err := schema.LogProgress(slog.New(slog.NewTextHandler(said, nil)), time.Millisecond, func() error {
 		for range 2 {
 			if line := <-said; !strings.Contains(line, "for=") {
-				t.Errorf("it says %s", line)
+				t.Errorf("got line %s, want it to contain for=", line)
 			}
 		}
 		return failed
 	})
 	if !errors.Is(err, failed) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, failed)
 	}
 }

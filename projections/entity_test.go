@@ -8,7 +8,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Whatever there is of an entity, its read tells the position that the answer holds for.
+// The read of an entity returns the position of its answer, whether the entity lives, was deleted
+// or never existed.
 func TestAnEntityIsReadWithItsPosition(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
@@ -22,19 +23,19 @@ func TestAnEntityIsReadWithItsPosition(t *testing.T) {
 	}{living: {true, false, 1}, deleted: {true, true, 2}, missing: {false, false, 0}} {
 		e, found, at, err := p.Entity(t.Context(), "products", id)
 		if err != nil || found != want.found || e.Deleted != want.deleted || e.Version != want.version || e.ID != id || at != f.w.Position {
-			t.Errorf("%s: got %+v, found %t, at %d, %v, want %+v at %d", id, e, found, at, err, want, f.w.Position)
+			t.Errorf("%s: got %+v, found %t, position %d, %v, want %+v at position %d", id, e, found, at, err, want, f.w.Position)
 		}
 		if (len(e.Rendered) > 0) != (id == living) || (e.UpdatedAt != "") != found {
-			t.Errorf("%s: got %q, updated at %q", id, e.Rendered, e.UpdatedAt)
+			t.Errorf("%s: got %q, updated at %q, want a document only if the entity lives, and a time only if it was found", id, e.Rendered, e.UpdatedAt)
 		}
 	}
 	f.applyAll(t, created(t, product{missing, map[string]any{}}))
 	if e, found, at, err := p.Entity(t.Context(), "products", missing); err != nil || !found || e.Version != 1 || at != f.w.Position {
-		t.Errorf("once it exists: got %+v, found %t, at %d, %v, want version 1 at %d", e, found, at, err, f.w.Position)
+		t.Errorf("once it exists: got %+v, found %t, position %d, %v, want version 1 at position %d", e, found, at, err, f.w.Position)
 	}
 }
 
-// Single entities that live, that were deleted and that never existed.
+// BenchmarkEntity reads single entities that live, that were deleted and that never existed.
 func BenchmarkEntity(b *testing.B) {
 	f, _ := newProducts(b)
 	p := onFile(f)

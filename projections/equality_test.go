@@ -20,7 +20,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// clashing draws events that clash in all ways: few entities, few claims, few keys.
+// clashing draws events that conflict in every way, because they share a few entities, claims and
+// keys.
 func clashing(t *rapid.T) []events.Record {
 	n := rapid.IntRange(5, 60).Draw(t, "events")
 	log := make([]events.Record, n)
@@ -55,7 +56,7 @@ func clashing(t *rapid.T) []events.Record {
 	return log
 }
 
-// A file is a read model that is written without a broker.
+// A file is a read model that a test writes without a broker.
 type file struct {
 	t      testing.TB
 	db     *sqlite.Database
@@ -109,8 +110,8 @@ func (f *file) apply(batch ...events.Record) {
 	}
 }
 
-// forget has the writer read back from the file all that it keeps in memory, as a
-// restart does.
+// forget makes the writer reload from the file everything that it keeps in memory, as a restart
+// does.
 func (f *file) forget() {
 	f.t.Helper()
 	if err := f.w.Load(f.t.Context()); err != nil {
@@ -147,9 +148,9 @@ func (f *file) dump() map[string][]string {
 	return all
 }
 
-// Two read models at the same position hold the same rows, bit for bit, whoever built
-// them and when: one in a single batch, one record by record, one in batches of any
-// size with restarts between; and they hold what the rule in its simplest form says.
+// Read models at the same position hold the same rows, bit for bit, however they were built: in a
+// single batch, record by record, or in batches of any size with restarts in between. They also
+// hold what the admission rule in its simplest form gives.
 func TestReadModelsAreEqual(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		log := clashing(rt)
@@ -169,14 +170,14 @@ func TestReadModelsAreEqual(t *testing.T) {
 		want := whole.dump()
 		for name, f := range map[string]*file{"record by record": single, "in batches": often} {
 			if got := f.dump(); !reflect.DeepEqual(got, want) {
-				rt.Fatalf("%s: %v\nin one batch: %v", name, got, want)
+				rt.Fatalf("%s: got %v\nwant, as in one batch: %v", name, got, want)
 			}
 		}
 		against(rt, want, log)
 	})
 }
 
-// against holds a dump against events.Memory.
+// against compares a dump with events.Memory.
 func against(t *rapid.T, got map[string][]string, log []events.Record) {
 	model := events.NewMemory()
 	for _, r := range log {
@@ -199,6 +200,6 @@ func against(t *rapid.T, got map[string][]string, log []events.Record) {
 		}
 	}
 	if n := len(got["users"]) + len(got["orders"]); n != living || len(got["_tombstones"]) != dead || len(got["_claims"]) != held || len(got["_keys"]) != keys {
-		t.Fatalf("there are %d entities, %d tombstones, %d claims, %d keys; want %d, %d, %d, %d", n, len(got["_tombstones"]), len(got["_claims"]), len(got["_keys"]), living, dead, held, keys)
+		t.Fatalf("got %d entities, %d tombstones, %d claims, %d keys, want %d, %d, %d, %d", n, len(got["_tombstones"]), len(got["_claims"]), len(got["_keys"]), living, dead, held, keys)
 	}
 }

@@ -27,22 +27,22 @@ func TestFoldedValues(t *testing.T) {
 		}
 	}
 	if got, err := folder.Fold([]byte(`{"mail":"A`), []string{"mail"}); err == nil {
-		t.Errorf("a document that is cut: got %s, want an error", got)
+		t.Errorf("a truncated document: got %s, want an error", got)
 	}
 }
 
-// mails gives the ids of the products whose mail is this one, whatever its case.
+// mails returns the ids of the products with this mail, regardless of case.
 func (f *file) mails(t testing.TB, mail string) []string {
 	t.Helper()
 	set, c := products(t)
 	if f.db.Folded["products"] == nil {
-		t.Fatalf("the file is open without %v", set.All())
+		t.Fatalf("got no folded fields of products, want those of %v", set.All())
 	}
 	return f.found(query.Query{Filters: []query.Filter{{Column: column(t, c, "mail"), Op: query.Equal, Values: []any{mail}}}}, listsql.InOrder)
 }
 
-// What an older version wrote, which knows nothing of folding, is folded at the next start:
-// all rows of a file that it made, and the rows that it wrote to a file of this version.
+// Rows that an older version wrote, which does not fold values, are folded at the next start:
+// all rows of a file that it created, and the rows that it wrote to a file of this version.
 func TestAnOlderVersionsRowsAreFolded(t *testing.T) {
 	f, _ := newProducts(t)
 	const one, two, three = "0193a1a0-0000-7000-8000-000000000001", "0193a1a0-0000-7000-8000-000000000002", "0193a1a0-0000-7000-8000-000000000003"
@@ -77,17 +77,17 @@ func TestAnOlderVersionsRowsAreFolded(t *testing.T) {
 			}
 		}
 		if !strings.Contains(log.String(), `change="fold the values of mail"`) {
-			t.Errorf("%s: the log does not tell of it:\n%s", name, log.String())
+			t.Errorf("%s: got this log, want it to report the change:\n%s", name, log.String())
 		}
 	}
 	log.Reset()
 	f = f.reopen(set, logger)
 	if log.Len() > 0 {
-		t.Errorf("with nothing to fold the log says:\n%s", log.String())
+		t.Errorf("nothing to fold: got this log, want none:\n%s", log.String())
 	}
 }
 
-// A change of case, of the value and of whether it is there shows in filters at once.
+// Filters reflect a change at once: of the case of a value, of the value, and of its presence.
 func TestFoldedValuesFollowTheDocument(t *testing.T) {
 	f, _ := newProducts(t)
 	const id = "0193a1a0-0000-7000-8000-000000000001"
@@ -103,7 +103,7 @@ func TestFoldedValuesFollowTheDocument(t *testing.T) {
 				want = []string{id}
 			}
 			if got := f.mails(t, asked); !reflect.DeepEqual(got, want) {
-				t.Errorf("with %v, asked for %s: got %v, want %v", mail, asked, got, want)
+				t.Errorf("mail %v, filter %s: got %v, want %v", mail, asked, got, want)
 			}
 		}
 	}

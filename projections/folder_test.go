@@ -12,7 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 )
 
-// files lists a folder.
+// files returns the names of the files in a folder.
 func files(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -37,22 +37,22 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-func TestTheFileIsALinkToWhatServes(t *testing.T) {
+func TestTheFileIsALinkToTheServingFile(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	if err := r.node(dir, 0).at(r.append(user(uuid.NewString(), "Ada", ""))).close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := files(t, dir); !slices.Equal(got, []string{"projection.1.db", "projection.db"}) {
-		t.Errorf("the folder holds %v", got)
+		t.Errorf("got files %v, want projection.1.db and its link projection.db", got)
 	}
 	if target, err := os.Readlink(filepath.Join(dir, datafolder.FileName)); err != nil || target != "projection.1.db" {
-		t.Errorf("the link names %s, %v", target, err)
+		t.Errorf("got link target %s, %v, want projection.1.db", target, err)
 	}
 }
 
-// As a node leaves it that ran before there were generations, also one that was killed:
-// with rows that are in SQLite's log alone.
-func TestAnOrdinaryFileIsTakenIntoUse(t *testing.T) {
+// A version without generations leaves an ordinary file in place of the link. If that node was
+// killed, some rows are only in SQLite's log.
+func TestAnOrdinaryFileIsAdopted(t *testing.T) {
 	r, from, to := newRig(t), t.TempDir(), t.TempDir()
 	p := r.append(user(uuid.NewString(), "Ada", ""))
 	n := r.node(from, 0).at(p)
@@ -68,17 +68,17 @@ func TestAnOrdinaryFileIsTakenIntoUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if opened.Position() != p {
-		t.Errorf("it is at %d", opened.Position())
+		t.Errorf("got position %d, want %d", opened.Position(), p)
 	}
 	if err := opened.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := files(t, to); !slices.Equal(got, []string{"projection.1.db", "projection.db"}) {
-		t.Errorf("the folder holds %v", got)
+		t.Errorf("got files %v, want projection.1.db and its link projection.db", got)
 	}
 }
 
-func TestWhatACrashLeftIsRemoved(t *testing.T) {
+func TestFilesThatACrashLeftAreRemoved(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	p := r.append(user(uuid.NewString(), "Ada", ""))
 	if err := r.node(dir, 0).at(p).close(); err != nil {
@@ -96,6 +96,6 @@ func TestWhatACrashLeftIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := files(t, dir); !slices.Equal(got, []string{"mine.db", "projection.1.db", "projection.db"}) {
-		t.Errorf("the folder holds %v", got)
+		t.Errorf("got files %v, want mine.db, projection.1.db and projection.db", got)
 	}
 }

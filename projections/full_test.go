@@ -18,8 +18,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// A projection that has no room to grow is stuck, not damaged, applies no batch twice or in
-// part, and goes on once there is room.
+// A projection whose file cannot grow is stuck but not damaged. It applies no batch twice or in
+// part, and resumes once there is room.
 func TestAFullDiskPasses(t *testing.T) {
 	b, err := embedded.Start(t.TempDir(), "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -52,7 +52,7 @@ func TestAFullDiskPasses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pages(1) // means: no more than there are
+	pages(1) // SQLite raises this to the number of pages that the file has
 	running, halt := context.WithCancel(ctx)
 	ran := make(chan error, 2)
 	go func() { ran <- p.Run(running) }()
@@ -71,7 +71,7 @@ func TestAFullDiskPasses(t *testing.T) {
 	}
 	var fault *storagefault.Error
 	if err := p.Stuck(); !errors.As(err, &fault) || fault.Fault != storagefault.Full || p.State() != StateFailing {
-		t.Errorf("got %v in state %s", err, p.State())
+		t.Errorf("got %v in state %s, want a full disk in state %s", err, p.State(), StateFailing)
 	}
 	pages(1 << 30)
 	for _, p := range []*Projection{p, whole} {
@@ -85,7 +85,7 @@ func TestAFullDiskPasses(t *testing.T) {
 	got, err := p.Status(ctx)
 	want, wantErr := whole.Status(ctx)
 	if err != nil || wantErr != nil || got.Digests["users"] != want.Digests["users"] || got.Voids != 0 || p.Storage().Repaired != 0 {
-		t.Errorf("got %+v, %v; want %+v, %v", got, err, want, wantErr)
+		t.Errorf("got %+v, %v, want the digests of %+v, %v, no void records and no repair", got, err, want, wantErr)
 	}
 	halt()
 	if err := errors.Join(<-ran, <-ran, p.Close(), whole.Close()); err != nil {

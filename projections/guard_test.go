@@ -12,16 +12,15 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// A node that no read comes through is not ready, takes no write, and can still be asked how
-// it is.
+// A node whose reads all hang is not ready and accepts no write. It still reports its status.
 func TestANodeWhoseReadsHangIsNotReady(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // it mostly waits
 	r := newRig(t)
 	n := r.node(t.TempDir(), 0).at(r.append(user(uuid.NewString(), "Ada", "")))
 	until(t, "readiness", func() bool { return n.Ready(time.Minute) == nil })
 	var held []*reads.Tx
-	until(t, "that all connections are taken", func() bool {
-		soon, cancel := context.WithCancel(deadline(t)) // its end would be that of the snapshot
+	until(t, "all connections in use", func() bool {
+		soon, cancel := context.WithCancel(deadline(t)) // cancelling the context would end the read transaction
 		gaveUp := time.AfterFunc(500*time.Millisecond, cancel)
 		s, err := n.BeginRead(soon)
 		if err != nil {
@@ -32,16 +31,16 @@ func TestANodeWhoseReadsHangIsNotReady(t *testing.T) {
 		held = append(held, s)
 		return false
 	})
-	until(t, "that it is not ready", func() bool { return n.Ready(time.Minute) != nil })
+	until(t, "a node that is not ready", func() bool { return n.Ready(time.Minute) != nil })
 	var unreadable *projections.ReadPathError
 	if err := n.Stuck(); !errors.As(err, &unreadable) || !errors.As(n.Ready(time.Minute), &unreadable) {
-		t.Errorf("got %v", err)
+		t.Errorf("got stuck because of %v, ready: %v, want both to report hanging reads", err, n.Ready(time.Minute))
 	}
 	if s, err := n.Status(deadline(t)); err != nil || s.Position != 1 || s.State != projections.StateFollowing {
-		t.Errorf("status: got %+v, %v", s, err)
+		t.Errorf("status: got %+v, %v, want position 1 in state %s", s, err, projections.StateFollowing)
 	}
 	for _, s := range held {
 		_ = s.Close()
 	}
-	until(t, "that it is ready again", func() bool { return n.Ready(time.Minute) == nil })
+	until(t, "a node that is ready again", func() bool { return n.Ready(time.Minute) == nil })
 }

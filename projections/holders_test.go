@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Holders and UsedKeys find, by one read, what Holder and KeyUse find one by one.
+// Holders and UsedKeys find in one read what Holder and KeyUse find in one read each.
 func TestHoldersAndUsedKeys(t *testing.T) {
 	r := newRig(t)
 	const one, other, free = "email:AAAAAAAAAAAAAAAAAAAAAA", "email:BBBBBBBBBBBBBBBBBBBBBB", "email:CCCCCCCCCCCCCCCCCCCCCC"

@@ -43,12 +43,12 @@ func products(t testing.TB) (*collections.Set, *collections.Collection) {
 	}
 	c, ok := set.Get("products")
 	if !ok {
-		t.Fatal("no products")
+		t.Fatal("got no collection products, want one")
 	}
 	return set, c
 }
 
-// A product of the model: nil is a member that it lacks.
+// A product is an entity of the model. A nil value stands for a member that it lacks.
 type product struct {
 	id     string
 	values map[string]any
@@ -61,11 +61,11 @@ func column(t testing.TB, c *collections.Collection, name string) query.Column {
 			return col
 		}
 	}
-	t.Fatalf("no column %s", name)
+	t.Fatalf("got no column %s, want one", name)
 	return query.Column{}
 }
 
-// compareValues orders as the store promises: a missing one first, texts by bytes.
+// compareValues orders values as the store promises: a missing value first, and texts by bytes.
 func compareValues(a, b any) int {
 	switch {
 	case a == nil && b == nil:
@@ -141,7 +141,7 @@ var drawValue = map[string]func(*rapid.T) any{
 	"price": func(t *rapid.T) any { return rapid.SampledFrom([]float64{-1, 0, 0.1, 1, 2.5, 1e300}).Draw(t, "price") },
 	"stock": func(t *rapid.T) any { return rapid.SampledFrom([]int64{-5, 0, 1, 2, 1 << 60}).Draw(t, "stock") },
 	"sold":  func(t *rapid.T) any { return rapid.Bool().Draw(t, "sold") },
-	// The server's own.
+	// The members that the server sets.
 	"version":    func(t *rapid.T) any { return rapid.SampledFrom([]int64{0, 1, 2}).Draw(t, "version") },
 	"created_at": func(t *rapid.T) any { return events.FormatTime(drawTime(t)) },
 	"updated_at": func(t *rapid.T) any { return events.FormatTime(drawTime(t)) },
@@ -237,11 +237,11 @@ func idOf(t testing.TB, rendered []byte) string {
 	return e.ID
 }
 
-// onFile gives a projection over a file that is written without a broker.
+// onFile returns a projection over a file that is written without a broker.
 func onFile(f *file) *Projection {
 	p := &Projection{options: Options{}.withDefaults()}
 	p.serving.Store(generation.New(f.db, f.w))
-	f.t.Cleanup(p.rebuilds.Wait) // for the filter of claims, which reads the file
+	f.t.Cleanup(p.rebuilds.Wait) // the claim filter is filled from the file in the background
 	return p
 }
 
@@ -258,7 +258,7 @@ func (f *file) applyAll(t testing.TB, batch ...events.Event) {
 	}
 	for _, j := range done {
 		if j.Verdict.Outcome != events.Admitted {
-			t.Fatalf("%+v", j.Verdict)
+			t.Fatalf("got %+v, want it admitted", j.Verdict)
 		}
 	}
 }
@@ -289,7 +289,7 @@ func newProducts(t testing.TB) (*file, *collections.Collection) {
 	return newFileOf(t, set), c
 }
 
-// found gives the ids of a whole list, by a way to it.
+// found returns the ids of a whole list, read by the given route.
 func (f *file) found(q query.Query, way listsql.Route) []string {
 	f.t.Helper()
 	ids := []string{}
@@ -312,7 +312,7 @@ func (f *file) found(q query.Query, way listsql.Route) []string {
 	return ids
 }
 
-// Filters, sorts and pages against a plain model, in pages of all sizes.
+// Filters, sorts and pages of all sizes give the same lists as a plain model.
 func TestListsAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f, c := newProducts(t)
@@ -340,7 +340,7 @@ func TestListsAgainstAModel(t *testing.T) {
 				}
 				q.After = next
 				if pages > len(all) {
-					rt.Fatal("the pages have no end")
+					rt.Fatalf("got %d pages and a cursor for another one, want at most %d pages", pages+1, len(all)+1)
 				}
 			}
 			if !slices.Equal(got, want) {
@@ -349,11 +349,11 @@ func TestListsAgainstAModel(t *testing.T) {
 			q.After = nil
 			for _, way := range []listsql.Route{listsql.InOrder, listsql.ByFilter} {
 				if got := f.found(q, way); !slices.Equal(got, want) {
-					rt.Fatalf("by way %d: got %v, want %v", way, got, want)
+					rt.Fatalf("by route %d: got %v, want %v", way, got, want)
 				}
 			}
 			if n, err := s.Count(t.Context(), "products", q); err != nil || int(n) != len(want) {
-				rt.Fatalf("counted %d, %v, want %d", n, err, len(want))
+				rt.Fatalf("got count %d, %v, want %d", n, err, len(want))
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -362,7 +362,7 @@ func TestListsAgainstAModel(t *testing.T) {
 	})
 }
 
-// Under writes between the pages, an entity that does not change is seen exactly once.
+// A client that pages while others write sees every unchanged entity exactly once.
 func TestPagesUnderWrites(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f, c := newProducts(t)
@@ -413,7 +413,7 @@ func TestPagesUnderWrites(t *testing.T) {
 		}
 		for _, id := range want {
 			if !changed[id] && seen[id] != 1 {
-				rt.Fatalf("%s was seen %d times", id, seen[id])
+				rt.Fatalf("%s: got it %d times, want once", id, seen[id])
 			}
 		}
 	})
@@ -431,7 +431,7 @@ func TestExportsAreBounded(t *testing.T) {
 		open = append(open, s)
 	}
 	if _, err := p.BeginLongRead(t.Context()); !errors.Is(err, ErrBusy) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, ErrBusy)
 	}
 	for _, s := range open {
 		if err := s.Close(); err != nil {
@@ -446,7 +446,7 @@ func TestExportsAreBounded(t *testing.T) {
 	f.applyAll(t, created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"name": "a"}}))
 	n := 0
 	if _, err := s.List(t.Context(), "products", query.Query{}, func([]byte) error { n++; return nil }); err != nil || n != 0 || s.At != before {
-		t.Errorf("the snapshot saw %d, %v", n, err)
+		t.Errorf("got %d entities at position %d, %v, want none at position %d", n, s.At, err, before)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ func (p *Projection) fit(ctx context.Context) error {
 		return err
 	}
 	if p.Position() == info.End {
-		// Nothing is left to apply that could fail, and the next batch may be far away.
+		// No batch is left that could fail, and the next one may not come soon.
 		p.fail(nil)
 	}
 	return nil
@@ -160,9 +160,9 @@ func stops(err error) bool {
 	return errors.Is(err, errDoubt) || errors.As(err, &refused)
 }
 
-// inspect returns nil if the log is the one that was applied, a [refusal.Error] if it is
-// not, errDoubt if fit has to find out, and any other error if the broker can't be asked.
-// now and known are marks of before, known of some time before.
+// inspect returns nil if the log is the one that was applied, a [refusal.Error] if it is not,
+// errDoubt if fit has to decide, and any other error if the broker can't be asked. Both marks were
+// taken before the call, known some time before now.
 func (p *Projection) inspect(ctx context.Context, now, known continuity.Mark) error {
 	info, err := p.options.Log.Describe(ctx)
 	if err != nil {

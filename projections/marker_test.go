@@ -11,7 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/refusal"
 )
 
-// transact has another producer make a transaction of one record, which leaves a marker.
+// transact commits one record in a transaction of another producer. The broker appends a marker.
 func (r *rig) transact() {
 	r.t.Helper()
 	ctx := deadline(r.t)
@@ -35,15 +35,15 @@ func awaitReady(t *testing.T, n *node) {
 	t.Helper()
 	for ctx := deadline(t); n.Ready(0) != nil; time.Sleep(time.Millisecond) { // polling
 		if ctx.Err() != nil {
-			t.Fatalf("it is not ready: %v", n.Ready(0))
+			t.Fatalf("got %v, want a ready node", n.Ready(0))
 		}
 	}
 }
 
-// A node that was stopped right after a marker knows the log again by that marker, and
-// knows a log that has lost it from the one that has it.
-func TestAMarkerTellsALogFromAnother(t *testing.T) {
-	t.Parallel() // most of it is waiting
+// A node that was stopped right after a marker recognizes the log by that marker. It refuses a log
+// that has lost the marker.
+func TestAMarkerIdentifiesTheLog(t *testing.T) {
+	t.Parallel() // it mostly waits
 	r := newRig(t)
 	dir := t.TempDir()
 	r.append(user(uuid.NewString(), "Ada", ""))
@@ -62,12 +62,12 @@ func TestAMarkerTellsALogFromAnother(t *testing.T) {
 	}
 
 	back()
-	r.log = r.open("clusterlite.events") // the other's producer counts on
+	r.log = r.open("clusterlite.events") // the producer of the old log would continue its sequence numbers
 	r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
 	refusedAtStart(t, r.node(dir, 0), refusal.Other)
 }
 
-// All ways to a read model end where the log does.
+// A rebuild ends at the end of the log, even if the last record is a marker.
 func TestARebuildEndsAfterAMarker(t *testing.T) {
 	r := newRig(t)
 	r.append(user(uuid.NewString(), "Ada", ""))
@@ -82,7 +82,7 @@ func TestARebuildEndsAfterAMarker(t *testing.T) {
 			continue
 		}
 		if status.State != projections.RebuildDone || status.Position != 3 {
-			t.Fatalf("got %+v, want that it is done at position 3", status)
+			t.Fatalf("got %+v, want it done at position 3", status)
 		}
 		break
 	}

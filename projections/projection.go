@@ -192,8 +192,8 @@ func (p *Projection) State() State {
 	return stateWords[state]
 }
 
-// refuse stops the projection until resume, which may never come. It returns false if the file
-// is damaged, which takes precedence.
+// refuse stops the projection until resume is called, if it ever is. It returns false if the file
+// is damaged, because damage takes precedence.
 func (p *Projection) refuse(err error) bool {
 	if !p.life.Refuse(err) {
 		return false
@@ -203,12 +203,12 @@ func (p *Projection) refuse(err error) bool {
 	p.mu.Unlock()
 	p.waiters.Stop(err)
 	if r != nil && !unreadable(err) {
-		r.cancel(err) // or it would wait forever
+		r.cancel(err) // otherwise the rebuild would wait forever
 	}
 	return true
 }
 
-// resume continues after the file was found to belong to the log.
+// resume returns the projection to service after a check that the file belongs to the log.
 func (p *Projection) resume() {
 	switch p.life.Fit() {
 	case lifecycle.Suspended:

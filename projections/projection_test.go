@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if broker, dir, found := strings.Cut(os.Getenv(crashing), " "); found {
-		fmt.Fprintln(os.Stderr, rebuildForEver(broker, dir))
+		fmt.Fprintln(os.Stderr, rebuildForever(broker, dir))
 		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
@@ -40,7 +40,7 @@ func deadline(t testing.TB) context.Context {
 	return ctx
 }
 
-// A rig is a broker, a log on it, and what nodes read it.
+// A rig is a broker with a log, on which tests start nodes.
 type rig struct {
 	t      testing.TB
 	broker *embedded.Broker
@@ -88,7 +88,7 @@ func (r *rig) append(batch ...events.Event) events.Position {
 	return p
 }
 
-// A node is a projection that runs.
+// A node is a running projection.
 type node struct {
 	*projections.Projection
 	t    testing.TB
@@ -112,7 +112,8 @@ func (r *rig) nodeOf(log *eventlog.Log, dir string, maxBatch int, set *collectio
 	return r.nodeWith(projections.Options{Dir: dir, Log: log, Collections: set, MaxBatch: maxBatch})
 }
 
-// nodeWith starts a node. What the options leave out is as for other nodes.
+// nodeWith starts a node. Options that are not set take the values that other nodes of the rig
+// have.
 func (r *rig) nodeWith(o projections.Options) *node {
 	r.t.Helper()
 	if o.Dir == "" {
@@ -138,7 +139,7 @@ func (r *rig) nodeWith(o projections.Options) *node {
 	return n
 }
 
-// close stops the node and gives what Run returned. Only the first call counts.
+// close stops the node and returns the error of Run. Later calls do nothing.
 func (n *node) close() error {
 	n.stop()
 	if n.ran == nil {
@@ -190,30 +191,30 @@ func TestEntitiesFollowTheLog(t *testing.T) {
 
 	e, found, at, err := n.Entity(deadline(t), "users", ada)
 	if err != nil || !found || !e.Deleted || e.Version != 3 || at != p {
-		t.Errorf("Ada is %+v, %v, %d, %v", e, found, at, err)
+		t.Errorf("Ada: got %+v, found %v, position %d, %v, want version 3, deleted, position %d", e, found, at, err, p)
 	}
 	e, found, _, err = n.Entity(deadline(t), "users", bob)
 	want := `{"id":"` + bob + `","version":1,"created_at":"2026-11-22T12:00:00.000Z","updated_at":"2026-11-22T12:00:00.000Z","name":"Bob","email":"e"}`
 	if err != nil || !found || e.Deleted || string(e.Rendered) != want {
-		t.Errorf("Bob is %+v, %v, %v", e, found, err)
+		t.Errorf("Bob: got %+v, found %v, %v, want %s", e, found, err, want)
 	}
 	if holder, err := n.Holder(deadline(t), "users", claim); err != nil || holder != bob {
-		t.Errorf("the claim is held by %s, %v", holder, err)
+		t.Errorf("got holder %s of the claim, %v, want %s", holder, err, bob)
 	}
 	if _, found, _, err := n.Entity(deadline(t), "users", uuid.NewString()); found || err != nil {
-		t.Errorf("a stranger is there: %v, %v", found, err)
+		t.Errorf("an unknown id: got found %v, %v, want not found", found, err)
 	}
 	voids, err := n.Voids(deadline(t), 10)
 	if err != nil || len(voids) != 1 || voids[0].Offset != 2 || voids[0].Reason != "taken" || voids[0].EntityID != bob {
-		t.Errorf("voids are %+v, %v", voids, err)
+		t.Errorf("got void records %+v, %v, want one at offset 2: taken, of %s", voids, err, bob)
 	}
 	status, err := n.Status(deadline(t))
 	if err != nil || status.Position != p || status.Voids != 1 || status.Entities["users"] != 1 || len(status.Digests["users"]) != 64 {
-		t.Errorf("status is %+v, %v", status, err)
+		t.Errorf("got status %+v, %v, want 1 user, 1 void record and position %d", status, err, p)
 	}
 }
 
-func TestRestartGoesOnFromTheFile(t *testing.T) {
+func TestARestartResumesFromTheFile(t *testing.T) {
 	r := newRig(t)
 	dir := t.TempDir()
 	p := r.append(user(uuid.NewString(), "Ada", ""))
@@ -223,10 +224,10 @@ func TestRestartGoesOnFromTheFile(t *testing.T) {
 	p = r.append(user(uuid.NewString(), "Bob", ""))
 	n := r.node(dir, 0)
 	if n.Position() == 0 {
-		t.Error("it starts from the beginning")
+		t.Error("got position 0, want the position of the file")
 	}
 	if got := living(t, n.at(p)); got != 2 {
-		t.Errorf("%d entities", got)
+		t.Errorf("got %d entities, want 2", got)
 	}
 }
 
@@ -239,7 +240,7 @@ func living(t testing.TB, n *node) int64 {
 	return s.Entities["users"]
 }
 
-func TestJudgementsReachThoseWhoWait(t *testing.T) {
+func TestJudgementsReachTheirWaiters(t *testing.T) {
 	r := newRig(t)
 	n := r.node(t.TempDir(), 0)
 	first, second := user(uuid.NewString(), "Ada", claim), user(uuid.NewString(), "Bob", claim)
@@ -249,10 +250,10 @@ func TestJudgementsReachThoseWhoWait(t *testing.T) {
 	defer forgetTwo()
 	r.append(first, second)
 	if j := receive(t, one); j.Verdict.Outcome != events.Admitted || j.Position != 1 {
-		t.Errorf("got %+v", j)
+		t.Errorf("got %+v, want it admitted at position 1", j)
 	}
 	if j := receive(t, two); j.Verdict.Reason != events.ReasonTaken || j.Verdict.Holder != first.EntityID || j.Position != 2 {
-		t.Errorf("got %+v", j)
+		t.Errorf("got %+v, want it void at position 2: taken, held by %s", j, first.EntityID)
 	}
 }
 
@@ -261,23 +262,23 @@ func receive[T any](t testing.TB, ch <-chan T) (v T) {
 	select {
 	case v = <-ch:
 	case <-deadline(t).Done():
-		t.Fatal("nothing came")
+		t.Fatal("got a timeout, want a value")
 	}
 	return v
 }
 
-func TestWaitForEnds(t *testing.T) {
+func TestWaitForEndsWithItsContext(t *testing.T) {
 	n := newRig(t).node(t.TempDir(), 0)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := n.WaitFor(ctx, 99); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 }
 
-// A collection whose file is gone is kept and applied; once the file is back, so are its
-// filters.
-func TestACollectionWhoseFileIsGone(t *testing.T) {
+// A collection whose schema file is missing keeps its entities and applies events. Its filters
+// work again once the file is back.
+func TestACollectionWhoseFileIsMissing(t *testing.T) {
 	r := newRig(t)
 	dir := t.TempDir()
 	examples, err := collections.Load("../examples")
@@ -297,7 +298,7 @@ func TestACollectionWhoseFileIsGone(t *testing.T) {
 	dearer.Document = product("", "TEA", 10).Document
 	gone := r.nodeOn(r.log, dir, 0).at(r.append(dearer, then(pot, events.Deleted, 2), cup))
 	if s, err := gone.Status(deadline(t)); err != nil || s.Entities["products"] != 2 || s.Voids != 0 {
-		t.Errorf("got %+v, %v", s, err)
+		t.Errorf("got %+v, %v, want 2 products and no void records", s, err)
 	}
 	digest := gone.mustDigest("products")
 	if err := gone.close(); err != nil {
@@ -315,7 +316,7 @@ func TestACollectionWhoseFileIsGone(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if back.mustDigest("products") != digest || r.nodeOf(r.log, t.TempDir(), 0, examples).at(back.Position()).mustDigest("products") != digest {
-		t.Error("the digests differ")
+		t.Error("got a digest that differs from the one before the restart, want the same one on both nodes")
 	}
 }
 
@@ -341,7 +342,7 @@ func (n *node) list(collection string, q query.Query) (all []string) {
 	return all
 }
 
-// endsAre tells whether each text ends as wanted: before it stand the server's members.
+// endsAre reports whether each text has the wanted end. The server's members come before it.
 func endsAre(got, want []string) bool {
 	return slices.EqualFunc(got, want, strings.HasSuffix)
 }
@@ -392,7 +393,7 @@ func TestCloseTwice(t *testing.T) {
 	}
 }
 
-// A projection that is closed answers no read, also not from its cache.
+// A closed projection answers no reads, not even from its cache.
 func TestNoReadAfterClose(t *testing.T) {
 	r := newRig(t)
 	ids, end := r.fill(1)
@@ -402,7 +403,7 @@ func TestNoReadAfterClose(t *testing.T) {
 	}
 	for range 2 {
 		if _, found, _, err := n.Entity(deadline(t), "users", ids[0]); err != nil || !found {
-			t.Fatalf("got found %t, %v", found, err)
+			t.Fatalf("got found %t, %v, want it found", found, err)
 		}
 	}
 	if hits := n.Cache().Hits; hits != 1 {

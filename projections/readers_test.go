@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// distinct gives a query whose statements no other n has.
+// distinct returns a query whose statements differ from those of every other n.
 func distinct(t testing.TB, n int) query.Query {
 	t.Helper()
 	_, c := products(t)
@@ -29,8 +29,8 @@ func distinct(t testing.TB, n int) query.Query {
 	return q
 }
 
-// within fails the test unless do returns soon. The bound is far above what it takes: it
-// tells a wait that never ends from one that does.
+// within fails the test unless do returns soon. The bound is far above the time that do takes. It
+// detects only a wait that never ends.
 func within(t testing.TB, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -38,12 +38,12 @@ func within(t testing.TB, what string, do func()) {
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
-		t.Fatalf("%s: did not return", what)
+		t.Fatalf("%s: got a timeout, want it to return", what)
 	}
 }
 
-// As many lists at once as there are connections, each with a statement that was never
-// prepared before: each gets its answer, and nobody waits for a second connection.
+// Every connection lists at the same time, each with a statement that was never prepared before.
+// Each list gets its answer, and none waits for a second connection.
 func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
@@ -62,7 +62,7 @@ func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
 			q := distinct(t, i)
 			all.Go(func() {
 				if _, err := s.List(t.Context(), "products", q, func([]byte) error { return nil }); err != nil {
-					t.Errorf("list %d: %v", i, err)
+					t.Errorf("list %d: got %v, want an answer", i, err)
 				}
 			})
 		}
@@ -71,7 +71,7 @@ func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
 	// Reads of one entity have connections of their own.
 	within(t, "a read of one entity", func() {
 		if _, found, _, err := p.Entity(t.Context(), "products", "0193a1a0-0000-7000-8000-000000000001"); err != nil || !found {
-			t.Errorf("got found %t, %v", found, err)
+			t.Errorf("got found %t, %v, want it found", found, err)
 		}
 	})
 	for _, s := range open {
@@ -81,8 +81,8 @@ func TestNewQueriesAtOnceAreAnswered(t *testing.T) {
 	}
 }
 
-// A read that finds no free connection waits for one, as long as its caller does and not
-// for ever, and then says why it failed.
+// A read that finds no free connection waits for one, but no longer than its caller and never
+// forever. Then its error says why it failed.
 func TestAReadWaitsForAConnection(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
@@ -102,7 +102,7 @@ func TestAReadWaitsForAConnection(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if _, err := p.BeginRead(ended); !errors.Is(err, context.Canceled) || errors.Is(err, ErrOverloaded) {
-		t.Errorf("for a caller that has gone: got %v, want %v", err, context.Canceled)
+		t.Errorf("a caller that has stopped waiting: got %v, want %v", err, context.Canceled)
 	}
 	got := make(chan error)
 	go func() {
@@ -116,17 +116,17 @@ func TestAReadWaitsForAConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-got; err != nil {
-		t.Errorf("once a connection is free: %v", err)
+		t.Errorf("once a connection is free: got %v, want a read", err)
 	}
 	for _, s := range open {
-		if err := s.Close(); err != nil { // the first for the second time
+		if err := s.Close(); err != nil { // this closes the first one a second time
 			t.Fatal(err)
 		}
 	}
 }
 
-// However many texts and failures there are, the statements that a connection keeps
-// prepared are bounded and go on being kept.
+// A connection keeps a bounded number of prepared statements, however many texts and failures it
+// meets.
 func TestKeptStatementsAreBounded(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
@@ -140,19 +140,19 @@ func TestKeptStatementsAreBounded(t *testing.T) {
 			t.Errorf("got %d, %v, want %d", n, err, i)
 		}
 		if err := s.Get(t.Context(), &n, fmt.Sprintf(`SELECT nothing_%d`, i)); err == nil {
-			t.Error("a wrong statement is no error")
+			t.Error("got no error from an invalid statement, want one")
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := len(f.db.Lists.Idle); n != 1 {
-		t.Errorf("one read after the other used %d connections, want 1", n)
+		t.Errorf("got %d connections for reads one after the other, want 1", n)
 	}
 }
 
-// A node whose reads can't get a connection for long is not ready, and is again as soon as
-// a connection is free.
+// A node whose reads cannot get a connection for a long time is not ready. It is ready again as
+// soon as a connection is free.
 func TestStuckReadsMakeANodeUnready(t *testing.T) {
 	f, _ := newProducts(t)
 	p := onFile(f)
@@ -169,11 +169,11 @@ func TestStuckReadsMakeANodeUnready(t *testing.T) {
 		t.Fatalf("got %v, want %v", err, ErrOverloaded)
 	}
 	if err := p.starved(); err != nil {
-		t.Errorf("after a moment: got %v, want none: it may be a burst", err)
+		t.Errorf("after a moment: got %v, want none, because it may be a burst", err)
 	}
 	f.db.Lists.Starved.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
 	if err := p.starved(); err == nil {
-		t.Errorf("after %s: got no error", 2*stuckAfter)
+		t.Errorf("after %s: got no error, want one", 2*stuckAfter)
 	}
 	if err := open[0].Close(); err != nil {
 		t.Fatal(err)

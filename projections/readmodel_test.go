@@ -55,7 +55,7 @@ func (c counts) Apply(ctx context.Context, tx readmodel.Tx, batch []readmodel.Ju
 	return nil
 }
 
-// readCounts reads the counts, the model's position, and that of the projection, at one moment.
+// readCounts reads the counts and the positions of the model and the projection at one moment.
 func readCounts(t testing.TB, n *node) (got map[string]int64, at, position events.Position) {
 	t.Helper()
 	tx, err := n.BeginRead(deadline(t))
@@ -85,10 +85,10 @@ func countsIn(t testing.TB, tx *reads.Tx) (got map[string]int64, at, position ev
 	return got, at, tx.At
 }
 
-// history appends three admitted events of users, one void one, and two events of orders.
+// history appends three admitted events and one void event of users, and two events of orders.
 func (r *rig) history() (end events.Position) {
 	ada := user(uuid.NewString(), "Ada", claim)
-	bob := user(uuid.NewString(), "Bob", claim) // the claim is taken, so it is void
+	bob := user(uuid.NewString(), "Bob", claim) // the claim is taken, so this event is void
 	order := user(uuid.NewString(), "an order", "")
 	order.Collection = "orders"
 	return r.append(ada, then(ada, events.Updated, 2), bob, order, then(order, events.Deleted, 2), user(uuid.NewString(), "Cy", ""))
@@ -101,14 +101,14 @@ func TestAFurtherReadModel(t *testing.T) {
 	n := r.nodeWith(projections.Options{MaxBatch: 2, ReadModels: []readmodel.Factory{func() readmodel.Model { return counts{} }}}).at(end)
 	got, at, position := readCounts(t, n)
 	if want := (map[string]int64{"users": 3, "orders": 2}); !maps.Equal(got, want) || at != end || position != end {
-		t.Errorf("got %v at %d, the projection at %d, want %v at %d", got, at, position, want, end)
+		t.Errorf("got %v at position %d, the projection at %d, want %v at %d", got, at, position, want, end)
 	}
 	for what, want := range map[string]error{"counts": nil, "entities": nil, "lists": nil, "sums": projections.ErrNotServed} {
 		if err := n.Serves(what); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", what, err, want)
 		}
 	}
-	// What it holds survives a restart, and goes on from there.
+	// The model keeps its rows over a restart and resumes from its position.
 	if err := n.close(); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestAFurtherReadModel(t *testing.T) {
 	}
 }
 
-// A read model that fails holds up all of them: no batch is written in a part of the tables.
+// A read model that fails stops all of them, because a batch is written to all tables or to none.
 func TestAFurtherReadModelFails(t *testing.T) {
 	r := newRig(t)
 	var fail atomic.Bool
@@ -174,11 +174,11 @@ func TestAFurtherReadModelOfAnExistingFile(t *testing.T) {
 	}
 }
 
-// What two read models serve, and their names, must differ.
+// Two read models must differ in their names and in what they serve.
 func TestReadModelsDiffer(t *testing.T) {
 	r := newRig(t)
 	make := func() readmodel.Model { return counts{} }
 	if p, err := projections.Open(deadline(t), projections.Options{Dir: t.TempDir(), Log: r.log, Collections: usersOnly(t), ReadModels: []readmodel.Factory{make, make}}); err == nil {
-		t.Errorf("got %v and no error, want two models of one name refused", p)
+		t.Errorf("got %v and no error, want an error for two models with one name", p)
 	}
 }

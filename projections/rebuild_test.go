@@ -19,10 +19,10 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// rebuilt waits until the rebuild has ended.
+// rebuilt waits until the rebuild has ended, and returns its status.
 func (n *node) rebuilt() projections.RebuildStatus {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 8*time.Minute) // for a run that measures
+	ctx, cancel := context.WithTimeout(n.t.Context(), 8*time.Minute) // long enough for a run that measures
 	defer cancel()
 	for {
 		if s, _ := n.Rebuild(); s.State != projections.RebuildRunning {
@@ -30,7 +30,7 @@ func (n *node) rebuilt() projections.RebuildStatus {
 		}
 		select {
 		case <-ctx.Done():
-			n.t.Fatal("the rebuild does not end")
+			n.t.Fatal("got a timeout, want the rebuild to end")
 		case <-time.After(time.Millisecond): // polling
 		}
 	}
@@ -43,7 +43,7 @@ func (n *node) start(o projections.RebuildOptions) {
 		if err == nil {
 			return
 		}
-		// The file that the last one replaced may not be put away yet.
+		// The last rebuild may not have removed the file that it replaced yet.
 		if !errors.Is(err, projections.ErrRebuilding) || ctx.Err() != nil {
 			n.t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func (n *node) rebuild(o projections.RebuildOptions) projections.RebuildStatus {
 	return n.rebuilt()
 }
 
-// serves tells which file serves.
+// serves returns the name of the file that serves.
 func (n *node) serves() string {
 	n.t.Helper()
 	target, err := os.Readlink(filepath.Join(n.dir, datafolder.FileName))
@@ -67,7 +67,7 @@ func (n *node) serves() string {
 	return target
 }
 
-// holds waits until the folder holds just these databases, SQLite's own files aside.
+// holds waits until the folder holds exactly these databases, apart from SQLite's own files.
 func (n *node) holds(want ...string) {
 	n.t.Helper()
 	for ctx := deadline(n.t); ; {
@@ -76,7 +76,7 @@ func (n *node) holds(want ...string) {
 			return
 		}
 		if ctx.Err() != nil {
-			n.t.Fatalf("the folder holds %v, want %v", got, want)
+			n.t.Fatalf("got databases %v, want %v", got, want)
 		}
 		time.Sleep(time.Millisecond) // polling
 	}
@@ -91,7 +91,7 @@ func (n *node) digest() string {
 	return s.Digests["users"]
 }
 
-// many appends the life of n entities, and returns those that live.
+// many appends creates, updates and deletes of n entities, and returns their first events.
 func (r *rig) many(n int) (living []events.Event, end events.Position) {
 	r.t.Helper()
 	for range n {
@@ -106,21 +106,21 @@ func (r *rig) many(n int) (living []events.Event, end events.Position) {
 	return living, end
 }
 
-func TestARebuildTakesThePlaceOfWhatServes(t *testing.T) {
+func TestARebuildReplacesTheServingFile(t *testing.T) {
 	r := newRig(t)
 	_, end := r.many(20)
 	n := r.node(t.TempDir(), 0).at(end)
 	before := n.digest()
 	if _, any := n.Rebuild(); any {
-		t.Error("it tells of a rebuild that never was")
+		t.Error("got a rebuild, want none before the first one")
 	}
 	s := n.rebuild(projections.RebuildOptions{})
 	if s.State != projections.RebuildDone || s.Position != end || s.End != end || s.EndedAt == nil || s.SwapSeconds <= 0 || s.Kept != "" || s.Error != "" {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it done at position %d, with nothing kept", s, end)
 	}
 	n.holds("projection.2.db", "projection.db")
 	if n.serves() != "projection.2.db" || n.digest() != before {
-		t.Errorf("%s serves, with digest %s, want %s", n.serves(), n.digest(), before)
+		t.Errorf("got %s serving with digest %s, want projection.2.db with %s", n.serves(), n.digest(), before)
 	}
 	_, end = r.many(1)
 	before = n.at(end).digest()
@@ -128,25 +128,25 @@ func TestARebuildTakesThePlaceOfWhatServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again := r.node(n.dir, 0); again.Position() != end || again.digest() != before {
-		t.Errorf("after a restart it is at %d", again.Position())
+		t.Errorf("after a restart: got position %d and digest %s, want %d and %s", again.Position(), again.digest(), end, before)
 	}
 }
 
-// What the digest that is kept with the rows can't show, since nothing that goes through
-// the worker changed them.
-func TestARebuildRepairsRowsChangedBehindItsBack(t *testing.T) {
+// The digest that is stored with the rows cannot show this change, because the worker did not make
+// it.
+func TestARebuildRepairsRowsChangedOutsideTheNode(t *testing.T) {
 	r := newRig(t)
 	id := uuid.NewString()
 	n := r.node(t.TempDir(), 0).at(r.append(user(id, "Ada", "")))
 	tamper(t, n.dir, `UPDATE users SET doc = json_set(doc, '$.name', 'Eve')`)
 	if e, _, _, err := n.Entity(deadline(t), "users", id); err != nil || !strings.Contains(string(e.Rendered), "Eve") {
-		t.Fatalf("the test is no good: %s, %v", e.Rendered, err)
+		t.Fatalf("got %s, %v before the rebuild, want the changed name Eve", e.Rendered, err)
 	}
 	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it done", s)
 	}
 	if e, _, _, err := n.Entity(deadline(t), "users", id); err != nil || !strings.Contains(string(e.Rendered), "Ada") {
-		t.Errorf("there is %s, %v", e.Rendered, err)
+		t.Errorf("got %s, %v, want the name Ada", e.Rendered, err)
 	}
 }
 
@@ -161,27 +161,27 @@ func TestRowsThatDifferAreNotReplacedUnlessForced(t *testing.T) {
 	wrong := n.digest()
 	s := n.rebuild(projections.RebuildOptions{})
 	if s.State != projections.RebuildFailed || !slices.Equal(s.Differs, []string{"users"}) || !strings.Contains(s.Error, "users") {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it failed because users differ", s)
 	}
 	n.holds("projection.1.db", "projection.db")
 	if n.digest() != wrong {
-		t.Error("another file serves")
+		t.Error("got another digest, want the same file to serve")
 	}
 	s = n.rebuild(projections.RebuildOptions{Force: true})
 	if s.State != projections.RebuildDone || !slices.Equal(s.Differs, []string{"users"}) || s.Kept != "projection.1.db" {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it done with projection.1.db kept, and users reported as different", s)
 	}
 	n.holds("projection.1.db", "projection.2.db", "projection.db", "projection.previous.db")
 	if n.digest() == wrong {
-		t.Error("the same file serves")
+		t.Error("got the same digest, want the rebuilt file to serve")
 	}
-	// And back, which is forced too.
+	// Going back to the kept file needs force as well.
 	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildFailed {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it failed", s)
 	}
 	n.holds("projection.1.db", "projection.2.db", "projection.db", "projection.previous.db")
 	if s := n.rebuild(projections.RebuildOptions{Back: true, Force: true}); s.State != projections.RebuildDone || n.digest() != wrong {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v and digest %s, want it done with digest %s", s, n.digest(), wrong)
 	}
 	n.holds("projection.1.db", "projection.db")
 }
@@ -191,20 +191,20 @@ func TestAKeptFileCatchesUpAndServesAgain(t *testing.T) {
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
 	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildFailed || !strings.Contains(s.Error, datafolder.ErrNothingKept.Error()) {
-		t.Errorf("nothing was kept, and it ended with %+v", s)
+		t.Errorf("nothing kept: got %+v, want it failed with %v", s, datafolder.ErrNothingKept)
 	}
 	if s := n.rebuild(projections.RebuildOptions{Keep: true}); s.Kept != "projection.1.db" {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want projection.1.db kept", s)
 	}
 	n.holds("projection.1.db", "projection.2.db", "projection.db", "projection.previous.db")
 	_, end = r.many(5)
 	digest := n.at(end).digest()
 	if s := n.rebuild(projections.RebuildOptions{Back: true}); s.State != projections.RebuildDone || s.Position != end {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it done at position %d", s, end)
 	}
 	n.holds("projection.1.db", "projection.db")
 	if n.digest() != digest || n.Position() != end {
-		t.Errorf("it is at %d", n.Position())
+		t.Errorf("got position %d and digest %s, want %d and %s", n.Position(), n.digest(), end, digest)
 	}
 	_, end = r.many(1)
 	n.at(end)
@@ -220,7 +220,7 @@ func TestARebuildFromAFile(t *testing.T) {
 	_, end := r.many(5)
 	n := r.node(t.TempDir(), 0).at(end)
 	if s := n.rebuild(projections.RebuildOptions{From: offline.FromFile(file)}); s.State != projections.RebuildDone || s.Position != end {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it done at position %d", s, end)
 	}
 	stranger := filepath.Join(t.TempDir(), "other.db")
 	if err := os.WriteFile(stranger, nil, 0o600); err != nil {
@@ -228,7 +228,7 @@ func TestARebuildFromAFile(t *testing.T) {
 	}
 	for _, from := range []string{stranger, stranger + ".missing"} {
 		if s := n.rebuild(projections.RebuildOptions{From: offline.FromFile(from)}); s.State != projections.RebuildFailed || s.Error == "" {
-			t.Errorf("from %s: it ended with %+v", from, s)
+			t.Errorf("from %s: got %+v, want it failed", from, s)
 		}
 	}
 	n.holds("projection.2.db", "projection.db")
@@ -243,16 +243,16 @@ func TestALongReadEndsOnTheFileThatItBeganOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone {
-		t.Errorf("it ended with %+v", s)
+		t.Errorf("got %+v, want it done", s)
 	}
 	_, after := r.many(5)
 	n.at(after)
 	if err := n.StartRebuild(projections.RebuildOptions{}); !errors.Is(err, projections.ErrRebuilding) {
-		t.Errorf("another one: %v", err)
+		t.Errorf("another rebuild: got %v, want %v", err, projections.ErrRebuilding)
 	}
 	count, err := read.Count(deadline(t), "users", query.Query{})
 	if err != nil || count != 4 || read.At != end {
-		t.Errorf("at %d it holds %d, %v", read.At, count, err)
+		t.Errorf("got %d users at position %d, %v, want 4 at %d", count, read.At, err, end)
 	}
 	n.holds("projection.1.db", "projection.2.db", "projection.db")
 	if err := read.Close(); err != nil {

@@ -19,12 +19,12 @@ import (
 	"github.com/clusterlite/clusterlite/projections/offline"
 )
 
-// crashing names, for a process started by the test below, the broker and the folder.
+// crashing is the environment variable that gives a child process the broker and the folder.
 const crashing = "CLUSTERLITE_TEST_CRASHING"
 
-// rebuildForEver is a process that rebuilds its projection again and again, until it is
-// killed.
-func rebuildForEver(broker, dir string) error {
+// rebuildForever is what a child process runs: it rebuilds its projection again and again until it
+// is killed.
+func rebuildForever(broker, dir string) error {
 	log, err := eventlog.Open(eventlog.Config{Brokers: []string{broker}, Topic: "clusterlite.events", ClientID: "crashing"})
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func rebuildForEver(broker, dir string) error {
 	}
 	fmt.Println("ready")
 	for i := 0; ; i++ {
-		// Kept or not, and now and then back.
+		// One rebuild in three keeps the old file, and one in three goes back to it.
 		o := projections.RebuildOptions{Keep: i%3 == 0, Back: i%3 == 1}
 		for err := p.StartRebuild(o); err != nil; err = p.StartRebuild(o) {
 			if !errors.Is(err, projections.ErrRebuilding) {
@@ -62,8 +62,8 @@ func rebuildForEver(broker, dir string) error {
 	}
 }
 
-// Whenever a process is killed that rebuilds, the file that is then in place serves, and
-// nothing else is left but one that was kept.
+// At whatever moment a process is killed during a rebuild, the file that is then in place serves.
+// No other file remains except one that was kept.
 func TestACrashLeavesAFileThatServes(t *testing.T) {
 	r, dir := newRig(t), t.TempDir()
 	_, end := r.fill(1000)
@@ -79,24 +79,24 @@ func TestACrashLeavesAFileThatServes(t *testing.T) {
 		r.killAfter(dir, after)
 		n := r.node(dir, 0)
 		if n.Position() > end || n.Position() == 0 {
-			t.Errorf("round %d, killed after %v: it is at %d of %d", round, after, n.Position(), end)
+			t.Errorf("round %d, killed after %v: got position %d, want 1 to %d", round, after, n.Position(), end)
 		}
 		if got := n.at(end).digest(); got != want.Collections["users"].Digest.String() {
-			t.Errorf("round %d, killed after %v: the digest is %s, want %s", round, after, got, want.Collections["users"].Digest)
+			t.Errorf("round %d, killed after %v: got digest %s, want %s", round, after, got, want.Collections["users"].Digest)
 		}
 		if s := n.rebuild(projections.RebuildOptions{Keep: true}); s.State != projections.RebuildDone {
-			t.Errorf("round %d, killed after %v: %+v", round, after, s)
+			t.Errorf("round %d, killed after %v: got %+v, want it done", round, after, s)
 		}
 		if err := n.close(); err != nil {
 			t.Error(err)
 		}
 		if got := files(t, dir); len(got) != 4 || !slices.Contains(got, datafolder.PreviousName) {
-			t.Errorf("round %d, killed after %v: the folder holds %v", round, after, got)
+			t.Errorf("round %d, killed after %v: got files %v, want 4 with %s", round, after, got, datafolder.PreviousName)
 		}
 	}
 }
 
-// killAfter has a process rebuild, and kills it a time after it has caught up.
+// killAfter starts a process that rebuilds, and kills it some time after it has caught up.
 func (r *rig) killAfter(dir string, after time.Duration) {
 	r.t.Helper()
 	child := exec.CommandContext(deadline(r.t), os.Args[0])
@@ -110,11 +110,11 @@ func (r *rig) killAfter(dir string, after time.Duration) {
 		r.t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		r.t.Errorf("the process says %q, %v", line, err)
+		r.t.Errorf("got output %q, %v, want \"ready\\n\"", line, err)
 	}
-	time.Sleep(after) // the instant is what the test varies
+	time.Sleep(after) // the test varies the moment of the kill
 	_ = child.Process.Kill()
 	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() != -1 {
-		r.t.Errorf("the process ended by itself: %v", err)
+		r.t.Errorf("got %v, want a process that the kill ended", err)
 	}
 }

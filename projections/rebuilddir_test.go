@@ -23,7 +23,7 @@ func (r *rig) rebuildDir(log *eventlog.Log, dir string, o projections.RebuildOpt
 	return projections.RebuildDir(deadline(r.t), projections.Options{Dir: dir, Log: log, Collections: usersOnly(r.t)}, o, nil)
 }
 
-// stopped leaves the folder of a node that has applied the log and was stopped.
+// stopped returns the folder of a stopped node that has applied the log, and its position.
 func (r *rig) stopped() (dir string, end events.Position) {
 	r.t.Helper()
 	_, end = r.many(5)
@@ -34,7 +34,7 @@ func (r *rig) stopped() (dir string, end events.Position) {
 	return dir, end
 }
 
-// starts checks that a node starts on the folder and has what the log says.
+// starts checks that a node starts on the folder and reaches the digest that the log gives.
 func (r *rig) starts(log *eventlog.Log, dir string) {
 	r.t.Helper()
 	end, err := log.End(deadline(r.t))
@@ -47,7 +47,7 @@ func (r *rig) starts(log *eventlog.Log, dir string) {
 	}
 	n := r.nodeOn(log, dir, 0).at(end)
 	if got, want := n.digest(), built.Collections["users"].Digest.String(); got != want && end > 0 {
-		r.t.Errorf("the node's digest is %s, want %s", got, want)
+		r.t.Errorf("got digest %s, want %s", got, want)
 	}
 	if err := n.close(); err != nil {
 		r.t.Error(err)
@@ -58,21 +58,21 @@ func TestAStoppedNodeIsRebuilt(t *testing.T) {
 	r := newRig(t)
 	dir, old := r.stopped()
 	_, end := r.many(2)
-	var told []events.Position
+	var reported []events.Position
 	done, err := projections.RebuildDir(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t), MaxBatch: 4}, projections.RebuildOptions{}, func(at, of events.Position) {
-		told = append(told, at)
+		reported = append(reported, at)
 		if of != end {
-			t.Errorf("at %d of %d", at, of)
+			t.Errorf("got progress %d of %d, want %d as the end", at, of, end)
 		}
 	})
 	if err != nil || done.Position != end || done.Incomparable != nil || done.Kept != "" || len(done.Differs) > 0 {
-		t.Errorf("got %+v, %v", done, err)
+		t.Errorf("got %+v, %v, want position %d and no difference", done, err, end)
 	}
-	if !slices.IsSorted(told) || !slices.Contains(told, old) || told[len(told)-1] != end {
-		t.Errorf("it told of %v", told)
+	if !slices.IsSorted(reported) || !slices.Contains(reported, old) || reported[len(reported)-1] != end {
+		t.Errorf("got progress %v, want it ascending, through %d to %d", reported, old, end)
 	}
 	if got := files(t, dir); !slices.Equal(got, []string{"projection.2.db", "projection.db"}) {
-		t.Errorf("the folder holds %v", got)
+		t.Errorf("got files %v, want projection.2.db and its link projection.db", got)
 	}
 	r.starts(r.log, dir)
 }
@@ -107,11 +107,11 @@ func TestANodeThatRefusesToStartIsRebuilt(t *testing.T) {
 				done, err = r.rebuildDir(log, dir, projections.RebuildOptions{Force: true})
 			}
 			if err != nil || done.Incomparable == nil || filepath.Base(done.Kept) != "projection.1.db" {
-				t.Fatalf("got %+v, %v", done, err)
+				t.Fatalf("got %+v, %v, want projection.1.db kept, and the reason why it cannot be compared", done, err)
 			}
 			want := []string{"projection.1.db", "projection.2.db", "projection.db", "projection.previous.db"}
 			if got := files(t, dir); !slices.Equal(got, want) {
-				t.Errorf("the folder holds %v", got)
+				t.Errorf("got files %v, want %v", got, want)
 			}
 			r.starts(log, dir)
 		})
@@ -125,14 +125,14 @@ func TestAStoppedNodeThatDiffers(t *testing.T) {
 	_, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{})
 	var differs *projections.DigestsDifferError
 	if !errors.As(err, &differs) || differs.At != end || !slices.Equal(differs.Collections, []string{"users"}) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a DigestsDifferError of users at position %d", err, end)
 	}
 	if got := files(t, dir); !slices.Equal(got, []string{"projection.1.db", "projection.db"}) {
-		t.Errorf("the folder holds %v", got)
+		t.Errorf("got files %v, want projection.1.db and its link projection.db", got)
 	}
 	done, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{Force: true})
 	if err != nil || !slices.Equal(done.Differs, []string{"users"}) || done.Kept == "" {
-		t.Errorf("got %+v, %v", done, err)
+		t.Errorf("got %+v, %v, want users reported as different, and the old file kept", done, err)
 	}
 	r.starts(r.log, dir)
 }
@@ -147,13 +147,13 @@ func TestAStoppedNodeStartsFromAFile(t *testing.T) {
 	}
 	_, end := r.many(1)
 	done, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{From: offline.FromFile(file)})
-	// The old file is behind the one that it starts from.
+	// The node's file is at an earlier position than the file that the rebuild starts from.
 	if err != nil || done.Position != end || done.Incomparable == nil || done.Kept == "" {
-		t.Errorf("got %+v, %v", done, err)
+		t.Errorf("got %+v, %v, want position %d, the old file kept, and the reason why it cannot be compared", done, err, end)
 	}
 	done, err = r.rebuildDir(r.log, dir, projections.RebuildOptions{From: offline.FromFile(file)})
 	if err != nil || done.Incomparable != nil {
-		t.Errorf("got %+v, %v", done, err)
+		t.Errorf("got %+v, %v, want files that can be compared", done, err)
 	}
 	r.starts(r.log, dir)
 }
@@ -164,22 +164,22 @@ func TestAStoppedNodeIsLeftAsItWas(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := projections.RebuildDir(ctx, projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t), MaxBatch: 1}, projections.RebuildOptions{}, func(events.Position, events.Position) { cancel() })
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("cancelled: got %v, want %v", err, context.Canceled)
 	}
 	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{Back: true}); !errors.Is(err, datafolder.ErrNothingKept) {
-		t.Errorf("back to nothing: %v", err)
+		t.Errorf("back to nothing: got %v, want %v", err, datafolder.ErrNothingKept)
 	}
 	r.append(user(uuid.NewString(), "Eve", ""))
 	r.produceFormat("2")
 	var refused *refusal.Error
 	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{}); !errors.As(err, &refused) || refused.Reason != refusal.Format {
-		t.Errorf("a newer format: %v", err)
+		t.Errorf("a newer format: got %v, want a refusal (%s)", err, refusal.Format)
 	}
 	r.broker.Close()
 	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{}); !errors.Is(err, eventlog.ErrUnreachable) {
-		t.Errorf("no broker: %v", err)
+		t.Errorf("no broker: got %v, want %v", err, eventlog.ErrUnreachable)
 	}
 	if got := files(t, dir); !slices.Equal(got, []string{"projection.1.db", "projection.db"}) {
-		t.Errorf("the folder holds %v", got)
+		t.Errorf("got files %v, want projection.1.db and its link projection.db", got)
 	}
 }

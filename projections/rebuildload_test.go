@@ -17,8 +17,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// loadEvents is how many events are rebuilt under load: CLUSTERLITE_REBUILD_EVENTS, for a
-// run that measures.
+// loadEvents returns the number of events that are rebuilt under load. A run that measures sets it
+// in CLUSTERLITE_REBUILD_EVENTS.
 func loadEvents(t testing.TB) int {
 	t.Helper()
 	text := os.Getenv("CLUSTERLITE_REBUILD_EVENTS")
@@ -27,12 +27,12 @@ func loadEvents(t testing.TB) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("CLUSTERLITE_REBUILD_EVENTS is %q", text)
+		t.Fatalf("got CLUSTERLITE_REBUILD_EVENTS %q, want a number from 1 on", text)
 	}
 	return n
 }
 
-// fill appends n creates, in large batches.
+// fill appends n creates in large batches.
 func (r *rig) fill(n int) (ids []string, end events.Position) {
 	r.t.Helper()
 	for len(ids) < n {
@@ -50,8 +50,8 @@ func (r *rig) fill(n int) (ids []string, end events.Position) {
 	return ids, end
 }
 
-// load reads and writes until it is stopped, and notes every read that fails or goes
-// back in time.
+// load reads and writes until it is stopped. It fails the test if a read fails or goes back in
+// time.
 type load struct {
 	t     testing.TB
 	r     *rig
@@ -65,7 +65,7 @@ type load struct {
 	slow []read
 }
 
-// A read is when one began, and how long it took.
+// A read records when a slow read began, and how long it took.
 type read struct {
 	began time.Time
 	took  time.Duration
@@ -92,7 +92,7 @@ func (l *load) note(began time.Time) {
 	}
 }
 
-// longest gives the longest read that overlaps a span.
+// longest returns the duration of the longest read that overlaps a span of time.
 func (l *load) longest(from, to time.Time) (longest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,7 +111,7 @@ func (l *load) readEntities(ctx context.Context) {
 		_, found, at, err := l.n.Entity(context.Background(), "users", l.ids[i%len(l.ids)])
 		l.note(began)
 		if err != nil || !found || at < last {
-			l.t.Errorf("a read at %d after one at %d: found %v, %v", at, last, found, err)
+			l.t.Errorf("got a read at position %d, found %v, %v, want it found at position %d or later", at, found, err, last)
 			return
 		}
 		last = at
@@ -131,7 +131,7 @@ func (l *load) readLists(ctx context.Context) {
 		_, err = s.List(context.Background(), "users", query.Query{Limit: 50}, func([]byte) error { n++; return nil })
 		at := s.At
 		if closed := s.Close(); err != nil || closed != nil || n != 50 || at < last {
-			l.t.Errorf("a list of %d at %d after one at %d: %v, %v", n, at, last, err, closed)
+			l.t.Errorf("got a list of %d at position %d, %v, %v, want 50 at position %d or later", n, at, err, closed, last)
 			return
 		}
 		l.note(began)
@@ -157,19 +157,19 @@ func (l *load) writeAndRead(ctx context.Context) {
 		got, _, at, err := l.n.Entity(context.Background(), "users", e.EntityID)
 		l.note(began)
 		if err != nil || got.Version != version || at < p {
-			l.t.Errorf("wrote version %d at %d, read %d at %d, %v", version, p, got.Version, at, err)
+			l.t.Errorf("got version %d at position %d, %v, want version %d at position %d or later", got.Version, at, err, version, p)
 			return
 		}
 		if j := receive(l.t, judgement); j.Verdict.Outcome != events.Admitted || j.Position != p {
-			l.t.Errorf("the verdict at %d is %+v", p, j)
+			l.t.Errorf("got verdict %+v, want it admitted at position %d", j, p)
 			return
 		}
 		forget()
 	}
 }
 
-// No read fails or goes back in time while files are swapped under constant reads and
-// writes, and every write is seen.
+// Files are swapped under constant reads and writes. No read fails or goes back in time, and every
+// write is visible to the read after it.
 func TestARebuildUnderReadsAndWrites(t *testing.T) {
 	r, n := newRig(t), loadEvents(t)
 	ids, end := r.fill(n)
@@ -182,10 +182,10 @@ func TestARebuildUnderReadsAndWrites(t *testing.T) {
 		began := time.Now()
 		s := node.rebuild(projections.RebuildOptions{})
 		if s.State != projections.RebuildDone || s.Position < end {
-			t.Fatalf("it ended with %+v", s)
+			t.Fatalf("got %+v, want it done at position %d or later", s, end)
 		}
 		took, swap := time.Since(began), time.Duration(s.SwapSeconds*float64(time.Second))
-		t.Logf("%d events in %v, %.0f/s; the swap took %v; the longest read then %v, else %v; %d reads so far",
+		t.Logf("%d events in %v, %.0f/s; the swap took %v; the longest read during it %v, and before it %v; %d reads so far",
 			s.Position, took, float64(s.Position)/took.Seconds(), swap, l.longest(s.EndedAt.Add(-swap-time.Millisecond), s.EndedAt.Add(20*time.Millisecond)),
 			l.longest(began, s.EndedAt.Add(-swap-time.Millisecond)), l.reads.Load())
 	}
@@ -196,6 +196,6 @@ func TestARebuildUnderReadsAndWrites(t *testing.T) {
 	}
 	want, err := r.build(t.TempDir()+"/out.db", offline.UntilPosition(end))
 	if err != nil || node.at(end).digest() != want.Collections["users"].Digest.String() {
-		t.Errorf("at %d the digest is %s, want %s, %v", end, node.digest(), want.Collections["users"].Digest, err)
+		t.Errorf("at %d: got digest %s, want %s, %v", end, node.digest(), want.Collections["users"].Digest, err)
 	}
 }

@@ -64,20 +64,20 @@ func (r *rig) produceFormat(format string) {
 	}
 }
 
-// wantRefusal waits until the node stops for good. At start Run returns the refusal, later
-// the projection tells it.
+// wantRefusal waits until the node stops for good. Run returns a refusal only at start. Later the
+// projection reports it.
 func wantRefusal(t testing.TB, n *node, want refusal.Reason) {
 	t.Helper()
 	err := n.WaitFor(deadline(t), 1<<40)
 	var refused *refusal.Error
 	if !errors.As(err, &refused) || refused.Reason != want {
-		t.Fatalf("got %v, want %s", err, want)
+		t.Fatalf("got %v, want a refusal (%s)", err, want)
 	}
 	if !strings.HasPrefix(err.Error(), string(want)) || !strings.HasSuffix(err.Error(), ".") {
-		t.Errorf("the message is %q", err)
+		t.Errorf("got message %q, want it to begin with %s and to end with a full stop", err, want)
 	}
 	if !errors.Is(n.Err(), err) || n.Ready(time.Hour) == nil {
-		t.Errorf("err is %v, ready is %v", n.Err(), n.Ready(time.Hour))
+		t.Errorf("got Err %v and Ready %v, want %v and an error", n.Err(), n.Ready(time.Hour), err)
 	}
 }
 
@@ -86,12 +86,12 @@ func refusedAtStart(t testing.TB, n *node, want refusal.Reason) {
 	wantRefusal(t, n, want)
 	var refused *refusal.Error
 	if err := receive(t, n.ran); !errors.As(err, &refused) || refused.Reason != want {
-		t.Errorf("Run returned %v", err)
+		t.Errorf("got %v from Run, want a refusal (%s)", err, want)
 	}
-	n.ran <- nil // for close
+	n.ran <- nil // close reads it
 }
 
-func TestATopicMadeAnewIsRefused(t *testing.T) {
+func TestARecreatedTopicIsRefused(t *testing.T) {
 	t.Run("at start", func(t *testing.T) {
 		r := newRig(t)
 		dir := t.TempDir()
@@ -110,7 +110,7 @@ func TestATopicMadeAnewIsRefused(t *testing.T) {
 		}
 		wantRefusal(t, n, refusal.Topic)
 		if err := n.close(); err != nil {
-			t.Errorf("Run returned %v", err)
+			t.Errorf("got %v from Run, want nil", err)
 		}
 	})
 }
@@ -123,9 +123,10 @@ func TestAnotherTopicIsRefused(t *testing.T) {
 	}
 	other := r.open("other.events")
 	refusedAtStart(t, r.nodeOn(other, dir, 0), refusal.Topic)
-	// An empty topic in the place of one that was lost, or was never there, would hide that.
+	// The start must not create the topic, because an empty one would hide that the topic was lost or
+	// never existed.
 	if _, err := other.Describe(deadline(t)); !errors.Is(err, eventlog.ErrNoTopic) {
-		t.Errorf("got %v, want that the topic was not made", err)
+		t.Errorf("got %v, want %v", err, eventlog.ErrNoTopic)
 	}
 }
 
@@ -152,9 +153,9 @@ func TestAShorterLogIsRefused(t *testing.T) {
 	refusedAtStart(t, r.node(dir, 0), refusal.Ahead)
 }
 
-// A log that lost records and has grown beyond them since looks whole by its positions.
+// A log that lost records and has grown since looks complete if only positions are compared.
 func TestALogWithOtherRecordsIsRefused(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // it mostly waits
 	r := newRig(t)
 	dir := t.TempDir()
 	r.append(user(uuid.NewString(), "Ada", ""))
@@ -167,11 +168,11 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 		time.Sleep(time.Millisecond) // polling
 	}
 	back()
-	r.log = r.open("clusterlite.events") // the other's producer counts on
+	r.log = r.open("clusterlite.events") // the producer of the old log would continue its sequence numbers
 	end := r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
 	wantRefusal(t, running, refusal.Other)
 	if err := running.close(); err != nil {
-		t.Errorf("Run returned %v", err)
+		t.Errorf("got %v from Run, want nil", err)
 	}
 	refusedAtStart(t, r.node(dir, 0), refusal.Other)
 
@@ -185,23 +186,23 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	}
 	var refused *refusal.Error
 	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != refusal.Other {
-		t.Errorf("a copy goes on: %v", err)
+		t.Errorf("a copy: got %v, want a refusal (%s)", err, refusal.Other)
 	}
 	options := projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}
 	var lost *datafolder.LossError
 	if _, err := projections.RebuildDir(deadline(t), options, projections.RebuildOptions{}, nil); !errors.As(err, &lost) || lost.Missing["users"] != 1 {
-		t.Errorf("the rebuild: got %v, want a LossError of one user", err)
+		t.Errorf("rebuild: got %v, want a LossError of one user", err)
 	}
 	done, err := projections.RebuildDir(deadline(t), options, projections.RebuildOptions{Force: true}, nil)
 	if err != nil || !errors.As(done.Incomparable, &refused) || refused.Reason != refusal.Other || done.Kept == "" {
-		t.Errorf("the rebuild: %+v, %v", done, err)
+		t.Errorf("forced rebuild: got %+v, %v, want the old file kept, and a refusal to compare it (%s)", done, err, refusal.Other)
 	}
 	if n := living(t, r.node(dir, 0).at(end)); n != 3 {
-		t.Errorf("the rebuilt node has %d entities", n)
+		t.Errorf("got %d entities after the rebuild, want 3", n)
 	}
 }
 
-// backup copies the broker's folder. What it gives puts the copy in place.
+// backup copies the broker's folder. The function that it returns restores the copy.
 func (r *rig) backup() (restore func()) {
 	r.t.Helper()
 	addr, kept := r.broker.Addr(), r.t.TempDir()
@@ -222,17 +223,17 @@ func TestANewerFormatStopsTheNode(t *testing.T) {
 	p := r.append(user(uuid.NewString(), "Ada", ""))
 	r.produceFormat("2")
 	r.append(user(uuid.NewString(), "Bob", ""))
-	for range 2 { // and so it stays
+	for range 2 { // a restart changes nothing
 		n := r.node(dir, 0)
 		wantRefusal(t, n, refusal.Format)
 		if n.Position() != p || living(t, n) != 1 {
-			t.Errorf("it is at %d", n.Position())
+			t.Errorf("got position %d, want %d with 1 user", n.Position(), p)
 		}
 		if !strings.Contains(n.Err().Error(), "format 2") {
-			t.Errorf("the message is %q", n.Err())
+			t.Errorf("got message %q, want it to name format 2", n.Err())
 		}
 		if err := n.close(); err != nil {
-			t.Errorf("Run returned %v", err)
+			t.Errorf("got %v from Run, want nil", err)
 		}
 	}
 }
@@ -247,7 +248,7 @@ func TestAFileOfAnotherVersionIsRefused(t *testing.T) {
 	_, err := projections.Open(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)})
 	var refused *refusal.Error
 	if !errors.As(err, &refused) || refused.Reason != refusal.Schema {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a refusal (%s)", err, refusal.Schema)
 	}
 }
 
@@ -260,7 +261,7 @@ func TestALockedFolderIsRefused(t *testing.T) {
 	_, err = datafolder.LockDir(dir, "two")
 	var locked *datafolder.LockedError
 	if !errors.As(err, &locked) || !strings.Contains(err.Error(), "node one, process") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a LockedError that names node one and its process", err)
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
@@ -283,7 +284,7 @@ func TestABrokerOutageIsNoRefusal(t *testing.T) {
 		_, _ = r.log.End(deadline(t))
 	}
 	if n.Err() != nil || living(t, n) != 1 {
-		t.Errorf("err is %v", n.Err())
+		t.Errorf("got %v, want no error and 1 user", n.Err())
 	}
 	r.startBroker(addr)
 	for !r.log.Reachable() {

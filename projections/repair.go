@@ -18,7 +18,7 @@ const (
 	repairRetry = time.Second
 )
 
-// repairs remembers when the latest repairs began.
+// repairs remembers the times of the latest repairs.
 type repairs struct{ began []time.Time }
 
 // pause returns how long to wait before the next repair.

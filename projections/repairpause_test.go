@@ -16,6 +16,6 @@ func TestRepairsAreSpacedOut(t *testing.T) {
 		now = now.Add(time.Second)
 	}
 	if got := r.pause(now.Add(repairWindow)); got != 0 {
-		t.Errorf("long after: got %s, want none", got)
+		t.Errorf("long after the last repair: got %s, want no pause", got)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 )
 
-// A rebuild leaves the machine to others in proportion to what they ask of the node.
+// A rebuild pauses in proportion to the load that other work puts on the node.
 func TestARebuildRestsForOthers(t *testing.T) {
 	const spent = 100 * time.Millisecond
 	for _, c := range []struct {
@@ -20,7 +20,7 @@ func TestARebuildRestsForOthers(t *testing.T) {
 		want   time.Duration
 	}{
 		{"an idle node", 0, 1_000_000, 0, 0},
-		{"a node that is asked a little", 0, 1_000_000, 10, 10 * time.Millisecond},
+		{"a node with little load", 0, 1_000_000, 10, 10 * time.Millisecond},
 		{"a busy node", 0, 1_000_000, 5000, spent},
 		{"a busy node, almost there", 0, near, 5000, 0},
 		{"a rate", 1000, 1_000_000, 0, time.Second - spent},
@@ -42,9 +42,9 @@ func TestReadsAreCounted(t *testing.T) {
 	if got := g.Reads(); got != 3 {
 		t.Errorf("got %d reads, want 3", got)
 	}
-	for range 4 { // the last is that of the projection
+	for range 4 { // the projection itself has the last hold
 		if over(g.Free) {
-			t.Fatal("got it free while it is held")
+			t.Fatal("got a free generation while it is held, want it not free")
 		}
 		g.Release()
 	}
@@ -53,8 +53,8 @@ func TestReadsAreCounted(t *testing.T) {
 	}
 }
 
-// Far from where it has to go a builder applies more in one transaction, unless others need
-// the machine.
+// A builder that is far from its target position applies more in one transaction, unless other
+// work needs the machine.
 func TestBuildersApplyMoreWhenFar(t *testing.T) {
 	b := &generation.Builder{Generation: &generation.Generation{Writer: &applier.Writer{Entities: applier.Entities{Position: 1000}}}, Batch: 100}
 	for _, c := range []struct {

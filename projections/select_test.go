@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// plan is how SQLite would carry a statement out.
+// plan returns SQLite's query plan for a statement.
 func (f *file) plan(s listsql.Statement) []string {
 	f.t.Helper()
 	rows, err := f.db.Lists.Pool.Query("EXPLAIN QUERY PLAN "+s.Text, s.Args...)
@@ -33,8 +33,8 @@ func (f *file) plan(s listsql.Statement) []string {
 	return plan
 }
 
-// A filter by a declared index is a search in it, also without statistics, whatever the
-// sort and the page.
+// A filter on an indexed property searches the index, even without statistics, for every sort and
+// page.
 func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
@@ -71,7 +71,7 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 					}
 					for _, part := range append(listsql.Selects(q, "products", way), listsql.Count(q, "products")) {
 						if plan := f.plan(part); !strings.HasPrefix(strings.ReplaceAll(plan[0], "COVERING ", ""), "SEARCH products USING INDEX products."+strings.Trim(listsql.ColumnName(listsql.Comparand(filter).Column), `"`)) {
-							t.Errorf("%s %d, sorted by %s: %s\n%s", name, op, sorted, part.Text, plan)
+							t.Errorf("%s %d, sorted by %s: got this plan, want a search in the index: %s\n%s", name, op, sorted, part.Text, plan)
 						}
 					}
 				}
@@ -80,8 +80,8 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 	}
 }
 
-// A range that holds much is walked in the order of the list: a page of it is found at
-// once, where to sort it all would take long.
+// A wide range is read in the order of the list. A page of it is found at once, while sorting the
+// whole range would take long.
 func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
@@ -100,13 +100,13 @@ func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 		for _, extra := range []query.Filter{{Column: column(t, c, "name"), Op: query.NotEqual, Values: []any{"b"}}, {Column: column(t, c, "name"), Op: query.GreaterOrEqual, Values: []any{""}}} {
 			got, err := listsql.ChooseRoute(t.Context(), f.db.Lists.Pool, "products", query.Query{Filters: []query.Filter{extra, {Column: price, Op: query.GreaterOrEqual, Values: []any{least}}}})
 			if err != nil || got != want {
-				t.Errorf("from %g on: %d, %v, want %d", least, got, err, want)
+				t.Errorf("from %g on: got route %d, %v, want %d", least, got, err, want)
 			}
 		}
 	}
 }
 
-// A sort by a declared index walks it, and sorts nothing, on every page.
+// A sort by an indexed property walks the index on every page, and sorts nothing.
 func TestSortsUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	price, id := column(t, c, "price"), "0193a1a0-0000-7000-8000-000000000000"
@@ -134,38 +134,38 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 	} {
 		for _, part := range listsql.Selects(q, "products", listsql.InOrder) {
 			plan := f.plan(part)
-			// The table itself is in the order of ids.
+			// The table itself is stored in the order of ids.
 			walks := strings.Contains(plan[0], "USING INDEX") || strings.Contains(plan[0], "PRIMARY KEY") || plan[0] == "SCAN products" && q.After == nil && q.Keys()[0].Column == query.IDColumn()
 			if len(plan) != 1 || !walks {
-				t.Errorf("%s: %s\n%s", name, part.Text, plan)
+				t.Errorf("%s: got this plan, want a single walk of an index: %s\n%s", name, part.Text, plan)
 			}
 		}
 	}
 }
 
-// To count all entities costs one row, however many there are.
+// A count of all entities reads one row, however many entities exist.
 func TestACountWithoutFiltersCostsNothing(t *testing.T) {
 	f, _ := newProducts(t)
 	for _, step := range f.plan(listsql.Count(query.Query{}, "products")) {
 		if strings.Contains(step, "products") || strings.Contains(step, "SCAN") && step != "SCAN CONSTANT ROW" {
-			t.Errorf("it reads more: %s", step)
+			t.Errorf("got step %s, want only one row read", step)
 		}
 	}
 }
 
-// hostile are what strangers send to get into SQL.
+// hostile are values that an attacker sends to inject SQL.
 var hostile = []string{
 	`x' OR 1=1 --`, `"; DROP TABLE products; --`, `?`, `?1`, `$doc`, `"name"`, `products`, "\x00", `%`, `\`, `*/`, `ORDER BY`, `📦`, `) UNION SELECT * FROM _claims --`,
 }
 
-// token is all that the text of a list's SQL is made of: names that were declared or are
-// ours, words of SQL, places for arguments.
+// token matches the only parts of a list's SQL: declared names, names of this package, words of
+// SQL, and placeholders for arguments.
 var token = regexp.MustCompile(`^(?:"(?:products|id|version|created_at|updated_at|name|price|stock|sold|code|mail|_folded_mail)"|` +
 	`SELECT|FROM|WHERE|AND|IS|NOT|NULL|IN|ORDER|BY|DESC|CAST|AS|REAL|NULLS|FIRST|LAST|LIMIT|id|doc|value|json_each|count|coalesce|living|_digests|collection|version|created_at|updated_at|unhex|` +
 	`\?|[(),=*<>+]|<=|>=|0| )+$`)
 
-// No string of a request is in the text of a statement: with whatever values, the text
-// is the same, and made of a closed set of words.
+// No string of a request is in the text of a statement. The text is the same for all values, and
+// consists of a closed set of words.
 func TestNoStringOfARequestReachesSQL(t *testing.T) {
 	_, c := newProducts(t)
 	texts := map[string]bool{}
@@ -193,20 +193,20 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 		got, want := statements(evil), statements(harmless)
 		for i := range got {
 			if got[i].Text != want[i].Text || !token.MatchString(got[i].Text) {
-				rt.Fatalf("%s", got[i].Text)
+				rt.Fatalf("got %s, want %s, made of known words", got[i].Text, want[i].Text)
 			}
 			texts[got[i].Text] = true
 		}
 	})
 	if len(texts) > 11 {
-		t.Errorf("there are %d texts of one query", len(texts))
+		t.Errorf("got %d texts of one query, want at most 11", len(texts))
 	}
-	// Any query at all: the words are the same ones.
+	// The set of words is the same for every query.
 	rapid.Check(t, func(rt *rapid.T) {
 		q := drawQuery(rt, t, c)
 		for _, s := range append(listsql.Selects(q, "products", rapid.SampledFrom([]listsql.Route{listsql.InOrder, listsql.ByFilter}).Draw(rt, "way")), listsql.Count(q, "products")) {
 			if !token.MatchString(s.Text) {
-				rt.Fatalf("%s", s.Text)
+				rt.Fatalf("got %s, want only known words", s.Text)
 			}
 		}
 	})

@@ -29,7 +29,8 @@ func (e *ApplyError) Unwrap() error { return e.Err }
 //
 // An unreachable broker does not make a node unready if its file has ever caught up, even in an
 // earlier run. In that case nothing shows how far behind the node is, and [Projection.Degraded]
-// says so. Ready prevents the beginning of the log from passing for its end.
+// says so. A file that has never caught up may hold only the beginning of the log, so Ready
+// returns an error for it.
 func (p *Projection) Ready(maxLag time.Duration) error {
 	if err := p.Stuck(); err != nil {
 		return err

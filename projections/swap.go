@@ -186,14 +186,14 @@ func (p *Projection) approach(ctx context.Context, r *rebuild, b *generation.Bui
 	}
 }
 
-// rest returns how long to pause after a batch. others is how much work other users asked of
-// the node during the batch.
+// rest returns how long to pause after a batch. others is the amount of other work that the node
+// did during the batch.
 func (r *rebuild) rest(records events.Position, spent time.Duration, left events.Position, others int64) time.Duration {
 	if r.options.Rate > 0 {
 		return time.Duration(records)*time.Second/time.Duration(r.options.Rate) - spent
 	}
 	if left <= near {
-		return 0 // otherwise it might never arrive under steady writes
+		return 0 // with pauses it might never catch up under steady writes
 	}
 	return min(spent, time.Duration(others)*restForOthers)
 }
@@ -202,8 +202,8 @@ func (r *rebuild) rest(records events.Position, spent time.Duration, left events
 // makes the builder's generation serve. It returns the replaced generation, or nil if the
 // records in between have not arrived in time.
 //
-// A damaged file is replaced by any generation that is at least as far: what the old file
-// served came from the log too, and the log is right.
+// A damaged file is replaced by any generation that is at least at its position. What the old file
+// served came from the log as well, and the log is authoritative.
 func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder) (old *generation.Generation, err error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()

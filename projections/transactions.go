@@ -51,7 +51,7 @@ func (p *Projection) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
 // if it has to survive a power loss, the caller syncs it. Copy returns [ErrBusy] if too many
 // long reads are running. If there is an error, it leaves no file.
 func (p *Projection) Copy(ctx context.Context, path string) (copied offline.Built, err error) {
-	// In one transaction, because a backup that spans several starts over with each batch.
+	// Use one transaction, because a backup that spans several starts over with each batch.
 	s, err := p.BeginLongRead(ctx)
 	if err != nil {
 		return offline.Built{}, err

@@ -22,7 +22,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// A walRig is a file with a WAL that is bounded closely, and users to write to it.
+// A walRig is a file with tight bounds on its WAL, and a source of users to write to it.
 type walRig struct {
 	t     testing.TB
 	g     *generation.Generation
@@ -72,7 +72,7 @@ func (r *walRig) fill(bytes int64) {
 	}
 }
 
-// written estimates how much was ever written to the WAL; it is at least this.
+// written returns a lower bound of the bytes that were written to the WAL so far.
 func (r *walRig) written() int64 { return r.next << 10 }
 
 func (r *walRig) walSize() int64 {
@@ -115,11 +115,11 @@ func TestTheWALStaysBounded(t *testing.T) {
 	stop()
 	reads.Wait()
 	if most := closeBounds.Restart + 4*closeBounds.Most; largest > most {
-		t.Errorf("the WAL grew to %d bytes, want at most %d", largest, most)
+		t.Errorf("got a WAL of %d bytes, want at most %d", largest, most)
 	}
 }
 
-// A long read holds up no write, and lets the WAL grow. Once it has ended the WAL is cut.
+// A long read does not block writes, so the WAL grows. Once the read has ended, the WAL is cut.
 func TestALongReadLetsTheWALGrow(t *testing.T) {
 	r := newWALRig(t, t.TempDir(), closeBounds)
 	r.fill(64 << 10)
@@ -130,24 +130,24 @@ func TestALongReadLetsTheWALGrow(t *testing.T) {
 	at := s.At
 	r.fill(4 << 20)
 	if size := r.walSize(); size < 4<<20 {
-		t.Errorf("the WAL has %d bytes: it was cut under a read", size)
+		t.Errorf("got a WAL of %d bytes during a read, want at least %d", size, 4<<20)
 	}
 	var position events.Position
 	if err := s.Get(t.Context(), &position, `SELECT position FROM _checkpoint`); err != nil || position != at {
-		t.Errorf("the read that began at %d is at %d, %v", at, position, err)
+		t.Errorf("got position %d, %v, want %d, where the read began", position, err, at)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for r.walSize() > closeBounds.Most {
 		if t.Context().Err() != nil {
-			t.Fatalf("the WAL still has %d bytes", r.walSize())
+			t.Fatalf("got a WAL of %d bytes after the read, want at most %d", r.walSize(), closeBounds.Most)
 		}
 		r.fill(64 << 10)
 	}
 }
 
-// What little was written reaches the file within a while, without another write.
+// A checkpoint copies even a small write to the file after a while, without another write.
 func TestACheckpointNeedsNoFurtherWrite(t *testing.T) {
 	r := newWALRig(t, t.TempDir(), sqlite.ServingBounds)
 	if err := r.apply(1); err != nil {
@@ -165,7 +165,7 @@ func TestACheckpointNeedsNoFurtherWrite(t *testing.T) {
 	}
 }
 
-// Stop waits for the checkpoint that is running, and may be called again.
+// Stop waits for a running checkpoint, and may be called again.
 func TestStopWaitsForACheckpoint(t *testing.T) {
 	r := newWALRig(t, t.TempDir(), sqlite.WALBounds{Checkpoint: 1, Restart: 1 << 20, Most: 2 << 20})
 	c := r.g.DB.WAL
@@ -176,12 +176,12 @@ func TestStopWaitsForACheckpoint(t *testing.T) {
 		}
 	}
 	if !c.Running.TryLock() {
-		t.Error("a checkpoint is running after stop")
+		t.Error("got a checkpoint that runs after Stop, want none")
 	}
 }
 
-// A checkpoint that fails in the background counts as a fault of the storage and is logged.
-// One that fails for want of room damages nothing.
+// A checkpoint that fails in the background is logged and counts as a storage fault. One that
+// fails because the disk is full damages nothing.
 func TestAFailedCheckpointIsReported(t *testing.T) {
 	r := newWALRig(t, t.TempDir(), sqlite.ServingBounds)
 	var log strings.Builder
@@ -189,7 +189,7 @@ func TestAFailedCheckpointIsReported(t *testing.T) {
 	p.serving.Store(r.g)
 	p.observeCheckpoints(r.g)
 	if log.Len() > 0 {
-		t.Errorf("without a failure: it logged %s", log.String())
+		t.Errorf("without a failure: got log %s, want none", log.String())
 	}
 	fail := func(err error) {
 		r.g.DB.WAL.Mu.Lock()
@@ -199,17 +199,17 @@ func TestAFailedCheckpointIsReported(t *testing.T) {
 	fail(fmt.Errorf("copy: %w", sqlite3.Error{Code: sqlite3.ErrFull}))
 	p.observeCheckpoints(r.g)
 	if p.Storage().Faults[storagefault.Full] != 1 || p.State() == StateDamaged || !strings.Contains(log.String(), "can't copy the write-ahead log") {
-		t.Errorf("full: faults %v, state %s, log %q", p.Storage().Faults, p.State(), log.String())
+		t.Errorf("full: got faults %v, state %s, log %q, want one fault that is logged, and no damage", p.Storage().Faults, p.State(), log.String())
 	}
 	fail(sqlite3.Error{Code: sqlite3.ErrIoErr})
 	p.observeCheckpoints(r.g)
 	if p.Storage().Faults[storagefault.IO] != 1 || p.State() != StateDamaged {
-		t.Errorf("I/O error: faults %v, state %s", p.Storage().Faults, p.State())
+		t.Errorf("I/O error: got faults %v, state %s, want one fault in state %s", p.Storage().Faults, p.State(), StateDamaged)
 	}
 }
 
-// On a disk that is really full a checkpoint fails without a loss, writes fail once the WAL
-// has to be cut, and both go on once there is room.
+// On a disk that is really full, a checkpoint fails without a loss, and writes fail once the WAL
+// must be cut. Both resume once there is room.
 func TestACheckpointOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
@@ -235,9 +235,9 @@ func TestACheckpointOnAFullDisk(t *testing.T) {
 	}
 	r.next = int64(position)
 	if err := r.apply(64); err != nil {
-		t.Errorf("with room again: %v", err)
+		t.Errorf("with room again: got %v, want the batch applied", err)
 	}
 	if got := r.g.Writer.Position; got != position+64 {
-		t.Errorf("the position is %d, want %d", got, position+64)
+		t.Errorf("got position %d, want %d", got, position+64)
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
 )
 
-// walBytesFloor is the most that one created entity may write to the WAL, on average: a
-// document of 170 bytes with a unique address, applied in batches of 64 to a table that is
-// large enough for each address to change pages of its own.
-const walBytesFloor = 3 << 10
+// maxWALBytes is the maximum average number of bytes that the create of one entity may write to
+// the WAL. The entity is a document of 170 bytes with a unique address. It is applied in batches
+// of 64 to a table that is large enough for each address to change different pages.
+const maxWALBytes = 3 << 10
 
-// fileBytesFloor is the most room that such an entity may take in the file.
-const fileBytesFloor = 500
+// maxFileBytes is the maximum number of bytes that such an entity may take in the file.
+const maxFileBytes = 500
 
-// What an entity costs on the disk is the same on all machines, unlike the time that it takes.
+// The disk space of an entity is the same on all machines, unlike the time that it takes.
 func TestWhatAnEntityWrites(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it writes 60,000 entities")
@@ -31,23 +31,23 @@ func TestWhatAnEntityWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if per := file / r.next; per > fileBytesFloor {
-		t.Errorf("the file takes %d bytes an entity, want at most %d", per, fileBytesFloor)
+	if per := file / r.next; per > maxFileBytes {
+		t.Errorf("got %d bytes of the file for each entity, want at most %d", per, maxFileBytes)
 	} else {
-		t.Logf("the file takes %d bytes an entity", per)
+		t.Logf("%d bytes of the file for each entity", per)
 	}
 	wal, err := r.walBytes(64, 64*64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if wal > walBytesFloor {
-		t.Errorf("an entity writes %d bytes to the WAL, want at most %d", wal, walBytesFloor)
+	if wal > maxWALBytes {
+		t.Errorf("got %d bytes of the WAL for each entity, want at most %d", wal, maxWALBytes)
 	} else {
-		t.Logf("an entity writes %d bytes to the WAL", wal)
+		t.Logf("%d bytes of the WAL for each entity", wal)
 	}
 }
 
-// fileBytes gives the size of the file with all that was written in it.
+// fileBytes moves the WAL to the file and returns the size of the file.
 func (r *walRig) fileBytes() (int64, error) {
 	if _, err := r.g.Writer.Conn.ExecContext(r.t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
 		return 0, err
@@ -55,14 +55,14 @@ func (r *walRig) fileBytes() (int64, error) {
 	return fileSize(r.g.DB.Path)
 }
 
-// walBytes applies users in batches and gives how many bytes of WAL each has written. A read
-// that lasts as long keeps the WAL from starting again, so that its size is what was written.
+// walBytes applies users in batches and returns how many bytes each of them wrote to the WAL. A
+// read that lasts as long keeps the WAL from restarting, so that its size equals what was written.
 func (r *walRig) walBytes(batch, users int) (int64, error) {
 	s, err := r.g.BeginLongRead(r.t.Context())
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() // a read has nothing to lose
 	before, err := r.frames()
 	if err != nil {
 		return 0, err

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// A failure passes also where no batch comes to show it: a node on a new cluster asked a
-// broker that did not know the topic yet, and nobody writes.
+// A failure passes even if no batch arrives. Example: a node on a new cluster asks a broker that
+// does not know the topic yet, and no client writes.
 func TestAFailurePassesOnAnEmptyLog(t *testing.T) {
 	b, err := embedded.Start(t.TempDir(), "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -37,7 +37,7 @@ func TestAFailurePassesOnAnEmptyLog(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if err := p.Ready(time.Minute); err != nil {
-		t.Errorf("still %v", err)
+		t.Errorf("got %v, want a ready projection", err)
 	}
 	stop()
 	if err := errors.Join(<-ran, p.Close()); err != nil {

@@ -68,8 +68,8 @@ type NoVerdictError struct {
 	Confirmed bool
 	// Waited is the time since the start of the append.
 	Waited time.Duration
-	// Stuck is why the model could not give the verdict, or nil if the model works as far as
-	// anyone knows.
+	// Stuck is the reason why the model could not give the verdict. It is nil if the model
+	// reports no fault.
 	Stuck error
 }
 

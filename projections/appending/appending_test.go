@@ -23,7 +23,7 @@ var (
 type fake struct {
 	mu       sync.Mutex
 	expected map[string]chan projections.Judgement
-	appended []string // ids, in order
+	appended []string // ids in the order of the log
 	// append is the result of an append. It is called after the events are in appended.
 	append func() error
 	stuck  error
@@ -57,10 +57,10 @@ func (f *fake) Expect(id string) (<-chan projections.Judgement, func()) {
 
 func (f *fake) Stuck() error { return f.stuck }
 
-// judge gives the verdict on an event.
+// judge delivers the verdict on an event.
 func (f *fake) judge(id string, j projections.Judgement) { f.expected[id] <- j }
 
-// counts counts what an observer is informed about.
+// counts is an observer that counts its calls.
 type counts struct{ appends, failures, judged, unjudged int }
 
 func (c *counts) Appended(_ time.Time, err error) {
@@ -135,7 +135,7 @@ func TestOutcomesWithoutAVerdict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, count := &fake{}, &counts{}
 			f.append = func() error {
-				f.stuck = c.stuck // from now on
+				f.stuck = c.stuck // the model gets stuck during the append
 				return c.append
 			}
 			got := appending.Appender{Log: f, Model: f, Observer: count}.Send(t.Context(), batch("a")).Wait(ended())[0].Err
@@ -157,7 +157,7 @@ func TestOutcomesWithoutAVerdict(t *testing.T) {
 	}
 }
 
-// A verdict that has arrived counts even if the time is over.
+// A verdict that has arrived counts even if the context has ended.
 func TestAVerdictAtTheLastMoment(t *testing.T) {
 	for range 100 {
 		f := &fake{}
@@ -185,7 +185,7 @@ func TestAnAppendThatFailed(t *testing.T) {
 	}
 }
 
-// Nothing is appended if the model could not give the verdict.
+// Nothing is appended if the model cannot give a verdict.
 func TestNothingIsAppendedWhileTheModelIsStuck(t *testing.T) {
 	stuck := errors.New("the disk is full")
 	f, count := &fake{stuck: stuck}, &counts{}

@@ -20,7 +20,8 @@ type Lock struct{ file *flock.Flock }
 // LockedError is returned for a data folder that another process has locked.
 type LockedError struct {
 	Dir string
-	// Holder is what the other process wrote about itself, as far as it can be read.
+	// Holder is what the other process wrote about itself. It is "another process" if that
+	// can't be read.
 	Holder string
 }
 

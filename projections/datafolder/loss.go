@@ -78,7 +78,7 @@ func Loss(ctx context.Context, old, replacement string) (*LossError, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = db.Close() }() // it only read
+	defer func() { _ = db.Close() }() // a read has nothing to lose
 	lost := &LossError{File: old, Missing: map[string]int64{}}
 	err = lost.count(ctx, db)
 	if ctx.Err() != nil {

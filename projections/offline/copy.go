@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// A DamagedError is returned for a read model whose rows are not those that it was built with.
+// A DamagedError is returned for a read model whose rows differ from those that it was built with.
 type DamagedError struct {
 	// Dir is the node's folder.
 	Dir string

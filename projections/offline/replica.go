@@ -15,8 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// A Replica is a read model that is built from the beginning of the log, as far as its holder
-// wants, for comparisons. One goroutine uses it.
+// A Replica is a read model for comparisons. Its holder builds it from the beginning of the log up
+// to any position. One goroutine uses it.
 type Replica struct{ builder *generation.Builder }
 
 // OpenReplica begins a read model in a folder that the caller removes afterwards. It returns a

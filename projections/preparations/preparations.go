@@ -13,7 +13,7 @@ package preparations
 
 #include <stdatomic.h>
 
-// Of SQLite, which the driver brings.
+// Declared by SQLite, which the driver links.
 typedef struct sqlite3 sqlite3;
 extern int sqlite3_auto_extension(void (*entry)(void));
 extern int sqlite3_set_authorizer(sqlite3 *, int (*)(void *, int, const char *, const char *, const char *, const char *), void *);
@@ -44,7 +44,7 @@ import "C"
 import (
 	"fmt"
 
-	_ "github.com/mattn/go-sqlite3" // whose SQLite is counted
+	_ "github.com/mattn/go-sqlite3" // links the SQLite whose compilations are counted
 )
 
 func init() {

@@ -25,7 +25,7 @@ func TestCount(t *testing.T) {
 	}
 	var insert *sql.Stmt
 	if got := counted(func() { insert, err = db.Prepare(`INSERT INTO a VALUES (?)`) }); err != nil || got != 1 {
-		t.Fatalf("a statement that is prepared: got %d, %v, want 1", got, err)
+		t.Fatalf("preparing a statement: got %d, %v, want 1", got, err)
 	}
 	defer func() { _ = insert.Close() }()
 	run := func() {
@@ -36,12 +36,12 @@ func TestCount(t *testing.T) {
 		}
 	}
 	if got := counted(run); got != 0 {
-		t.Errorf("a prepared statement that runs: got %d, want 0", got)
+		t.Errorf("running a prepared statement: got %d, want 0", got)
 	}
 	if _, err := db.Exec(`CREATE TABLE c (d INTEGER)`); err != nil {
 		t.Fatal(err)
 	}
 	if got := counted(run); got == 0 {
-		t.Error("SQLite compiles a statement again after the schema has changed, and that was not counted")
+		t.Error("running a statement after a change of the schema: got 0, want at least 1, because SQLite compiles it again")
 	}
 }

@@ -46,8 +46,8 @@ type Model interface {
 
 	// Load creates tables that are missing, and returns the model's position: how many records
 	// of the log its tables hold. It is called when the file is opened, and again after a batch
-	// was rolled back. Whatever the model keeps in memory it has to read again. Load runs outside
-	// of a batch, so each statement commits by itself.
+	// was rolled back. The model must then reload everything that it keeps in memory. Load runs
+	// outside of a batch, so each statement commits by itself.
 	Load(ctx context.Context, tx Tx) (events.Position, error)
 
 	// Apply writes what a batch changes, and moves the model's position to that of the last
@@ -61,7 +61,8 @@ type Model interface {
 	Serves() []string
 }
 
-// A Factory makes a model for one file. While a file is rebuilt there are two, with a model each.
+// A Factory creates a model for one file. During a rebuild there are two files, each with its own
+// model.
 type Factory func() Model
 
 // ValidName matches the names that models can have.

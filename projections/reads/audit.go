@@ -30,7 +30,7 @@ type Audited struct {
 	ClaimsDiffer bool
 }
 
-// Differs reports whether anything differs from what the log made.
+// Differs reports whether the rows or claims differ from those that the log gives.
 func (a Audited) Differs() bool { return a.Kept != a.Found || a.ClaimsDiffer }
 
 // Audit reads all rows and recomputes the digests. progress, if not nil, is called at intervals

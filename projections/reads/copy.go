@@ -22,8 +22,8 @@ func (s *Tx) CopyTo(ctx context.Context, path string) (err error) {
 	if err := sqlite.RemoveDatabase(path); err != nil {
 		return err
 	}
-	// Without a rollback journal and without syncs: an incomplete copy is removed, and a node
-	// that joins the cluster waits for this.
+	// The copy needs no rollback journal and no syncs, because an incomplete copy is removed. A
+	// node that joins the cluster waits for the copy.
 	target, err := sqlite.Connect(ctx, path, 1, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}})
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func (s *Tx) List(ctx context.Context, collection string, q query.Query, each fu
 // listing is the state of a list that is being read.
 type listing struct {
 	limit, given int
-	place        query.Cursor // of the last entity passed
+	place        query.Cursor // the cursor of the last entity passed
 	more         bool
 	id, rendered []byte // buffers for the last entity, reused
 	each         func([]byte) error

@@ -16,7 +16,7 @@ func TestFaultsAreClassified(t *testing.T) {
 	code := func(n sqlite3.ErrNo) error { return sqlite3.Error{Code: n} }
 	for _, c := range []struct {
 		err  error
-		want Kind // empty for none
+		want Kind // empty if it is no fault
 	}{
 		{code(sqlite3.ErrCorrupt), Corrupt},
 		{code(sqlite3.ErrNotADB), Corrupt},
@@ -52,7 +52,7 @@ func TestFaultsAreClassified(t *testing.T) {
 		case storage == nil && c.want != "":
 			t.Errorf("%v: got none, want %s", c.err, c.want)
 		case !errors.Is(got, c.err):
-			t.Errorf("%v: it is lost in %v", c.err, got)
+			t.Errorf("got %v, want it to wrap %v", got, c.err)
 		}
 	}
 }

@@ -14,8 +14,8 @@ const (
 	MetaTopicID = "topic_id"
 	// MetaCaughtUp exists once the file has caught up with the log.
 	MetaCaughtUp = "caught_up"
-	// MetaOther exists once the log was found to hold other records than were applied. Its
-	// value says which.
+	// MetaOther exists once the log was found to hold other records than the applied ones. Its
+	// value describes them.
 	MetaOther = "other_record"
 )
 

@@ -24,8 +24,8 @@ const (
 // looks up claims that no entity holds, and such a lookup costs more than the rest of the
 // decision.
 //
-// It is a Bloom filter of all claims in the file, and perhaps of some that were given up. It
-// never says that a claim is free which an entity holds in a committed state:
+// It is a Bloom filter of all claims in the file, and perhaps of some that were released. It
+// never reports a claim as free that an entity holds in a committed state:
 //
 //  1. The writer adds the claims of a batch before it commits the batch.
 //  2. A new filter is registered with the writer between two batches, and only then filled
@@ -95,8 +95,8 @@ func (f *ClaimFilter) Wanted() bool {
 	return !f.filling.Load() && time.Now().UnixNano() >= f.retry.Load() && f.filling.CompareAndSwap(false, true)
 }
 
-// Fill makes a filter for about claims claims, has scan add all claims in the file, and
-// replaces the filter before. scan must begin its reads after it was called.
+// Fill creates a filter with room for about claims claims, and calls scan, which adds all claims in
+// the file. Then it replaces the previous filter. scan must begin its reads after it was called.
 func (f *ClaimFilter) Fill(claims int64, scan func(add func(collection string, claim []byte)) error) error {
 	defer f.filling.Store(false)
 	if b := f.Serving.Load(); b != nil {
@@ -132,7 +132,7 @@ type bloom struct {
 // A bloomLine is 512 bits.
 type bloomLine [8]atomic.Uint64
 
-// NewBloom returns an empty Bloom filter for so many keys.
+// NewBloom returns an empty Bloom filter with room for capacity keys.
 func NewBloom(capacity int64) *bloom {
 	lines := int64(1)
 	for lines*512 < capacity*filterBits {

@@ -122,8 +122,8 @@ func (m *Entities) unseen(collection string, id []byte) bool {
 	return bytes.Compare(id, m.newest[collection]) > 0
 }
 
-// Judge admits records. Apply has to be called with what it returns. stop is the error of a record
-// that this version can't read; what precedes it is judged. err is a failure to read the file.
+// Judge admits records. The caller passes the result to Apply. stop is the error of a record that
+// this version can't read; the records before it are judged. err is a failure to read the file.
 func (m *Entities) Judge(ctx context.Context, tx readmodel.Tx, records []events.Record) (done []readmodel.Judged, stop, err error) {
 	o, err := m.loadOverlay(ctx, tx, records)
 	if err != nil {

@@ -39,7 +39,7 @@ func (m *Entities) writeClaim(ctx context.Context, tx readmodel.Tx, collection s
 	}
 	m.Claims.add(collection, claim)
 	if before == "" {
-		// This fails if the claim is held after all.
+		// This fails if an entity holds the claim despite the filter.
 		return m.exec(ctx, tx, `INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
 	}
 	return m.exec(ctx, tx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)

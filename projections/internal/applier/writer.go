@@ -22,20 +22,20 @@ type Writer struct {
 	Entities
 	Conn *sqlx.Conn
 	WAL  *sqlite.Checkpointer
-	// Meta says what the file belongs to.
+	// Meta identifies the log that the file belongs to.
 	Meta map[string]string
 
-	further []readmodel.Model // that are as far as the entities
-	served  map[string]error  // what can be read, and why not; never changed
-	// stale means that what the models keep in memory is not what the file holds.
+	further []readmodel.Model // at the same position as the entities
+	served  map[string]error  // nil, or the reason why it can't be read yet; never changed after NewWriter
+	// stale means that the memory of the models differs from the file.
 	stale bool
 	// begin and commit are prepared, since the driver compiles statements without arguments
 	// each time.
 	begin, commit *sqlx.Stmt
 }
 
-// NewWriter returns the writer of an open file. It loads the read models: the entities, and those
-// that the factories make.
+// NewWriter returns the writer of an open file. It loads the read models: the entities, and the
+// models that the factories create.
 func NewWriter(ctx context.Context, db *sqlite.Database, models ...readmodel.Factory) (*Writer, error) {
 	conn, err := db.Writer.Connx(ctx)
 	if err != nil {
@@ -62,8 +62,8 @@ func (w *Writer) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// add loads further read models. One that lacks records takes none: it would never get those that
-// it missed.
+// add loads further read models. A model that lacks records gets no records, because it would never
+// get the ones that it missed.
 func (w *Writer) add(ctx context.Context, factories []readmodel.Factory) error {
 	w.served = map[string]error{}
 	for _, what := range w.Entities.Serves() {
@@ -104,8 +104,8 @@ func (w *Writer) Serves(what string) (known bool, err error) {
 	return known, err
 }
 
-// Load reads what the read models keep in memory between batches. It is also how they forget a
-// batch that failed. Until it succeeds nothing is applied.
+// Load reads what the read models keep in memory between batches. It also makes them forget a batch
+// that failed. Nothing is applied until it succeeds.
 func (w *Writer) Load(ctx context.Context) (err error) {
 	defer func() { w.stale = err != nil }()
 	if _, err := w.Entities.Load(ctx, w.Conn); err != nil {
@@ -162,11 +162,11 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 		}
 	}
 	if err != nil {
-		// Both may fail too, if the disk is gone. The first error explains it.
+		// Both may fail as well, for example if the disk has failed. The first error explains why.
 		_, _ = w.Conn.ExecContext(ctx, `ROLLBACK`)
 		_ = w.Load(ctx) // if this fails, the next batch begins with it
 		w.Cache.Drop()
-		w.Claims.Forget() // its answers may be the reason
+		w.Claims.Forget() // a wrong answer of the filter may be the reason
 		return nil, err
 	}
 	w.WAL.Wrote(walBytes(done))
@@ -174,7 +174,7 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 	return done, stop
 }
 
-// write has all read models write what a batch changes.
+// write makes all read models write what a batch changes.
 func (w *Writer) write(ctx context.Context, batch []readmodel.Judged) error {
 	if err := w.Entities.Apply(ctx, w.Conn, batch); err != nil {
 		return err

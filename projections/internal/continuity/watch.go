@@ -5,9 +5,9 @@ import "github.com/clusterlite/clusterlite/events"
 // inspectEvery is how many answers of a broker that raise no doubt pass between two inspections.
 const inspectEvery = 10
 
-// A Watch decides when a worker inspects whether the log is still the one that it applies: now
-// and then, and whenever there is doubt, because the broker was unreachable or reported an end
-// before the worker's position.
+// A Watch decides when a worker inspects whether the log is still the one that it applies. An
+// inspection is due at regular intervals, and whenever there is doubt, because the broker was
+// unreachable or reported an end before the worker's position.
 type Watch struct {
 	known   Mark // what was applied when the last inspection began
 	sound   Mark // what was applied when there was last no doubt
@@ -18,8 +18,8 @@ type Watch struct {
 // NewWatch returns a Watch of a worker that is at a mark.
 func NewWatch(now Mark) *Watch { return &Watch{known: now, sound: now} }
 
-// Heard takes the worker's mark, and what the broker answered afterwards when it was asked for
-// the end of the log. If an inspection is due, the log has to hold what was applied before since.
+// Heard takes the worker's mark, and the broker's later answer to a request for the end of the log.
+// If an inspection is due, the log must hold what was applied before since.
 func (w *Watch) Heard(now Mark, end events.Position, err error) (since Mark, due bool) {
 	w.answers++
 	w.doubt = w.doubt || err != nil || end < now.Position

@@ -7,8 +7,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// While nothing is wrong the log is inspected now and then. After any doubt it is inspected at
-// once, against what was applied before the doubt, until an inspection succeeds.
+// While nothing is wrong, the log is inspected at regular intervals. After any doubt it is
+// inspected at once, against what was applied before the doubt, until an inspection succeeds.
 func TestWatch(t *testing.T) {
 	at := func(n int) Mark { return Mark{Position: events.Position(n)} }
 	away := errors.New("away")

@@ -25,22 +25,21 @@ const (
 // Counters outlive a cache: each generation has its own cache.
 type Counters struct{ Hits, Misses, PageHits, PageMisses atomic.Int64 }
 
-// A Cache keeps the entities and the pages of lists of one generation that were read last,
-// so that to read one again needs no SQLite. What it gives is what SQLite would give, as of
-// the position that it gives with it, because it is closed while the generation's file
-// changes:
+// A Cache keeps the most recently read entities and pages of lists of one generation, so that
+// another read of them does not need SQLite. It returns what SQLite would return, with the
+// position at which this holds, because it is closed while the generation's file changes:
 //
-//  1. Before the writer commits a batch it closes the cache. All reads go to the file.
-//  2. After the commit it removes the entities and the pages of all collections that the
-//     batch changed, notes the new position, and opens the cache again.
+//  1. Before the writer commits a batch, it closes the cache. All reads go to the file.
+//  2. After the commit, the writer removes the changed entities and the pages of all changed
+//     collections, notes the new position, and opens the cache again.
 //
-// So a read that saw the new state in the file is never followed by one that gets the old
-// state from the cache. An entity that was read from the file is put in only if the cache
-// was open all the time since before that read began, so it is no older than the position.
-// The state that get and put compare is a number that grows by one at each of the two steps.
+// So after a read that saw the new state in the file, no read gets the old state from the
+// cache. An entity that was read from the file is put in only if the cache has been open since
+// before that read began, so the entity is no older than the position. The state that Get and
+// Put compare is a number that grows by one at each of the two steps.
 //
-// A nil cache keeps nothing. Safe for concurrent use, but one goroutine at a time writes:
-// it alone calls change, close, open and drop.
+// A nil cache keeps nothing. Safe for concurrent use, but only one goroutine at a time may
+// call Change, Close, Open and Drop.
 type Cache struct {
 	counters *Counters
 	most     int64 // maximum bytes in each shard
@@ -88,8 +87,7 @@ type Entry struct {
 	life   uint64 // of the collection, for a page
 }
 
-// New makes a cache of about bytes bytes for a file at a position. It returns nil if bytes is
-// zero.
+// New returns a cache of about bytes bytes for a file at a position, or nil if bytes is zero.
 func New(bytes int64, at events.Position, counters *Counters) *Cache {
 	if bytes <= 0 {
 		return nil

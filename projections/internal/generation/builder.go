@@ -28,9 +28,9 @@ type Builder struct {
 	Spent        time.Duration // time spent on the last batch
 }
 
-// FarBatches is how many batches a builder applies in one transaction while it is farther than
-// that from its bound. A page that several batches change is then written once. Transactions of
-// 10,000 records take two thirds of the time of those of 1,000.
+// FarBatches is the number of batches that a builder applies in one transaction while its bound is
+// more than that many batches away. A page that several batches change is then written once. For
+// the same records, transactions of 10,000 take two thirds of the time of transactions of 1,000.
 const FarBatches = 10
 
 // DefaultMaxBatch is the default number of records in a transaction.
@@ -137,7 +137,7 @@ func (b *Builder) tell(done []readmodel.Judged) error {
 	return nil
 }
 
-// Steps applies everything within the bound. progress, if not nil, is called after each batch.
+// Steps applies all records within the bound. progress, if not nil, is called after each batch.
 func (b *Builder) Steps(ctx context.Context, until Bound, progress func(at, end events.Position)) error {
 	for {
 		done, err := b.Step(ctx, until)

@@ -74,8 +74,8 @@ func New(db *sqlite.Database, w *applier.Writer) *Generation {
 	return g
 }
 
-// Hold keeps the generation open until Release. It returns false if the generation was already
-// given up.
+// Hold keeps the generation open until Release. It returns false if the last hold has already been
+// released.
 func (g *Generation) Hold() bool {
 	for {
 		n := g.holds.Load()

@@ -46,7 +46,7 @@ func (g *Generation) collections(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() // a read has nothing to lose
 	return s.Collections(ctx)
 }
 
@@ -90,7 +90,7 @@ func (g *Generation) addUp(ctx context.Context, collection string, rest *rest) e
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() // a read has nothing to lose
 	kept, err := s.Summaries(ctx)
 	if err != nil {
 		return err

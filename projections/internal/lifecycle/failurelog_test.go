@@ -10,14 +10,14 @@ import (
 func TestALastingFailureIsLoggedAgain(t *testing.T) {
 	var n FailureLog
 	now := time.Unix(1e9, 0)
-	told := 0
-	for i := range 600 { // ten minutes, a try each second
+	lines := 0
+	for i := range 600 { // ten minutes with one try a second
 		if _, due := n.Due(errors.New("disk full"), now.Add(time.Duration(i)*time.Second)); due {
-			told++
+			lines++
 		}
 	}
-	if told != 10 {
-		t.Errorf("got %d log lines, want 10", told)
+	if lines != 10 {
+		t.Errorf("got %d log lines, want 10", lines)
 	}
 	n.End()
 	if _, due := n.Due(errors.New("disk full"), now.Add(10*time.Minute)); !due {
@@ -30,6 +30,6 @@ func TestALastingFailureIsLoggedAgain(t *testing.T) {
 		}
 	}
 	if changing != 6 {
-		t.Errorf("a failure that keeps changing: got %d, want 6 times", changing)
+		t.Errorf("a failure that keeps changing: got %d log lines, want 6", changing)
 	}
 }

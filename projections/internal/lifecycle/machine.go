@@ -44,7 +44,7 @@ func (s State) String() string {
 // Refused reports whether the projection stopped because of the log, for good or for now.
 func (s State) Refused() bool { return s == Suspended || s == Stopped }
 
-// An event is what moves a projection from one state to another.
+// An event moves a projection from one state to another.
 type event int
 
 const (
@@ -59,7 +59,7 @@ const (
 	repair                   // another file has taken the place of the damaged one
 )
 
-// history is what the machine remembers besides its state.
+// history holds what the machine remembers in addition to its state.
 type history struct {
 	fitted   bool // the file has belonged to the log since the projection was opened
 	caughtUp bool // the file has caught up since then, or since the last repair
@@ -138,8 +138,8 @@ type Machine struct {
 	readFault error
 }
 
-// on moves the machine to the state after an event. The caller holds the lock. It reports
-// whether the state or its cause changed.
+// on moves the machine to the state that follows an event, and reports whether the state or its
+// cause changed. The caller holds the lock.
 func (m *Machine) on(e event, cause error) bool {
 	to := next(m.state, e, m.history)
 	if to == m.state && (cause == nil || !to.keeps(e)) {
@@ -149,7 +149,7 @@ func (m *Machine) on(e event, cause error) bool {
 	return true
 }
 
-// keeps reports whether an event that leads to the state it is in replaces the cause.
+// keeps reports whether an event that leads to the current state replaces its cause.
 func (s State) keeps(e event) bool {
 	switch e {
 	case unreachable:

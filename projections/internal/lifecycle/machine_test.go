@@ -33,7 +33,7 @@ func TestMachine(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps steps
 		want  State
-		cause error // nil for none; what it wraps otherwise
+		cause error // what the cause wraps; nil if there is no cause
 		hangs bool  // reads hang
 	}{
 		"new":                                      {nil, Starting, nil, false},
@@ -89,8 +89,8 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// Whatever happens, the states that exclude each other's causes keep to their rules: only a
-// repair ends damage, nothing ends a stop, and a state without a cause applies the log.
+// Every event keeps the rules of the states: only a repair ends damage, nothing ends a stop, and a
+// state without a cause applies the log.
 func TestTransitions(t *testing.T) {
 	for from := Starting; from <= Stopped; from++ {
 		for e := fits; e <= repair; e++ {
@@ -100,7 +100,7 @@ func TestTransitions(t *testing.T) {
 				case from == Stopped && to != Stopped, from == Damaged && to != Damaged && e != repair:
 					t.Errorf("%s by event %d: got %s, want no change", from, e, to)
 				case to == Live && !h.caughtUp && from != Live, to == CatchingUp && from != CatchingUp && (!h.fitted || h.caughtUp):
-					t.Errorf("%s by event %d with %+v: got %s", from, e, h, to)
+					t.Errorf("%s by event %d with %+v: got %s, want no move to it", from, e, h, to)
 				}
 			}
 		}
@@ -140,38 +140,38 @@ func TestMachineReportsDamageAndRepairs(t *testing.T) {
 	for i := range 3 {
 		noted := m.DamageNoted()
 		if closed(noted) {
-			t.Fatalf("round %d: damage is noted before there is any", i)
+			t.Fatalf("round %d: got damage noted before there is any, want none", i)
 		}
 		first := m.Damage(&storagefault.Error{Fault: storagefault.IO, Err: errors.New("eio")}, serves, stop)
 		if again := m.Damage(&storagefault.Error{}, serves, stop); !first || again || stops != i+1 {
-			t.Fatalf("round %d: got %v, and %v the second time, after %d stops; want true, and false, after %d", i, first, again, stops, i+1)
+			t.Fatalf("round %d: got %v, and %v the second time, after %d stops, want true, and false, after %d", i, first, again, stops, i+1)
 		}
 		if !closed(m.DamageNoted()) {
-			t.Errorf("round %d: a caller that asks during the damage does not learn of it", i)
+			t.Errorf("round %d: got no damage for a caller that asks during it, want it noted", i)
 		}
 		repaired, _ := m.Damaged()
 		if closed(repaired) {
-			t.Errorf("round %d: it is repaired already", i)
+			t.Errorf("round %d: got a repair before it happened, want none", i)
 		}
 		m.Repair()
 		if _, err := m.Damaged(); err != nil || !closed(repaired) {
-			t.Errorf("round %d: got %v, want no damage after the repair", i, err)
+			t.Errorf("round %d: got %v, repair reported: %v, want no damage after the repair", i, err, closed(repaired))
 		}
 		if !closed(noted) {
-			t.Errorf("round %d: the repair hides the damage from a caller that asked before it", i)
+			t.Errorf("round %d: got no damage for a caller that asked before it, want it noted despite the repair", i)
 		}
 	}
 }
 
-// Damage that a read found in a file that was replaced meanwhile says nothing about the new one.
+// Damage that a read finds in a file that has been replaced since is not damage of the new file.
 func TestMachineIgnoresDamageOfAReplacedFile(t *testing.T) {
 	m := new(Machine)
 	noted := m.DamageNoted()
 	if m.Damage(&storagefault.Error{Fault: storagefault.Corrupt}, func() bool { return false }, ignore) || closed(noted) {
-		t.Error("got damage of a file that does not serve")
+		t.Error("got damage of a file that does not serve, want it ignored")
 	}
 	if state, err := m.Now(); state != Starting || err != nil {
-		t.Errorf("got state %s, %v; want %s", state, err, Starting)
+		t.Errorf("got state %s, %v, want %s", state, err, Starting)
 	}
 }
 

@@ -12,7 +12,7 @@ func TestPackedIDs(t *testing.T) {
 	id := uuid.Must(uuid.NewV7())
 	packed, ok := PackID(id.String())
 	if !ok || !bytes.Equal(packed, id[:]) || FormatID(packed) != id.String() {
-		t.Errorf("%s: got %x, %v, back %s", id, packed, ok, FormatID(packed))
+		t.Errorf("%s: got %x, %v, and %s back, want the same id", id, packed, ok, FormatID(packed))
 	}
 	for _, text := range []string{"", "x", "0193A1A0-0000-7000-8000-000000000000", id.String() + "0", id.String()[:35], id.String()[:35] + "-", "0193a1a0000070008000000000000000"} {
 		if packed, ok := PackID(text); ok {
@@ -21,8 +21,8 @@ func TestPackedIDs(t *testing.T) {
 	}
 }
 
-// An id compares with the least id of a text as its own text compares with that text.
-func TestTheLeastIDOfAText(t *testing.T) {
+// A packed id compares with the lowest id of a text in the same way as the texts compare.
+func TestLeastIDOfAText(t *testing.T) {
 	ids := rapid.Custom(func(t *rapid.T) string {
 		return uuid.UUID(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0x0f, 0x10, 0x9a, 0x9f, 0xa0, 0xf0, 0xff}), 16, 16).Draw(t, "bytes")).String()
 	})

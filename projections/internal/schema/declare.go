@@ -21,15 +21,15 @@ var affinity = map[string]string{"string": "TEXT", "integer": "INTEGER", "number
 
 // A change is one step from the present table to the declared one.
 type change struct {
-	means     string // for people
+	means     string // a description for the log
 	statement string
 }
 
 // declare brings a collection's table in line with its declaration: a virtual column for each
-// scalar property, which takes no space, and an index where declared. It leaves what is right,
-// drops what is no longer declared, and recreates what has changed its type. Only new indexes
-// take long: SQLite reads and sorts the whole table without reporting progress. The same is
-// true for values that have to be folded.
+// scalar property, which takes no space, and an index where declared. It keeps columns and indexes
+// that match, drops those that are no longer declared, and recreates those whose type has changed.
+// Only new indexes and values that must be folded take long. SQLite reads and sorts the whole table
+// for an index without reporting progress.
 func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger *slog.Logger) error {
 	if _, err := tx.ExecContext(ctx, CreateCollection(c.Name())); err != nil {
 		return fmt.Errorf("create the table of %s: %w", c.Name(), err)
@@ -76,9 +76,9 @@ func declare(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, logger
 // and its end.
 func LogProgress(log *slog.Logger, every time.Duration, do func() error) error {
 	start := time.Now()
-	finished, told := make(chan struct{}), make(chan struct{})
+	finished, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(stopped)
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
@@ -92,7 +92,7 @@ func LogProgress(log *slog.Logger, every time.Duration, do func() error) error {
 	}()
 	err := do()
 	close(finished)
-	<-told
+	<-stopped
 	if err == nil {
 		log.Info("changed a table to match its collection", "took", time.Since(start).Round(time.Millisecond))
 	}

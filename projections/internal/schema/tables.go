@@ -23,15 +23,15 @@ const PageSize = 1024
 // ServerTables hold everything except entities. The name of a collection begins with a letter,
 // so none can clash.
 var ServerTables = []string{
-	// What the file belongs to.
+	// The log that the file belongs to.
 	`CREATE TABLE IF NOT EXISTS _meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
-	// One row: how far the log was applied, the log time there (Unix milliseconds), and the
+	// One row with the position in the log, the log time there (Unix milliseconds), and the
 	// identity of the last record.
 	`CREATE TABLE IF NOT EXISTS _checkpoint (
 		one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, log_time INTEGER NOT NULL,
 		last_record TEXT NOT NULL)`,
 	`INSERT OR IGNORE INTO _checkpoint (one, position, log_time, last_record) VALUES (1, 0, 0, '')`,
-	// Which living entity holds which unique key. The claim is a hash: see rowformat.PackClaim.
+	// The living entity that holds each unique key. The claim is a hash: see rowformat.PackClaim.
 	`CREATE TABLE IF NOT EXISTS _claims (
 		collection TEXT NOT NULL, claim BLOB NOT NULL, id BLOB NOT NULL,
 		PRIMARY KEY (collection, claim)) WITHOUT ROWID`,

@@ -13,8 +13,8 @@ import (
 var Sidecars = []string{"-wal", "-shm", "-journal"}
 
 // RemoveDatabase removes a database that no process has open. It removes the file itself first,
-// because a database without its write-ahead log is an earlier state of itself, and a log alone
-// is nothing.
+// because a database without its write-ahead log would be taken for an earlier state, while a log
+// alone has no effect.
 func RemoveDatabase(path string) error {
 	errs := []error{IgnoreMissing(os.Remove(path))}
 	for _, suffix := range Sidecars {
@@ -40,8 +40,8 @@ func CopyDatabase(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = source.Close() }()                                    // it was only read
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // as SQLite makes them
+	defer func() { _ = source.Close() }()                                    // a read has nothing to lose
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // the mode that SQLite uses
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = source.Close() }()                                     // it was only read
+	defer func() { _ = source.Close() }()                                     // a read has nothing to lose
 	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the caller's
 	if err != nil {
 		return err

@@ -50,8 +50,8 @@ type Pool struct {
 	Pool     *sqlx.DB // opens connections, without a limit of its own
 	places   *semaphore.Weighted
 	Patience time.Duration
-	// starved is the time, in Unix nanoseconds, of the first read since then that got no
-	// connection; 0 if a connection was acquired later.
+	// Starved is the time, in Unix nanoseconds, of the first read that got no connection since a
+	// connection was last acquired. It is 0 if there was none.
 	Starved atomic.Int64
 
 	mu     sync.Mutex
@@ -66,7 +66,7 @@ type Conn struct {
 	of *Pool
 }
 
-// openPool opens at most size connections that read. cacheKiB is the size of each connection's
+// openReaders returns a pool of at most size connections that read. cacheKiB is the size of each connection's
 // page cache.
 func openReaders(ctx context.Context, path string, size int, cacheKiB int) (*Pool, error) {
 	pool, err := Connect(ctx, path, size, url.Values{

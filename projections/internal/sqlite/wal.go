@@ -38,8 +38,7 @@ const (
 	restartPauseMax = time.Second
 )
 
-// A Checkpointer copies the write-ahead log (WAL) into the file, so that commits need not do
-// so.
+// A Checkpointer copies the write-ahead log (WAL) into the file, so that commits do not have to.
 //
 // A goroutine runs passive checkpoints on its own connection: after a number of bytes, and
 // within checkpointEvery of the first write. Such a checkpoint does not wait for reads or
@@ -52,7 +51,7 @@ const (
 // checkpoint. A read that still uses an old part of the WAL lets it grow, because nothing waits
 // for a read.
 //
-// A nil *Checkpointer is that of a file without a WAL.
+// A nil *Checkpointer stands for a file without a WAL.
 type Checkpointer struct {
 	path   string
 	pool   *sqlx.DB
@@ -128,7 +127,7 @@ func (c *Checkpointer) run() {
 	}
 }
 
-// Wrote records that about so many bytes were written to the WAL.
+// Wrote records that about bytes bytes were written to the WAL.
 func (c *Checkpointer) Wrote(bytes int64) {
 	if c == nil {
 		return
