@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The package is pure: it knows no broker, no wire format and no database.
+// The package is pure. It depends on no broker, wire format or database.
 func TestImportsAreStandardOrDocument(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
