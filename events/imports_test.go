@@ -30,7 +30,7 @@ func TestImportsAreStandardOrDocument(t *testing.T) {
 			}
 			first, _, _ := strings.Cut(path, "/")
 			if strings.Contains(first, ".") && path != "github.com/clusterlite/clusterlite/events/document" {
-				t.Errorf("%s imports %s, want only the standard library and events/document", file, path)
+				t.Errorf("%s: got the import %s, want only the standard library and events/document", file, path)
 			}
 		}
 	}

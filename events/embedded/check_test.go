@@ -28,7 +28,7 @@ func written(t testing.TB) (killed, stopped map[string]string, acknowledged []st
 	f := &folders
 	f.once.Do(func() { f.killed, f.stopped, f.acknowledged = writeFolders(t) })
 	if len(f.acknowledged) == 0 {
-		t.Fatal("got no folders: see the first failure")
+		t.Fatal("got no folders, want them created: see the first failure")
 	}
 	return f.killed, f.stopped, f.acknowledged
 }
@@ -256,7 +256,7 @@ func TestATornWriteIsCutOff(t *testing.T) {
 				t.Fatalf("got the copies %v, want one", copies)
 			}
 			if kept, _ := os.ReadFile(copies[0]); string(kept) != torn {
-				t.Errorf("the copy holds %q, want %q", kept, torn)
+				t.Errorf("got %q in the copy, want %q", kept, torn)
 			}
 			if said := out.String(); strings.Count(said, "WARN") != 1 || !strings.Contains(said, copies[0]) || !strings.Contains(said, "bytes=") {
 				t.Errorf("got the log %s, want one warning with the copy and the number of bytes", said)

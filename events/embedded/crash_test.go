@@ -167,7 +167,7 @@ func lifetime(t *testing.T, strace string, into *trace, from, n int, clean bool)
 			t.Fatal(err)
 		}
 		if out, err := exec.CommandContext(t.Context(), "kill", append([]string{"-9"}, strings.Fields(string(children))...)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("got %v and the output %s from kill, want no error", err, out)
 		}
 	}
 	err = cmd.Wait()

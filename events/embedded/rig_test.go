@@ -93,7 +93,7 @@ func makeTopic(t testing.TB, c *kgo.Client, more ...string) {
 		err = kerr.ErrorForCode(answer.Topics[0].ErrorCode)
 	}
 	if err != nil {
-		t.Fatalf("make the topic: %v", err)
+		t.Fatalf("create the topic: got %v, want no error", err)
 	}
 }
 
@@ -105,7 +105,7 @@ func write(t testing.TB, c *kgo.Client, from, n int) []string {
 	for i := from; i < from+n; i++ {
 		value := fmt.Sprintf(`{"n":%d,"text":"%0*d"}`, i, 20+i%50, i)
 		if err := c.ProduceSync(soon(t), &kgo.Record{Key: []byte("users/x"), Value: []byte(value)}).FirstErr(); err != nil {
-			t.Fatalf("write %d: %v", i, err)
+			t.Fatalf("write %d: got %v, want no error", i, err)
 		}
 		values = append(values, value)
 	}
@@ -125,7 +125,7 @@ func read(t testing.TB, b *Broker) []*kgo.Record {
 	for int64(len(records)) < info.HighWatermark-info.LogStartOffset {
 		fetches := c.PollFetches(soon(t))
 		if err := fetches.Err(); err != nil {
-			t.Fatalf("read after %d records: %v", len(records), err)
+			t.Fatalf("got %v after reading %d records, want no error", err, len(records))
 		}
 		records = append(records, fetches.Records()...)
 	}

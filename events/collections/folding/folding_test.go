@@ -100,13 +100,13 @@ func TestFold(t *testing.T) {
 func check(t rapid.TB, text string) {
 	nfc, fold := NFC(text), Fold(text)
 	if got := NFC(nfc); got != nfc {
-		t.Errorf("NFC of %+q: got %+q, then %+q", text, nfc, got)
+		t.Errorf("NFC of %+q, twice: got %+q, want %+q", text, got, nfc)
 	}
 	if got := Fold(fold); got != fold {
-		t.Errorf("Fold of %+q: got %+q, then %+q", text, fold, got)
+		t.Errorf("Fold of %+q, twice: got %+q, want %+q", text, got, fold)
 	}
 	if got := NFC(fold); got != fold {
-		t.Errorf("Fold of %+q: got %+q, which is not NFC", text, fold)
+		t.Errorf("Fold of %+q: got %+q, want it in NFC", text, fold)
 	}
 	if got := Fold(nfc); got != fold {
 		t.Errorf("Fold of the NFC of %+q: got %+q, want %+q", text, got, fold)
@@ -178,13 +178,13 @@ func FuzzFold(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		fold := Fold(text)
 		if got := Fold(fold); got != fold {
-			t.Errorf("%+q: got %+q, then %+q", text, fold, got)
+			t.Errorf("%+q, twice: got %+q, want %+q", text, got, fold)
 		}
 		if got := Fold(NFC(text)); got != fold {
 			t.Errorf("the NFC of %+q: got %+q, want %+q", text, got, fold)
 		}
 		if !utf8.ValidString(fold) {
-			t.Errorf("%+q: got %+q, which is not UTF-8", text, fold)
+			t.Errorf("%+q: got %+q, want UTF-8", text, fold)
 		}
 	})
 }
