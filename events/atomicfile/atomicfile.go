@@ -1,6 +1,6 @@
-// Package atomicfile replaces files atomically. The replacement survives a power cut.
-// A reader finds either the old file or the complete new one. After a function has returned without
-// an error, a reader finds the new one.
+// Package atomicfile replaces files atomically. The replacement survives a power cut. A reader
+// finds either the old file or the complete new one. After a function has returned without an
+// error, a reader finds the new one.
 package atomicfile
 
 import (

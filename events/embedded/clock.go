@@ -43,11 +43,11 @@ type topicKey struct {
 	id   [16]byte
 }
 
-// date creates a clock that dates all records that the cluster accepts from now on. newest is the time
-// of the newest record in the log, in milliseconds since 1970. Before each request is handled,
+// date creates a clock that dates all records that the cluster accepts from now on. newest is the
+// time of the newest record in the log, in milliseconds since 1970. Before each request is handled,
 // date calls changed, which reports whether topics may have changed, and durable, which returns
-// once all records that were written before are on disk. A batch is written only then, so that
-// a power loss tears no more than one batch.
+// once all records that were written before are on disk. A batch is written only then, so that a
+// power loss tears no more than one batch.
 func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error) *clock {
 	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {

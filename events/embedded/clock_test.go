@@ -42,7 +42,7 @@ func TestRecordsHaveTheBrokersTime(t *testing.T) {
 	expect := func(b *Broker) {
 		t.Helper()
 		ended := time.Now().Add(time.Second)
-		check := func(who string, offset int64, at time.Time, value []byte) {
+		expectRecord := func(who string, offset int64, at time.Time, value []byte) {
 			if at.Before(began) || at.After(ended) {
 				t.Errorf("%s: got the time %v at offset %d, want one from %v to %v", who, at, offset, began, ended)
 			}
@@ -55,13 +55,13 @@ func TestRecordsHaveTheBrokersTime(t *testing.T) {
 			t.Fatalf("got %d records, want 26", len(records))
 		}
 		for _, r := range records {
-			check("franz-go", r.Offset, r.Timestamp, r.Value)
+			expectRecord("franz-go", r.Offset, r.Timestamp, r.Value)
 			if string(r.Value) == "" || r.Offset < 25 && (r.Value[0] != byte('a'+r.Offset%5) || len(r.Headers) != 1) {
 				t.Errorf("got the value %q and %d headers at offset %d, want the record that was produced", r.Value, len(r.Headers), r.Offset)
 			}
 		}
 		for _, m := range saramaRead(t, b, 26) {
-			check("sarama", m.Offset, m.Timestamp, m.Value)
+			expectRecord("sarama", m.Offset, m.Timestamp, m.Value)
 		}
 		// A search by time agrees with the times that clients read.
 		listed := kmsg.NewListOffsetsRequest()

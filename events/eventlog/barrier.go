@@ -21,8 +21,8 @@ const barrierPause = 100 * time.Millisecond
 func (c Config) barrierPatience() time.Duration { return 2 * c.AskTimeout }
 
 // barriers appends barriers, one for all waiting callers. It has its own publisher. On the
-// connection of writes, a barrier would wait as long as a write may take, which is a minute. A barrier that is not confirmed soon is abandoned. It does no harm if it arrives late
-// or twice.
+// connection of writes, a barrier would wait as long as a write may take, which is a minute. A
+// barrier that is not confirmed soon is abandoned. It does no harm if it arrives late or twice.
 type barriers struct {
 	log *Log
 	callers

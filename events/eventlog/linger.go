@@ -9,8 +9,8 @@ import "time"
 //
 // A group lingers only if recent groups held several appends. So a single client that writes one
 // event after another never waits. A group waits at most twice as long as the broker took for the
-// previous group, and no longer than the limit. It is sent as soon as it holds as
-// many appends as recent groups did.
+// previous group, and no longer than the limit. It is sent as soon as it holds as many appends as
+// recent groups did.
 //
 // The publisher's mutex guards a linger.
 type linger struct {
