@@ -164,7 +164,7 @@ func ClaimField(claim string) string {
 }
 
 // LogTime returns the log time at a record: the later of the state's log time and the timestamp
-// of the record. It never goes back, whatever the broker's clock does.
+// of the record. It never goes back, even if the broker's clock does.
 func LogTime(s State, r Record) time.Time {
 	if t := s.LogTime(); t.After(r.Timestamp) {
 		return t

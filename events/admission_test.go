@@ -18,7 +18,7 @@ const (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// A story is a log that tests write as sentences: given these, then this verdict.
+// A story is a log that tests write as sentences: given these events, then this verdict.
 type story struct {
 	t      *testing.T
 	state  *events.Memory
@@ -66,7 +66,7 @@ func (s *story) take(r events.Record) events.Verdict {
 	s.t.Helper()
 	v, err := s.state.Take(r)
 	if err != nil {
-		s.t.Fatalf("take offset %d: %v", r.Offset, err)
+		s.t.Fatalf("offset %d: got %v, want no error", r.Offset, err)
 	}
 	s.offset++
 	return v
@@ -87,7 +87,7 @@ func (s *story) void(reason events.Reason, kind events.Kind, id string, version 
 		s.t.Fatalf("%s %s v%d: got %+v, want it void as %s", kind, id, version, v, reason)
 	}
 	if v.Detail == "" {
-		s.t.Fatalf("%s %s v%d: void without a detail", kind, id, version)
+		s.t.Fatalf("%s %s v%d: got no detail, want one", kind, id, version)
 	}
 	return v
 }
@@ -104,7 +104,7 @@ func TestAdmitStreams(t *testing.T) {
 	t.Run("an entity is created once", func(t *testing.T) {
 		v := given(t).admitted(events.Created, ada, 1).void(events.ReasonConflict, events.Created, ada, 1)
 		if v.Version != 1 {
-			t.Errorf("the conflict names version %d, want 1", v.Version)
+			t.Errorf("got version %d in the conflict, want 1", v.Version)
 		}
 	})
 	t.Run("a deleted entity stays deleted", func(t *testing.T) {
@@ -118,13 +118,13 @@ func TestAdmitStreams(t *testing.T) {
 		s.void(events.ReasonConflict, events.Updated, ada, 2)
 		s.void(events.ReasonConflict, events.Deleted, ada, 2)
 		if len(s.state.Entities) != 0 {
-			t.Errorf("there are entities: %v", s.state.Entities)
+			t.Errorf("got the entities %v, want none", s.state.Entities)
 		}
 	})
 	t.Run("the first of two racing updates holds", func(t *testing.T) {
 		v := given(t).admitted(events.Created, ada, 1).admitted(events.Updated, ada, 2).void(events.ReasonConflict, events.Updated, ada, 2)
 		if v.Version != 2 {
-			t.Errorf("the conflict names version %d, want 2", v.Version)
+			t.Errorf("got version %d in the conflict, want 2", v.Version)
 		}
 	})
 	t.Run("a version can't be skipped", func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestAdmitStreams(t *testing.T) {
 		s.take(again)
 		again.Offset = s.offset
 		if v := s.take(again); v.Reason != events.ReasonConflict {
-			t.Errorf("the second got %+v", v)
+			t.Errorf("got %+v for the second, want a conflict", v)
 		}
 	})
 	t.Run("collections are apart", func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestAdmitClaims(t *testing.T) {
 	t.Run("a held claim is taken", func(t *testing.T) {
 		v := given(t).admitted(events.Created, ada, 1, claiming(mail1)).void(events.ReasonTaken, events.Created, bob, 1, claiming(mail1))
 		if v.Field != "email" || v.Holder != ada {
-			t.Errorf("taken names field %q and holder %q", v.Field, v.Holder)
+			t.Errorf("got field %q and holder %q, want email and %s", v.Field, v.Holder, ada)
 		}
 	})
 	t.Run("its holder keeps it", func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestAdmitIdempotencyKeys(t *testing.T) {
 	t.Run("a key is used once", func(t *testing.T) {
 		v := given(t).admitted(events.Created, ada, 1, keyed("k")).void(events.ReasonDuplicate, events.Created, bob, 1, keyed("k"))
 		if v.Of != 0 {
-			t.Errorf("it is a duplicate of offset %d, want 0", v.Of)
+			t.Errorf("got a duplicate of offset %d, want 0", v.Of)
 		}
 	})
 	t.Run("a duplicate comes before a conflict", func(t *testing.T) {
@@ -196,14 +196,14 @@ func TestAdmitIdempotencyKeys(t *testing.T) {
 func TestAdmitOtherRecords(t *testing.T) {
 	s := given(t)
 	if v := s.take(events.Record{Content: events.Barrier}); v.Outcome != events.Passed {
-		t.Errorf("a barrier got %+v", v)
+		t.Errorf("a barrier: got %+v, want it passed", v)
 	}
 	if v := s.take(events.Record{Content: events.Malformed, Malformed: "no type"}); v.Outcome != events.Void || v.Reason != events.ReasonMalformed || v.Detail != "no type" {
-		t.Errorf("a malformed record got %+v", v)
+		t.Errorf("a malformed record: got %+v, want it void as malformed with its detail", v)
 	}
 	_, err := s.state.Take(events.Record{Content: events.NewerFormat, Format: 7, Offset: 42})
 	var newer *events.NewerFormatError
 	if !errors.As(err, &newer) || newer.Offset != 42 || newer.Format != 7 {
-		t.Errorf("a newer format got %v", err)
+		t.Errorf("a newer format: got %v, want a NewerFormatError of format 7 at offset 42", err)
 	}
 }

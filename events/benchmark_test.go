@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// typical is an event as most writes make it: created, a document of 170 bytes, one claim.
+// typical returns the event of a typical write: created, with a document of 170 bytes and one claim.
 func typical() events.Event {
 	return events.Event{
 		ID: "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d", Source: "/clusterlite/command/cmd-1",
@@ -18,7 +18,8 @@ func typical() events.Event {
 	}
 }
 
-// The verdict on an event whose entity and claim are new, among 10,000 others.
+// BenchmarkAdmit measures the verdict on an event whose entity and claim are new, among 10,000
+// entities.
 func BenchmarkAdmit(b *testing.B) {
 	state := events.NewMemory()
 	for i := range 10_000 {
@@ -32,12 +33,12 @@ func BenchmarkAdmit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if v, err := events.Admit(state, next); err != nil || v.Outcome != events.Admitted {
-			b.Fatalf("got %+v, %v", v, err)
+			b.Fatalf("got %+v, %v, want it admitted", v, err)
 		}
 	}
 }
 
-// A document into the JSON that clients read.
+// BenchmarkRender converts a document to the JSON that clients read.
 func BenchmarkRender(b *testing.B) {
 	e := typical()
 	at := events.FormatTime(e.Time)

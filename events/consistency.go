@@ -8,8 +8,8 @@ type Consistency string
 const (
 	// Unspecified means that the client did not ask for a consistency.
 	Unspecified Consistency = ""
-	// Strong includes every write that was acknowledged before, as far as the broker that leads
-	// the log knows.
+	// Strong includes every write that was acknowledged before and that is known to the broker
+	// that answers as the leader of the log.
 	Strong Consistency = "strong"
 	// Linearizable includes every write that was acknowledged before, and the broker proves that
 	// it still leads the log.

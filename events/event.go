@@ -63,8 +63,8 @@ func (e Event) Key() string { return e.Collection + "/" + e.EntityID }
 // [NoRecord] for the exceptions.
 type Position int64
 
-// A Record is what a reader finds at an offset of the log: an event, a barrier, something that is
-// not understood, or the fact that there is no record.
+// A Record is what a reader finds at an offset of the log: an event, a barrier, a malformed record
+// or one of a newer format, or the fact that there is no record.
 type Record struct {
 	// Offset is the broker's coordinate of the record. If Content is NoRecord, it is the last of
 	// one or more offsets without a record.
@@ -74,8 +74,8 @@ type Record struct {
 	Timestamp time.Time
 	// Content says which of the following fields are set.
 	Content Content
-	// Checkpoint is set, if Content is Barrier, if readers should remember what their read models
-	// hold at the position of the record. It has no effect on admission.
+	// Checkpoint is set on a Barrier at whose position readers should remember what their read
+	// models hold. It has no effect on admission.
 	Checkpoint bool
 	// Event is set if Content is HasEvent.
 	Event Event
@@ -84,7 +84,7 @@ type Record struct {
 	// Malformed says what is wrong with the record, if Content is Malformed.
 	Malformed string
 
-	// ID is the record's own id, whether or not the record is understood. If Content is
+	// ID is the record's own id, whether or not the record is valid. If Content is
 	// NoRecord, it says why there is no record.
 	ID string
 }
@@ -142,8 +142,8 @@ const (
 )
 
 // NoRecordAt returns the record for one or more offsets without a record, the last of which is
-// offset. why says what is there instead, for example the marker of which transaction. It must be
-// the same whenever the log is read.
+// offset. why says what is there instead, for example the marker of a certain transaction. It must
+// be the same whenever the log is read.
 func NoRecordAt(offset int64, why string) Record {
 	return Record{Offset: offset, Content: NoRecord, ID: why}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The package is pure: it knows no broker, no wire format and no database.
+// The package is pure. It depends on no broker, wire format or database.
 func TestImportsAreStandardOrDocument(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
@@ -30,7 +30,7 @@ func TestImportsAreStandardOrDocument(t *testing.T) {
 			}
 			first, _, _ := strings.Cut(path, "/")
 			if strings.Contains(first, ".") && path != "github.com/clusterlite/clusterlite/events/document" {
-				t.Errorf("%s imports %s, want only the standard library and events/document", file, path)
+				t.Errorf("%s: got the import %s, want only the standard library and events/document", file, path)
 			}
 		}
 	}

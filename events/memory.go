@@ -106,7 +106,7 @@ func (m *Memory) apply(r Record) {
 	key := EntityKey{e.Collection, e.EntityID}
 	before := m.Entities[key]
 	for _, claim := range before.Claims {
-		// The holder becomes empty and is not removed, so that whoever writes the changes to a
+		// The holder becomes empty and is not removed, so that code that writes the changes to a
 		// database sees that the claim was freed.
 		m.Claims[ClaimKey{e.Collection, claim}] = ""
 	}

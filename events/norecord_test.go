@@ -16,10 +16,10 @@ func TestNoRecordMovesThePositionAndNothingElse(t *testing.T) {
 		state := events.NewMemory()
 		state.Time = time.UnixMilli(5)
 		if v, err := state.Take(r); err != nil || v.Outcome != events.Passed || !state.Time.Equal(time.UnixMilli(5)) {
-			t.Errorf("%s: got %+v, %v, log time %s, want passed, and log time as it was", what, v, err, state.Time)
+			t.Errorf("%s: got %+v, %v, log time %s, want passed, and log time unchanged", what, v, err, state.Time)
 		}
 		if id := r.Identity(); !events.IdentifiesLastBefore(id, 7) || events.IdentifiesLastBefore(id, 6) || events.IdentifiesLastBefore(id, 70) {
-			t.Errorf("%s: identity %q does not tell its position", what, id)
+			t.Errorf("%s: got the identity %q, want it to identify only position 7", what, id)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestOnlyAGapIsCut(t *testing.T) {
 		"a record":              {Offset: 6, Content: events.Malformed},
 	} {
 		if got, cut := r.UpTo(3); cut || got.Position() != r.Position() {
-			t.Errorf("%s: got %+v, %v, want it as it was", name, got, cut)
+			t.Errorf("%s: got %+v, %v, want it unchanged", name, got, cut)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// records draws logs in which everything that can clash does: few entities, few
-// claims, few keys, clocks that jump, barriers and rubbish between.
+// records draws logs in which everything that can conflict does. They have few entities, claims
+// and keys, clocks that jump, and barriers and malformed records in between.
 func records() *rapid.Generator[[]events.Record] {
 	one := rapid.Custom(func(t *rapid.T) events.Record {
 		r := events.Record{Timestamp: noon.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "hour")) * time.Hour)}
@@ -56,7 +56,7 @@ func records() *rapid.Generator[[]events.Record] {
 	})
 }
 
-// living drops the claims that nobody holds: freed and never held are the same.
+// living returns the claims that an entity holds. A freed claim counts as one that was never held.
 func living(claims map[events.ClaimKey]string) map[events.ClaimKey]string {
 	held := maps.Clone(claims)
 	maps.DeleteFunc(held, func(_ events.ClaimKey, id string) bool { return id == "" })
@@ -71,11 +71,11 @@ func TestReadersAgree(t *testing.T) {
 			v1, err1 := one.Take(r)
 			v2, err2 := other.Take(r)
 			if v1 != v2 || err1 != nil || err2 != nil {
-				t.Fatalf("offset %d: %+v, %v and %+v, %v", r.Offset, v1, err1, v2, err2)
+				t.Fatalf("offset %d: got %+v, %v and %+v, %v, want the same verdict without errors", r.Offset, v1, err1, v2, err2)
 			}
 		}
 		if !reflect.DeepEqual(one, other) {
-			t.Fatal("the states differ")
+			t.Fatal("got different states, want the same")
 		}
 	})
 }
@@ -94,13 +94,13 @@ func TestEveryPrefixIsSound(t *testing.T) {
 			key := events.EntityKey{Collection: r.Event.Collection, ID: r.Event.EntityID}
 			if v.Outcome == events.Admitted {
 				if versions[key]++; r.Event.Version != versions[key] {
-					t.Fatalf("offset %d: %v got version %d after %d", r.Offset, key, r.Event.Version, versions[key]-1)
+					t.Fatalf("offset %d: got version %d of %v admitted, want %d", r.Offset, r.Event.Version, key, versions[key])
 				}
 			} else if !reflect.DeepEqual(before, state.Entities) {
-				t.Fatalf("offset %d is not admitted and changed an entity", r.Offset)
+				t.Fatalf("offset %d: got a changed entity without admission, want none", r.Offset)
 			}
 			if state.LogTime().Before(clock) {
-				t.Fatalf("offset %d: log time went back", r.Offset)
+				t.Fatalf("offset %d: got log time %v, want at least %v", r.Offset, state.LogTime(), clock)
 			}
 			clock = state.LogTime()
 			checkClaims(t, state)
@@ -108,23 +108,23 @@ func TestEveryPrefixIsSound(t *testing.T) {
 	})
 }
 
-// checkClaims holds the claims against the entities: each is held by one living entity
-// that says so, and no entity says so of a claim that it does not hold.
+// checkClaims compares the claims with the entities. Exactly one living entity must list each held
+// claim, and entities must list no other claims.
 func checkClaims(t *rapid.T, state *events.Memory) {
 	fromEntities := map[events.ClaimKey]string{}
 	for key, e := range state.Entities {
 		if e.Deleted && len(e.Claims) > 0 {
-			t.Fatalf("%v is deleted and holds claims", key)
+			t.Fatalf("%v is deleted: got the claims %v, want none", key, e.Claims)
 		}
 		for _, c := range e.Claims {
 			claim := events.ClaimKey{Collection: key.Collection, Claim: c}
 			if other, twice := fromEntities[claim]; twice {
-				t.Fatalf("%v is held by %s and %s", claim, other, key.ID)
+				t.Fatalf("%v: got the holders %s and %s, want one", claim, other, key.ID)
 			}
 			fromEntities[claim] = key.ID
 		}
 	}
 	if !maps.Equal(fromEntities, living(state.Claims)) {
-		t.Fatalf("claims are %v, entities say %v", state.Claims, fromEntities)
+		t.Fatalf("got the claims %v, want %v as in the entities", state.Claims, fromEntities)
 	}
 }

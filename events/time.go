@@ -51,6 +51,6 @@ func ParseTime(s string) (t time.Time, ok bool) {
 		return t, false
 	}
 	t = time.Date(year, month, day, hour, minute, second, n[6]*1e6, time.UTC)
-	y, m, d := t.Date() // differs if there is no such day
+	y, m, d := t.Date() // the date differs if there is no such day
 	return t, y == year && m == month && d == day
 }

@@ -1,6 +1,6 @@
-// Package atomicfile replaces files atomically, and so that the replacement survives a power cut.
-// A reader finds either the old file or the complete new one. After a function has returned, it
-// is the new one.
+// Package atomicfile replaces files atomically. The replacement survives a power cut. A reader
+// finds either the old file or the complete new one. After a function has returned without an
+// error, a reader finds the new one.
 package atomicfile
 
 import (
@@ -33,7 +33,7 @@ func Write(path string, b []byte, mode os.FileMode) error {
 // error, the file usually has its old name. If only the folder could not be synced, it has the
 // new name.
 func Replace(from, path string) error {
-	f, err := os.OpenFile(from, os.O_RDWR, 0) //nolint:gosec // the caller made it
+	f, err := os.OpenFile(from, os.O_RDWR, 0) //nolint:gosec // the caller created it
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}

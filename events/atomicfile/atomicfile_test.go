@@ -13,7 +13,7 @@ import (
 func holds(t *testing.T, path, want string) {
 	t.Helper()
 	if b, err := os.ReadFile(path); err != nil || string(b) != want {
-		t.Errorf("%s holds %q, %v, want %q", path, b, err, want)
+		t.Errorf("%s: got %q, %v, want %q", path, b, err, want)
 	}
 }
 
@@ -21,11 +21,11 @@ func alone(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != len(want) {
-		t.Fatalf("the folder holds %v, %v, want %v", entries, err, want)
+		t.Fatalf("got the files %v, %v, want %v", entries, err, want)
 	}
 	for i, e := range entries {
 		if e.Name() != want[i] {
-			t.Errorf("the folder holds %s, want %s", e.Name(), want[i])
+			t.Errorf("got the file %s, want %s", e.Name(), want[i])
 		}
 	}
 }
@@ -42,23 +42,23 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeWrittenChangesNothing(t *testing.T) {
+func TestAFailedWriteChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
 	if err := os.MkdirAll(filepath.Join(path, "in"), 0o750); err != nil {
 		t.Fatal(err)
 	}
 	if err := atomicfile.Write(path, []byte("x"), 0o600); err == nil {
-		t.Error("a folder was replaced by a file")
+		t.Error("got no error when a file replaces a folder, want one")
 	}
 	alone(t, dir, "f")
 	if err := atomicfile.Write(filepath.Join(dir, "no", "f"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrNotExist", err)
 	}
 	if err := atomicfile.Replace(filepath.Join(dir, "nothing"), filepath.Join(dir, "g")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrNotExist", err)
 	}
 	if err := atomicfile.SyncDir(filepath.Join(dir, "nothing")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrNotExist", err)
 	}
 }

@@ -38,8 +38,8 @@ func hashClaim(collection, field, value string) string {
 
 // Normalise returns the text by which a value of the property is compared for uniqueness,
 // and false for a value that is not compared, such as null. Two values are equal if their
-// texts are. See [folding] for texts; integers are compared by value, however they are
-// written.
+// texts are. See [folding] for strings. Integers are compared by value, regardless of their
+// notation.
 func (p Property) Normalise(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
@@ -54,7 +54,7 @@ func (p Property) Normalise(value any) (string, bool) {
 	}
 }
 
-// normaliseInteger writes 1, 1.0 and 10e-1 alike. Numbers of more than a thousand digits
+// normaliseInteger returns the same text for 1, 1.0 and 10e-1. Numbers of more than a thousand digits
 // stay as they are written, because expanding them could exhaust memory.
 func normaliseInteger(s string) string {
 	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {

@@ -24,19 +24,19 @@ type Property struct {
 	Type string
 	// Nullable reports whether null is allowed too.
 	Nullable bool
-	// Format is the schema's format, such as email; or empty.
+	// Format is the schema's format, such as email. It is empty if there is none.
 	Format string
 	// Unique means that no two living entities have the same value. NoCase means that
-	// values which differ only in case are equal.
+	// values that differ only in case are equal.
 	Unique, NoCase bool
-	// Index means that lists which filter or sort by it are fast.
+	// Index means that lists can filter and sort by the property fast.
 	Index bool
 }
 
 // Name is the collection's name, and its path.
 func (c *Collection) Name() string { return c.name }
 
-// Description describes the collection for people; empty if the schema has no description.
+// Description describes the collection for people. It is empty if the schema has no description.
 func (c *Collection) Description() string { return c.description }
 
 // Schema is the JSON Schema as written in the file.

@@ -35,7 +35,7 @@ func load(t testing.TB, name, schema string) *collections.Collection {
 	}
 	c, ok := set.Get(name)
 	if !ok {
-		t.Fatalf("no collection %s", name)
+		t.Fatalf("got no collection %s, want it loaded", name)
 	}
 	return c
 }
@@ -60,18 +60,18 @@ const things = `{"title":"things","type":"object","required":["code"],"additiona
 	"tags":{"type":"array","items":{"type":"string"},"minItems":1,"maxItems":2,"uniqueItems":true},
 	"box":{"type":"object","properties":{"w":{"type":"integer"}},"required":["w"]}}}`
 
-func TestUsersIsThere(t *testing.T) {
+func TestUsersIsBuiltIn(t *testing.T) {
 	set, err := collections.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	users, ok := set.Get("users")
 	if !ok || len(set.All()) != 1 {
-		t.Fatalf("got %v", set.All())
+		t.Fatalf("got %v, want only users", set.All())
 	}
 	want := []collections.Property{{Name: "email", Type: "string", Format: "email", Unique: true, NoCase: true}, {Name: "name", Type: "string"}}
 	if !reflect.DeepEqual(users.Properties(), want) {
-		t.Errorf("got %+v", users.Properties())
+		t.Errorf("got %+v, want %+v", users.Properties(), want)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestProperties(t *testing.T) {
 		{Name: "site", Type: "string", Format: "uri"},
 	}
 	if got := load(t, "things", things).Properties(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -120,8 +120,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// The hashes lie in logs. They never change.
-func TestClaimsAreForEver(t *testing.T) {
+// Logs contain the hashes, so they must never change.
+func TestClaimsNeverChange(t *testing.T) {
 	users, err := collections.Load("")
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestClaims(t *testing.T) {
 	same := func(a, b string, want bool) {
 		t.Helper()
 		if got := reflect.DeepEqual(c.Claims(value(t, a)), c.Claims(value(t, b))); got != want {
-			t.Errorf("%s and %s: the same is %v, want %v", a, b, got, want)
+			t.Errorf("%s and %s: got the same claims %v, want %v", a, b, got, want)
 		}
 	}
 	same(`{"code":"ab"}`, `{"code":"AB"}`, false)
@@ -162,7 +162,7 @@ func TestClaims(t *testing.T) {
 	same(`{"n":1e999999999}`, `{"n":1e999999998}`, false)
 	same(`{"alias":null}`, `{}`, true)
 	if got := c.Claims(value(t, `{"alias":null,"price":1,"on":true}`)); got != nil {
-		t.Errorf("got %v", got)
+		t.Errorf("got %v, want none", got)
 	}
 }
 
@@ -172,10 +172,10 @@ func TestClaimsFollowValues(t *testing.T) {
 		a, b := rapid.StringN(0, 6, -1).Draw(t, "a"), rapid.StringN(0, 6, -1).Draw(t, "b")
 		one, other := c.Claims(map[string]any{"alias": a}), c.Claims(map[string]any{"alias": b})
 		if strings.EqualFold(a, b) && !reflect.DeepEqual(one, other) {
-			t.Fatalf("%q and %q differ in case alone, and their claims are %v and %v", a, b, one, other)
+			t.Fatalf("%q and %q differ only in case: got the claims %v and %v, want the same", a, b, one, other)
 		}
 		if !strings.HasPrefix(one[0], "alias:") {
-			t.Fatalf("got %v", one)
+			t.Fatalf("got %v, want a claim of alias", one)
 		}
 	})
 }
@@ -227,7 +227,7 @@ func TestLoadRefuses(t *testing.T) {
 			_, err := collections.Load(folder(t, map[string]string{c.file + ".json": c.schema}))
 			var wrong *collections.FileError
 			if !errors.As(err, &wrong) {
-				t.Fatalf("got %v", err)
+				t.Fatalf("got %v, want a FileError", err)
 			}
 			if filepath.Base(wrong.File) != c.file+".json" || wrong.Pointer != c.pointer || !strings.Contains(wrong.Error(), c.reason) {
 				t.Errorf("got %v (pointer %q), want %q at %q", wrong, wrong.Pointer, c.reason, c.pointer)
@@ -244,24 +244,24 @@ func manyProperties(n int) string {
 	return strings.Join(all, ",")
 }
 
-// What can't be a column is a member like any other.
+// A property that can't be a column is still a declared member.
 func TestMembersThatAreNoColumns(t *testing.T) {
 	c := load(t, "things", `{"title":"things","type":"object","properties":{"doc":{"type":"object"},"a b":{"type":"string"},"any":true,"both":{"type":["string","integer"]},"n":{"type":"integer"}}}`)
 	if got := c.Properties(); len(got) != 1 || got[0].Name != "n" {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want only n", got)
 	}
 	if names, open := c.Members(); len(names) != 5 || !open {
-		t.Errorf("got %v, %v", names, open)
+		t.Errorf("got %v, open %v, want 5 members, open true", names, open)
 	}
 }
 
 func TestLoadReportsAllInvalidFiles(t *testing.T) {
 	_, err := collections.Load(folder(t, map[string]string{"a.json": `{`, "b.json": `[]`, "c.txt": `not ours`}))
 	if err == nil || !strings.Contains(err.Error(), "a.json") || !strings.Contains(err.Error(), "b.json") || strings.Contains(err.Error(), "c.txt") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want errors for a.json and b.json only", err)
 	}
 	if _, err := collections.Load(filepath.Join(t.TempDir(), "missing")); err == nil {
-		t.Error("a missing folder is no error")
+		t.Error("a missing folder: got no error, want one")
 	}
 }
 
@@ -272,7 +272,7 @@ func TestNamesFitTheLog(t *testing.T) {
 	}
 	for _, c := range set.All() {
 		if !events.ValidCollection(c.Name()) {
-			t.Errorf("%s can't be in the log", c.Name())
+			t.Errorf("%s: got a name that the log rejects, want a valid one", c.Name())
 		}
 	}
 }
@@ -299,7 +299,7 @@ func BenchmarkValidate(b *testing.B) {
 	v := value(b, `{"name":"Ada Lovelace","email":"ada@example.com"}`)
 	for b.Loop() {
 		if c.Validate(v) != nil || len(c.Claims(v)) != 1 {
-			b.Fatal("invalid")
+			b.Fatal("got an invalid document, want it valid with one claim")
 		}
 	}
 }

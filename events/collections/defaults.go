@@ -13,7 +13,7 @@ import (
 // ErrDefaultsTooLarge is returned for a document that becomes too large with its defaults.
 var ErrDefaultsTooLarge = errors.New("the document with its default values is too large")
 
-// A shape is what one schema says about members with defaults.
+// A shape holds what one schema declares about members with defaults.
 type shape struct {
 	// defaults are the members that get a value if they are missing, in the order of the
 	// file.
@@ -38,13 +38,13 @@ type defaultMember struct {
 // Complete returns the document with the declared defaults for missing members: members of
 // the document itself, and of existing nested objects and array items. Defaults follow the
 // members that were sent. They do not replace null. A complete document is returned
-// unchanged. If the result would have more than most bytes, the error is
-// [ErrDefaultsTooLarge]; zero means no limit. Other errors are those of [document.Parse].
-func (c *Collection) Complete(d document.Document, most int) (document.Document, error) {
+// unchanged. If the result would have more than limit bytes, the error is
+// [ErrDefaultsTooLarge]; a limit of zero means none. Other errors are those of [document.Parse].
+func (c *Collection) Complete(d document.Document, limit int) (document.Document, error) {
 	if c.defaults == nil {
 		return d, nil
 	}
-	f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.Bytes())), most: most}
+	f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.Bytes())), most: limit}
 	if err := f.fill(c.defaults.all); err != nil {
 		return document.Document{}, err
 	}
@@ -54,11 +54,11 @@ func (c *Collection) Complete(d document.Document, most int) (document.Document,
 	return document.Parse(f.out)
 }
 
-// A filler copies JSON and puts defaults in.
+// A filler copies JSON and inserts defaults.
 type filler struct {
 	in     *jsontext.Decoder
 	out    []byte
-	most   int
+	most   int // the maximum size of out in bytes; zero means no limit
 	filled int
 }
 

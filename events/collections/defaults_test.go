@@ -28,10 +28,10 @@ func complete(t testing.TB, c *collections.Collection, body string) string {
 		t.Fatal(err)
 	}
 	if d, err = c.Complete(d, 0); err != nil {
-		t.Fatalf("%s: got %v", body, err)
+		t.Fatalf("%s: got %v, want no error", body, err)
 	}
 	if d.Value() == nil {
-		t.Fatalf("%s: got a document without a value", body)
+		t.Fatalf("%s: got a document without a value, want one with a value", body)
 	}
 	return string(d.Bytes())
 }
@@ -51,17 +51,17 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", body, got, want)
 		}
 		if got := complete(t, c, want); got != want {
-			t.Errorf("again: got %s, want %s", got, want)
+			t.Errorf("%s: got %s, want it unchanged", want, got)
 		}
 	}
 	plain := load(t, "things", things)
 	if got := complete(t, plain, `{"code":"ab"}`); got != `{"code":"ab"}` {
-		t.Errorf("no defaults: got %s", got)
+		t.Errorf("a schema without defaults: got %s, want the document unchanged", got)
 	}
 }
 
-// A root with an $id of its own, recursion, and defaults in several places that hold.
-func TestDefaultsOfOddSchemas(t *testing.T) {
+// The schemas have an $id at the root, defaults in several places that apply, and unusual names.
+func TestDefaultsOfUnusualSchemas(t *testing.T) {
 	for schema, want := range map[string]string{
 		`{"$id":"https://example.com/t","title":"things","type":"object","properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"default":1}}}`:             `{"a":1}`,
 		`{"title":"things","type":"object","allOf":[{"properties":{"b":{"default":2}}}],"properties":{"a":{"default":1,"allOf":[{"type":"integer"}]}}}`:    `{"a":1,"b":2}`,
@@ -73,7 +73,7 @@ func TestDefaultsOfOddSchemas(t *testing.T) {
 	}
 }
 
-// A default that would do nothing, or harm, is refused at start.
+// A default that would have no effect, or be harmful, is rejected when the schema is loaded.
 func TestDefaultsThatAreRefused(t *testing.T) {
 	wantMistake(t, object(`"a":{"type":"integer","default":"x"}`), "/properties/a/default", "violates the schema of its own property: must be an integer")
 	wantMistake(t, object(`"a":{"type":"object","required":["b"],"default":{}}`), "/properties/a/default/b", "is required")
@@ -87,7 +87,7 @@ func TestDefaultsThatAreRefused(t *testing.T) {
 	wantMistake(t, `{"title":"things","type":"object","oneOf":[{"properties":{"a":{"default":1}}}]}`, "/oneOf/0/properties/a/default", "would be ignored")
 }
 
-// Small items that get large defaults can't fill the memory.
+// Large defaults for many small items must not exhaust memory.
 func TestDefaultsAreBounded(t *testing.T) {
 	c := load(t, "things", object(`"l":{"items":{"properties":{"s":{"default":"`+strings.Repeat("x", 1000)+`"}}}}`))
 	d, err := document.Parse([]byte(`{"l":[` + strings.Repeat("{},", 1000) + `{}]}`))
@@ -95,7 +95,7 @@ func TestDefaultsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.Complete(d, 1<<20); !errors.Is(err, nil) {
-		t.Errorf("within bounds: got %v", err)
+		t.Errorf("within bounds: got %v, want no error", err)
 	}
 	if _, err := c.Complete(d, 1<<19); !errors.Is(err, collections.ErrDefaultsTooLarge) {
 		t.Errorf("got %v, want %v", err, collections.ErrDefaultsTooLarge)

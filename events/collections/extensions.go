@@ -8,15 +8,15 @@ import (
 	"github.com/clusterlite/clusterlite/events/nearest"
 )
 
-// An extension is a keyword that ClusterLite adds to JSON Schema. It stands in the schema of a
+// An extension is a keyword that ClusterLite adds to JSON Schema. It belongs in the schema of a
 // scalar top-level property.
 type extension struct {
 	name string
 	// read sets what the value declares in the property. Otherwise it returns what is wrong,
 	// as a text that follows the name.
 	read func(p *Property, value any) (mistake string)
-	// resembles are words that mark a misspelt keyword as meant to be this one. Without them it
-	// would be ignored as an annotation of another tool, and have no effect.
+	// resembles are words that identify a misspelt form of this keyword. Without them a
+	// misspelt keyword would be ignored as an annotation of another tool, and have no effect.
 	resembles []string
 }
 
@@ -55,7 +55,7 @@ func readIndex(p *Property, value any) string {
 }
 
 // readExtensions reads the extensions in a property's schema. column reports whether the
-// property has a column, which they need. The result says what is wrong with them.
+// property has a column, which extensions need. The result says what is wrong with them.
 func readExtensions(p *Property, schema map[string]any, column bool) string {
 	for _, e := range extensions {
 		value, there := schema[e.name]

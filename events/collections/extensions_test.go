@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// An entry of the table is all that makes a keyword known: its value is read and checked, and
-// a keyword in the wrong place, on a property without a column, or misspelt is an error.
+// One entry in the table is enough for a new keyword: its value is read and checked. A keyword is
+// an error if it is in the wrong place, on a property without a column, or misspelt.
 func TestAKeywordIsOneEntryOfTheTable(t *testing.T) {
 	kept := extensions
 	t.Cleanup(func() { extensions = kept })
@@ -31,7 +31,7 @@ func TestAKeywordIsOneEntryOfTheTable(t *testing.T) {
 		return err
 	}
 	if err := load(`{"type":"string","x-audited":true}`); err != nil || !slices.Equal(read, []string{"code"}) {
-		t.Errorf("got %v, read of %q, want no error and code", err, read)
+		t.Errorf("got %v and keywords read of %q, want no error and code", err, read)
 	}
 	for property, want := range map[string]string{
 		`{"type":"string","x-audited":1}`:                                         "x-audited must be true",

@@ -6,6 +6,6 @@ import "github.com/clusterlite/clusterlite/events/collections/folding"
 // compare versions before it uses them.
 const FoldVersion = folding.Version
 
-// Fold returns a text that is the same for all texts which are equal under a unique
-// property that ignores case. See [folding.Fold].
+// Fold returns the same text for all texts that are equal under a unique property that ignores
+// case. See [folding.Fold].
 func Fold(text string) string { return folding.Fold(text) }

@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// What a keyword's value is made of.
+// A holding is the kind of value that a keyword has.
 type holding int
 
 const (
 	noSchema      holding = iota // a value, or an annotation
 	aSchema                      // one schema
-	listedSchemas                // an array of them
-	namedSchemas                 // an object of them, whose keys are names
+	listedSchemas                // an array of schemas
+	namedSchemas                 // an object of schemas, whose keys are names
 )
 
-// keywords are the keywords of JSON Schema 2020-12, with the kind of value of each. Our own
-// keywords are not included.
+// keywords are the keywords of JSON Schema 2020-12, with the kind of value of each. The
+// extensions are not included.
 var keywords = map[string]holding{
 	// Core.
 	"$schema": noSchema, "$id": noSchema, "$ref": noSchema, "$anchor": noSchema, "$dynamicRef": noSchema,
 	"$dynamicAnchor": noSchema, "$vocabulary": noSchema, "$comment": noSchema, "$defs": namedSchemas,
-	"definitions": namedSchemas, // the old name of $defs, which references may still lead into
+	"definitions": namedSchemas, // the old name of $defs, to which references may still point
 	// Applicators.
 	"allOf": listedSchemas, "anyOf": listedSchemas, "oneOf": listedSchemas, "prefixItems": listedSchemas,
 	"not": aSchema, "if": aSchema, "then": aSchema, "else": aSchema, "items": aSchema, "contains": aSchema,
@@ -38,7 +38,7 @@ var keywords = map[string]holding{
 	"writeOnly": noSchema, "examples": noSchema, "contentEncoding": noSchema, "contentMediaType": noSchema, "contentSchema": aSchema,
 }
 
-// keywordNames returns all known keywords, the extensions included.
+// keywordNames returns all known keywords, including the extensions.
 func keywordNames() []string {
 	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), extensionNames()...)))
 }
@@ -55,10 +55,10 @@ var keywordHints = map[string]string{
 	"$recursiveAnchor": "write $dynamicAnchor instead",
 }
 
-// countKeywords take a number of things.
+// countKeywords are the keywords whose value is a count.
 var countKeywords = []string{"maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties"}
 
-// formats are those that are checked.
+// formats are the supported formats, all of which are checked.
 var formats = []string{
 	"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "iri", "iri-reference", "json-pointer", "period",
 	"regex", "relative-json-pointer", "semver", "time", "uri", "uri-reference", "uri-template", "uuid",

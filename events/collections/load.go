@@ -46,13 +46,14 @@ func (s *Set) All() []*Collection {
 
 // FileError is returned for a file that does not declare a valid collection.
 type FileError struct {
-	// File is the file's path, Pointer the place in it (RFC 6901; empty for the whole).
+	// File is the file's path. Pointer is the place in it (RFC 6901), and empty for the whole
+	// file.
 	File, Pointer string
 	// Reason says what is wrong there.
 	Reason string
 }
 
-// Error names file, place and reason.
+// Error returns the file, the place and the reason.
 func (e *FileError) Error() string {
 	if e.Pointer == "" {
 		return fmt.Sprintf("%s: %s", e.File, e.Reason)
@@ -113,10 +114,10 @@ func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// reserved are names of collections that are paths of the API.
+// reserved are names that a collection can't have because they are paths of the API.
 var reserved = []string{"docs", "openapi", "clusterlite"}
 
-// parse makes a collection of a file's content.
+// parse returns the collection that a file's content declares.
 func parse(path string, source []byte) (*Collection, error) {
 	wrong := func(pointer, format string, args ...any) error {
 		return &FileError{File: path, Pointer: pointer, Reason: fmt.Sprintf(format, args...)}
@@ -185,8 +186,8 @@ func parse(path string, source []byte) (*Collection, error) {
 	}, nil
 }
 
-// notJSON finds the position at which a file is not JSON. Duplicate members are rejected
-// too, because it is undefined which of them counts.
+// notJSON finds the position at which a file is not valid JSON. Duplicate members are rejected
+// too, because JSON does not define which of them counts.
 func notJSON(source []byte) (pointer, reason string) {
 	in := jsontext.NewDecoder(bytes.NewReader(source))
 	_, err := in.ReadValue()
@@ -220,7 +221,7 @@ func newCompiler(name string, value any) (*jsonschema.Compiler, error) {
 	return c, c.AddResource(location(name, ""), value)
 }
 
-// location is the name of the schema at pointer for the compiler.
+// location returns the compiler's name of the schema at pointer.
 func location(name, pointer string) string {
 	url := "clusterlite:///" + name
 	if pointer == "" {

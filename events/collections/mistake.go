@@ -18,8 +18,8 @@ func mistakeAt(pointer, format string, args ...any) *mistake {
 	return &mistake{pointer, fmt.Sprintf(format, args...)}
 }
 
-// findMistake looks for what JSON Schema allows but no author can intend: unknown keywords
-// and formats, for example, would check nothing.
+// findMistake looks for errors that JSON Schema allows but no author can intend. For example,
+// unknown keywords and formats would check nothing.
 func findMistake(root map[string]any) *mistake {
 	return eachSchema(root, "", func(pointer string, schema map[string]any) *mistake {
 		for _, key := range slices.Sorted(maps.Keys(schema)) {
@@ -77,7 +77,7 @@ func eachSchema(value any, pointer string, visit func(pointer string, schema map
 	return nil
 }
 
-// checkKeyword rejects unknown keywords, and our own keywords in the wrong place.
+// checkKeyword rejects unknown keywords, and extensions in the wrong place.
 func checkKeyword(pointer, key string) *mistake {
 	at := pointer + "/" + escape(key)
 	if isExtension(key) {
@@ -178,8 +178,8 @@ func checkRequired(pointer string, schema map[string]any) *mistake {
 	return nil
 }
 
-// suggest returns a sentence with the most similar known name, preceded by a space; empty
-// if no known name is similar.
+// suggest returns a sentence with the most similar known name, preceded by a space. It returns
+// "" if no known name is similar.
 func suggest(name string, known []string) string {
 	near, found := nearest.Name(name, known)
 	if !found {

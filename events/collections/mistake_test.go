@@ -15,7 +15,8 @@ func object(properties string) string {
 	return `{"title":"things","type":"object","properties":{` + properties + `}}`
 }
 
-// loadError loads a folder and gives the first wrong file; nil if all are right.
+// loadError loads a folder and returns the error of the first invalid file, or nil if all files
+// are valid.
 func loadError(t testing.TB, files map[string]string) *collections.FileError {
 	t.Helper()
 	_, err := collections.Load(folder(t, files))
@@ -24,7 +25,7 @@ func loadError(t testing.TB, files map[string]string) *collections.FileError {
 	}
 	var wrong *collections.FileError
 	if !errors.As(err, &wrong) {
-		t.Fatalf("got %v, want an FileError", err)
+		t.Fatalf("got %v, want a FileError", err)
 	}
 	return wrong
 }
@@ -55,7 +56,7 @@ func TestUnknownKeywords(t *testing.T) {
 	} {
 		member := `"` + keyword + `":true`
 		wantMistake(t, object(`"a":{"type":"string",`+member+`}`), "/properties/a/"+keyword, reason, "unknown keyword")
-		// Wherever a schema can stand.
+		// The same holds wherever a schema can occur.
 		for _, place := range []string{"items", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties", "contentSchema", "not", "if", "then", "else"} {
 			wantMistake(t, object(`"a":{"`+place+`":{`+member+`}}`), "/properties/a/"+place+"/"+keyword, "unknown keyword")
 		}
@@ -70,8 +71,8 @@ func TestUnknownKeywords(t *testing.T) {
 	wantMistake(t, `{"title":"things","type":"object","x-index":true}`, "/x-index", "only for top-level properties")
 }
 
-// Values are no schemas, and names are no keywords.
-func TestWhatIsNoKeyword(t *testing.T) {
+// Values are not schemas, and names are not keywords.
+func TestMembersThatAreNotKeywords(t *testing.T) {
 	for _, schema := range []string{
 		object(`"propertys":{"type":"string"},"x-uniqe":true,"format":{"type":"string"},"default":{"type":"integer"},"a":{"properties":{"enum":true,"dat":{}}}`),
 		object(`"a":{"enum":[{"propertys":1}],"const":{"propertys":1}}`),
@@ -98,7 +99,7 @@ func TestUnknownFormats(t *testing.T) {
 	wantMistake(t, object(`"a":{"type":"integer","format":"date"}`), "/properties/a/format", "is for strings")
 }
 
-// Each format that is taken is checked.
+// Every supported format is checked.
 func TestKnownFormatsAreChecked(t *testing.T) {
 	for _, format := range []string{
 		"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "iri", "iri-reference", "json-pointer", "period",
@@ -120,7 +121,8 @@ func TestOtherMistakes(t *testing.T) {
 	}
 }
 
-// A number in a file is bounded as those of clients are, and a count fits the library.
+// The numbers in a file have the same bounds as those of clients. Counts must fit the schema
+// library.
 func TestNumbersInFiles(t *testing.T) {
 	for _, number := range []string{"1e1000000", "1e1000001", "-1e-1000001", "1E+99999999999999999999", strings.Repeat("7", 5000)} {
 		for _, keyword := range []string{"minimum", "maximum", "multipleOf", "exclusiveMinimum", "const", "maxLength", "default", "x-step"} {
@@ -152,12 +154,12 @@ func TestNamesOfParametersAreReserved(t *testing.T) {
 	}
 }
 
-// A file that looks like a collection's and would not be read is refused by name.
+// An error names each file that resembles a collection but would not be read.
 func TestFilesThatAreNoCollections(t *testing.T) {
 	for _, name := range []string{"todos.yaml", "todos.yml", "todos.YML", "todos.JSON", "todos.Json", "todos.jsonc", "todos.json5", "todos.json.txt", "todos.schema", "todos.toml", "todos.ndjson"} {
 		wrong := loadError(t, map[string]string{name: `{"title":"todos","type":"object"}`})
 		if wrong == nil || filepath.Base(wrong.File) != name || wrong.Reason == "" {
-			t.Errorf("%s: got %v, want it refused", name, wrong)
+			t.Errorf("%s: got %v, want it rejected", name, wrong)
 		}
 	}
 	dir := folder(t, map[string]string{".todos.json.swp": "x", ".hidden.json": "x", "README.md": "x", "notes.txt": "x", "todos.json.bak": "x", "todos.json~": "x", "LICENSE": "x", "todos.json": `{"title":"todos","type":"object"}`})
@@ -179,6 +181,6 @@ func TestFilesThatAreNoCollections(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := collections.Load(dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
-		t.Errorf("a folder named more.json: got %v, want it refused", err)
+		t.Errorf("a folder named more.json: got %v, want it rejected", err)
 	}
 }

@@ -29,7 +29,7 @@ const maxColumns = 1000
 // readProperties reads the declared top-level properties. If one is invalid, reason says
 // what is wrong at pointer.
 func readProperties(root map[string]any) (properties []Property, pointer, reason string) {
-	declared, _ := root["properties"].(map[string]any) // of another type: the compiler says so
+	declared, _ := root["properties"].(map[string]any) // the compiler rejects other types
 	columns := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		pointer := "/properties/" + escape(name)
@@ -83,7 +83,7 @@ func scalarProperty(name string, schema map[string]any) (Property, bool) {
 			case p.Type == "":
 				p.Type = s
 			default:
-				return p, false // of several types
+				return p, false // several types are not a scalar
 			}
 		}
 	}

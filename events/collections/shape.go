@@ -13,15 +13,15 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// A shaper makes the shapes of a file.
+// A shaper creates the shapes of a file.
 type shaper struct {
 	root   any
-	order  map[string]int            // of members in the file, by pointer
-	values map[string]jsontext.Value // of defaults, by pointer
-	nested bool                      // there is an $id below the root, so that references can't be followed
-	made   map[string]*shape         // by pointer
-	used   map[string]bool           // defaults, by pointer
-	// meant has the places of the defaults in schemas of properties.
+	order  map[string]int            // the order of members in the file, by pointer
+	values map[string]jsontext.Value // the defaults, by pointer
+	nested bool                      // an $id exists below the root, so references can't be followed
+	made   map[string]*shape         // the shapes so far, by pointer
+	used   map[string]bool           // the defaults that a shape uses, by pointer
+	// meant maps the pointer of a property's schema to the pointer of its default.
 	meant map[string]string
 }
 
@@ -31,7 +31,7 @@ const (
 	maxDefault    = 1 << 20
 )
 
-// readDefaults returns the shape of a collection's documents; nil if nothing has a default.
+// readDefaults returns the shape of a collection's documents, or nil if nothing has a default.
 // A default that could never be used is a mistake.
 func readDefaults(root map[string]any, source []byte, compile func(pointer string) (*jsonschema.Schema, error)) (*shape, *mistake) {
 	s := shaper{root: root, made: map[string]*shape{}, used: map[string]bool{}, meant: map[string]string{}, order: map[string]int{}, values: map[string]jsontext.Value{}}
@@ -144,7 +144,7 @@ func (s *shape) reachesNow() bool {
 	return false
 }
 
-// shape makes the shape of the schema at pointer.
+// shape returns the shape of the schema at pointer, and creates it if necessary.
 func (s *shaper) shape(pointer string) *shape {
 	if made := s.made[pointer]; made != nil {
 		return made
@@ -176,8 +176,8 @@ func (s *shaper) shape(pointer string) *shape {
 	return made
 }
 
-// same returns the pointers of all schemas that apply to the same value as the one at
-// pointer: first itself, then those reached through $ref and allOf.
+// same returns the pointers of all schemas that apply to the same value as the schema at
+// pointer: first that schema, then those reached through $ref and allOf.
 func (s *shaper) same(pointer string, found []string) []string {
 	if slices.Contains(found, pointer) {
 		return found

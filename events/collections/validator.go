@@ -8,14 +8,14 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A step is the evaluation of one schema on one value, and each nested value counts too. A
+// A step is the evaluation of one schema on one value. Each nested value counts too. A
 // schema that refers to itself from two branches doubles the work with each level of a
 // document. Therefore the number of steps for a document is limited.
 const (
-	// freeSteps is the number of steps that every document may take, some milliseconds of
-	// work.
+	// freeSteps is the number of steps that every document may take. It takes a few
+	// milliseconds.
 	freeSteps = 100_000
-	// stepsPerValue is the number of additional steps for each value in it.
+	// stepsPerValue is the number of additional steps for each value in the document.
 	stepsPerValue = 64
 )
 
@@ -32,8 +32,8 @@ const idleValidators = 16
 type validator struct {
 	schema   *jsonschema.Schema
 	document any
-	left     int  // steps
-	extended bool // by what the size of the document allows
+	left     int  // the remaining steps
+	extended bool // whether left includes the steps for the document's size
 }
 
 // validators pools the idle validators of a collection.
@@ -43,8 +43,8 @@ type validators struct {
 	idle chan *validator
 }
 
-// newValidators creates the first validator. If that succeeds, so will the creation of
-// others.
+// newValidators creates the first validator. If that succeeds, creating further validators will
+// succeed too.
 func newValidators(name string, root map[string]any) (*validators, error) {
 	all := &validators{name: name, root: root, idle: make(chan *validator, idleValidators)}
 	v, err := all.make()
@@ -65,7 +65,7 @@ func (all *validators) validate(document any) error {
 		v.document = nil
 		select {
 		case all.idle <- v:
-		default: // enough of them are kept
+		default: // the pool is full
 		}
 	}()
 	return v.validate(document)
@@ -99,7 +99,7 @@ func (all *validators) make() (*validator, error) {
 func (v *validator) validate(document any) (err error) {
 	v.document, v.left, v.extended = document, freeSteps, false
 	defer func() {
-		if r := recover(); r == errTooManySteps { //nolint:errorlint // the very value that was given to panic
+		if r := recover(); r == errTooManySteps { //nolint:errorlint // the exact value that was passed to panic
 			err = errTooManySteps
 		} else if r != nil {
 			panic(r)
@@ -147,8 +147,8 @@ func countValues(value any) int {
 	return n
 }
 
-// instrument returns the copy of a schema from which a validator is compiled. Each schema
-// in it has its own format, because formats are the hook through which the library calls us
+// An instrument copies the schema from which a validator is compiled. It gives each schema in the
+// copy its own format, because formats are the hook through which the library calls this package
 // before it examines a value.
 type instrument struct {
 	validator *validator
@@ -202,7 +202,7 @@ func (i *instrument) copy(value any) any {
 	return schema
 }
 
-// A rule is what we check of one schema.
+// A rule is the part of one schema that this package checks itself.
 type rule struct {
 	validator *validator
 	enum      *values
@@ -240,7 +240,7 @@ var formatChecks = func() map[string]func(any) error {
 		c.AssertFormat()
 		err := c.AddResource("clusterlite:///format", map[string]any{"format": format})
 		if err != nil {
-			panic(err) // of a schema that is our own
+			panic(err) // this schema is part of the program
 		}
 		checks[format] = c.MustCompile("clusterlite:///format").Format.Validate
 	}

@@ -21,30 +21,31 @@ func nested(levels int) string {
 	return `{"e":` + strings.Repeat(`{"b":1,"n":`, levels) + `1` + strings.Repeat("}", levels) + `}`
 }
 
-// That this test ends is what it tests: 60 levels would take longer than the sun lasts.
+// The point of this test is that it ends: without a bound, 60 levels would take longer than the
+// sun will last.
 func TestStepsAreBounded(t *testing.T) {
 	c := load(t, "things", expression)
 	if got := c.Validate(value(t, nested(3))); got != nil {
 		t.Errorf("a shallow document: got %v, want none", got)
 	}
 	if got := c.Validate(value(t, nested(60))); len(got) != 1 || !strings.Contains(got[0].Detail, "steps") {
-		t.Errorf("a deep document: got %v, want that it takes too many steps", got)
+		t.Errorf("a deep document: got %v, want a violation about too many steps", got)
 	}
 	if got := c.Validate(value(t, nested(3))); got != nil {
-		t.Errorf("after it: got %v, want none", got)
+		t.Errorf("a shallow document afterwards: got %v, want none", got)
 	}
 }
 
-// A large document takes more steps than a small one, and may.
-func TestLargeDocumentsMayTakeTheirSteps(t *testing.T) {
+// A large document may take more steps than a small one.
+func TestLargeDocumentsMayTakeMoreSteps(t *testing.T) {
 	c := load(t, "things", object(`"l":{"items":{"allOf":[{"minimum":0},{"maximum":9},{"multipleOf":1},{"type":"integer"}]}}`))
 	if got := c.Validate(value(t, `{"l":[`+strings.Repeat("1,", 100_000)+`1]}`)); got != nil {
 		t.Errorf("got %v, want none", got)
 	}
 }
 
-// The cost of a lookup does not depend on the number of values: this would take 10^9 exact
-// comparisons.
+// The cost of a lookup does not depend on the number of values. Otherwise this test would make
+// 10^9 exact comparisons.
 func TestEnumIsLookedUp(t *testing.T) {
 	var allowed []string
 	for i := range 10_000 {
@@ -55,7 +56,7 @@ func TestEnumIsLookedUp(t *testing.T) {
 		t.Errorf("got %v, want none", got)
 	}
 	if got := c.Validate(value(t, `{"l":[-1]}`)); len(got) != 1 || got[0].Pointer != "/l/0" || !strings.HasSuffix(got[0].Detail, " or 9980 others") {
-		t.Errorf("got %v, want a short list", got)
+		t.Errorf("got %v, want one violation at /l/0 with a short list", got)
 	}
 }
 
@@ -93,7 +94,7 @@ func TestEqualValues(t *testing.T) {
 	}
 }
 
-// The library, as it is, gives the same verdicts.
+// The unmodified library gives the same verdicts.
 func TestVerdictsAreTheLibrarys(t *testing.T) {
 	scalar := rapid.SampledFrom([]string{`1`, `1.0`, `-1`, `0`, `-0`, `10e-1`, `1e3`, `1000`, `"1"`, `""`, `null`, `true`, `false`, `"a@b.c"`, `"2026-11-26"`})
 	var any2 func(depth int) *rapid.Generator[string]
@@ -135,7 +136,7 @@ func TestVerdictsAreTheLibrarys(t *testing.T) {
 		}
 		plain, err := compiler.Compile("s:///s")
 		if err != nil {
-			r.Skip(err) // an enum with a value twice
+			r.Skip(err) // an enum contains a value twice
 		}
 		v := value(t, body)
 		got, want := load(t, "things", schema).Validate(v), plain.Validate(v)
@@ -149,7 +150,7 @@ func TestViolationsAreBounded(t *testing.T) {
 	c := load(t, "things", object(`"l":{"items":{"type":"integer"}}`))
 	got := c.Validate(value(t, `{"l":[`+strings.Repeat(`"x",`, 1000)+`"x"]}`))
 	if len(got) != 101 || got[100].Detail != "has 901 more violations, which are not listed" {
-		t.Errorf("got %d, the last is %v, want 100 and how many more there are", len(got), got[len(got)-1])
+		t.Errorf("got %d violations, the last of which is %v, want 100 and a count of the others", len(got), got[len(got)-1])
 	}
 }
 

@@ -81,14 +81,15 @@ func appendCanonical(to []byte, value any) []byte {
 	}
 }
 
-// canonicalNumber writes equal numbers alike. JSON has no zeros before a plain integer.
+// canonicalNumber returns the same text for equal numbers. A plain integer needs no conversion,
+// because JSON allows no leading zeros.
 func canonicalNumber(literal string) string {
 	if literal != "-0" && !strings.ContainsAny(literal, ".eE") {
 		return literal
 	}
 	r, ok := new(big.Rat).SetString(literal)
 	if !ok {
-		return literal // out of bounds: no client can send it
+		return literal // out of bounds, so no client can send it
 	}
 	return r.RatString()
 }

@@ -89,7 +89,7 @@ func explain(e jsonschema.ErrorKind) string {
 	switch k := e.(type) {
 	case *kind.Type:
 		want := slices.Clone(k.Want)
-		slices.SortFunc(want, func(a, b string) int { // null last: that is how one says it
+		slices.SortFunc(want, func(a, b string) int { // null comes last, as in ordinary English
 			return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b))
 		})
 		return "must be " + article(strings.Join(want, " or "))
@@ -121,9 +121,9 @@ func explain(e jsonschema.ErrorKind) string {
 		return "must match " + k.Want
 	case *kind.Const:
 		return "must be " + list([]any{k.Want})
-	case *kind.Enum: // of a schema, against its own schema
+	case *kind.Enum: // only for a schema that violates the metaschema: see rule
 		return "must be one of " + list(k.Want)
-	case *kind.UniqueItems: // as above
+	case *kind.UniqueItems: // as for Enum
 		return fmt.Sprintf("has the same item at %d and %d", k.Duplicates[0], k.Duplicates[1])
 	case *kind.FalseSchema:
 		return "is not allowed"
@@ -154,9 +154,9 @@ func count(n int, what string) string {
 }
 
 func number(r *big.Rat) string {
-	const most = 30 // characters that one can still read
-	if digits, exact := r.FloatPrec(); exact && digits <= most {
-		if text := r.FloatString(digits); len(text) <= most {
+	const maximum = 30 // characters; a longer number is hard to read
+	if digits, exact := r.FloatPrec(); exact && digits <= maximum {
+		if text := r.FloatString(digits); len(text) <= maximum {
 			return text
 		}
 	}

@@ -60,8 +60,8 @@ func (d Document) Value() map[string]any { return d.value }
 func (d Document) ID() (id any, given bool) { return d.id, d.hasID }
 
 // Parse parses a body from a client. It removes the members of the server, so that a client can
-// send back what it read. The errors wrap [ErrSyntax], [ErrNotObject] and [ErrTooDeep]; or a
-// [NumberError] is returned for a number that would make arithmetic too expensive.
+// send back what it read. The error wraps [ErrSyntax], [ErrNotObject] or [ErrTooDeep], or is a
+// [NumberError] for a number that would make arithmetic too expensive.
 func Parse(body []byte) (Document, error) {
 	d, err := ParseStored(body)
 	if err != nil {
@@ -74,8 +74,8 @@ func Parse(body []byte) (Document, error) {
 }
 
 // ParseStored parses a document or an entity that is in the log, or was read from a model. It is
-// [Parse] without the limits of numbers, which earlier versions did not have: whatever was
-// admitted once can always be read. Callers must not compute with its numbers.
+// [Parse] without the limits of numbers, which earlier versions did not have. So a document that
+// was ever admitted can always be read. Callers must not compute with its numbers.
 func ParseStored(body []byte) (Document, error) {
 	d := Document{bytes: append(make([]byte, 0, len(body)), '{'), value: map[string]any{}}
 	in := decoders.Get().(*jsontext.Decoder)

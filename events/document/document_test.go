@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 			if err := document.Check(d.Bytes()); err != nil {
-				t.Errorf("what was parsed does not pass the check: %v", err)
+				t.Errorf("the check of the parsed document: got %v, want no error", err)
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 			if err := document.Check([]byte(c.body)); err == nil {
-				t.Error("it passes the check")
+				t.Error("got no error from the check, want one")
 			}
 		})
 	}
@@ -81,23 +81,23 @@ func TestParseRefuses(t *testing.T) {
 func TestID(t *testing.T) {
 	d, err := document.Parse([]byte(`{"id":"x","a":1}`))
 	if id, given := d.ID(); err != nil || id != "x" || !given {
-		t.Errorf("got %v, %v, %v", id, given, err)
+		t.Errorf("got %v, %v, %v, want the id x", id, given, err)
 	}
 	if d, err = document.Parse([]byte(`{"a":1}`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, given := d.ID(); given {
-		t.Error("an id out of nowhere")
+		t.Error("got an id of a document without one, want none")
 	}
 	if want := map[string]any{"a": json.Number("1")}; !reflect.DeepEqual(d.Value(), want) {
-		t.Errorf("got %v", d.Value())
+		t.Errorf("got %v, want %v", d.Value(), want)
 	}
 }
 
 func TestCheckRefusesServerMembers(t *testing.T) {
 	for _, name := range []string{"id", "version", "created_at", "updated_at", `\u0069d`} {
 		if err := document.Check([]byte(`{"a":1,"` + name + `":1}`)); !errors.Is(err, document.ErrServerMember) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want ErrServerMember", name, err)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// The whole of RFC 7396, appendix A.
+// The cases are all those of RFC 7396, appendix A.
 func TestMergePatchAppendixA(t *testing.T) {
 	for _, c := range []struct{ target, patch, want string }{
 		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
@@ -147,13 +147,13 @@ func TestMerge(t *testing.T) {
 	}
 	got, err := document.Merge(target, []byte(`{"version":9,"a":{"x":null,"w":3},"b":true,"z":null}`))
 	if err != nil || string(got.Bytes()) != `{"a":{"y":2,"w":3},"k":[1],"b":true}` {
-		t.Errorf("got %s, %v", got.Bytes(), err)
+		t.Errorf("got %s, %v, want the members merged in order", got.Bytes(), err)
 	}
 	if string(target.Bytes()) != `{"z":1,"a":{"x":1,"y":2},"k":[1]}` {
-		t.Errorf("the target became %s", target.Bytes())
+		t.Errorf("got the target %s, want it unchanged", target.Bytes())
 	}
 	if _, err := document.Merge(target, []byte(`[]`)); !errors.Is(err, document.ErrNotObject) {
-		t.Errorf("an array: got %v", err)
+		t.Errorf("an array: got %v, want ErrNotObject", err)
 	}
 }
 
@@ -165,15 +165,15 @@ func FuzzParse(f *testing.F) {
 		d, err := document.Parse(body)
 		if err != nil {
 			if document.Check(body) == nil {
-				t.Fatalf("the check passes what is refused: %v", err)
+				t.Fatalf("got no error from the check, want one like %v from Parse", err)
 			}
 			return
 		}
 		if !json.Valid(body) || !json.Valid(d.Bytes()) {
-			t.Fatal("not valid JSON for encoding/json")
+			t.Fatal("got a document that encoding/json rejects, want valid JSON")
 		}
 		if err := document.Check(d.Bytes()); err != nil {
-			t.Fatalf("what was parsed does not pass the check: %v", err)
+			t.Fatalf("the check of the parsed document: got %v, want no error", err)
 		}
 		var value map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(d.Bytes()))
@@ -183,7 +183,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := document.Parse(d.Bytes())
 		if err != nil || string(again.Bytes()) != string(d.Bytes()) {
-			t.Fatalf("parsed again: %s, %v", again.Bytes(), err)
+			t.Fatalf("parsed again: got %s, %v, want %s", again.Bytes(), err, d.Bytes())
 		}
 	})
 }
@@ -201,7 +201,7 @@ func FuzzMerge(f *testing.F) {
 		}
 		twice, err := document.Merge(once, patch)
 		if err != nil || string(once.Bytes()) != string(twice.Bytes()) {
-			t.Fatalf("once %s, twice %s, %v", once.Bytes(), twice.Bytes(), err)
+			t.Fatalf("merged twice: got %s, %v, want %s as after once", twice.Bytes(), err, once.Bytes())
 		}
 	})
 }

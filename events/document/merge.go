@@ -42,11 +42,11 @@ func MergePatch(target, patch []byte) ([]byte, error) {
 type node struct {
 	object  bool
 	members []member
-	raw     []byte // if not an object
+	raw     []byte // the text of a value that is not an object
 }
 
 type member struct {
-	name  string // as written, quotes included, unescaped spelling made uniform
+	name  string // without quotes and escapes
 	value node
 }
 

@@ -20,8 +20,8 @@ func TestNumbersHaveBounds(t *testing.T) {
 		`{"a":` + digits(1000) + `}`:                "",
 		`{"a":-0.` + digits(999) + `e-1000}`:        "",
 		`{"a":"1e1000000","1e1000000":"\"1e9999"}`:  "",
-		`{"version":1e1000000,"a":1}`:               "", // the server's, and forgotten
-		`{"id":1e1000000,"a":1}`:                    "", // no id of any entity
+		`{"version":1e1000000,"a":1}`:               "", // the server's member, which is dropped
+		`{"id":1e1000000,"a":1}`:                    "", // this is not the id of any entity
 		`{"a":1e1001}`:                              "/a",
 		`{"a":1E-1001}`:                             "/a",
 		`{"a":0e1001}`:                              "/a",
@@ -49,27 +49,27 @@ func TestNumbersHaveBounds(t *testing.T) {
 	}
 }
 
-// What was written before numbers had bounds is in the log for ever: admission takes it,
-// and it can be read and mended.
+// Numbers written before bounds existed stay in the log forever. Admission accepts them, and their
+// documents can be read and corrected.
 func TestStoredNumbersHaveNoBounds(t *testing.T) {
 	stored := []byte(`{"a":1e1000000,"b":{"c":` + strings.Repeat("1", 2000) + `},"n":1}`)
 	if err := document.Check(stored); err != nil {
-		t.Errorf("the check of admission: got %v, want none", err)
+		t.Errorf("the check of admission: got %v, want no error", err)
 	}
 	d, err := document.ParseStored(stored)
 	if err != nil || string(d.Bytes()) != string(stored) {
-		t.Fatalf("got %s, %v", d.Bytes(), err)
+		t.Fatalf("got %s, %v, want the stored document", d.Bytes(), err)
 	}
 	var number *document.NumberError
 	if _, err := document.Merge(d, []byte(`{"a":1}`)); !errors.As(err, &number) || number.Pointer != "/b/c" {
-		t.Errorf("one is left: got %v, want it at /b/c", err)
+		t.Errorf("one large number left: got %v, want an error at /b/c", err)
 	}
-	mended, err := document.Merge(d, []byte(`{"a":1,"b":null}`))
-	if err != nil || string(mended.Bytes()) != `{"a":1,"n":1}` {
-		t.Errorf("mended: got %s, %v", mended.Bytes(), err)
+	corrected, err := document.Merge(d, []byte(`{"a":1,"b":null}`))
+	if err != nil || string(corrected.Bytes()) != `{"a":1,"n":1}` {
+		t.Errorf("both numbers corrected: got %s, %v, want %s", corrected.Bytes(), err, `{"a":1,"n":1}`)
 	}
-	if _, err := document.Merge(mended, []byte(`{"x":{"y":1e1001}}`)); !errors.As(err, &number) || number.Pointer != "/x/y" {
-		t.Errorf("a patch: got %v, want it at /x/y", err)
+	if _, err := document.Merge(corrected, []byte(`{"x":{"y":1e1001}}`)); !errors.As(err, &number) || number.Pointer != "/x/y" {
+		t.Errorf("a patch: got %v, want an error at /x/y", err)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestCheckNumber(t *testing.T) {
 	}
 }
 
-// FuzzNumbers: what passes the bounds is what big arithmetic can take.
+// FuzzNumbers checks that package big can compute with every number within the bounds.
 func FuzzNumbers(f *testing.F) {
 	for _, seed := range []string{`[1e1001]`, `{"a":[1.5e-1000]}`, `"1e9999\""`, `-0.0`, `[[],{},1E+5]`} {
 		f.Add([]byte(seed))
@@ -99,10 +99,10 @@ func FuzzNumbers(f *testing.F) {
 			}
 			if n, ok := token.(json.Number); ok {
 				if document.CheckNumber(string(n)) != nil {
-					t.Fatalf("%s passed in %s", n, body)
+					t.Fatalf("got no error for %s in %s, want one", n, body)
 				}
 				if _, ok := new(big.Rat).SetString(string(n)); !ok {
-					t.Fatalf("%s can't be computed with", n)
+					t.Fatalf("got an error of big.Rat for %s, want it accepted", n)
 				}
 			}
 		}

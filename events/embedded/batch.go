@@ -6,7 +6,7 @@ import (
 )
 
 // The layout of a record batch, version 2, as Kafka's protocol defines it. All numbers are
-// big-endian. The checksum covers what follows it; what precedes it is checked one by one.
+// big-endian. The checksum covers what follows it. The fields before it are checked one by one.
 const (
 	batchPrefix = 12 // the base offset and the length, which counts what follows them
 	batchHeader = 61 // up to the number of records
@@ -25,14 +25,14 @@ const (
 	attributeTransactional = 0x10
 	attributeControl       = 0x20
 
-	// maxBatch is more than a broker accepts (max.message.bytes of a topic), and less than
-	// what a damaged length would have us allocate.
+	// maxBatch is larger than any batch that a broker accepts (max.message.bytes of a topic).
+	// It limits the memory that a damaged length can make the check allocate.
 	maxBatch = 1 << 30
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// header is what the check needs to know of a batch.
+// header has the fields of a batch that the check needs.
 type header struct {
 	base, length           int64 // length is that of the whole batch
 	epoch, lastDelta       int32
@@ -60,23 +60,23 @@ func parseHeader(b []byte) header {
 	return h
 }
 
-// next is the offset after the batch.
+// next returns the offset after the batch.
 func (h header) next() int64 { return h.base + int64(h.lastDelta) + 1 }
 
-// intact reports whether the checksum of a whole batch is right.
+// intact reports whether the checksum of a whole batch is correct.
 func intact(batch []byte) bool {
 	return crc32.Checksum(batch[atAttributes:], castagnoli) == binary.BigEndian.Uint32(batch[atCRC:])
 }
 
-// Each entry of a segment's index is about one batch: a version, the low byte of a checksum,
-// the batch's epoch, a time that the broker computes again, and whether a transaction wrote
-// the batch.
+// Each entry of a segment's index describes one batch: a version, the low byte of a checksum,
+// the batch's epoch, a time that the broker recomputes, and whether a transaction wrote the
+// batch.
 const (
 	indexEntry   = 15
 	indexVersion = 1
 )
 
-// indexed is the entry for a batch. The broker ignores the time, and so it is zero here.
+// indexed returns the entry for a batch. Its time is zero, because the broker ignores it.
 func indexed(h header) []byte {
 	e := make([]byte, indexEntry)
 	e[0] = indexVersion
@@ -88,8 +88,9 @@ func indexed(h header) []byte {
 	return e
 }
 
-// indexes reports whether an entry is valid and about a batch like h. Compaction clears the
-// mark of a finished transaction.
+// indexes reports whether an entry is valid and describes a batch like h. An entry without the
+// flag of a transaction matches too, because compaction clears the flag once the transaction is
+// finished.
 func indexes(e []byte, h header) bool {
 	return validEntry(e) &&
 		epochOf(e) == h.epoch &&

@@ -8,9 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkAppend is one record and its acknowledgement, by this package and by kfake alone.
-// CLUSTERLITE_BENCH_DIR is where the log is kept, for a file system without the cost of a
-// sync.
+// BenchmarkAppend measures one record and its acknowledgement, with this package and with kfake
+// alone. CLUSTERLITE_BENCH_DIR sets the folder of the log, for example on a file system where a
+// sync costs nothing.
 func BenchmarkAppend(b *testing.B) {
 	value := make([]byte, 300)
 	run := func(b *testing.B, broker *Broker) {

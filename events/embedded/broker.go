@@ -1,12 +1,11 @@
 // Package embedded runs a Kafka-protocol broker inside the process, with its log in a
-// folder. It is for one machine: laptops, tests, small installations. Everything talks
-// to it by the same client code as to Apache Kafka, over TCP or within the process (see
-// [Broker.Dial]), and any Kafka tool can look into it.
+// folder. It is for one machine: laptops, tests, small installations. Clients use the same code
+// as for Apache Kafka, over TCP or within the process (see [Broker.Dial]), and any Kafka tool
+// can inspect it.
 //
-// The broker is franz-go's kfake. This package makes up for what kfake lacks as a store:
-// it checks the whole log before kfake opens it ([Check]), keeps a record of how far the
-// log is acknowledged, syncs what kfake writes, gives records the broker's time, and lets no
-// damaged record out.
+// The broker is franz-go's kfake. This package adds what kfake lacks as a store: it checks the
+// whole log before kfake opens it ([Check]), records which part of the log is acknowledged,
+// syncs what kfake writes, gives records the broker's time, and never delivers a damaged record.
 package embedded
 
 import (
@@ -29,14 +28,14 @@ type Broker struct {
 	close   sync.Once
 }
 
-// Start opens the log in dir, which it makes if it is missing, and listens on addr
-// (host:port; port 0 picks a free one). Clients are told to connect to that same
-// address. Every append is on disk before it is acknowledged. The caller must own dir:
-// two brokers on one folder destroy it.
+// Start opens the log in dir and listens on addr (host:port; port 0 picks a free one). It
+// creates dir if it is missing. It advertises the same address to clients. Every append is on
+// disk before it is acknowledged. The caller must own dir, because two brokers on one folder
+// destroy it.
 //
-// Start reads the whole log first. If the log is damaged, it returns a [*DamagedError] and
-// leaves the folder as it is. What an interrupted write left at the end of the log, and was
-// certainly never acknowledged, is cut off, with a warning; a copy of it is kept.
+// Start reads the whole log first. If the log is damaged, Start returns a [*DamagedError] and
+// leaves the folder unchanged. If an interrupted write at the end of the log was certainly never
+// acknowledged, Start truncates it, keeps a copy and logs a warning.
 func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("create the broker's folder: %w", err)
@@ -67,12 +66,12 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	return b, nil
 }
 
-// Addr is the address that clients connect to, host:port.
+// Addr returns the address that clients connect to, as host:port.
 func (b *Broker) Addr() string { return b.addr }
 
-// Dial makes a connection for a client. To the broker itself it is one within the process,
-// which carries the same bytes without the detour by the network's system calls; to
-// any other address it is what network says.
+// Dial connects a client. A connection to the broker itself stays within the process: it carries
+// the same bytes, but without the network's system calls. For any other address Dial uses
+// network, as [net.Dialer] does.
 func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if addr == b.addr {
 		return b.gate.dial(ctx)
@@ -84,7 +83,7 @@ func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 // or may not be in the log. Further calls do nothing.
 func (b *Broker) Close() { b.close.Do(func() { b.keeper.close(b.cluster.Close) }) }
 
-// quiet hands on only what an operator has to know; the broker logs each request.
+// quiet logs only errors and warnings of the broker, which also logs each request.
 type quiet struct{ logger *slog.Logger }
 
 func (q quiet) Logf(level kfake.LogLevel, format string, args ...any) {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A check reads a broker's folder strictly, as the broker writes it. The broker's own
-// recovery takes damage for the end of the log, and cuts everything behind it off.
+// A check reads a broker's folder strictly, and accepts only what the broker writes. The broker's
+// own recovery would mistake damage for the end of the log and truncate everything after it.
 type check struct {
 	dir     string
 	mark    *mark
@@ -25,17 +25,17 @@ type check struct {
 	repairs []repair
 }
 
-// clusterID is what Kafka clients see as the cluster's id.
+// clusterID is the cluster's id that Kafka clients see.
 const clusterID = "clusterlite"
 
-// Check reads the folder of a broker that does not run, and changes nothing. It returns a
+// Check reads the folder of a broker that is not running, and changes nothing. It returns a
 // [*DamagedError] if [Start] would refuse the folder.
 func Check(dir string) error {
 	_, err := checkFolder(dir)
 	return err
 }
 
-// prepare checks a folder, and makes it fit to be opened.
+// prepare checks a folder and repairs it, so that the broker can open it.
 func prepare(dir string, logger *slog.Logger) (*check, error) {
 	c, err := checkFolder(dir)
 	if err != nil {
@@ -84,18 +84,18 @@ func (c *check) damaged(file string, offset int64, found string) error {
 	return &DamagedError{File: file, Offset: offset, Found: found, Remedy: restore(c.dir)}
 }
 
-// lost turns what can't be read into damage.
+// lost returns a [*DamagedError] for a file that could not be read.
 func (c *check) lost(err error, file string) error {
 	return c.damaged(file, 0, err.Error())
 }
 
-// newer refuses a folder of a later version.
+// newer returns the error for a folder of a later version.
 func (c *check) newer(file string) error {
 	return &DamagedError{File: file, Found: "its format is not supported by this version", Remedy: "Start the version of ClusterLite that wrote the folder, or a later one. If no later version has run here, the file is damaged: restore the folder from a backup."}
 }
 
-// checkMeta makes meta.json again if need be: without it the broker takes the folder for a
-// new one, and replaces the rest.
+// checkMeta recreates meta.json if necessary. Without this file the broker treats the folder as
+// new and replaces everything else in it.
 func (c *check) checkMeta() error {
 	var got struct {
 		Version   int    `json:"version"`
@@ -113,7 +113,7 @@ func (c *check) checkMeta() error {
 	return nil
 }
 
-// checkTopics takes the topics from topics.json, or from the mark if that knows better.
+// checkTopics takes the topics from topics.json, or from the mark if the two differ.
 func (c *check) checkTopics() error {
 	path := c.path("topics.json")
 	there, err := readStrictly(path, &c.topics)
@@ -183,7 +183,7 @@ func (c *check) checkPartitions() error {
 		}
 	}
 	for _, f := range folders {
-		// The broker would append to what it finds there.
+		// The broker would append to the segments that it finds there.
 		if segments, _ := filepath.Glob(filepath.Join(c.dir, "partitions", f, "*"+segmentSuffix)); len(segments) > 0 {
 			return c.damaged(c.path("topics.json"), 0, fmt.Sprintf("it has no topic for the log segments in %s", filepath.Join(c.dir, "partitions", f)))
 		}
@@ -191,8 +191,8 @@ func (c *check) checkPartitions() error {
 	return nil
 }
 
-// checkSettings reads the files in which ClusterLite keeps nothing, but which say who may
-// do what: without them the broker may do something else.
+// checkSettings reads the files with access rules and settings. ClusterLite stores nothing in
+// them, but without them the broker may behave differently.
 func (c *check) checkSettings() error {
 	for _, f := range []struct {
 		name string
@@ -237,14 +237,14 @@ func (c *check) checkSettings() error {
 	return nil
 }
 
-// checkState reads what the broker remembers of its clients. No event is in it.
+// checkState reads the broker's state about its clients, which contains no events.
 func (c *check) checkState() error {
 	for _, name := range []string{"groups.log", "pids.log"} {
 		b, err := os.ReadFile(c.path(name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		// The broker reads no further than this, but would append behind it.
+		// The broker stops reading at an incomplete entry, but would append after it.
 		if whole := entries(b); whole < len(b) {
 			c.repairs = append(c.repairs, cut{file: c.path(name), size: int64(whole), found: "an incomplete entry about a client"})
 		}
@@ -270,8 +270,8 @@ func (c *check) checkState() error {
 	return nil
 }
 
-// changed reports whether a file is not what it was after the last clean stop. Only the
-// stop writes such files.
+// changed reports whether a file differs from its state after the last clean stop. The broker
+// writes such files only when it stops.
 func (c *check) changed(name string) bool {
 	if c.mark == nil {
 		return false
@@ -286,7 +286,7 @@ const (
 	snapshotFile   = "snapshot.json"
 )
 
-// seqWindows is what the broker remembers of idempotent producers.
+// seqWindows is the broker's state about idempotent producers.
 type seqWindows struct {
 	Version int `json:"version"`
 	Windows []struct {
@@ -308,7 +308,7 @@ type seqWindows struct {
 	} `json:"windows"`
 }
 
-// valid returns an error for what the broker would stumble over.
+// valid returns an error for windows that the broker cannot handle.
 func (w *seqWindows) valid() error {
 	for _, w := range w.Windows {
 		if int(w.At) >= len(w.Entries) || int(w.Count) > len(w.Entries) {
@@ -318,8 +318,8 @@ func (w *seqWindows) valid() error {
 	return nil
 }
 
-// entries returns how many bytes of a log of entries are whole: each has its length, its
-// checksum, and both cover a version of two bytes. All numbers are little-endian.
+// entries returns how many bytes of a log of entries are whole. Each entry begins with its length
+// and its checksum, which both cover a version of two bytes. All numbers are little-endian.
 func entries(b []byte) int {
 	const prefix, version = 8, 2
 	at := 0

@@ -13,21 +13,22 @@ import (
 	"testing"
 )
 
-// folders are what written returns, made once.
+// folders holds what written returns. It is created once.
 var folders struct {
 	once            sync.Once
 	killed, stopped map[string]string
 	acknowledged    []string
 }
 
-// written is a broker's folder with acknowledged records in several segments: killed, when
-// the mark was a little behind, and cleanly stopped. They must not be changed.
+// written returns the files of a broker's folder with acknowledged records in several segments,
+// in two states: killed, when the mark was a little behind, and cleanly stopped. Callers must not
+// change the maps.
 func written(t testing.TB) (killed, stopped map[string]string, acknowledged []string) {
 	t.Helper()
 	f := &folders
 	f.once.Do(func() { f.killed, f.stopped, f.acknowledged = writeFolders(t) })
 	if len(f.acknowledged) == 0 {
-		t.Fatal("the folders could not be made, see the first failure")
+		t.Fatal("got no folders, want them created: see the first failure")
 	}
 	return f.killed, f.stopped, f.acknowledged
 }
@@ -48,7 +49,7 @@ func writeFolders(t testing.TB) (killed, stopped map[string]string, acknowledged
 	return killed, contents(t, dir), acknowledged
 }
 
-// settle brings the mark up to date as if some seconds had passed.
+// settle brings the mark up to date, as if some seconds had passed.
 func settle(b *Broker) error {
 	b.keeper.mu.Lock()
 	b.keeper.changed = b.keeper.changed.Add(-settling)
@@ -56,9 +57,9 @@ func settle(b *Broker) error {
 	return b.keeper.tick()
 }
 
-// holds starts a broker on a folder, and compares what it has with what was acknowledged.
-// It reports the refusal, if the broker refuses, after having compared the folder with what
-// it was.
+// holds starts a broker on a folder and compares its records with those that were acknowledged.
+// If the broker refuses to start, holds checks that the folder is unchanged, and returns the
+// refusal.
 func holds(t testing.TB, files map[string]string, acknowledged []string) *DamagedError {
 	t.Helper()
 	dir := lay(t, files)
@@ -66,11 +67,11 @@ func holds(t testing.TB, files map[string]string, acknowledged []string) *Damage
 	if err != nil {
 		var damaged *DamagedError
 		if !errors.As(err, &damaged) {
-			t.Errorf("it fails with %v, want a DamagedError", err)
+			t.Errorf("got %v, want a DamagedError", err)
 			return nil
 		}
 		if now := contents(t, dir); !maps.Equal(now, files) {
-			t.Errorf("it refused (%v) and changed the folder", err)
+			t.Errorf("got a changed folder after the refusal %v, want it unchanged", err)
 		}
 		return damaged
 	}
@@ -81,9 +82,9 @@ func holds(t testing.TB, files map[string]string, acknowledged []string) *Damage
 	return nil
 }
 
-// last is the name of the last segment.
+// last returns the name of the last segment.
 func last(files map[string]string) string {
-	name, most := "", -1
+	name, highest := "", -1
 	for f := range files {
 		base := filepath.Base(f)
 		if n := len(base); strings.HasSuffix(base, segmentSuffix) && strings.HasPrefix(f, "partitions") {
@@ -91,8 +92,8 @@ func last(files map[string]string) string {
 			for _, d := range base[:n-len(segmentSuffix)] {
 				number = number*10 + int(d-'0')
 			}
-			if number > most {
-				name, most = f, number
+			if number > highest {
+				name, highest = f, number
 			}
 		}
 	}
@@ -121,7 +122,7 @@ func flip(at int) func(string) string {
 	}
 }
 
-// Damage anywhere in the log is refused, and the refusal names the file and the byte.
+// The broker refuses a log that is damaged anywhere. The refusal names the file and the byte.
 func TestDamageIsRefused(t *testing.T) {
 	killed, stopped, acknowledged := written(t)
 	for state, files := range map[string]map[string]string{"killed": killed, "stopped": stopped} {
@@ -152,20 +153,20 @@ func TestDamageIsRefused(t *testing.T) {
 			t.Run(state+"/"+name, func(t *testing.T) {
 				d := holds(t, c.files, acknowledged)
 				if name == "something behind the end" {
-					return // it may go: see TestATornWriteIsCutOff
+					return // the broker may remove it: see TestATornWriteIsCutOff
 				}
 				if d == nil {
-					t.Fatal("it started")
+					t.Fatal("got a broker that started, want a refusal")
 				}
 				if c.file != "" && !strings.HasSuffix(d.File, c.file) {
-					t.Errorf("it names %s, want %s: %v", d.File, c.file, d)
+					t.Errorf("got the file %s, want %s: %v", d.File, c.file, d)
 				}
 				if c.offset >= 0 && d.Offset != c.offset {
-					t.Errorf("it names byte %d, want %d: %v", d.Offset, c.offset, d)
+					t.Errorf("got byte %d, want %d: %v", d.Offset, c.offset, d)
 				}
 				for _, word := range []string{"Nothing was changed", "backup", "clusterlite snapshot create", "--data-dir", "clusterlite snapshot append"} {
 					if !strings.Contains(d.Error(), word) {
-						t.Errorf("it does not say %q: %v", word, d)
+						t.Errorf("got no %q in the refusal, want it: %v", word, d)
 					}
 				}
 			})
@@ -173,8 +174,8 @@ func TestDamageIsRefused(t *testing.T) {
 	}
 }
 
-// What can be made again is made again.
-func TestDerivedFilesAreMadeAgain(t *testing.T) {
+// The broker recreates the files that it can derive from the log.
+func TestDerivedFilesAreRecreated(t *testing.T) {
 	killed, stopped, acknowledged := written(t)
 	for state, files := range map[string]map[string]string{"killed": killed, "stopped": stopped} {
 		var names []string
@@ -190,7 +191,7 @@ func TestDerivedFilesAreMadeAgain(t *testing.T) {
 				"garbage": func(s string) string { return "{]" + s },
 			} {
 				if state == "stopped" && what != "half" {
-					continue // the same code; each start costs
+					continue // the code is the same, and each start takes time
 				}
 				t.Run(state+"/"+what+" "+name, func(t *testing.T) { refusesOnly(t, name, holds(t, edited(files, name, edit), acknowledged)) })
 			}
@@ -199,7 +200,7 @@ func TestDerivedFilesAreMadeAgain(t *testing.T) {
 	}
 }
 
-// refusesOnly allows a refusal for the files that only other tools write.
+// refusesOnly fails if the broker refused, except for the files that only other tools write.
 func refusesOnly(t *testing.T, name string, d *DamagedError) {
 	t.Helper()
 	if d == nil {
@@ -208,21 +209,21 @@ func refusesOnly(t *testing.T, name string, d *DamagedError) {
 	switch name {
 	case "acls.json", "sasl.json", "broker_configs.json", "quotas.json":
 		if !strings.Contains(d.Remedy, "mv ") {
-			t.Errorf("the remedy does not name a command: %v", d)
+			t.Errorf("got no mv command in the remedy, want one: %v", d)
 		}
 	default:
-		t.Errorf("it refuses: %v", d)
+		t.Errorf("got the refusal %v, want none", d)
 	}
 }
 
-// An interrupted write was never acknowledged. It goes, a copy stays, and one warning says
-// so.
+// An interrupted write was never acknowledged. The broker removes it, keeps a copy, and logs one
+// warning.
 func TestATornWriteIsCutOff(t *testing.T) {
 	killed, _, acknowledged := written(t)
 	end := last(killed)
 	index := strings.TrimSuffix(end, segmentSuffix) + ".idx"
 	whole := killed[end]
-	// The batch that would be next: the last one, at the next offset.
+	// next is the batch that would follow: a copy of the segment's first one, at the next offset.
 	size := int(parseHeader([]byte(whole)).length)
 	if size >= len(whole) {
 		size = len(whole)
@@ -255,25 +256,25 @@ func TestATornWriteIsCutOff(t *testing.T) {
 				t.Fatalf("got the copies %v, want one", copies)
 			}
 			if kept, _ := os.ReadFile(copies[0]); string(kept) != torn {
-				t.Errorf("the copy holds %q, want %q", kept, torn)
+				t.Errorf("got %q in the copy, want %q", kept, torn)
 			}
 			if said := out.String(); strings.Count(said, "WARN") != 1 || !strings.Contains(said, copies[0]) || !strings.Contains(said, "bytes=") {
-				t.Errorf("it says: %s", said)
+				t.Errorf("got the log %s, want one warning with the copy and the number of bytes", said)
 			}
 			b = start(t, dir)
 			if got := values(read(t, b)); !slices.Equal(got, append(slices.Clone(acknowledged), more...)) {
-				t.Errorf("after two more it has %d records", len(got))
+				t.Errorf("got %d records after two more writes, want %d", len(got), len(acknowledged)+len(more))
 			}
 		})
 	}
 	t.Run("a batch without its entry in the index stays", func(t *testing.T) {
-		// The process ended between the two writes, or between the second and its answer.
+		// The process ended between the two writes, or between the second write and its answer.
 		holds(t, edited(killed, index, func(s string) string { return s[:len(s)-indexEntry] }), acknowledged)
 	})
 }
 
-// After a power loss the index can know of a batch that never got to the disk. Nobody but
-// the operator knows that the power failed; the refusal says what to do then, and only then.
+// After a power loss the index can list a batch that never reached the disk. Only the operator
+// knows that the power failed. The refusal says what to do in that case, and in no other case.
 func TestWhatToDoAfterAPowerLoss(t *testing.T) {
 	killed, stopped, acknowledged := written(t)
 	end := last(killed)
@@ -281,12 +282,12 @@ func TestWhatToDoAfterAPowerLoss(t *testing.T) {
 	dir := lay(t, edited(killed, end, half))
 	var d *DamagedError
 	if _, err := Start(dir, "127.0.0.1:0", slog.New(slog.DiscardHandler)); !errors.As(err, &d) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got %v, want a DamagedError", err)
 	}
 	_, commands, _ := strings.Cut(d.Remedy, "truncate the files:\n")
 	commands, _, _ = strings.Cut(commands, "Otherwise")
 	if out, err := exec.CommandContext(t.Context(), "sh", "-ec", commands).CombinedOutput(); err != nil || strings.Count(commands, "truncate") != 2 {
-		t.Fatalf("%q: %v: %s", commands, err, out)
+		t.Fatalf("got %v and the output %s from %q, want two truncate commands that succeed", err, out, commands)
 	}
 	if got := values(read(t, start(t, dir))); !slices.Equal(got, acknowledged[:len(acknowledged)-1]) {
 		t.Errorf("got %d records, want all but the last of %d", len(got), len(acknowledged))
@@ -297,25 +298,25 @@ func TestWhatToDoAfterAPowerLoss(t *testing.T) {
 		"after a clean stop":       edited(stopped, end, half),
 	} {
 		if d := holds(t, files, acknowledged); d == nil || strings.Contains(d.Remedy, "truncate") {
-			t.Errorf("%s: got %v, want a refusal without the advice to cut", name, d)
+			t.Errorf("%s: got %v, want a refusal that does not advise to truncate", name, d)
 		}
 	}
 }
 
-// A folder that an older version wrote has no mark.
+// A folder written by an older version has no mark.
 func TestAFolderWithoutAMark(t *testing.T) {
 	killed, stopped, acknowledged := written(t)
 	for state, files := range map[string]map[string]string{"killed": killed, "stopped": stopped} {
 		if d := holds(t, without(files, markFile), acknowledged); d != nil {
-			t.Errorf("%s: %v", state, d)
+			t.Errorf("%s: got the refusal %v, want none", state, d)
 		}
 		if d := holds(t, edited(without(files, markFile), segmentFile("0.dat"), flip(100)), acknowledged); d == nil {
-			t.Errorf("%s: the damaged log started", state)
+			t.Errorf("%s: got a broker that started on a damaged log, want a refusal", state)
 		}
 		for _, name := range []string{"topics.json"} {
 			for _, damaged := range []map[string]string{without(files, markFile, name), edited(without(files, markFile), name, func(string) string { return "" })} {
 				if d := holds(t, damaged, acknowledged); d == nil || !strings.HasSuffix(d.File, name) {
-					t.Errorf("%s, %s: got %v", state, name, d)
+					t.Errorf("%s: got %v, want a refusal that names %s", state, d, name)
 				}
 			}
 		}
@@ -327,12 +328,12 @@ func TestCheckChangesNothing(t *testing.T) {
 	files := edited(killed, last(killed), func(s string) string { return s + "\x00\x00" })
 	dir := lay(t, files)
 	if err := Check(dir); err != nil {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want no error", err)
 	}
 	if !maps.Equal(contents(t, dir), files) {
-		t.Error("it changed the folder")
+		t.Error("got a changed folder, want it unchanged")
 	}
 	if err := Check(filepath.Join(t.TempDir(), "missing")); err != nil {
-		t.Errorf("of a folder that is missing: %v", err)
+		t.Errorf("a missing folder: got %v, want no error", err)
 	}
 }

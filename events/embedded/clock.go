@@ -14,16 +14,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// maxAhead is how far the log may be ahead of the clock and still be believed: by more,
-// its last record was dated by a producer's clock, as older versions let it be.
+// maxAhead is how far the log may be ahead of the machine's clock. If it is further ahead, a
+// producer's clock dated its last record, as older versions allowed, and the broker ignores that
+// time.
 const maxAhead = time.Hour
 
-// A clock gives records the broker's time. kfake takes message.timestamp.type and ignores
-// it: records keep the time that their producer's clock showed. So each batch for a topic
-// with LogAppendTime is dated before kfake sees it.
+// A clock gives records the broker's time. kfake accepts message.timestamp.type but ignores it:
+// records keep the time of their producer's clock. So the clock dates each batch for a topic with
+// LogAppendTime before kfake sees it.
 //
-// The batch is not marked as LogAppendTime: kfake would write another time into a marked
-// batch and leave its checksum as it was, and so make it unreadable.
+// The clock does not mark the batch as LogAppendTime. In a marked batch kfake would write another
+// time without updating the checksum, which would make the batch unreadable.
 type clock struct {
 	cluster *kfake.Cluster
 	now     func() time.Time
@@ -31,22 +32,22 @@ type clock struct {
 	mu   sync.Mutex
 	last int64 // in milliseconds since 1970
 	past *kmsg.ProduceRequest
-	// brokers caches which topics get the broker's time: to ask kfake costs as much as the
-	// rest of a write.
+	// brokers caches which topics get the broker's time, because asking kfake costs as much as
+	// the rest of a write.
 	brokers map[topicKey]bool
 }
 
-// topicKey is how a request names a topic: by one of both.
+// topicKey identifies a topic in a request, which contains either its name or its id.
 type topicKey struct {
 	name string
 	id   [16]byte
 }
 
-// date makes the clock date all records that the cluster takes from now on. newest is the time
-// of the newest record in the log, in milliseconds since 1970. Before each request is handled,
+// date creates a clock that dates all records that the cluster accepts from now on. newest is the
+// time of the newest record in the log, in milliseconds since 1970. Before each request is handled,
 // date calls changed, which reports whether topics may have changed, and durable, which returns
-// once all records that were written before are on disk. A batch is written only then, so that
-// a power loss tears no more than one batch.
+// once all records that were written before are on disk. A batch is written only then, so that a
+// power loss tears no more than one batch.
 func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error) *clock {
 	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
@@ -70,7 +71,7 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable fun
 	return c
 }
 
-// time is the broker's. It never goes back, also if the machine's clock does.
+// time returns the broker's time. It never goes back, even if the machine's clock does.
 func (c *clock) time() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,8 +79,8 @@ func (c *clock) time() int64 {
 	return c.last
 }
 
-// produce dates the batches of a request. If one can't be read, it returns the response
-// that refuses the request, and nothing of it is stored.
+// produce dates the batches of a request. If a batch is unreadable, produce returns the response
+// that rejects the request, and the broker stores nothing of it.
 func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
 	c.release(request)
 	refused := false
@@ -102,8 +103,8 @@ func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
 	return refusal(request, kerr.InvalidRecord, "A record batch in this request is unreadable. Nothing in the request was stored.")
 }
 
-// release frees the records of the request before this one. It is done with, but kfake
-// keeps the last request of each connection, open or not, for as long as it runs.
+// release frees the records of the previous request. That request is finished, but kfake keeps
+// the last request of each connection, open or closed, for as long as it runs.
 func (c *clock) release(request *kmsg.ProduceRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,7 +130,7 @@ func (c *clock) dates(t *kmsg.ProduceRequestTopic) bool {
 		info = c.cluster.TopicIDInfo(t.TopicID)
 	}
 	if info == nil {
-		return false // kfake refuses it
+		return false // kfake rejects it
 	}
 	kind := info.Configs["message.timestamp.type"]
 	brokers = kind != nil && *kind == "LogAppendTime"
@@ -139,14 +140,14 @@ func (c *clock) dates(t *kmsg.ProduceRequestTopic) bool {
 	return brokers
 }
 
-// forget has the topics looked up again.
+// forget clears the cache of topics.
 func (c *clock) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.brokers)
 }
 
-// refusal says why nothing of a request is stored.
+// refusal returns the response that explains why the broker stored nothing of a request.
 func refusal(request *kmsg.ProduceRequest, reason *kerr.Error, detail string) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.ProduceResponse)
 	for _, t := range request.Topics {
@@ -172,10 +173,10 @@ var (
 	}
 )
 
-// redate returns a batch whose records all have the time now, in milliseconds since 1970,
-// if brokersTime is set; else they keep theirs. In both cases the batch is not marked as
-// LogAppendTime. A batch that kfake refuses is returned as it is. The error means that the
-// batch is whole, but its records can't be read by anyone.
+// redate returns the batch with a new time. If brokersTime is set, all records get the time now,
+// in milliseconds since 1970; otherwise they keep theirs. In both cases the batch is not marked
+// as LogAppendTime. redate returns a batch that kfake will reject unchanged. An error means that
+// the batch is whole, but no client could read its records.
 func redate(batch []byte, brokersTime bool, now int64) ([]byte, error) {
 	var b kmsg.RecordBatch
 	if len(batch) < batchHeader || b.ReadFrom(batch) != nil || b.Magic != 2 || int(b.Length) != len(batch)-batchPrefix || !intact(batch) {
@@ -198,8 +199,8 @@ func redate(batch []byte, brokersTime bool, now int64) ([]byte, error) {
 	return out, nil
 }
 
-// undelta returns the records of a batch, compressed as they were, without the differences
-// of their times from that of the first.
+// undelta returns the records of a batch with all time deltas set to zero, so that each record has
+// the batch's first time. The compression stays the same.
 func undelta(b kmsg.RecordBatch) ([]byte, error) {
 	codec := kgo.CompressionCodecType(b.Attributes & attributeCodec)
 	raw, err := decompressor.Decompress(b.Records, codec)
@@ -207,7 +208,7 @@ func undelta(b kmsg.RecordBatch) ([]byte, error) {
 		return nil, errUnreadable
 	}
 	out, changed := make([]byte, 0, len(raw)), false
-	var r kmsg.Record // whose headers are used again, and whose strings are not kept
+	var r kmsg.Record // its headers are reused, and its strings are not kept
 	for n := range b.NumRecords {
 		length, prefix := binary.Varint(raw)
 		if prefix <= 0 || length < 0 || length > int64(len(raw)-prefix) {
@@ -221,7 +222,7 @@ func undelta(b kmsg.RecordBatch) ([]byte, error) {
 			out = append(out, raw[:whole]...)
 		} else {
 			changed = true
-			_, delta := binary.Varint(raw[prefix+1:]) // behind the attributes
+			_, delta := binary.Varint(raw[prefix+1:]) // after the attributes
 			rest := raw[prefix+1+delta : whole]
 			out = binary.AppendVarint(out, int64(2+len(rest)))
 			out = append(append(out, raw[prefix], 0), rest...)

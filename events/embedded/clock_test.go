@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Whatever a producer's clock shows, and however it packs its records, each record has the
-// broker's time, for every client, and after a restart.
+// Every record has the broker's time, regardless of the producer's clock and of how the producer
+// packs its records. Every client reads this time, also after a restart.
 func TestRecordsHaveTheBrokersTime(t *testing.T) {
 	dir := t.TempDir()
 	b := start(t, dir)
@@ -37,17 +37,17 @@ func TestRecordsHaveTheBrokersTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// An old client marks its batch as if it were the broker.
+	// An old client marks its batch as LogAppendTime, as only a broker should.
 	marked(t, b)
 	expect := func(b *Broker) {
 		t.Helper()
 		ended := time.Now().Add(time.Second)
-		right := func(who string, offset int64, at time.Time, value []byte) {
+		expectRecord := func(who string, offset int64, at time.Time, value []byte) {
 			if at.Before(began) || at.After(ended) {
-				t.Errorf("%s reads the time %v of the record at offset %d, want one from %v to %v", who, at, offset, began, ended)
+				t.Errorf("%s: got the time %v at offset %d, want one from %v to %v", who, at, offset, began, ended)
 			}
 			if len(value) != 500 && offset < 25 {
-				t.Errorf("%s reads %d bytes at offset %d, want 500", who, len(value), offset)
+				t.Errorf("%s: got %d bytes at offset %d, want 500", who, len(value), offset)
 			}
 		}
 		records := read(t, b)
@@ -55,15 +55,15 @@ func TestRecordsHaveTheBrokersTime(t *testing.T) {
 			t.Fatalf("got %d records, want 26", len(records))
 		}
 		for _, r := range records {
-			right("franz-go", r.Offset, r.Timestamp, r.Value)
+			expectRecord("franz-go", r.Offset, r.Timestamp, r.Value)
 			if string(r.Value) == "" || r.Offset < 25 && (r.Value[0] != byte('a'+r.Offset%5) || len(r.Headers) != 1) {
-				t.Errorf("the record at offset %d is %q", r.Offset, r.Value)
+				t.Errorf("got the value %q and %d headers at offset %d, want the record that was produced", r.Value, len(r.Headers), r.Offset)
 			}
 		}
 		for _, m := range saramaRead(t, b, 26) {
-			right("sarama", m.Offset, m.Timestamp, m.Value)
+			expectRecord("sarama", m.Offset, m.Timestamp, m.Value)
 		}
-		// Whoever asks by time gets the same answer as the clients that read.
+		// A search by time agrees with the times that clients read.
 		listed := kmsg.NewListOffsetsRequest()
 		listed.ReplicaID = -1
 		topic, p := kmsg.NewListOffsetsRequestTopic(), kmsg.NewListOffsetsRequestTopicPartition()
@@ -72,7 +72,7 @@ func TestRecordsHaveTheBrokersTime(t *testing.T) {
 		listed.Topics = append(listed.Topics, topic)
 		answer, err := listed.RequestWith(soon(t), client(t, b))
 		if err != nil || answer.Topics[0].Partitions[0].Offset != -1 {
-			t.Errorf("for a time in the future: %v, %+v", err, answer)
+			t.Errorf("a time in the future: got %v, %+v, want the offset -1", err, answer)
 		}
 	}
 	expect(b)
@@ -84,7 +84,7 @@ func TestRecordsHaveTheBrokersTime(t *testing.T) {
 	}
 }
 
-// marked produces a batch with the mark of LogAppendTime.
+// marked produces a batch that claims to have LogAppendTime.
 func marked(t *testing.T, b *Broker) {
 	t.Helper()
 	answer := produceRaw(t, b, func(batch *kmsg.RecordBatch) {
@@ -96,7 +96,7 @@ func marked(t *testing.T, b *Broker) {
 	}
 }
 
-// produceRaw produces a batch of one record, as changed.
+// produceRaw produces a batch of one record after change has changed it.
 func produceRaw(t *testing.T, b *Broker, change func(*kmsg.RecordBatch)) kmsg.ProduceResponseTopicPartition {
 	t.Helper()
 	r := kmsg.Record{Key: []byte("k"), Value: []byte("marked")}
@@ -138,13 +138,13 @@ func saramaRead(t *testing.T, b *Broker, n int) (messages []*sarama.ConsumerMess
 		case m := <-p.Messages():
 			messages = append(messages, m)
 		case <-soon(t).Done():
-			t.Fatalf("it reads %d records, want %d", len(messages), n)
+			t.Fatalf("got %d records, want %d", len(messages), n)
 		}
 	}
 	return messages
 }
 
-// A batch that no consumer could read does not get into the log.
+// The broker rejects a batch that no consumer could read.
 func TestUnreadableBatchesAreRefused(t *testing.T) {
 	b := start(t, t.TempDir())
 	makeTopic(t, client(t, b))
@@ -164,7 +164,7 @@ func TestUnreadableBatchesAreRefused(t *testing.T) {
 	}
 }
 
-// A topic whose producers date their records keeps those dates.
+// A topic with message.timestamp.type CreateTime keeps the producers' timestamps.
 func TestProducersTimeIsKeptWhereItIsPromised(t *testing.T) {
 	dir := t.TempDir()
 	b := start(t, dir)
@@ -174,7 +174,7 @@ func TestProducersTimeIsKeptWhereItIsPromised(t *testing.T) {
 	if err := c.ProduceSync(soon(t), &kgo.Record{Value: []byte("x"), Timestamp: past}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	marked(t, b) // and the mark can't spoil the checksum
+	marked(t, b) // the attribute of the batch must not break its checksum
 	if err := Check(kill(t, dir)); err != nil {
 		t.Error(err)
 	}
@@ -183,7 +183,7 @@ func TestProducersTimeIsKeptWhereItIsPromised(t *testing.T) {
 	}
 }
 
-// A topic may promise the broker's time later, and no longer.
+// A topic can switch to the broker's time and back.
 func TestTheTimestampTypeChanges(t *testing.T) {
 	b := start(t, t.TempDir())
 	c := client(t, b)
@@ -197,26 +197,26 @@ func TestTheTimestampTypeChanges(t *testing.T) {
 		request := kmsg.NewIncrementalAlterConfigsRequest()
 		request.Resources = append(request.Resources, resource)
 		if answer, err := request.RequestWith(soon(t), c); err != nil || answer.Resources[0].ErrorCode != 0 {
-			t.Fatalf("%v, %+v", err, answer)
+			t.Fatalf("got %v, %+v, want the timestamp type changed", err, answer)
 		}
 		if err := c.ProduceSync(soon(t), &kgo.Record{Value: []byte("x"), Timestamp: past}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if producers := read(t, b)[i].Timestamp.Equal(past); producers != (kind == "CreateTime") {
-			t.Errorf("with %s the record has the producer's time: %v", kind, producers)
+			t.Errorf("%s: got the producer's time %v, want %v", kind, producers, kind == "CreateTime")
 		}
 	}
 }
 
-// The broker's time never goes back, while it runs and across restarts, and does not
-// believe a log that is far ahead.
+// The broker's time never goes back, neither while it runs nor across restarts. The broker does
+// not follow a log whose time is far ahead.
 func TestTheBrokersTimeNeverGoesBack(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	c := &clock{now: func() time.Time { return now }}
 	first := c.time()
 	now = now.Add(-time.Minute)
 	if second := c.time(); second < first {
-		t.Errorf("got %d after %d", second, first)
+		t.Errorf("got the time %d, want at least %d", second, first)
 	}
 	b, err := Start(t.TempDir(), "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -226,7 +226,7 @@ func TestTheBrokersTimeNeverGoesBack(t *testing.T) {
 	for newest, follows := range map[time.Duration]bool{time.Minute: true, 30 * time.Hour: false} {
 		at := time.Now().Add(newest).UnixMilli()
 		if c := date(b.cluster, at, func() bool { return false }, func() error { return nil }); (c.time() >= at) != follows {
-			t.Errorf("with a log that is %v ahead it follows: %v, want %v", newest, !follows, follows)
+			t.Errorf("a log that is %v ahead: got followed %v, want %v", newest, !follows, follows)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// TestMain also is the broker that TestPowerLoss traces: it serves a folder until its input
+// TestMain is also the broker that TestPowerLoss traces. It serves a folder until its input
 // ends, and then stops cleanly.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("CLUSTERLITE_TEST_BROKER")
@@ -37,17 +37,19 @@ func TestMain(m *testing.M) {
 	b.Close()
 }
 
-// TestPowerLoss records the system calls of a broker that takes writes, is stopped, takes
-// more, and is killed. From them it builds what a disk can hold after a power loss at any
-// moment: what was synced, and of the rest any part, torn writes and zeros included. On each
-// the broker must start with all that it had acknowledged by then, or refuse.
+// TestPowerLoss records the system calls of a broker that takes writes, is stopped, takes more
+// writes, and is killed. From these calls the test builds the states that a disk can hold after a
+// power loss at any moment: everything that was synced, and any part of the rest, including torn
+// writes and zeros. On each state the broker must start with every record that it had
+// acknowledged by then, or refuse to start.
 //
-// A record counts as acknowledged once the broker begins to write the answer to a socket.
-// Two kinds of file systems are played: one that keeps names in order with each sync, as
-// ext4 and XFS do, and one that keeps only those of what was synced. Not played: a disk that
-// loses what it said was synced, and a write to one file that destroys another.
+// A record counts as acknowledged once the broker begins to write the answer to a socket. The
+// test simulates two kinds of file systems: one where each sync also persists all earlier names
+// in order, as ext4 and XFS do, and one where it persists only the names of what was synced. It
+// does not simulate a disk that loses data that it reported as synced, or a write to one file
+// that destroys another file.
 //
-// CLUSTERLITE_CRASHES=10000 looks at more states.
+// CLUSTERLITE_CRASHES=10000 tests more states.
 func TestPowerLoss(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -65,7 +67,7 @@ func TestPowerLoss(t *testing.T) {
 	all = append(all, lifetime(t, strace, trace, 0, 14, true)...)
 	all = append(all, lifetime(t, strace, trace, 14, 10, false)...)
 	if acks := trace.acknowledged(len(trace.ops)); acks != len(all) {
-		t.Fatalf("the trace has %d acknowledgements, want %d", acks, len(all))
+		t.Fatalf("got %d acknowledgements in the trace, want %d", acks, len(all))
 	}
 
 	random := rand.New(rand.NewPCG(7, 7))
@@ -85,7 +87,7 @@ func TestPowerLoss(t *testing.T) {
 		case d == nil:
 			started++
 		case how == 0:
-			t.Errorf("it refuses what a killed process leaves behind: %v", d)
+			t.Errorf("got the refusal %v of the files of a killed process, want a start", d)
 		default:
 			refused++
 			if os.Getenv("CLUSTERLITE_CRASHES") != "" {
@@ -98,11 +100,11 @@ func TestPowerLoss(t *testing.T) {
 	}
 	t.Logf("%d calls, %d acknowledged records, %d states: %d started, %d refused", len(trace.ops), len(all), len(seen), started, refused)
 	if started < len(seen)/2 {
-		t.Errorf("it refuses %d of %d states, want less than half", refused, len(seen))
+		t.Errorf("got %d refusals of %d states, want at most half", refused, len(seen))
 	}
 }
 
-// lifetime runs a broker under strace, writes to it, and ends it.
+// lifetime runs a broker under strace, writes n records to it, and stops or kills it.
 func lifetime(t *testing.T, strace string, into *trace, from, n int, clean bool) []string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "calls")
@@ -136,7 +138,7 @@ func lifetime(t *testing.T, strace string, into *trace, from, n int, clean bool)
 	if err != nil {
 		t.Fatal(err)
 	}
-	versions := kversion.V2_8_0() // whose answers to Produce name the topic
+	versions := kversion.V2_8_0() // its answers to Produce contain the topic's name
 	c, err := kgo.NewClient(kgo.SeedBrokers(strings.TrimSpace(addr)), kgo.DefaultProduceTopic(testTopic), kgo.ProducerLinger(0), kgo.MaxVersions(versions), kgo.DisableIdempotentWrite())
 	if err != nil {
 		t.Fatal(err)
@@ -153,19 +155,19 @@ func lifetime(t *testing.T, strace string, into *trace, from, n int, clean bool)
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatal("the mark does not get complete")
+				t.Fatal("got no complete mark within a minute, want one")
 			}
 		}
 		c.Close()
 		_ = stdin.Close()
 	} else {
-		// strace's child alone: strace writes its file to the end.
+		// Kill only strace's child, so that strace itself can write its file to the end.
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if out, err := exec.CommandContext(t.Context(), "kill", append([]string{"-9"}, strings.Fields(string(children))...)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("got %v and the output %s from kill, want no error", err, out)
 		}
 	}
 	err = cmd.Wait()
@@ -181,8 +183,9 @@ func lifetime(t *testing.T, strace string, into *trace, from, n int, clean bool)
 	return values
 }
 
-// survives starts a broker on what a crash left behind. It has what was acknowledged, and
-// perhaps more of what was written, or refuses and changes nothing.
+// survives starts a broker on the files that a crash left behind. The broker must have all
+// acknowledged records, and may have more of those that were written, or it must refuse to start
+// and change nothing.
 func survives(t *testing.T, files map[string]string, all []string, acknowledged int) *DamagedError {
 	t.Helper()
 	dir := lay(t, files)
@@ -190,16 +193,16 @@ func survives(t *testing.T, files map[string]string, all []string, acknowledged 
 	if err != nil {
 		var damaged *DamagedError
 		if !errors.As(err, &damaged) {
-			t.Errorf("it fails with %v, want a DamagedError", err)
+			t.Errorf("got %v, want a DamagedError", err)
 		} else if !maps.Equal(contents(t, dir), files) {
-			t.Errorf("it refused (%v) and changed the folder", err)
+			t.Errorf("got a changed folder after the refusal %v, want it unchanged", err)
 		}
 		return damaged
 	}
 	defer b.Close()
 	got := values(read(t, b))
 	if len(got) < acknowledged || len(got) > len(all) || !slices.Equal(got, all[:len(got)]) {
-		t.Errorf("it has %d records, want the %d that were acknowledged", len(got), acknowledged)
+		t.Errorf("got %d records, want at least the %d that were acknowledged, in order", len(got), acknowledged)
 	}
 	return nil
 }

@@ -5,13 +5,13 @@ import (
 	"path/filepath"
 )
 
-// A DamagedError says that the broker's folder does not hold what a broker wrote there.
-// Nothing in the folder was changed, and the broker did not start. Errors of this type
-// come from [Start] and from [Check].
+// A DamagedError reports that the broker's folder differs from what a broker wrote there.
+// Nothing in the folder was changed, and the broker did not start. [Start] and [Check] return
+// errors of this type.
 type DamagedError struct {
-	// File is the damaged file, or the one that is missing.
+	// File is the damaged or missing file.
 	File string
-	// Offset is where in File the damage begins, in bytes.
+	// Offset is the position in File, in bytes, at which the damage begins.
 	Offset int64
 	// Found says what is wrong there.
 	Found string
@@ -24,7 +24,7 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the embedded broker's log is damaged: %s, byte %d: %s. Nothing was changed, and the broker did not start. %s", e.File, e.Offset, e.Found, e.Remedy)
 }
 
-// restore is the remedy for a log that lost events.
+// restore returns the remedy for a log that lost events.
 func restore(dir string) string {
 	data := filepath.Dir(dir)
 	return fmt.Sprintf(`To continue, do one of these:
@@ -37,7 +37,7 @@ func restore(dir string) string {
 docs/how-to/recover-a-damaged-embedded-log.md describes each step.`, dir, data)
 }
 
-// moveAway is the remedy for a file without which nothing that ClusterLite stores is lost.
+// moveAway returns the remedy for a file that holds nothing that ClusterLite stores.
 func moveAway(file, lost string) string {
 	return fmt.Sprintf("Restore the file from a backup, or move it away: mv %[1]s %[1]s.damaged. %s", file, lost)
 }

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// damage does to a folder what disks, file systems and people do. Each number of the plan
-// is taken for a choice. It returns what it did.
+// damage damages the files of a folder as disks, file systems and people do. It makes each choice
+// with plan, which returns a number below n. It returns the damaged files and a description of
+// the damage.
 func damage(files map[string]string, plan func(n int) int) (map[string]string, string) {
 	m := maps.Clone(files)
 	names := slices.Sorted(maps.Keys(m))
@@ -33,13 +34,13 @@ func damage(files map[string]string, plan func(n int) int) (map[string]string, s
 		s = s[:at]
 	case 2:
 		clear(s[at:min(len(s), at+n)])
-	case 3: // up to the end, as a file whose last blocks were not written
+	case 3: // clear up to the end, as in a file whose last blocks were not written
 		clear(s[at:])
 	case 4: // cut a range out
 		s = slices.Delete(s, at, min(len(s), at+n))
 	case 5:
 		s = slices.Insert(s, at, s[at:min(len(s), at+n)]...)
-	case 6: // two ranges trade places
+	case 6: // swap two ranges
 		if other := 0; len(s) > 1 {
 			other = plan(len(s))
 			n = min(n, len(s)-at, len(s)-other)
@@ -59,10 +60,10 @@ func damage(files map[string]string, plan func(n int) int) (map[string]string, s
 	return m, fmt.Sprintf("%s: damage of kind %d at byte %d, %d bytes", name, kind, at, n)
 }
 
-// TestDamageLosesNothing damages a folder in many ways. Each time the broker has all that
-// was acknowledged, or refuses and leaves the folder as it is.
+// TestDamageLosesNothing damages a folder in many ways. Each time the broker must have all
+// acknowledged records, or refuse to start and leave the folder unchanged.
 //
-// CLUSTERLITE_DAMAGE=5m goes on for longer, with other seeds each time.
+// CLUSTERLITE_DAMAGE=5m runs for longer, with different seeds each time.
 func TestDamageLosesNothing(t *testing.T) {
 	killed, stopped, acknowledged := written(t)
 	settled := maps.Clone(stopped)
@@ -82,7 +83,7 @@ func TestDamageLosesNothing(t *testing.T) {
 			files = stopped
 		}
 		damaged, what := damage(files, random.IntN)
-		if seed%5 == 0 { // two faults, where nothing but the mark could tell
+		if seed%5 == 0 { // two faults, which only the mark may reveal
 			var also string
 			damaged, also = damage(settled, random.IntN)
 			damaged, what = damage(damaged, random.IntN)
@@ -99,11 +100,11 @@ func TestDamageLosesNothing(t *testing.T) {
 	}
 	t.Logf("%d started, %d refused", started, refused)
 	if started == 0 || refused == 0 {
-		t.Errorf("%d started and %d were refused: the damage is not of all kinds", started, refused)
+		t.Errorf("got %d starts and %d refusals, want some of both", started, refused)
 	}
 }
 
-// FuzzDamage is the same with damage that a fuzzer chooses.
+// FuzzDamage is like TestDamageLosesNothing, but the fuzzer chooses the damage.
 func FuzzDamage(f *testing.F) {
 	killed, _, acknowledged := written(f)
 	f.Add([]byte("any damage"))

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// A gate accepts connections for the broker, by TCP and from within the process. It hands on
-// none before it is open, so that no request precedes what looks at requests.
+// A gate accepts connections for the broker, over TCP and from within the process. It passes on
+// no connection before it is open, so that no request arrives before the handlers that inspect
+// requests are in place.
 type gate struct {
 	net.Listener
 	open  chan struct{}
@@ -27,7 +28,7 @@ func newGate(g *guard) *gate {
 	return &gate{open: make(chan struct{}), guard: g, accepted: make(chan accepted), closed: make(chan struct{})}
 }
 
-// listen begins to listen by TCP.
+// listen starts to listen on TCP.
 func (g *gate) listen(network, addr string) (err error) {
 	if g.Listener, err = net.Listen(network, addr); err != nil {
 		return err

@@ -13,33 +13,34 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A guard looks at what clients are told. Nothing is told before it is on disk. kfake reads records from its files again for each
-// client, and hands them on as they are. Records that were damaged while the broker runs
-// don't leave it: the client gets KAFKA_STORAGE_ERROR, and the log names the damage.
+// A guard checks every answer to a client. No answer leaves the broker before the data that it
+// reports is on disk. kfake reads records from its files for each client and passes them on
+// unchecked. The guard holds back records that were damaged while the broker runs: the client gets
+// KAFKA_STORAGE_ERROR, and the guard logs the damage.
 type guard struct {
 	dir    string
 	logger *slog.Logger
-	// durable returns once all that the broker has written is on disk.
+	// durable returns once everything that the broker has written is on disk.
 	durable func() error
 
 	mu     sync.Mutex
 	warned time.Time
 }
 
-// wrap returns a connection that looks at the answers to fetches.
+// wrap returns a connection that checks the answers to fetches.
 func (g *guard) wrap(conn net.Conn) net.Conn {
 	return &guarded{Conn: conn, guard: g, fetches: map[int32]int16{}}
 }
 
-// guarded is one client's connection. kfake reads from it in one goroutine and writes to it
-// in another, an answer at a time.
+// guarded is one client's connection. kfake reads from it in one goroutine and writes to it in
+// another, one answer at a time.
 type guarded struct {
 	net.Conn
 	guard *guard
-	in    frames // used by Read alone
+	in    frames // used only by Read
 
 	mu      sync.Mutex
-	fetches map[int32]int16 // versions of fetches that were not answered, by correlation id
+	fetches map[int32]int16 // versions of unanswered fetches, by correlation id
 }
 
 func (c *guarded) Read(b []byte) (int, error) {
@@ -55,7 +56,7 @@ func (c *guarded) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write gets one answer as a whole. It holds it back until all that it may tell of is on disk.
+// Write gets one whole answer. It delays the answer until everything that it may report is on disk.
 func (c *guarded) Write(b []byte) (int, error) {
 	if err := c.guard.durable(); err != nil {
 		return 0, err // and the broker closes the connection
@@ -78,7 +79,7 @@ func (c *guarded) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// sound returns an answer without the records that are damaged.
+// sound returns an answer without damaged records.
 func (g *guard) sound(answer []byte, version int16) []byte {
 	response := kmsg.NewPtrFetchResponse()
 	response.SetVersion(version)
@@ -114,7 +115,7 @@ func (g *guard) sound(answer []byte, version int16) []byte {
 	return out
 }
 
-// firstDamaged returns where in a run of batches the first damaged one begins, or -1.
+// firstDamaged returns the position of the first damaged batch in a sequence of batches, or -1.
 func firstDamaged(batches []byte) int {
 	for at := 0; at < len(batches); {
 		rest := batches[at:]
@@ -130,7 +131,7 @@ func firstDamaged(batches []byte) int {
 	return -1
 }
 
-// report names the damage in the log, at most once a minute.
+// report logs the damage, at most once a minute.
 func (g *guard) report() {
 	const pause = time.Minute
 	g.mu.Lock()
@@ -150,7 +151,7 @@ func (g *guard) report() {
 		"file", d.File, "offset", d.Offset, "found", d.Found, "error", err, "do", d.Remedy)
 }
 
-// find reads all segments, to name the file and the byte.
+// find reads all segments to find the damaged file and byte.
 func (g *guard) find() (*DamagedError, error) {
 	folders, err := filepath.Glob(filepath.Join(g.dir, "partitions", "*"))
 	if err != nil {
@@ -178,11 +179,11 @@ func (g *guard) find() (*DamagedError, error) {
 
 // frames finds the header of each request in a stream of bytes.
 type frames struct {
-	head []byte // the length, key, version and correlation id, as far as they were read
-	skip int64  // how much of the request is still to come
+	head []byte // the part that was read so far of the length, key, version and correlation id
+	skip int64  // how many bytes of the request are still to come
 }
 
-// take looks at the next bytes, and calls found for each header that ends in them.
+// take processes the next bytes, and calls found for each header that ends in them.
 func (f *frames) take(b []byte, found func(key, version int16, id int32)) {
 	const size = 12
 	for len(b) > 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Damage to a segment of a running broker is named in the log, and no client gets a wrong
-// record. What is sound is served, and writes go on.
+// A running broker logs damage to a segment, and no client gets a wrong record. The broker still
+// serves the undamaged records and accepts writes.
 func TestDamageWhileItRuns(t *testing.T) {
 	dir := t.TempDir()
 	var out logged
@@ -60,17 +60,17 @@ func TestDamageWhileItRuns(t *testing.T) {
 	said := out.String()
 	for _, word := range []string{"ERROR", name, "checksum", "clusterlite snapshot append"} {
 		if !strings.Contains(said, word) {
-			t.Errorf("the log does not say %q: %s", word, said)
+			t.Errorf("got no %q in the log, want it: %s", word, said)
 		}
 	}
 	more := write(t, c, 100, 1)
 	reader = client(t, b, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{testTopic: {0: kgo.NewOffset().At(40)}}))
 	if got := values(reader.PollFetches(soon(t)).Records()); !slices.Equal(got, more) {
-		t.Errorf("behind the damage it reads %q, want %q", got, more)
+		t.Errorf("after the damage: got %q, want %q", got, more)
 	}
 	b.Close()
 	var damaged *DamagedError
 	if _, err := Start(dir, "127.0.0.1:0", out.logger()); !errors.As(err, &damaged) || damaged.File != name {
-		t.Errorf("it starts again with %v", err)
+		t.Errorf("after a restart: got %v, want a DamagedError that names %s", err, name)
 	}
 }

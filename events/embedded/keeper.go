@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// markInterval is how far the mark may be behind what is acknowledged.
+	// markInterval is how far the mark may be behind the acknowledged records.
 	markInterval = time.Second
-	// settling is how long after a request that changes topics it is sure to be done: the
+	// settling is the time after which a request that changes topics is certainly complete. The
 	// broker handles it right after change returns.
 	settling = 2 * time.Second
 )
 
-// A keeper keeps the mark up to date while the broker runs. A write that is acknowledged
-// does not wait for it.
+// A keeper keeps the mark up to date while the broker runs. The acknowledgement of a write does
+// not wait for it.
 type keeper struct {
 	dir     string
 	cluster *kfake.Cluster
@@ -40,7 +40,7 @@ type keeper struct {
 	unsure  atomic.Bool // the topics on disk may not be those of the mark
 }
 
-// keep starts to keep the mark, of which old is what the check found; it may be nil.
+// keep starts a keeper. old is the mark that the check found; it may be nil.
 func keep(dir string, cluster *kfake.Cluster, old *mark, syncer *syncer, logger *slog.Logger) *keeper {
 	if old == nil {
 		old = &mark{}
@@ -74,8 +74,8 @@ func (k *keeper) run() {
 	}
 }
 
-// attempt logs the first of several failures. Writes go on without a mark that is up to
-// date: what is lost is only that the loss of a whole file would not be noticed.
+// attempt logs the first of several failures in a row. Writes continue without an up-to-date mark.
+// Meanwhile the check could only not detect the loss of a whole file.
 func (k *keeper) attempt(do func() error) {
 	err := do()
 	if err != nil && !k.failing.Swap(true) {
@@ -124,7 +124,7 @@ func (k *keeper) close(stopBroker func()) {
 	k.attempt(func() error { return k.put(next) })
 }
 
-// readTopics takes the topics from the broker's file, which it has just written.
+// readTopics takes the topics from the broker's file, which the broker has just written.
 func (k *keeper) readTopics() error {
 	var t topics
 	if _, err := readStrictly(filepath.Join(k.dir, "topics.json"), &t); err != nil {
@@ -134,13 +134,13 @@ func (k *keeper) readTopics() error {
 	return nil
 }
 
-// update writes the mark if it is not what the broker has.
+// update writes the mark if it differs from the broker's state.
 func (k *keeper) update() error {
 	next := &mark{Version: formatVersion, Topics: k.topics, Stopped: k.mark.Stopped}
 	for _, t := range k.topics {
 		info := k.cluster.TopicInfo(t.Name)
 		if info == nil || string(info.TopicID[:]) != string(t.ID) {
-			continue // it is being deleted or made
+			continue // it is being deleted or created
 		}
 		for _, p := range k.cluster.PartitionInfos(t.Name) {
 			m := markedPartition{Topic: t.ID, Number: p.Partition, Start: p.LogStartOffset, End: p.HighWatermark}
@@ -153,7 +153,8 @@ func (k *keeper) update() error {
 	if reflect.DeepEqual(next, k.mark) {
 		return nil
 	}
-	// An acknowledged record has its entry in the index, and what the mark names is acknowledged.
+	// An acknowledged record needs its entry in the index, and everything in the mark is
+	// acknowledged. So both are synced first.
 	if err := errors.Join(k.syncer.flush(), k.syncer.flushIndexes()); err != nil {
 		return err
 	}
@@ -168,8 +169,8 @@ func (k *keeper) put(next *mark) error {
 	return nil
 }
 
-// change is called before the broker handles a request that changes topics: until it has,
-// nobody but the broker's own file can say which there are.
+// change is called before the broker handles a request that changes topics. Until the broker has
+// handled it, only its own file lists the topics reliably, so the mark then has no topics.
 func (k *keeper) change(kmsg.Request) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -180,9 +181,9 @@ func (k *keeper) change(kmsg.Request) {
 	k.unsure.Store(true)
 }
 
-// settle is called before the broker handles a Produce request, when it has handled all
-// that came before. A record of a new topic is not acknowledged before the mark has the
-// topic. It reports whether topics may have changed since the last call.
+// settle is called before the broker handles a Produce request, after it has handled all earlier
+// requests. So no record of a new topic is acknowledged before the mark has the topic. settle
+// reports whether topics may have changed since the last call.
 func (k *keeper) settle() bool {
 	if !k.unsure.Swap(false) {
 		return false

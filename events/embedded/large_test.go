@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// largeLog writes a log of n events of some 300 bytes, each a batch of its own as a POST
-// makes it, in the segments and with the settings that ClusterLite's topic has.
+// largeLog writes a log of n events of about 300 bytes. Each event is in its own batch, as after
+// a POST. Segments and settings are those of ClusterLite's topic.
 func largeLog(t testing.TB, dir string, n int) (bytes int64) {
 	t.Helper()
 	id := []byte("0123456789abcdef")
@@ -69,7 +69,7 @@ func largeLog(t testing.TB, dir string, n int) (bytes int64) {
 			flush()
 			segment, index, size = create(fmt.Sprintf("%d.dat", i)), create(fmt.Sprintf("%d.idx", i)), 0
 		}
-		binary.BigEndian.PutUint64(raw, uint64(i)) // the checksum does not cover it
+		binary.BigEndian.PutUint64(raw, uint64(i)) // the checksum does not cover the offset
 		_, _ = segment.Write(raw)
 		_, _ = index.Write(entry)
 		size += len(raw)
@@ -78,8 +78,8 @@ func largeLog(t testing.TB, dir string, n int) (bytes int64) {
 	return int64(n) * int64(len(raw))
 }
 
-// TestLargeLog measures how long a log takes to check and to open, and how much memory the
-// broker has then. CLUSTERLITE_LARGE_LOG sets the number of events. With
+// TestLargeLog measures how long it takes to check and to open a log, and how much memory the
+// broker then uses. CLUSTERLITE_LARGE_LOG sets the number of events. With
 // CLUSTERLITE_LARGE_LOG_BARE=1 it measures kfake without this package.
 func TestLargeLog(t *testing.T) {
 	n := 20_000
@@ -121,13 +121,13 @@ func TestLargeLog(t *testing.T) {
 		}
 		report(what, began)
 		if got := b.cluster.PartitionInfo(testTopic, 0).HighWatermark; got != int64(n) {
-			t.Errorf("the log ends at %d, want %d", got, n)
+			t.Errorf("got the end of the log %d, want %d", got, n)
 		}
 		b.Close()
 	}
 }
 
-// peak is the most memory that the process ever had.
+// peak returns the maximum memory that the process has used so far.
 func peak(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")

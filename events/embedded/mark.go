@@ -14,15 +14,15 @@ import (
 	"strings"
 )
 
-// markFile is ours; the broker does not know of it. It holds what is certainly
-// acknowledged, so that a log that lost its end, its beginning or all of it is told from a
-// log that never had more. It is at most a second behind, and never ahead.
+// markFile belongs to this package; the broker does not know it. It records what is certainly
+// acknowledged. This distinguishes a log that lost its end, its beginning or everything from a
+// log that never had more. The file is at most a second behind, and never ahead.
 const markFile = "acknowledged.json"
 
-// A mark is what the file holds: a line of JSON, and its checksum in a second line.
+// A mark is the content of the file: a line of JSON, with its checksum in a second line.
 type mark struct {
 	Version int `json:"version"`
-	// Topics are the topics as topics.json has them. Nil if they are about to change.
+	// Topics are the topics in topics.json. It is nil if they are about to change.
 	Topics []topic `json:"topics,omitempty"`
 	// Partitions are the logs by topic id and number.
 	Partitions []markedPartition `json:"partitions,omitempty"`
@@ -30,8 +30,8 @@ type mark struct {
 	Stopped map[string]string `json:"stopped,omitempty"`
 }
 
-// A markedPartition is the part of a log that was acknowledged: from Start up to, and
-// without, End.
+// A markedPartition is the part of a log that was acknowledged, from Start up to but not
+// including End.
 type markedPartition struct {
 	Topic  []byte `json:"topic"`
 	Number int32  `json:"number"`
@@ -39,10 +39,10 @@ type markedPartition struct {
 	End    int64  `json:"end"`
 }
 
-// errNoMark says that the file is not one of ours, or damaged.
+// errNoMark means that the file is damaged, or that this package did not write it.
 var errNoMark = errors.New("the file is incomplete")
 
-// readMark returns nil if there is no file, as in a folder of an older version.
+// readMark returns nil if the file does not exist, as in a folder of an older version.
 func readMark(dir string) (*mark, error) {
 	b, err := os.ReadFile(filepath.Join(dir, markFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +72,7 @@ func checksum(line []byte) string {
 	return strings.Repeat("0", 8-len(sum)) + sum + "\n"
 }
 
-// fileSum is the checksum of a file, "" if it can't be read.
+// fileSum returns the checksum of a file, or "" if it can't be read.
 func fileSum(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -81,7 +81,7 @@ func fileSum(path string) string {
 	return checksum(b)
 }
 
-// partition returns what is known of a log, nil if nothing is. m may be nil.
+// partition returns the entry of a log, or nil if the mark has none. m may be nil.
 func (m *mark) partition(topic []byte, number int32) *markedPartition {
 	if m == nil {
 		return nil

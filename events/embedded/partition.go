@@ -15,15 +15,15 @@ import (
 // A partition is the log of one partition in its folder.
 type partition struct {
 	dir      string
-	known    *markedPartition // what is known to be acknowledged, nil if nothing is
-	forever  bool             // nothing but DeleteRecords ever removes a record
-	gaps     bool             // compaction may have removed some
+	known    *markedPartition // the part that is known to be acknowledged; nil if none is
+	forever  bool             // only DeleteRecords ever removes a record
+	gaps     bool             // compaction may have removed some records
 	segments []*segment
 }
 
-// snapshot is what the broker writes into a partition's folder when it is stopped. If the
-// segments still have these sizes, the broker believes the rest, and reads one segment at a
-// time; else it holds the whole log in memory while it starts.
+// snapshot is the file that the broker writes into a partition's folder when it stops. If the
+// segments still have these sizes, the broker trusts the rest and reads one segment at a time.
+// Otherwise it holds the whole log in memory while it starts.
 type snapshot struct {
 	Version          int              `json:"version"`
 	HighWatermark    int64            `json:"high_watermark"`
@@ -50,8 +50,7 @@ type snapshotOfFile struct {
 	MaxEpoch   int32 `json:"max_epoch,omitempty"`
 }
 
-// checkPartition reads a partition's folder. It adds to the repairs, or returns a
-// [*DamagedError].
+// checkPartition reads a partition's folder. It adds to the repairs, or returns a [*DamagedError].
 func (c *check) checkPartition(p *partition) error {
 	segments, indexes, err := p.files()
 	if err != nil {
@@ -86,7 +85,7 @@ func (c *check) checkPartition(p *partition) error {
 func (p *partition) files() (segments, indexes []int64, err error) {
 	entries, err := os.ReadDir(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil // the broker makes the folder with the first record
+		return nil, nil, nil // the broker creates the folder with the first record
 	}
 	if err != nil {
 		return nil, nil, err
@@ -117,7 +116,7 @@ func (p *partition) file(base int64, suffix string) string {
 	return filepath.Join(p.dir, strconv.FormatInt(base, 10)+suffix)
 }
 
-// end is the offset after the last record.
+// end returns the offset after the last record.
 func (p *partition) end() int64 {
 	if len(p.segments) == 0 {
 		return 0
@@ -125,7 +124,7 @@ func (p *partition) end() int64 {
 	return p.segments[len(p.segments)-1].next
 }
 
-// checkSegment decides what becomes of one segment.
+// checkSegment returns an error if a segment is damaged, or adds its repairs.
 func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 	if len(p.segments) > 0 {
 		if end := p.end(); s.base < end || s.base > end && !p.gaps {
@@ -134,7 +133,7 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 	}
 	switch {
 	case s.tail != nil && (!last || !s.tail.torn || s.indexHasTail || !s.indexed):
-		// The broker writes an entry into the index after the batch, syncs both, and then
+		// The broker writes the batch, then its entry in the index, syncs both, and then
 		// acknowledges. Only a batch without an entry was certainly never acknowledged.
 		return c.damagedEnd(p, s, last, s.tail.found)
 	case s.tail == nil && s.indexHasTail && s.indexed && last:
@@ -153,15 +152,15 @@ func (c *check) checkSegment(p *partition, s *segment, last bool) error {
 	return nil
 }
 
-// damagedEnd is about what follows the last intact batch of a segment. Its index may know
-// of a batch there. Then the batch was acknowledged, unless the power failed at that moment,
-// and the entry got to the disk before the batch did.
+// damagedEnd returns the error for damage after the last intact batch of a segment. If the index
+// lists a batch there, that batch was acknowledged, unless the power failed at that moment and
+// the entry reached the disk before the batch did.
 func (c *check) damagedEnd(p *partition, s *segment, last bool, found string) error {
 	if !last || !s.indexHasTail {
 		return c.damaged(s.path, s.size, found)
 	}
 	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index lists a record batch here, so it may have been acknowledged", Remedy: restore(c.dir)}
-	one := len(s.index) < (s.count+2)*indexEntry // more than one write can't be under way
+	one := len(s.index) < (s.count+2)*indexEntry // at most one write can be in progress
 	if s.indexed && one && (p.known == nil || p.known.End <= s.next) {
 		d.Remedy = fmt.Sprintf(`If the machine lost power while this was written, the batch was almost certainly never acknowledged. (A crash of the process alone can't cause this.) In that case keep a copy, and truncate the files:
      cp -a %[1]s %[1]s.copy
@@ -172,7 +171,7 @@ Otherwise an event is lost. `, c.dir, s.size, s.path, s.count*indexEntry, indexO
 	return d
 }
 
-// checkBounds holds the log against what is known to have been acknowledged.
+// checkBounds compares the log with the part that is known to be acknowledged.
 func (c *check) checkBounds(p *partition) error {
 	k := p.known
 	if k == nil || k.Start >= k.End {
@@ -190,7 +189,7 @@ func (c *check) checkBounds(p *partition) error {
 	return nil
 }
 
-// checkSnapshot makes the partition's snapshot fit its segments.
+// checkSnapshot adds a repair if the partition's snapshot does not match its segments.
 func (c *check) checkSnapshot(p *partition) error {
 	path := filepath.Join(p.dir, snapshotFile)
 	var got snapshot
@@ -209,7 +208,8 @@ func (c *check) checkSnapshot(p *partition) error {
 	stale := there && err == nil && !slices.Equal(got.Segments, want.Segments)
 	switch {
 	case p.transactions():
-		// Only the broker can tell which were aborted. Without a snapshot it does.
+		// Only the broker can find out which transactions were aborted. Without a snapshot it
+		// does so.
 		name := filepath.Join("partitions", filepath.Base(p.dir), snapshotFile)
 		sound := there && err == nil && !c.changed(name) &&
 			(stale || got.HighWatermark == want.HighWatermark && got.LogStartOffset <= got.LastStableOffset && got.LastStableOffset <= got.HighWatermark)
@@ -221,7 +221,7 @@ func (c *check) checkSnapshot(p *partition) error {
 	return nil
 }
 
-// setAside keeps a file that the broker can do without under another name.
+// setAside renames a file that the broker does not need, if yes is set.
 func (c *check) setAside(path string, yes bool) error {
 	if yes {
 		c.repairs = append(c.repairs, rewrite{file: path, keep: true, why: "the broker does not need it"})
@@ -229,10 +229,11 @@ func (c *check) setAside(path string, yes bool) error {
 	return nil
 }
 
-// snapshot is what the broker would write about the segments. old is the present one.
+// snapshot returns the snapshot that the broker would write for the segments. old is the
+// existing one.
 func (p *partition) snapshot(old snapshot, there bool) snapshot {
 	first, last := p.segments[0], p.segments[len(p.segments)-1]
-	if last.count == 0 { // a write failed right after the segment was made
+	if last.count == 0 { // a write failed right after the segment was created
 		last = p.segments[len(p.segments)-2]
 	}
 	s := snapshot{
@@ -258,7 +259,7 @@ func (p *partition) transactions() bool {
 	return slices.ContainsFunc(p.segments, func(s *segment) bool { return s.transactions })
 }
 
-// same reports whether the broker would do the same with both.
+// same reports whether the broker would treat both snapshots alike.
 func same(a, b snapshot) bool {
 	return a.Version == b.Version && a.HighWatermark == b.HighWatermark && a.LastStableOffset == b.LastStableOffset &&
 		a.LogStartOffset == b.LogStartOffset && a.Epoch == b.Epoch && a.LeaderNode == 0 &&

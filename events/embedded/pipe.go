@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// A pipe carries what one end of a connection within the process writes to the other. Unlike
-// that of [net.Pipe] it has a buffer, so that to write a request or an answer is one step, in
-// place of several switches between goroutines. The buffer has no bound of its own: a client
-// has few requests under way, and the broker reads the next once it has answered one. One
-// goroutine reads at a time; all else is safe from any.
+// A pipe carries the bytes from one end of a connection within the process to the other. Unlike
+// [net.Pipe] it has a buffer, so that writing a request or an answer is one step instead of
+// several switches between goroutines. The buffer needs no limit: a client has few requests in
+// progress, and the broker reads the next one once it has answered the last. Only one goroutine
+// may read at a time; all other methods are safe for concurrent use.
 type pipe struct {
-	changed chan struct{} // gets a token when a reader has to look again
+	changed chan struct{} // gets a token when a reader has to check again
 
 	mu       sync.Mutex
 	data     []byte
-	from     int  // where in data what was not read begins
-	ended    bool // nothing more is written
-	closed   bool // nothing more is read
+	from     int  // the position of the first unread byte in data
+	ended    bool // the writer has closed its end
+	closed   bool // the reader has closed its end
 	deadline time.Time
 }
 
-// keptBuffer is the largest buffer that an empty pipe keeps.
+// keptBuffer is the maximum size in bytes of the buffer that an empty pipe keeps.
 const keptBuffer = 64 << 10
 
 func newPipe() *pipe { return &pipe{changed: make(chan struct{}, 1)} }
@@ -70,7 +70,7 @@ func (p *pipe) read(b []byte) (int, error) {
 	}
 }
 
-// take gives what is there, or else until when to wait.
+// take copies the bytes that are available. If there are none, it returns the deadline for waiting.
 func (p *pipe) take(b []byte) (n int, deadline time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,19 +98,19 @@ type pipeConn struct {
 	addr    net.Addr // the broker's
 }
 
-// newPipeConns gives both ends.
+// newPipeConns returns both ends of a new connection.
 func newPipeConns(addr net.Addr) (client, server net.Conn) {
 	a, b := newPipe(), newPipe()
 	return &pipeConn{a, b, addr}, &pipeConn{b, a, addr}
 }
 
-// Read waits for bytes from the other end. It returns io.EOF once that is closed.
+// Read waits for bytes from the other end. It returns io.EOF once the other end is closed.
 func (c *pipeConn) Read(b []byte) (int, error) { return c.in.read(b) }
 
 // Write never waits.
 func (c *pipeConn) Write(b []byte) (int, error) { return c.out.write(b) }
 
-// Close ends reads and writes of both ends; the other may still read what was written.
+// Close ends reads and writes of both ends. The other end can still read what was written.
 func (c *pipeConn) Close() error {
 	c.in.change(func() { c.in.closed = true })
 	c.out.change(func() { c.out.ended = true })
@@ -120,13 +120,13 @@ func (c *pipeConn) Close() error {
 // LocalAddr is the broker's address.
 func (c *pipeConn) LocalAddr() net.Addr { return c.addr }
 
-// RemoteAddr is the broker's address too: a pipe has none of its own.
+// RemoteAddr is the broker's address too, because a pipe has no address.
 func (c *pipeConn) RemoteAddr() net.Addr { return c.addr }
 
 // SetDeadline bounds reads; writes never wait.
 func (c *pipeConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
-// SetReadDeadline bounds reads, one that waits included.
+// SetReadDeadline bounds reads, including one that is already waiting.
 func (c *pipeConn) SetReadDeadline(t time.Time) error {
 	c.in.change(func() { c.in.deadline = t })
 	return nil
@@ -135,5 +135,5 @@ func (c *pipeConn) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline does nothing.
 func (c *pipeConn) SetWriteDeadline(time.Time) error { return nil }
 
-// errStopped is why there are no more connections.
+// errStopped is returned for a connection to a broker that was stopped.
 var errStopped = errors.New("the embedded broker was stopped")

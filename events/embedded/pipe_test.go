@@ -21,7 +21,7 @@ func pipeConns(t *testing.T) (client, server net.Conn) {
 
 func TestAPipeCarriesWhatIsWritten(t *testing.T) {
 	client, server := pipeConns(t)
-	want := bytes.Repeat([]byte("0123456789"), 50_000) // more than a pipe keeps room for
+	want := bytes.Repeat([]byte("0123456789"), 50_000) // more than a pipe can buffer
 	go func() {
 		for part := want; len(part) > 0; part = part[min(len(part), 1777):] {
 			_, _ = client.Write(part[:min(len(part), 1777)])
@@ -30,7 +30,7 @@ func TestAPipeCarriesWhatIsWritten(t *testing.T) {
 	}()
 	got, err := io.ReadAll(server)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("got %d bytes, %v, want the %d that were written", len(got), err, len(want))
+		t.Errorf("got %d bytes, %v, want the %d bytes that were written", len(got), err, len(want))
 	}
 	if _, err := server.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v from a write to a closed end, want io.ErrClosedPipe", err)
@@ -71,7 +71,7 @@ func TestAReadOfAPipeEnds(t *testing.T) {
 	}
 }
 
-func TestADeadlineThatIsLiftedEndsNoRead(t *testing.T) {
+func TestARemovedDeadlineEndsNoRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := pipeConns(t)
 		_ = server.SetReadDeadline(time.Now().Add(time.Second))

@@ -13,13 +13,14 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// A repair loses nothing that was acknowledged. None begins before the whole folder has
+// A repair loses nothing that was acknowledged. No repair begins before the whole folder has
 // passed the check.
 type repair interface {
 	apply(stamp string, logger *slog.Logger) error
 }
 
-// cut removes what an interrupted write left at the end of a file, once a copy is safe.
+// cut removes the remains of an interrupted write from the end of a file, after it has saved a
+// copy.
 type cut struct {
 	file  string
 	size  int64
@@ -47,11 +48,11 @@ func (c cut) apply(stamp string, logger *slog.Logger) error {
 	return nil
 }
 
-// rewrite replaces a file that is made from others, or removes it if content is nil.
+// rewrite replaces a file that is derived from others, or removes it if content is nil.
 type rewrite struct {
 	file    string
 	content []byte
-	keep    bool // the old file is worth a look
+	keep    bool // keep a copy of the old file, which an operator may want to inspect
 	why     string
 }
 
@@ -69,7 +70,7 @@ func (r rewrite) apply(stamp string, logger *slog.Logger) error {
 	return writeFile(r.file, r.content)
 }
 
-// copyFile copies a file from a position on, and syncs the copy.
+// copyFile copies a file from a position to its end, and syncs the copy.
 func copyFile(from, to string, position int64) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -92,12 +93,12 @@ func copyFile(from, to string, position int64) (err error) {
 
 // writeFile replaces a file as a whole, durably.
 func writeFile(path string, content []byte) error {
-	next := path + ".tmp" // what a crash leaves of it the broker removes when it starts
+	next := path + ".tmp" // after a crash the broker removes this file when it starts
 	if err := os.WriteFile(next, content, 0o640); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return atomicfile.Replace(next, path)
 }
 
-// stampOf is a time as it stands in the names of copies.
+// stampOf formats a time for the names of copies.
 func stampOf(t time.Time) string { return t.UTC().Format("20060102T150405.000Z") }

@@ -19,7 +19,7 @@ import (
 
 const testTopic = "clusterlite.events"
 
-// logged is a logger's output.
+// logged collects a logger's output.
 type logged struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -51,7 +51,7 @@ func start(t testing.TB, dir string) *Broker {
 	return b
 }
 
-// client is a Kafka client that is not ours.
+// client returns a Kafka client that is independent of the project's own one.
 func client(t testing.TB, b *Broker, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{
@@ -72,7 +72,7 @@ func soon(t testing.TB) context.Context {
 	return ctx
 }
 
-// makeTopic makes the topic with the settings that ClusterLite gives it, and others.
+// makeTopic creates the topic with ClusterLite's settings, and with those in more.
 func makeTopic(t testing.TB, c *kgo.Client, more ...string) {
 	t.Helper()
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -93,19 +93,19 @@ func makeTopic(t testing.TB, c *kgo.Client, more ...string) {
 		err = kerr.ErrorForCode(answer.Topics[0].ErrorCode)
 	}
 	if err != nil {
-		t.Fatalf("make the topic: %v", err)
+		t.Fatalf("create the topic: got %v, want no error", err)
 	}
 }
 
-// write appends records one by one, each acknowledged before the next, and returns their
-// values.
+// write appends n records one by one and returns their values. Each is acknowledged before the
+// next is sent.
 func write(t testing.TB, c *kgo.Client, from, n int) []string {
 	t.Helper()
 	var values []string
 	for i := from; i < from+n; i++ {
 		value := fmt.Sprintf(`{"n":%d,"text":"%0*d"}`, i, 20+i%50, i)
 		if err := c.ProduceSync(soon(t), &kgo.Record{Key: []byte("users/x"), Value: []byte(value)}).FirstErr(); err != nil {
-			t.Fatalf("write %d: %v", i, err)
+			t.Fatalf("write %d: got %v, want no error", i, err)
 		}
 		values = append(values, value)
 	}
@@ -125,7 +125,7 @@ func read(t testing.TB, b *Broker) []*kgo.Record {
 	for int64(len(records)) < info.HighWatermark-info.LogStartOffset {
 		fetches := c.PollFetches(soon(t))
 		if err := fetches.Err(); err != nil {
-			t.Fatalf("read after %d records: %v", len(records), err)
+			t.Fatalf("got %v after reading %d records, want no error", err, len(records))
 		}
 		records = append(records, fetches.Records()...)
 	}
@@ -140,8 +140,8 @@ func values(records []*kgo.Record) []string {
 	return v
 }
 
-// kill copies a running broker's folder, which is what a SIGKILL leaves behind: what was
-// written is in the files, synced or not.
+// kill copies a running broker's folder. The copy is what a SIGKILL would leave behind, because
+// the files hold everything that was written, synced or not.
 func kill(t testing.TB, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "broker")
@@ -151,7 +151,7 @@ func kill(t testing.TB, dir string) string {
 	return to
 }
 
-// contents are the files of a folder by name.
+// contents returns the contents of the files in a folder, by name.
 func contents(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -170,7 +170,7 @@ func contents(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-// lay writes files into a folder of its own.
+// lay writes files into a new folder and returns its path.
 func lay(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "broker")
@@ -186,7 +186,7 @@ func lay(t testing.TB, files map[string]string) string {
 	return dir
 }
 
-// segmentFile is the path of a file of the log in a folder.
+// segmentFile returns the path of a file of the log, relative to the broker's folder.
 func segmentFile(name string) string {
 	return filepath.Join("partitions", testTopic+"-0", name)
 }

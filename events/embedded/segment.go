@@ -11,39 +11,38 @@ import (
 
 const segmentSuffix = ".dat"
 
-// readAhead is how much of a segment is read at once.
+// readAhead is how many bytes of a segment are read at once.
 const readAhead = 1 << 20
 
-// A segment is what the check found in one segment file and in its index. Neither is kept
-// in memory.
+// A segment describes what the check found in one segment file and in its index. The segment
+// file is not kept in memory.
 type segment struct {
 	path string
-	base int64 // the offset that its name says
+	base int64 // the offset in its name
 	end  int64 // the size of the file
 
 	size                  int64 // up to the end of the last intact batch
 	next                  int64 // the offset after the last intact batch
-	count                 int   // how many batches are intact
+	count                 int   // the number of intact batches
 	first, last           header
 	maxTime               int64
 	transactions          bool        // some batches belong to transactions
-	tail                  *wrongBatch // what stands behind the last intact batch, nil if nothing does
+	tail                  *wrongBatch // what follows the last intact batch; nil if nothing does
 	minEpoch, maxEpoch    int32
-	index, rebuilt        []byte // the index as it is, and as it should be, nil if it is right
-	indexed, indexHasTail bool   // indexed: each intact batch has its entry; indexHasTail: so has one more
+	index, rebuilt        []byte // the existing index, and the correct one, which is nil if the existing one is correct
+	indexed, indexHasTail bool   // indexed: each intact batch has its entry; indexHasTail: another batch has one too
 }
 
 // wrongBatch is what a segment holds where a batch should begin.
 type wrongBatch struct {
 	found string
-	// torn is whether this is what an interrupted write leaves behind: the beginning of
-	// the batch that is next, or zeros in place of a part of it.
+	// torn means that an interrupted write can leave this behind: the beginning of the next
+	// batch, or zeros in place of a part of it.
 	torn bool
 }
 
 // readSegment reads the batches of a segment file up to the first wrong one, and compares
-// them with the segment's index. gaps allows offsets to be missing, as compaction leaves
-// them.
+// them with the segment's index. gaps allows missing offsets, as after compaction.
 func readSegment(path string, base int64, gaps bool) (*segment, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -77,7 +76,7 @@ func readSegment(path string, base int64, gaps bool) (*segment, error) {
 	return s, nil
 }
 
-// take counts an intact batch, and looks at its entry in the index.
+// take counts an intact batch and checks its entry in the index.
 func (s *segment) take(h header) {
 	if s.count == 0 {
 		s.first, s.minEpoch, s.maxTime = h, h.epoch, h.maxTime
@@ -98,20 +97,20 @@ func (s *segment) take(h header) {
 	s.next = h.next()
 }
 
-// entry is what the index has for the batch that is next, or a part of it.
+// entry returns the entry of the next batch in the index. It may be incomplete or empty.
 func (s *segment) entry() []byte {
 	rest := s.index[min(s.count*indexEntry, len(s.index)):]
 	return rest[:min(indexEntry, len(rest))]
 }
 
-// rebuild begins a new index with the entries so far, which are right.
+// rebuild begins a new index with the entries so far, which are correct.
 func (s *segment) rebuild() {
 	if s.rebuilt == nil {
 		s.rebuilt = append(make([]byte, 0, len(s.index)+indexEntry), s.index[:s.count*indexEntry]...)
 	}
 }
 
-// indexOf is the index of a segment file.
+// indexOf returns the path of the index of a segment file.
 func indexOf(path string) string { return strings.TrimSuffix(path, segmentSuffix) + ".idx" }
 
 // readBatch reads the batch at s.size.
@@ -144,18 +143,19 @@ func (s *segment) readBatch(in *window, gaps bool) (header, *wrongBatch, error) 
 		return h, nil, err
 	}
 	if !intact(batch) {
-		// A power loss can leave any part of the last write out, if nothing was written behind.
+		// After a power loss any part of the last write can be missing, if nothing was written
+		// after it.
 		torn := h.length == left
 		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d with a wrong checksum", h.base), torn: torn}, nil
 	}
-	// The leader's epoch is the one field that no checksum covers, and nothing else tells.
+	// The leader's epoch is the only field that neither the checksum nor another field covers.
 	if e := s.entry(); len(e) == indexEntry && validEntry(e) && epochOf(e) != h.epoch {
 		return h, &wrongBatch{found: fmt.Sprintf("a record batch at offset %d with leader epoch %d, but its index says epoch %d", h.base, h.epoch, epochOf(e))}, nil
 	}
 	return h, nil, nil
 }
 
-// misplaced says why a header can't be that of the next batch, or "".
+// misplaced returns why a header can't be that of the next batch, or "" if it can.
 func (s *segment) misplaced(h header, gaps bool) string {
 	switch {
 	case h.magic != 2:
@@ -182,8 +182,8 @@ func plausible(fragment []byte, offset int64) bool {
 	return bytes.Equal(fragment[:n], want[:n]) && (len(fragment) <= atMagic || fragment[atMagic] == 2 || zeros(fragment[atMagic:]))
 }
 
-// tornHeader reports whether the header is the beginning of that of the next batch, and the
-// rest zeros up to the end of the file: its blocks were made, but not written.
+// tornHeader reports whether first begins like the header of the next batch and the file ends in
+// zeros. The file system then had allocated the blocks, but not written them.
 func (s *segment) tornHeader(in *window, first []byte) (bool, error) {
 	if !plausible(first[:8], s.next) && !zeros(first[:8]) {
 		return false, nil
@@ -203,8 +203,8 @@ type window struct {
 	room  []byte
 }
 
-// at returns n bytes at a position, which must not run beyond the end of the file. They
-// are valid until the next call.
+// at returns n bytes at a position. They must not extend beyond the end of the file, and are
+// valid until the next call.
 func (w *window) at(position, n int64) ([]byte, error) {
 	if position >= w.start && w.b != nil && position+n <= w.start+int64(len(w.b)) {
 		return w.b[position-w.start:][:n], nil

@@ -16,8 +16,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// A syncer makes durable what kfake has written before any answer leaves the broker. So no
-// client, not even a reader, learns of a record that a power loss can take away.
+// A syncer syncs what kfake has written before any answer leaves the broker. So no client, not
+// even a reader, learns of a record that a power loss could remove.
 //
 // kfake can do this itself (SyncWrites), but then its loop waits for two syncs of each batch,
 // one after the other, and ignores their errors. The second sync is that of the index, which
@@ -31,7 +31,7 @@ type syncer struct {
 	sync   func(*os.File) error
 
 	mu      sync.Mutex
-	failed  error                 // of the first sync that failed; nothing is durable after it
+	failed  error                 // the error of the first failed sync; nothing is durable after it
 	synced  map[string]syncedFile // by path
 	folders map[string]*folder    // by path
 }
@@ -72,7 +72,7 @@ func (s *syncer) flush() error {
 	})
 }
 
-// flushRecords is flush for records alone.
+// flushRecords is like flush, but only for records.
 func (s *syncer) flushRecords() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *syncer) segments() error {
 // flushIndexes does for the indexes what flush does for records.
 func (s *syncer) flushIndexes() error { return s.flushAll("*.idx") }
 
-// flushFiles syncs all that kfake writes without a sync, in a folder that it has closed.
+// flushFiles syncs everything that kfake writes without a sync. kfake must be closed.
 func (s *syncer) flushFiles() error {
 	return errors.Join(s.flush(), s.flushAll("*.dat"), s.flushIndexes())
 }
@@ -146,7 +146,7 @@ func (s *syncer) guarded(do func() error) error {
 	return s.failed
 }
 
-// look returns the present contents of a folder, or nil if there is no such folder. It makes
+// look returns the current contents of a folder, or nil if there is no such folder. It makes
 // the names of new files in the folder durable.
 func (s *syncer) look(path string) (*folder, error) {
 	info, err := os.Stat(path)
@@ -230,12 +230,12 @@ func (s *syncer) file(path string, keep bool) error {
 		delete(s.synced, path)
 		return err
 	}
-	// The state before the sync, so that whatever was written meanwhile is synced again.
+	// This is the state before the sync, so that anything written meanwhile is synced later.
 	s.synced[path] = syncedFile{info, f}
 	return nil
 }
 
-// forget closes a file that is kept open, and has it synced when it is next looked at.
+// forget closes a file that is kept open. The next call of file syncs it again.
 func (s *syncer) forget(path string) {
 	if open := s.synced[path].open; open != nil {
 		_ = open.Close() // it was only synced

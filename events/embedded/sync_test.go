@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// setSync replaces what syncs a file.
+// setSync replaces the function that syncs a file.
 func setSync(b *Broker, sync func(*os.File) error) {
 	s := b.keeper.syncer
 	s.mu.Lock()
@@ -18,9 +18,10 @@ func setSync(b *Broker, sync func(*os.File) error) {
 	s.sync = sync
 }
 
-// TestNothingIsToldThatIsNotOnDisk holds a sync back, and makes it fail: neither the producer
-// nor a reader may learn of the record before, and nothing may be acknowledged after.
-func TestNothingIsToldThatIsNotOnDisk(t *testing.T) {
+// TestNothingIsReportedBeforeItIsOnDisk delays a sync and makes it fail. Until the sync ends,
+// neither the producer nor a reader may learn of the record. After the failure the broker may
+// acknowledge nothing.
+func TestNothingIsReportedBeforeItIsOnDisk(t *testing.T) {
 	b := start(t, t.TempDir())
 	ctx := soon(t)
 	options := []kgo.Opt{kgo.Dialer(b.Dial), kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.RecordDeliveryTimeout(10 * time.Second)}

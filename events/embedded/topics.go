@@ -15,13 +15,13 @@ import (
 // formatVersion is the version of the broker's files.
 const formatVersion = 1
 
-// topics is topics.json.
+// topics is the content of topics.json.
 type topics struct {
 	Version int     `json:"version"`
 	Topics  []topic `json:"topics"`
 }
 
-// A topic is one of them.
+// A topic is one entry of topics.json.
 type topic struct {
 	Name       string            `json:"name"`
 	ID         []byte            `json:"id"`
@@ -30,7 +30,7 @@ type topic struct {
 	Configs    map[string]string `json:"configs,omitempty"`
 }
 
-// invalid says what is wrong with the topics, or "".
+// invalid returns what is wrong with the topics, or "" if nothing is.
 func (t topics) invalid() string {
 	names, ids := map[string]bool{}, map[string]bool{}
 	for _, t := range t.Topics {
@@ -55,7 +55,7 @@ func (t topic) forever() bool {
 
 func (t topic) compacted() bool { return strings.Contains(t.Configs["cleanup.policy"], "compact") }
 
-// sameTopics compares two lists in any order.
+// sameTopics reports whether two lists have the same topics, in any order.
 func sameTopics(a, b []topic) bool {
 	order := func(x, y topic) int { return strings.Compare(x.Name, y.Name) }
 	a, b = slices.SortedFunc(slices.Values(a), order), slices.SortedFunc(slices.Values(b), order)
@@ -64,8 +64,8 @@ func sameTopics(a, b []topic) bool {
 	})
 }
 
-// readStrictly reads a JSON file in which only the members of v may stand. It reports
-// whether there is a file.
+// readStrictly reads a JSON file that may contain only the members of v. It reports whether the
+// file exists.
 func readStrictly(path string, v any) (there bool, err error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func readStrictly(path string, v any) (there bool, err error) {
 	if len(b) == 0 {
 		return true, errors.New("it is empty")
 	}
-	if err := json.Unmarshal(b, new(any)); err != nil { // also what follows a value
+	if err := json.Unmarshal(b, new(any)); err != nil { // this also rejects content after the value
 		return true, err
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -85,7 +85,7 @@ func readStrictly(path string, v any) (there bool, err error) {
 	return true, d.Decode(v)
 }
 
-// encode writes what can always be written.
+// encode returns the JSON of v. It panics for a value that JSON can't represent.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A trace is what a process did to the files of a folder, in order.
+// A trace lists what a process did to the files of a folder, in order.
 type trace struct {
 	dir   string
 	ops   []op
-	files map[string]int // the names of files, in use by the processes; a number is a file
+	files map[string]int // the number that identifies each file, by its current name
 	next  int
 }
 
@@ -39,8 +39,8 @@ var (
 	described = regexp.MustCompile(`^(\d+)<((?:\\x[0-9a-f]{2})*)>`)
 )
 
-// parse adds the calls in a file of strace. A sync counts from its end on; all else may
-// count from its beginning on.
+// parse adds the calls in an output file of strace. A sync counts only once it has ended. Every
+// other call counts from its beginning, because it may have taken effect by then.
 func (t *trace) parse(text string) {
 	if t.files == nil {
 		t.files = map[string]int{}
@@ -143,7 +143,7 @@ func unhex(s string) string {
 	return string(b)
 }
 
-// acknowledges reports whether what is written to a socket answers a Produce request well.
+// acknowledges reports whether an answer on a socket acknowledges a Produce request.
 func acknowledges(answer string) bool {
 	if len(answer) < 9 || int(binary.BigEndian.Uint32([]byte(answer))) != len(answer)-4 {
 		return false
@@ -157,7 +157,7 @@ func acknowledges(answer string) bool {
 	return r.Topics[0].Topic == testTopic && p.Partition == 0 && p.ErrorCode == 0 && p.BaseOffset >= 0
 }
 
-// acknowledged is how many records were, once the first n calls were done.
+// acknowledged returns how many records were acknowledged after the first n calls.
 func (t *trace) acknowledged(n int) (acks int) {
 	for _, o := range t.ops[:n] {
 		if o.kind == "ack" {
@@ -167,9 +167,8 @@ func (t *trace) acknowledged(n int) (acks int) {
 	return acks
 }
 
-// crash returns what the folder can hold if the power fails after n calls. how 0 is the end
-// of the process alone, which loses nothing. Names are kept inOrder if each sync keeps all
-// of the names before it.
+// crash returns what the folder can hold if the power fails after n calls. With how 0 only the
+// process ends, which loses nothing. With inOrder each sync also keeps all names from before it.
 func (t *trace) crash(n int, inOrder bool, how int, random *rand.Rand) map[string]string {
 	ops := t.ops[:n]
 	names, content := map[string]int{}, map[int]string{}
@@ -183,7 +182,8 @@ func (t *trace) crash(n int, inOrder bool, how int, random *rand.Rand) map[strin
 			lastNames[o.name], anySync = i, i
 		}
 	}
-	// How much of each file's pending writes, and of the pending names, gets to the disk.
+	// part holds how much of each file's pending writes reaches the disk; names1 is the same for
+	// the pending names.
 	part := map[int]float64{}
 	share := func(file int) float64 {
 		if _, ok := part[file]; !ok {
@@ -226,7 +226,7 @@ func (t *trace) crash(n int, inOrder bool, how int, random *rand.Rand) map[strin
 						continue
 					}
 					data = data[:torn]
-					if how == 3 { // the size got there, the last blocks did not
+					if how == 3 { // the size reached the disk, but the last blocks did not
 						data += strings.Repeat("\x00", len(o.data)-torn)
 					}
 				}

@@ -7,8 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Records that a client deletes are gone on purpose, right before a crash too; and so is a
-// topic that is deleted and made again.
+// Records that a client deleted are not damage, even right before a crash. The same holds for a
+// topic that was deleted and created again.
 func TestDeletionsAreNoDamage(t *testing.T) {
 	dir := t.TempDir()
 	b := start(t, dir)
@@ -25,11 +25,11 @@ func TestDeletionsAreNoDamage(t *testing.T) {
 	request := kmsg.NewDeleteRecordsRequest()
 	request.Topics = append(request.Topics, topic)
 	if answer, err := request.RequestWith(soon(t), c); err != nil || answer.Topics[0].Partitions[0].ErrorCode != 0 {
-		t.Fatalf("%v, %+v", err, answer)
+		t.Fatalf("got %v, %+v, want the records deleted", err, answer)
 	}
 	killed := contents(t, kill(t, dir))
 	if _, there := killed[segmentFile("0.dat")]; there {
-		t.Fatal("the first segment is still there")
+		t.Fatal("got the first segment, want it deleted")
 	}
 	if d := holds(t, killed, acknowledged[20:]); d != nil {
 		t.Error(d)
@@ -43,19 +43,19 @@ func TestDeletionsAreNoDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := holds(t, contents(t, kill(t, dir)), nil); d != nil {
-		t.Errorf("without the topic: %v", d)
+		t.Errorf("without the topic: got the refusal %v, want none", d)
 	}
 	makeTopic(t, c)
 	if d := holds(t, contents(t, kill(t, dir)), nil); d != nil {
-		t.Errorf("with the new topic: %v", d)
+		t.Errorf("with the new topic: got the refusal %v, want none", d)
 	}
 	again := write(t, client(t, b), 100, 3)
 	killed = contents(t, kill(t, dir))
 	if d := holds(t, killed, again); d != nil {
-		t.Errorf("with records in the new topic: %v", d)
+		t.Errorf("with records in the new topic: got the refusal %v, want none", d)
 	}
-	// The first record of a topic is acknowledged only once the mark has the topic.
+	// The broker acknowledges the first record of a topic only once the mark has the topic.
 	if d := holds(t, edited(killed, "topics.json", func(s string) string { return strings.Replace(s, testTopic, "other", 1) }), again); d != nil {
-		t.Errorf("with the topic's name damaged: %v", d)
+		t.Errorf("with the topic's name damaged: got the refusal %v, want none", d)
 	}
 }

@@ -16,15 +16,15 @@ import (
 
 // AccessError is returned if the brokers can be reached, but do not accept this client or
 // are not accepted by it: a certificate is not trusted, credentials are wrong, or a
-// permission is missing. Retrying does not help before somebody changes a setting.
+// permission is missing. Retrying does not help until an operator changes a setting.
 type AccessError struct {
-	// Reason is what happened, and Remedy what to do about it: a full sentence.
+	// Reason says what happened. Remedy is a full sentence that says what to do about it.
 	Reason, Remedy string
 	// Err is the cause.
 	Err error
 }
 
-// Error gives the reason, the cause and the remedy.
+// Error returns the reason, the cause and the remedy.
 func (e *AccessError) Error() string {
 	if e.Err == nil {
 		return e.Reason + ". " + e.Remedy
@@ -32,16 +32,15 @@ func (e *AccessError) Error() string {
 	return fmt.Sprintf("%s: %v. %s", e.Reason, e.Err, e.Remedy)
 }
 
-// Is reports that the log can't be reached: whoever does not care why treats both alike.
+// Is makes the error match [ErrUnreachable], for callers to which the cause does not matter.
 func (e *AccessError) Is(target error) bool { return target == ErrUnreachable }
 
 // Unwrap returns the cause.
 func (e *AccessError) Unwrap() error { return e.Err }
 
-// CheckAccess asks the brokers about the topic until they answer, and returns an
-// [AccessError] as soon as they reject this client, or this client rejects them. It returns
-// nil once they answer, or there is another reason why they do not, and when ctx ends or the
-// log is closed.
+// CheckAccess asks the brokers about the topic until they answer. It returns an [AccessError] as
+// soon as they reject this client, or this client rejects them. It returns nil once they answer,
+// if they fail for another reason, and when ctx ends or the log is closed.
 func (l *Log) CheckAccess(ctx context.Context) error {
 	for {
 		_, err := l.Describe(ctx)
@@ -61,8 +60,8 @@ func (l *Log) CheckAccess(ctx context.Context) error {
 	}
 }
 
-// unreachable returns an [AccessError] if that is what err is about, and otherwise an error that
-// wraps [ErrUnreachable] and err.
+// unreachable returns an [AccessError] if access was denied, and otherwise an error that wraps
+// [ErrUnreachable] and err.
 func unreachable(err error) error {
 	if access := accessError(err); access != nil {
 		return access
@@ -70,8 +69,8 @@ func unreachable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
 
-// diagnose returns why no client could be made, an [AccessError] if it can be found. Sarama keeps
-// some reasons to itself, so another client asks once more.
+// diagnose returns why no client could be created, as an [AccessError] if possible. Sarama does not
+// report some reasons, so another client asks once more.
 func (l *Log) diagnose(ctx context.Context, connections *connections, err error) error {
 	if l.config.Security.SASL == nil || accessError(err) != nil {
 		return connections.explain(err)
@@ -89,7 +88,7 @@ func (l *Log) diagnose(ctx context.Context, connections *connections, err error)
 	return connections.explain(err)
 }
 
-// accessError returns err as an [AccessError], or nil if it is none.
+// accessError returns err as an [AccessError], or nil if access was not denied.
 func accessError(err error) *AccessError {
 	if err == nil {
 		return nil
@@ -133,7 +132,8 @@ func certificateReason(err error) (reason, remedy string) {
 }
 
 // alertReason recognises why a broker does not accept this client's TLS. The alerts are those
-// of RFC 8446, section 6; crypto/tls does not export its type of alerts that were received.
+// of RFC 8446, section 6. Their text is compared because crypto/tls does not export its type of
+// received alerts.
 func alertReason(err error) (reason, remedy string) {
 	var remote *net.OpError
 	if !errors.As(err, &remote) || remote.Op != "remote error" {
@@ -166,7 +166,7 @@ func saslReason(err error) (reason, remedy string) {
 	return "", ""
 }
 
-// permissionReason recognises that the credentials are right and a permission is missing.
+// permissionReason recognises that the credentials are correct but a permission is missing.
 func permissionReason(err error) (reason, remedy string) {
 	switch {
 	case errors.Is(err, sarama.ErrTopicAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):

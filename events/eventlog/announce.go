@@ -29,8 +29,8 @@ type Announcement struct {
 	Note string
 }
 
-// announcer commits announcements over a connection of its own, which it opens when it is first
-// needed, and again after a failure.
+// announcer commits announcements over its own connection, which it opens when it is first needed
+// and reopens after a failure.
 type announcer struct {
 	mu          sync.Mutex
 	client      sarama.Client

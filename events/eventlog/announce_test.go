@@ -21,7 +21,7 @@ func announced(t *testing.T, l *eventlog.Log) []eventlog.Announcement {
 func TestAnnouncements(t *testing.T) {
 	l, b := prepared(t)
 	if all := announced(t, l); len(all) != 0 {
-		t.Errorf("before any: %v", all)
+		t.Errorf("got %v before any announcement, want none", all)
 	}
 	want := []eventlog.Announcement{{Node: "query-1", Position: 7, Note: `{"a":"1"}`}, {Node: "query-2", Position: 0, Note: ""}}
 	for _, a := range []eventlog.Announcement{want[1], {Node: "query-1", Position: 9, Note: "old"}, want[0]} {
@@ -45,20 +45,20 @@ func TestAnnouncements(t *testing.T) {
 	}
 
 	if found, err := l.Forget(deadline(t), "query-1"); err != nil || !found {
-		t.Errorf("%t, %v", found, err)
+		t.Errorf("got found %t, %v, want true", found, err)
 	}
 	if found, err := l.Forget(deadline(t), "query-1"); err != nil || found {
-		t.Errorf("twice: %t, %v", found, err)
+		t.Errorf("a second call: got found %t, %v, want false", found, err)
 	}
 	if diff := cmp.Diff(want[1:], announced(t, l)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if all := announced(t, other); len(all) != 1 || all[0].Position != 3 {
-		t.Errorf("forgotten for another topic too: %v", all)
+		t.Errorf("another topic: got %v, want its announcement at position 3", all)
 	}
 }
 
-// The broker's files keep announcements, and a new connection is made when it is back.
+// The broker's files keep announcements. Once the broker is back, the log reconnects.
 func TestAnnouncementsOutliveTheBroker(t *testing.T) {
 	dir := t.TempDir()
 	b := startBroker(t, dir, "127.0.0.1:0")
@@ -71,22 +71,22 @@ func TestAnnouncementsOutliveTheBroker(t *testing.T) {
 	}
 	b.Close()
 	if err := l.Announce(deadline(t), eventlog.Announcement{Node: "n", Position: 2}); !errors.Is(err, eventlog.ErrUnreachable) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want ErrUnreachable", err)
 	}
 	startBroker(t, dir, b.Addr())
 	if all := announced(t, l); len(all) != 1 || all[0].Position != 1 {
-		t.Errorf("got %v", all)
+		t.Errorf("got %v, want the announcement at position 1", all)
 	}
 	if err := l.Announce(deadline(t), eventlog.Announcement{Node: "n", Position: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if all := announced(t, l); len(all) != 1 || all[0].Position != 3 {
-		t.Errorf("got %v", all)
+		t.Errorf("got %v, want the announcement at position 3", all)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Announce(deadline(t), eventlog.Announcement{Node: "n"}); err == nil {
-		t.Error("announced after Close")
+		t.Error("got no error after Close, want one")
 	}
 }

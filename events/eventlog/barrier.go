@@ -20,10 +20,9 @@ const barrierPause = 100 * time.Millisecond
 // Callers that arrive meanwhile wait for the next one.
 func (c Config) barrierPatience() time.Duration { return 2 * c.AskTimeout }
 
-// barriers appends barriers, one for all waiting callers. It has a publisher of its own. Behind
-// writes on the same connection, a barrier would wait as long as a write may take, which is a
-// minute. A barrier that is not confirmed soon is abandoned. It does no harm if it arrives late
-// or twice.
+// barriers appends barriers, one for all waiting callers. It has its own publisher. On the
+// connection of writes, a barrier would wait as long as a write may take, which is a minute. A
+// barrier that is not confirmed soon is abandoned. It does no harm if it arrives late or twice.
 type barriers struct {
 	log *Log
 	callers

@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// onCluster opens a log on a broker that a test can interfere with.
+// onCluster opens a log on a broker whose answers a test can change.
 func onCluster(t testing.TB, askTimeout time.Duration) (*eventlog.Log, *kfake.Cluster) {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
@@ -39,9 +39,9 @@ func onCluster(t testing.TB, askTimeout time.Duration) (*eventlog.Log, *kfake.Cl
 	return l, cluster
 }
 
-// Callers that come while a barrier is under way get the next one, all the same one, and
-// never that one: what they saw acknowledged may lie behind it.
-func TestABarrierServesThoseThatCameBeforeIt(t *testing.T) {
+// Callers that arrive while a barrier is in progress all share the next one. They never get the
+// one in progress, because a record that they saw acknowledged may come after it.
+func TestABarrierServesTheCallersBeforeIt(t *testing.T) {
 	l, cluster := onCluster(t, time.Minute)
 	sent, release := make(chan struct{}), make(chan struct{})
 	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -64,25 +64,25 @@ func TestABarrierServesThoseThatCameBeforeIt(t *testing.T) {
 	for range callers {
 		wg.Go(func() {
 			if p, err := l.Barrier(deadline(t)); err != nil || p != 2 {
-				t.Errorf("got %d, %v, want the second barrier", p, err)
+				t.Errorf("got %d, %v, want the second barrier at 2", p, err)
 			}
 		})
 	}
 	eventually(t, func() bool { return eventlog.WaitForBarrier(l) == callers })
 	close(release)
 	if p := <-first; p != 1 {
-		t.Errorf("the first barrier gave %d", p)
+		t.Errorf("got %d from the first barrier, want 1", p)
 	}
 	wg.Wait()
 	if end, err := l.End(deadline(t)); err != nil || end != 2 {
-		t.Errorf("the log ends at %d, %v: %d callers need 2 barriers", end, err, callers+1)
+		t.Errorf("got the end of the log %d, %v, want 2 for the barriers of %d callers", end, err, callers+1)
 	}
 	if appended, failed := l.Barriers(); appended != 2 || failed != 0 {
-		t.Errorf("counted %d appended and %d failed", appended, failed)
+		t.Errorf("got %d barriers appended and %d failed, want 2 and 0", appended, failed)
 	}
 }
 
-// What was acknowledged before the call lies before the barrier, and callers share it.
+// Records acknowledged before the call precede the barrier, and callers share barriers.
 func TestBarriersUnderWrites(t *testing.T) {
 	l, _ := prepared(t)
 	const callers, each = 32, 20
@@ -96,7 +96,7 @@ func TestBarriersUnderWrites(t *testing.T) {
 					return
 				}
 				if p, err := l.Barrier(deadline(t)); err != nil || p <= wrote {
-					t.Errorf("got %d, %v after an append that gave %d", p, err, wrote)
+					t.Errorf("got the barrier at %d, %v, want it after the append at %d", p, err, wrote)
 				}
 			}
 		})
@@ -108,43 +108,43 @@ func TestBarriersUnderWrites(t *testing.T) {
 	}
 	appended, _ := l.Barriers()
 	if int64(end) != appended+callers*each {
-		t.Errorf("the log ends at %d with %d barriers", end, appended)
+		t.Errorf("got the end of the log %d, want %d with %d barriers", end, appended+callers*each, appended)
 	}
 	if appended > callers*each/2 {
-		t.Errorf("%d barriers for %d calls", appended, callers*each)
+		t.Errorf("got %d barriers for %d calls, want at most half as many", appended, callers*each)
 	}
 }
 
-// A deposed leader still tells where the log ends, and takes no append.
-func TestNoBarrierFromALeaderThatWasDeposed(t *testing.T) {
+// A deposed leader still reports the end of the log, but accepts no append.
+func TestADeposedLeaderGivesNoBarrier(t *testing.T) {
 	l, cluster := onCluster(t, 250*time.Millisecond)
 	if _, err := l.Append(deadline(t), event(0)); err != nil {
 		t.Fatal(err)
 	}
-	var refuses, hangs atomic.Bool
+	var rejects, hangs atomic.Bool
 	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		switch {
-		case refuses.Load():
+		case rejects.Load():
 			return refused(r.(*kmsg.ProduceRequest)), nil, true
 		case hangs.Load():
-			return nil, nil, true // no answer ever
+			return nil, nil, true // the request is never answered
 		}
 		return nil, nil, false
 	})
-	for name, behaviour := range map[string]*atomic.Bool{"it refuses": &refuses, "it never confirms": &hangs} {
+	for name, behaviour := range map[string]*atomic.Bool{"it rejects": &rejects, "it never confirms": &hangs} {
 		t.Run(name, func(t *testing.T) {
 			behaviour.Store(true)
 			if _, err := l.Barrier(deadline(t)); !errors.Is(err, eventlog.ErrUnreachable) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want ErrUnreachable", err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			if _, err := l.Barrier(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a caller that can wait no longer got %v", err)
+				t.Errorf("a caller whose deadline passed: got %v, want DeadlineExceeded", err)
 			}
 			if _, err := l.End(deadline(t)); err != nil || !l.Reachable() {
-				t.Errorf("the end can't be asked: %v", err)
+				t.Errorf("got %v from End, want no error and a reachable broker", err)
 			}
 			behaviour.Store(false)
 			eventually(t, func() bool {
@@ -170,18 +170,18 @@ func refused(r *kmsg.ProduceRequest) kmsg.Response {
 	return response
 }
 
-// Each call that waited for a barrier is told of, one that gave up too; one that was
-// refused at once did not wait.
-func TestWaitsForBarriersAreTold(t *testing.T) {
+// BarrierWaited is called for each call that waited for a barrier, including one that gave up. A
+// call that is rejected immediately has not waited.
+func TestWaitsForBarriersAreReported(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	var told []time.Duration
+	var reported []time.Duration
 	l, err := eventlog.Open(eventlog.Config{
 		Brokers: cluster.ListenAddrs(), Topic: "clusterlite.events", ClientID: "test", Source: "/test", AskTimeout: time.Minute,
-		BarrierWaited: func(waited time.Duration) { told = append(told, waited) }, // by this goroutine
+		BarrierWaited: func(waited time.Duration) { reported = append(reported, waited) }, // called in this goroutine
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -190,8 +190,8 @@ func TestWaitsForBarriersAreTold(t *testing.T) {
 	if _, err := l.Prepare(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Barrier(deadline(t)); err != nil || len(told) != 1 || told[0] <= 0 {
-		t.Errorf("told of %v, %v", told, err)
+	if _, err := l.Barrier(deadline(t)); err != nil || len(reported) != 1 || reported[0] <= 0 {
+		t.Errorf("got the waits %v, %v, want one", reported, err)
 	}
 	hung := make(chan struct{})
 	defer close(hung)
@@ -202,7 +202,7 @@ func TestWaitsForBarriersAreTold(t *testing.T) {
 	const patience = 50 * time.Millisecond
 	ctx, cancel := context.WithTimeout(deadline(t), patience)
 	defer cancel()
-	if _, err := l.Barrier(ctx); !errors.Is(err, context.DeadlineExceeded) || len(told) != 2 || told[1] < patience/2 {
-		t.Errorf("told of %v, %v", told, err)
+	if _, err := l.Barrier(ctx); !errors.Is(err, context.DeadlineExceeded) || len(reported) != 2 || reported[1] < patience/2 {
+		t.Errorf("got the waits %v, %v, want a second of about %s and DeadlineExceeded", reported, err, patience)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// BenchmarkCatchUp reads a log from its beginning, as a node does that joins.
+// BenchmarkCatchUp reads a log from its beginning, as a joining node does.
 func BenchmarkCatchUp(b *testing.B) {
 	const batches, size = 40, 500
 	l, _ := prepared(b)
@@ -57,12 +57,12 @@ func BenchmarkAppend(b *testing.B) {
 	})
 }
 
-// BenchmarkEnd asks for the end of the log from many goroutines at once, as strong reads do.
-// Questions that wait at the same time are one question to the broker.
+// BenchmarkEnd requests the end of the log from many goroutines at once, as strong reads do.
+// Calls that wait at the same time share one request to the broker.
 func BenchmarkEnd(b *testing.B) { together(b, (*eventlog.Log).End) }
 
-// BenchmarkBarrier has many goroutines wait for a barrier, as linearizable reads do. One
-// barrier is appended for all that wait at the same time.
+// BenchmarkBarrier waits for barriers in many goroutines, as linearizable reads do. Calls that
+// wait at the same time share one barrier.
 func BenchmarkBarrier(b *testing.B) { together(b, (*eventlog.Log).Barrier) }
 
 func together(b *testing.B, ask func(*eventlog.Log, context.Context) (events.Position, error)) {

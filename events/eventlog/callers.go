@@ -8,8 +8,8 @@ import (
 )
 
 // callers wait for the answer to one question, which serves all of them. A caller must only get
-// the answer to a question that was asked after it arrived: an earlier answer may be older than a
-// write that the caller knows to be acknowledged. So the goroutine that asks takes the waiting
+// the answer to a question that was asked after it arrived, because an earlier answer may be older
+// than a write that the caller knows to be acknowledged. So the goroutine that asks takes the waiting
 // callers first, then asks, and then answers only these.
 type callers struct {
 	// called receives a token when a caller has arrived.

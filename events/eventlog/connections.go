@@ -24,8 +24,8 @@ type connections struct {
 	open map[*connection]struct{}
 }
 
-// newConnections returns connections that are cut when ctx ends. Whoever closes the client also
-// cuts them, so that they are not kept until then.
+// newConnections returns connections that are cut when ctx ends. Code that closes the client must
+// also cut them, so that they do not stay open until then.
 func (c Config) newConnections(ctx context.Context) *connections {
 	n := &connections{config: c, open: map[*connection]struct{}{}}
 	n.ctx, n.cancel = context.WithCancel(ctx)
@@ -33,7 +33,7 @@ func (c Config) newConnections(ctx context.Context) *connections {
 	return n
 }
 
-// dialWith makes a client of sarama open its connections in a way that they can be cut.
+// dialWith makes a client of sarama open its connections so that they can be cut.
 func (l *Log) dialWith(ctx context.Context, c *sarama.Config) *connections {
 	n := l.config.newConnections(ctx)
 	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // the place where sarama accepts a dialer

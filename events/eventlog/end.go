@@ -10,7 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// probeInterval is how often an unreachable broker is asked whether it is back.
+// probeInterval is the time between two attempts to reach an unreachable broker.
 const probeInterval = 250 * time.Millisecond
 
 // endAsker asks for the end of the log. One question serves all waiting callers.
@@ -62,7 +62,7 @@ func (a *endAsker) run() {
 	}
 }
 
-// tell notes whether the broker answers, and logs each change.
+// tell records whether the broker answers, and logs each change.
 func (a *endAsker) tell(err error) {
 	if was := a.down.Swap(err != nil); was == (err != nil) {
 		return

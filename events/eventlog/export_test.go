@@ -1,6 +1,6 @@
 package eventlog
 
-// WaitForBarrier tells how many callers wait for a barrier that is not under way yet.
+// WaitForBarrier returns how many callers wait for a barrier that is not yet in progress.
 func WaitForBarrier(l *Log) int {
 	l.barriers.mu.Lock()
 	defer l.barriers.mu.Unlock()

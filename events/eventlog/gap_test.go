@@ -12,13 +12,13 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// batch is what a broker keeps of a batch of offsets from first to last, of which some
-// still hold records. Compaction leaves such, also without any record.
+// batch returns a record batch for the offsets from first to last, with records only at offsets.
+// Compaction leaves such batches behind, even without any record.
 func batch(first, last int64, offsets ...int64) []byte {
 	var records []byte
 	for _, o := range offsets {
 		r := kmsg.Record{OffsetDelta: int32(o - first), Value: fmt.Append(nil, o)}
-		r.Length = int32(len(r.AppendTo(nil)) - 1) // without the length itself, of one byte here
+		r.Length = int32(len(r.AppendTo(nil)) - 1) // without the length itself, which takes one byte here
 		records = r.AppendTo(records)
 	}
 	b := kmsg.RecordBatch{
@@ -31,8 +31,8 @@ func batch(first, last int64, offsets ...int64) []byte {
 	return raw
 }
 
-// What is left out of a log, wherever it was, is told, so that no offset is missed.
-func TestGapsAreTold(t *testing.T) {
+// Every gap in a log is reported, wherever it is, so that readers account for each offset.
+func TestGapsAreReported(t *testing.T) {
 	for name, c := range map[string]struct {
 		from    int64
 		batches [][]byte
@@ -79,9 +79,9 @@ func TestADamagedBatchIsNoGap(t *testing.T) {
 	if messages, err := f.read(&kmsg.FetchResponseTopicPartition{RecordBatches: damaged}, 0); err == nil {
 		t.Fatalf("got %d messages, want an error", len(messages))
 	}
-	// What lies before it is read first.
+	// The records before the damage are read first.
 	messages, err := f.read(&kmsg.FetchResponseTopicPartition{RecordBatches: slices.Concat(batch(0, 0, 0), damaged)}, 0)
 	if err != nil || len(messages) != 1 || messages[0].Offset != 0 {
-		t.Fatalf("got %d messages, %v, want the one before it", len(messages), err)
+		t.Fatalf("got %d messages, %v, want the one before the damage", len(messages), err)
 	}
 }

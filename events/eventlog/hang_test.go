@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// mute accepts connections and never answers: a broker that hangs.
+// mute starts a broker that hangs: it accepts connections and never answers.
 func mute(t testing.TB) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,8 +31,8 @@ func mute(t testing.TB) (addr string) {
 	return l.Addr().String()
 }
 
-// bounded fails if something takes longer than any wait here may. Without a bound on the
-// whole of it, some take half a minute, the sum of what each step may.
+// bounded fails if f takes longer than any wait in these tests may. Without a bound on the whole
+// call, some calls take half a minute, which is the sum of the timeouts of their steps.
 func bounded(t *testing.T, what string, f func()) {
 	t.Helper()
 	began, done := time.Now(), make(chan struct{})
@@ -41,7 +41,7 @@ func bounded(t *testing.T, what string, f func()) {
 	case <-done:
 		t.Logf("%s took %s", what, time.Since(began).Round(time.Millisecond))
 	case <-time.After(20 * time.Second):
-		t.Fatalf("%s does not end", what)
+		t.Fatalf("got no end of %s within 20 seconds, want one", what)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestNothingWaitsForABrokerThatHangs(t *testing.T) {
 			})
 			bounded(t, "close the log", func() { _ = l.Close() })
 
-			// And with the call under way.
+			// The same holds if the log is closed during the call.
 			if l, err = eventlog.Open(eventlog.Config{Brokers: []string{mute(t)}, Topic: "clusterlite.events", ClientID: "test"}); err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 // PositionAt returns the position before the first record whose timestamp is at or after t, so
-// that a reader which starts there misses nothing since t. If there is no such record, it returns
+// that a reader that starts there misses nothing since t. If there is no such record, it returns
 // the end of the log.
 func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, error) {
 	return withAdmin(ctx, l, func(client sarama.Client, _ sarama.ClusterAdmin) (events.Position, error) {
@@ -53,10 +53,10 @@ func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(even
 	return nil
 }
 
-// scanned is the number of records that are taken at a time.
+// scanned is the maximum number of records that Scan takes at a time.
 const scanned = 1000
 
-// A RawRecord is a record as the topic holds it, whatever it contains.
+// A RawRecord is a record as the topic holds it, regardless of its content.
 type RawRecord struct {
 	// Record is the parsed record.
 	events.Record

@@ -14,8 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// produce writes records as they are, with timestamps of the test's choice where the
-// topic takes its writers' clocks.
+// produce writes records unchanged. They keep their timestamps if the topic uses CreateTime.
 func produce(t testing.TB, addr string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("clusterlite.events"))
@@ -34,7 +33,7 @@ func TestPositionAt(t *testing.T) {
 	l := open(t, b.Addr())
 	start := time.Date(2026, 11, 24, 14, 0, 0, 0, time.UTC)
 	if p, err := l.PositionAt(deadline(t), start); err != nil || p != 0 {
-		t.Errorf("of no records: %d, %v", p, err)
+		t.Errorf("an empty log: got %d, %v, want 0", p, err)
 	}
 	for minute := range 5 {
 		produce(t, b.Addr(), &kgo.Record{Value: []byte("x"), Timestamp: start.Add(time.Duration(minute) * time.Minute)})
@@ -43,11 +42,11 @@ func TestPositionAt(t *testing.T) {
 		-time.Hour: 0, 0: 0, time.Millisecond: 1, time.Minute: 1, 4 * time.Minute: 4, 4*time.Minute + time.Millisecond: 5, time.Hour: 5,
 	} {
 		if p, err := l.PositionAt(deadline(t), start.Add(at)); err != nil || p != want {
-			t.Errorf("at %s: %d, %v, want %d", at, p, err, want)
+			t.Errorf("at %s: got %d, %v, want %d", at, p, err, want)
 		}
 	}
 	if p, err := l.PositionAt(deadline(t), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil || p != 0 {
-		t.Errorf("before all time: %d, %v", p, err)
+		t.Errorf("at the year 1: got %d, %v, want 0", p, err)
 	}
 }
 
@@ -60,19 +59,19 @@ func TestReadOneRecord(t *testing.T) {
 	produce(t, b.Addr(), &kgo.Record{Key: []byte("k"), Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "a", Value: []byte("1")}, {Key: "a", Value: []byte("2")}}})
 	got, err := l.Read(deadline(t), 1)
 	if err != nil || got.Offset != 1 || got.Timestamp.IsZero() || got.Content != events.HasEvent || string(got.Key) != e.Key() || string(got.Value) != string(e.Document) {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want the event at offset 1", got, err)
 	}
 	if diff := cmp.Diff(e, got.Event); diff != "" || got.Headers[0] != (eventlog.RawHeader{Name: "ce_specversion", Value: "1.0"}) {
-		t.Errorf("got %s\n%v", diff, got.Headers)
+		t.Errorf("got the headers %v, want ce_specversion first; event (-want +got):\n%s", got.Headers, diff)
 	}
 	foreign, err := l.Read(deadline(t), 2)
 	if err != nil || foreign.Content != events.Malformed || len(foreign.Headers) != 2 || foreign.Headers[1].Value != "2" {
-		t.Errorf("got %+v, %v", foreign, err)
+		t.Errorf("got %+v, %v, want a malformed record with both headers", foreign, err)
 	}
 	for _, p := range []events.Position{-1, 3, 99} {
 		var gone *eventlog.OffsetGoneError
 		if _, err := l.Read(deadline(t), p); !errors.As(err, &gone) || gone.Next != p {
-			t.Errorf("at %d: %v", p, err)
+			t.Errorf("at %d: got %v, want an OffsetGoneError", p, err)
 		}
 	}
 }
@@ -96,14 +95,14 @@ func TestScan(t *testing.T) {
 		want     []int64
 	}{{0, 4, []int64{0, 1, 2, 3}}, {1, 3, []int64{1, 2}}, {2, 2, nil}, {3, 1, nil}} {
 		if got, err := scan(c.from, c.to, -1); err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("from %d to %d: %v, %v", c.from, c.to, got, err)
+			t.Errorf("from %d to %d: got %v, %v, want %v", c.from, c.to, got, err, c.want)
 		}
 	}
 	if got, err := scan(0, 4, 1); !errors.Is(err, io.EOF) || len(got) != 2 {
-		t.Errorf("stopped: %v, %v", got, err)
+		t.Errorf("stopped at offset 1: got %v, %v, want 2 offsets and io.EOF", got, err)
 	}
 	var gone *eventlog.OffsetGoneError
 	if _, err := scan(9, 10, -1); !errors.As(err, &gone) {
-		t.Errorf("beyond the end: %v", err)
+		t.Errorf("beyond the end: got %v, want an OffsetGoneError", err)
 	}
 }

@@ -7,18 +7,18 @@ import "time"
 // so on a busy cluster a few large groups cost much less processor time than many small ones
 // (docs/decisions/2026-11-26-appends-linger.md).
 //
-// A group lingers only if recent groups held several appends, so a single client that writes
-// one event after the other never waits. It waits for at most twice as long as the broker
-// took for the previous group, and no longer than the limit. It is sent as soon as it holds as
-// many appends as recent groups did.
+// A group lingers only if recent groups held several appends. So a single client that writes one
+// event after another never waits. A group waits at most twice as long as the broker took for the
+// previous group, and no longer than the limit. It is sent as soon as it holds as many appends as
+// recent groups did.
 //
 // The publisher's mutex guards a linger.
 type linger struct {
-	limit    time.Duration // zero for no linger at all
-	took     time.Duration // the time of the previous group
+	limit    time.Duration // the maximum wait; zero disables the linger
+	took     time.Duration // how long the broker took for the previous group
 	expected int           // the number of appends in recent groups
-	wanted   int           // the number of appends that ends the current wait; zero without one
-	enough   chan struct{} // gets a token when so many are waiting
+	wanted   int           // the number of appends that ends the current wait; zero if there is no wait
+	enough   chan struct{} // gets a token when the wanted number is waiting
 }
 
 func newLinger(limit time.Duration) linger {
@@ -33,16 +33,16 @@ func (l *linger) arrived(waiting int) {
 	}
 }
 
-// sent notes a group of so many appends. After a failure the next group does not linger.
+// sent records the size and the time of a group. After a failure the next group does not linger.
 func (l *linger) sent(appends int, took time.Duration, ok bool) {
 	l.took = took
-	// The number falls slowly, so that one small group does not end the large ones.
+	// The number decreases slowly, so that one small group does not end a run of large ones.
 	if l.expected = max(appends, l.expected-l.expected/8-1); !ok {
 		l.expected = 0
 	}
 }
 
-// begin begins a wait if that may pay, and returns for how long; zero for no wait.
+// begin begins a wait if it may be worthwhile, and returns its duration. Zero means no wait.
 func (l *linger) begin(waiting int) time.Duration {
 	if waiting == 0 || l.expected < 2 || waiting >= l.expected {
 		return 0
@@ -54,7 +54,7 @@ func (l *linger) begin(waiting int) time.Duration {
 	return wait
 }
 
-// end ends the wait. A token may have come at the same moment as another reason to end it.
+// end ends the wait. It removes a token that arrived at the same moment as another reason to end.
 func (l *linger) end() {
 	l.wanted = 0
 	select {
@@ -63,7 +63,7 @@ func (l *linger) end() {
 	}
 }
 
-// waitForMore waits until the next group is to be sent.
+// waitForMore waits until the next group should be sent.
 func (p *publisher) waitForMore() {
 	p.mu.Lock()
 	wait := p.linger.begin(len(p.waiting))

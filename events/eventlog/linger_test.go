@@ -41,7 +41,7 @@ func TestOnlyAppendsOfSeveralClientsLinger(t *testing.T) {
 	}
 }
 
-// TestALingerEndsOnce has appends arrive after the one that ended the wait.
+// TestALingerEndsOnce lets appends arrive after the one that ended the wait.
 func TestALingerEndsOnce(t *testing.T) {
 	l := newLinger(time.Second)
 	l.sent(3, time.Second, true)

@@ -59,9 +59,9 @@ type Config struct {
 	// AskTimeout is the maximum time for one question to the broker, and half of the maximum time
 	// for a barrier. Zero means one second.
 	AskTimeout time.Duration
-	// BarrierWaited, if not nil, is called after each call of [Log.Barrier] that waited, with the
-	// time that it waited and whatever its result was. It is called from many goroutines at once
-	// and must not block.
+	// BarrierWaited, if not nil, is called after each call of [Log.Barrier] that waited, regardless
+	// of its result, with the time that it waited. It is called from many goroutines at once and
+	// must not block.
 	BarrierWaited func(time.Duration)
 }
 
@@ -162,7 +162,7 @@ func (l *Log) endPause() {
 }
 
 // Barrier appends a record that only moves the position, and returns the position after it. Its
-// success proves that the broker which took it still leads the log. So every event whose append
+// success proves that the broker that accepted it still leads the log. So every event whose append
 // was acknowledged before the call lies before the barrier, even if [Log.End] would ask a leader
 // that was deposed and does not know it. One barrier serves all callers that arrived before it
 // was sent. Barrier returns [ErrUnreachable] if the append was not confirmed within twice

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Sarama's metrics library keeps one for the life of the process.
+	// Sarama's metrics library keeps a goroutine for the life of the process.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
@@ -80,10 +80,10 @@ func take(t testing.TB, s *eventlog.Subscription, n int) []events.Record {
 	for len(all) < n {
 		batch, err := s.Take(deadline(t), 7)
 		if err != nil {
-			t.Fatalf("after %d records: %v", len(all), err)
+			t.Fatalf("got %v after %d records, want no error", err, len(all))
 		}
 		if len(batch) == 0 || len(batch) > 7 {
-			t.Fatalf("a batch of %d", len(batch))
+			t.Fatalf("got a batch of %d records, want 1 to 7", len(batch))
 		}
 		all = append(all, batch...)
 	}
@@ -112,35 +112,35 @@ func TestAppendAndRead(t *testing.T) {
 		written = append(written, event(i))
 	}
 	if p, err := l.Append(ctx, written[0]); err != nil || p != 1 {
-		t.Fatalf("got %d, %v", p, err)
+		t.Fatalf("got %d, %v, want 1", p, err)
 	}
 	if p, err := l.Append(ctx, written[1:]...); err != nil || p != 10 {
-		t.Fatalf("got %d, %v", p, err)
+		t.Fatalf("got %d, %v, want 10", p, err)
 	}
 	if p, err := l.Barrier(ctx); err != nil || p != 11 {
-		t.Fatalf("got %d, %v", p, err)
+		t.Fatalf("got the barrier at %d, %v, want 11", p, err)
 	}
 	if end, err := l.End(ctx); err != nil || end != 11 {
-		t.Fatalf("got %d, %v", end, err)
+		t.Fatalf("got the end %d, %v, want 11", end, err)
 	}
 	for _, from := range []events.Position{0, 1, 7, 10} {
 		records := take(t, subscribe(t, l, from), 11-int(from))
 		for i, r := range records {
 			offset := int64(from) + int64(i)
 			if r.Offset != offset || r.Timestamp.IsZero() {
-				t.Fatalf("from %d: record %d is %+v", from, i, r)
+				t.Fatalf("from %d: got the record %+v, want one at offset %d with a timestamp", from, r, offset)
 			}
 			if offset < 10 && (r.Content != events.HasEvent || r.Event.ID != written[offset].ID) {
-				t.Fatalf("from %d: record %d is %+v", from, i, r)
+				t.Fatalf("from %d: got the record %+v, want the event %s", from, r, written[offset].ID)
 			}
 		}
 		if last := records[len(records)-1]; last.Content != events.Barrier {
-			t.Fatalf("from %d: the last is %+v", from, last)
+			t.Fatalf("from %d: got the last record %+v, want the barrier", from, last)
 		}
 	}
 }
 
-func TestReadGoesOnAfterABrokerRestart(t *testing.T) {
+func TestReadingContinuesAfterABrokerRestart(t *testing.T) {
 	dir := t.TempDir()
 	b := startBroker(t, dir, "127.0.0.1:0")
 	l := open(t, b.Addr())
@@ -158,16 +158,16 @@ func TestReadGoesOnAfterABrokerRestart(t *testing.T) {
 		return errors.Is(err, eventlog.ErrUnreachable) && !l.Reachable()
 	})
 	if _, err := l.Append(deadline(t), event(2)); !errors.Is(err, eventlog.ErrUnreachable) {
-		t.Fatalf("append without a broker: %v", err)
+		t.Fatalf("an append without a broker: got %v, want ErrUnreachable", err)
 	}
 	startBroker(t, dir, b.Addr())
 	eventually(t, l.Reachable)
 	p, err := l.Append(deadline(t), event(3))
 	if err != nil || p != 3 {
-		t.Fatalf("got %d, %v", p, err)
+		t.Fatalf("got %d, %v, want 3", p, err)
 	}
 	if r := take(t, s, 1)[0]; r.Offset != 2 {
-		t.Fatalf("got %+v", r)
+		t.Fatalf("got %+v, want the record at offset 2", r)
 	}
 }
 
@@ -177,13 +177,13 @@ func eventually(t testing.TB, ok func() bool) {
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("it did not come about")
+			t.Fatal("got no success within the deadline, want one")
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
-func TestEndServesManyWithFewQuestions(t *testing.T) {
+func TestEndServesManyCallersWithFewRequests(t *testing.T) {
 	l, _ := prepared(t)
 	for want := events.Position(1); want <= 20; want++ {
 		if _, err := l.Append(deadline(t), event(0)); err != nil {
@@ -201,7 +201,7 @@ func TestEndServesManyWithFewQuestions(t *testing.T) {
 	}
 }
 
-func TestConcurrentAppendsGetPositionsOfTheirOwn(t *testing.T) {
+func TestConcurrentAppendsGetDistinctPositions(t *testing.T) {
 	l, _ := prepared(t)
 	const writers, each = 16, 20
 	var mu sync.Mutex
@@ -213,7 +213,7 @@ func TestConcurrentAppendsGetPositionsOfTheirOwn(t *testing.T) {
 				p, err := l.Append(deadline(t), event(i))
 				mu.Lock()
 				if err != nil || seen[p] {
-					t.Errorf("got %d, %v, seen before: %v", p, err, seen[p])
+					t.Errorf("got %d, %v, seen before: %v, want a new position", p, err, seen[p])
 				}
 				seen[p] = true
 				mu.Unlock()
@@ -222,7 +222,7 @@ func TestConcurrentAppendsGetPositionsOfTheirOwn(t *testing.T) {
 	}
 	wg.Wait()
 	if len(seen) != writers*each {
-		t.Errorf("%d positions", len(seen))
+		t.Errorf("got %d positions, want %d", len(seen), writers*each)
 	}
 }
 
@@ -245,7 +245,7 @@ func TestForeignRecordsAreMalformed(t *testing.T) {
 	got := take(t, subscribe(t, l, 0), 4)
 	for i, r := range got {
 		if want := i < 3; (r.Content == events.Malformed) != want {
-			t.Errorf("record %d is %+v", i, r)
+			t.Errorf("record %d: got %+v, want it malformed: %v", i, r, want)
 		}
 	}
 }
@@ -259,18 +259,18 @@ func TestGoneRecords(t *testing.T) {
 		deleteRecords(t, b.Addr(), 2)
 		var gone *eventlog.OffsetGoneError
 		if _, err := subscribe(t, l, 1).Take(deadline(t), 1); !errors.As(err, &gone) || gone.Next != 1 {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want an OffsetGoneError at 1", err)
 		}
 	})
 	t.Run("beyond the end", func(t *testing.T) {
 		var gone *eventlog.OffsetGoneError
 		if _, err := subscribe(t, l, 9).Take(deadline(t), 1); !errors.As(err, &gone) || gone.Next != 9 {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want an OffsetGoneError at 9", err)
 		}
 	})
 	info, err := l.Describe(deadline(t))
 	if err != nil || info.Start != 2 || info.End != 3 || info.ID == "" {
-		t.Errorf("got %+v, %v", info, err)
+		t.Errorf("got %+v, %v, want the log from 2 to 3 with an id", info, err)
 	}
 }
 
@@ -311,10 +311,10 @@ func TestUnfitTopicsAreRefused(t *testing.T) {
 			_, err := l.Prepare(deadline(t))
 			var unfit *eventlog.UnfitTopicError
 			if !errors.As(err, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want an UnfitTopicError that mentions %q", err, c.mend)
 			}
 			if h, err := l.Health(deadline(t)); err != nil || !errors.As(h.Unfit, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
-				t.Errorf("its health is %+v, %v", h, err)
+				t.Errorf("got the health %+v, %v, want the same UnfitTopicError", h, err)
 			}
 		})
 	}
@@ -336,7 +336,7 @@ func createTopic(t testing.TB, addr string, partitions int32, settings map[strin
 	request.Topics = []kmsg.CreateTopicsRequestTopic{topic}
 	response, err := request.RequestWith(deadline(t), client)
 	if err != nil || response.Topics[0].ErrorCode != 0 {
-		t.Fatalf("make a topic: %v, %+v", err, response)
+		t.Fatalf("got %v, %+v, want the topic created", err, response)
 	}
 }
 
@@ -345,19 +345,19 @@ func TestLargeEvents(t *testing.T) {
 	e := event(0)
 	e.Document = []byte(`{"a":"` + strings.Repeat("x", 3<<20) + `"}`)
 	if _, err := l.Append(deadline(t), e); err != nil {
-		t.Fatalf("3 MiB: %v", err)
+		t.Fatalf("3 MiB: got %v, want no error", err)
 	}
 	e = event(1)
 	e.Document = []byte(`{"a":"` + strings.Repeat("x", 9<<20) + `"}`)
 	if _, err := l.Append(deadline(t), e); !errors.Is(err, eventlog.ErrTooLarge) {
-		t.Fatalf("9 MiB: %v", err)
+		t.Fatalf("9 MiB: got %v, want ErrTooLarge", err)
 	}
 	if r := take(t, subscribe(t, l, 0), 1)[0]; len(r.Event.Document) != 3<<20+8 {
-		t.Errorf("got %d bytes", len(r.Event.Document))
+		t.Errorf("got %d bytes, want %d", len(r.Event.Document), 3<<20+8)
 	}
 }
 
-// A broker that takes the connection and never answers.
+// A hanging broker accepts the connection and never answers.
 func TestAHangingBroker(t *testing.T) {
 	hole, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -368,10 +368,10 @@ func TestAHangingBroker(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := l.End(ctx); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, eventlog.ErrUnreachable) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want DeadlineExceeded or ErrUnreachable", err)
 	}
 	if _, err := l.Prepare(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want DeadlineExceeded", err)
 	}
 	eventually(t, func() bool { return !l.Reachable() })
 }
@@ -387,24 +387,24 @@ func TestAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := l.Append(deadline(t), event(0)); !errors.Is(err, eventlog.ErrClosed) {
-		t.Errorf("append: %v", err)
+		t.Errorf("append: got %v, want ErrClosed", err)
 	}
 	if _, err := l.End(deadline(t)); !errors.Is(err, eventlog.ErrClosed) {
-		t.Errorf("end: %v", err)
+		t.Errorf("end: got %v, want ErrClosed", err)
 	}
 	if _, err := l.Barrier(deadline(t)); !errors.Is(err, eventlog.ErrClosed) {
-		t.Errorf("barrier: %v", err)
+		t.Errorf("barrier: got %v, want ErrClosed", err)
 	}
 	if _, err := l.Describe(deadline(t)); !errors.Is(err, eventlog.ErrClosed) {
-		t.Errorf("describe: %v", err)
+		t.Errorf("describe: got %v, want ErrClosed", err)
 	}
 	if _, err := s.Take(deadline(t), 1); !errors.Is(err, eventlog.ErrClosed) {
-		t.Errorf("take: %v", err)
+		t.Errorf("take: got %v, want ErrClosed", err)
 	}
 }
 
-// A subscription can be closed while it still connects. (Watermill's subscriber can't be:
-// the race detector sees it.)
+// A subscription can be closed while it still connects. Watermill's subscriber can't: the race
+// detector reports a race.
 func TestCloseWhileItConnects(t *testing.T) {
 	l, _ := prepared(t)
 	for range 50 {
@@ -416,7 +416,7 @@ func TestCloseWhileItConnects(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := s.Take(deadline(t), 1); !errors.Is(err, eventlog.ErrClosed) {
-			t.Errorf("take: %v", err)
+			t.Errorf("take: got %v, want ErrClosed", err)
 		}
 	}
 }

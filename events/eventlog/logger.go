@@ -6,7 +6,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 )
 
-// newWatermillLogger passes on the messages of Watermill, one level lower: what matters to a
+// newWatermillLogger passes on the messages of Watermill at a lower level. What matters to a
 // library, such as a reconnect, is a detail for an operator. Errors that are retried become
 // warnings.
 func newWatermillLogger(l *slog.Logger) watermill.LoggerAdapter {

@@ -10,9 +10,9 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// TestAPauseEndsWhenTheEndIsAskedFor has records gather in the log during a pause that would
-// last for an hour.
-func TestAPauseEndsWhenTheEndIsAskedFor(t *testing.T) {
+// TestARequestForTheEndEndsAPause lets records accumulate in the log during a pause that would
+// otherwise last an hour.
+func TestARequestForTheEndEndsAPause(t *testing.T) {
 	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
 	l, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "clusterlite.events", ClientID: "test", FetchPause: time.Hour})
 	if err != nil {
@@ -44,7 +44,7 @@ func TestAPauseEndsWhenTheEndIsAskedFor(t *testing.T) {
 		}
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if got, err := s.Take(short, 10); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %d records, %v, during the pause, want none", len(got), err)
+			t.Errorf("got %d records, %v, during the pause, want DeadlineExceeded", len(got), err)
 		}
 		cancel()
 		if _, err := ask.call(deadline(t)); err != nil {

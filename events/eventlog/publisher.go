@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// groupRecords and groupBytes bound what one group of appends sends, beyond the first.
+	// groupRecords and groupBytes limit the size of a group of appends. They do not limit its
+	// first append.
 	groupRecords = 1000
 	groupBytes   = 4 << 20
 	// maxDelivery bounds how long a group is retried after failures. Up to this limit a group is
@@ -42,7 +43,7 @@ type publisher struct {
 	closed  bool
 	linger  linger
 
-	client      *kgo.Client // used by run alone, as are its connections; nil while not connected
+	client      *kgo.Client // used by run only, as are its connections; nil while not connected
 	connections *connections
 }
 
@@ -122,7 +123,7 @@ func (p *publisher) enqueue(s *publication) bool {
 // Close does nothing, because the publisher ends with its log.
 func (p *publisher) Close() error { return nil }
 
-// run sends what is published until the log is closed, and then what is still waiting.
+// run sends publications until the log is closed, and then those that are still waiting.
 func (p *publisher) run() {
 	defer p.disconnect()
 	for {
@@ -150,7 +151,7 @@ func (p *publisher) sendAll() {
 	}
 }
 
-// take removes the next group from what is waiting.
+// take removes the next group from the waiting publications.
 func (p *publisher) take() (group []*publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -207,13 +208,13 @@ func (p *publisher) send(group []*publication) {
 		s.done <- appendError(err)
 	}
 	if len(failed) > 0 {
-		// The next group begins with the bootstrap list, and as another producer: what was
-		// given up has left a gap in this one's sequence.
+		// The next group starts from the bootstrap list and with a new producer id, because an
+		// abandoned record has left a gap in this producer's sequence.
 		p.disconnect()
 	}
 }
 
-// delivery returns for how long at least one publication of the group still waits.
+// delivery returns how long the most patient publication of the group still waits.
 func delivery(group []*publication) (longest time.Duration) {
 	for _, s := range group {
 		deadline, ok := s.ctx.Deadline()
@@ -239,7 +240,7 @@ func (p *publisher) produce(ctx context.Context, records []*kgo.Record) (failed 
 }
 
 // appendError classifies the error of an append. After a retry the outcome of the first attempt
-// is unknown, so only a record that the broker refuses for its size was certainly not appended.
+// is unknown, so only a record that the broker rejects for its size was certainly not appended.
 func appendError(err error) error {
 	switch {
 	case err == nil:
@@ -278,7 +279,7 @@ func (p *publisher) connect() error {
 
 func (p *publisher) disconnect() {
 	if p.client != nil {
-		p.connections.cut() // or the client would wait for a broker that hangs
+		p.connections.cut() // otherwise the client would wait for a broker that hangs
 		p.client.Close()
 		p.client = nil
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// TestAppendsThatWaitGoTogether counts the record batches that concurrent appends become.
+// TestAppendsThatWaitGoTogether counts the record batches of concurrent appends.
 func TestAppendsThatWaitGoTogether(t *testing.T) {
 	dir := t.TempDir()
 	b := startBroker(t, dir, "127.0.0.1:0")
@@ -47,7 +47,7 @@ func TestAppendsThatWaitGoTogether(t *testing.T) {
 // countBatches returns how many record batches the broker of this folder has stored.
 func countBatches(t *testing.T, dir string) (batches int) {
 	t.Helper()
-	const entry = 15 // bytes of the index for each batch
+	const entry = 15 // the size in bytes of a batch's entry in the index
 	indexes, err := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.idx"))
 	if err != nil {
 		t.Fatal(err)
@@ -62,9 +62,9 @@ func countBatches(t *testing.T, dir string) (batches int) {
 	return batches
 }
 
-// TestAppendsLingerForEachOther has writers append to a broker that takes a while to answer.
-// Without a linger they fall into two parties that take turns, which makes at least two batches
-// for each append of a writer.
+// TestAppendsLingerForEachOther appends from several writers to a broker that answers slowly.
+// Without a linger the writers split into two groups that alternate, which makes at least two
+// batches for each append of a writer.
 func TestAppendsLingerForEachOther(t *testing.T) {
 	const writers, each = 8, 20
 	dir := t.TempDir()
@@ -98,7 +98,7 @@ func TestAppendsLingerForEachOther(t *testing.T) {
 	}
 }
 
-// slowConn is a connection to a broker that is far away.
+// slowConn simulates a connection to a distant broker.
 type slowConn struct{ net.Conn }
 
 func dialSlowly(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -127,8 +127,8 @@ func TestAnAppendOfAnEventThatIsTooLargeDoesNothing(t *testing.T) {
 	}
 }
 
-// TestAnAppendThatGaveUpIsNotSent has appends wait behind a broker that hangs: one that gives
-// up then was certainly not sent.
+// TestAnAppendThatGaveUpIsNotSent lets appends wait for a broker that hangs. An append that gives
+// up while it waits was certainly not sent.
 func TestAnAppendThatGaveUpIsNotSent(t *testing.T) {
 	l, err := eventlog.Open(eventlog.Config{Brokers: []string{mute(t)}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: time.Minute})
 	if err != nil {
@@ -151,9 +151,9 @@ func TestAnAppendThatGaveUpIsNotSent(t *testing.T) {
 	}
 }
 
-// TestAppendsGoOnAfterABrokerRestart has appends under way while the broker restarts. Those
-// that are acknowledged are all there, in the place that they were told.
-func TestAppendsGoOnAfterABrokerRestart(t *testing.T) {
+// TestAppendsContinueAfterABrokerRestart appends while the broker restarts. Every acknowledged
+// event must be in the log, at the position that its acknowledgement reported.
+func TestAppendsContinueAfterABrokerRestart(t *testing.T) {
 	dir := t.TempDir()
 	b := startBroker(t, dir, "127.0.0.1:0")
 	l := open(t, b.Addr())
@@ -184,7 +184,7 @@ func TestAppendsGoOnAfterABrokerRestart(t *testing.T) {
 				default:
 				}
 				if err != nil {
-					time.Sleep(time.Millisecond) // the broker is away: not as fast as it goes
+					time.Sleep(time.Millisecond) // the broker is unavailable: avoid a busy loop
 				}
 			}
 		})

@@ -105,7 +105,7 @@ func (s *SASL) scram(context.Context) (scram.Auth, error) {
 	return scram.Auth{User: username, Pass: password}, nil
 }
 
-// configure sets the SASL options of a client of sarama's.
+// configure sets the SASL options of a sarama client.
 func (s Security) configure(c *sarama.Config) {
 	if s.SASL == nil {
 		return
@@ -123,10 +123,10 @@ func (s Security) configure(c *sarama.Config) {
 	}
 }
 
-// tokenProvider gives sarama the tokens.
+// tokenProvider provides access tokens to sarama.
 type tokenProvider struct{ sasl *SASL }
 
-// Token implements [sarama.AccessTokenProvider], which knows no context.
+// Token implements [sarama.AccessTokenProvider], which takes no context.
 func (p tokenProvider) Token() (*sarama.AccessToken, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tokenPatience)
 	defer cancel()
@@ -134,7 +134,7 @@ func (p tokenProvider) Token() (*sarama.AccessToken, error) {
 	return &sarama.AccessToken{Token: token}, err
 }
 
-// scramClient lets sarama use franz-go's implementation of SCRAM, so that there is one.
+// scramClient lets sarama use franz-go's implementation of SCRAM, so that both clients share one.
 type scramClient struct {
 	mechanism sasl.Mechanism
 	session   sasl.Session

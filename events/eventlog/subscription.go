@@ -47,16 +47,16 @@ type Subscription struct {
 	chunks  chan chunk
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
-	lost    chan struct{} // closed when the log doesn't hold the next record
+	lost    chan struct{} // closed when the log does not hold the next record
 
-	next events.Position // of the next record that Take returns; used by Take alone
-	rest chunk           // what Take has begun to return; used by Take alone
+	next events.Position // the position of the next record that Take returns; used by Take only
+	rest chunk           // the chunk that Take has begun to return; used by Take only
 }
 
 // A chunk holds the records of one fetch that Take has not returned yet.
 type chunk struct {
 	records []events.Record
-	bytes   int64 // its memory, released once all of its records were returned
+	bytes   int64 // the memory of the fetch, released once all of its records were returned
 }
 
 // Subscribe starts to read at a position. The broker need not be reachable. The
@@ -126,12 +126,12 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 	}
 }
 
-// pausedRecords is how many records of one fetch show that the subscription is behind. Then it
-// fetches the next ones at once.
+// pausedRecords is the number of records in one fetch from which a subscription counts as behind.
+// It then fetches the next ones at once.
 const pausedRecords = 256
 
-// pause lets records gather, so that the next fetch brings several of them. Whoever asks for the
-// end of the log is about to wait for its records, and ends the pause.
+// pause lets records accumulate, so that the next fetch brings several of them. A caller that asks
+// for the end of the log will wait for its records, so the call ends the pause.
 func (s *Subscription) pause(ctx context.Context, fetched int) {
 	if s.log.config.FetchPause == 0 || fetched >= pausedRecords {
 		return

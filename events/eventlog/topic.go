@@ -131,9 +131,9 @@ func (l *Log) createTopic(admin sarama.ClusterAdmin) error {
 	for _, s := range keepForever {
 		settings[s.name] = &s.value
 	}
-	brokersClock, most := "LogAppendTime", strconv.Itoa(MaxRecordBytes)
+	brokersClock, maximum := "LogAppendTime", strconv.Itoa(MaxRecordBytes)
 	settings["message.timestamp.type"] = &brokersClock
-	settings["max.message.bytes"] = &most
+	settings["max.message.bytes"] = &maximum
 	err := admin.CreateTopic(l.config.Topic, &sarama.TopicDetail{
 		NumPartitions:     1,
 		ReplicationFactor: -1, // the broker's default
@@ -218,7 +218,7 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 }
 
 // checkTopic returns an [UnfitTopicError] for settings that lose events. If a broker does not
-// report a setting, such as Redpanda for some of them, the setting is assumed to be right.
+// report a setting, as Redpanda does for some, the setting is assumed to be correct.
 func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 	settings, err := l.settings(admin)
 	if err != nil {
@@ -228,8 +228,8 @@ func (l *Log) checkTopic(admin sarama.ClusterAdmin, info Info) error {
 		return err
 	}
 	// The topic is checked after every failure, which may be every few seconds.
-	clock, said := settings["message.timestamp.type"]
-	if said && l.changed("message.timestamp.type", clock) && clock != "LogAppendTime" {
+	clock, reported := settings["message.timestamp.type"]
+	if reported && l.changed("message.timestamp.type", clock) && clock != "LogAppendTime" {
 		l.config.Logger.Warn("the idempotency window depends on the clocks of the writers; set message.timestamp.type=LogAppendTime on the topic", "topic", l.config.Topic)
 	}
 	if l.changed("replicas", strconv.Itoa(info.Replicas)) && info.Replicas == 1 {
@@ -251,7 +251,7 @@ func (l *Log) changed(name, value string) bool {
 	return !known || was != value
 }
 
-// settings returns the settings of the topic, as far as the broker reports them.
+// settings returns the settings of the topic that the broker reports.
 func (l *Log) settings(admin sarama.ClusterAdmin) (map[string]string, error) {
 	described, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: l.config.Topic}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
@@ -269,12 +269,12 @@ func (l *Log) settings(admin sarama.ClusterAdmin) (map[string]string, error) {
 // checkSettings returns an [UnfitTopicError] for settings that lose events.
 func (l *Log) checkSettings(settings map[string]string) error {
 	for _, want := range keepForever {
-		if got, told := settings[want.name]; told && strings.TrimSpace(got) != want.value {
+		if got, reported := settings[want.name]; reported && strings.TrimSpace(got) != want.value {
 			return l.unfit(want.name, got, want.value, "events would be lost")
 		}
 	}
-	if most, err := strconv.Atoi(settings["max.message.bytes"]); err == nil && most < MaxRecordBytes {
-		return l.unfit("max.message.bytes", strconv.Itoa(most), strconv.Itoa(MaxRecordBytes), "large documents would be refused")
+	if maximum, err := strconv.Atoi(settings["max.message.bytes"]); err == nil && maximum < MaxRecordBytes {
+		return l.unfit("max.message.bytes", strconv.Itoa(maximum), strconv.Itoa(MaxRecordBytes), "large documents would be refused")
 	}
 	return nil
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// The topic is prepared again whenever something has failed. What is known of it is not
-// told again each time.
-func TestTheReplicasAreToldOfOnce(t *testing.T) {
+// The topic is prepared again after each failure. The warning about its replicas is logged only
+// once.
+func TestTheReplicasAreReportedOnce(t *testing.T) {
 	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
-	var said bytes.Buffer
-	l, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "clusterlite.events", Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	var logged bytes.Buffer
+	l, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "clusterlite.events", Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,10 +23,10 @@ func TestTheReplicasAreToldOfOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := l.Close(); err != nil { // nothing else is said after it
+	if err := l.Close(); err != nil { // after this nothing more is logged
 		t.Fatal(err)
 	}
-	if got := strings.Count(said.String(), "one replica"); got != 1 {
-		t.Errorf("told: got %d times, want once:\n%s", got, said.String())
+	if got := strings.Count(logged.String(), "one replica"); got != 1 {
+		t.Errorf("got %d warnings about one replica, want one:\n%s", got, logged.String())
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
-// stranger is a producer with transactions, which nothing of ours is.
+// stranger is a producer that uses transactions. None of our own producers does.
 type stranger struct {
 	t      testing.TB
 	client *kgo.Client
@@ -47,14 +47,14 @@ func (s stranger) end(commit kgo.TransactionEndTry) {
 	}
 }
 
-// transact makes a whole transaction of n records and a marker.
+// transact produces a whole transaction of n records and a marker.
 func (s stranger) transact(n int, commit kgo.TransactionEndTry) {
 	s.t.Helper()
 	s.begin(n)
 	s.end(commit)
 }
 
-// endsWith waits until the log ends at a position: a marker is written after the answer.
+// endsWith waits until the log ends at a position. The broker writes a marker only after its answer.
 func endsWith(t testing.TB, l *eventlog.Log, want events.Position) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -63,7 +63,7 @@ func endsWith(t testing.TB, l *eventlog.Log, want events.Position) {
 	})
 }
 
-// readTo reads up to a position, and checks that no offset is left out.
+// readTo reads up to a position. It fails if reading stops before that.
 func readTo(t testing.TB, l *eventlog.Log, from, to events.Position) []events.Record {
 	t.Helper()
 	s := subscribe(t, l, from)
@@ -71,7 +71,7 @@ func readTo(t testing.TB, l *eventlog.Log, from, to events.Position) []events.Re
 	for at := from; at < to; {
 		batch, err := s.Take(deadline(t), 7)
 		if err != nil {
-			t.Fatalf("at position %d of %d: %v", at, to, err)
+			t.Fatalf("got %v at position %d of %d, want no error", err, at, to)
 		}
 		all = append(all, batch...)
 		at = batch[len(batch)-1].Position()
@@ -147,10 +147,10 @@ func TestASubscriptionReachesTheEndOfALogWithTransactions(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, want := read.Identity(), r.Identity(); got != want {
-					t.Errorf("record %d: read alone it is %q, want %q", i, got, want)
+					t.Errorf("record %d, read alone: got the identity %q, want %q", i, got, want)
 				}
 				if !events.IdentifiesLastBefore(r.Identity(), r.Position()) || events.IdentifiesLastBefore(r.Identity(), r.Position()+1) {
-					t.Errorf("identity %q does not tell its position %d", r.Identity(), r.Position())
+					t.Errorf("got the identity %q, want it to identify only position %d", r.Identity(), r.Position())
 				}
 			}
 		})
@@ -166,7 +166,7 @@ func appendEvents(t testing.TB, l *eventlog.Log, n int) {
 	}
 }
 
-func TestAWaitingSubscriptionHearsOfAMarker(t *testing.T) {
+func TestAWaitingSubscriptionReceivesAMarker(t *testing.T) {
 	l, b := prepared(t)
 	s := subscribe(t, l, 0)
 	foreign := newStranger(t, b.Addr(), "a")
@@ -180,8 +180,8 @@ func TestAWaitingSubscriptionHearsOfAMarker(t *testing.T) {
 	}
 }
 
-// What a reader makes of a record must not depend on when it reads: a valid event in a
-// transaction is void while that is open, and stays so.
+// A reader's verdict on a record must not depend on when it reads. A valid event in a transaction
+// is void while the transaction is open, and stays void.
 func TestAnEventInATransactionIsVoidHoweverItEnds(t *testing.T) {
 	for _, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
 		l, b := prepared(t)
@@ -209,8 +209,8 @@ func TestAnEventInATransactionIsVoidHoweverItEnds(t *testing.T) {
 	}
 }
 
-// A header is not what marks a record: that would let a record claim to be none.
-func TestARecordCanNotClaimToBeNone(t *testing.T) {
+// No header marks a record as NoRecord, because a foreign record could then claim to be none.
+func TestARecordCannotClaimToBeNone(t *testing.T) {
 	l, b := prepared(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.DefaultProduceTopic("clusterlite.events"))
 	if err != nil {
@@ -233,7 +233,7 @@ func TestDeletedRecordsBeforeAMarker(t *testing.T) {
 	endsWith(t, l, 2)
 	deleteRecords(t, b.Addr(), 1)
 	if got := contents(readTo(t, l, 1, 2)); !slices.Equal(got, []events.Content{events.NoRecord}) {
-		t.Fatalf("got %v, want the marker alone", got)
+		t.Fatalf("got %v, want only the marker", got)
 	}
 	deleteRecords(t, b.Addr(), 2)
 	if end, err := l.End(deadline(t)); err != nil || end != 2 {

@@ -16,7 +16,7 @@ import (
 
 const tooLong = "(too long)"
 
-// readAll reads all lines. It has tooLong in the place of those that are too long.
+// readAll reads all lines. It returns tooLong in place of each line that is too long.
 func readAll(in io.Reader, maximum int) (all []string, r *lines.Reader, err error) {
 	r = lines.NewReader(bufio.NewReaderSize(in, 16), maximum)
 	for {
@@ -64,7 +64,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// A line that the input breaks off in is no line, whether it is too long or not.
+// A line during which the input fails is not a line, whether it is too long or not.
 func TestABrokenInput(t *testing.T) {
 	broken := fmt.Errorf("broken: %w", io.EOF) // as connections report it
 	for _, line := range []string{"b", strings.Repeat("x", 1000)} {
@@ -75,7 +75,7 @@ func TestABrokenInput(t *testing.T) {
 	}
 }
 
-// Whoever does not go on after a line that is too long has read little of it.
+// A caller that stops after a line that is too long has read only a small part of it.
 func TestALongLineIsNotReadToItsEnd(t *testing.T) {
 	in := strings.NewReader(strings.Repeat("x", 1<<20))
 	r := lines.NewReader(bufio.NewReaderSize(in, 16), 10)
@@ -95,7 +95,7 @@ func TestTeeAndBuffer(t *testing.T) {
 	r.Tee = &copied
 	buffer, err := r.Append([]byte("> "))
 	if err != nil || string(buffer) != "> a\n" {
-		t.Errorf("got %q, %v, want the line after what the buffer had", buffer, err)
+		t.Errorf("got %q, %v, want the line appended to the buffer", buffer, err)
 	}
 	if _, err := r.Append(nil); !errors.Is(err, lines.ErrTooLong) {
 		t.Errorf("got %v, want %v", err, lines.ErrTooLong)
@@ -104,6 +104,6 @@ func TestTeeAndBuffer(t *testing.T) {
 		t.Errorf("got %q copied and %d bytes, %v, want %q", copied.String(), r.Bytes(), err, input)
 	}
 	if rest, err := io.ReadAll(in); string(rest) != "more" || err != nil {
-		t.Errorf("got %q left, %v, want what follows the lines", rest, err)
+		t.Errorf("got %q left, %v, want the input after the lines", rest, err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
-// typical is an event as most writes make it: created, a document of 170 bytes, one claim.
+// typical returns the event of a typical write: created, with a document of 170 bytes and one claim.
 func typical() events.Event {
 	e := samples()["created"]
 	e.Claims = []string{"email:AAAAAAAAAAAAAAAAAAAAAA"}
@@ -21,7 +21,7 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if r := wire.Record("t", wire.NewMessage(e)); len(r.Headers) == 0 {
-			b.Fatal("got no headers")
+			b.Fatal("got no headers, want some")
 		}
 	}
 }
@@ -35,7 +35,7 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if r := wire.Parse(stored); r.Content != events.HasEvent {
-			b.Fatalf("got %+v", r)
+			b.Fatalf("got %+v, want an event", r)
 		}
 	}
 }

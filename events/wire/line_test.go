@@ -13,8 +13,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
-// lineSamples are events whose lines must stay as they are, with documents that a JSON
-// library would write in another way.
+// lineSamples returns events whose lines must never change. Their documents include some that a
+// JSON library would write differently.
 func lineSamples() map[string]events.Event {
 	all := samples()
 	exact := full()
@@ -32,26 +32,26 @@ func TestGoldenLines(t *testing.T) {
 			want := goldenFile(t, filepath.Join("..", "testdata", "lines-1", name+".json"), got)
 			read, err := wire.ParseLine(bytes.TrimSuffix(want, []byte("\n")))
 			if diff := cmp.Diff(event, read); err != nil || diff != "" {
-				t.Errorf("the stored line is read as %+v, %v\n%s", read, err, diff)
+				t.Errorf("got %+v, %v from the stored line, want the sample (-want +got):\n%s", read, err, diff)
 			}
 			if !json.Valid(got) || bytes.Count(got, []byte("\n")) != 1 {
-				t.Errorf("not one line of JSON: %s", got)
+				t.Errorf("got %s, want one line of JSON", got)
 			}
 		})
 	}
 }
 
-// A source that is no text is no obstacle, and what was made of it stays.
-func TestLineOfNoText(t *testing.T) {
+// A source that is not valid UTF-8 is accepted. Its replacement then stays the same.
+func TestLineOfInvalidText(t *testing.T) {
 	e := full()
 	e.Source = "/x\xff"
 	line := wire.AppendLine(nil, e)
 	read, err := wire.ParseLine(line)
 	if err != nil || read.Source != "/x\uFFFD" {
-		t.Fatalf("got %q, %v", read.Source, err)
+		t.Fatalf("got %q, %v, want %q", read.Source, err, "/x\uFFFD")
 	}
 	if again := wire.AppendLine(nil, read); !bytes.Equal(again, line) {
-		t.Errorf("then %s", again)
+		t.Errorf("got %s the second time, want %s", again, line)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestBadLinesAreRefused(t *testing.T) {
 	replace := func(old, with string) string {
 		t.Helper()
 		if !strings.Contains(good, old) {
-			t.Fatalf("no %s in %s", old, good)
+			t.Fatalf("got no %s in %s, want it", old, good)
 		}
 		return strings.Replace(good, old, with, 1)
 	}
@@ -96,12 +96,12 @@ func TestBadLinesAreRefused(t *testing.T) {
 		replace(`"data":{"name":"Jörg","email":"j@example.com"}`, `"data_base64":"!!!!"`): "data_base64",
 	} {
 		if _, err := wire.ParseLine([]byte(bad)); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s\n%v, want %q", bad, err, says)
+			t.Errorf("%s\ngot %v, want %q", bad, err, says)
 		}
 	}
 }
 
-// Whatever is taken as a line is written again with the same bytes.
+// Every line that the parser accepts is written back with the same bytes.
 func FuzzParseLine(f *testing.F) {
 	for _, e := range lineSamples() {
 		f.Add(wire.AppendLine(nil, e))
@@ -114,10 +114,10 @@ func FuzzParseLine(f *testing.F) {
 			return
 		}
 		if again := wire.AppendLine(nil, e); !bytes.Equal(again, line) {
-			t.Errorf("%s\nis written again as\n%s", line, again)
+			t.Errorf("got\n%s\nwant\n%s", again, line)
 		}
 		if bytes.ContainsAny(line, "\n") || !json.Valid(line) {
-			t.Errorf("not a line of JSON: %q", line)
+			t.Errorf("got %q accepted, want only one line of JSON", line)
 		}
 	})
 }

@@ -39,8 +39,8 @@ func NewMessage(e events.Event) *message.Message {
 	return m
 }
 
-// NewBarrier returns a message that moves the position and changes nothing else. If it is
-// appended, the broker that took it still leads the log.
+// NewBarrier returns a message that moves the position and changes nothing else. A successful
+// append proves that the broker that accepted it still leads the log.
 func NewBarrier(id, source string, at time.Time) *message.Message {
 	m := message.NewMessage(id, nil)
 	m.Metadata = message.Metadata{
@@ -71,7 +71,7 @@ func encodeClaims(claims []string) string {
 		return `["` + strings.Join(claims, `","`) + `"]` // no valid claim has a byte that JSON escapes
 	}
 	b, err := json.Marshal(claims)
-	if err != nil { // a []string can always be marshalled
+	if err != nil { // a []string can always be encoded
 		panic(err)
 	}
 	return string(b)

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
-// Parse reads a record. It never fails: a record that no rule understands is
-// [events.Malformed], and says why. The same bytes always give the same result. Each check is
+// Parse reads a record. It never fails. A record that no rule understands becomes an
+// [events.Malformed] record that says why. The same bytes always give the same result. Each check is
 // part of the stored format and never changes.
 func Parse(s Stored) events.Record {
 	h := s.headers()
@@ -42,8 +42,8 @@ func Parse(s Stored) events.Record {
 	return r
 }
 
-// errTransaction is why records of transactions are void. A reader can't wait for the end of a
-// foreign transaction, and must decide as readers do that come later.
+// errTransaction is the reason why records of transactions are void. A reader can't wait for the
+// end of a foreign transaction, and must decide as later readers do.
 var errTransaction = errors.New("it was produced in a transaction, which the log does not accept")
 
 func malformed(r events.Record, err error) events.Record {
@@ -195,7 +195,7 @@ func parseClaims(s string) ([]string, error) {
 }
 
 // splitPlainStrings parses a JSON array of strings that has no escapes and no spaces between
-// the strings, as nearly all stored claims have none. plain is false for any other text, which
+// the strings. Nearly all stored claims have this form. plain is false for any other text, which
 // may still be valid JSON.
 func splitPlainStrings(s string) (texts []string, plain bool) {
 	if len(s) < len(`[""]`) || s[0] != '[' || s[len(s)-1] != ']' {

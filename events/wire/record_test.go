@@ -18,11 +18,11 @@ import (
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
-// A golden file, once released, is never written again: it is a shape that lies in
-// somebody's log. The flag is for new ones.
+// A released golden file must never change, because users' logs contain records of this shape. The
+// flag is for new files.
 var update = flag.Bool("update", false, "write golden files that are missing")
 
-// goldenRecord is a Kafka record as a golden file shows it.
+// goldenRecord is a Kafka record in the form of a golden file.
 type goldenRecord struct {
 	Key     string      `json:"key"`
 	Headers [][2]string `json:"headers"`
@@ -55,14 +55,13 @@ func TestGoldenRecords(t *testing.T) {
 			stored := golden(t, name, wire.NewMessage(event))
 			read := wire.Parse(stored.stored())
 			if diff := cmp.Diff(event, read.Event); diff != "" || read.Content != events.HasEvent {
-				t.Errorf("the stored record is read as %+v (%s)\n%s", read, read.Malformed, diff)
+				t.Errorf("got %+v (%s) from the stored record, want the sample (-want +got):\n%s", read, read.Malformed, diff)
 			}
 		})
 	}
 }
 
-// golden holds what a message is written as against its golden file, and gives what is
-// stored there.
+// golden compares the record of a message with its golden file, and returns the stored record.
 func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord) {
 	t.Helper()
 	record := wire.Record("t", m)
@@ -75,7 +74,7 @@ func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord)
 	return stored
 }
 
-// goldenFile holds what is written against a golden file, and gives that.
+// goldenFile compares what was written with a golden file, and returns the file's content.
 func goldenFile(t *testing.T, path string, written []byte) (stored []byte) {
 	t.Helper()
 	stored, err := os.ReadFile(path)
@@ -91,7 +90,7 @@ func goldenFile(t *testing.T, path string, written []byte) (stored []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(stored), string(written)); diff != "" {
-		t.Errorf("what is written has changed (-stored +written):\n%s", diff)
+		t.Errorf("got another result than in the golden file (-want +got):\n%s", diff)
 	}
 	return stored
 }
@@ -124,7 +123,7 @@ func (g goldenRecord) stored() wire.Stored {
 	return s
 }
 
-// good is a good record, to be spoilt.
+// good returns a valid record, which tests then make invalid.
 func good() goldenRecord {
 	value := `{"name":"Ada"}`
 	return goldenRecord{
@@ -181,7 +180,7 @@ func (g goldenRecord) empty() goldenRecord {
 func TestMalformedRecords(t *testing.T) {
 	ok := good()
 	if r := wire.Parse(ok.stored()); r.Content != events.HasEvent {
-		t.Fatalf("the good record is %+v", r)
+		t.Fatalf("got %+v from the good record, want an event", r)
 	}
 	for name, bad := range map[string]goldenRecord{
 		"nothing at all":             {},
@@ -239,13 +238,13 @@ func TestMalformedRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := wire.Parse(bad.stored())
 			if r.Content != events.Malformed || r.Malformed == "" || !reflect.DeepEqual(r.Event, events.Event{}) {
-				t.Errorf("got %+v", r)
+				t.Errorf("got %+v, want it malformed, with a reason and no event", r)
 			}
 		})
 	}
 }
 
-// Two records at one offset are told apart, understood or not.
+// Two different records at one offset have different identities, whether they are valid or not.
 func TestIdentity(t *testing.T) {
 	identity := func(g goldenRecord, offset, at int64) string {
 		c := g.stored()
@@ -267,12 +266,12 @@ func TestIdentity(t *testing.T) {
 		"what is no CloudEvent": identity(goldenRecord{}, 7, 1),
 	} {
 		if twin, twice := seen[is]; twice {
-			t.Errorf("%s and %s are both %q", name, twin, is)
+			t.Errorf("%s and %s: got the same identity %q, want different ones", name, twin, is)
 		}
 		seen[is] = name
 	}
 	if a, b := identity(good(), 7, 1), identity(good(), 7, 1); a != b {
-		t.Errorf("%q and %q", a, b)
+		t.Errorf("one record: got the identities %q and %q, want the same", a, b)
 	}
 }
 
@@ -283,7 +282,7 @@ func TestNewerFormatStopsAReader(t *testing.T) {
 		"a new kind": good().with("ce_format", "999999999").with("ce_type", "clusterlite.users.archived").without("ce_claims"),
 	} {
 		if r := wire.Parse(record.stored()); r.Content != events.NewerFormat || r.Format < 2 {
-			t.Errorf("%s: got %+v", name, r)
+			t.Errorf("%s: got %+v, want a newer format", name, r)
 		}
 	}
 }
@@ -295,15 +294,15 @@ func TestBarriers(t *testing.T) {
 	} {
 		stored := golden(t, name, m)
 		if stored.Value != nil || stored.Key != "" {
-			t.Errorf("%s has a value or a key", name)
+			t.Errorf("%s: got a value or the key %q, want neither", name, stored.Key)
 		}
 		if r := wire.Parse(stored.stored()); r.Content != events.Barrier || r.Checkpoint != (name == "checkpoint") {
-			t.Errorf("the stored %s is read as %+v", name, r)
+			t.Errorf("got %+v from the stored %s, want a barrier", r, name)
 		}
-		// The mark is a hint: whatever a stranger writes there, a barrier is one.
+		// The mark is only a hint. Any value of it leaves the record a barrier.
 		for _, mark := range []string{"", "false", "TRUE", "1"} {
 			if r := wire.Parse(stored.with("ce_checkpoint", mark).stored()); r.Content != events.Barrier || r.Checkpoint {
-				t.Errorf("a mark %q is read as %+v", mark, r)
+				t.Errorf("a mark %q: got %+v, want a barrier that is not a checkpoint", mark, r)
 			}
 		}
 	}
@@ -318,7 +317,7 @@ func FuzzParse(f *testing.F) {
 		g := good().with("ce_type", kind).with("ce_claims", claims).with("ce_time", at).with("ce_entityversion", version).with("ce_format", format).with("ce_subject", subject).holding(string(value))
 		r := wire.Parse(g.stored())
 		if (r.Content == events.Malformed) != (r.Malformed != "") {
-			t.Fatalf("got %+v", r)
+			t.Fatalf("got %+v, want a reason if and only if it is malformed", r)
 		}
 		if r.Content != events.HasEvent {
 			return
@@ -328,7 +327,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(r.Event, wire.Parse(again.stored()).Event); diff != "" {
-			t.Fatalf("written and read again it is another:\n%s", diff)
+			t.Fatalf("got a different event after writing and reading (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -77,7 +77,7 @@ func compose(runes []rune) []rune {
 	t := tables()
 	composed := runes[:0]
 	starter := -1
-	last := uint8(0) // the class of what was put out last
+	last := uint8(0) // the class of the last code point in composed
 	for _, r := range runes {
 		class := t.classOf(r)
 		if r >= firstMark && starter >= 0 && (starter == len(composed)-1 || last < class) {

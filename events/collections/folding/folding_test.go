@@ -23,11 +23,11 @@ func eachCode(do func(r rune)) {
 	}
 }
 
-// The golden file was made by another implementation of the normal forms, from Unicode's
+// Another implementation of the normal forms created the golden file, from Unicode's
 // CaseFolding.txt.
-func TestEveryCodePointFoldsForEver(t *testing.T) {
+func TestFoldingOfEveryCodePointNeverChanges(t *testing.T) {
 	if Version != 1 {
-		t.Fatalf("got version %d: a new one has a golden file of its own", Version)
+		t.Fatalf("got version %d, want 1: a new version needs its own golden file", Version)
 	}
 	want := map[rune]string{}
 	for line := range strings.Lines(golden) {
@@ -65,7 +65,7 @@ func code(t testing.TB, field string) rune {
 }
 
 func TestFold(t *testing.T) {
-	long := strings.Repeat("\u0316\u0301", 100) // more marks in a row than the stream-safe format has
+	long := strings.Repeat("\u0316\u0301", 100) // more consecutive marks than the stream-safe format allows
 	sorted := strings.Repeat("\u0316", 100) + strings.Repeat("\u0301", 100)
 	for _, same := range [][]string{
 		{"John@Example.COM", "john@example.com", "JOHN@EXAMPLE.COM"},
@@ -75,7 +75,7 @@ func TestFold(t *testing.T) {
 		{"straße", "STRASSE", "stra\u1e9ee"},
 		{"Σ", "σ", "ς"},
 		{"ÅNGSTRÖM", "a\u030angstro\u0308m", "\u212bngström"},
-		{"\u1fb3\u0360", "\u03b1\u0360\u0345", "\u0391\u0360\u0345"}, // the iota is a letter once it is folded: in which order counts
+		{"\u1fb3\u0360", "\u03b1\u0360\u0345", "\u0391\u0360\u0345"}, // once folded the iota is a letter, so its order matters
 		{"\u1fb4", "\u03ac\u0345", "\u03b1\u0301\u0345", "ΆΙ"},
 		{"\ufb03", "FFI"},
 		{"İ", "i\u0307"},
@@ -91,28 +91,28 @@ func TestFold(t *testing.T) {
 	}
 	for _, other := range [][2]string{{"a", "b"}, {"i", "ı"}, {"I", "İ"}, {"a", "á"}, {"", " "}, {"ﬁ", "f"}, {"\u13a0", "\u13a1"}} {
 		if Fold(other[0]) == Fold(other[1]) {
-			t.Errorf("%+q and %+q: got the same, want not", other[0], other[1])
+			t.Errorf("%+q and %+q: got the same text, want different ones", other[0], other[1])
 		}
 	}
 }
 
-// check holds a text against what both forms promise.
+// check checks the guarantees of both forms for a text.
 func check(t rapid.TB, text string) {
 	nfc, fold := NFC(text), Fold(text)
 	if got := NFC(nfc); got != nfc {
-		t.Errorf("NFC of %+q: got %+q, then %+q", text, nfc, got)
+		t.Errorf("NFC of %+q, twice: got %+q, want %+q", text, got, nfc)
 	}
 	if got := Fold(fold); got != fold {
-		t.Errorf("Fold of %+q: got %+q, then %+q", text, fold, got)
+		t.Errorf("Fold of %+q, twice: got %+q, want %+q", text, got, fold)
 	}
 	if got := NFC(fold); got != fold {
-		t.Errorf("Fold of %+q: got %+q, which is not NFC", text, fold)
+		t.Errorf("Fold of %+q: got %+q, want it in NFC", text, fold)
 	}
 	if got := Fold(nfc); got != fold {
 		t.Errorf("Fold of the NFC of %+q: got %+q, want %+q", text, got, fold)
 	}
 	if !streamSafe(text) {
-		return // x/text puts joiners between the marks
+		return // x/text inserts joiners between the marks
 	}
 	for _, form := range []norm.Form{norm.NFC, norm.NFD} {
 		equivalent := form.String(text)
@@ -128,11 +128,11 @@ func check(t rapid.TB, text string) {
 	}
 }
 
-// streamSafe reports whether the normal forms of x/text are Unicode's for a text.
+// streamSafe reports whether x/text returns Unicode's normal forms for a text.
 func streamSafe(text string) bool { return utf8.RuneCountInString(text) <= 15 }
 
-// Alone, after a letter, and before and after a mark. What the libraries' version of
-// Unicode knows and ours doesn't is left out.
+// Each code point is checked alone, after a letter, and between marks. Code points that the
+// libraries' version of Unicode has and ours does not are omitted.
 func TestCanonicallyEquivalentTextsFoldAlike(t *testing.T) {
 	for _, r := range changing() {
 		check(t, string(r))
@@ -141,7 +141,7 @@ func TestCanonicallyEquivalentTextsFoldAlike(t *testing.T) {
 	}
 }
 
-// changing are the code points that a normal form or the folding changes or moves.
+// changing returns the code points that a normal form or the folding changes or moves.
 func changing() []rune {
 	var all []rune
 	t := tables()
@@ -155,8 +155,8 @@ func changing() []rune {
 	return all
 }
 
-// newer reports whether the libraries know of a code point what our version of Unicode
-// doesn't: it was assigned later.
+// newer reports whether the libraries have properties of a code point that our version of Unicode
+// lacks, because it was assigned later.
 func newer(r rune) bool {
 	p, t := norm.NFD.PropertiesString(string(r)), tables()
 	return p.CCC() != t.class[r] || (p.Decomposition() != nil) != (len(t.decompose(nil, r)) > 1 || t.apart[r] != nil)
@@ -170,7 +170,7 @@ func TestMixedTexts(t *testing.T) {
 	})
 }
 
-// FuzzFold: any text at all, however many marks it has.
+// FuzzFold checks any text, with any number of marks.
 func FuzzFold(f *testing.F) {
 	for _, seed := range []string{"", "Ab", "\u13a0\uab70", "\u03b1\u0360\u0345", strings.Repeat("\u0345\u0301", 40), "\xff", "ẞ각"} {
 		f.Add(seed)
@@ -178,13 +178,13 @@ func FuzzFold(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		fold := Fold(text)
 		if got := Fold(fold); got != fold {
-			t.Errorf("%+q: got %+q, then %+q", text, fold, got)
+			t.Errorf("%+q, twice: got %+q, want %+q", text, got, fold)
 		}
 		if got := Fold(NFC(text)); got != fold {
 			t.Errorf("the NFC of %+q: got %+q, want %+q", text, got, fold)
 		}
 		if !utf8.ValidString(fold) {
-			t.Errorf("%+q: got %+q, which is not UTF-8", text, fold)
+			t.Errorf("%+q: got %+q, want UTF-8", text, fold)
 		}
 	})
 }

@@ -12,16 +12,15 @@ import (
 //go:embed unicode-15.0.0.txt
 var data string
 
-// table is what the package knows of Unicode. Immutable.
+// table holds the properties of Unicode that the package uses. It is immutable.
 type table struct {
 	class map[rune]uint8   // canonical combining classes that are not 0
 	apart map[rune][]rune  // canonical decompositions, one step
-	whole map[[2]rune]rune // what two code points compose
+	whole map[[2]rune]rune // the compositions of two code points
 	fold  map[rune][]rune  // full case foldings
 }
 
-// tables reads the data once. The data is the program's own: what is wrong with it is a
-// bug.
+// tables reads the data once. It panics on invalid data, because the data is part of the program.
 var tables = sync.OnceValue(func() *table {
 	t := &table{class: map[rune]uint8{}, apart: map[rune][]rune{}, whole: map[[2]rune]rune{}, fold: map[rune][]rune{}}
 	for line := range strings.Lines(data) {
@@ -76,7 +75,7 @@ const (
 	syllableCount                     = leadCount * vowelCount * trailCount
 )
 
-// classOf gives a code point's canonical combining class.
+// classOf returns a code point's canonical combining class.
 func (t *table) classOf(r rune) uint8 {
 	if r < firstMark {
 		return 0
@@ -84,7 +83,7 @@ func (t *table) classOf(r rune) uint8 {
 	return t.class[r]
 }
 
-// decompose appends the full canonical decomposition of a code point, not in order yet.
+// decompose appends the full canonical decomposition of a code point, not yet in canonical order.
 func (t *table) decompose(to []rune, r rune) []rune {
 	if s := r - syllables; s >= 0 && s < syllableCount {
 		to = append(to, leads+s/(vowelCount*trailCount), vowels+s/trailCount%vowelCount)
@@ -106,7 +105,7 @@ func (t *table) decompose(to []rune, r rune) []rune {
 	return to
 }
 
-// join gives what two code points compose.
+// join returns the composition of two code points, and whether there is one.
 func (t *table) join(a, b rune) (rune, bool) {
 	if l, v := a-leads, b-vowels; l >= 0 && l < leadCount && v >= 0 && v < vowelCount {
 		return syllables + (l*vowelCount+v)*trailCount, true
