@@ -30,7 +30,7 @@ func TestBrowserCreatesFromTheDocumentation(t *testing.T) {
 				t.Errorf("got %d users, want %d", got, before+1)
 			}
 			for _, u := range target.Do(t, "GET", "/users", "").Want(t, 200).List(t) {
-				target.Do(t, "DELETE", "/users/"+u.ID, "").Want(t, 204) // the next sends the same address
+				target.Do(t, "DELETE", "/users/"+u.ID, "").Want(t, 204) // the next run sends the same address
 			}
 		})
 	}
@@ -66,7 +66,7 @@ func createFromPage(t *testing.T, url string, width, height int) sentRequest {
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:
 			if !strings.HasPrefix(e.Request.URL, url+"/") && !strings.HasPrefix(e.Request.URL, "data:") && !strings.HasPrefix(e.Request.URL, "blob:"+url) {
-				t.Errorf("the page asks for %s", e.Request.URL)
+				t.Errorf("got a request for %s, want only the store's addresses", e.Request.URL)
 			}
 			if e.Request.Method == "POST" && e.Request.URL == url+"/users" {
 				requests[e.RequestID] = e.Request.Headers
@@ -90,13 +90,13 @@ func createFromPage(t *testing.T, url string, width, height int) sentRequest {
 		chromedp.WaitVisible(tryIt, chromedp.ByQuery), chromedp.ScrollIntoView(tryIt, chromedp.ByQuery), chromedp.Click(tryIt, chromedp.ByQuery),
 		chromedp.Poll(send, nil))
 	if err != nil {
-		t.Fatalf("try to create a user: %v", err)
+		t.Fatalf("create a user from the page: %v", err)
 	}
 	select {
 	case sent := <-answered:
 		return sent
 	case <-ctx.Done():
-		t.Fatal("the page sent no request to create a user, or had no answer")
+		t.Fatal("got no answered request to create a user, want one")
 	}
 	return sentRequest{}
 }

@@ -26,31 +26,31 @@ func TestBrowserShowsTheDocumentation(t *testing.T) {
 	for _, collection := range []string{"users", "orders", "products"} {
 		for operation, path := range map[string]string{"GET": "", "POST": "", "GET/": "/{id}", "PUT": "/{id}", "PATCH": "/{id}", "DELETE": "/{id}"} {
 			if id := `id="api-1/tag/` + collection + "/" + strings.TrimSuffix(operation, "/") + "/" + collection + path + `"`; !strings.Contains(page.dom, id) {
-				t.Errorf("the page has no %s", id)
+				t.Errorf("got a page without %s", id)
 			}
 		}
 	}
-	// The script says which version it is, and must say nothing else.
+	// The page's script prints its version, and must print nothing else.
 	page.console = slices.DeleteFunc(page.console, func(line string) bool { return strings.Contains(line, `"@scalar/api-reference@`) })
 	if len(page.console) > 0 {
-		t.Errorf("the console says:\n%s", strings.Join(page.console, "\n"))
+		t.Errorf("got the console output\n%s\nwant none", strings.Join(page.console, "\n"))
 	}
 	asked := map[string]bool{}
 	for _, url := range page.requests {
 		asked[url] = true
 		if !strings.HasPrefix(url, c.URL+"/") {
-			t.Errorf("it asks for %s", url)
+			t.Errorf("got a request for %s, want only the store's addresses", url)
 		}
 	}
 	if !asked[c.URL+"/openapi.json"] {
-		t.Errorf("it does not read the description: %v", page.requests)
+		t.Errorf("got the requests %v, want one for /openapi.json", page.requests)
 	}
 }
 
-// A visit is what a browser made of a page.
+// A visit is the result of opening a page in a browser.
 type visit struct {
 	dom string
-	// console are the lines of its console.
+	// console holds the lines of the browser's console.
 	console []string
 	// requests returns the addresses that the page itself requested, without those that the
 	// browser requests on its own.
@@ -76,11 +76,11 @@ func browse(t *testing.T, url string) visit {
 		"--virtual-time-budget=20000", "--dump-dom", url)
 	var dom, says bytes.Buffer
 	browser.Stdout, browser.Stderr = &dom, &says
-	// It is many processes, which must not outlive the test.
+	// The browser consists of many processes, which must not outlive the test.
 	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	browser.Cancel = func() error { return syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) }
 	if err := browser.Run(); err != nil {
-		t.Fatalf("the browser: %v\n%s", err, says.String())
+		t.Fatalf("run the browser: %v\n%s", err, says.String())
 	}
 	origin := url[:strings.LastIndex(url, "/")]
 	return visit{dom.String(), consoleLine.FindAllString(says.String(), -1), requestsFrom(t, network, origin)}
@@ -99,7 +99,7 @@ func requestsFrom(t *testing.T, file, origin string) (urls []string) {
 		}
 	}
 	if err := json.Unmarshal(b, &log); err != nil {
-		t.Fatalf("the browser's log of its network: %v", err)
+		t.Fatalf("decode the browser's network log: %v", err)
 	}
 	for _, e := range log.Events {
 		if e.Params.Initiator == origin {

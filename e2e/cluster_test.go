@@ -52,10 +52,10 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("stop a query service under load", func(t *testing.T) { stopUnderLoad(t, c, c.Queries[1]) })
 }
 
-// acrossServices creates an entity through one command service, reads it at once through
-// every query node, and updates it through the other command service. No request may get a
-// 404. (In the demo that this project grew out of, an update of an entity that a node did
-// not know yet was lost, or created another.)
+// acrossServices creates an entity through one command service, reads it at once through every
+// query node, and updates it through the other command service. No request may return 404. (In
+// the demo that this project grew out of, an update could reach a node that did not know the
+// entity yet. The node then lost the update or created another entity.)
 func acrossServices(t *testing.T, c *cluster.Cluster, rounds int) {
 	if n, err := strconv.Atoi(os.Getenv("CLUSTERLITE_E2E_ROUNDS")); err == nil {
 		rounds = n
@@ -77,22 +77,22 @@ func acrossServices(t *testing.T, c *cluster.Cluster, rounds int) {
 func round(t *testing.T, creates, updates string, reads []string) {
 	r, err := suite.Send("POST", creates+"/users", suite.UserBody("A", suite.Email()))
 	if err != nil || r.Status != 201 {
-		t.Errorf("create: %d, %v: %s", r.Status, err, r.Body)
+		t.Errorf("create: got %d, %v, want 201: %s", r.Status, err, r.Body)
 		return
 	}
 	path := r.Header.Get("Location")
 	for _, url := range reads {
 		if got, err := suite.Send("GET", url+path, ""); err != nil || got.Status != 200 || string(got.Body) != string(r.Body) {
-			t.Errorf("read: %d, %v: %s", got.Status, err, got.Body)
+			t.Errorf("read: got %d, %v: %s, want 200: %s", got.Status, err, got.Body, r.Body)
 		}
 	}
 	if r, err = suite.Send("PATCH", updates+path, `{"name":"B"}`); err != nil || r.Status != 200 {
-		t.Errorf("update: %d, %v: %s", r.Status, err, r.Body)
+		t.Errorf("update: got %d, %v, want 200: %s", r.Status, err, r.Body)
 	}
 }
 
 // everyNodeHasAll reads the whole list from each query node. (In the demo, nodes shared a
-// consumer group, so each got only a part.)
+// consumer group, so each received only a part.)
 func everyNodeHasAll(t *testing.T, c *cluster.Cluster) {
 	ids := map[string]bool{}
 	for range 30 {
@@ -106,14 +106,14 @@ func everyNodeHasAll(t *testing.T, c *cluster.Cluster) {
 			}
 		}
 		if found != len(ids) {
-			t.Errorf("%s has %d of %d", url, found, len(ids))
+			t.Errorf("%s: got %d entities, want %d", url, found, len(ids))
 		}
 	}
 	equalRows(t, c)
 }
 
-// equalRows waits until all nodes are at the end of the log, and compares digests and
-// whole lists.
+// equalRows waits until all nodes are at the end of the log. Then it compares digests and whole
+// lists.
 func equalRows(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	var digest, rows string
@@ -127,7 +127,7 @@ func equalRows(t *testing.T, c *cluster.Cluster) {
 			digest = d
 		}
 		if d != digest {
-			t.Errorf("%s has the digest %s, others %s", p.Name, d, digest)
+			t.Errorf("%s: got digest %s, want that of the other nodes, %s", p.Name, d, digest)
 		}
 	}
 	for _, url := range c.ReadURLs() {
@@ -139,19 +139,19 @@ func equalRows(t *testing.T, c *cluster.Cluster) {
 			rows = string(b)
 		}
 		if string(b) != rows {
-			t.Errorf("%s has other rows", url)
+			t.Errorf("%s: got rows that differ from those of the other nodes", url)
 		}
 	}
 }
 
-// atTheEnd waits until a node has applied what is in the log now.
+// atTheEnd waits until a node has applied everything that is in the log now.
 func atTheEnd(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	t.Helper()
 	r := suite.Target{URL: c.ReadURLs()[0]}.Do(t, "GET", "/users?limit=1", "", "Clusterlite-Consistency: strong").Want(t, 200)
 	eventually(t, p.Name+" reaches the end", func() bool { return p.Status().Position >= r.Position(t) })
 }
 
-// adminIsHidden asks Nginx for what only the admin listeners have.
+// adminIsHidden requests paths from Nginx that only the admin listeners serve.
 func adminIsHidden(t *testing.T, c *cluster.Cluster) {
 	for _, path := range []string{"/status", "/metrics", "/readyz", "/livez"} {
 		(suite.Target{URL: c.URL}).Do(t, "GET", path, "").Problem(t, 404, "unknown-collection")

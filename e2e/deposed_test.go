@@ -9,10 +9,10 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestDeposedLeader is the case that linearizable exists for. The leader of the log is cut
-// off, together with a query and a command service, from the other two brokers. They elect
-// another leader, and acknowledge writes; the old one doesn't know, and keeps reporting
-// where the log ends.
+// TestDeposedLeader tests the case that linearizable consistency exists for. The leader of the
+// log is cut off from the other two brokers, together with a query service and a command
+// service. The other brokers elect another leader, and acknowledge writes. The old leader does
+// not know that, and keeps reporting its own end of the log.
 func TestDeposedLeader(t *testing.T) {
 	wanted(t, "netns")
 	c := cluster.OnNetwork(t)
@@ -37,7 +37,7 @@ func TestDeposedLeader(t *testing.T) {
 		})
 		created := write.Create(t, "unknown to those cut off")
 		if r := read.Do(t, "GET", path, "", "Clusterlite-Consistency: linearizable").Want(t, 200); string(r.Body) != string(acknowledged.Body) {
-			t.Errorf("the majority reads %s, acknowledged was %s", r.Body, acknowledged.Body)
+			t.Errorf("the majority: got %s, want the acknowledged %s", r.Body, acknowledged.Body)
 		}
 
 		r := cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: strong")
@@ -47,14 +47,14 @@ func TestDeposedLeader(t *testing.T) {
 		case r.Status == 200 && r.Header.Get("Clusterlite-Consistency") == "strong" && !strings.Contains(string(r.Body), name):
 			strong["an answer from the past"]++
 		default:
-			t.Errorf("strong: %d %v %s", r.Status, r.Header, r.Body)
+			t.Errorf("strong: got the unexpected answer %d %v %s", r.Status, r.Header, r.Body)
 		}
 		r = cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: linearizable")
 		r.Problem(t, 503, "broker-unreachable")
 		if r.Header.Get("Retry-After") == "" {
-			t.Error("no Retry-After")
+			t.Error("got no Retry-After, want one")
 		}
-		// The same for a refusal: a node that is cut off can't know whether the entity
+		// The same holds for a rejection: a node that is cut off can't know whether the entity
 		// exists.
 		cutWrite.Do(t, "DELETE", "/users/"+created.ID, "", "Clusterlite-Consistency: linearizable").Problem(t, 503, "broker-unreachable")
 		cutRead.Do(t, "GET", path, "", "Clusterlite-Consistency: eventual").Want(t, 200)
@@ -66,7 +66,7 @@ func TestDeposedLeader(t *testing.T) {
 	eventually(t, "the node that was cut off serves linearizable reads", func() bool {
 		r, err := suite.Send("GET", cutRead.URL+path, "", "Clusterlite-Consistency: linearizable")
 		if err == nil && r.Status == 200 && string(r.Body) != string(last.Body) {
-			t.Errorf("it reads %s, the majority %s", r.Body, last.Body)
+			t.Errorf("got %s, want what the majority reads, %s", r.Body, last.Body)
 		}
 		return err == nil && r.Status == 200
 	})
@@ -77,7 +77,7 @@ func TestDeposedLeader(t *testing.T) {
 	equalRows(t, c.Cluster)
 	for _, p := range c.Processes() {
 		if p.Exited() {
-			t.Errorf("%s has ended", p.Name)
+			t.Errorf("%s has ended, want it to run", p.Name)
 		}
 	}
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestClusterDiskFull fills the disks of a command and a query service while another node
-// accepts writes. They report why they are not ready, append nothing, are not damaged, and
-// continue by themselves once there is space.
+// TestClusterDiskFull fills the disks of a command service and a query service while another
+// node accepts writes. The services report why they are not ready. They append nothing, damage
+// nothing, and continue by themselves once there is space.
 func TestClusterDiskFull(t *testing.T) {
-	wanted(t, "netns") // it needs root too
+	wanted(t, "netns") // this test needs root too
 	c := cluster.Serve(t)
 	command, query := c.AddCommand(), c.AddQuery()
 	for _, p := range []*cluster.Process{command, query} {
@@ -55,11 +55,11 @@ func TestClusterDiskFull(t *testing.T) {
 		"a read":   suite.Target{URL: query.URL}.Do(t, "GET", "/users/"+id, ""),
 	} {
 		if p := r.Problem(t, 503, "not-ready"); !strings.Contains(p.Detail, "The disk of this node is full.") {
-			t.Errorf("%s: got %q", what, p.Detail)
+			t.Errorf("%s: got %q, want that the disk is full", what, p.Detail)
 		}
 	}
 	if now := c.Server.Status().End; now != end {
-		t.Errorf("the log ends at %d, want %d: something was appended", now, end)
+		t.Errorf("got the end of the log %d, want %d: something was appended", now, end)
 	}
 	for _, p := range []*cluster.Process{command, query} {
 		metrics := scrape(t, p)
@@ -88,7 +88,7 @@ func TestClusterDiskFull(t *testing.T) {
 	}
 }
 
-// fillUp leaves no room in a folder of a file system of its own.
+// fillUp fills the file system that is mounted on a folder.
 func fillUp(t *testing.T, dir string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "ballast"))

@@ -20,13 +20,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("it did not come about that %s", what)
+			t.Fatalf("got a timeout, want that %s", what)
 		}
 	}
 }
 
 // foreignRecords appends malformed records of another client to the topic. (In the demo, an
-// event that failed to apply was lost with all after it, or blocked them.)
+// event that failed to apply was lost together with all later ones, or it blocked them.)
 func foreignRecords(t *testing.T, c *cluster.Cluster) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -51,17 +51,17 @@ func foreignRecords(t *testing.T, c *cluster.Cluster) {
 	equalRows(t, c)
 	after := node.Status()
 	if after.Voids != before.Voids+4 || after.Position != before.Position+5 || after.Entities["users"] != before.Entities["users"]+1 {
-		t.Errorf("got %+v after %+v", before, after)
+		t.Errorf("got %+[2]v after %+[1]v, want 4 more voids, 5 more records and 1 more user", before, after)
 	}
 }
 
-// A load is clients that write, and remember what was acknowledged.
+// A load is a set of clients that write, and remember the acknowledged writes.
 type load struct {
 	t       *testing.T
 	url     string
 	mu      sync.Mutex
 	acked   map[string]string // path → the last body that was acknowledged; "" once deleted
-	unsure  map[string]bool   // paths of which a write's outcome is unknown
+	unsure  map[string]bool   // paths with a write whose outcome is unknown
 	writes  int
 	refused map[string]int // kinds of answers that are not a success
 	stop    chan struct{}
@@ -85,7 +85,7 @@ func startLoad(t *testing.T, url string) *load {
 	return l
 }
 
-// life creates an entity, changes it and perhaps deletes it.
+// life creates an entity, changes it, and deletes it if deletes is set.
 func (l *load) life(name string, deletes bool) {
 	r, ok := l.send("POST", "/users", suite.UserBody(name, suite.Email()), 201)
 	if !ok {
@@ -111,8 +111,8 @@ func (l *load) note(path, body string) {
 	l.writes++
 }
 
-// send sends a write. The only accepted failures are those which say that the write can't
-// be done now.
+// send sends a write. The only accepted failures are those that say that the write can't be
+// done now.
 func (l *load) send(method, path, body string, want int) (suite.Response, bool) {
 	r, err := suite.Send(method, l.url+path, body)
 	if err == nil && r.Status == want {
@@ -120,13 +120,13 @@ func (l *load) send(method, path, body string, want int) (suite.Response, bool) 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil { // the connection broke: a kill of what we talk to
+	if err != nil { // the connection broke: the other side was killed
 		l.unsure[path] = true
 		l.refused["broken connection"]++
 		return r, false
 	}
 	var p suite.Problem
-	_ = json.Unmarshal(r.Body, &p) // of another form: its kind is empty
+	_ = json.Unmarshal(r.Body, &p) // a body that is no problem document has an empty kind
 	kind := p.Type[strings.LastIndex(p.Type, "/")+1:]
 	l.refused[kind]++
 	switch kind {
@@ -134,7 +134,7 @@ func (l *load) send(method, path, body string, want int) (suite.Response, bool) 
 		l.unsure[path] = true
 	case "broker-unreachable", "read-model-behind", "not-ready":
 	default:
-		l.t.Errorf("%s %s: %d %s", method, path, r.Status, r.Body)
+		l.t.Errorf("%s %s: got %d %s, want %d", method, path, r.Status, r.Body, want)
 	}
 	return r, false
 }
@@ -147,7 +147,7 @@ func (l *load) progress(n int) {
 	eventually(l.t, "writes are acknowledged", func() bool { return count() >= from+n })
 }
 
-// end stops the clients and checks that each node has what was acknowledged.
+// end stops the clients and checks that each node has every acknowledged write.
 func (l *load) end(c *cluster.Cluster) {
 	l.t.Helper()
 	close(l.stop)
@@ -159,7 +159,7 @@ func (l *load) end(c *cluster.Cluster) {
 			}
 			r := suite.Target{URL: url}.Do(l.t, "GET", path, "", "Clusterlite-Consistency: strong")
 			if want == "" && r.Status != 404 || want != "" && string(r.Body) != want {
-				l.t.Errorf("%s%s: %d %s, but acknowledged was %q", url, path, r.Status, r.Body, want)
+				l.t.Errorf("%s%s: got %d %s, want the acknowledged %q", url, path, r.Status, r.Body, want)
 			}
 		}
 	}
@@ -180,13 +180,13 @@ func killUnderLoad(t *testing.T, c *cluster.Cluster, victim *cluster.Process) {
 	l.end(c)
 }
 
-// stopUnderLoad stops a process as an operator does. The process must end cleanly, even
-// under load.
+// stopUnderLoad stops a process as an operator does. The process must exit cleanly, even under
+// load.
 func stopUnderLoad(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	l := startLoad(t, c.URL)
 	l.progress(50)
 	if code := p.Stop(); code != 0 {
-		t.Errorf("%s ended with %d", p.Name, code)
+		t.Errorf("%s: got exit code %d, want 0", p.Name, code)
 	}
 	p.Start()
 	p.AwaitReady()
@@ -209,11 +209,11 @@ func killLeader(t *testing.T, c *cluster.Cluster) {
 	l.end(c)
 }
 
-// secondProcess starts the program on a folder that is in use.
+// secondProcess starts the program on a folder that another process uses.
 func secondProcess(t *testing.T, c *cluster.Cluster) {
 	cmd := exec.Command(cluster.Binary(t, "clusterlite"), "serve", "--data-dir", c.Server.DataDir(), "--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "in use by node all-1, process") {
-		t.Errorf("got %v: %s", err, out)
+		t.Errorf("got %v: %s; want exit code 1 and the node that uses the folder", err, out)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// TestJoin measures how long a query node takes to become ready: from the log, from a
-// snapshot in a folder, and from another node, with CLUSTERLITE_E2E_JOIN_EVENTS entities
+// TestJoin measures how long a query node takes to become ready from the log, from a snapshot
+// in a folder, and from another node. The store has CLUSTERLITE_E2E_JOIN_EVENTS entities
 // (default one million).
 func TestJoin(t *testing.T) {
 	wanted(t, "join")

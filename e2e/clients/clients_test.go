@@ -45,7 +45,7 @@ func TestClientsOfTypeScript(t *testing.T) {
 	t.Run("Redocly reports no problems", func(t *testing.T) {
 		out := run(t, dir, filepath.Join(bin, "redocly"), "lint", url+"/openapi.json", "--extends=recommended", "--format=json")
 		if !strings.Contains(out, `"errors": 0`) || !strings.Contains(out, `"warnings": 0`) {
-			t.Errorf("redocly lint: %s", out)
+			t.Errorf("redocly lint: got %s, want no errors and no warnings", out)
 		}
 	})
 	run(t, dir, filepath.Join(bin, "openapi-typescript"), url+"/openapi.json", "--output", "generated/openapi.d.ts")
@@ -99,7 +99,7 @@ func node(t *testing.T) (dir, bin string) {
 	return dir, filepath.Join(home, "node_modules", ".bin")
 }
 
-// python returns the same for the tools of pip.
+// python returns the folder with the programs, and the folder of the pip tools.
 func python(t *testing.T) (dir, bin string) {
 	t.Helper()
 	dir = copied(t, "python")
@@ -110,7 +110,7 @@ func python(t *testing.T) (dir, bin string) {
 	return dir, filepath.Join(home, "venv", "bin")
 }
 
-// copied returns a folder of the test's own with the files of one in testdata.
+// copied returns a temporary folder with the files of a folder in testdata.
 func copied(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -166,7 +166,7 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "PYTHONDONTWRITEBYTECODE=1", "NO_COLOR=1", "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
-	// What it starts must not outlive the test.
+	// The processes that the command starts must not outlive the test.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var out, errs bytes.Buffer

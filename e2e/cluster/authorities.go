@@ -25,7 +25,7 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority creates an authority that nobody trusts yet.
+// NewAuthority creates an authority. Nothing trusts it yet.
 func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
 	a := &Authority{dir: t.TempDir()}
@@ -47,11 +47,11 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	return a
 }
 
-// A Pair is a certificate and its key, in PEM files. Both holds both of them in one file.
+// A Pair is a certificate and its key, in PEM files. The file Both holds both of them.
 type Pair struct{ Cert, Key, Both string }
 
-// Issue signs a certificate for a server at 127.0.0.1 and localhost, and for a client of this
-// name, which is valid from an hour ago until then.
+// Issue signs a certificate for a client with this name, and for a server at 127.0.0.1 and
+// localhost. The certificate is valid from an hour ago until the given time.
 func (a *Authority) Issue(t testing.TB, name string, until time.Time) Pair {
 	t.Helper()
 	template := &x509.Certificate{

@@ -24,7 +24,7 @@ func Root(t testing.TB) string {
 	return ""
 }
 
-// packages are those of the programs.
+// packages are the main packages of the programs.
 var packages = []string{"./clusterlite", "./commands/cmd/clusterlite-command", "./queryapi/cmd/clusterlite-query"}
 
 var build = struct {
@@ -34,8 +34,8 @@ var build = struct {
 	err error
 }{}
 
-// Binary builds the programs once, with the race detector if CLUSTERLITE_E2E_RACE is set,
-// and returns the path of one.
+// Binary builds the programs once, with the race detector if CLUSTERLITE_E2E_RACE is set, and
+// returns the path of the one with this name.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
 	root := Root(t)

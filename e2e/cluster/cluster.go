@@ -8,7 +8,7 @@ import (
 
 // A Cluster is a running ClusterLite, deployed in any way.
 type Cluster struct {
-	// URL is where clients go.
+	// URL is the address that clients use.
 	URL string
 	// Server is the all-in-one process, if there is one.
 	Server *Process
@@ -16,14 +16,14 @@ type Cluster struct {
 	Commands, Queries []*Process
 	// Nginx is the proxy in front of the services, if any.
 	Nginx *Process
-	// Kafka is the broker's cluster, if it is a real one.
+	// Kafka is the Kafka cluster, if it is a real one.
 	Kafka *Kafka
 	// Brokers is the bootstrap list.
 	Brokers string
 
 	t        testing.TB
 	settings []Setting
-	programs string // the folder of those of another version; empty for this one's
+	programs string // the folder with another version's programs; empty for this version's
 }
 
 // A Setting changes the environment of services. It is called with the name of each service
@@ -60,7 +60,8 @@ func Embedded(t testing.TB) *Cluster {
 	return EmbeddedOf(t, "")
 }
 
-// EmbeddedOf is like Embedded, with the programs in a folder, such as that of [ProgramsOf].
+// EmbeddedOf is like Embedded, but uses the programs in a folder, such as the one that
+// [ProgramsOf] returns.
 func EmbeddedOf(t testing.TB, programs string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, programs: programs}
@@ -109,7 +110,7 @@ func (c *Cluster) apply(service string, env map[string]string) {
 	}
 }
 
-// AddQuery adds a query service, which is not yet started and not behind Nginx.
+// AddQuery adds a query service. It is not started, and Nginx does not know it.
 func (c *Cluster) AddQuery() *Process {
 	c.t.Helper()
 	p := c.service("query", len(c.Queries)+1)
@@ -117,7 +118,7 @@ func (c *Cluster) AddQuery() *Process {
 	return p
 }
 
-// AddCommand adds a command service, which is not yet started and not behind Nginx.
+// AddCommand adds a command service. It is not started, and Nginx does not know it.
 func (c *Cluster) AddCommand() *Process {
 	c.t.Helper()
 	p := c.service("command", len(c.Commands)+1)
@@ -140,7 +141,7 @@ func (c *Cluster) service(role string, i int) *Process {
 	return p
 }
 
-// Processes are all services of the cluster.
+// Processes returns all services of the cluster.
 func (c *Cluster) Processes() []*Process {
 	var all []*Process
 	if c.Server != nil {
@@ -149,11 +150,10 @@ func (c *Cluster) Processes() []*Process {
 	return append(append(all, c.Commands...), c.Queries...)
 }
 
-// WriteURLs are the URLs of the services that accept writes, ReadURLs those of the services
-// that answer reads.
+// WriteURLs returns the URLs of the services that accept writes.
 func (c *Cluster) WriteURLs() []string { return urls(c.Server, c.Commands) }
 
-// ReadURLs are the APIs that answer reads directly.
+// ReadURLs returns the URLs of the services that answer reads directly.
 func (c *Cluster) ReadURLs() []string { return urls(c.Server, c.Queries) }
 
 func urls(server *Process, services []*Process) []string {

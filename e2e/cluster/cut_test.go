@@ -17,16 +17,16 @@ func TestNetworkCut(t *testing.T) {
 	n.Cut(a, b)
 	for _, pair := range [][2]*Host{{a, b}, {b, a}} {
 		if pair[0].reaches(pair[1].Addr) {
-			t.Errorf("%s reaches %s", pair[0].Name, pair[1].Name)
+			t.Errorf("%s reaches %s after the cut", pair[0].Name, pair[1].Name)
 		}
 	}
 	for _, pair := range [][2]*Host{{a, c}, {c, a}, {b, c}, {c, b}} {
 		if !pair[0].reaches(pair[1].Addr) {
-			t.Errorf("%s does not reach %s", pair[0].Name, pair[1].Name)
+			t.Errorf("%s does not reach %s after the cut", pair[0].Name, pair[1].Name)
 		}
 	}
 	n.Heal()
 	if !a.reaches(b.Addr) || !b.reaches(a.Addr) {
-		t.Error("healed, and they do not reach each other")
+		t.Error("the hosts do not reach each other after the heal")
 	}
 }

@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// A Disk is a file system of a size of its own, at a folder.
+// A Disk is a file system of a given size, mounted on a folder.
 type Disk struct {
 	t   testing.TB
 	dir string
 }
 
-// Mount mounts a disk of some MiB on a folder until the test ends. It hides the content of
-// the folder, and needs root.
+// Mount mounts a disk with the given size in MiB on a folder until the test ends. It hides the
+// content of the folder, and needs root.
 func Mount(t testing.TB, dir string, mib int) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("this test mounts a disk, which only root can")
+		t.Fatal("this test mounts a disk: run it as root")
 	}
 	d := &Disk{t, dir}
 	d.mount("size=" + fmt.Sprint(mib) + "m")
@@ -31,13 +31,13 @@ func Mount(t testing.TB, dir string, mib int) *Disk {
 	return d
 }
 
-// Resize changes its size. It must have room for what is there.
+// Resize changes the size of the disk in MiB. The new size must have room for the content.
 func (d *Disk) Resize(mib int) {
 	d.t.Helper()
 	d.mount(fmt.Sprintf("remount,size=%dm", mib))
 }
 
-// Used is how many MiB are taken, rounded up.
+// Used returns the used space in MiB, rounded up.
 func (d *Disk) Used() int {
 	d.t.Helper()
 	var s syscall.Statfs_t

@@ -21,7 +21,7 @@ const Topic = "clusterlite.events"
 
 // Kafka is a cluster of Apache Kafka on this host.
 type Kafka struct {
-	// Bootstrap lists the brokers, Ports are theirs.
+	// Bootstrap lists the addresses of the brokers.
 	Bootstrap string
 	Ports     []int
 
@@ -45,7 +45,7 @@ func startKafka(t testing.TB, n int) *Kafka {
 		k.Ports = append(k.Ports, base+i)
 	}
 	t.Cleanup(k.stop)
-	// Its output goes to a file, because the brokers that it starts keep the output open.
+	// The output goes to a file, because the brokers that the script starts keep it open.
 	out, err := os.Create(filepath.Join(k.dir, "start.out"))
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ next:
 		}
 		return base
 	}
-	t.Fatal("no room for Kafka's ports")
+	t.Fatal("found no consecutive free ports for Kafka")
 	return 0
 }
 
@@ -109,7 +109,7 @@ func (k *Kafka) Kill(i int) {
 	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	for end := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			k.t.Errorf("broker %d does not die", i)
+			k.t.Errorf("broker %d is still running after SIGKILL", i)
 			return
 		}
 	}
@@ -130,13 +130,13 @@ func (k *Kafka) Start(i int) {
 	}
 }
 
-// Leader is the broker that leads the log, from 1.
+// Leader returns the number of the broker that leads the log, counted from 1.
 func (k *Kafka) Leader() int {
 	k.t.Helper()
 	return leader(k.t, strings.Split(k.Bootstrap, ","))
 }
 
-// leader waits until the log has a leader, and gives its number.
+// leader waits until the log has a leader, and returns its number.
 func leader(t testing.TB, brokers []string) int {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(Topic), kgo.MetadataMinAge(100*time.Millisecond))

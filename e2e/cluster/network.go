@@ -22,13 +22,13 @@ type Network struct {
 	Hosts []*Host
 
 	t      testing.TB
-	id     string // in the names of all namespaces and devices
-	prefix string // of the addresses by which hosts are observed
-	parts  int    // bridges that the switch has
+	id     string // part of the names of all namespaces and devices
+	prefix string // of the addresses at which the test observes hosts
+	parts  int    // the number of bridges in the switch
 	cuts   [][2]*Host
 }
 
-// A Host is one of a [Network].
+// A Host is a host of a [Network].
 type Host struct {
 	// Name is unique in the network.
 	Name string
@@ -54,7 +54,7 @@ func NewNetwork(t testing.TB) *Network {
 	n := &Network{t: t, id: fmt.Sprintf("cl%04x", rand.IntN(1<<16)), prefix: freePrefix(t)}
 	n.ip("netns", "add", n.namespace("switch"))
 	t.Cleanup(n.remove)
-	// The test's own port, and the bridge through which it observes all hosts.
+	// Create the test's port and the bridge through which it observes all hosts.
 	observer := n.id + "o"
 	n.ip("link", "add", observer, "type", "veth", "peer", "name", "observer", "netns", n.namespace("switch"))
 	n.ip("addr", "add", n.prefix+"254/24", "dev", observer)
@@ -152,7 +152,7 @@ func (n *Network) namespace(name string) string { return n.id + "-" + name }
 
 func part(i int) string { return fmt.Sprintf("part-%d", i) }
 
-// bridge makes part i of the switch if it is not there.
+// bridge creates part i of the switch if it does not exist.
 func (n *Network) bridge(i int) {
 	n.t.Helper()
 	for ; n.parts <= i; n.parts++ {

@@ -34,7 +34,7 @@ func TestNetwork(t *testing.T) {
 				}
 				tries.Go(func() {
 					if got, want := from.reaches(to.Addr), slices.Contains(reached, to); got != want {
-						t.Errorf("%d: %s reaches %s: %v, want %v", i, from.Name, to.Name, got, want)
+						t.Errorf("%d: %s reaches %s: got %v, want %v", i, from.Name, to.Name, got, want)
 					}
 				})
 			}

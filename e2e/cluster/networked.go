@@ -16,16 +16,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A Networked cluster runs on a network of its own: three brokers of Apache Kafka, two
-// command and three query services, each on its own host. Clients, and Nginx if it is
+// A Networked cluster consists of three brokers of Apache Kafka, two command services and three
+// query services. Each runs on its own host in a simulated network. Clients, and Nginx if it is
 // started, run on the test's side.
 type Networked struct {
 	*Cluster
 	Network *Network
-	// Kafkas are the brokers. Broker i, from 1, is the (i-1)th.
+	// Kafkas are the brokers. Broker i, counted from 1, has the index i-1.
 	Kafkas []*Process
-	// Observed is the bootstrap list for the test, which no partition affects. Brokers, the
-	// list for the services, can't be used from outside the network.
+	// Observed is the bootstrap list for the test, which no partition affects. Brokers is the
+	// list for the services; it can't be used from outside the network.
 	Observed string
 
 	hosts map[*Process]*Host
@@ -51,14 +51,14 @@ func OnNetwork(t testing.TB, settings ...Setting) *Networked {
 	return c
 }
 
-// Leader is the broker that leads the log.
+// Leader returns the broker that leads the log.
 func (c *Networked) Leader() *Process {
 	c.t.Helper()
 	return c.Kafkas[leader(c.t, strings.Split(c.Observed, ","))-1]
 }
 
-// NotWhole says in what way the brokers disagree. It is empty once all of them name the
-// same leader of the log and are in sync. Only then can no deposed broker believe that it
+// NotWhole describes how the brokers disagree. It returns an empty string once all of them name
+// the same leader of the log and are in sync. Only then can no deposed broker believe that it
 // leads.
 func (c *Networked) NotWhole() string {
 	var first int32
@@ -77,7 +77,7 @@ func (c *Networked) NotWhole() string {
 	return ""
 }
 
-// describe asks one broker who leads the log and how many are in sync.
+// describe asks one broker which broker leads the log and how many are in sync.
 func describe(address string) (leader int32, inSync int, err error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(address))
 	if err != nil {
@@ -101,10 +101,10 @@ func describe(address string) (leader int32, inSync int, err error) {
 	return topics[0].Partitions[0].Leader, len(topics[0].Partitions[0].ISR), nil
 }
 
-// Host is the host that a process runs on.
+// Host returns the host that a process runs on.
 func (c *Networked) Host(p *Process) *Host { return c.hosts[p] }
 
-// process makes a process on a new host of its name.
+// process creates a process on a new host of the same name.
 func (c *Networked) process(name string, make func(*Host) (binary string, args []string, env map[string]string)) *Process {
 	c.t.Helper()
 	h := c.Network.Host(name)
@@ -131,7 +131,7 @@ func (c *Networked) service(role string, i int) *Process {
 	return p
 }
 
-// startBrokers starts Apache Kafka on n hosts and waits until all serve.
+// startBrokers starts Apache Kafka on n hosts and waits until all brokers serve.
 func (c *Networked) startBrokers(n int) {
 	c.t.Helper()
 	libs := os.Getenv("CLUSTERLITE_KAFKA_LIBS")
@@ -179,9 +179,9 @@ func (c *Networked) startBrokers(n int) {
 	}
 }
 
-// brokerProperties configures two listeners for a broker, each of which advertises its own
-// addresses: hosts of the network use its switch, and the test can observe from outside
-// even during a split. A missing broker is detected after three seconds.
+// brokerProperties configures two listeners for a broker. Each advertises its own address:
+// hosts of the network use the switch, and the test observes from outside, even during a split.
+// A missing broker is detected after three seconds.
 func brokerProperties(i int, h *Host, dir, voters string) string {
 	return fmt.Sprintf(`process.roles=broker,controller
 node.id=%[1]d

@@ -17,8 +17,8 @@ func Nginx(t testing.TB, queries, commands []string) *Process {
 	return nginx(t, "http", func(conf string) string { return conf }, queries, commands)
 }
 
-// EncryptedNginx runs the shipped nginx.conf with its lines for TLS, towards clients and towards
-// the services at these URLs. The pair is Nginx's certificate; the authority signs those of the
+// EncryptedNginx runs the shipped nginx.conf with TLS enabled for clients and for the services
+// at these URLs. The pair is Nginx's certificate. The authority signs the certificates of the
 // services, which are for localhost.
 func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, commands []string) *Process {
 	t.Helper()
@@ -27,7 +27,7 @@ func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, comm
 			{"#tls ", ""},
 			{"#tls-upstream ", ""},
 			{"proxy_pass http:", "proxy_pass https:"},
-			{"http2 on; # needs nginx 1.25.1 or later", ""}, // Debian 12 has 1.22
+			{"http2 on; # needs nginx 1.25.1 or later", ""}, // Debian 12 ships nginx 1.22
 			{"/etc/nginx/tls/tls.crt", pair.Cert},
 			{"/etc/nginx/tls/tls.key", pair.Key},
 			{"/etc/nginx/tls/ca.pem", authority.File},
@@ -36,7 +36,7 @@ func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, comm
 			{"listen 443 ssl;", ""},
 		} {
 			if !strings.Contains(conf, change.from) {
-				t.Fatalf("nginx.conf has no %q", change.from)
+				t.Fatalf("got an nginx.conf without %q", change.from)
 			}
 			conf = strings.ReplaceAll(conf, change.from, change.to)
 		}
@@ -44,7 +44,7 @@ func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, comm
 	}, queries, commands)
 }
 
-// nginx runs nginx.conf after a change, in front of the services at these URLs.
+// nginx applies a change to nginx.conf and runs it in front of the services at these URLs.
 func nginx(t testing.TB, scheme string, change func(conf string) string, queries, commands []string) *Process {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")
@@ -75,7 +75,7 @@ func nginx(t testing.TB, scheme string, change func(conf string) string, queries
 	}
 }
 
-// siteConf is the shipped nginx.conf with its site lines replaced.
+// siteConf returns the shipped nginx.conf with its site lines replaced.
 func siteConf(t testing.TB, dir, listen, scheme string, change func(string) string, queries, commands []string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(Root(t), "nginx.conf"))

@@ -21,14 +21,15 @@ import (
 	"time"
 )
 
-// readyWithin is how long a process may take to become ready. It is generous, because a
-// busy machine is not a failure.
+// readyWithin is the maximum time that a process may take to become ready. It is generous, so
+// that a busy machine causes no failure.
 const readyWithin = 90 * time.Second
 
 // A Process is one of the programs, running or not.
 type Process struct {
 	Name string
-	// URL is its API, Admin its admin listener; empty if it has none.
+	// URL is the address of the API and Admin that of the admin listener. Each is empty if the
+	// process has none.
 	URL, Admin string
 
 	t      testing.TB
@@ -58,7 +59,7 @@ func newProcess(t testing.TB, name, binary string, env map[string]string, args .
 	return p
 }
 
-// environment is that of the test, without settings of ours.
+// environment returns the environment of the test without the project's settings.
 func environment() (kept []string) {
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "CLUSTERLITE_") {
@@ -76,7 +77,7 @@ func (p *Process) tail() string {
 	return string(b[max(0, len(b)-6000):])
 }
 
-// Output returns everything that the process has written so far, in all its runs.
+// Output returns all output of the process so far, from all its runs.
 func (p *Process) Output() string {
 	b, err := os.ReadFile(p.output)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -97,14 +98,14 @@ func (p *Process) Start() {
 	defer func() { _ = out.Close() }() // the process has its own handle
 	p.cmd = exec.Command(p.binary, p.args...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, out, out
-	// It must not outlive this test, however the test ends.
+	// The process must not outlive this test, however the test ends.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatalf("start %s: %v", p.Name, err)
 	}
 	p.done = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) {
-		_ = cmd.Wait() // how it ended shows in ExitCode
+		_ = cmd.Wait() // ExitCode shows how it ended
 		close(done)
 	}(p.cmd, p.done)
 }
@@ -129,7 +130,7 @@ func (p *Process) Stop() int {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
 	if !p.wait(30 * time.Second) {
-		p.t.Fatalf("%s did not stop", p.Name)
+		p.t.Fatalf("%s did not stop within 30 seconds of SIGTERM", p.Name)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -156,18 +157,18 @@ func (p *Process) Exited() bool { return p.wait(0) }
 func (p *Process) AwaitExit() int {
 	p.t.Helper()
 	if !p.wait(readyWithin) {
-		p.t.Fatalf("%s does not end", p.Name)
+		p.t.Fatalf("%s is still running, want it to end", p.Name)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// AwaitReady waits until the process says that it is ready.
+// AwaitReady waits until the process reports that it is ready.
 func (p *Process) AwaitReady() {
 	p.t.Helper()
 	var said string
 	for end := time.Now().Add(readyWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if p.Exited() {
-			p.t.Fatalf("%s ended before it was ready", p.Name)
+			p.t.Fatalf("%s ended, want it to become ready", p.Name)
 		}
 		if said = p.NotReady(); said == "" {
 			return
@@ -176,7 +177,7 @@ func (p *Process) AwaitReady() {
 	p.t.Fatalf("%s is not ready after %s: %s", p.Name, readyWithin, said)
 }
 
-// NotReady reports why the process is not ready, and is empty if it is.
+// NotReady returns the reason why the process is not ready, or an empty string if it is.
 func (p *Process) NotReady() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -196,7 +197,7 @@ func (p *Process) NotReady() string {
 	return string(b)
 }
 
-// Status is what /status says, as far as tests look at it.
+// Status holds the fields of /status that tests use.
 type Status struct {
 	Position int64             `json:"position"`
 	End      int64             `json:"end"`
@@ -249,13 +250,13 @@ func freePort(t testing.TB) int {
 // Address returns a free address on this host that it has not returned before.
 func Address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
 
-// DataDir is the process's data folder.
+// DataDir returns the process's data folder.
 func (p *Process) DataDir() string { return p.setting("CLUSTERLITE_DATA_DIR") }
 
-// Node is the process's name as a node.
+// Node returns the process's name as a node.
 func (p *Process) Node() string { return p.setting("CLUSTERLITE_NODE_ID") }
 
-// setting returns the value of a variable. The last one counts, as for the process.
+// setting returns the value of a variable. The last one counts, as it does for the process.
 func (p *Process) setting(variable string) (value string) {
 	for _, e := range p.env {
 		if v, ok := strings.CutPrefix(e, variable+"="); ok {

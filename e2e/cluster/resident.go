@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Set sets an environment variable, from the next start on.
+// Set sets an environment variable. It takes effect at the next start.
 func (p *Process) Set(name, value string) { p.env = append(p.env, name+"="+value) }
 
-// Resident returns the memory that the process uses, in bytes, and the maximum since its
-// start.
+// Resident returns the current memory use of the process, and the maximum since its start, in
+// bytes.
 func (p *Process) Resident() (now, most int64) {
 	p.t.Helper()
 	p.mu.Lock()

@@ -13,14 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// SecureKafka is one broker of Apache Kafka with an authorizer, which denies what no ACL
-// allows, and with a listener for each way to authenticate. Each address is of this host.
+// SecureKafka is one broker of Apache Kafka with an authorizer that denies everything that no
+// ACL allows. It has a listener for each way to authenticate. All addresses are on this host.
 type SecureKafka struct {
-	// Open takes plaintext connections without credentials. Its users may do everything.
+	// Open accepts plaintext connections without credentials. Its users may do everything.
 	Open string
-	// SASL is encrypted and takes PLAIN and SCRAM.
+	// SASL is encrypted and accepts PLAIN and SCRAM.
 	SASL string
-	// OAuth takes OAUTHBEARER, in plaintext.
+	// OAuth accepts OAUTHBEARER, in plaintext.
 	OAuth string
 	// Mutual is encrypted and requires a client certificate, whose name is the user.
 	Mutual string
@@ -28,17 +28,18 @@ type SecureKafka struct {
 	Expired string
 }
 
-// SecureOptions say whom a [SecureKafka] trusts.
+// SecureOptions define whom a [SecureKafka] trusts.
 type SecureOptions struct {
 	// Authority signs the certificates of the broker and of its clients.
 	Authority *Authority
 	// Users are the names and passwords for PLAIN and SCRAM.
 	Users map[string]string
-	// Keys is the URL of the keys (JWKS) that sign access tokens, Audience whom they are for.
+	// Keys is the URL of the keys (JWKS) that sign access tokens. Audience is the audience of
+	// the tokens.
 	Keys, Audience string
 }
 
-// OnSecureKafka starts such a broker. The jars are those of CLUSTERLITE_KAFKA_LIBS.
+// OnSecureKafka starts such a broker. It uses the jars in CLUSTERLITE_KAFKA_LIBS.
 func OnSecureKafka(t testing.TB, o SecureOptions) *SecureKafka {
 	t.Helper()
 	libs := os.Getenv("CLUSTERLITE_KAFKA_LIBS")
@@ -95,7 +96,7 @@ func (k *SecureKafka) start(t testing.TB, libs, dir, properties string, o Secure
 	defer client.Close()
 	for end := time.Now().Add(readyWithin); client.Ping(t.Context()) != nil; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the broker does not answer")
+			t.Fatal("got no answer from the broker")
 		}
 	}
 }

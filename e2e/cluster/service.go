@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Service describes a command or query service with settings of its own, which is not
-// started yet: the data folder, the addresses and the node's name are set.
+// Service returns a command or query service with the given settings. The data folder, the
+// addresses and the node's name are set. The service is not started.
 func Service(t testing.TB, role, name string, settings map[string]string) *Process {
 	t.Helper()
 	api, admin := Address(t), Address(t)
@@ -22,8 +22,8 @@ func Service(t testing.TB, role, name string, settings map[string]string) *Proce
 	return p
 }
 
-// Encrypted describes one process with everything whose listeners use TLS, by settings of its
-// own. It is not started yet.
+// Encrypted returns an all-in-one process whose listeners use TLS, according to the given
+// settings. The process is not started.
 func Encrypted(t testing.TB, settings map[string]string) *Process {
 	t.Helper()
 	api, admin := Address(t), Address(t)

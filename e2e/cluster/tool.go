@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Tool returns a call of the operator's tool with these arguments, on a topic of the
-// cluster's brokers. It is not started yet.
+// Tool returns a command that calls the operator's tool with these arguments, on a topic of the
+// cluster's brokers. The command is not started.
 func (c *Cluster) Tool(t testing.TB, topic string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), Binary(t, "clusterlite"), args...)

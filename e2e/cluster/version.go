@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// ProgramsOf builds the programs of another version from this repository's history, and
-// returns their folder. They report the version that the commit names.
+// ProgramsOf builds the programs of another version from this repository's history, and returns
+// their folder. The programs report the version that the commit names.
 func ProgramsOf(t testing.TB, commit string) string {
 	t.Helper()
 	source, programs := filepath.Join(t.TempDir(), "source"), t.TempDir()
@@ -23,8 +23,8 @@ func ProgramsOf(t testing.TB, commit string) string {
 	return programs
 }
 
-// binary returns the path of one of the programs in a folder or, for "", of this version's
-// program.
+// binary returns the path of a program in a folder. An empty folder means this version's
+// programs.
 func binary(t testing.TB, programs, name string) string {
 	t.Helper()
 	if programs == "" {
@@ -33,8 +33,8 @@ func binary(t testing.TB, programs, name string) string {
 	return filepath.Join(programs, name)
 }
 
-// Install makes the next start use the programs in a folder or, for "", those of this
-// version.
+// Install makes the next start use the programs in a folder. An empty folder means this
+// version's programs.
 func (p *Process) Install(programs string) {
 	p.t.Helper()
 	p.binary = binary(p.t, programs, filepath.Base(p.binary))

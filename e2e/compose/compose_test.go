@@ -1,4 +1,4 @@
-// Package compose_test runs the shipped Compose file as it is.
+// Package compose_test runs the shipped Compose file without changes.
 package compose_test
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// A project is a Compose project of its own, isolated from others.
+// A project is a Compose project that is isolated from others.
 type project struct {
 	t    testing.TB
 	name string
 	port int
 }
 
-// version is the version with which the images are built.
+// version is the version that the images are built with.
 const version = "v0.0.0-e2e"
 
 func (p *project) command(name string, args ...string) *exec.Cmd {
@@ -53,7 +53,7 @@ func (p *project) compose(args ...string) string {
 	return p.run("docker", append([]string{"compose", "-p", p.name}, args...)...)
 }
 
-// containers are the ids of a service's running containers.
+// containers returns the ids of a service's running containers.
 func (p *project) containers(service string) []string {
 	p.t.Helper()
 	return strings.Fields(p.compose("ps", "-q", "--status", "running", service))
@@ -79,10 +79,10 @@ func up(t *testing.T) *project {
 		}
 		out, err := p.command("docker", "compose", "-p", p.name, "down", "-v", "--timeout", "20").CombinedOutput()
 		if err != nil {
-			t.Errorf("down: %v\n%s", err, out)
+			t.Errorf("docker compose down: %v\n%s", err, out)
 		}
 		if left := p.volumes("com.docker.compose.project=" + p.name); len(left) > 0 {
-			t.Errorf("down -v left the volumes %v", left)
+			t.Errorf("got the volumes %v after down -v, want none", left)
 		}
 	})
 	start := time.Now()
@@ -99,8 +99,8 @@ func (p *project) logFailure() {
 	p.t.Logf("%s", out)
 }
 
-// logNginx logs the first sixty of nginx's lines that match. A line of JSON is a request,
-// with the services that were asked and their answers.
+// logNginx logs the first sixty matching lines of nginx. A line of JSON describes a request,
+// with the services that nginx tried and their answers.
 func (p *project) logNginx(wanted func(line string) bool) {
 	out, _ := p.command("docker", "compose", "-p", p.name, "logs", "--no-color", "--no-log-prefix", "nginx").CombinedOutput()
 	shown := 0
@@ -116,7 +116,7 @@ func TestCompose(t *testing.T) {
 	p := up(t)
 	url := fmt.Sprintf("http://127.0.0.1:%d", p.port)
 	if n := len(p.containers("query")); n != 5 {
-		t.Fatalf("%d query containers", n)
+		t.Fatalf("got %d query containers, want 5", n)
 	}
 	clients := startClients(p, url)
 	t.Cleanup(clients.end)
@@ -145,9 +145,9 @@ func TestCompose(t *testing.T) {
 	t.Run("down and up keep the files", func(t *testing.T) { keepsVolumes(t, p, unnamed) })
 }
 
-// keepsFile restarts a query container, which must continue from its own file, and waits
-// until it is ready. In the next step Compose keeps the oldest containers, dead or not, and
-// stops the others at once, so this container is then the only one that can answer.
+// keepsFile restarts a query container and waits until it is ready. The container must continue
+// from its own file. In the next step Compose keeps the oldest containers, dead or not, and
+// stops the others at once. This container is then the only one that can answer.
 func keepsFile(t *testing.T, p *project) {
 	id := p.containers("query")[0]
 	p.run("docker", "restart", id)
@@ -159,17 +159,17 @@ func keepsFile(t *testing.T, p *project) {
 		}
 	}
 	if len(positions) != 2 || positions[0] != 0 || positions[1] == 0 {
-		t.Errorf("it started at the positions %v", positions)
+		t.Errorf("got the start positions %v, want 0 and then a later one", positions)
 	}
 }
 
-// A line is one of a service's log.
+// A line is a line of a service's log.
 type line struct {
 	Msg, Node string
 	Position  int64
 }
 
-// lines are those that a container has logged.
+// lines returns the lines that a container has logged.
 func (p *project) lines(id string) (lines []line) {
 	p.t.Helper()
 	out, err := p.command("docker", "logs", id).CombinedOutput()
@@ -185,8 +185,8 @@ func (p *project) lines(id string) (lines []line) {
 	return lines
 }
 
-// node returns the name of the node that a container last ran, which depends on the folder
-// that was free when the container started.
+// node returns the name of the node that a container ran last. It depends on the folder that
+// was free when the container started.
 func (p *project) node(id string) (name string) {
 	p.t.Helper()
 	for _, l := range p.lines(id) {
@@ -195,12 +195,12 @@ func (p *project) node(id string) (name string) {
 		}
 	}
 	if name == "" {
-		p.t.Fatalf("container %s has not said which node it is", id)
+		p.t.Fatalf("container %s: got no node name in its log", id)
 	}
 	return name
 }
 
-// volumes are those that carry a label.
+// volumes returns the volumes that carry a label.
 func (p *project) volumes(label string) []string {
 	p.t.Helper()
 	return strings.Fields(p.run("docker", "volume", "ls", "-q", "--filter", "label="+label))
@@ -227,7 +227,7 @@ func keepsVolumes(t *testing.T, p *project, before []string) {
 		for _, id := range p.containers(service) {
 			for _, l := range p.lines(id) {
 				if l.Msg == "listening" && l.Position == 0 {
-					t.Errorf("node %s started from an empty file", l.Node)
+					t.Errorf("node %s: got a start from an empty file, want one from its own file", l.Node)
 				}
 			}
 		}
@@ -235,9 +235,9 @@ func keepsVolumes(t *testing.T, p *project, before []string) {
 	p.well("status")
 }
 
-// restartsAll restarts all services at once, including the broker. After the first
-// successful read, all reads succeed without a gap: first from the nodes' own state, while
-// the broker is down, and then once they have caught up.
+// restartsAll restarts all services at once, including the broker. After the first successful
+// read, all reads succeed without a gap. While the broker is down, nodes answer from their own
+// state. Once they have caught up, reads are strong again.
 func restartsAll(t *testing.T, p *project, url string) {
 	const observed = 30 * time.Second // more than twice as long as the broker takes to start
 	p.compose("restart", "command", "query", "nginx", "kafka")
@@ -249,7 +249,7 @@ func restartsAll(t *testing.T, p *project, url string) {
 			break
 		}
 		if time.Since(began) > time.Minute {
-			t.Fatalf("no read is answered: status %d, %v: %s", r.Status, err, r.Body)
+			t.Fatalf("got no successful read: status %d, %v, want 200: %s", r.Status, err, r.Body)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -273,11 +273,11 @@ func restartsAll(t *testing.T, p *project, url string) {
 	wg.Wait()
 	t.Logf("%d reads, %d of them strong, %d refused", reads.Load(), strong.Load(), refused.Load())
 	if strong.Load() == 0 {
-		t.Error("no read was strong: the broker is not back")
+		t.Error("got no strong read, want at least one: the broker is not back")
 	}
 }
 
-// nodes are the names of the running nodes, sorted.
+// nodes returns the names of the running nodes, sorted.
 func (p *project) nodes() (names []string) {
 	p.t.Helper()
 	for _, service := range []string{"command", "query"} {
@@ -298,17 +298,17 @@ func (p *project) awaitHealthy(id string) {
 			return
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("%s is %s", id, health)
+			p.t.Fatalf("%s: got health %s, want healthy", id, health)
 		}
 	}
 }
 
-// clients create entities and read them at once. They must see no error, whatever happens
-// to the query containers.
+// clients create entities and read them at once. They must see no error, whatever happens to
+// the query containers.
 type clients struct {
 	*project
 	rounds atomic.Int64
-	slow   atomic.Int64 // of the rounds, in which the broker was
+	slow   atomic.Int64 // rounds in which the broker was slow
 	stop   chan struct{}
 	wg     sync.WaitGroup
 
@@ -342,8 +342,8 @@ func (c *clients) round(url string) {
 	path := r.Header.Get("Location")
 	got, err := suite.Send("GET", url+path, "")
 	if err == nil && got.Header.Get("Clusterlite-Consistency") == "eventual" {
-		// The broker took more than a second to answer on a busy machine, and the read
-		// reports its weaker consistency. Reads that demand strong consistency get it.
+		// The broker took more than a second to answer on a busy machine, so the read reports a
+		// weaker consistency. Reads that demand strong consistency get it.
 		c.slow.Add(1)
 		got, err = c.strong(url + path)
 	}
@@ -353,7 +353,8 @@ func (c *clients) round(url string) {
 	c.rounds.Add(1)
 }
 
-// strong reads with a demand for strong consistency, while the broker is unreachable.
+// strong sends a read that demands strong consistency, repeatedly while the broker is
+// unreachable.
 func (c *clients) strong(url string) (got suite.Response, err error) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		got, err = suite.Send("GET", url, "", "Clusterlite-Consistency: strong")
@@ -364,10 +365,10 @@ func (c *clients) strong(url string) (got suite.Response, err error) {
 	return got, err
 }
 
-// miss records a request whose answer is not what a client may expect.
+// miss records a request whose answer a client does not expect.
 func (c *clients) miss(what string, got suite.Response, err error) {
 	id := got.Header.Get("X-Request-Id")
-	c.t.Errorf("%s: %s %s: %d %s, %v: %s", time.Now().Format(time.TimeOnly), what, id, got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
+	c.t.Errorf("%s: %s %s: got %d %s, %v: %s", time.Now().Format(time.TimeOnly), what, id, got.Status, got.Header.Get("Clusterlite-Consistency"), err, got.Body)
 	if id != "" {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -375,19 +376,19 @@ func (c *clients) miss(what string, got suite.Response, err error) {
 	}
 }
 
-// progress waits for more rounds.
+// progress waits until the clients have completed n more rounds.
 func (c *clients) progress(n int64) {
 	c.t.Helper()
 	from := c.rounds.Load()
 	for end := time.Now().Add(time.Minute); c.rounds.Load() < from+n; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			c.t.Fatal("the clients get no further")
+			c.t.Fatal("the clients make no progress")
 		}
 	}
 }
 
-// end stops the clients, and logs how nginx handled the requests that failed. It may be
-// called more than once.
+// end stops the clients, and logs how nginx handled the requests that failed. It may be called
+// more than once.
 func (c *clients) end() {
 	select {
 	case <-c.stop:
@@ -404,7 +405,7 @@ func (c *clients) end() {
 	}
 }
 
-// config is what Compose makes of the files.
+// config is the configuration that Compose derives from the files.
 type config struct {
 	Services map[string]struct {
 		Image         string
@@ -419,7 +420,7 @@ type config struct {
 	}
 }
 
-// needsCompose skips the test where Compose is not wanted.
+// needsCompose skips the test if Compose is not requested.
 func needsCompose(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("docker"); err != nil || os.Getenv("CLUSTERLITE_E2E_COMPOSE") == "" {
@@ -446,26 +447,26 @@ func TestFilesScale(t *testing.T) {
 	c := read(t, "docker-compose.yml")
 	for name, s := range c.Services {
 		if s.ContainerName != "" {
-			t.Errorf("%s has a container name", name)
+			t.Errorf("%s: got a container name, want none", name)
 		}
 		if (len(s.Ports) > 0) != (name == "nginx") {
-			t.Errorf("%s publishes %v", name, s.Ports)
+			t.Errorf("%s: got the published ports %v, want some for nginx only", name, s.Ports)
 		}
 		for _, v := range s.Volumes {
 			shares := slices.Contains([]string{"query", "command"}, name) && !v.ReadOnly
 			if shares && (v.Source != name+"-data" || s.Environment["CLUSTERLITE_DATA_SLOTS"] != "true") {
-				t.Errorf("the containers of %s share %v, and not by slots", name, v)
+				t.Errorf("the containers of %s share %v: want the service's own volume, divided into slots", name, v)
 			}
 		}
 	}
 }
 
-// Without variables the images are those of a checkout. Two variables name published ones.
+// Without variables, the images are those of a checkout. Two variables select published images.
 func TestImageNames(t *testing.T) {
 	needsCompose(t)
 	for prefix, want := range map[string]string{"": "clusterlite-", "registry.example.com/clusterlite-": "registry.example.com/clusterlite-"} {
 		t.Setenv("CLUSTERLITE_IMAGE_PREFIX", prefix)
-		p := &project{t: t, port: 80} // its version is version
+		p := &project{t: t, port: 80} // run passes version as the version
 		images := strings.Fields(p.run("docker", "compose", "--profile", "tool", "config", "--images"))
 		for _, service := range []string{"command", "query", "tool"} {
 			if name := want + service + ":" + version; !slices.Contains(images, name) {
@@ -478,11 +479,11 @@ func TestImageNames(t *testing.T) {
 func TestRedpandaOverride(t *testing.T) {
 	kafka := read(t, "docker-compose.yml", "docker-compose.redpanda.yml").Services["kafka"]
 	if !strings.HasPrefix(kafka.Image, "redpandadata/redpanda:") || len(kafka.Environment) > 0 || len(kafka.Command) < 3 || kafka.Command[1] != "start" {
-		t.Errorf("got %+v", kafka)
+		t.Errorf("got %+v, want Redpanda without Kafka's environment", kafka)
 	}
 	for _, v := range kafka.Volumes {
 		if v.Source != "redpanda-data" {
-			t.Errorf("it uses %+v", v)
+			t.Errorf("got the volume %+v, want redpanda-data", v)
 		}
 	}
 }

@@ -25,12 +25,12 @@ func (p *project) tool(args ...string) (stdout, stderr string, status int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// well runs the tool, which finds all well.
+// well runs the tool, which must succeed, and returns its output.
 func (p *project) well(args ...string) string {
 	p.t.Helper()
 	out, errs, status := p.tool(args...)
 	if status != 0 {
-		p.t.Errorf("tool %v: exit status %d\n%s%s", args, status, out, errs)
+		p.t.Errorf("tool %v: got exit status %d, want 0\n%s%s", args, status, out, errs)
 	}
 	return out
 }
@@ -40,19 +40,19 @@ func (p *project) well(args ...string) string {
 func toolLooks(p *project, nodes int) {
 	p.t.Helper()
 	if n := len(p.states()); n != nodes {
-		p.t.Errorf("it knows of %d nodes", n)
+		p.t.Errorf("got %d nodes, want %d", n, nodes)
 	}
 	if out := p.well("nodes"); strings.Count(out, version) != nodes {
-		p.t.Errorf("not all nodes are of the version %s:\n%s", version, out)
+		p.t.Errorf("got\n%s\nwant %d nodes with the version %s", out, nodes, version)
 	}
 	p.well("verify", "--deep")
 	p.well("snapshot", "create", "/snapshots")
 	if out := p.well("snapshot", "list", "/snapshots"); !strings.Contains(out, ".snapshot") {
-		p.t.Errorf("the store has %s", out)
+		p.t.Errorf("got the store's list %s, want a snapshot in it", out)
 	}
 }
 
-// states are those of the nodes as status has them, by name.
+// states returns the states that status reports for the nodes, by name.
 func (p *project) states() map[string]string {
 	p.t.Helper()
 	var s struct {
@@ -69,8 +69,8 @@ func (p *project) states() map[string]string {
 	return states
 }
 
-// forgetsTheDead waits until the killed containers are reported as gone, and forgets them;
-// then no node is missing.
+// forgetsTheDead waits until the killed containers are reported as gone, and forgets them.
+// After that, no node is missing.
 func forgetsTheDead(p *project, killed []string) {
 	p.t.Helper()
 	dead := make([]string, len(killed))
@@ -84,18 +84,18 @@ func forgetsTheDead(p *project, killed []string) {
 	}
 	for end := time.Now().Add(patience); !gone(); {
 		if time.Now().After(end) {
-			p.t.Fatalf("%v are not gone: %v", dead, p.states())
+			p.t.Fatalf("got the states %[2]v, want %[1]v gone", dead, p.states())
 		}
 	}
 	p.well(append([]string{"nodes", "forget"}, dead...)...)
 	p.well("status")
 }
 
-// What Compose starts by itself has no tool in it.
+// The services that Compose starts by default do not include the tool.
 func TestTheToolIsCalledByName(t *testing.T) {
 	read(t, "docker-compose.yml")
 	p := &project{t: t, port: 80}
 	if services := strings.Fields(p.run("docker", "compose", "config", "--services")); slices.Contains(services, "tool") {
-		t.Errorf("it starts %v", services)
+		t.Errorf("got the services %v, want none named tool", services)
 	}
 }

@@ -25,9 +25,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// TestLinks checks every relative link in every Markdown file of the tree: the target exists,
-// and so does the heading that the link names. It also checks every path of a page of docs/ in
-// other files, such as error messages and alerts. It requests nothing from the network.
+// TestLinks checks every relative link in every Markdown file of the tree: the target and the
+// heading that the link names must exist. It also checks every path to a page of docs/ in other
+// files, such as error messages and alerts. It sends no request to the network.
 func TestLinks(t *testing.T) {
 	problems, pages := broken(t, os.DirFS(cluster.Root(t)))
 	for _, p := range problems {
@@ -65,17 +65,17 @@ func TestBrokenLinksAreFound(t *testing.T) {
 	}
 }
 
-// Paths of pages where a path is relative to the root of the tree: in code, comments and
-// configuration, and in URLs of the repository.
+// mention matches paths of pages where a path is relative to the root of the tree: in code,
+// comments and configuration, and in URLs of the repository.
 var mention = regexp.MustCompile(`\bdocs/[\w./-]+\.(?:md|yaml)(?:#[\w-]+)?`)
 
-// skipped folders hold what others wrote, or what a process left.
+// skipped lists folders with third-party files and folders with the data of a process.
 var skipped = []string{".git", "node_modules", "testdata", "clusterlite-data"}
 
-const largest = 1 << 20 // a larger file is not one that a person wrote
+const largest = 1 << 20 // larger files are not written by hand
 
-// broken returns a sorted list of the links in a tree that lead nowhere, and the number of its
-// Markdown files.
+// broken returns a sorted list of the broken links in a tree, and the number of its Markdown
+// files.
 func broken(t *testing.T, tree fs.FS) (problems []string, pages int) {
 	t.Helper()
 	anchors := map[string]map[string]bool{}
@@ -184,15 +184,15 @@ func plain(n ast.Node, page []byte) string {
 	var b strings.Builder
 	_ = ast.Walk(n, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // the function returns no error
 		if leaf, ok := n.(*ast.Text); ok && entering {
-			_, _ = b.Write(leaf.Segment.Value(page)) // a builder takes all
+			_, _ = b.Write(leaf.Segment.Value(page)) // writes to a builder never fail
 		}
 		return ast.WalkContinue, nil
 	})
 	return b.String()
 }
 
-// anchor is what GitHub makes of a heading: lower case, without punctuation, with hyphens in
-// place of spaces.
+// anchor returns the anchor that GitHub gives a heading: in lower case, without punctuation,
+// with hyphens in place of spaces.
 func anchor(heading string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

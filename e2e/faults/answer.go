@@ -15,38 +15,38 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// A meaning is what an answer says of its request.
+// A meaning is what an answer says about its request.
 type meaning int
 
 const (
-	// told: the answer has the outcome of the operation.
+	// told: the answer contains the outcome of the operation.
 	told meaning = iota
-	// refused: nothing was done, and nothing is known.
+	// refused: nothing was done, and the answer contains no outcome.
 	refused
-	// unknown: it may have been done, or may still be.
+	// unknown: the operation may have been done, or may still be done.
 	unknown
 	// inFlight: the first request with this idempotency key is still in progress.
 	inFlight
-	// wrong: no store that keeps its promises answers so.
+	// wrong: no store that keeps its promises gives this answer.
 	wrong
 )
 
-// An answer is what a client makes of a response, or of none.
+// An answer is a client's interpretation of a response, or of a missing one.
 type answer struct {
 	meaning meaning
-	// outcome, entity and position are those of the operation, if the answer has them.
+	// outcome, entity and position are those of the operation, if the answer contains them.
 	outcome  history.Outcome
 	entity   history.Entity
 	position int64
-	// label is the consistency that a read was given.
+	// label is the consistency that the answer to a read reports.
 	label string
-	// said is the kind of problem, or what is wrong.
+	// said is the kind of problem, or a description of what is wrong.
 	said string
 }
 
 const readPatience, writePatience = 4 * time.Second, 8 * time.Second
 
-// A sender sends requests of one client. Not safe for concurrent use.
+// A sender sends the requests of one client. It is not safe for concurrent use.
 type sender struct{ reads, writes *http.Client }
 
 func newSender() sender {
@@ -56,7 +56,7 @@ func newSender() sender {
 
 func (s sender) close() { s.reads.CloseIdleConnections() }
 
-// send sends an operation to a base URL, once as far as this code is concerned.
+// send sends an operation to a base URL. This code sends it once; net/http may repeat it.
 func (s sender) send(base string, o history.Operation, headers ...string) answer {
 	r, err := request(base, o, headers...)
 	if err != nil {
@@ -118,9 +118,9 @@ func request(base string, o history.Operation, headers ...string) (*http.Request
 	return r, nil
 }
 
-// broken says what a missing answer means. Only a request that was not even sent was
-// certainly not carried out. net/http may have sent a request with an idempotency key
-// twice, so the last error may not be the only one.
+// broken interprets a missing answer. A request was certainly not carried out only if it was
+// not even sent. net/http may have sent a request with an idempotency key twice, so the last
+// error may not be the only one.
 func broken(r *http.Request, err error) answer {
 	var op *net.OpError
 	unsent := errors.As(err, &op) && op.Op == "dial" && r.Header.Get("Idempotency-Key") == ""
@@ -130,11 +130,11 @@ func broken(r *http.Request, err error) answer {
 	return answer{meaning: unknown, said: "no answer"}
 }
 
-// interpret reads an answer. Each status that the API has for the operation has one
-// meaning, and any other is wrong.
+// interpret interprets an answer. Each status that the API defines for the operation has one
+// meaning. Any other status is wrong.
 func interpret(o history.Operation, r *http.Response, body []byte) answer {
 	a := answer{label: r.Header.Get("Clusterlite-Consistency")}
-	a.position, _ = strconv.ParseInt(r.Header.Get("Clusterlite-Position"), 10, 64) // zero is not known
+	a.position, _ = strconv.ParseInt(r.Header.Get("Clusterlite-Position"), 10, 64) // zero means unknown
 	var p struct{ Type, Detail string }
 	if r.StatusCode >= 400 {
 		if err := json.Unmarshal(body, &p); err != nil {
@@ -178,7 +178,7 @@ type shownEntity struct {
 	Name    string
 }
 
-// shown reads an answer with an entity.
+// shown interprets an answer that contains an entity.
 func shown(a answer, o history.Operation, r *http.Response, body []byte) answer {
 	var e shownEntity
 	if err := json.Unmarshal(body, &e); err != nil || e.Version != version(r) {
@@ -188,7 +188,7 @@ func shown(a answer, o history.Operation, r *http.Response, body []byte) answer 
 	return a
 }
 
-// found reads an answer with a list.
+// found interprets an answer that contains a list.
 func found(a answer, o history.Operation, body []byte) answer {
 	var list []shownEntity
 	if err := json.Unmarshal(body, &list); err != nil {
@@ -204,7 +204,7 @@ func found(a answer, o history.Operation, body []byte) answer {
 	return a
 }
 
-// version is what the ETag names; zero if it names none.
+// version returns the version in the ETag, or zero if there is none.
 func version(r *http.Response) int64 {
 	v, _ := strconv.ParseInt(strings.Trim(r.Header.Get("ETag"), `"`), 10, 64)
 	return v

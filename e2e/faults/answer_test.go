@@ -51,15 +51,15 @@ func TestAnswersMeanWhatTheySay(t *testing.T) {
 	} {
 		r := &http.Response{StatusCode: c.status, Header: http.Header{"Etag": {c.etag}}}
 		if a := interpret(c.o, r, []byte(c.body)); a.meaning != c.meaning || a.outcome != c.outcome {
-			t.Errorf("%s: got %+v", name, a)
+			t.Errorf("%s: got %+v, want meaning %v and outcome %v", name, a, c.meaning, c.outcome)
 		}
 	}
 }
 
-// Only a write that could not even be sent is known as not done.
+// A write is known as not done only if it could not even be sent.
 func TestNoAnswerMeansUnknown(t *testing.T) {
 	hangsUp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // it was read, and who knows what was done
+		_, _ = io.Copy(io.Discard, r.Body) // the request was read, so it may have been carried out
 		panic(http.ErrAbortHandler)
 	}))
 	defer hangsUp.Close()
@@ -79,7 +79,7 @@ func TestNoAnswerMeansUnknown(t *testing.T) {
 		"a read":                                {hangsUp.URL, history.Find, nil, refused},
 	} {
 		if a := s.send(c.url, history.Operation{Kind: c.kind, Email: "x", Name: "n"}, c.headers...); a.meaning != c.meaning {
-			t.Errorf("%s: got %+v", name, a)
+			t.Errorf("%s: got %+v, want meaning %v", name, a, c.meaning)
 		}
 	}
 }

@@ -10,29 +10,30 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// leader is the broker that leads the log.
+// leader returns the broker that leads the log.
 func (r *round) leader() *cluster.Process { return r.run.cluster.Leader() }
 
-// follower is one of the others.
+// follower returns one of the other brokers.
 func (r *round) follower() *cluster.Process {
 	others := r.others(r.leader())
 	return others[r.run.rng.IntN(len(others))]
 }
 
-// others are the brokers but one.
+// others returns all brokers but one.
 func (r *round) others(but *cluster.Process) []*cluster.Process {
 	return slices.DeleteFunc(slices.Clone(r.run.cluster.Kafkas), func(p *cluster.Process) bool { return p == but })
 }
 
-// killTwoBrokers leaves one of three: too few to acknowledge anything, and to choose a
-// leader. Writes must say so, and reads continue from what the nodes have, and say that.
+// killTwoBrokers leaves one of three brokers running, which is too few to acknowledge a write
+// or to elect a leader. Answers to writes must say so. Reads continue from the nodes' own
+// state, and must say so too.
 func (r *round) killTwoBrokers() {
 	gone := r.others(r.run.cluster.Kafkas[r.run.rng.IntN(3)])
 	for _, p := range gone {
 		p.Signal(syscall.SIGKILL)
 	}
 	for _, p := range gone {
-		p.Kill() // waits
+		p.Kill() // Kill waits until the process has ended
 	}
 	for _, p := range r.run.cluster.Commands {
 		r.refusesWrites(p.URL)
@@ -45,8 +46,8 @@ func (r *round) killTwoBrokers() {
 	}
 }
 
-// refusesWrites checks that a write is not acknowledged, and that its answer is honest
-// about the outcome.
+// refusesWrites checks that no write is acknowledged, and that the answers are honest about the
+// outcome.
 func (r *round) refusesWrites(url string) {
 	body := fmt.Sprintf(`{"name":"n","email":"outage%d@example.com"}`, r.run.now())
 	response, err := (&http.Client{Timeout: 2 * writePatience}).Post(url+"/users", "application/json", strings.NewReader(body))
@@ -60,9 +61,9 @@ func (r *round) refusesWrites(url string) {
 	}
 }
 
-// goesOnReading checks that a read that demands nothing is answered, and says of what
-// consistency it is. (The broker that is left may be the leader still. Nothing is
-// acknowledged any more, so its end of the log is the end.)
+// goesOnReading checks that a read without a required consistency is answered, and that the
+// answer names its consistency. (The remaining broker may still be the leader. No more writes
+// are acknowledged, so the end of its log is the end of the log.)
 func (r *round) goesOnReading(url string) {
 	response, err := (&http.Client{Timeout: 2 * readPatience}).Get(url + "/users?limit=1")
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// think is how long a client pauses between operations, at most.
+// think is the maximum pause of a client between operations.
 const think = 20 * time.Millisecond
 
-// A client sends one operation after the other, through Nginx or directly to a service.
+// A client sends one operation after another, through Nginx or directly to a service.
 type client struct {
 	id    int
 	round *round
@@ -21,7 +21,7 @@ type client struct {
 	sender
 }
 
-// work does operations on groups of its team until the round ends.
+// work sends operations on the groups of its team until the round ends.
 func (c *client) work(t *team) {
 	defer c.close()
 	for n := 0; !c.round.over(); n++ {
@@ -37,7 +37,7 @@ func (c *client) work(t *team) {
 	}
 }
 
-// consistency is the consistency that a client asks for; empty means none.
+// consistency returns the consistency that a client demands, or an empty string for none.
 func (c *client) consistency() string {
 	dice := c.rng.IntN(100)
 	switch {
@@ -51,9 +51,9 @@ func (c *client) consistency() string {
 	return "strong"
 }
 
-// fresh reports whether an answer of a consistency must reflect everything that was
-// acknowledged. A deposed leader that is still alive may be asked for the end of the log
-// before it knows: strong consistency allows that, linearizable does not.
+// fresh reports whether an answer with the given consistency must reflect everything that was
+// acknowledged. A deposed leader that is still alive may report its end of the log before it
+// knows that it was deposed. Strong consistency allows that; linearizable consistency does not.
 func (c *client) fresh(label string) bool {
 	return label == "linearizable" || label == "strong" && !c.round.fault.deposes
 }
@@ -67,7 +67,7 @@ func asking(consistency string) []string {
 
 func (c *client) read(g *group, o history.Operation) {
 	url, node := c.route(c.round.run.cluster.Queries)
-	// A process that was restarted without its data during the request may be either.
+	// A process that lost its data and was restarted during the request may count as either.
 	before := c.round.run.generation(node)
 	asked := c.consistency()
 	o.Start = c.round.run.now()
@@ -86,8 +86,8 @@ func (c *client) read(g *group, o history.Operation) {
 	c.round.record(g, o)
 }
 
-// route chooses between Nginx, half the time, and one of the services. The process is
-// nil if Nginx chooses it.
+// route chooses Nginx, half the time, or one of the services. The process is nil if it chooses
+// Nginx.
 func (c *client) route(services []*cluster.Process) (string, *cluster.Process) {
 	if c.rng.IntN(2) == 0 {
 		return c.round.run.cluster.URL, nil
@@ -96,7 +96,7 @@ func (c *client) route(services []*cluster.Process) (string, *cluster.Process) {
 	return p.URL, p
 }
 
-// write sends a write: once, or with an idempotency key until it learns an outcome.
+// write sends a write: once, or with an idempotency key until the client knows the outcome.
 func (c *client) write(g *group, o history.Operation) {
 	asked := "strong"
 	if c.round.fault.deposes || c.rng.IntN(4) == 0 {
@@ -109,7 +109,7 @@ func (c *client) write(g *group, o history.Operation) {
 		c.keys++
 		headers = append(headers, fmt.Sprintf("Idempotency-Key: %s.c%d.%d", g.name, c.id, c.keys))
 	}
-	// The operation as it is if no request gets an answer.
+	// open is the operation as it counts if no request gets an answer.
 	open := o
 	open.Start = c.round.run.now()
 	doubt := false
@@ -130,7 +130,7 @@ func (c *client) write(g *group, o history.Operation) {
 				}
 				return
 			}
-			// An error answer is about its own request alone. An earlier one whose outcome
+			// An error answer describes only its own request. An earlier request whose outcome
 			// is unknown may still take effect.
 			c.round.record(g, o)
 			break
@@ -146,7 +146,7 @@ func (c *client) write(g *group, o history.Operation) {
 	}
 }
 
-// again repeats a completed write with its key. Any service must repeat the outcome.
+// again repeats a completed write with its key. Every service must return the same outcome.
 func (c *client) again(o history.Operation, headers []string) {
 	url, _ := c.route(c.round.run.cluster.Commands)
 	a := c.send(url, o, headers...)

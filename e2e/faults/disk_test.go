@@ -25,7 +25,7 @@ func TestDisk(t *testing.T) {
 		}
 		d.fill()
 		if err := write(); !errors.Is(err, syscall.ENOSPC) {
-			t.Fatalf("full, and a write gives %v", err)
+			t.Fatalf("a write to a full disk: got %v, want ENOSPC", err)
 		}
 		d.empty()
 	}

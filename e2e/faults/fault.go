@@ -9,19 +9,19 @@ import (
 
 // A Fault is one way to break the cluster.
 type Fault struct {
-	// Name is what the report calls it.
+	// Name is the name of the fault in the report.
 	Name string
 	// deposes reports whether the fault may leave a deposed leader alive that does not know
-	// that it was deposed. Then strong reads, and refusals based on them, may be stale;
-	// only linearizable ones are checked for freshness.
+	// that it was deposed. In that case strong reads, and rejections based on them, may be
+	// stale. Only linearizable ones are checked for freshness.
 	deposes bool
-	// slow reports whether the fault takes long, so that one in a round is enough.
+	// slow reports whether the fault takes so long that one injection in a round is enough.
 	slow bool
-	// inject injects the fault, waits, and repairs what does not repair itself.
+	// inject injects the fault, waits, and repairs what does not recover by itself.
 	inject func(*round)
 }
 
-// times is how often the fault is injected in a round.
+// times returns how often the fault is injected in a round.
 func (f Fault) times() int {
 	if f.slow {
 		return 1
@@ -29,7 +29,7 @@ func (f Fault) times() int {
 	return 2
 }
 
-// all are the faults.
+// all lists the faults.
 var all = []Fault{
 	{Name: "none", inject: func(r *round) { r.pause(0, time.Second) }},
 
@@ -65,13 +65,13 @@ func (r *round) anyQuery() *cluster.Process {
 	return r.run.cluster.Queries[r.run.rng.IntN(len(r.run.cluster.Queries))]
 }
 
-// kill kills processes at once, and starts them again after a while.
+// kill kills processes at once, and starts them again after a pause.
 func (r *round) kill(processes ...*cluster.Process) {
 	for _, p := range processes {
 		p.Signal(syscall.SIGKILL)
 	}
 	for _, p := range processes {
-		p.Kill() // waits
+		p.Kill() // Kill waits until the process has ended
 	}
 	r.pause(0, 2*time.Second)
 	for _, p := range processes {
@@ -79,15 +79,15 @@ func (r *round) kill(processes ...*cluster.Process) {
 	}
 }
 
-// stop suspends a process for a while, so that it hangs for others. A broker's peers give
-// up on it after three seconds.
+// stop suspends a process for some time, so that its peers see it hang. Other brokers stop
+// waiting for a suspended broker after three seconds.
 func (r *round) stop(p *cluster.Process) {
 	p.Signal(syscall.SIGSTOP)
 	r.pause(time.Second, 8*time.Second)
 	p.Signal(syscall.SIGCONT)
 }
 
-// lose kills a process and starts it again with nothing.
+// lose kills a process and starts it again without its data.
 func (r *round) lose(p *cluster.Process) {
 	p.Kill()
 	r.run.loseData(p)

@@ -18,9 +18,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestFaults breaks a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
-// CLUSTERLITE_FAULTS_SEED or a new one. Pages that show violations are written to
-// CLUSTERLITE_FAULTS_DIR, if it is set.
+// TestFaults injects faults into a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
+// CLUSTERLITE_FAULTS_SEED or a random one. It writes pages that show violations to
+// CLUSTERLITE_FAULTS_DIR, if that is set.
 func TestFaults(t *testing.T) {
 	given := os.Getenv("CLUSTERLITE_FAULTS_TIME")
 	if given == "" {
@@ -38,5 +38,5 @@ func TestFaults(t *testing.T) {
 	}
 	t.Logf("seed %d, for %s", run.Seed, run.Time)
 	report := run.Play(t)
-	fmt.Printf("\n%s\n", report.Markdown()) // as it goes into docs/explanation/reliability.md
+	fmt.Printf("\n%s\n", report.Markdown()) // in the form of docs/explanation/reliability.md
 }

@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// pool is the number of e-mail addresses that the entities of a group share. It is
-	// small, so that they conflict.
+	// pool is the number of e-mail addresses that the entities of a group share. It is small,
+	// so that the entities conflict.
 	pool = 3
 	// groupSize is the maximum number of operations of a group. Checking is fast for short
 	// histories, and exponential in the number of unknown outcomes.
 	groupSize, groupUnknown = 150, 6
 )
 
-// A group is a set of entities that share a pool of addresses, with what its clients know
-// about them. Safe for concurrent use.
+// A group is a set of entities that share a pool of addresses, together with what its clients
+// know about them. It is safe for concurrent use.
 type group struct {
 	name string
 
 	mu       sync.Mutex
-	versions map[string]int64 // id → the last version that anybody saw
+	versions map[string]int64 // id → the last version that a client saw
 	ids      []string
 	used     int
 	unknown  int
@@ -40,7 +40,7 @@ func (g *group) full() bool {
 	return g.used >= groupSize || g.unknown >= groupUnknown
 }
 
-// note takes what an operation taught.
+// note remembers the result of an operation.
 func (g *group) note(o history.Operation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,7 +63,8 @@ func (g *group) known() []string {
 	return append([]string(nil), g.ids...)
 }
 
-// choose generates an operation. Its name is new, so that a read shows whose write it sees.
+// choose generates an operation. The name in it is unique, so that a read shows which write it
+// sees.
 func (g *group) choose(rng *rand.Rand, name string) history.Operation {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -77,8 +78,8 @@ func (g *group) choose(rng *rand.Rand, name string) history.Operation {
 		o.Kind = history.Find
 		return o
 	}
-	// Mostly the newest ones. Older ones are usually deleted by now, which is worth testing
-	// sometimes.
+	// Choose mostly the newest entities. Older ones are usually deleted by now, which is worth
+	// testing sometimes.
 	newest := len(g.ids) - 1
 	o.ID = g.ids[newest-min(newest, int(rng.ExpFloat64()*pool))]
 	switch {

@@ -13,15 +13,15 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// healthyWithin is how long the system may take to recover from a fault by itself.
+// healthyWithin is the maximum time for the system to recover from a fault by itself.
 const healthyWithin = 90 * time.Second
 
 func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
 
-// healthy waits until the brokers agree, and all services run and are ready, without
-// intervention.
+// healthy waits, without intervention, until the brokers agree and all services run and are
+// ready.
 func (r *round) healthy() {
-	// A deposed leader may not know for some seconds that it was deposed.
+	// A deposed leader may take some seconds to learn that it was deposed.
 	var divided string
 	if within(healthyWithin, func() bool { divided = r.run.cluster.NotWhole(); return divided == "" }); divided != "" {
 		r.violate("the brokers do not come back by themselves within %s: %s", healthyWithin, divided)
@@ -47,17 +47,17 @@ func (r *round) healthy() {
 // inspect reads everything from every node, and checks the round.
 func (r *round) inspect() {
 	if r.run.stuck {
-		return // otherwise nodes that are gone would be reported again
+		return // the checks below would report the missing nodes again
 	}
 	r.lastReads()
 	r.equal()
 	r.violations = append(r.violations, history.Check(r.operations, history.Options{Timeout: checkPatience, Dir: r.run.Dir})...)
 }
 
-// checkPatience bounds the search in one group.
+// checkPatience is the maximum duration of the search in one group.
 const checkPatience = 30 * time.Second
 
-// lastReads asks each query node for each entity and each address of the round. These reads
+// lastReads reads each entity and each address of the round from each query node. These reads
 // become part of the history, so they show whether an acknowledged write was lost.
 func (r *round) lastReads() {
 	s := newSender()
@@ -140,7 +140,7 @@ func (r *round) equal() {
 	}
 }
 
-// digests is a node's position and the digests that belong to it.
+// digests returns a node's position and the digests at that position.
 func digests(p *cluster.Process) (string, error) {
 	b, err := fetch(p.Admin + "/status")
 	var s cluster.Status
@@ -150,12 +150,12 @@ func digests(p *cluster.Process) (string, error) {
 	return fmt.Sprint(s.Position, s.Digests), err
 }
 
-// rows are all entities of the round, a line each.
+// rows returns all entities of the round, one per line.
 func (r *round) rows(p *cluster.Process) ([]byte, error) {
 	return fetch(p.URL+"/users?sort=email&email[prefix]="+r.prefix(), "Accept: application/x-ndjson")
 }
 
-// holders counts the entities that have each address.
+// holders counts the entities that hold each address.
 func holders(rows []byte) map[string]int {
 	n := map[string]int{}
 	for line := range bytes.Lines(rows) {

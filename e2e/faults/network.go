@@ -6,8 +6,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// whileCut waits for the duration of a cut, which is usually longer than brokers take to
-// give up on a peer, and heals it.
+// whileCut waits for the duration of a cut, then heals it. The duration is usually longer than
+// brokers take to give up on a peer.
 func (r *round) whileCut() {
 	r.pause(2*time.Second, 10*time.Second)
 	r.run.cluster.Network.Heal()
@@ -22,7 +22,8 @@ func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
 }
 
 // cutPeers cuts the leader off from its peers, but not from its clients. The peers elect
-// another leader; the old one does not know, and keeps reporting where the log ends.
+// another leader. The old leader does not know that, and keeps reporting its own end of the
+// log.
 func (r *round) cutPeers() {
 	leader := r.leader()
 	r.cut(leader, r.others(leader)...)

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// A Tally counts what came of one kind of fault.
+// A Tally counts the results of one kind of fault.
 type Tally struct {
 	// Injected is how often the fault was injected.
 	Injected int
-	// Operations counts those with an outcome and those without (Unknown). Refused counts
-	// requests whose answer says that nothing was done.
+	// Operations counts the operations with an outcome, and Unknown those without. Refused
+	// counts requests whose answer says that nothing was done.
 	Operations, Unknown, Refused int
 	Violations                   int
 }
@@ -25,11 +25,11 @@ func (t *Tally) add(other Tally) {
 	t.Violations += other.Violations
 }
 
-// A Report is what came of a run.
+// A Report is the result of a run.
 type Report struct {
 	Seed uint64
 	Took time.Duration
-	// Tallies are by the fault's name.
+	// Tallies are the tallies by the name of the fault.
 	Tallies map[string]*Tally
 }
 
@@ -43,7 +43,7 @@ func (r *Report) add(fault string, t Tally) {
 	r.Tallies[fault].add(t)
 }
 
-// Markdown is the report as a table.
+// Markdown returns the report as a Markdown table.
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Seed %d, %s.\n\n", r.Seed, r.Took.Round(time.Second))

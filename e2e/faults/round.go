@@ -13,14 +13,14 @@ import (
 const (
 	teams, teamSize = 3, 3
 	// progress is the number of operations that the clients must complete before a fault,
-	// between two faults, and after the last.
+	// between two faults, and after the last one.
 	progress = 200
-	// progressWithin is how long that may take without faults.
+	// progressWithin is the maximum time for that without faults.
 	progressWithin = 90 * time.Second
 )
 
-// A round consists of clients at work, one kind of fault, and a check of the answers that
-// the clients got.
+// A round consists of clients at work, one kind of fault, and a check of the answers that the
+// clients received.
 type round struct {
 	run    *Run
 	number int
@@ -36,14 +36,14 @@ type round struct {
 	violations []string
 }
 
-// A team is clients that work on one group at a time.
+// A team is a set of clients that work on one group at a time.
 type team struct {
 	round *round
 	mu    sync.Mutex
 	now   *group
 }
 
-// group returns the group to work on, or a new one if the last has enough operations.
+// group returns the current group, or a new one if the current group has enough operations.
 func (t *team) group() *group {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,21 +61,21 @@ func (r *round) newGroup() *group {
 	return g
 }
 
-// prefix is how the e-mail addresses of the round start.
+// prefix returns the prefix of the e-mail addresses of the round.
 func (r *round) prefix() string { return fmt.Sprintf("r%dg", r.number) }
 
-// over stops clients from starting new operations; pressing also stops their retries.
+// over reports whether clients must start no new operation. pressing also stops their retries.
 func (r *round) over() bool     { return r.ending.Load() }
 func (r *round) pressing() bool { return r.last.Load() }
 
-// violate notes what must not be.
+// violate records a violation.
 func (r *round) violate(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
-// tell records an answer, and reports whether it has the outcome of an operation.
+// tell counts an answer, and reports whether it contains the outcome of an operation.
 func (r *round) tell(a answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,7 +90,7 @@ func (r *round) tell(a answer) bool {
 	return false
 }
 
-// record keeps an operation for the check.
+// record stores an operation for the check.
 func (r *round) record(g *group, o history.Operation) {
 	g.note(o)
 	r.mu.Lock()
@@ -102,7 +102,7 @@ func (r *round) record(g *group, o history.Operation) {
 	}
 }
 
-// play lets the clients work, injects the fault, heals it, and checks.
+// play lets the clients work, injects the fault, heals it, and checks the round.
 func (r *round) play() {
 	var clients sync.WaitGroup
 	for t := range teams {
@@ -120,21 +120,21 @@ func (r *round) play() {
 		r.await(progress)
 	}
 	r.ending.Store(true)
-	// Time for those that have no outcome yet.
+	// Allow some time for operations that have no outcome yet.
 	patience := time.AfterFunc(2*writePatience, func() { r.last.Store(true) })
 	clients.Wait()
 	patience.Stop()
 	r.inspect()
 }
 
-// done is how many operations have an outcome.
+// done returns how many operations have an outcome.
 func (r *round) done() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.tally.Operations - r.tally.Unknown
 }
 
-// await waits until the clients have got n more operations done.
+// await waits until the clients have completed n more operations.
 func (r *round) await(n int) {
 	from := r.done()
 	if !within(progressWithin, func() bool { return r.done() >= from+n }) {
@@ -142,7 +142,7 @@ func (r *round) await(n int) {
 	}
 }
 
-// pause waits between the given times.
+// pause waits for a random duration between the given ones.
 func (r *round) pause(least, most time.Duration) {
 	time.Sleep(least + time.Duration(r.run.rng.Int64N(int64(most-least))))
 }

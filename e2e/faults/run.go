@@ -1,5 +1,5 @@
-// Package faults injects faults of every kind that it knows into a cluster, repeatedly,
-// while clients use it, and checks the answers that the clients got.
+// Package faults repeatedly injects faults into a cluster while clients use it, and checks the
+// answers that the clients receive.
 package faults
 
 import (
@@ -12,14 +12,14 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// A Run is many rounds on one cluster.
+// A Run is a series of rounds on one cluster.
 type Run struct {
 	// Seed determines the faults, their times, and the requests of clients. It does not
 	// determine the order of concurrent requests.
 	Seed uint64
-	// Time is for how long new rounds are begun.
+	// Time is how long new rounds are started.
 	Time time.Duration
-	// Dir is the folder for pages that show violations. Empty means none.
+	// Dir is the folder for pages that show violations. Empty means that no pages are written.
 	Dir string
 
 	t       testing.TB
@@ -27,17 +27,16 @@ type Run struct {
 	disk    *disk
 	start   time.Time
 	rng     *rand.Rand
-	// strongest is the consistency of the last reads.
+	// strongest is the consistency that the last reads demand.
 	strongest string
-	// stuck reports whether the cluster has not recovered, so that no further round can
-	// start.
+	// stuck reports whether the cluster has not recovered. No further round can start then.
 	stuck bool
 
 	mu          sync.Mutex
 	generations map[*cluster.Process]int
 }
 
-// shownAtMost is how many violations of a round are shown.
+// shownAtMost is the maximum number of violations that are shown for a round.
 const shownAtMost = 10
 
 // Play starts a cluster and plays rounds on it.
@@ -84,17 +83,17 @@ func (run *Run) settings(service string, env map[string]string) {
 	}
 }
 
-// now is the run's clock.
+// now returns the time since the start of the run.
 func (run *Run) now() time.Duration { return time.Since(run.start) }
 
-// generation counts how often a process has lost its data.
+// generation returns how often a process has lost its data.
 func (run *Run) generation(p *cluster.Process) int {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	return run.generations[p]
 }
 
-// loseData removes what a process has stored. It must not run.
+// loseData removes the stored data of a process. The process must not be running.
 func (run *Run) loseData(p *cluster.Process) {
 	run.mu.Lock()
 	run.generations[p]++

@@ -11,14 +11,14 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Options say how to check.
+// Options configure a check.
 type Options struct {
-	// Timeout bounds the search in one group. Zero means a minute. A group that is
-	// undecided by then counts as a violation, because an undecided history proves nothing.
-	// Such groups must be shorter.
+	// Timeout is the maximum duration of the search in one group. Zero means one minute. A
+	// group that is undecided by then counts as a violation, because an undecided history
+	// proves nothing. Such groups must be shorter.
 	Timeout time.Duration
-	// Dir is the folder for an HTML page about each group that is not linearizable. Empty
-	// means none.
+	// Dir is the folder for an HTML page about each group that is not linearizable. Empty means
+	// that no pages are written.
 	Dir string
 }
 
@@ -55,9 +55,9 @@ func Check(operations []Operation, options Options) []string {
 	return append(violations, neverBack(operations)...)
 }
 
-// nameUnknown assigns ids to the entities of creates with an unknown outcome, if a later
-// operation saw them. It recognises them by their first name, which no other operation
-// writes. Entities that were never seen get an arbitrary id.
+// nameUnknown assigns ids to the entities of creates with an unknown outcome if a later
+// operation saw them. It recognizes an entity by its first name, which no other operation
+// writes. Entities that no operation saw get an arbitrary id.
 func nameUnknown(group []Operation) {
 	met := map[string]string{}
 	for _, o := range group {

@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/history"
 )
 
-// A script is a history written by hand, with times in milliseconds.
+// A script is a history that is written by hand, with times in milliseconds.
 type script struct{ operations []history.Operation }
 
 func (s *script) add(start, end int, o history.Operation) *script {
@@ -84,7 +84,7 @@ var (
 	b1  = entity("b", 1, "x", "bob")
 )
 
-// What a store that keeps its promises answers.
+// A correct store can give these answers.
 func TestGoodHistoriesAreAccepted(t *testing.T) {
 	for name, s := range map[string]*script{
 		"one after the other": new(script).create(0, 1, a1).at(1).read(2, 3, a1).at(1).rename(4, 5, 1, a2).at(2).read(6, 7, a2).at(2).
@@ -111,12 +111,12 @@ func TestGoodHistoriesAreAccepted(t *testing.T) {
 			read(4, 9, a1).at(1).by("n").stale().read(5, 6, a2).at(2).by("n").stale(),
 	} {
 		if v := s.violations(); len(v) > 0 {
-			t.Errorf("%s: %s", name, strings.Join(v, "\n"))
+			t.Errorf("%s: got %s, want no violation", name, strings.Join(v, "\n"))
 		}
 	}
 }
 
-// Histories that a correct store can't produce, with the expected messages.
+// A correct store can't produce these histories. Each has its expected message.
 func TestBadHistoriesAreRejected(t *testing.T) {
 	const order = "not linearizable"
 	for name, c := range map[string]struct {
@@ -167,12 +167,12 @@ func TestAChangeThatChangesNothing(t *testing.T) {
 			Outcome: history.Done, Entity: a1, Position: 5, Fresh: true,
 		})
 		if v := s.violations(); (len(v) > 0) != keyed {
-			t.Errorf("with a key %v: %q", keyed, v)
+			t.Errorf("with a key %v: got %q, want a violation: %v", keyed, v, keyed)
 		}
 	}
 }
 
-// A search that can't end in time is no pass.
+// A search that does not end in time must not count as a success.
 func TestAnUndecidedHistoryIsNoPass(t *testing.T) {
 	s := new(script)
 	for i := range 60 {
@@ -181,7 +181,7 @@ func TestAnUndecidedHistoryIsNoPass(t *testing.T) {
 	s.read(0, 10_000, a1)
 	v := history.Check(s.operations, history.Options{Timeout: time.Millisecond})
 	if len(v) != 1 || !strings.Contains(v[0], "not decided") {
-		t.Errorf("got %q", v)
+		t.Errorf("got %q, want one violation that says \"not decided\"", v)
 	}
 }
 
@@ -191,6 +191,6 @@ func TestTheBadGroupIsShown(t *testing.T) {
 	s.operations[2].Group, s.operations[3].Group = "h", "h"
 	v := history.Check(s.operations, history.Options{Dir: t.TempDir()})
 	if len(v) != 1 || !strings.HasPrefix(v[0], "group h is not linearizable") || !strings.Contains(v[0], "! ") || !strings.Contains(v[0], "group-h.html") {
-		t.Errorf("got %q", v)
+		t.Errorf("got %q, want one violation that names and shows group h", v)
 	}
 }

@@ -25,7 +25,7 @@ func (s state) byEmail(email string) (Entity, bool) {
 	return s.find(func(e Entity) bool { return e.Email == email })
 }
 
-// with is the state after an entity was put in or replaced.
+// with returns the state after adding or replacing an entity.
 func (s state) with(e Entity) state {
 	next := append(s.without(e.ID), e)
 	slices.SortFunc(next, func(a, b Entity) int {
@@ -37,13 +37,13 @@ func (s state) with(e Entity) state {
 	return next
 }
 
-// without is the state after an entity was taken out.
+// without returns the state after removing an entity.
 func (s state) without(id string) state {
 	return slices.DeleteFunc(slices.Clone(s), func(e Entity) bool { return e.ID == id })
 }
 
-// do is the complete specification: the answer of a sequential store with a single copy,
-// and its next state.
+// do is the complete specification. It returns the answer of a sequential store with a single
+// copy, and the store's next state.
 func (s state) do(o Operation) (Outcome, Entity, state) {
 	switch o.Kind {
 	case Create:
@@ -76,8 +76,8 @@ func (s state) do(o Operation) (Outcome, Entity, state) {
 	if o.Name != "" {
 		e.Name = o.Name
 	}
-	// A write that changes nothing creates no version. A replacement could differ in the
-	// order of members, but replacements here always have a new name.
+	// A write that changes nothing creates no version. In general, a replacement could differ
+	// in the order of members, but replacements here always have a new name.
 	if before, _ := s.byID(o.ID); e == before && !o.Keyed {
 		return Done, e, s
 	}
@@ -87,14 +87,14 @@ func (s state) do(o Operation) (Outcome, Entity, state) {
 
 var seed = maphash.MakeSeed()
 
-// model is the specification in porcupine's terms.
+// model is the specification in the form that porcupine expects.
 var model = porcupine.Model{
 	Init: func() any { return state(nil) },
 	Step: func(before, input, _ any) (bool, any) {
 		o := input.(Operation)
 		outcome, entity, after := before.(state).do(o)
-		// An operation with an unknown outcome may take effect here. If it never does, that
-		// is the same as taking effect after everything else.
+		// An operation with an unknown outcome may take effect here. If it never does, the
+		// result is the same as if it took effect after everything else.
 		if o.Outcome == Unknown {
 			return true, after
 		}

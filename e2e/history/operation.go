@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A Kind is what a client asks for.
+// A Kind is the kind of an operation.
 type Kind int
 
-// The kinds.
+// These are the kinds of operations.
 const (
 	Create Kind = iota
 	Replace
@@ -22,35 +22,35 @@ const (
 	Find
 )
 
-// String is the kind's name.
+// String returns the kind's name.
 func (k Kind) String() string {
 	return [...]string{"create", "replace", "patch", "delete", "read", "find"}[k]
 }
 
-// An Outcome is what the answer says about an operation.
+// An Outcome is the result of an operation according to its answer.
 type Outcome int
 
-// The outcomes.
+// These are the outcomes.
 const (
 	// Unknown: the client does not know the outcome. The operation may take effect at any
 	// later time, or never.
 	Unknown Outcome = iota
-	// Done: it was done, or read.
+	// Done: the operation was carried out.
 	Done
 	// Missing: the entity does not exist.
 	Missing
 	// Taken: another entity holds the e-mail address.
 	Taken
-	// Mismatch: the entity has another version than was demanded.
+	// Mismatch: the entity's version differs from the one that the operation demands.
 	Mismatch
 )
 
-// String is the outcome's name.
+// String returns the outcome's name.
 func (o Outcome) String() string {
 	return [...]string{"unknown", "done", "missing", "taken", "mismatch"}[o]
 }
 
-// An Entity is an entity as clients see it. The zero Entity means none.
+// An Entity is an entity as clients see it. The zero Entity means that there is none.
 type Entity struct {
 	ID          string
 	Version     int64
@@ -67,44 +67,44 @@ type Operation struct {
 	// checked separately.
 	Group string
 	Kind  Kind
-	// ID is the entity's; empty for Create and Find.
+	// ID is the entity's id. It is empty for Create and Find.
 	ID string
-	// Email and Name are the values that are written; a Patch does not change an empty one.
-	// For Find, Email is the value to search for.
+	// Email and Name are the values to write. A Patch does not change a member whose value is
+	// empty. For Find, Email is the value to search for.
 	Email, Name string
-	// Match is the version in If-Match; zero if the request has none.
+	// Match is the version in If-Match. Zero means that the request has none.
 	Match int64
 	// Keyed reports whether a write had an idempotency key.
 	Keyed bool
-	// Start is when the first request was sent, End when the last answer arrived; both are
-	// on one monotonic clock.
+	// Start is when the first request was sent, and End when the last answer arrived. Both are
+	// times of one monotonic clock.
 	Start, End time.Duration
 
 	Outcome Outcome
-	// Entity is what the answer showed; for Mismatch only its version.
+	// Entity is the entity in the answer. For Mismatch, only its version is set.
 	Entity Entity
-	// Position is the position in the answer: that of the event of a write, or that of the
-	// state that a read, or a write without an event, saw. Zero means unknown.
+	// Position is the position in the answer. For a write with an event, it is the event's
+	// position. Otherwise it is the position of the state that the operation saw. Zero means
+	// unknown.
 	Position int64
-	// Fresh reports whether the answer had to reflect everything that was acknowledged
-	// before Start. A read or an error that is not fresh is checked against its position
-	// only.
+	// Fresh reports whether the answer had to reflect everything that was acknowledged before
+	// Start. A read or an error that is not fresh is checked against its position only.
 	Fresh bool
 	// Node is the process that answered, if known. A process that was restarted without its
-	// data is a different one.
+	// data counts as a different one.
 	Node string
 }
 
 // write reports whether the operation changes anything when it is done.
 func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
 
-// leavesEvent reports whether the completed operation has certainly appended an event: a
-// write without a key that changes nothing appends none.
+// leavesEvent reports whether the completed operation has certainly appended an event. A write
+// without a key that changes nothing appends none.
 func (o Operation) leavesEvent() bool {
 	return o.write() && (o.Kind != Patch || o.Name != "" || o.Keyed)
 }
 
-// String is the operation in a line.
+// String describes the operation in one line.
 func (o Operation) String() string {
 	s := fmt.Sprintf("%9.3fs–", o.Start.Seconds())
 	if o.Outcome != Unknown {
@@ -136,5 +136,5 @@ func (o Operation) String() string {
 	return s
 }
 
-// short is the end of a UUID: the random part.
+// short returns the random part at the end of a UUID.
 func short(id string) string { return id[max(0, len(id)-6):] }

@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// atPositions checks that all answers about an entity that have a position are consistent
-// with one log: the entity at a position is the same on every node and at every time, its
-// versions only grow, a version exists from the position of its acknowledgement on and not
-// before, and a deleted entity stays deleted. This applies to reads of every consistency,
-// on every node.
+// atPositions checks that all answers about an entity that have a position are consistent with
+// one log. The entity at a position is the same on every node and at every time. Its versions
+// only grow. A version exists from the position of its acknowledgement on, and not before. A
+// deleted entity stays deleted. This applies to reads of every consistency, on every node.
 func atPositions(name string, group []Operation) []string {
 	entities := map[string][]Operation{}
 	for _, o := range group {
-		// An error has the position of its node at the time of the answer, not the position
-		// of the state that it is based on; and an empty result shows no entity.
+		// An error has the position of its node at the time of the answer, not the position of
+		// the state that it is based on. An empty result shows no entity.
 		told := o.Outcome == Done || o.Outcome == Missing && o.Kind == Read
 		id := cmp.Or(o.ID, o.Entity.ID)
 		if told && o.Position != 0 && id != "" {
@@ -26,7 +25,7 @@ func atPositions(name string, group []Operation) []string {
 	var violations []string
 	for _, told := range entities {
 		slices.SortFunc(told, func(a, b Operation) int {
-			// The write first: the others saw what it left.
+			// Sort the write first: the other operations saw its result.
 			return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(order(b), order(a)))
 		})
 		var l life
@@ -53,8 +52,8 @@ type life struct {
 	told, gone bool
 }
 
-// tell takes the next answer, at the last position or a later one. If the answer can't be
-// true, it says why.
+// tell adds the next answer, at the last position or a later one. If the answer can't be true,
+// it returns the reason.
 func (l *life) tell(o Operation) string {
 	living, lived := o.Entity.Version > 0, l.last.Entity.Version > 0
 	same := l.told && l.last.Position == o.Position
