@@ -19,9 +19,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestLogDamage damages the log in ways that no node can repair. Each node that could
-// answer wrongly because of it refuses to serve, and says why and what to do; the advice
-// must work.
+// TestLogDamage damages the log in ways that no node can repair. Each node that could answer
+// wrongly because of the damage refuses to serve, and says why and what to do. Following the
+// advice must work.
 func TestLogDamage(t *testing.T) {
 	t.Run("recreated topic", recreatedTopic)
 	t.Run("older log restored", olderLogRestored)
@@ -32,14 +32,14 @@ func TestLogDamage(t *testing.T) {
 	t.Run("a byte of the embedded broker's log", damagedByte)
 }
 
-// damaged starts an all-in-one process with its broker, and a query service beside it.
+// damaged starts an all-in-one process with its broker, and a separate query service.
 func damaged(t *testing.T) (c *cluster.Cluster, query *cluster.Process) {
 	c = cluster.Serve(t)
 	query = c.AddQuery()
 	return c, query
 }
 
-// ready starts a process and waits until it has what was written.
+// ready starts a process and waits until it has applied everything that was written.
 func ready(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	t.Helper()
 	p.Start()
@@ -54,13 +54,13 @@ func refuses(t *testing.T, p *cluster.Process, words ...string) {
 	before := len(p.Output())
 	p.Start()
 	if code := p.AwaitExit(); code != 1 {
-		t.Errorf("%s ended with %d", p.Name, code)
+		t.Errorf("%s: got exit code %d, want 1", p.Name, code)
 	}
 	says(t, p.Name, p.Output()[before:], words...)
 }
 
-// stops checks that a running process keeps running, unready, answers no read any more, and
-// says why.
+// stops checks that a running process keeps running, becomes unready, answers no more reads,
+// and says why.
 func stops(t *testing.T, p *cluster.Process, words ...string) {
 	t.Helper()
 	eventually(t, p.Name+" says "+words[0], func() bool { return strings.Contains(p.NotReady(), words[0]) })
@@ -75,24 +75,24 @@ func says(t *testing.T, who, said string, words ...string) {
 	t.Helper()
 	for _, w := range words {
 		if !strings.Contains(said, w) {
-			t.Errorf("%s does not say %q: %s", who, w, said)
+			t.Errorf("%s: got %s, want %q in it", who, said, w)
 		}
 	}
 }
 
-// rebuildFolder follows the advice of a refusal for a node with an entity that the log
-// lacks, which needs --force.
+// rebuildFolder follows the advice of a node that has an entity that the log lacks. Such a
+// rebuild needs --force.
 func rebuildFolder(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	t.Helper()
 	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--data-dir", p.DataDir()).CombinedOutput(); err == nil || !strings.Contains(string(out), "would be lost (users 1)") {
 		t.Fatalf("rebuild %s: got %v: %s, want a refusal that counts one user", p.Name, err, out)
 	}
 	if out, err := c.Tool(t, "clusterlite.events", "rebuild", "--force", "--data-dir", p.DataDir()).CombinedOutput(); err != nil {
-		t.Fatalf("rebuild %s: %v: %s", p.Name, err, out)
+		t.Fatalf("rebuild %s: got %v: %s, want success", p.Name, err, out)
 	}
 }
 
-// moveAway throws a projection away.
+// moveAway removes a projection from a node's folder.
 func moveAway(t *testing.T, p *cluster.Process) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.DataDir(), "projection*"))
@@ -137,10 +137,10 @@ func damagedByte(t *testing.T) {
 	damage(len(whole) - 10) // of the last event
 	refuses(t, c.Server, segment, "checksum", "may have been acknowledged")
 	damage(100)
-	moveAway(t, c.Server) // without the read model it does not serve an empty store
+	moveAway(t, c.Server) // without the read model, the process must still not serve an empty store
 	refuses(t, c.Server, segment, "byte 0")
 	if !maps.Equal(filesOf(t, folder), before) {
-		t.Error("a refusal changed the broker's folder")
+		t.Error("got a changed broker's folder after a refusal, want it unchanged")
 	}
 	if err := os.WriteFile(segment, whole, 0o600); err != nil {
 		t.Fatal(err)
@@ -148,11 +148,11 @@ func damagedByte(t *testing.T) {
 	c.Server.Start()
 	c.Server.AwaitReady()
 	if n := len(target.All(t, 100)); n != 40 {
-		t.Errorf("with its byte restored it lists %d users, want 40", n)
+		t.Errorf("with the byte restored: got %d users, want 40", n)
 	}
 }
 
-// filesOf are the contents of a folder's files by path.
+// filesOf returns the contents of the files in a folder, by path.
 func filesOf(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -194,12 +194,12 @@ func recreatedTopic(t *testing.T) {
 	sameRows(t, c, query)
 }
 
-// sameRows compares what the two processes list.
+// sameRows compares the lists of the two processes.
 func sameRows(t *testing.T, c *cluster.Cluster, query *cluster.Process) {
 	t.Helper()
 	one, other := suite.Target{URL: c.URL}.All(t, 100), suite.Target{URL: query.URL}.All(t, 100)
 	if len(one) == 0 || len(one) != len(other) || one[0] != other[0] {
-		t.Errorf("one lists %v, the other %v", one, other)
+		t.Errorf("got the lists %v and %v, want the same users in both", one, other)
 	}
 }
 
@@ -235,7 +235,7 @@ func olderLogRestored(t *testing.T) {
 	c.Server.AwaitReady()
 	stops(t, query, "ahead-of-log", "may be the only copy")
 
-	// With what it misses put back it needs no hand.
+	// With the missing records restored, the node needs no intervention.
 	c.Server.Stop()
 	putBack(whole)
 	c.Server.Start()
@@ -243,7 +243,7 @@ func olderLogRestored(t *testing.T) {
 	query.AwaitReady()
 	sameRows(t, c, query)
 
-	// And with other records put there it is not taken in.
+	// With other records in their place, the node does not accept the log.
 	c.Server.Stop()
 	putBack(older)
 	moveAway(t, c.Server)
@@ -275,7 +275,7 @@ func recordsDeleted(t *testing.T) {
 	at := further.Status().Position
 	further.Stop()
 	deleteRecords(t, kafka(t, c), at)
-	target.Create(t, "Eve") // who is further on than that does not mind
+	target.Create(t, "Eve") // a node that is ahead of that position is not affected
 	refuses(t, query, "gap-in-log", "copy of another node's projection")
 	refuses(t, c.AddQuery(), "gap-in-log")
 	moveAway(t, query)
@@ -285,7 +285,7 @@ func recordsDeleted(t *testing.T) {
 	sameRows(t, c, query)
 }
 
-// copyProjection puts a copy of a node's projection where another looks for its own. The
+// copyProjection copies a node's projection to where another node looks for its own. The other
 // node must be stopped.
 func copyProjection(t *testing.T, from, to *cluster.Process) {
 	t.Helper()
@@ -309,10 +309,10 @@ func newerFormat(t *testing.T) {
 	stops(t, query, "newer-format", "log format 2", "Install a newer version")
 	stops(t, c.Server, "newer-format")
 	query.Kill()
-	query.Start() // and so it stays
+	query.Start() // a restart changes nothing
 	stops(t, query, "newer-format")
 	if p := query.Status().Position; p != at {
-		t.Errorf("it is at %d, the record at %d", p, at)
+		t.Errorf("got position %d, want that of the record, %d", p, at)
 	}
 }
 
@@ -325,12 +325,12 @@ func forgetfulTopic(t *testing.T) {
 	makeTopic(t, client, "retention.ms=604800000")
 	refuses(t, query, "unfit-topic", `retention.ms is "604800000"`, "--add-config retention.ms=-1")
 	if strings.Contains(query.Output(), "clusterlite rebuild") {
-		t.Error("it advises what mends nothing")
+		t.Error("got the advice to rebuild, which repairs nothing")
 	}
 }
 
-// malformedRecords appends records of another client that violate each rule for records.
-// None of them may block the log, and all must be counted.
+// malformedRecords appends records of another client that violate each rule for records. None
+// of them may block the log, and all must be counted.
 func malformedRecords(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c, query := damaged(t)
@@ -355,7 +355,8 @@ func malformedRecords(t *testing.T) {
 		with("ce_subject", "../../etc"), with("ce_time", "yesterday"), with("ce_entityversion", "0"), with("ce_entityversion", "2"), with("ce_format", "x"),
 		with("ce_claims", "email"), with("ce_claims", `["email"]`), with("content-type", "text/plain"),
 		foreignRecord("users/"+id, `[1]`, whole...), foreignRecord("users/"+id, `{"a":`, whole...), foreignRecord("users/"+id, "", whole...),
-		// Well formed, and yet void: by its version, and by its id.
+		// These records are well-formed, but void: one because of its version, one because of
+		// its id.
 		foreignRecord("users/"+ada.ID, `{"name":"Eve"}`, replaced(whole, "ce_subject", ada.ID)...),
 		foreignRecord("users/"+ada.ID, `{"name":"Eve"}`, replaced(replaced(replaced(whole, "ce_subject", ada.ID), "ce_type", "clusterlite.users.updated"), "ce_entityversion", "7")...),
 	}
@@ -364,14 +365,14 @@ func malformedRecords(t *testing.T) {
 	eventually(t, "the query service is past them", func() bool { return query.Status().Position >= before.Position+int64(len(voids))+1 })
 	after := query.Status()
 	if after.Voids != before.Voids+int64(len(voids)) || after.Entities["users"] != before.Entities["users"]+1 {
-		t.Errorf("of %d records that are void: it was %+v and is %+v", len(voids), before, after)
+		t.Errorf("got %+[3]v after %+[2]v, want %[1]d more voids and 1 more user", len(voids), before, after)
 	}
 	if got := target.Do(t, "GET", "/users/"+ada.ID, "").Want(t, 200).Entity(t); got != ada {
 		t.Errorf("got %+v, want %+v", got, ada)
 	}
 	sameRows(t, c, query)
-	// A valid event of another writer counts, because the log is the truth regardless of
-	// who writes it.
+	// A valid event of another writer counts: the log is the truth, regardless of who writes
+	// it.
 	produce(t, kafka(t, c), foreignRecord("users/"+id, `{"name":"Eve","email":"eve@example.com"}`, whole...))
 	target.Do(t, "GET", "/users/"+id, "").Want(t, 200)
 }
@@ -394,7 +395,7 @@ func foreignRecord(key, value string, headers ...string) *kgo.Record {
 	return r
 }
 
-// kafka is an independent Kafka client.
+// kafka returns an independent Kafka client.
 func kafka(t *testing.T, c *cluster.Cluster) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.DefaultProduceTopic(cluster.Topic))
@@ -444,7 +445,7 @@ func makeTopic(t *testing.T, client *kgo.Client, setting string) {
 	request.Topics = append(request.Topics, topic)
 	answer, err := request.RequestWith(soon(t), client)
 	if err != nil || answer.Topics[0].ErrorCode != 0 {
-		t.Fatalf("make the topic: %v, %+v", err, answer)
+		t.Fatalf("create the topic: got %v, %+v, want success", err, answer)
 	}
 }
 

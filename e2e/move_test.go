@@ -36,7 +36,7 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 	}{}
 	result(t, from.Tool(t, "clusterlite.events", "events", "export", "--out", file, "--output", "json"), &exported)
 	if exported.Position != status.Position || !maps.Equal(exported.Digests, status.Digests) {
-		t.Errorf("exported %+v, and the node has %+v", exported, status)
+		t.Errorf("got the export %+v, want the state of the node, %+v", exported, status)
 	}
 
 	killed := c.Tool(t, movedTopic, "events", "import", file)
@@ -44,7 +44,7 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	awaitRecord(t, c.Brokers, movedTopic)
-	_ = killed.Process.Kill() // wherever it is by then; it may be through
+	_ = killed.Process.Kill() // at any point; it may even have finished
 	_ = killed.Wait()
 
 	imported := struct {
@@ -53,7 +53,7 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 	}{}
 	result(t, c.Tool(t, movedTopic, "events", "import", file, "--output", "json"), &imported)
 	if !imported.Equal || imported.Events != exported.Events || imported.Found+imported.Appended != imported.Events {
-		t.Errorf("imported %+v of %+v", imported, exported)
+		t.Errorf("got the import %+v, want everything of %+v", imported, exported)
 	}
 	t.Logf("of %d events %d were appended before the import was killed", imported.Events, imported.Found)
 	suite.Target{URL: c.URL}.Create(t, "somebody else")
@@ -63,12 +63,12 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 	to := c.Beside(t, movedTopic)
 	for _, p := range to.Processes() {
 		if got := p.Status(); !maps.Equal(got.Digests, status.Digests) || !maps.Equal(got.Entities, status.Entities) || got.Voids != 0 {
-			t.Errorf("%s has %+v, the old store %+v", p.Name, got, status)
+			t.Errorf("%s: got %+v, want the state of the old store, %+v", p.Name, got, status)
 		}
 	}
 	after := suite.Target{URL: to.Queries[0].URL}
 	if !bytes.Equal(rows(t, target), rows(t, after)) {
-		t.Error("the rows differ")
+		t.Error("got rows that differ from those of the old store")
 	}
 	keyed(suite.Target{URL: to.Commands[0].URL})
 	e := (suite.Target{URL: to.Commands[0].URL}).Create(t, "after the move")
@@ -81,7 +81,7 @@ func looked(t *testing.T, c *cluster.Cluster) {
 	var deleted struct{ ID, Type, Position string }
 	result(t, c.Tool(t, movedTopic, "events", "tail", "--from", "1h", "--no-follow", "--type", "deleted", "--output", "json"), &deleted)
 	if deleted.Type != "clusterlite.users.deleted" {
-		t.Errorf("the tail has %+v", deleted)
+		t.Errorf("got the tail %+v, want a deletion", deleted)
 	}
 	for _, record := range []string{deleted.Position, deleted.ID} {
 		var shown struct {
@@ -90,12 +90,12 @@ func looked(t *testing.T, c *cluster.Cluster) {
 		}
 		result(t, c.Tool(t, movedTopic, "events", "show", record, "--output", "json"), &shown)
 		if shown.Content != "event" || !slices.Contains(shown.Headers, [2]string{"ce_id", deleted.ID}) {
-			t.Errorf("show %s: %+v", record, shown)
+			t.Errorf("show %s: got %+v, want the event %s", record, shown, deleted.ID)
 		}
 	}
 }
 
-// awaitRecord waits until a topic, which may not exist yet, has a record.
+// awaitRecord waits until a topic, which may not exist yet, contains a record.
 func awaitRecord(t *testing.T, brokers, topic string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -108,13 +108,13 @@ func awaitRecord(t *testing.T, brokers, topic string) {
 	defer client.Close()
 	for client.PollRecords(ctx, 1).Empty() {
 		if ctx.Err() != nil {
-			t.Fatalf("nothing comes into topic %s", topic)
+			t.Fatalf("got no record in topic %s", topic)
 		}
 	}
 }
 
-// fill writes the content of a store. It returns a retry of a request whose outcome it
-// knows.
+// fill writes the content of a store. It returns a function that repeats a request whose
+// outcome is known.
 func fill(t *testing.T, target suite.Target) (retry func(suite.Target)) {
 	t.Helper()
 	var lines strings.Builder
@@ -131,7 +131,7 @@ func fill(t *testing.T, target suite.Target) (retry func(suite.Target)) {
 		t.Helper()
 		again := moved.Do(t, "POST", "/users", body, key)
 		if again.Status != first.Status || !bytes.Equal(again.Body, first.Body) {
-			t.Errorf("a retry after the move: %d %s, first %d %s", again.Status, again.Body, first.Status, first.Body)
+			t.Errorf("a retry after the move: got %d %s, want the first answer, %d %s", again.Status, again.Body, first.Status, first.Body)
 		}
 	}
 }
@@ -152,18 +152,18 @@ func result(t *testing.T, cmd *exec.Cmd, into any) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %v\n%s%s", cmd.Args, err, out, stderr.Bytes())
+		t.Fatalf("%v: got %v, want success\n%s%s", cmd.Args, err, out, stderr.Bytes())
 	}
 	if err := json.Unmarshal(out, into); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+		t.Fatalf("%v: decode the result: %v\n%s", cmd.Args, err, out)
 	}
 }
 
-// refused runs the tool, and it fails.
+// refused runs the tool, which must fail because the topic has other records.
 func refused(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 || !bytes.Contains(out, []byte("holds more than the export")) {
-		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
+		t.Errorf("%v: got %v, want exit code 1 because of other records\n%s", cmd.Args, err, out)
 	}
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// What a query service can do with a read.
+// These are the ways in which a query service can handle a read.
 const (
 	answers  = "it answers"
 	notReady = "it is not ready"
 	gone     = "it is gone"
 )
 
-// said is the detail of a node's own refusal.
+// said is the detail of a node's own rejection.
 const said = "This node is not ready."
 
-// nodes are two fake query services, which handle the reads that they get in the order of a
+// nodes are two fake query services. They handle the reads that they receive in the order of a
 // common script.
 type nodes struct {
 	mu   sync.Mutex
 	next []string
-	rest string // once there is no next
+	rest string // handles reads after the end of the script
 }
 
 func (n *nodes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +88,7 @@ func TestNginxAsksOn(t *testing.T) {
 			}
 			if c.status != 200 {
 				if p := r.Problem(t, c.status, "not-ready"); p.Detail != c.detail {
-					t.Errorf("got %q", p.Detail)
+					t.Errorf("got %q, want %q", p.Detail, c.detail)
 				}
 				return
 			}
@@ -97,8 +97,8 @@ func TestNginxAsksOn(t *testing.T) {
 	}
 }
 
-// A write whose service breaks the connection may have happened. A write that reached no
-// service did not happen. Nginx says which is the case.
+// A write may have happened if its service breaks the connection. It did not happen if it
+// reached no service. Nginx reports which is the case.
 func TestNginxReportsTheOutcomeOfAWrite(t *testing.T) {
 	wanted(t, "embedded")
 	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
@@ -120,7 +120,8 @@ func TestNginxReportsTheOutcomeOfAWrite(t *testing.T) {
 }
 
 // Every write reaches the running service, whether or not nginx knows which one is down. If
-// nginx avoids both, POST and PATCH always find it, and PUT and DELETE by chance.
+// nginx avoids both, POST and PATCH always reach the running one, while PUT and DELETE reach it
+// by chance.
 func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 	wanted(t, "embedded")
 	var taken atomic.Int64
@@ -130,7 +131,7 @@ func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 		if body, err := io.ReadAll(r.Body); err != nil || len(body) != int(r.ContentLength) {
-			t.Errorf("%s: it gets %d of %d bytes, %v", r.Method, len(body), r.ContentLength, err)
+			t.Errorf("%s: got %d of %d bytes, %v", r.Method, len(body), r.ContentLength, err)
 		}
 		taken.Add(1)
 		w.WriteHeader(http.StatusNoContent)
@@ -146,7 +147,7 @@ func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.Status != want {
-				t.Errorf("%v: %d %s", write, r.Status, r.Body)
+				t.Errorf("%v: got %d %s, want %d", write, r.Status, r.Body, want)
 			}
 		}
 		before := taken.Load()
@@ -154,11 +155,11 @@ func TestNginxFindsTheCommandServiceThatIsThere(t *testing.T) {
 			send(204)
 		}
 		if taken.Load() != before+20 {
-			t.Errorf("%v: %d of 20 were taken", write, taken.Load()-before)
+			t.Errorf("%v: got %d accepted writes, want 20", write, taken.Load()-before)
 		}
 		if write[0] == "POST" || write[0] == "PATCH" {
 			fails.Store(true)
-			send(503) // and so nginx leaves both alone
+			send(503) // so nginx avoids both
 			fails.Store(false)
 			send(204)
 		}
@@ -198,7 +199,7 @@ func TestNginxRetriesARejectedWriteElsewhere(t *testing.T) {
 	for _, write := range [][]string{{"POST", "/users", `{"name":"Ada"}`}, {"PUT", "/users/x", `{"name":"Ada"}`}, {"PATCH", "/users/x", `{"name":"Ada"}`}, {"DELETE", "/users/x", ""}} {
 		send := func(nginx *cluster.Process) suite.Response {
 			t.Helper()
-			// What a client claims of places in the proxy is dropped.
+			// Nginx drops a client's own values of its internal headers.
 			r, err := suite.Send(write[0], nginx.URL+write[1], write[2], "Clusterlite-Try-Next: no_query")
 			if err != nil {
 				t.Fatal(err)
@@ -214,12 +215,12 @@ func TestNginxRetriesARejectedWriteElsewhere(t *testing.T) {
 		asked.Store(0)
 		send(cluster.Nginx(t, []string{nowhere}, []string{notReady.URL, notReady.URL})).Problem(t, 503, "not-ready")
 		if got := asked.Load(); got != 3 {
-			t.Errorf("%v: %d services were asked, want 3", write, got)
+			t.Errorf("%v: got %d services tried, want 3", write, got)
 		}
 		asked.Store(0)
 		send(cluster.Nginx(t, []string{nowhere}, []string{unknown.URL, unknown.URL})).Problem(t, 503, "outcome-unknown")
 		if got := asked.Load(); got != 1 {
-			t.Errorf("%v: %d services got a write whose outcome is unknown, want 1", write, got)
+			t.Errorf("%v: got %d services that received a write with an unknown outcome, want 1", write, got)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// tool runs a subcommand of the operator's tool on the cluster and gives what it wrote
-// and its exit status.
+// tool runs a subcommand of the operator's tool on the cluster. It returns the output and the
+// exit status.
 func tool(t *testing.T, c *cluster.Cluster, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := c.Tool(t, "clusterlite.events", args...)
@@ -28,7 +28,7 @@ func tool(t *testing.T, c *cluster.Cluster, args ...string) (stdout, stderr stri
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// verifyUnderLoad proves all nodes equal while clients write.
+// verifyUnderLoad verifies that all nodes are equal while clients write.
 func verifyUnderLoad(t *testing.T, c *cluster.Cluster) {
 	eventually(t, "all nodes are found", func() bool {
 		out, _, _ := tool(t, c, "nodes")
@@ -39,45 +39,45 @@ func verifyUnderLoad(t *testing.T, c *cluster.Cluster) {
 	out, errs, status := tool(t, c, "verify", "--deep")
 	nodes := len(c.Processes())
 	if status != 0 || !strings.Contains(out, fmt.Sprintf("Equal: %d of %d nodes", nodes, nodes)) {
-		t.Errorf("exit status %d:\n%s%s", status, out, errs)
+		t.Errorf("got exit status %d, want 0 and %d equal nodes:\n%s%s", status, nodes, out, errs)
 	}
 	l.progress(20)
 	l.end(c)
 }
 
-// statusMissesTheDead kills a node: the tool says so, until it is back.
+// statusMissesTheDead kills a node. The tool reports it as missing until it is back.
 func statusMissesTheDead(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	well := func() bool { _, _, status := tool(t, c, "status"); return status == 0 }
 	eventually(t, "all is well", well)
 	p.Kill()
 	out, _, status := tool(t, c, "status")
 	if status != 1 || !strings.Contains(out, "node "+p.Name+" is unreachable") {
-		t.Errorf("exit status %d:\n%s", status, out)
+		t.Errorf("got exit status %d, want 1 and an unreachable node:\n%s", status, out)
 	}
 	if out, _, status := tool(t, c, "verify"); status != 1 || !strings.Contains(out, "node "+p.Name+" could not be checked") {
-		t.Errorf("exit status %d:\n%s", status, out)
+		t.Errorf("got exit status %d, want 1 and a node that could not be checked:\n%s", status, out)
 	}
 	p.Start()
 	p.AwaitReady()
 	eventually(t, "all is well", well)
 	if code := p.Stop(); code != 0 {
-		t.Errorf("%s ended with %d", p.Name, code)
+		t.Errorf("%s: got exit code %d, want 0", p.Name, code)
 	}
 	if out, _, status := tool(t, c, "status"); status != 0 || !strings.Contains(out, "left") {
-		t.Errorf("exit status %d:\n%s", status, out)
+		t.Errorf("got exit status %d, want 0 and a node that left:\n%s", status, out)
 	}
 	p.Start()
 	p.AwaitReady()
 }
 
-// fullDisk fills the disk of a query node: it says so, no client is sent to it for longer
-// than a try, and it continues by itself once there is room.
+// fullDisk fills the disk of a query node. The node reports that. No client is sent to it for
+// longer than one attempt. The node continues by itself once there is room.
 func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	const roomy = 512
 	if code := p.Stop(); code != 0 {
-		t.Errorf("%s ended with %d", p.Name, code)
+		t.Errorf("%s: got exit code %d, want 0", p.Name, code)
 	}
-	t.Cleanup(func() { // on its own folder again
+	t.Cleanup(func() { // the process uses its own folder again
 		p.Start()
 		p.AwaitReady()
 	})
@@ -92,7 +92,7 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 
 	reads := func() {
 		for _, consistency := range []string{"strong", "eventual"} {
-			for range 3 { // whichever node is first
+			for range 3 { // Nginx may try any node first
 				target.Do(t, "GET", path, "", "Clusterlite-Consistency: "+consistency).Want(t, 200)
 			}
 		}
@@ -106,7 +106,7 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 		return strings.Contains(p.NotReady(), "can't apply the log")
 	})
 	if said := p.NotReady(); !strings.Contains(said, "full") {
-		t.Errorf("got %s", said)
+		t.Errorf("got %s, want a full disk as the reason", said)
 	}
 	for range 20 {
 		reads()
@@ -114,7 +114,7 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	direct := suite.Target{URL: p.URL}
 	direct.Do(t, "GET", path, "", "Clusterlite-Consistency: eventual").Want(t, 503)
 	if out, _, status := tool(t, c, "status"); status != 1 || !strings.Contains(out, "node "+p.Name+" is unready: can't apply the log") {
-		t.Errorf("exit status %d:\n%s", status, out)
+		t.Errorf("got exit status %d, want 1 and a node that can't apply the log:\n%s", status, out)
 	}
 
 	disk.Resize(roomy)
@@ -122,20 +122,21 @@ func fullDisk(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	equalRows(t, c)
 }
 
-// toolsNameTheStopped stops a node as a host that hangs would: its connections are accepted,
-// and nothing is answered. The tool names it, in bounded time, and asks the others.
+// toolsNameTheStopped suspends a node so that it behaves like a host that hangs: it accepts
+// connections, and answers nothing. The tool names the node, in bounded time, and queries the
+// others.
 func toolsNameTheStopped(t *testing.T, c *cluster.Cluster, p *cluster.Process) {
 	eventually(t, "all is well", func() bool { _, _, status := tool(t, c, "status"); return status == 0 })
 	p.Signal(syscall.SIGSTOP)
 	silent := "node " + p.Node() + " at "
 	const words = " accepted the connection but did not answer within "
 	if out, errs, status := tool(t, c, "voids"); status != 0 || !strings.Contains(out, "void records") {
-		t.Errorf("voids: exit status %d, want 0:\n%s%s", status, out, errs)
+		t.Errorf("voids: got exit status %d, want 0:\n%s%s", status, out, errs)
 	}
 	for _, args := range [][]string{{"verify"}, {"snapshot", "create", t.TempDir(), "--node", p.Node()}, {"rebuild", "--node", p.Node()}} {
 		out, errs, status := tool(t, c, args...)
 		if said := out + errs; status != 1 || !strings.Contains(said, silent) || !strings.Contains(said, words) {
-			t.Errorf("%v: exit status %d, want 1 and that it says %q%q:\n%s", args, status, silent, words, said)
+			t.Errorf("%v: got exit status %d, want 1 and the words %q%q:\n%s", args, status, silent, words, said)
 		}
 	}
 	p.Signal(syscall.SIGCONT)

@@ -17,15 +17,15 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// TestOverload gives the process more work than it can do: thousands of slow clients, then
-// a burst of ten times its capacity. Accepted requests are carried out, all others are
-// asked to retry, memory stays bounded, and afterwards the process works as before.
+// TestOverload gives the process more work than it can do: first thousands of slow clients,
+// then a burst of ten times its capacity. Accepted requests are carried out. All others are
+// asked to retry. Memory stays bounded, and afterwards the process works as before.
 func TestOverload(t *testing.T) {
 	const (
 		clients   = 2000
 		places    = 40
-		takenOn   = places + 4*places // are worked on, or wait
-		perClient = 64 << 10          // what docs/explanation/design.md says that a connection may take
+		takenOn   = places + 4*places // requests in progress or in the queue
+		perClient = 64 << 10          // the memory limit of a connection in docs/explanation/design.md
 	)
 	c := cluster.Serve(t)
 	c.Server.Kill()
@@ -42,27 +42,28 @@ func TestOverload(t *testing.T) {
 	t.Run("slow clients", func(t *testing.T) { slowClients(t, c, clients) })
 	b := &burst{t: t, url: c.URL, lasts: 5}
 	if clients < 10*takenOn {
-		t.Fatal("that is no burst")
+		t.Fatal("got too few clients for a burst, want at least ten times the capacity")
 	}
 	b.run(clients)
 	if b.created.Load() == 0 || b.refused.Load() == 0 {
-		t.Errorf("of the burst %d were done and %d refused", b.created.Load(), b.refused.Load())
+		t.Errorf("got %d requests of the burst done and %d rejected, want some of each", b.created.Load(), b.refused.Load())
 	}
-	t.Logf("of the burst %d were done (median %s, longest %s) and %d refused (median %s)", b.created.Load(), b.done.at(.5), b.done.at(1), b.refused.Load(), b.no.at(.5))
+	t.Logf("in the burst, %d requests were done (median %s, longest %s) and %d rejected (median %s)", b.created.Load(), b.done.at(.5), b.done.at(1), b.refused.Load(), b.no.at(.5))
 	for range 100 {
-		target.Create(t, "after") // at once, and without a refusal
+		target.Create(t, "after") // it succeeds at once
 	}
 	_, most := c.Server.Resident()
-	t.Logf("the process had %d MiB before and %d MiB at most", before>>20, most>>20)
+	t.Logf("the process used %d MiB before and at most %d MiB", before>>20, most>>20)
 	if bound := before + clients*perClient + 64<<20; os.Getenv("CLUSTERLITE_E2E_RACE") == "" && most > bound {
-		t.Errorf("it had %d bytes at most, the bound is %d", most, bound)
+		t.Errorf("got a maximum of %d bytes, want at most %d", most, bound)
 	}
 	if n := c.Server.Status().Entities["users"]; n < b.created.Load()+200 {
-		t.Errorf("%d entities, %d acknowledged", n, b.created.Load()+200)
+		t.Errorf("got %d entities, want at least the %d acknowledged ones", n, b.created.Load()+200)
 	}
 }
 
-// slowClients sends headers and bodies byte by byte, and sees others served meanwhile.
+// slowClients sends headers and bodies byte by byte, and checks that other clients are served
+// meanwhile.
 func slowClients(t *testing.T, c *cluster.Cluster, n int) {
 	const head = "POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
 	slow := make([]net.Conn, n)
@@ -88,22 +89,22 @@ func slowClients(t *testing.T, c *cluster.Cluster, n int) {
 	}
 	for range 3 {
 		for _, s := range slow {
-			_, _ = io.WriteString(s, "x") // it may have been cut off
+			_, _ = io.WriteString(s, "x") // the server may have closed the connection
 		}
 		for range 20 {
 			suite.Target{URL: c.URL}.Create(t, "among slow ones")
 		}
 	}
 	if s := c.Server.Status(); s.Entities["users"] < 160 {
-		t.Errorf("the admin listener says %+v", s)
+		t.Errorf("got the status %+v, want at least 160 users", s)
 	}
 }
 
-// A burst is clients that all send at once.
+// A burst is a set of clients that all send at once.
 type burst struct {
 	t                *testing.T
 	url              string
-	lasts            int // requests of each client
+	lasts            int // the number of requests of each client
 	created, refused atomic.Int64
 	done, no         latencies
 }
@@ -142,11 +143,11 @@ func (b *burst) send(client *http.Client) {
 		b.refused.Add(1)
 		b.no.add(took)
 	default:
-		b.t.Errorf("%d %v %s", r.StatusCode, r.Header, body)
+		b.t.Errorf("got the unexpected answer %d %v %s", r.StatusCode, r.Header, body)
 	}
 }
 
-// latencies are of many requests.
+// latencies records the latencies of many requests.
 type latencies struct {
 	mu  sync.Mutex
 	all []time.Duration
@@ -158,7 +159,7 @@ func (l *latencies) add(d time.Duration) {
 	l.all = append(l.all, d)
 }
 
-// at returns the latency that a part of all don't exceed.
+// at returns the latency that the given fraction of requests does not exceed.
 func (l *latencies) at(part float64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

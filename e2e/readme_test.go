@@ -18,24 +18,24 @@ func TestREADME(t *testing.T) {
 	}
 	m := regexp.MustCompile("(?s)<!-- tour -->\n```sh\n(.*?)```").FindSubmatch(readme)
 	if m == nil {
-		t.Fatal("the README has no tour")
+		t.Fatal("got a README without a tour")
 	}
 	const address = "URL=http://localhost:8080\n"
 	tour := string(m[1])
 	if !strings.HasPrefix(tour, address) {
-		t.Fatalf("the tour does not start with %s", address)
+		t.Fatalf("got a tour that does not start with %s", address)
 	}
 	c := cluster.Serve(t)
 	out, err := exec.Command("bash", "-euo", "pipefail", "-c", "URL="+c.URL+"\n"+strings.TrimPrefix(tour, address)).Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("run the tour: %v\n%s", err, out)
 	}
 	for _, said := range []string{
 		"HTTP/1.1 201 Created", `"name":"John Doe"`, "HTTP/1.1 304 Not Modified", `"name":"Johnny"`, `"version":2`,
 		"/problems/version-mismatch", "/problems/unique-taken", `"pointer":"/email"`, "Clusterlite-Consistency: eventual",
 	} {
 		if !strings.Contains(string(out), said) {
-			t.Errorf("the tour does not show %s:\n%s", said, out)
+			t.Errorf("got no %s in the output of the tour:\n%s", said, out)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func TestTutorial(t *testing.T) {
 	script := marked(t, "../docs/tutorial.md", "tutorial")
 	const address = "http://localhost:8080"
 	if !strings.Contains(script, address) {
-		t.Fatalf("the tutorial does not contain %s", address)
+		t.Fatalf("got a tutorial without %s", address)
 	}
 	env := append(os.Environ(), "CLUSTERLITE_HTTP_ADDR="+api, "CLUSTERLITE_ADMIN_ADDR="+cluster.Address(t),
 		"CLUSTERLITE_KAFKA_LISTEN="+broker, "CLUSTERLITE_KAFKA_BROKERS="+broker)
@@ -54,7 +54,7 @@ func TestTutorial(t *testing.T) {
 	for said, atLeast := range map[string]int{
 		"HTTP/1.1 201 Created": 1, `"done":false`: 1, "/problems/invalid-document": 1, "/problems/unique-taken": 1,
 		"/problems/version-mismatch": 1, "Equal: 1 of 1 nodes": 1,
-		`"version":2,`: 3, // the change, after the kill, and after the rebuild
+		`"version":2,`: 3, // after the change, after the kill, and after the rebuild
 	} {
 		if n := strings.Count(out, said); n < atLeast {
 			t.Errorf("got %q %d times in the output, want at least %d", said, n, atLeast)

@@ -16,8 +16,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// rebuildEvents is how many events are in the log before nodes are rebuilt:
-// CLUSTERLITE_E2E_REBUILD_EVENTS, for a run that measures.
+// rebuildEvents returns how many events are in the log before nodes are rebuilt.
+// CLUSTERLITE_E2E_REBUILD_EVENTS sets it, for a run that measures.
 func rebuildEvents(t *testing.T) int {
 	text := os.Getenv("CLUSTERLITE_E2E_REBUILD_EVENTS")
 	if text == "" {
@@ -30,7 +30,7 @@ func rebuildEvents(t *testing.T) int {
 	return n
 }
 
-// importUsers imports n users. An import ends early, and says so, where nodes fall behind.
+// importUsers imports n users. An import ends early, and says so, if nodes fall behind.
 func importUsers(t *testing.T, url string, n int) {
 	t.Helper()
 	for idle := 0; n > 0; {
@@ -44,13 +44,13 @@ func importUsers(t *testing.T, url string, n int) {
 			idle = 0
 		}
 		if idle == 10 {
-			t.Fatalf("none of %d was created: %.300s", len(lines), r.Body)
+			t.Fatalf("got none of %d users created, want progress: %.300s", len(lines), r.Body)
 		}
 		n -= created
 	}
 }
 
-// A rebuilt node, as reported by the tool.
+// rebuilt is the tool's report about rebuilt nodes.
 type rebuilt struct {
 	Nodes []struct {
 		Node    string `json:"node"`
@@ -66,7 +66,7 @@ type rebuilt struct {
 
 // rebuildUnderLoad rebuilds all nodes, or the one in CLUSTERLITE_E2E_REBUILD_NODE, under
 // constant reads and writes. No read fails or goes back in time, and no write is lost. Then
-// it kills a node in the middle of a rebuild.
+// rebuildUnderLoad kills a node in the middle of a rebuild.
 func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	n := rebuildEvents(t)
 	importUsers(t, c.WriteURLs()[0], n)
@@ -83,18 +83,18 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 	took := time.Since(began)
 	for _, r := range result.Nodes {
 		if r.Rebuild == nil || r.Rebuild.State != "done" {
-			t.Errorf("%s: %s, %+v", r.Node, r.Error, r.Rebuild)
+			t.Errorf("%s: got %s, %+v, want a rebuild that is done", r.Node, r.Error, r.Rebuild)
 			continue
 		}
 		t.Logf("%s: %d events, the swap took %.2f ms", r.Node, r.Rebuild.Position, r.Rebuild.SwapSeconds*1000)
 	}
 	l.progress(20)
 	readers.end()
-	t.Logf("%d nodes of %d events, one after the other, in %v; %d reads meanwhile, the longest %v", len(result.Nodes), n, took, readers.reads, readers.longest)
+	t.Logf("rebuilt %d nodes of %d events, one after another, in %v; %d reads meanwhile, the longest took %v", len(result.Nodes), n, took, readers.reads, readers.longest)
 
 	victim := c.Queries[len(c.Queries)-1]
 	if r, err := suite.Send("POST", victim.Admin+"/rebuild?rate=1000", ""); err != nil || r.Status != 202 {
-		t.Fatalf("%d %s, %v", r.Status, r.Body, err)
+		t.Fatalf("got %d %s, %v, want 202", r.Status, r.Body, err)
 	}
 	l.progress(20)
 	victim.Kill()
@@ -112,12 +112,12 @@ func rebuildUnderLoad(t *testing.T, c *cluster.Cluster) {
 			files++
 		}
 	}
-	if files != 2 { // the link and what it names
-		t.Errorf("after the crash there are %v", entries)
+	if files != 2 { // the link and its target
+		t.Errorf("after the crash: got the files %v, want the link and its target", entries)
 	}
 }
 
-// rebuild rebuilds nodes, of some n events each.
+// rebuild rebuilds nodes that have about n events each.
 func rebuild(t *testing.T, c *cluster.Cluster, n int, which ...string) (result rebuilt) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute+time.Duration(n)*3*time.Millisecond)
@@ -127,15 +127,15 @@ func rebuild(t *testing.T, c *cluster.Cluster, n int, which ...string) (result r
 	tool.Stderr = &stderr
 	out, err := tool.Output()
 	if err != nil {
-		t.Fatalf("%v: %s %s", err, out, stderr.String())
+		t.Fatalf("rebuild: got %v, want success: %s %s", err, out, stderr.String())
 	}
 	if err := json.Unmarshal(out, &result); err != nil || which[0] == "--all" && len(result.Nodes) < len(c.Processes()) {
-		t.Fatalf("got %v: %s", err, out)
+		t.Fatalf("got %v: %s, want a report about each node", err, out)
 	}
 	return result
 }
 
-// readers read from each address, without a pause.
+// readers reads from each address without a pause.
 type readers struct {
 	t       *testing.T
 	stop    chan struct{}
@@ -178,12 +178,12 @@ func (r *readers) read(url, consistency string) {
 		got, err := suite.Send("GET", fmt.Sprintf("%s/users?limit=%d", url, 1+i%50), "", "Clusterlite-Consistency: "+consistency)
 		took := time.Since(began)
 		if err != nil || got.Status != 200 {
-			r.t.Errorf("a read failed: %d, %v: %s", got.Status, err, got.Body)
+			r.t.Errorf("read: got %d, %v, want 200: %s", got.Status, err, got.Body)
 			return
 		}
 		at := got.Position(r.t)
 		if at < last {
-			r.t.Errorf("a read of %s at %d after one at %d", url, at, last)
+			r.t.Errorf("a read of %s: got position %d, want at least the earlier %d", url, at, last)
 			return
 		}
 		last = at

@@ -11,14 +11,14 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// retriesUnderKills has clients send each create with a key, to any command service, and
-// again until they have an answer, while a process is killed at any instant. Each is done
-// once, and whoever is asked later says the same.
+// retriesUnderKills has clients send each create with a key to any command service, and repeat
+// it until they have an answer. Meanwhile a process is killed at any instant. Each create is
+// done once, and every service gives the same answer later.
 func retriesUnderKills(t *testing.T, c *cluster.Cluster, victim *cluster.Process) {
 	const clients = 8
 	run := suite.Key()
 	var mu sync.Mutex
-	answered := map[string]int{} // by name: how often it is found
+	answered := map[string]int{} // how often each name is found
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	for i := range clients {
@@ -59,13 +59,13 @@ func retriesUnderKills(t *testing.T, c *cluster.Cluster, victim *cluster.Process
 	}
 	for name, times := range answered {
 		if times != 1 {
-			t.Errorf("%s was acknowledged and is there %d times", name, times)
+			t.Errorf("%s was acknowledged: got %d entities of this name, want 1", name, times)
 		}
 	}
 	t.Logf("%d creates", len(answered))
 }
 
-// createOnce creates an entity, however often it has to ask.
+// createOnce creates an entity. It repeats the request until it has an answer.
 func createOnce(t *testing.T, c *cluster.Cluster, name string) {
 	urls := c.WriteURLs()
 	key, body := "Idempotency-Key: "+name, suite.UserBody(name, suite.Email())
@@ -75,16 +75,16 @@ func createOnce(t *testing.T, c *cluster.Cluster, name string) {
 		switch {
 		case err == nil && r.Status == 201 && first == nil:
 			first = &r
-			continue // once more: it must say the same
+			continue // repeat the request: the answer must be the same
 		case err == nil && r.Status == 201:
 			r.Same(t, *first)
 			return
 		case err == nil && r.Status != 503 && r.Status != 409:
-			t.Errorf("%s: %d %s", name, r.Status, r.Body)
+			t.Errorf("%s: got the unexpected answer %d %s", name, r.Status, r.Body)
 			return
 		}
 		if time.Now().After(end) {
-			t.Errorf("%s has no answer: %v", name, err)
+			t.Errorf("%s: got no answer, want one: %v", name, err)
 			return
 		}
 	}

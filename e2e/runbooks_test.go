@@ -43,7 +43,7 @@ func TestRunbooks(t *testing.T) {
 		"/backups":                  filepath.Join(dir, "backups"),
 	} {
 		if !strings.Contains(script, document) {
-			t.Errorf("no guide contains %s", document)
+			t.Errorf("got no guide that contains %s", document)
 		}
 		script = strings.ReplaceAll(script, document, here)
 	}
@@ -68,7 +68,7 @@ func TestRunbooks(t *testing.T) {
 }
 
 // TestRunbookOfADamagedLog damages the log of a killed process, and runs the block of the guide
-// that recovers its state from the read model.
+// that recovers the state from the read model.
 func TestRunbookOfADamagedLog(t *testing.T) {
 	c := cluster.Serve(t)
 	importUsers(t, c.URL, 100)
@@ -90,23 +90,23 @@ func TestRunbookOfADamagedLog(t *testing.T) {
 		"/var/lib/clusterlite": c.Server.DataDir(), "127.0.0.1:8080": strings.TrimPrefix(c.URL, "http://"), "127.0.0.1:19092": c.Brokers,
 	} {
 		if !strings.Contains(script, document) {
-			t.Errorf("the guide does not contain %s", document)
+			t.Errorf("got a guide without %s", document)
 		}
 		script = strings.ReplaceAll(script, document, here)
 	}
 	env := append(os.Environ(), "CLUSTERLITE_NODE_ID=all-1", "CLUSTERLITE_KAFKA_LISTEN="+c.Brokers,
 		"CLUSTERLITE_ADMIN_ADDR="+strings.TrimPrefix(c.Server.Admin, "http://"), "CLUSTERLITE_COLLECTIONS="+filepath.Join(cluster.Root(t), "examples"))
 	if out := runAll(t, t.TempDir(), env, script); !strings.Contains(out, "and gives the same rows") {
-		t.Errorf("got %s\nwant in it that the log gives the same rows", out)
+		t.Errorf("got %s\nwant it to say that the log gives the same rows", out)
 	}
 	// The process that the block started has the address of the old one.
 	if after := c.Server.Status(); after.Digests["users"] != before.Digests["users"] || after.Entities["users"] != 100 {
-		t.Errorf("got %+v, want the state of before, %+v", after, before)
+		t.Errorf("got %+v, want the earlier state, %+v", after, before)
 	}
 }
 
 // runbookPages are the pages with blocks marked "runbook", in the order in which their blocks
-// run: each page finds the cluster as the one before has left it.
+// run. Each page uses the cluster in the state that the page before left.
 var runbookPages = []string{
 	"back-up-with-snapshots.md",
 	"add-or-remove-a-node.md",
@@ -136,7 +136,7 @@ func marked(t *testing.T, page, mark string) string {
 	return script.String()
 }
 
-// Every page with a runbook block is one of those that TestRunbooks runs.
+// TestRunbooks runs every page with a runbook block.
 func TestEveryRunbookRuns(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join(howTo, "*.md"))
 	if err != nil || len(pages) < len(runbookPages) {
@@ -148,12 +148,12 @@ func TestEveryRunbookRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "<!-- runbook -->") && !slices.Contains(runbookPages, filepath.Base(page)) {
-			t.Errorf("%s has blocks that no test runs: add it to runbookPages", page)
+			t.Errorf("%s: got blocks that no test runs: add it to runbookPages", page)
 		}
 	}
 }
 
-// runAll runs a script, which may leave processes behind, and gives all that was written.
+// runAll runs a script, which may leave processes behind, and returns its whole output.
 func runAll(t *testing.T, dir string, env []string, script string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -167,18 +167,18 @@ func runAll(t *testing.T, dir string, env []string, script string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = output.Close() }()
-	cmd.Stdout, cmd.Stderr = output, output // a file: what is left behind holds no pipe open
+	cmd.Stdout, cmd.Stderr = output, output // a file, so that remaining processes hold no pipe open
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // whatever is left of the group
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // the remaining processes of the group
 	failed := cmd.Wait()
 	out, err := os.ReadFile(output.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if failed != nil {
-		t.Fatalf("%v\n%s", failed, bytes.ToValidUTF8(out, nil))
+		t.Fatalf("run the script: %v\n%s", failed, bytes.ToValidUTF8(out, nil))
 	}
 	return string(out)
 }

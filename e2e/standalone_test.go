@@ -16,8 +16,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// wanted reports whether CLUSTERLITE_E2E, a list with commas between, names the deployment.
-// A deployment that is wanted and can't run fails.
+// wanted skips the test unless CLUSTERLITE_E2E, a list separated by commas, names the
+// deployment. A deployment that is named and can't run is a failure.
 func wanted(t *testing.T, deployment string) {
 	t.Helper()
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), deployment) {
@@ -30,7 +30,7 @@ func TestStandalone(t *testing.T) {
 	t.Run("an empty list is [], not null", func(t *testing.T) {
 		r := suite.Target{URL: c.URL}.Do(t, "GET", "/users", "").Want(t, 200)
 		if string(r.Body) != "[]" {
-			t.Errorf("got %s", r.Body)
+			t.Errorf("got %s, want []", r.Body)
 		}
 	})
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })

@@ -19,8 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// TestStores keeps snapshots in buckets, of emulators that speak as the providers do, and
-// starts nodes from them.
+// TestStores stores snapshots in buckets of emulators that implement the providers' protocols,
+// and starts nodes from them.
 func TestStores(t *testing.T) {
 	wanted(t, "stores")
 	c := cluster.Serve(t)
@@ -33,10 +33,10 @@ func TestStores(t *testing.T) {
 	}
 }
 
-// A bucket is a store of snapshots.
+// A bucket is a store of snapshots at a provider.
 type bucket struct {
 	place string
-	env   map[string]string // where its client looks for credentials, and for the emulator
+	env   map[string]string // the credentials and the emulator's address for the client
 }
 
 func keepsSnapshots(t *testing.T, c *cluster.Cluster, b bucket) {
@@ -50,7 +50,7 @@ func keepsSnapshots(t *testing.T, c *cluster.Cluster, b bucket) {
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
-			t.Fatalf("snapshot %v: %v: %s%s", args, err, out, stderr.String())
+			t.Fatalf("snapshot %v: got %v, want success: %s%s", args, err, out, stderr.String())
 		}
 		return out
 	}
@@ -71,11 +71,11 @@ func keepsSnapshots(t *testing.T, c *cluster.Cluster, b bucket) {
 	run("create", b.place)
 	both := list()
 	if len(both) != 2 || both[0].Position != both[1].Position+50 {
-		t.Fatalf("the list is %+v", both)
+		t.Fatalf("got the list %+v, want two snapshots that are 50 events apart", both)
 	}
 	run("prune", b.place, "--keep", "1")
 	if left := list(); len(left) != 1 || left[0] != both[0] {
-		t.Errorf("of %+v is left %+v", both, left)
+		t.Errorf("got %+v, want only the newest of %+v", left, both)
 	}
 
 	p := c.AddQuery()
@@ -87,7 +87,7 @@ func keepsSnapshots(t *testing.T, c *cluster.Cluster, b bucket) {
 	p.AwaitReady()
 	for _, said := range []string{"restored a snapshot", both[0].Name} {
 		if !strings.Contains(p.Output(), said) {
-			t.Errorf("%s does not say %q", p.Name, said)
+			t.Errorf("%s: got no %q in its output", p.Name, said)
 		}
 	}
 	sameRows(t, c, p)
@@ -99,7 +99,7 @@ func keepsSnapshots(t *testing.T, c *cluster.Cluster, b bucket) {
 	}
 }
 
-// emulator starts a program of others, and waits until it answers.
+// emulator starts a third-party program, and waits until it answers.
 func emulator(t *testing.T, address, program string, args ...string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "emulator.log"))
@@ -127,7 +127,7 @@ func emulator(t *testing.T, address, program string, args ...string) {
 	})
 }
 
-// installed installs a Go program of others, and gives its path.
+// installed installs a third-party Go program, and returns its path.
 func installed(t *testing.T, pkg string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -155,14 +155,13 @@ func startGCS(t *testing.T) bucket {
 	emulator(t, address, installed(t, "github.com/fsouza/fake-gcs-server@v1.56.1"), "-backend", "memory", "-scheme", "http", "-host", host, "-port", port, "-external-url", "http://"+address, "-public-host", address)
 	r, err := http.Post("http://"+address+"/storage/v1/b?project=test", "application/json", strings.NewReader(`{"name":"backups"}`))
 	if err != nil || r.StatusCode != 200 {
-		t.Fatalf("make the bucket: %v, %+v", err, r)
+		t.Fatalf("create the bucket: got %v, %+v, want 200", err, r)
 	}
 	_ = r.Body.Close()
 	return bucket{"gs://backups?prefix=clusterlite/", map[string]string{"STORAGE_EMULATOR_HOST": address}}
 }
 
-// azurite is Microsoft's own emulator; the account and its key are those that it is
-// documented with.
+// azurite is Microsoft's emulator. Its documentation names the account and the key.
 const (
 	azurite      = "azurite@3.37.0"
 	azureAccount = "devstoreaccount1"
@@ -185,7 +184,7 @@ func startAzure(t *testing.T) bucket {
 	}
 }
 
-// makeContainer makes Azure's bucket, by a request that is signed with the account's key:
+// makeContainer creates Azure's bucket with a request that is signed with the account's key:
 // https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
 func makeContainer(t *testing.T, address string) {
 	t.Helper()
@@ -201,12 +200,13 @@ func makeContainer(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	mac := hmac.New(sha256.New, key)
-	// The verb, eleven standard headers that are empty, ours, and what is asked for.
+	// The signed text consists of the verb, eleven empty standard headers, our headers, and the
+	// resource.
 	_, _ = fmt.Fprintf(mac, "PUT%sx-ms-date:%s\nx-ms-version:%s\n/%s/%s/backups\nrestype:container", strings.Repeat("\n", 12), date, version, azureAccount, azureAccount)
 	q.Header.Set("Authorization", "SharedKey "+azureAccount+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	r, err := http.DefaultClient.Do(q)
 	if err != nil || r.StatusCode != 201 {
-		t.Fatalf("make the container: %v, %+v", err, r)
+		t.Fatalf("create the container: got %v, %+v, want 201", err, r)
 	}
 	_ = r.Body.Close()
 }

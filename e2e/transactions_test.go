@@ -12,9 +12,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// foreignTransactions has another client write into the topic in transactions. Whatever
-// becomes of them, the log then ends with something that is no record, and all that reads
-// the log to its end has to come there.
+// foreignTransactions lets another client write into the topic in transactions. However they
+// end, the last entry of the log is then a marker, which is not a record. Everything that reads
+// the log to its end must reach that end.
 func foreignTransactions(t *testing.T, c *cluster.Cluster) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.DefaultProduceTopic(cluster.Topic), kgo.TransactionalID("foreign"))
 	if err != nil {
@@ -25,7 +25,7 @@ func foreignTransactions(t *testing.T, c *cluster.Cluster) {
 	restarted := c.Queries[0]
 	for _, transaction := range []struct {
 		name   string
-		leaves int64 // positions: the record, and the marker once the transaction has ended
+		leaves int64 // the number of positions: the record, and the marker of the ended transaction
 		end    func(context.Context) error
 	}{
 		{"committed", 2, func(ctx context.Context) error { return client.EndTransaction(ctx, kgo.TryCommit) }},
@@ -42,7 +42,7 @@ func foreignTransactions(t *testing.T, c *cluster.Cluster) {
 			if err := transaction.end(soon(t)); err != nil {
 				t.Fatal(err)
 			}
-			want := before.Position + transaction.leaves // the marker comes after the answer
+			want := before.Position + transaction.leaves // the marker is written after the answer
 			eventually(t, "the transaction is read", func() bool { s := node.Status(); return s.Position == want && s.End == want })
 			if got := node.Status(); got.Voids != before.Voids+1 {
 				t.Errorf("got %d voids, want %d", got.Voids, before.Voids+1)
@@ -58,7 +58,8 @@ func foreignTransactions(t *testing.T, c *cluster.Cluster) {
 			toolsReachTheEnd(t, c)
 		})
 	}
-	// A new transaction of this client aborts the open one; leave the log as others expect it.
+	// A new transaction of this client aborts the open one. End it, so that later tests find
+	// the log as they expect it.
 	if err := client.EndTransaction(soon(t), kgo.TryAbort); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func foreignTransactions(t *testing.T, c *cluster.Cluster) {
 	equalRows(t, c)
 }
 
-// toolsReachTheEnd runs what reads the log to its end.
+// toolsReachTheEnd runs the tools that read the log to its end.
 func toolsReachTheEnd(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	dir := t.TempDir()
@@ -82,7 +83,7 @@ func toolsReachTheEnd(t *testing.T, c *cluster.Cluster) {
 		cmd := c.Tool(t, cluster.Topic, args...)
 		stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v: %v: %s", args, err, out)
+			t.Errorf("%v: got %v, want success: %s", args, err, out)
 		}
 		stop()
 		cancel()

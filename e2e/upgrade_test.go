@@ -9,8 +9,9 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-// upgradedFrom is the version that the upgrade begins with: CLUSTERLITE_E2E_FROM, a commit.
-// Else it is the last whose files don't know which record they have applied last.
+// upgradedFrom returns the version that the upgrade starts with: the commit in
+// CLUSTERLITE_E2E_FROM. By default it is the last version whose files do not record which
+// record they applied last.
 func upgradedFrom() string {
 	if commit := os.Getenv("CLUSTERLITE_E2E_FROM"); commit != "" {
 		return commit
@@ -18,10 +19,10 @@ func upgradedFrom() string {
 	return "c573591c2edf6e30224c19b8284ffc8c254e2075"
 }
 
-// TestUpgrade follows the runbook under load: it upgrades query nodes first, then command
-// nodes, one after the other, each with its own folder. No read fails or is stale. No write
-// is lost, or fails in any other way than it may when a service stops. One node is also
-// downgraded and upgraded again.
+// TestUpgrade follows the runbook under load. It upgrades query nodes first, then command
+// nodes, one after another, each with its own folder. No read fails or is stale. No write is
+// lost, and writes fail only as they may when a service stops. One node is also downgraded and
+// upgraded again.
 func TestUpgrade(t *testing.T) {
 	wanted(t, "upgrade")
 	old := cluster.ProgramsOf(t, upgradedFrom())
@@ -32,7 +33,7 @@ func TestUpgrade(t *testing.T) {
 		t.Helper()
 		l.progress(30)
 		if code := p.Stop(); code != 0 {
-			t.Errorf("%s ended with %d", p.Name, code)
+			t.Errorf("%s: got exit code %d, want 0", p.Name, code)
 		}
 		p.Install(programs)
 		p.Start()
@@ -57,7 +58,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	readers.end()
 	l.end(c)
-	proveEqual(t, c) // the old one, which has the broker, too
+	proveEqual(t, c) // the old node with the broker is compared too
 	c.Server.Stop()
 	c.Server.Install("")
 	c.Server.Start()
@@ -65,19 +66,19 @@ func TestUpgrade(t *testing.T) {
 	equalRows(t, c)
 	proveEqual(t, c)
 	if note(); len(versions) != 2 {
-		t.Errorf("the nodes said that they are of the versions %v", versions)
+		t.Errorf("got the versions %v, want two", versions)
 	}
 	if now := versionsOf(t, c); len(now) != 1 {
-		t.Errorf("in the end they are %v", now)
+		t.Errorf("after the upgrade: got the versions %v, want one", now)
 	}
 }
 
-// downgrade goes back to an earlier version. That version refuses the file, because it does
-// not know the tables, and leaves it as it is. It reads the log into an empty folder.
+// downgrade installs an earlier version. That version rejects the file, because it does not
+// know the tables, and leaves it unchanged. It then reads the log into an empty folder.
 func downgrade(t *testing.T, p *cluster.Process, programs string) {
 	t.Helper()
 	if code := p.Stop(); code != 0 {
-		t.Errorf("%s ended with %d", p.Name, code)
+		t.Errorf("%s: got exit code %d, want 0", p.Name, code)
 	}
 	p.Install(programs)
 	p.Start()
@@ -91,7 +92,7 @@ func downgrade(t *testing.T, p *cluster.Process, programs string) {
 	p.AwaitReady()
 }
 
-// versionsOf returns the versions that nodes say they are, each with its nodes.
+// versionsOf returns the versions that nodes report, each with its nodes.
 func versionsOf(t *testing.T, c *cluster.Cluster) map[string][]string {
 	t.Helper()
 	out, err := c.Tool(t, cluster.Topic, "nodes", "--output", "json").Output()
@@ -102,7 +103,7 @@ func versionsOf(t *testing.T, c *cluster.Cluster) map[string][]string {
 		Nodes []struct{ Node, Version string }
 	}
 	if err := json.Unmarshal(out, &report); err != nil || len(report.Nodes) != len(c.Processes()) {
-		t.Fatalf("got %v: %s", err, out)
+		t.Fatalf("got %v: %s, want a report about each node", err, out)
 	}
 	versions := map[string][]string{}
 	for _, n := range report.Nodes {
@@ -115,6 +116,6 @@ func proveEqual(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	out, err := c.Tool(t, cluster.Topic, "verify", "--deep").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Equal: 6 of 6 nodes") {
-		t.Errorf("got %v: %s", err, out)
+		t.Errorf("got %v: %s, want 6 equal nodes", err, out)
 	}
 }

@@ -20,14 +20,15 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// A wire is what docs/reference/asyncapi.yaml says of records.
+// A wire is the description of records in docs/reference/asyncapi.yaml.
 type wire struct{ messages map[string]message }
 
 type message struct{ headers, payload, key *jsonschema.Schema }
 
 const asyncAPI = "asyncapi.yaml"
 
-// asyncAPIDocument reads the description, with numbers as a schema's reader wants them.
+// asyncAPIDocument reads the description. Its numbers have the form that the schema library
+// expects.
 func asyncAPIDocument(t *testing.T) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(cluster.Root(t), "docs", "reference", asyncAPI))
@@ -71,14 +72,14 @@ func describedWire(t *testing.T) wire {
 	return w
 }
 
-// A record is a Kafka record. A nil value means that it has no value.
+// A record is a Kafka record. A nil value means that the record has no value.
 type record struct {
 	Key     string      `json:"key"`
 	Headers [][2]string `json:"headers"`
 	Value   *string     `json:"value"`
 }
 
-// check holds a record against its message, and gives the message's name.
+// check validates a record against its message, and returns the message's name.
 func (w wire) check(t *testing.T, r record) string {
 	t.Helper()
 	headers := map[string]any{}
@@ -89,34 +90,34 @@ func (w wire) check(t *testing.T, r record) string {
 	kind = kind[strings.LastIndex(kind, ".")+1:]
 	m, ok := w.messages[kind]
 	if !ok {
-		t.Errorf("nothing describes %v", headers)
+		t.Errorf("got a record with the headers %v, want a message that describes it", headers)
 		return kind
 	}
 	var value any
 	if r.Value != nil {
 		var err error
 		if value, err = jsonschema.UnmarshalJSON(strings.NewReader(*r.Value)); err != nil {
-			t.Errorf("the value is not JSON: %v: %s", err, *r.Value)
+			t.Errorf("got a value that is not JSON: %v: %s", err, *r.Value)
 		}
 	}
 	if err := m.headers.Validate(headers); err != nil {
-		t.Errorf("%s: headers: %v", kind, err)
+		t.Errorf("%s: got invalid headers: %v", kind, err)
 	}
 	if err := m.payload.Validate(value); err != nil {
-		t.Errorf("%s: value: %v", kind, err)
+		t.Errorf("%s: got an invalid value: %v", kind, err)
 	}
 	if kind == "barrier" {
 		if r.Key != "" {
-			t.Errorf("a barrier has the key %q", r.Key)
+			t.Errorf("got a barrier with the key %q, want none", r.Key)
 		}
 	} else if err := m.key.Validate(r.Key); err != nil {
-		t.Errorf("%s: key: %v", kind, err)
+		t.Errorf("%s: got an invalid key: %v", kind, err)
 	}
 	return kind
 }
 
-// onTheWire makes every kind of write and holds all that is in the log against the
-// description of the topic. It comes before any foreign record.
+// onTheWire makes every kind of write and validates all records of the log against the
+// description of the topic. It must run before any foreign record is written.
 func onTheWire(t *testing.T, c *cluster.Cluster) {
 	target := suite.Target{URL: c.URL}
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -125,7 +126,7 @@ func onTheWire(t *testing.T, c *cluster.Cluster) {
 	target.Do(t, "PUT", path, suite.UserBody("C", suite.Email())).Want(t, 200)
 	target.Do(t, "POST", "/users", suite.UserBody("D", suite.Email())+"\n", "Content-Type: application/x-ndjson", "Idempotency-Key: wire-"+suite.Email(), "traceparent: "+trace).Want(t, 200)
 	target.Do(t, "DELETE", path, "").Want(t, 204)
-	// A barrier of the node's, and one of the tool's.
+	// These write a barrier of the node and a barrier of the tool.
 	target.Do(t, "GET", "/users", "", "Clusterlite-Consistency: linearizable").Want(t, 200)
 	if out, err := c.Tool(t, "clusterlite.events", "verify").CombinedOutput(); err != nil {
 		t.Fatalf("verify: %v\n%s", err, out)
@@ -146,15 +147,15 @@ func onTheWire(t *testing.T, c *cluster.Cluster) {
 		}
 	}
 	if !sources["/clusterlite/tool"] || len(sources) < 2 {
-		t.Errorf("the sources are %v, want /clusterlite/tool and a node's", sources)
+		t.Errorf("got the sources %v, want /clusterlite/tool and a node's", sources)
 	}
 	for _, kind := range []string{"created", "updated", "deleted", "barrier"} {
 		if seen[kind] == 0 {
-			t.Errorf("the log has no %s: %v", kind, seen)
+			t.Errorf("got no %s in the log: %v", kind, seen)
 		}
 	}
 	if traced < 2 {
-		t.Errorf("%d events carry the trace", traced)
+		t.Errorf("got %d events with the trace, want at least 2", traced)
 	}
 }
 
@@ -173,7 +174,7 @@ func readTopic(t *testing.T, c *cluster.Cluster, end int64) []record {
 	for int64(len(all)) < end {
 		fetched := client.PollFetches(ctx)
 		if err := fetched.Err(); err != nil {
-			t.Fatalf("after %d of %d records: %v", len(all), end, err)
+			t.Fatalf("got %d of %d records: %v", len(all), end, err)
 		}
 		fetched.EachRecord(func(r *kgo.Record) {
 			one := record{Key: string(r.Key)}
@@ -190,7 +191,7 @@ func readTopic(t *testing.T, c *cluster.Cluster, end int64) []record {
 	return all
 }
 
-// Every source that the code can write is one that the description allows.
+// The description allows every source that the code can write.
 func TestSourcesAreDescribed(t *testing.T) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
@@ -209,14 +210,14 @@ func TestSourcesAreDescribed(t *testing.T) {
 			for _, match := range literal.FindAllStringSubmatch(string(text), -1) {
 				source := match[1]
 				switch {
-				case source == "/clusterlite/": // a role and a name follow
+				case source == "/clusterlite/": // the code appends a role and a name
 					source += "command/cmd-1"
-				case strings.HasSuffix(source, "/"): // a name follows
+				case strings.HasSuffix(source, "/"): // the code appends a name
 					source += "host-1.example_x"
 				}
 				found[source] = true
 				if err := described.Validate(source); err != nil {
-					t.Errorf("%s: got %v", path, err)
+					t.Errorf("%s: got %v, want a source that the description allows", path, err)
 				}
 			}
 			return err
@@ -226,17 +227,17 @@ func TestSourcesAreDescribed(t *testing.T) {
 		}
 	}
 	if len(found) < 4 {
-		t.Errorf("the code has the sources %v, want those of nodes, the tool, its snapshots and its reindexing", found)
+		t.Errorf("got the sources %v in the code, want those of nodes, the tool, its snapshots and its reindexing", found)
 	}
 	for _, wrong := range []string{"", "/", "/clusterlite", "/clusterlite/", "/clusterlite/tool/", "/clusterlite/Tool", "/clusterlite/a/b/c", "clusterlite/tool", "/clusterlite/tool\n"} {
 		if described.Validate(wrong) == nil {
-			t.Errorf("%q is allowed as a source", wrong)
+			t.Errorf("got the source %q allowed, want it rejected", wrong)
 		}
 	}
 }
 
-// What the description refers to is there; each of its messages is one of the channel's and
-// of those that who follows the log gets; each that is an event has the key.
+// Every reference in the description has a target. Each message belongs to the channel and to
+// the operation of a consumer of the log. Each message that is an event has a key.
 func TestTheDescriptionOfTheTopicIsComplete(t *testing.T) {
 	document := asyncAPIDocument(t)
 	at := func(pointer string) any {
@@ -261,35 +262,35 @@ func TestTheDescriptionOfTheTopicIsComplete(t *testing.T) {
 			}
 			if to, ok := v["$ref"].(string); ok {
 				if refs[to]++; !strings.HasPrefix(to, "#/") || at(to) == nil {
-					t.Errorf("%s is not there", to)
+					t.Errorf("got a reference to %s, want an existing target", to)
 				}
 				if len(v) > 1 {
-					t.Errorf("beside a reference to %s there is more, which is ignored", to)
+					t.Errorf("got other members beside a reference to %s, which readers ignore", to)
 				}
 			}
 		}
 	}
 	walk(document)
 	if at("#/asyncapi") != "3.0.0" {
-		t.Errorf("it is AsyncAPI %v", at("#/asyncapi"))
+		t.Errorf("got AsyncAPI %v, want 3.0.0", at("#/asyncapi"))
 	}
 	for name := range at("#/components/messages").(map[string]any) {
 		if refs["#/components/messages/"+name] != 1 || refs["#/channels/log/messages/"+name] != 1 {
-			t.Errorf("%s is not in the channel and the operation: %v", name, refs)
+			t.Errorf("got %[2]v, want %[1]s in the channel and in the operation", name, refs)
 		}
 		bindings, _ := at("#/components/messages/" + name + "/bindings").(map[string]any)
 		if keyed := bindings["$ref"] == "#/components/messageBindings/keyed"; keyed == (name == "barrier") {
-			t.Errorf("the bindings of %s are %v", name, bindings)
+			t.Errorf("got the wrong bindings of %s: %v", name, bindings)
 		}
 	}
 }
 
-// The shapes that are pinned for ever are the ones that are described.
+// The records that are pinned for ever have a description.
 func TestPinnedRecordsAreDescribed(t *testing.T) {
 	w := describedWire(t)
 	files, err := filepath.Glob(filepath.Join(cluster.Root(t), "events", "testdata", "format-1", "*.json"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%d files, %v", len(files), err)
+		t.Fatalf("got %d files, %v, want at least one", len(files), err)
 	}
 	seen := map[string]bool{}
 	for _, f := range files {
@@ -299,13 +300,13 @@ func TestPinnedRecordsAreDescribed(t *testing.T) {
 		}
 		var r record
 		if err := json.Unmarshal(b, &r); err != nil {
-			t.Fatalf("%s: got %v", f, err)
+			t.Fatalf("%s: got %v, want a record", f, err)
 		}
 		seen[w.check(t, r)] = true
 	}
 	for kind := range w.messages {
 		if !seen[kind] {
-			t.Errorf("no %s is pinned", kind)
+			t.Errorf("got no pinned %s, want one", kind)
 		}
 	}
 }

@@ -27,10 +27,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// passwords are those of the users: one for each kind of program, and one without permissions.
+// passwords are the users' passwords: one user for each kind of program, and one without
+// permissions.
 var passwords = map[string]string{"command": "command-secret", "query": "query-secret", "tool": "tool-secret", "stranger": "stranger-secret"}
 
-// A rig is a broker and what its clients need.
+// A rig is a broker together with the files and addresses that its clients need.
 type rig struct {
 	*cluster.SecureKafka
 	authority, foreign *cluster.Authority
@@ -48,7 +49,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// allow grants what the guide to preparing Kafka lists, and nothing else.
+// allow grants the permissions that the guide to preparing Kafka lists, and nothing else.
 func (r *rig) allow(t *testing.T) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.Open))
@@ -84,7 +85,7 @@ func (r *rig) allow(t *testing.T) {
 	}
 }
 
-// ways are the settings that let a user in.
+// ways returns the settings that authenticate a user, by the way to authenticate.
 func (r *rig) ways(t *testing.T) map[string]func(user string) map[string]string {
 	t.Helper()
 	secret := func(user string) string {
@@ -134,7 +135,8 @@ func TestKafkaSecurity(t *testing.T) {
 				settings["CLUSTERLITE_KAFKA_TOPIC"] = topic
 				return settings
 			}
-			// The query service may not create the topic, and waits until the command service has.
+			// The query service may not create the topic. It waits until the command service
+			// has created it.
 			query, command := cluster.Service(t, "query", "query-1", with("query")), cluster.Service(t, "command", "command-1", with("command"))
 			command.Start()
 			command.AwaitReady()
@@ -155,7 +157,7 @@ func TestKafkaSecurity(t *testing.T) {
 				}
 				for _, secret := range passwords {
 					if strings.Contains(p.Output(), secret) {
-						t.Errorf("the output of %s has a password", p.Name)
+						t.Errorf("the output of %s contains a password, want none", p.Name)
 					}
 				}
 			}
@@ -163,8 +165,8 @@ func TestKafkaSecurity(t *testing.T) {
 	}
 }
 
-// TestKafkaRefusesAccess starts a service and the tool with settings that the broker, or they
-// themselves, must not accept. Both end with an error that says what to change.
+// TestKafkaRefusesAccess starts a service and the tool with settings that the broker rejects,
+// or that they must reject themselves. Both end with an error that says what to change.
 func TestKafkaRefusesAccess(t *testing.T) {
 	r := newRig(t)
 	ways := r.ways(t)
@@ -200,14 +202,14 @@ func TestKafkaRefusesAccess(t *testing.T) {
 			p := cluster.Service(t, "command", "command-1", c.settings)
 			p.Start()
 			if code := p.AwaitExit(); code == 0 {
-				t.Error("the service exited with 0, want an error")
+				t.Error("the service: got exit code 0, want an error")
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			tool := toolCommand(ctx, t, c.settings, "events", "tail", "--from", "0")
 			said, err := tool.CombinedOutput()
 			if err == nil {
-				t.Error("the tool exited with 0, want an error")
+				t.Error("the tool: got exit code 0, want an error")
 			}
 			for who, text := range map[string]string{"the service": p.Output(), "the tool": string(said)} {
 				for _, want := range c.want {
@@ -220,8 +222,8 @@ func TestKafkaRefusesAccess(t *testing.T) {
 	}
 }
 
-// TestTLSToPlaintextListener shows the error of a setting that can't be told from a broker that
-// is just starting. The service waits, and the tool ends.
+// TestTLSToPlaintextListener shows the error for a setting that can't be distinguished from a
+// broker that is still starting. The service waits, and the tool ends.
 func TestTLSToPlaintextListener(t *testing.T) {
 	r := newRig(t)
 	settings := r.ways(t)["client certificate"]("command")
@@ -301,7 +303,7 @@ func runTool(t *testing.T, settings map[string]string, args ...string) []byte {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		t.Errorf("clusterlite %s: %v\n%s%s", strings.Join(args, " "), err, out.Bytes(), errs.Bytes())
+		t.Errorf("clusterlite %s: got %v, want success\n%s%s", strings.Join(args, " "), err, out.Bytes(), errs.Bytes())
 	}
 	return out.Bytes()
 }

@@ -1,6 +1,6 @@
-// Package structure_test checks how the code is divided into modules and packages: who imports
-// whom, how large a package is, and that the diagram in docs/explanation/design.md shows it.
-// make lint runs it; make diagram updates the diagram.
+// Package structure_test checks how the code is divided into modules and packages: which
+// package imports which, how large a package is, and whether the diagram in
+// docs/explanation/design.md shows it. make lint runs it; make diagram updates the diagram.
 package structure_test
 
 import (
@@ -21,7 +21,7 @@ import (
 
 const project = "github.com/clusterlite/clusterlite/"
 
-// part is a package, or a package and those below it, whose imports have one rule.
+// part is a package, or a package and those below it, that share one rule for imports.
 type part struct {
 	// path is the longest prefix of a package's path that names the part.
 	path string
@@ -54,12 +54,12 @@ var parts = []part{
 	{"clusterlite/clitest", []string{"events", "service/process", "service/node", "service/servicetest", "clusterlite/cli"}},
 	{"clusterlite", []string{"service/process", "clusterlite/cli"}},
 
-	// They use the project from outside: over HTTP, as a program, or by go test.
+	// These parts use the project from outside: over HTTP, as a program, or through go test.
 	{"bench", nil},
 	{"e2e", nil},
 }
 
-// modules are the modules that each module may import, in tests too.
+// modules lists the modules that each module may import, in tests too.
 var modules = map[string][]string{
 	"events": nil, "projections": {"events"}, "service": {"events", "projections"},
 	"commands": {"events", "projections", "service"}, "queryapi": {"events", "projections", "service"},
@@ -67,8 +67,8 @@ var modules = map[string][]string{
 	"bench":       nil, "e2e": nil,
 }
 
-// Only the package that talks to Kafka knows the client library that Watermill uses.
-// bench compares with a bare producer.
+// Only the package that talks to Kafka imports the client library that Watermill uses. bench
+// compares with a bare producer.
 var saramaImporters = []string{"events/eventlog", "bench"}
 
 const (
@@ -76,8 +76,8 @@ const (
 	maxLines = 2500
 )
 
-// oversized are packages that exceed the limits, with the size that they must not exceed. None
-// is added, and none grows.
+// oversized lists packages that exceed the limits, with their maximum sizes. Add none, and let
+// none grow.
 var oversized = map[string]struct {
 	files, lines int
 	why          string
@@ -148,7 +148,7 @@ func partOf(path string) (found part, ok bool) {
 	return found, ok
 }
 
-// An import goes only where the tables allow it.
+// Imports must follow the tables.
 func TestImports(t *testing.T) {
 	packages := list(t)
 	for _, problem := range checkImports(packages) {
@@ -179,31 +179,31 @@ func checkImports(packages []goPackage) (problems []string) {
 	return problems
 }
 
-// The table itself goes from the bottom to the top.
+// The table is ordered from the bottom to the top.
 func TestPartsImportOnlyPartsBelow(t *testing.T) {
 	var below []string
 	for _, p := range parts {
 		for _, to := range p.imports {
 			if !slices.Contains(below, to) {
-				t.Errorf("%s may import %s, which is not above it in the table", p.path, to)
+				t.Errorf("got a rule that %s may import %s, want only parts above it in the table", p.path, to)
 			}
 		}
 		below = append(below, p.path)
 	}
 }
 
-// The check finds an upward import, and one between commands and queryapi.
+// The check finds an upward import, and an import between commands and queryapi.
 func TestWrongImportsAreFound(t *testing.T) {
 	for from, to := range map[string]string{
 		"events/document": "projections", "commands": "queryapi", "queryapi/listing": "commands", "service/process/settings": "service/node",
 		"clusterlite/operator/topic": "clusterlite/serve", "e2e/suite": "events", "nowhere": "events",
 	} {
 		if got := checkImports([]goPackage{{ImportPath: project + from, Imports: []string{project + to}}}); len(got) == 0 {
-			t.Errorf("%s imports %s: got no problem", from, to)
+			t.Errorf("%s imports %s: got no problem, want one", from, to)
 		}
 	}
 	if got := checkImports([]goPackage{{ImportPath: project + "events", XTestImports: []string{project + "service/servicetest"}}}); len(got) == 0 {
-		t.Error("a test of events imports service: got no problem")
+		t.Error("a test of events imports service: got no problem, want one")
 	}
 }
 
@@ -213,7 +213,7 @@ func TestOnlyTheLogImportsSarama(t *testing.T) {
 		if slices.Contains(p.Imports, "github.com/IBM/sarama") {
 			got = append(got, p.path())
 			if !slices.Contains(saramaImporters, p.path()) {
-				t.Errorf("%s imports sarama: use events/eventlog, and give it what it lacks", p.path())
+				t.Errorf("%s imports sarama: use events/eventlog, and extend it if necessary", p.path())
 			}
 		}
 	}
@@ -234,9 +234,9 @@ func TestSizeOfPackages(t *testing.T) {
 		case excepted && !over:
 			t.Errorf("%s is within the limits now: remove it from oversized", p.path())
 		case excepted && (files > most.files || lines > most.lines):
-			t.Errorf("%s has %d files and %d lines, and must not exceed %d and %d: move something to a package of its own", p.path(), files, lines, most.files, most.lines)
+			t.Errorf("%s: got %d files and %d lines, want at most %d and %d: move something to a package of its own", p.path(), files, lines, most.files, most.lines)
 		case !excepted && over:
-			t.Errorf("%s has %d files and %d lines, want at most %d and %d: move something to a package of its own", p.path(), files, lines, maxFiles, maxLines)
+			t.Errorf("%s: got %d files and %d lines, want at most %d and %d: move something to a package of its own", p.path(), files, lines, maxFiles, maxLines)
 		}
 	}
 	for path := range oversized {
@@ -274,7 +274,7 @@ const (
 	end    = "<!-- end of the diagram -->\n"
 )
 
-// The diagram shows the parts and their imports as they are.
+// The diagram must show the parts and their imports as they are.
 func TestDiagram(t *testing.T) {
 	text, err := os.ReadFile(design)
 	if err != nil {
@@ -283,21 +283,21 @@ func TestDiagram(t *testing.T) {
 	before, rest, ok := strings.Cut(string(text), begin)
 	got, after, ended := strings.Cut(rest, end)
 	if !ok || !ended {
-		t.Fatalf("%s lacks the marks %q and %q", design, begin, end)
+		t.Fatalf("got %s without the marks %q and %q", design, begin, end)
 	}
 	want := diagram(list(t))
 	if got == want {
 		return
 	}
 	if !*update {
-		t.Fatalf("the diagram in %s is out of date: run make diagram. got\n%s\nwant\n%s", design, got, want)
+		t.Fatalf("the diagram in %s is out of date: run make diagram: got\n%s\nwant\n%s", design, got, want)
 	}
 	if err := os.WriteFile(design, []byte(before+begin+want+end+after), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// diagram draws the parts and their imports, without those that follow from others.
+// diagram draws the parts and their imports. It leaves out imports that follow from others.
 func diagram(packages []goPackage) string {
 	edges := map[string]map[string]bool{}
 	for _, p := range packages {

@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 
 const token = "a-token-of-operators"
 
-// A rig is one process with encrypted listeners. Its admin listener is for operators.
+// A rig is one process with encrypted listeners. Its admin listener requires a credential.
 type rig struct {
 	*cluster.Process
 	authority *cluster.Authority
-	dir       string // with tls.crt and tls.key of both listeners
+	dir       string // contains tls.crt and tls.key of both listeners
 	kafka     string
 }
 
@@ -64,8 +64,8 @@ func newRig(t *testing.T, settings map[string]string) *rig {
 	return r
 }
 
-// rotate replaces the certificate of the listeners. The key comes first: until the
-// certificate follows, the pair does not match and the previous one stays in effect.
+// rotate replaces the certificate of the listeners. It writes the key first. Until it has
+// written the certificate, the pair does not match and the previous pair stays in effect.
 func (r *rig) rotate(t *testing.T) {
 	t.Helper()
 	pair := r.authority.Issue(t, "server", time.Now().Add(time.Hour))
@@ -116,7 +116,7 @@ func (r *rig) await(t *testing.T) {
 			}
 		}
 		if time.Now().After(end) || r.Exited() {
-			t.Fatalf("not ready:\n%s", r.Output())
+			t.Fatalf("got a process that is not ready, want it ready:\n%s", r.Output())
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestListenersAreEncrypted(t *testing.T) {
 	}
 }
 
-// The API can require a certificate of its clients.
+// The API can require a client certificate.
 func TestClientsOfTheAPINeedACertificate(t *testing.T) {
 	authority := cluster.NewAuthority(t, "clients")
 	r := newRig(t, map[string]string{"CLUSTERLITE_TLS_CLIENT_CA_FILE": authority.File})
@@ -170,7 +170,7 @@ func TestClientsOfTheAPINeedACertificate(t *testing.T) {
 	}
 }
 
-// Probes and metrics are open. Everything else of the admin listener needs a credential.
+// Probes and metrics are open. All other paths of the admin listener require a credential.
 func TestAdminListenerIsForOperators(t *testing.T) {
 	r := newRig(t, nil)
 	foreign, ours := cluster.NewAuthority(t, "foreign").Issue(t, "operator", time.Now().Add(time.Hour)), r.authority.Issue(t, "operator", time.Now().Add(time.Hour))
@@ -189,7 +189,7 @@ func TestAdminListenerIsForOperators(t *testing.T) {
 		}
 		defer func() { _ = response.Body.Close() }()
 		if response.StatusCode == http.StatusUnauthorized && response.Header.Get("WWW-Authenticate") == "" {
-			t.Errorf("GET %s: 401 without WWW-Authenticate", path)
+			t.Errorf("GET %s: got 401 without WWW-Authenticate, want the header", path)
 		}
 		return response.StatusCode
 	}
@@ -216,11 +216,11 @@ func TestAdminListenerIsForOperators(t *testing.T) {
 		t.Errorf("with a foreign certificate: got %d, want no success", got)
 	}
 	if strings.Contains(r.Output(), token) {
-		t.Error("the output has the token")
+		t.Error("the output contains the token, want it left out")
 	}
 }
 
-// The tool sends its token only with https to nodes that it trusts.
+// The tool sends its token only with https, and only to nodes that it trusts.
 func TestToolReachesEncryptedNodes(t *testing.T) {
 	r := newRig(t, nil)
 	foreign := cluster.NewAuthority(t, "foreign")
@@ -241,7 +241,7 @@ func TestToolReachesEncryptedNodes(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
 	for _, args := range [][]string{{"status"}, {"verify"}, {"voids"}, {"snapshot", "create", store}, {"rebuild", "--all"}, {"status", "--admin", r.Admin}} {
 		if out, err := run(trusted, args...); err != nil {
-			t.Errorf("clusterlite %s: %v\n%s", strings.Join(args, " "), err, out)
+			t.Errorf("clusterlite %s: got %v, want success\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 	for name, settings := range map[string]map[string]string{
@@ -254,17 +254,17 @@ func TestToolReachesEncryptedNodes(t *testing.T) {
 			t.Errorf("%s: got success, want an error\n%s", name, out)
 		}
 		if strings.Contains(out, token) {
-			t.Errorf("%s: the output has the token", name)
+			t.Errorf("%s: the output contains the token, want it left out", name)
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), cluster.Binary(t, "clusterlite"), "healthcheck")
 	cmd.Env = []string{"CLUSTERLITE_ADMIN_ADDR=" + strings.TrimPrefix(r.Admin, "https://"), "CLUSTERLITE_ADMIN_TLS_CERT_FILE=" + filepath.Join(r.dir, "tls.crt"), "CLUSTERLITE_ADMIN_TLS_KEY_FILE=" + filepath.Join(r.dir, "tls.key")}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("healthcheck: %v\n%s", err, out)
+		t.Errorf("healthcheck: got %v, want success\n%s", err, out)
 	}
 }
 
-// A node that has no read model gets a snapshot from an encrypted node.
+// A node without a read model gets a snapshot from an encrypted node.
 func TestBootstrapFromAnEncryptedNode(t *testing.T) {
 	r := newRig(t, nil)
 	settings := map[string]string{
@@ -275,12 +275,12 @@ func TestBootstrapFromAnEncryptedNode(t *testing.T) {
 	query.Start()
 	query.AwaitReady()
 	if out := query.Output(); !strings.Contains(out, "restored a snapshot") {
-		t.Errorf("got %s, want that it restored a snapshot", out)
+		t.Errorf("got %s, want a restored snapshot", out)
 	}
 }
 
-// Requests on kept and on new connections go on while the certificate is replaced, and new
-// connections see the new one.
+// Requests on existing and new connections succeed while the certificate is replaced. New
+// connections see the new certificate.
 func TestCertificateIsReplacedUnderLoad(t *testing.T) {
 	r := newRig(t, nil)
 	var requests, failed atomic.Int64
@@ -315,7 +315,7 @@ func TestCertificateIsReplacedUnderLoad(t *testing.T) {
 		r.rotate(t)
 		for end := time.Now().Add(30 * time.Second); serialNumber(t, r) == before; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("the new certificate does not take effect")
+				t.Fatal("got the old certificate, want the new one")
 			}
 		}
 	}
@@ -326,7 +326,7 @@ func TestCertificateIsReplacedUnderLoad(t *testing.T) {
 	}
 }
 
-// serialNumber is that of the certificate that a new connection sees.
+// serialNumber returns the serial number of the certificate that a new connection sees.
 func serialNumber(t *testing.T, r *rig) string {
 	t.Helper()
 	c := r.client(t, nil)
@@ -339,7 +339,7 @@ func serialNumber(t *testing.T, r *rig) string {
 	return response.TLS.PeerCertificates[0].SerialNumber.String()
 }
 
-// Nginx takes HTTPS from clients, and uses it towards a service.
+// Nginx accepts HTTPS from clients, and uses it towards a service.
 func TestNginxIsEncrypted(t *testing.T) {
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "embedded") {
 		t.Skip("CLUSTERLITE_E2E does not have embedded, for which Nginx is installed")
@@ -371,7 +371,7 @@ func TestNginxIsEncrypted(t *testing.T) {
 	if imported.StatusCode != http.StatusOK {
 		t.Errorf("import: got %d, want 200", imported.StatusCode)
 	}
-	// A service whose certificate is for nobody Nginx trusts gets no request.
+	// A service whose certificate Nginx does not trust receives no request.
 	distrustful := cluster.EncryptedNginx(t, r.authority.Issue(t, "nginx", time.Now().Add(time.Hour)), cluster.NewAuthority(t, "foreign"), []string{r.URL}, []string{r.URL})
 	response, err = c.Get(distrustful.URL + "/users")
 	if err != nil {
