@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// accept asks for every method with every kind of Accept field. Whoever names no type that
-// there is gets the one that there is; only whoever rules it out is refused, and nothing is
-// done then.
+// accept tests every method with every kind of Accept field. A field that names no available
+// type gets the available one. Only a field that excludes the available type is rejected, and
+// then nothing is done.
 func accept(t *testing.T, target Target) {
-	const html = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8" // a browser's
+	const html = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8" // the field of a browser
 	answered := []string{
 		"*/*", "application/json", "application/*", "APPLICATION/JSON", "application/json; charset=utf-8", html,
 		"text/html", "text/csv", "image/*", "application/problem+json", "application/vnd.api+json", "application/yaml", "application/json;version=2",
@@ -38,7 +38,7 @@ func accept(t *testing.T, target Target) {
 			target.Do(t, "GET", "/docs", "", header).Want(t, 200)
 			r = target.Do(t, "DELETE", path, "", header).Want(t, 204)
 			if len(r.Body) != 0 || r.Header.Get("Content-Type") != "" {
-				t.Errorf("Accept: %s: the answer to DELETE has a body: %v %q", field, r.Header, r.Body)
+				t.Errorf("Accept: %s: got an answer to DELETE with the body %[3]q and the header %[2]v, want no body", field, r.Header, r.Body)
 			}
 			target.Do(t, "GET", path, "", header).Problem(t, 404, "not-found")
 			target.Do(t, "POST", "/users", "{", header).Problem(t, 400, "malformed-request")
@@ -83,13 +83,13 @@ func accept(t *testing.T, target Target) {
 			for _, p := range []string{path, "/users", "/", "/openapi.json"} {
 				target.Do(t, "GET", p, "", header).Problem(t, 406, "not-acceptable")
 				if r := target.Do(t, "HEAD", p, "", header).Want(t, 406); len(r.Body) != 0 {
-					t.Errorf("HEAD %s: the answer has a body", p)
+					t.Errorf("HEAD %s: got a body, want none", p)
 				}
 			}
 			for _, request := range [][2]string{{"POST", "/users"}, {"PUT", path}, {"PATCH", path}} {
 				p := target.Do(t, request[0], request[1], UserBody("Eve", Email()), header).Problem(t, 406, "not-acceptable")
 				if !strings.Contains(p.Detail, "application/json") || !strings.Contains(p.Detail, "Nothing was done") {
-					t.Errorf("the detail is %q", p.Detail)
+					t.Errorf("got the detail %q, want the available type and that nothing was done", p.Detail)
 				}
 			}
 		}
@@ -97,7 +97,7 @@ func accept(t *testing.T, target Target) {
 		if string(after.Body) != string(before.Body) || target.Exclusive && after.Position(t) != before.Position(t) {
 			t.Errorf("got %s at %d, want %s at %d", after.Body, after.Position(t), before.Body, before.Position(t))
 		}
-		// The answer to DELETE has no body, so there is nothing to rule out.
+		// The answer to DELETE has no body, so there is nothing to exclude.
 		target.Do(t, "DELETE", path, "", "Accept: "+refused[0]).Want(t, 204)
 	})
 }

@@ -49,9 +49,9 @@ func badInput(t *testing.T, target Target) {
 						continue
 					}
 					r := target.Do(t, request[0], request[1], c.body)
-					if c.status == 4 { // too deep for the parser, or for us
+					if c.status == 4 { // too deep for the parser, or for the store
 						if r.Status != 400 && r.Status != 422 {
-							t.Errorf("%s: status %d", request[0], r.Status)
+							t.Errorf("%s: got status %d, want 400 or 422", request[0], r.Status)
 						}
 						continue
 					}
@@ -67,7 +67,7 @@ func badInput(t *testing.T, target Target) {
 			got[f.Pointer] = f.Detail != ""
 		}
 		if len(got) != 3 || !got["/name"] || !got["/email"] || !got["/x~1y"] {
-			t.Errorf("errors are %+v", p.Errors)
+			t.Errorf("got the errors %+v, want one each for /name, /email and /x~1y", p.Errors)
 		}
 	})
 	t.Run("large bodies", func(t *testing.T) {
@@ -106,7 +106,7 @@ func badInput(t *testing.T, target Target) {
 				target.Do(t, method, "/users/"+id, body).Problem(t, 404, "not-found")
 			}
 		}
-		// A proxy may refuse what it takes for an attack before a service sees it.
+		// A proxy may reject a request that looks like an attack before a service sees it.
 		for _, path := range []string{"/%00", "/users/%00", "/users/" + e.ID + "%00", "/users/..%2f..%2fetc", "/users/../../etc"} {
 			r := target.Do(t, "GET", path, "")
 			if r.Status == 400 {
@@ -131,21 +131,21 @@ func badInput(t *testing.T, target Target) {
 			r := target.Do(t, c.method, c.path, UserBody("Ada", Email()))
 			r.Problem(t, 405, "method-not-allowed")
 			if r.Header.Get("Allow") != c.allow {
-				t.Errorf("%s %s: Allow is %q", c.method, c.path, r.Header.Get("Allow"))
+				t.Errorf("%s %s: got Allow %q, want %q", c.method, c.path, r.Header.Get("Allow"), c.allow)
 			}
 		}
 		for path, allow := range map[string]string{"/users": "GET, HEAD, POST, OPTIONS", path: "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"} {
 			if r := target.Do(t, "OPTIONS", path, "").Want(t, 204); r.Header.Get("Allow") != allow {
-				t.Errorf("Allow is %q", r.Header.Get("Allow"))
+				t.Errorf("got Allow %q, want %q", r.Header.Get("Allow"), allow)
 			}
 		}
 	})
 	t.Run("huge headers", func(t *testing.T) {
 		for _, method := range []string{"GET", "DELETE"} {
-			// A server may hang up on it, but not before it has said why.
+			// A server may close the connection, but only after it has sent the reason.
 			r, err := Send(method, target.URL+path, "", "X-Filler: "+strings.Repeat("x", 200_000))
 			if err == nil && r.Status != 431 && r.Status != 400 {
-				t.Errorf("%s: status %d", method, r.Status)
+				t.Errorf("%s: got status %d, want 431 or 400", method, r.Status)
 			}
 		}
 	})
@@ -156,11 +156,11 @@ func badInput(t *testing.T, target Target) {
 	t.Run("none of it changed anything", func(t *testing.T) {
 		after := target.Do(t, "GET", path, "").Want(t, 200)
 		if string(after.Body) != string(before.Body) {
-			t.Errorf("it was %s and is %s", before.Body, after.Body)
+			t.Errorf("got %s, want the unchanged %s", after.Body, before.Body)
 		}
-		// Two creates above are good ones.
+		// Two creates above are valid.
 		if target.Exclusive && after.Position(t) != before.Position(t)+2 {
-			t.Errorf("the log grew from %d to %d", before.Position(t), after.Position(t))
+			t.Errorf("got a log that grew from %d to %d, want 2 more records", before.Position(t), after.Position(t))
 		}
 	})
 }

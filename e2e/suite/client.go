@@ -15,9 +15,9 @@ import (
 
 // A Target is a store to test.
 type Target struct {
-	// URL is its address, without a slash at the end.
+	// URL is the address of the store, without a slash at the end.
 	URL string
-	// Exclusive reports whether no other client writes to it meanwhile.
+	// Exclusive reports whether no other client writes to the store during the test.
 	Exclusive bool
 }
 
@@ -26,7 +26,7 @@ var transport = &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 1024}
 
 var httpClient = &http.Client{Transport: transport, Timeout: 60 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// A Response is an answer, read whole.
+// A Response is an answer whose whole body has been read.
 type Response struct {
 	Status int
 	Header http.Header
@@ -56,7 +56,7 @@ type Entity struct {
 	Email     string `json:"email"`
 }
 
-// Send sends a request. Headers are "Name: value". The error is that of the transport.
+// Send sends a request. Each header has the form "Name: value". The error is the transport's.
 func Send(method, url, body string, headers ...string) (Response, error) {
 	r, err := newRequest(method, url, body, headers...)
 	if err != nil {
@@ -96,7 +96,7 @@ func send(r *http.Request) (Response, error) {
 	return Response{answer.StatusCode, answer.Header, b}, err
 }
 
-// Do sends a request and fails the test if no answer comes.
+// Do sends a request and fails the test if there is no answer.
 func (target Target) Do(t testing.TB, method, path, body string, headers ...string) Response {
 	t.Helper()
 	request, err := newRequest(method, target.URL+path, body, headers...)
@@ -109,7 +109,7 @@ func (target Target) Do(t testing.TB, method, path, body string, headers ...stri
 	}
 	target.conforms(t, request, r)
 	if r.Status == http.StatusInternalServerError {
-		t.Errorf("%s %s: a 500: %s", method, clip(path), r.Body)
+		t.Errorf("%s %s: got status 500: %s", method, clip(path), r.Body)
 	}
 	return r
 }
@@ -125,61 +125,60 @@ func clip(s string) string {
 func (r Response) Want(t testing.TB, status int) Response {
 	t.Helper()
 	if r.Status != status {
-		t.Fatalf("status %d, want %d: %s", r.Status, status, clip(string(r.Body)))
+		t.Fatalf("got status %d, want %d: %s", r.Status, status, clip(string(r.Body)))
 	}
 	return r
 }
 
-// Entity reads an entity from the answer.
+// Entity decodes the entity in the answer.
 func (r Response) Entity(t testing.TB) Entity {
 	t.Helper()
 	var e Entity
 	if err := json.Unmarshal(r.Body, &e); err != nil {
-		t.Fatalf("not an entity: %v: %s", err, clip(string(r.Body)))
+		t.Fatalf("got no entity: %v: %s", err, clip(string(r.Body)))
 	}
 	return e
 }
 
-// List reads a list of entities from the answer.
+// List decodes the list of entities in the answer.
 func (r Response) List(t testing.TB) []Entity {
 	t.Helper()
 	var l []Entity
 	if err := json.Unmarshal(r.Body, &l); err != nil || !bytes.HasPrefix(r.Body, []byte("[")) {
-		t.Fatalf("not a list: %v: %s", err, clip(string(r.Body)))
+		t.Fatalf("got no list: %v: %s", err, clip(string(r.Body)))
 	}
 	return l
 }
 
-// Problem fails the test unless the answer is a problem of this status and type, whole
-// in every part.
+// Problem fails the test unless the answer is a complete problem of this status and type.
 func (r Response) Problem(t testing.TB, status int, kind string) Problem {
 	t.Helper()
 	r.Want(t, status)
 	if got := r.Header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("content type %q", got)
+		t.Errorf("got content type %q, want application/problem+json", got)
 	}
 	var p Problem
 	if err := json.Unmarshal(r.Body, &p); err != nil {
-		t.Fatalf("not a problem: %v: %s", err, clip(string(r.Body)))
+		t.Fatalf("got no problem document: %v: %s", err, clip(string(r.Body)))
 	}
 	if !strings.HasSuffix(p.Type, "/"+kind) || p.Title == "" || p.Status != status {
-		t.Errorf("the problem is %+v, want a %s", p, kind)
+		t.Errorf("got the problem %+v, want a %s", p, kind)
 	}
 	if p.Instance == "" || p.Instance != r.Header.Get("X-Request-Id") {
-		t.Errorf("instance %q, X-Request-Id %q", p.Instance, r.Header.Get("X-Request-Id"))
+		t.Errorf("got instance %q, want the X-Request-Id %q", p.Instance, r.Header.Get("X-Request-Id"))
 	}
 	if status == http.StatusServiceUnavailable && r.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+		t.Error("got no Retry-After, want one")
 	}
 	return p
 }
 
-// Position is what the answer says of its position.
+// Position returns the position in the answer.
 func (r Response) Position(t testing.TB) int64 {
 	t.Helper()
 	p, err := strconv.ParseInt(r.Header.Get("Clusterlite-Position"), 10, 64)
 	if err != nil {
-		t.Fatalf("Clusterlite-Position: %v", err)
+		t.Fatalf("Clusterlite-Position: got %v, want a number", err)
 	}
 	return p
 }
@@ -189,16 +188,16 @@ var (
 	counter atomic.Int64
 )
 
-// Email returns an address that no other test, of this run or an earlier one, has used.
+// Email returns an address that no other test has used, in this run or an earlier one.
 func Email() string { return fmt.Sprintf("u%d.%d@example.com", run, counter.Add(1)) }
 
-// UserBody is a valid user.
+// UserBody returns the body of a valid user.
 func UserBody(name, email string) string {
 	b, _ := json.Marshal(map[string]string{"name": name, "email": email}) // strings can be marshalled
 	return string(b)
 }
 
-// Create makes a user with an address of its own.
+// Create creates a user with a unique address.
 func (target Target) Create(t testing.TB, name string) Entity {
 	t.Helper()
 	return target.Do(t, "POST", "/users", UserBody(name, Email())).Want(t, 201).Entity(t)

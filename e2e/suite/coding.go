@@ -23,11 +23,11 @@ func gzipped(t *testing.T, text string) string {
 	return b.String()
 }
 
-// plain is the body of an answer as its Content-Encoding says.
+// plain returns the body of an answer after decoding its Content-Encoding.
 func (r Response) plain(t *testing.T) string {
 	t.Helper()
 	if r.Header.Get("Content-Encoding") != "gzip" {
-		t.Fatalf("Content-Encoding is %q", r.Header.Get("Content-Encoding"))
+		t.Fatalf("got the unexpected Content-Encoding %q", r.Header.Get("Content-Encoding"))
 	}
 	in, err := gzip.NewReader(bytes.NewReader(r.Body))
 	if err != nil {
@@ -40,14 +40,14 @@ func (r Response) plain(t *testing.T) string {
 	return string(b)
 }
 
-// raw sends a request whose answer is not decompressed on the way.
+// raw sends a request whose answer the client does not decompress.
 func (target Target) raw(t *testing.T, method, path string, headers ...string) Response {
 	t.Helper()
 	r, err := newRequest(method, target.URL+path, "", headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := send(r) // net/http leaves it alone, since Accept-Encoding is set
+	answer, err := send(r) // net/http does not decompress it, because Accept-Encoding is set
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,18 +63,18 @@ func codings(t *testing.T, target Target) {
 
 	t.Run("a compressed answer has a strong tag of its own", func(t *testing.T) {
 		if before.Header.Get("Content-Encoding") != "" || before.Header.Get("ETag") != `"1"` || !listed(strings.Join(before.Header.Values("Vary"), ","), "Accept-Encoding") {
-			t.Errorf("not compressed: %v", before.Header)
+			t.Errorf("not compressed: got the header %v, want ETag \"1\" and Vary", before.Header)
 		}
 		r := target.raw(t, "GET", path, accept).Want(t, 200)
 		if r.plain(t) != string(before.Body) || r.Header.Get("ETag") != `"1-gzip"` || !listed(strings.Join(r.Header.Values("Vary"), ","), "Accept-Encoding") {
-			t.Errorf("compressed: %v", r.Header)
+			t.Errorf("compressed: got the header %v, want ETag \"1-gzip\", Vary and the same content", r.Header)
 		}
 		if h := target.raw(t, "HEAD", path, accept).Header; h.Get("ETag") != `"1-gzip"` || h.Get("Content-Encoding") != "gzip" || h.Get("Content-Length") != r.Header.Get("Content-Length") {
-			t.Errorf("HEAD: %v", h)
+			t.Errorf("HEAD: got the header %v, want that of GET", h)
 		}
 		for _, tag := range []string{`"1-gzip"`, `"1"`, `W/"1-gzip"`} {
 			if r := target.raw(t, "GET", path, accept, "If-None-Match: "+tag).Want(t, 304); strings.HasPrefix(r.Header.Get("ETag"), "W/") {
-				t.Errorf("%s: %v", tag, r.Header)
+				t.Errorf("%s: got the header %v, want a strong ETag", tag, r.Header)
 			}
 		}
 	})
@@ -88,25 +88,25 @@ func codings(t *testing.T, target Target) {
 			}
 		}
 		if r := target.raw(t, "GET", "/openapi.json", accept).Want(t, 200); !strings.HasPrefix(r.plain(t), "{") {
-			t.Errorf("the description: %v", r.Header)
+			t.Errorf("the description: got no JSON object, with the header %v", r.Header)
 		}
 	})
 	t.Run("small answers and problems are uncompressed", func(t *testing.T) {
 		for _, path := range []string{"/users/" + target.Create(t, "Ada").ID, absent} {
 			if h := target.raw(t, "GET", path, accept).Header; h.Get("Content-Encoding") != "" {
-				t.Errorf("%s: %v", path, h)
+				t.Errorf("%s: got the header %v, want no Content-Encoding", path, h)
 			}
 		}
 	})
 	t.Run("every form of the tag matches the version", func(t *testing.T) {
 		for i, tag := range []string{`"1"`, `"2-gzip"`, `"3-zstd"`} {
 			if r := target.Do(t, "PATCH", path, `{"name":"`+Key()+`"}`, "If-Match: "+tag).Want(t, 200); !strings.HasPrefix(r.Header.Get("ETag"), `"`) {
-				t.Errorf("%d: ETag %s", i+2, r.Header.Get("ETag"))
+				t.Errorf("%d: got ETag %s, want a strong one", i+2, r.Header.Get("ETag"))
 			}
 		}
 		p := target.Do(t, "PATCH", path, `{"name":"x"}`, `If-Match: W/"4"`).Problem(t, 412, "version-mismatch")
 		if !strings.Contains(p.Detail, `W/"4"`) || !strings.Contains(p.Detail, "proxy") {
-			t.Errorf("a weak tag: %s", p.Detail)
+			t.Errorf("a weak tag: got the detail %s, want the tag and the reason", p.Detail)
 		}
 		for _, tag := range []string{"4", `"4`, `*, "4"`, `w/"4"`, `"4" "5"`} {
 			target.Do(t, "PATCH", path, `{"name":"x"}`, "If-Match: "+tag).Problem(t, 400, "malformed-request")
@@ -122,7 +122,7 @@ func codings(t *testing.T, target Target) {
 		for _, coding := range []string{"br", "deflate", "compress", "gzip, gzip", "x"} {
 			r := target.Do(t, "PUT", path, body, "Content-Encoding: "+coding)
 			if r.Problem(t, 415, "unsupported-media-type"); r.Header.Get("Accept-Encoding") != "gzip, zstd, identity" {
-				t.Errorf("%s: Accept-Encoding %q", coding, r.Header.Get("Accept-Encoding"))
+				t.Errorf("%s: got Accept-Encoding %q, want gzip, zstd, identity", coding, r.Header.Get("Accept-Encoding"))
 			}
 		}
 		target.Do(t, "PUT", path, body, coded).Problem(t, 400, "malformed-request")
@@ -138,25 +138,25 @@ func codings(t *testing.T, target Target) {
 		headers := []string{"Content-Type: " + ndjson, "Content-Encoding: gzip"}
 		whole := Lines[LineResult](t, target.Do(t, "POST", "/users", gzipped(t, lines.String()), headers...).Want(t, 200))
 		if len(whole) != 100 || slices.ContainsFunc(whole, func(l LineResult) bool { return l.Status != 201 }) {
-			t.Errorf("got %+v", whole)
+			t.Errorf("got %+v, want 100 results with status 201", whole)
 		}
 		body := gzipped(t, lines.String())
 		cut := Lines[LineResult](t, target.Do(t, "POST", "/users", body[:len(body)-10], headers...).Want(t, 200))
 		if last := cut[len(cut)-1]; last.Status != 400 || !strings.Contains(last.Detail, "gzip") || last.Line != int64(len(cut)) {
-			t.Errorf("cut: the last result is %+v", last)
+			t.Errorf("truncated: got the last result %+v, want status 400 because of gzip", last)
 		}
 	})
 	t.Run("accepted media types are listed", func(t *testing.T) {
 		h := target.Do(t, "OPTIONS", path, "").Want(t, 204).Header
 		if !listed(h.Get("Accept-Patch"), "application/merge-patch+json") || !listed(h.Get("Accept-Patch"), "application/json") {
-			t.Errorf("Accept-Patch %q", h.Get("Accept-Patch"))
+			t.Errorf("got Accept-Patch %q, want both types of patches", h.Get("Accept-Patch"))
 		}
 		if h := target.Do(t, "OPTIONS", "/users", "").Want(t, 204).Header; !listed(h.Get("Accept-Post"), ndjson) {
-			t.Errorf("Accept-Post %q", h.Get("Accept-Post"))
+			t.Errorf("got Accept-Post %q, want %s in it", h.Get("Accept-Post"), ndjson)
 		}
 		if r := target.Do(t, "PATCH", path, "x", "Content-Type: text/plain"); r.Header.Get("Accept-Patch") == "" {
 			r.Problem(t, 415, "unsupported-media-type")
-			t.Errorf("415: %v", r.Header)
+			t.Errorf("415: got the header %v, want Accept-Patch", r.Header)
 		}
 	})
 	t.Run("dates", func(t *testing.T) {
@@ -167,10 +167,10 @@ func codings(t *testing.T, target Target) {
 		target.Do(t, "HEAD", path, "", "If-Modified-Since: "+modified).Want(t, 304)
 		target.Do(t, "GET", path, "", "If-Modified-Since: "+modified, `If-None-Match: "9"`).Want(t, 200)
 		target.Do(t, "GET", path, "", "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT").Want(t, 200)
-		// Within the second, as it often is: the date is not taken for proof.
+		// The change usually happens within the same second, so the date proves nothing.
 		target.Do(t, "PATCH", path, `{"name":"Grace"}`).Want(t, 200)
 		if got := target.Do(t, "GET", path, "", "If-Modified-Since: "+modified).Want(t, 200).Entity(t); got.Name != "Grace" {
-			t.Errorf("got %+v", got)
+			t.Errorf("got %+v, want the name Grace", got)
 		}
 		target.Do(t, "GET", path, "", `If-Match: "1"`).Problem(t, 412, "version-mismatch")
 		target.Do(t, "GET", path, "", `If-Match: "2"`).Want(t, 200)
@@ -179,7 +179,7 @@ func codings(t *testing.T, target Target) {
 		for _, path := range []string{"/users/a/b/c", path + "/x", path + "/", "/nothing/a/b"} {
 			for _, method := range []string{http.MethodGet, http.MethodOptions, http.MethodDelete} {
 				if p := target.Do(t, method, path, "").Problem(t, 404, "not-found"); strings.Contains(p.Detail, "id") {
-					t.Errorf("%s %s: %s", method, path, p.Detail)
+					t.Errorf("%s %s: got the detail %s, want no word about an id", method, path, p.Detail)
 				}
 			}
 		}

@@ -34,7 +34,7 @@ func consistency(t *testing.T, target Target) {
 		} {
 			p := r.Position(t)
 			if p < last {
-				t.Errorf("position %d after %d", p, last)
+				t.Errorf("got position %d, want at least %d", p, last)
 			}
 			last = p
 		}
@@ -45,7 +45,7 @@ func consistency(t *testing.T, target Target) {
 			for _, path := range []string{"/users/" + e.ID, "/users?limit=1"} {
 				r := target.Do(t, "GET", path, "", "Clusterlite-Consistency: "+asked, "Clusterlite-Min-Position: 1")
 				if r.Header.Get("Clusterlite-Consistency") != given {
-					t.Errorf("%q gives %q", asked, r.Header.Get("Clusterlite-Consistency"))
+					t.Errorf("%q: got consistency %q, want %q", asked, r.Header.Get("Clusterlite-Consistency"), given)
 				}
 			}
 		}
@@ -59,7 +59,7 @@ func consistency(t *testing.T, target Target) {
 		}
 		before := at("strong")
 		if proved := at("linearizable"); proved <= before {
-			t.Errorf("position %d after %d", proved, before)
+			t.Errorf("got position %d, want more than %d", proved, before)
 		}
 		target.Do(t, "DELETE", absent, "", "Clusterlite-Consistency: linearizable").Problem(t, 404, "not-found")
 	})
@@ -69,7 +69,7 @@ func consistency(t *testing.T, target Target) {
 			at := fmt.Sprintf("Clusterlite-Min-Position: %d", r.Position(t))
 			got := target.Do(t, "GET", r.Header.Get("Location"), "", "Clusterlite-Consistency: eventual", at).Want(t, 200)
 			if got.Position(t) < r.Position(t) {
-				t.Errorf("position %d", got.Position(t))
+				t.Errorf("got position %d, want at least %d", got.Position(t), r.Position(t))
 			}
 		}
 	})
@@ -78,7 +78,7 @@ func consistency(t *testing.T, target Target) {
 		r := target.Do(t, "GET", absent, "", "Clusterlite-Min-Position: 999999999999")
 		r.Problem(t, 503, "read-model-behind")
 		if took := time.Since(start); took > 20*time.Second {
-			t.Errorf("it took %s", took)
+			t.Errorf("got an answer after %s, want it within 20 s", took)
 		}
 	})
 	t.Run("bad positions", func(t *testing.T) {
@@ -88,30 +88,30 @@ func consistency(t *testing.T, target Target) {
 	})
 }
 
-// readsOwnWrites follows one entity through its life and reads it after each step.
+// readsOwnWrites creates, changes and deletes one entity, and reads it after each step.
 func readsOwnWrites(t *testing.T, target Target) {
 	r, err := Send("POST", target.URL+"/users", UserBody("1", Email()))
 	if err != nil || r.Status != 201 {
-		t.Errorf("create: %d, %v, %s", r.Status, err, r.Body)
+		t.Errorf("create: got %d, %v, want 201: %s", r.Status, err, r.Body)
 		return
 	}
 	url := target.URL + r.Header.Get("Location")
 	read := func(status int, body []byte) {
 		got, err := Send("GET", url, "")
 		if err != nil || got.Status != status || body != nil && string(got.Body) != string(body) {
-			t.Errorf("read %d, %v: %s, want %d: %s", got.Status, err, got.Body, status, body)
+			t.Errorf("read: got %d, %v: %s, want %d: %s", got.Status, err, got.Body, status, body)
 		}
 		if c := got.Header.Get("Clusterlite-Consistency"); c != "strong" {
-			t.Errorf("consistency %q", c)
+			t.Errorf("got consistency %q, want strong", c)
 		}
 	}
 	read(200, r.Body)
 	if r, err = Send("PATCH", url, `{"name":"2"}`); err != nil || r.Status != 200 {
-		t.Errorf("patch: %d, %v, %s", r.Status, err, r.Body)
+		t.Errorf("patch: got %d, %v, want 200: %s", r.Status, err, r.Body)
 	}
 	read(200, r.Body)
 	if r, err = Send("DELETE", url, ""); err != nil || r.Status != 204 {
-		t.Errorf("delete: %d, %v, %s", r.Status, err, r.Body)
+		t.Errorf("delete: got %d, %v, want 204: %s", r.Status, err, r.Body)
 	}
 	read(404, nil)
 }

@@ -13,11 +13,11 @@ func cors(t *testing.T, target Target) {
 		for _, path := range []string{"/users/" + e.ID, "/users?limit=1", absent, "/nothing"} {
 			r := target.Do(t, "GET", path, "", origin)
 			if r.Header.Get("Access-Control-Allow-Origin") != "*" || r.Header.Get("Access-Control-Allow-Credentials") != "" {
-				t.Errorf("%s: %v", path, r.Header)
+				t.Errorf("%s: got the header %v, want all origins without credentials", path, r.Header)
 			}
 			for _, name := range []string{"ETag", "Location", "Link", "Last-Modified", "Retry-After", "Total-Count", "X-Request-Id", "Clusterlite-Position", "Clusterlite-Consistency"} {
 				if !strings.Contains(r.Header.Get("Access-Control-Expose-Headers"), name) {
-					t.Errorf("%s: %s is not exposed", path, name)
+					t.Errorf("%s: got %s hidden from scripts, want it exposed", path, name)
 				}
 			}
 		}
@@ -25,10 +25,11 @@ func cors(t *testing.T, target Target) {
 	t.Run("every documented header field is allowed", func(t *testing.T) {
 		asked, answered := target.documentedFields(t)
 		h := target.Do(t, "OPTIONS", "/users/"+e.ID, "", origin, "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: authorization").Want(t, 204).Header
-		// What a description leaves out: standards, and what a proxy in front may ask for.
+		// The description leaves out header fields of standards, and those that a proxy in
+		// front of the store may need.
 		for _, name := range append(asked, "Accept", "Authorization", "Content-Encoding", "Content-Type", "X-Request-Id", "traceparent", "tracestate") {
 			if !listed(h.Get("Access-Control-Allow-Headers"), name) {
-				t.Errorf("scripts can't send %s: %s", name, h.Get("Access-Control-Allow-Headers"))
+				t.Errorf("got the allowed headers %[2]s, want %[1]s among them", name, h.Get("Access-Control-Allow-Headers"))
 			}
 		}
 		h = target.Do(t, "GET", "/users/"+e.ID, "", origin).Want(t, 200).Header
@@ -39,7 +40,7 @@ func cors(t *testing.T, target Target) {
 		}
 		for _, name := range answered {
 			if !listed(h.Get("Access-Control-Expose-Headers")+", Cache-Control, Content-Length, Content-Type", name) { // always readable
-				t.Errorf("scripts can't read %s: %s", name, h.Get("Access-Control-Expose-Headers"))
+				t.Errorf("got the exposed headers %[2]s, want %[1]s among them", name, h.Get("Access-Control-Expose-Headers"))
 			}
 		}
 	})
@@ -48,31 +49,31 @@ func cors(t *testing.T, target Target) {
 			r := target.Do(t, "OPTIONS", "/users/"+e.ID, "", origin, "Access-Control-Request-Method: "+method, "Access-Control-Request-Headers: content-type, if-match").Want(t, 204)
 			if r.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(r.Header.Get("Access-Control-Allow-Methods"), method) ||
 				!strings.Contains(r.Header.Get("Access-Control-Allow-Headers"), "If-Match") || r.Header.Get("Access-Control-Max-Age") == "" {
-				t.Errorf("%s: %v", method, r.Header)
+				t.Errorf("%s: got the header %v, want the answer to a preflight", method, r.Header)
 			}
 		}
 	})
 	t.Run("no origin, no CORS", func(t *testing.T) {
 		if r := target.Do(t, "GET", "/users/"+e.ID, ""); r.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("got %v", r.Header)
+			t.Errorf("got the header %v, want no CORS field", r.Header)
 		}
 	})
 }
 
-// listed reports whether a list of header fields names one.
+// listed reports whether a list of header fields contains a name.
 func listed(list, name string) bool {
 	return slices.ContainsFunc(strings.Split(list, ","), func(field string) bool {
 		return strings.EqualFold(strings.TrimSpace(field), name)
 	})
 }
 
-// documentedFields are the header fields of requests and of answers that the target's
+// documentedFields returns the header fields of requests and of answers that the target's
 // description names.
 func (target Target) documentedFields(t *testing.T) (asked, answered []string) {
 	t.Helper()
 	d := describe(target.URL)
 	if d.err != nil {
-		t.Fatalf("the description: %v", d.err)
+		t.Fatalf("read the description: %v", d.err)
 	}
 	for _, p := range d.doc.Components.Parameters {
 		if p.Value.In == "header" {
@@ -97,7 +98,7 @@ func (target Target) documentedFields(t *testing.T) (asked, answered []string) {
 		}
 	}
 	if len(asked) == 0 || len(answered) == 0 {
-		t.Fatalf("the description names %d fields of requests and %d of answers", len(asked), len(answered))
+		t.Fatalf("got %d documented fields of requests and %d of answers, want some of each", len(asked), len(answered))
 	}
 	return asked, answered
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// A description is the target's own, and a way to find the operation of a request.
+// A description is the target's own OpenAPI description. It finds the operation of a request.
 type description struct {
 	doc    *openapi3.T
 	router routers.Router
-	lines  map[string]linesAnswer // by the operation's id
+	lines  map[string]linesAnswer // by operation id
 	err    error
-	// extensions are what of it openapi3 does not read.
+	// extensions holds the parts of the description that openapi3 does not read.
 	extensions extensions
 }
 
@@ -34,7 +34,7 @@ type extensions struct {
 	}
 }
 
-// A linesAnswer is what an operation says of answers of lines.
+// A linesAnswer is what an operation says about answers that consist of lines.
 type linesAnswer struct {
 	Status     int
 	LineSchema json.RawMessage
@@ -42,7 +42,7 @@ type linesAnswer struct {
 	schema *openapi3.Schema
 }
 
-// lineSchemas reads what is said of lines. References in it lead to the description's
+// lineSchemas reads the schemas of lines. Their references lead to the description's
 // components.
 func (d description) lineSchemas() (map[string]linesAnswer, error) {
 	all := map[string]linesAnswer{}
@@ -85,31 +85,31 @@ func describe(url string) description {
 		if d.lines, d.err = d.lineSchemas(); d.err != nil {
 			return d
 		}
-		d.doc.Servers = nil // any address
+		d.doc.Servers = nil // accept any address
 		d.router, d.err = gorillamux.NewRouter(d.doc)
 		return d
 	}))
 	return once.(func() description)()
 }
 
-// conforms fails the test if the target's description does not include the answer.
+// conforms fails the test if the target's description does not cover the answer.
 func (target Target) conforms(t testing.TB, request *http.Request, r Response) {
 	t.Helper()
 	if r.Status == http.StatusRequestURITooLong || r.Status == http.StatusRequestHeaderFieldsTooLarge {
-		return // given by whoever reads the request, before there is an operation
+		return // the HTTP server gives it before there is an operation
 	}
 	d := describe(target.URL)
 	if d.err != nil {
-		t.Fatalf("the description: %v", d.err)
+		t.Fatalf("read the description: %v", d.err)
 	}
 	asked := request
-	if request.Method == http.MethodHead { // described as GET, whose header it gives
+	if request.Method == http.MethodHead { // the description of GET covers HEAD
 		asked = request.Clone(request.Context())
 		asked.Method = http.MethodGet
 	}
 	route, path, err := d.router.FindRoute(asked)
 	if err != nil {
-		return // no such path, or not with this method
+		return // the description has no such path or method
 	}
 	if r.Status == http.StatusOK && r.Header.Get("Content-Type") == ndjson {
 		d.linesConform(t, route.Operation, request, r)
@@ -125,11 +125,11 @@ func (target Target) conforms(t testing.TB, request *http.Request, r Response) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: request.Method == http.MethodHead},
 	}).SetBodyBytes(r.Body))
 	if err != nil {
-		t.Errorf("%s %s: the answer %d is not as the API describes itself: %v", request.Method, clip(request.URL.Path), r.Status, err)
+		t.Errorf("%s %s: got an answer with status %d that differs from the description: %v", request.Method, clip(request.URL.Path), r.Status, err)
 	}
 }
 
-// linesConform holds each line of an answer against the operation's extension for lines.
+// linesConform validates each line of an answer against the operation's extension for lines.
 func (d description) linesConform(t testing.TB, operation *openapi3.Operation, request *http.Request, r Response) {
 	t.Helper()
 	lines, ok := d.lines[operation.OperationID]
@@ -142,8 +142,8 @@ func (d description) linesConform(t testing.TB, operation *openapi3.Operation, r
 	}
 }
 
-// partsConform holds the entities of a list that was asked for some members alone against
-// what those members must be.
+// partsConform validates the entities of a list for which the client selected members. Each
+// member must match its schema.
 func (d description) partsConform(t testing.TB, operation *openapi3.Operation, request *http.Request, r Response) {
 	t.Helper()
 	list := operation.Responses.Value("200").Value.Content.Get("application/json")
@@ -152,14 +152,14 @@ func (d description) partsConform(t testing.TB, operation *openapi3.Operation, r
 	}
 	var entities []json.RawMessage
 	if err := json.Unmarshal(r.Body, &entities); err != nil {
-		t.Errorf("%s: got %v", operation.OperationID, err)
+		t.Errorf("%s: got %v, want a list", operation.OperationID, err)
 	}
 	for _, e := range entities {
 		d.valueConforms(t, list.Schema.Value.Items.Value, request, e)
 	}
 }
 
-// valueConforms fails the test if a value breaks a schema; if members were asked for by
+// valueConforms fails the test if a value violates a schema. If the client selected members by
 // name, a value may lack the others.
 func (d description) valueConforms(t testing.TB, schema *openapi3.Schema, request *http.Request, text json.RawMessage) {
 	t.Helper()
@@ -174,7 +174,7 @@ func (d description) valueConforms(t testing.TB, schema *openapi3.Schema, reques
 		err = schema.VisitJSON(value)
 	}
 	if err != nil {
-		t.Errorf("%s %s: %s is not as the API describes itself: %v", request.Method, clip(request.URL.Path), clip(string(text)), err)
+		t.Errorf("%s %s: got %s, which differs from the description: %v", request.Method, clip(request.URL.Path), clip(string(text)), err)
 	}
 }
 
@@ -193,7 +193,7 @@ func selfDescription(t *testing.T, target Target) {
 			target.Do(t, "GET", c.Href+"?limit=1", "").Want(t, 200)
 		}
 		if got := strings.Join(names, " "); got != "orders products users" {
-			t.Errorf("the collections are %s", got)
+			t.Errorf("got the collections %s, want orders, products and users", got)
 		}
 		target.Do(t, "GET", root.Description, "").Want(t, 200)
 		target.Do(t, "POST", "/", "{}").Problem(t, 405, "method-not-allowed")
@@ -212,17 +212,17 @@ func selfDescription(t *testing.T, target Target) {
 	t.Run("the documentation page needs no other host", func(t *testing.T) {
 		r := target.Do(t, "GET", "/docs", "").Want(t, 200)
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") || !strings.HasPrefix(r.Header.Get("Content-Security-Policy"), "default-src 'self'") {
-			t.Errorf("header %v", r.Header)
+			t.Errorf("got the header %v, want HTML and a Content-Security-Policy", r.Header)
 		}
 		files := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllSubmatch(r.Body, -1)
 		if len(files) < 3 {
-			t.Errorf("the page names %d files: %s", len(files), r.Body)
+			t.Errorf("got %d files in the page, want at least 3: %s", len(files), r.Body)
 		}
 		for _, f := range files {
 			if path := string(f[1]); !strings.HasPrefix(path, "/docs/") {
-				t.Errorf("it needs %s", path)
+				t.Errorf("got the file %s, want only those below /docs/", path)
 			} else if r := target.Do(t, "GET", path, "").Want(t, 200); len(r.Body) == 0 {
-				t.Errorf("%s is empty", path)
+				t.Errorf("%s: got an empty file", path)
 			}
 		}
 	})

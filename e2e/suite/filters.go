@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A Product is one of the second collection of the examples.
+// A Product is an entity of the second collection of the examples.
 type Product struct {
 	ID      string   `json:"id,omitempty"`
 	SKU     string   `json:"sku"`
@@ -35,7 +35,7 @@ func marshal(t testing.TB, v any) string {
 	return string(b)
 }
 
-// products makes products whose names start with a prefix of their own.
+// products creates products whose names start with the given prefix.
 func (target Target) products(t *testing.T, prefix string) []Product {
 	t.Helper()
 	var all []Product
@@ -57,7 +57,7 @@ func (target Target) products(t *testing.T, prefix string) []Product {
 	return all
 }
 
-// ids reads the ids of a whole list, page by page, by its links.
+// ids reads the ids of a whole list, page by page. It follows the links.
 func (target Target) ids(t testing.TB, path string, headers ...string) []string {
 	t.Helper()
 	ids := []string{}
@@ -71,7 +71,7 @@ func (target Target) ids(t testing.TB, path string, headers ...string) []string 
 			ids = append(ids, p.ID)
 		}
 		if path = r.Next(t); pages > 100 {
-			t.Fatal("the list has no end")
+			t.Fatal("got more than 100 pages, want an end of the list")
 		}
 	}
 	return ids
@@ -83,11 +83,11 @@ func filters(t *testing.T, target Target) {
 	ours := "name[prefix]=" + url.QueryEscape(prefix)
 	stock := func(p Product) int {
 		if p.Stock == nil {
-			return -1 // a missing value comes first
+			return -1 // a missing value sorts first
 		}
 		return *p.Stock
 	}
-	// Each query with the plain code that says the same.
+	// Each query has a function that states the same condition in Go.
 	for query, keep := range map[string]func(Product) bool{
 		"":                                    func(Product) bool { return true },
 		"price=2.5":                           func(p Product) bool { return p.Price == 2.5 },
@@ -159,7 +159,7 @@ func filters(t *testing.T, target Target) {
 		body := `{"number":` + strconv.FormatInt(run/1000+counter.Add(1), 10) + `,"status":"open","lines":[{"sku":"A","quantity":2,"price":1.10},{"sku":"B","quantity":1}]}`
 		r := target.Do(t, "POST", "/orders", body).Want(t, 201)
 		if !strings.HasSuffix(string(r.Body), body[1:]) {
-			t.Errorf("got %s", r.Body)
+			t.Errorf("got %s, want it to end with the document that was sent", r.Body)
 		}
 		target.Do(t, "POST", "/orders", body).Problem(t, 409, "unique-taken")
 		p := target.Do(t, "POST", "/orders", `{"number":0,"status":"x","lines":[{"sku":"A"}]}`).Problem(t, 422, "invalid-document")
@@ -168,7 +168,7 @@ func filters(t *testing.T, target Target) {
 			pointers = append(pointers, e.Pointer)
 		}
 		if !slices.Equal(pointers, []string{"/lines/0/quantity", "/number", "/status"}) {
-			t.Errorf("the bad members are %v", pointers)
+			t.Errorf("got errors for the members %v, want /lines/0/quantity, /number and /status", pointers)
 		}
 	})
 	t.Run("bad filters", func(t *testing.T) {
@@ -182,21 +182,21 @@ func filters(t *testing.T, target Target) {
 		}
 		for query, nearest := range map[string]string{"pric=1": `"price"`, "sort=nam": `"name"`, "fields=skuu": `"sku"`, "price[gtee]=1": `"price[gte]"`} {
 			if p := target.Do(t, "GET", "/products?"+query, "").Problem(t, 400, "malformed-request"); !strings.Contains(p.Detail, nearest) {
-				t.Errorf("%s: %s", query, p.Detail)
+				t.Errorf("%s: got the detail %s, want %s in it", query, p.Detail, nearest)
 			}
 		}
 	})
 	t.Run("an unchanged list is not sent again", func(t *testing.T) {
-		for range 50 { // others may write in between
+		for range 50 { // other clients may write in between
 			first := target.Do(t, "GET", "/products?limit=3", "").Want(t, 200)
 			tag := first.Header.Get("ETag")
 			if !regexp.MustCompile(`^W/"[^"]+"$`).MatchString(tag) {
-				t.Fatalf("the tag is %s", tag)
+				t.Fatalf("got the tag %s, want a weak one", tag)
 			}
 			again := target.Do(t, "GET", "/products?limit=3", "", "If-None-Match: "+tag)
-			if again.Status != 304 { // only if the collection has changed, whatever became of others
+			if again.Status != 304 { // this must happen only if the collection has changed
 				if again.Want(t, 200); again.Header.Get("ETag") == tag {
-					t.Fatalf("the tag is still %s, and the list was sent again", tag)
+					t.Fatalf("got the list again with the same tag %s, want 304", tag)
 				}
 				continue
 			}
@@ -204,7 +204,7 @@ func filters(t *testing.T, target Target) {
 			target.Do(t, "GET", "/products?limit=3", "", "If-None-Match: "+tag).Want(t, 200)
 			return
 		}
-		t.Error("the list never stood still")
+		t.Error("got 50 lists that changed between two requests, want one that did not")
 	})
 }
 
@@ -225,7 +225,7 @@ func (target Target) pagesUnderWrites(t *testing.T) {
 			}
 			patch := fmt.Sprintf(`{"name":"%s%c","price":%d,"stock":%d}`, prefix, 'a'+i%7, i%5, i%11)
 			if r, err := Send("PATCH", target.URL+"/products/"+all[i%len(all)].ID, patch); err != nil || r.Status != 200 {
-				t.Errorf("change: %d, %v: %s", r.Status, err, r.Body)
+				t.Errorf("change: got %d, %v, want 200: %s", r.Status, err, r.Body)
 				return
 			}
 		}
@@ -237,7 +237,7 @@ func (target Target) pagesUnderWrites(t *testing.T) {
 		}
 		for i := 1; i < len(all); i += 2 {
 			if seen[all[i].ID] != 1 {
-				t.Errorf("sort %s: %s was seen %d times", sorting, all[i].ID, seen[all[i].ID])
+				t.Errorf("sort %s: got %s %d times, want once", sorting, all[i].ID, seen[all[i].ID])
 			}
 		}
 	}
@@ -248,7 +248,7 @@ func cursorOf(t testing.TB, target Target, path string) string {
 	next := target.Do(t, "GET", path, "").Want(t, 200).Next(t)
 	u, err := url.Parse(next)
 	if err != nil || u.Query().Get("after") == "" {
-		t.Fatalf("the next page is %q, %v", next, err)
+		t.Fatalf("got the next page %q, %v, want one with a cursor", next, err)
 	}
 	return u.Query().Get("after")
 }

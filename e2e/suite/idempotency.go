@@ -15,11 +15,11 @@ func Key() string { return fmt.Sprintf("k-%d-%d", run, counter.Add(1)) }
 func (r Response) Same(t testing.TB, first Response) {
 	t.Helper()
 	if r.Status != first.Status || !bytes.Equal(r.Body, first.Body) {
-		t.Errorf("answered %d %s, first %d %s", r.Status, r.Body, first.Status, first.Body)
+		t.Errorf("got %d %s, want the first answer, %d %s", r.Status, r.Body, first.Status, first.Body)
 	}
 	for _, name := range []string{"ETag", "Location", "Content-Type", "Clusterlite-Position"} {
 		if r.Header.Get(name) != first.Header.Get(name) {
-			t.Errorf("%s is %q, first %q", name, r.Header.Get(name), first.Header.Get(name))
+			t.Errorf("got %s %q, want that of the first answer, %q", name, r.Header.Get(name), first.Header.Get(name))
 		}
 	}
 }
@@ -34,7 +34,7 @@ func idempotency(t *testing.T, target Target) {
 		patch := "Idempotency-Key: " + Key()
 		second := target.Do(t, "PATCH", path, `{"name":"B"}`, patch, `If-Match: "1"`).Want(t, 200)
 		target.Do(t, "PUT", path, UserBody("C", Email())).Want(t, 200)
-		// Neither the version that it demanded nor the entity is as it was.
+		// The entity no longer has the version that the request demands, nor the same content.
 		target.Do(t, "PATCH", path, `{"name":"B"}`, patch, `If-Match: "1"`).Same(t, second)
 
 		remove := "Idempotency-Key: " + Key()
@@ -77,7 +77,7 @@ func idempotency(t *testing.T, target Target) {
 					}
 					r.Problem(t, 409, "idempotency-in-flight")
 					if r.Header.Get("Retry-After") == "" {
-						t.Error("no Retry-After")
+						t.Error("got no Retry-After, want one")
 					}
 				}
 			})

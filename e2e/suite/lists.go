@@ -10,7 +10,7 @@ import (
 
 var next = regexp.MustCompile(`^<(/[^>]*)>; rel="next"$`)
 
-// Next is the path of the next page; empty on the last.
+// Next returns the path of the next page. It is empty on the last page.
 func (r Response) Next(t testing.TB) string {
 	t.Helper()
 	link := r.Header.Get("Link")
@@ -19,7 +19,7 @@ func (r Response) Next(t testing.TB) string {
 	}
 	m := next.FindStringSubmatch(link)
 	if m == nil {
-		t.Fatalf("Link is %q", link)
+		t.Fatalf("got Link %q, want a link to the next page", link)
 	}
 	return m[1]
 }
@@ -30,8 +30,8 @@ func (target Target) All(t testing.TB, limit int, headers ...string) []Entity {
 	return target.pages(t, "/users", limit, headers...)
 }
 
-// Since reads a list page by page, from an entity on: others may have written much before,
-// and continue writing.
+// Since reads a list page by page, starting at an entity. Other clients may have written many
+// entities before it, and may still be writing.
 func (target Target) Since(t testing.TB, first Entity, limit int) []Entity {
 	t.Helper()
 	return target.pages(t, "/users?id[gte]="+first.ID, limit)
@@ -48,7 +48,7 @@ func (target Target) pages(t testing.TB, path string, limit int, headers ...stri
 		r := target.Do(t, "GET", path, "", headers...).Want(t, 200)
 		page := r.List(t)
 		if path = r.Next(t); path != "" && len(page) != limit {
-			t.Fatalf("a page of %d with more to come", len(page))
+			t.Fatalf("got a page of %d with a next page, want %d", len(page), limit)
 		}
 		all = append(all, page...)
 	}
@@ -66,13 +66,13 @@ func lists(t *testing.T, target Target) {
 			for _, e := range target.Since(t, mine[0], limit) {
 				seen[e.ID]++
 				if e.ID <= last {
-					t.Fatalf("%s after %s", e.ID, last)
+					t.Fatalf("got %s after %s, want ids in ascending order", e.ID, last)
 				}
 				last = e.ID
 			}
 			for _, e := range mine {
 				if seen[e.ID] != 1 {
-					t.Errorf("limit %d: %s is there %d times", limit, e.ID, seen[e.ID])
+					t.Errorf("limit %d: got %s %d times, want once", limit, e.ID, seen[e.ID])
 				}
 			}
 		}
@@ -89,7 +89,7 @@ func lists(t *testing.T, target Target) {
 				}
 				r, err := Send("POST", target.URL+"/users", UserBody("Eve", Email()))
 				if err != nil || r.Status != 201 {
-					t.Errorf("create: %d, %v", r.Status, err)
+					t.Errorf("create: got %d, %v, want 201", r.Status, err)
 					return
 				}
 				if _, err := Send("DELETE", target.URL+r.Header.Get("Location"), ""); err != nil {
@@ -105,13 +105,13 @@ func lists(t *testing.T, target Target) {
 		writer.Wait()
 		for _, e := range mine {
 			if seen[e.ID] != 1 {
-				t.Errorf("%s is there %d times", e.ID, seen[e.ID])
+				t.Errorf("got %s %d times, want once", e.ID, seen[e.ID])
 			}
 		}
 	})
 	t.Run("the default limit is 100", func(t *testing.T) {
 		if n := len(target.Do(t, "GET", "/users", "").Want(t, 200).List(t)); n > 100 {
-			t.Errorf("%d entities", n)
+			t.Errorf("got %d entities, want at most 100", n)
 		}
 	})
 	t.Run("bad parameters", func(t *testing.T) {
@@ -122,7 +122,7 @@ func lists(t *testing.T, target Target) {
 			target.Do(t, "GET", "/users?"+query, "").Problem(t, 400, "malformed-request")
 		}
 		if p := target.Do(t, "GET", "/users?limt=1", "").Problem(t, 400, "malformed-request"); !regexp.MustCompile(`"limit"`).MatchString(p.Detail) {
-			t.Errorf("the detail is %q: no nearest name", p.Detail)
+			t.Errorf("got the detail %q, want the nearest name, limit", p.Detail)
 		}
 		for _, request := range [][2]string{{"GET", "/users/" + mine[0].ID}, {"POST", "/users"}, {"DELETE", "/users/" + mine[0].ID}} {
 			target.Do(t, request[0], request[1]+"?limit=1", "").Problem(t, 400, "malformed-request")

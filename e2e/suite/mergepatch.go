@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// mergePatches are all test cases of RFC 7396, appendix A, in its order: a document, a
-// patch, and the result.
+// mergePatches lists all test cases of RFC 7396, appendix A, in the order of the appendix: a
+// document, a patch, and the result.
 var mergePatches = []struct{ original, patch, result string }{
 	{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
 	{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
@@ -27,9 +27,9 @@ var mergePatches = []struct{ original, patch, result string }{
 	{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
 }
 
-// patches tests PATCH with the appendix: each case as a member of any type, where a result
-// of null means that the member is removed; and as a whole body, where a patch that is not
-// an object would turn the entity into something invalid.
+// patches tests PATCH with the cases of the appendix. It tests each case as a member of any
+// type, where the result null means that the member is removed. It also tests each case as a
+// whole body, where a patch that is not an object would make the entity invalid.
 func patches(t *testing.T, target Target) {
 	for _, c := range mergePatches {
 		t.Run(c.original+" "+c.patch, func(t *testing.T) {
@@ -39,7 +39,7 @@ func patches(t *testing.T, target Target) {
 			if !bytes.HasPrefix([]byte(c.patch), []byte("{")) {
 				target.Do(t, "PATCH", path, c.patch, kind).Problem(t, 422, "invalid-document")
 				if got := target.attributes(t, path); got != c.original {
-					t.Errorf("what was refused made it %s", got)
+					t.Errorf("after a rejected patch: got %s, want the unchanged %s", got, c.original)
 				}
 			}
 			answer := target.Do(t, "PATCH", path, `{"attributes":`+c.patch+`}`, kind).Want(t, 200)
@@ -51,14 +51,14 @@ func patches(t *testing.T, target Target) {
 				t.Errorf("got %s, want %s", got, want)
 			}
 			if read := target.Do(t, "GET", path, "").Want(t, 200); !bytes.Equal(read.Body, answer.Body) {
-				t.Errorf("the answer was %s, then it is %s", answer.Body, read.Body)
+				t.Errorf("read: got %[2]s, want the answer to the patch, %[1]s", answer.Body, read.Body)
 			}
 		})
 	}
 }
 
-// attributes returns the attributes of a product as written in its document; empty if it
-// has none.
+// attributes returns the attributes of a product as its document has them. It returns an empty
+// string if there are none.
 func (target Target) attributes(t *testing.T, path string) string {
 	t.Helper()
 	var product struct{ Attributes json.RawMessage }

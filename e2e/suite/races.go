@@ -25,13 +25,13 @@ func races(t *testing.T, target Target) {
 					case err == nil && r.Status == 200:
 						wins++
 					case err != nil || r.Status != 412:
-						t.Errorf("status %d, %v: %s", r.Status, err, r.Body)
+						t.Errorf("got status %d, %v, want 200 or 412: %s", r.Status, err, r.Body)
 					}
 				})
 			}
 			clients.Wait()
 			if wins != 1 {
-				t.Fatalf("version %d: %d winners", version, wins)
+				t.Fatalf("version %d: got %d winners, want 1", version, wins)
 			}
 		}
 	})
@@ -39,8 +39,8 @@ func races(t *testing.T, target Target) {
 
 const clientsAtOnce = 32
 
-// OneWinner has many clients create an entity with the same unique value at the same
-// time, spread over the given services: exactly one may succeed.
+// OneWinner lets many clients create an entity with the same unique value at the same time,
+// spread over the given services. Exactly one must succeed.
 func OneWinner(t *testing.T, urls []string, rounds int) {
 	t.Helper()
 	for range rounds {
@@ -61,19 +61,19 @@ func OneWinner(t *testing.T, urls []string, rounds int) {
 		}
 		clients.Wait()
 		if statuses[201] != 1 || statuses[409] != clientsAtOnce-1 {
-			t.Fatalf("statuses are %v", statuses)
+			t.Fatalf("got the statuses %v, want one 201 and otherwise 409", statuses)
 		}
 	}
 }
 
-// NoGaps has many clients change one entity at the same time, without If-Match: all
-// succeed, one after the other, and every reader ends with the last version.
+// NoGaps lets many clients change one entity at the same time, without If-Match. All must
+// succeed, one after another, and every reader must end with the last version.
 func NoGaps(t *testing.T, writes, reads []string) {
 	t.Helper()
 	const each = 4
 	r, err := Send("POST", writes[0]+"/users", UserBody("0", Email()))
 	if err != nil || r.Status != 201 {
-		t.Fatalf("create: %d, %v", r.Status, err)
+		t.Fatalf("create: got %d, %v, want 201", r.Status, err)
 	}
 	path := r.Header.Get("Location")
 	var mu sync.Mutex
@@ -85,12 +85,12 @@ func NoGaps(t *testing.T, writes, reads []string) {
 				r, err := Send("PATCH", writes[(i+n)%len(writes)]+path, fmt.Sprintf(`{"name":"%d.%d"}`, i, n))
 				var e Entity
 				if err != nil || r.Status != 200 || json.Unmarshal(r.Body, &e) != nil {
-					t.Errorf("change: %d, %v: %s", r.Status, err, r.Body)
+					t.Errorf("change: got %d, %v, want 200: %s", r.Status, err, r.Body)
 					return
 				}
 				mu.Lock()
 				if other, twin := bodies[e.Version]; twin {
-					t.Errorf("version %d twice: %s and %s", e.Version, other, r.Body)
+					t.Errorf("got version %d twice: %s and %s", e.Version, other, r.Body)
 				}
 				bodies[e.Version] = string(r.Body)
 				mu.Unlock()
@@ -101,7 +101,7 @@ func NoGaps(t *testing.T, writes, reads []string) {
 	last := int64(1 + clientsAtOnce*each)
 	for v := int64(1); v <= last; v++ {
 		if bodies[v] == "" {
-			t.Errorf("version %d is missing", v)
+			t.Errorf("got no version %d", v)
 		}
 	}
 	for _, url := range reads {

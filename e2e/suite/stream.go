@@ -12,7 +12,7 @@ import (
 
 const ndjson = "application/x-ndjson"
 
-// A LineResult is what became of a line of an import.
+// A LineResult is the result for one line of an import.
 type LineResult struct {
 	Line   int64  `json:"line"`
 	Status int    `json:"status"`
@@ -22,17 +22,17 @@ type LineResult struct {
 	Errors []struct{ Pointer, Detail string }
 }
 
-// Lines reads an answer of lines.
+// Lines decodes an answer that consists of lines.
 func Lines[T any](t testing.TB, r Response) []T {
 	t.Helper()
 	if r.Header.Get("Content-Type") != ndjson {
-		t.Errorf("content type %q", r.Header.Get("Content-Type"))
+		t.Errorf("got content type %q, want %s", r.Header.Get("Content-Type"), ndjson)
 	}
 	var all []T
 	for line := range bytes.Lines(r.Body) {
 		var one T
 		if err := json.Unmarshal(line, &one); err != nil || !bytes.HasSuffix(line, []byte("\n")) {
-			t.Fatalf("not a line: %v: %s", err, line)
+			t.Fatalf("got an invalid line: %v: %s", err, line)
 		}
 		all = append(all, one)
 	}
@@ -65,7 +65,7 @@ func imports(t *testing.T, target Target) {
 		for _, l := range Lines[LineResult](t, r) {
 			w, ok := want[l.Line]
 			if !ok || l.Line <= last || l.Status != w.status || (l.ID != "") != (l.Status == 201) || w.kind != "" && !strings.HasSuffix(l.Type, "/"+w.kind) {
-				t.Errorf("got %+v after line %d", l, last)
+				t.Errorf("got %+v after line %d, want a later line with status %d and type %q", l, last, w.status, w.kind)
 			}
 			if last = l.Line; l.Status == 201 {
 				target.Do(t, "GET", "/products/"+l.ID, "").Want(t, 200)
@@ -76,7 +76,7 @@ func imports(t *testing.T, target Target) {
 			t.Errorf("no result for %v", want)
 		}
 		if n := len(target.ids(t, "/products?name[prefix]="+url.QueryEscape(prefix))); n != 4 {
-			t.Errorf("there are %d", n)
+			t.Errorf("got %d products, want 4", n)
 		}
 	})
 	t.Run("many", func(t *testing.T) {
@@ -88,44 +88,44 @@ func imports(t *testing.T, target Target) {
 		r := target.Do(t, "POST", "/products", body.String(), "Content-Type: "+ndjson, key).Want(t, 200)
 		results := Lines[LineResult](t, r)
 		if len(results) != 3000 {
-			t.Fatalf("%d results", len(results))
+			t.Fatalf("got %d results, want 3000", len(results))
 		}
 		seen := map[string]bool{}
 		for i, l := range results {
 			if l.Status != 201 || l.Line != int64(i+1) || seen[l.ID] {
-				t.Fatalf("got %+v", l)
+				t.Fatalf("got %+v, want a new entity for line %d", l, i+1)
 			}
 			seen[l.ID] = true
 		}
-		// A retry repeats the outcomes: nothing is there twice.
+		// A retry repeats the outcomes, and creates no entity twice.
 		again := target.Do(t, "POST", "/products", body.String(), "Content-Type: "+ndjson, key).Want(t, 200)
 		if !bytes.Equal(again.Body, r.Body) {
-			t.Error("a retry has other results")
+			t.Error("got other results from a retry, want the same")
 		}
 		path := "/products?name[prefix]=" + url.QueryEscape(prefix+"many")
 		exported := Lines[Product](t, target.Do(t, "GET", path, "", "Accept: "+ndjson).Want(t, 200))
 		if len(exported) != 3000 || !slices.IsSortedFunc(exported, func(a, b Product) int { return strings.Compare(a.ID, b.ID) }) {
-			t.Errorf("%d were exported", len(exported))
+			t.Errorf("got %d exported products, want 3000 in the order of their ids", len(exported))
 		}
 	})
 	t.Run("streams", func(t *testing.T) {
 		path := "/products?name[prefix]=" + url.QueryEscape(prefix)
 		r := target.Do(t, "GET", path+"&sort=-name&fields=name&limit=2", "", "Accept: "+ndjson).Want(t, 200)
 		if got := Lines[Product](t, r); len(got) != 2 || got[0].ID != "" || got[0].Name < got[1].Name {
-			t.Errorf("got %+v", got)
+			t.Errorf("got %+v, want two products without ids, in descending order of names", got)
 		}
 		if r.Header.Get("ETag") == "" || r.Header.Get("Vary") == "" {
-			t.Errorf("header %v", r.Header)
+			t.Errorf("got the header %v, want ETag and Vary", r.Header)
 		}
 		target.Do(t, "HEAD", path+"&count=true", "", "Accept: "+ndjson).Want(t, 200)
 		if r := target.Do(t, "GET", "/products?name=nobody", "", "Accept: "+ndjson).Want(t, 200); len(r.Body) != 0 {
-			t.Errorf("got %s", r.Body)
+			t.Errorf("got %s, want no lines", r.Body)
 		}
 		target.Do(t, "GET", "/products?limit=0", "", "Accept: "+ndjson).Problem(t, 400, "malformed-request")
 	})
 	t.Run("an empty import", func(t *testing.T) {
 		if r := target.Do(t, "POST", "/products", "\n\n", "Content-Type: "+ndjson).Want(t, 200); len(r.Body) != 0 {
-			t.Errorf("got %s", r.Body)
+			t.Errorf("got %s, want no lines", r.Body)
 		}
 		target.Do(t, "POST", "/nothing", "{}\n", "Content-Type: "+ndjson).Problem(t, 404, "unknown-collection")
 		target.Do(t, "PUT", "/products/"+strings.TrimPrefix(absent, "/users/"), "{}\n", "Content-Type: "+ndjson).Problem(t, 415, "unsupported-media-type")

@@ -1,5 +1,5 @@
-// Package suite tests a store over HTTP, as its clients see it. It does not know whether it
-// talks to one process or to a cluster, and must not need to.
+// Package suite tests a store over HTTP, as its clients see it. It does not know whether the
+// store is one process or a cluster.
 package suite
 
 import "testing"
