@@ -15,19 +15,19 @@ import (
 	"github.com/clusterlite/clusterlite/bench/report"
 )
 
-// A bench measures rows. It builds the programs that they need when they are first needed.
+// A bench measures rows. It builds each program at its first use.
 type bench struct {
 	options
 	dir string
 	log io.Writer
 	// salt is different for each measurement, so that no two write the same unique values.
 	salt  int
-	built map[string]string // paths of programs, by package
-	big   *largeStore       // nil until a row asks for it
+	built map[string]string // the paths of the programs, by package
+	big   *largeStore       // nil until a row needs it
 }
 
-// run measures the rows one after the other. What was found so far is returned with an error,
-// too.
+// run measures the rows one after another. If it returns an error, it also returns the results
+// so far.
 func (b *bench) run(ctx context.Context, wanted []row) (results, error) {
 	found, began := results{}, time.Now()
 	defer b.closeLarge()
@@ -70,7 +70,7 @@ func (b *bench) cannot(r row, elapsed time.Duration) string {
 	return ""
 }
 
-// complete returns an error if a row recorded other subjects than it names.
+// complete returns an error unless a row recorded exactly the subjects that it names.
 func complete(r row, found result) error {
 	if found.Missing != "" {
 		return nil
@@ -88,19 +88,19 @@ func complete(r row, found result) error {
 	return nil
 }
 
-// newDir gives a fresh folder for one run of a subject.
+// newDir returns a new folder for one run of a subject.
 func (b *bench) newDir() string {
 	b.salt++
 	return filepath.Join(b.dir, fmt.Sprintf("run-%d", b.salt))
 }
 
-// ownProgram builds one of our programs, and gives its path.
+// ownProgram builds one of our programs, and returns its path.
 func (b *bench) ownProgram(ctx context.Context, pkg string) (string, error) {
 	return b.buildOnce(ctx, "..", pkg)
 }
 
-// modulePackage builds a program of a module of exactly this version, in the module's own
-// folder, so with the dependencies that its authors chose.
+// modulePackage builds a program of a module in exactly this version. It builds in the module's
+// own folder, so it uses the dependencies that the module's authors chose.
 func (b *bench) modulePackage(ctx context.Context, module, pkg string) (string, error) {
 	dir, err := moduleDir(ctx, module)
 	if err != nil {

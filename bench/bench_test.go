@@ -31,7 +31,7 @@ func TestParseWrk(t *testing.T) {
 	}
 }
 
-// Each subject of a read or write row can carry out its workload.
+// Each subject of a read or write row must be able to carry out its workload.
 func TestSubjectsHaveTheirLoads(t *testing.T) {
 	ids := []string{"1"}
 	for _, s := range []subject{&clusterLite{ids: ids}, &rqlite{ids: ids}, &pocketBase{ids: ids}} {
@@ -42,7 +42,7 @@ func TestSubjectsHaveTheirLoads(t *testing.T) {
 		}
 	}
 	if _, ok := (&pocketBase{ids: ids}).load(getLinearizable); ok {
-		t.Error("PocketBase has a linearizable read, which it does not offer")
+		t.Error("PocketBase: got a linearizable read, which it does not offer")
 	}
 }
 
@@ -50,7 +50,7 @@ func TestRows(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range rows() {
 		if names[r.name] {
-			t.Errorf("two rows are called %q: the results of one would replace the other's", r.name)
+			t.Errorf("got two rows called %q: the results of one would replace the other's", r.name)
 		}
 		names[r.name] = true
 		if r.unit == "" || len(r.subjects) == 0 || r.run == nil {
@@ -58,7 +58,7 @@ func TestRows(t *testing.T) {
 		}
 		for against, target := range r.targets {
 			if against != "" && !strings.Contains(strings.Join(r.subjects[1:], "|"), against) {
-				t.Errorf("%s: it has a target against %q, which it does not measure", r.name, against)
+				t.Errorf("%s: got a target against %q, want one against a subject that it measures", r.name, against)
 			}
 			if r.lower != (target.Goal < target.Floor) {
 				t.Errorf("%s: got floor %v and goal %v, want a goal beyond the floor", r.name, target.Floor, target.Goal)
@@ -70,12 +70,12 @@ func TestRows(t *testing.T) {
 	}
 	for _, r := range chosen(rows(), regexp.MustCompile("."), true) {
 		if r.slow {
-			t.Errorf("a quick run measures %s, which is slow", r.name)
+			t.Errorf("got the slow row %s in a quick run, want only fast ones", r.name)
 		}
 	}
 }
 
-// fake is a row whose first subject gets these values and whose second always gets 100.
+// fake returns a row whose first subject gets these values and whose second always gets 100.
 func fake(name string, values ...float64) row {
 	return row{
 		name: name, unit: requestsPerSecond, subjects: []string{ownName, rqliteName}, targets: map[string]target{rqliteName: {2, 5}},
@@ -117,7 +117,7 @@ func TestReport(t *testing.T) {
 		"`make bench`",
 	} {
 		if !strings.Contains(string(page), want) {
-			t.Errorf("got %s\nwant in it %s", page, want)
+			t.Errorf("got %s\nwant it to contain %s", page, want)
 		}
 	}
 	for _, plot := range []string{"throughput.svg", "ratios.svg"} {
@@ -128,7 +128,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// A run of some rows keeps what an earlier run found for the others.
+// A run of some rows keeps the results of earlier runs for the others.
 func TestPartialRunKeepsTheOtherRows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a new folder", "results.json")
 	o := options{budget: time.Hour}
@@ -156,7 +156,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// A row that forgets a subject, or measures another, is a mistake of the program.
+// A row that leaves out a subject, or measures another, is a programming error.
 func TestIncompleteRows(t *testing.T) {
 	r := fake("one", 100)
 	for _, subjects := range [][]string{{ownName}, {ownName, rqliteName, naiveName}} {
@@ -171,7 +171,7 @@ func TestIncompleteRows(t *testing.T) {
 func TestOptions(t *testing.T) {
 	o, err := parse([]string{"-rounds", "2", "-only", "POST, 64"}, io.Discard)
 	if err != nil || o.rounds != 2 || !o.only.MatchString("post, 64 connections") {
-		t.Errorf("got %+v, %v", o, err)
+		t.Errorf("got %+v, %v, want 2 rounds of the named row", o, err)
 	}
 	for _, bad := range [][]string{{"-rounds", "0"}, {"-only", "("}, {"-duration", "1ms"}, {"-render"}} {
 		if o, err := parse(bad, io.Discard); err == nil {
@@ -180,8 +180,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// An operation counts from the instant when it was due: one that stalls delays all that
-// wait for its worker.
+// The latency of an operation counts from the time when it was due. An operation that stalls
+// delays all that wait for its worker.
 func TestOpenLoopChargesForStalls(t *testing.T) {
 	l := openLoop{perSecond: 1000, workers: 1, do: func(_ context.Context, n int) error {
 		if n == 0 {
@@ -211,7 +211,7 @@ func TestPercentile(t *testing.T) {
 		}
 	}
 	if got := percentile(nil, 0.5); got != 0 {
-		t.Errorf("got %d of nothing, want 0", got)
+		t.Errorf("got %d for an empty list, want 0", got)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestParseProc(t *testing.T) {
 		t.Errorf("got %v, %v, want 2048", got, err)
 	}
 	if got, err := residentMiB([]int{os.Getpid()}); err != nil || got < 1 {
-		t.Errorf("got %v MiB, %v for this process", got, err)
+		t.Errorf("got %v MiB, %v for this process, want at least 1", got, err)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestSumWAL(t *testing.T) {
 	}
 }
 
-// The shipped nginx.conf has the lines that the cluster's own replaces.
+// The shipped nginx.conf contains the lines that the cluster replaces with its own.
 func TestSiteConf(t *testing.T) {
 	shipped, err := os.ReadFile("../nginx.conf")
 	if err != nil {
@@ -249,11 +249,11 @@ func TestSiteConf(t *testing.T) {
 	}
 	conf, err := siteConf(string(shipped), "/dir", "127.0.0.1:1", []string{"http://q:1", "http://q:2"}, []string{"http://c:1"})
 	if err != nil || !strings.Contains(conf, "server q:1") || !strings.Contains(conf, "listen 127.0.0.1:1;") || strings.Contains(conf, "; # (site)") {
-		t.Errorf("got %v\n%s", err, conf)
+		t.Errorf("got %v and this file, want all site lines replaced\n%s", err, conf)
 	}
 }
 
-// A program that starts another one, as a tracer does, leaves nothing behind.
+// Stopping a program that started another one, as a tracer does, stops both.
 func TestStopReachesWhatAProcessStarted(t *testing.T) {
 	listening := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer listening.Close()
@@ -268,7 +268,7 @@ func TestStopReachesWhatAProcessStarted(t *testing.T) {
 		child, _ = strconv.Atoi(strings.TrimSpace(string(b)))
 	}
 	if child == 0 {
-		t.Fatal("the program did not start another one")
+		t.Fatal("got no second process, want the program to start one")
 	}
 	p.stop()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
@@ -277,7 +277,7 @@ func TestStopReachesWhatAProcessStarted(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("process %d outlives the program that started it", child)
+			t.Fatalf("got process %d running after the program that started it, want it stopped", child)
 		}
 	}
 }

@@ -12,14 +12,15 @@ import (
 
 const bulkName = "bulk transaction"
 
-// A bulk is the limit of an import and of a rebuild: all that a read model holds, written
-// by prepared statements in one SQLite transaction, into tables with the same columns and
-// indexes. It reads both from a read model's file, so it follows each change of that.
+// A bulk is the limit for an import and for a rebuild. It writes everything that a read model
+// holds with prepared statements in one SQLite transaction, into tables with the same columns
+// and indexes. It reads both from the file of a read model, so it follows each change of that
+// file's schema.
 type bulk struct {
 	schema []string
-	// phases come one after the other. The steps of a phase take turns, row by row.
+	// phases run one after another. The steps of a phase take turns, row by row.
 	phases [][]bulkStep
-	// claims are the ids of entities, each with the primary key of a claim that it holds.
+	// claims are pairs: the id of an entity, and the primary key of a claim that it holds.
 	claims   [][]any
 	claimKey []string
 }
@@ -30,8 +31,8 @@ type bulkStep struct {
 	rows      [][]any
 }
 
-// rows is how many rows of entities are written or deleted, which is the number of events
-// that made them.
+// rows returns how many rows of entities are written or deleted. This is the number of events
+// that led to them.
 func (b *bulk) rows() (n int) {
 	for _, phase := range b.phases {
 		n += len(phase[0].rows)
@@ -39,7 +40,7 @@ func (b *bulk) rows() (n int) {
 	return n
 }
 
-// readBulk reads the tables of a file, and the rows of a collection and its claims.
+// readBulk reads the tables of a file, the rows of a collection, and their claims.
 func readBulk(ctx context.Context, path string) (*bulk, error) {
 	db, err := openReadModel(path)
 	if err != nil {
@@ -58,7 +59,7 @@ func readBulk(ctx context.Context, path string) (*bulk, error) {
 	if err != nil {
 		return nil, err
 	}
-	claims, err := insertion(ctx, db, "INSERT", "_claims", "ORDER BY id") // as the entities come, not as they lie in the file
+	claims, err := insertion(ctx, db, "INSERT", "_claims", "ORDER BY id") // in the order of the entities, not in that of the file
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func readBulk(ctx context.Context, path string) (*bulk, error) {
 	return b, err
 }
 
-// change adds what was done since to the file that the bulk was read from: entities that
+// change adds the changes that were made since the bulk was read from the file: entities that
 // were replaced, and entities that were deleted.
 func (b *bulk) change(ctx context.Context, path string) error {
 	db, err := openReadModel(path)
@@ -113,9 +114,9 @@ func openReadModel(path string) (*sql.DB, error) {
 	return sql.Open("sqlite3", "file:"+path+"?mode=ro")
 }
 
-// insertion is a step that writes rows of a file to the same table of another.
+// insertion returns a step that copies rows of a file to the same table of another file.
 func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (bulkStep, error) {
-	columns, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info(?)`, table) // without those that are computed
+	columns, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info(?)`, table) // this leaves out generated columns
 	if err != nil {
 		return bulkStep{}, err
 	}
@@ -176,7 +177,8 @@ func (b *bulk) run(ctx context.Context, dir string) (took time.Duration, err err
 	return time.Since(began), err
 }
 
-// write takes no context: one that can end costs the driver a goroutine for each statement.
+// write takes no context, because a context that can end costs the driver a goroutine for each
+// statement.
 func (b *bulk) write(db *sql.DB) error {
 	tx, err := db.Begin()
 	if err != nil {

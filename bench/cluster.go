@@ -16,15 +16,16 @@ import (
 
 const ownClusterName = "ClusterLite, 2 command and 2 query services"
 
-// cluster is two command and two query services behind Nginx with the shipped nginx.conf,
-// on three brokers of Apache Kafka. The variables CLUSTERLITE_KAFKA_SH and
-// CLUSTERLITE_KAFKA_LIBS say how brokers are started, as in the end-to-end tests.
+// cluster is two command services and two query services behind Nginx with the shipped
+// nginx.conf, on three brokers of Apache Kafka. The variables CLUSTERLITE_KAFKA_SH and
+// CLUSTERLITE_KAFKA_LIBS define how brokers are started, as in the end-to-end tests.
 type cluster struct {
 	command, query string
 	url            string
 }
 
-// clusterMissing reports what this machine lacks for a cluster; empty if it lacks nothing.
+// clusterMissing describes what this machine lacks for a cluster. It returns an empty string if
+// nothing is missing.
 func clusterMissing() string {
 	var lacks []string
 	if os.Getenv("CLUSTERLITE_KAFKA_SH") == "" {
@@ -90,7 +91,7 @@ func (s *cluster) start(ctx context.Context, dir string) (running, error) {
 	return append(all, p), nil
 }
 
-// kafkaBrokers are brokers that the script has started.
+// kafkaBrokers are the brokers that the script has started.
 type kafkaBrokers struct {
 	script, dir string
 	brokers     int
@@ -109,7 +110,8 @@ func startKafka(ctx context.Context, dir string, brokers int) (*kafkaBrokers, st
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, "", err
 	}
-	// Its output goes to a file: the brokers that it leaves behind hold on to it.
+	// The output goes to a file, because the brokers that the script leaves running keep it
+	// open.
 	out, err := os.Create(filepath.Join(dir, "start.out"))
 	if err != nil {
 		return nil, "", err
@@ -142,7 +144,7 @@ func (k *kafkaBrokers) pids() (all []int) {
 	return all
 }
 
-// stop kills the brokers and waits until they are gone: nothing of them is needed again.
+// stop kills the brokers and waits until they have ended. Their data is not needed again.
 func (k *kafkaBrokers) stop() {
 	for _, pid := range k.pids() {
 		p, err := os.FindProcess(pid)
@@ -154,8 +156,8 @@ func (k *kafkaBrokers) stop() {
 	}
 }
 
-// consecutivePorts finds free ones for so many brokers and, a thousand above, for their
-// controllers.
+// consecutivePorts finds consecutive free ports for n brokers and, a thousand above them, for
+// their controllers.
 func consecutivePorts(n int) (int, error) {
 next:
 	for range 100 {
@@ -203,7 +205,7 @@ func startNginx(ctx context.Context, dir string, queries, commands []string) (*p
 	return p, "http://" + listen, err
 }
 
-// siteConf is the shipped nginx.conf with its site lines replaced.
+// siteConf returns the shipped nginx.conf with its site lines replaced.
 func siteConf(conf, dir, listen string, queries, commands []string) (string, error) {
 	servers := func(urls []string) string {
 		var lines []string

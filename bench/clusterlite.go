@@ -16,9 +16,9 @@ type clusterLite struct {
 	program            string
 	url, admin, broker string
 	ids                []string
-	// every is how many entities of a fill one id is kept for; zero to keep all.
+	// every is the number of created entities for each id that fill keeps. Zero keeps all ids.
 	every int
-	// under is a command that starts the program, such as a tracer; empty for none.
+	// under is a command that starts the program, such as a tracer. It may be empty.
 	under []string
 }
 
@@ -86,7 +86,7 @@ func (s *clusterLite) load(w workload) (load, bool) {
 
 func (s *clusterLite) base() string { return s.url }
 
-// paths gives a path for each id.
+// paths returns a path for each id.
 func paths(format string, ids []string) []string {
 	all := make([]string, len(ids))
 	for i, id := range ids {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// subject builds what a subject needs, and gives it.
+// subject builds what a subject needs, and returns the subject.
 func (b *bench) subject(ctx context.Context, name string) (s subject, err error) {
 	switch name {
 	case ownName:
@@ -38,14 +38,14 @@ func (b *bench) subject(ctx context.Context, name string) (s subject, err error)
 	return nil, fmt.Errorf("no subject is called %s", name)
 }
 
-// A started subject has its processes.
+// A started subject is a subject with its running processes.
 type started struct {
 	subject
 	running
 	dir string
 }
 
-// start starts a subject in a fresh folder, and creates so many entities.
+// start starts a subject in a new folder, and creates the given number of entities.
 func (b *bench) start(ctx context.Context, name string, entities int) (started, error) {
 	s, err := b.subject(ctx, name)
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *bench) start(ctx context.Context, name string, entities int) (started, 
 	return one, nil
 }
 
-// remove stops the subject and removes its files, if it was started.
+// remove stops the subject, if it was started, and removes its files.
 func (s started) remove() {
 	if s.running == nil {
 		return
@@ -73,8 +73,9 @@ func (s started) remove() {
 	_ = os.RemoveAll(s.dir) // a temporary folder
 }
 
-// compareRunning starts each subject once, with so many entities, loads it for the duration
-// of warm so that caches fill and virtual machines compile, and then measures them in turn.
+// compareRunning starts each subject once, with the given number of entities. It loads each for
+// the duration of warm, so that caches fill and virtual machines compile, and then measures
+// them in turn.
 func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w workload, connections int, warm time.Duration, record recordFunc) error {
 	subjects := make([]started, len(names))
 	for i, name := range names {
@@ -130,7 +131,7 @@ type driven interface {
 	drive(ctx context.Context, connections int, d time.Duration) (measurement, error)
 }
 
-// measure loads a subject for a while.
+// measure loads a subject for the given duration.
 func (b *bench) measure(ctx context.Context, s started, w workload, connections int, d time.Duration) (sample, error) {
 	b.salt++
 	before := cpuTime(s.pids())

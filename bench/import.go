@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// importRows are about what is written in bulk.
+// importRows returns the rows about bulk writes.
 func importRows() []row {
 	against := func(floor, goal float64) map[string]target { return map[string]target{bulkName: {floor, goal}} }
 	subjects := []string{ownName, bulkName}
@@ -35,7 +35,7 @@ func importRows() []row {
 	}
 }
 
-// imports measures the import of as many users as a large store has.
+// imports measures the import of the number of users that a large store has.
 func (b *bench) imports(ctx context.Context, record recordFunc) error {
 	for range b.rounds {
 		if err := b.importOnce(ctx, record); err != nil {
@@ -66,7 +66,7 @@ func (b *bench) importOnce(ctx context.Context, record recordFunc) error {
 	return b.bulkOnce(ctx, limit, record)
 }
 
-// bulkOnce measures the limit.
+// bulkOnce measures the limit once.
 func (b *bench) bulkOnce(ctx context.Context, limit *bulk, record recordFunc) error {
 	dir := b.newDir()
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -78,7 +78,7 @@ func (b *bench) bulkOnce(ctx context.Context, limit *bulk, record recordFunc) er
 	return err
 }
 
-// file is the read model of a store that was started in dir.
+// file returns the path of the read model of a store that was started in dir.
 func (s *clusterLite) file(dir string) string { return filepath.Join(dir, "data", "projection.db") }
 
 // importLines creates entities with one import. It returns the time until the last result

@@ -16,14 +16,14 @@ const (
 	smallStoreName = "small store"
 )
 
-// A largeStore is the data folders of a `serve` and of a query node that hold many users.
-// It is filled once and serves several rows.
+// A largeStore is the data folders of a `serve` and of a query node that hold many users. It is
+// filled once and used by several rows.
 type largeStore struct {
 	dir string
-	ids []string // some of the users, all over the store
+	ids []string // a sample of the users, spread over the store
 }
 
-// largeRows are about a store of a million users, or of as many as the run asks for.
+// largeRows returns the rows about a store with a million users, or as many as an option sets.
 func largeRows() []row {
 	const memory, start, cost = "memory under load, large store", "start to ready, large store", "time of a request, large store against small"
 	single := func(name, unit, subject string, t target, note string, run func(*bench, context.Context, recordFunc) error) row {
@@ -61,7 +61,7 @@ func largeRows() []row {
 	}
 }
 
-// large fills the store, if no row has done so before.
+// large fills the store, unless an earlier row has done so.
 func (b *bench) large(ctx context.Context) (*largeStore, error) {
 	if b.big != nil {
 		return b.big, nil
@@ -82,7 +82,7 @@ func (b *bench) large(ctx context.Context) (*largeStore, error) {
 		return nil, err
 	}
 	fmt.Fprintf(b.log, "the large store has %d users after %.0f s\n", b.users, time.Since(began).Seconds())
-	// A query node begins with a copy, so that it need not read all of the log.
+	// A query node starts from a copy, so that it need not read the whole log.
 	q, err := b.startQuery(ctx, filepath.Join(dir, "query"), own.broker, "CLUSTERLITE_BOOTSTRAP="+own.admin)
 	if err != nil {
 		return nil, err
@@ -142,8 +142,8 @@ func (b *bench) serveLarge(ctx context.Context) (*clusterLite, running, error) {
 	return own, p, err
 }
 
-// starts starts serve or a query node once in each round, and passes the time until it was
-// ready to then.
+// starts starts serve or a query node once in each round. It passes the time until the process
+// was ready to then.
 func (b *bench) starts(ctx context.Context, which string, then func(took time.Duration, p running, s subject) error) error {
 	if _, err := b.large(ctx); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (b *bench) starts(ctx context.Context, which string, then func(took time.Du
 		defer q.stop()
 		return then(time.Since(began), q, &clusterLite{url: q.url, ids: own.ids})
 	}
-	for range min(b.rounds, 3) { // they hardly vary
+	for range min(b.rounds, 3) { // the results hardly vary
 		if err := once(); err != nil {
 			return err
 		}
@@ -187,8 +187,8 @@ func (b *bench) memory(ctx context.Context, which string, record recordFunc, loa
 	})
 }
 
-// cost measures a workload on the large store and on a fresh small one in turn. The value
-// is the time of a request while 64 connections keep the store busy.
+// cost measures a workload on the large store and on a new small one in turn. The value is the
+// time of a request while 64 connections keep the store busy.
 func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
 	own, p, err := b.serveLarge(ctx)
 	if err != nil {
@@ -202,7 +202,7 @@ func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
 	}
 	defer func() { small.remove() }()
 	for round := range b.rounds {
-		if w == create && round > 0 { // it has grown
+		if w == create && round > 0 { // the writes of the last round made it larger
 			small.remove()
 			if small, err = b.start(ctx, ownName, b.entities); err != nil {
 				return err
@@ -210,7 +210,7 @@ func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
 		}
 		for i, s := range []started{big, small} {
 			name := []string{largeStoreName, smallStoreName}[i]
-			if _, err := b.measure(ctx, s, w, 64, time.Second); err != nil { // so that caches fill
+			if _, err := b.measure(ctx, s, w, 64, time.Second); err != nil { // fills the caches
 				return err
 			}
 			one, err := b.measure(ctx, s, w, 64, b.duration)

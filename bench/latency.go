@@ -17,9 +17,9 @@ const (
 	withoutName     = "without writes"
 )
 
-// latencyRows ask how soon a write shows on another node, and what writes do to reads
-// there. The writes come at a constant rate, to `serve`; the other node is a query service
-// that follows its log.
+// latencyRows measure how soon a write is visible on another node, and how writes affect reads
+// there. The writes go to `serve` at a constant rate. The other node is a query service that
+// follows its log.
 func latencyRows() []row {
 	return []row{{
 		name: "acknowledged write until visible on another node, p99", unit: "ms", lower: true,
@@ -79,7 +79,7 @@ func (b *bench) visibility(ctx context.Context, record recordFunc) error {
 	return nil
 }
 
-// awaitVisible reads until the entity is there.
+// awaitVisible reads until the entity exists.
 func awaitVisible(ctx context.Context, client *http.Client, url string) error {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		status, err := quickly(ctx, client, http.MethodGet, url, "")
@@ -117,7 +117,7 @@ func (b *bench) readsUnderWrites(ctx context.Context, record recordFunc) error {
 		record(subject, sample{Value: p99, P50: milliseconds(percentile(latencies, 0.5)), P99: p99})
 		return nil
 	}
-	if _, err := reads.run(ctx, time.Second); err != nil { // so that connections and caches are there
+	if _, err := reads.run(ctx, time.Second); err != nil { // opens connections and fills caches
 		return err
 	}
 	for range b.rounds {
@@ -144,8 +144,8 @@ func (b *bench) readsUnderWrites(ctx context.Context, record recordFunc) error {
 // batchOf makes the unique values of two write loads differ.
 var batchOf atomic.Int64
 
-// writes creates entities at a constant rate. then, if not nil, is called after each
-// acknowledgement, with the entity's path.
+// writes creates entities at a constant rate. If then is not nil, it is called after each
+// acknowledgement with the path of the entity.
 func (b *bench) writes(url string, client *http.Client, then func(ctx context.Context, n int, location string) error) openLoop {
 	batch := batchOf.Add(1)
 	name, _ := person(0)

@@ -19,9 +19,9 @@ const (
 	naiveName = "Echo and SQLite"
 )
 
-// limits is this program itself, as a server of the two designs that ClusterLite is held
-// against: a handler that answers the same bytes and does nothing else, and one that
-// commits each write to SQLite on its own.
+// limits runs this program itself as a server of the two designs that ClusterLite is compared
+// with: a handler that only answers the same bytes, and one that commits each write to SQLite
+// in its own transaction.
 type limits struct {
 	which string
 	url   string
@@ -60,7 +60,7 @@ func (s *limits) load(w workload) (load, bool) {
 	return load{}, false
 }
 
-// serve is what the process of a limits subject runs: its address, and its file.
+// serve is the server of a limits subject. The arguments are its address and its file.
 func serve(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return errors.New("serve needs an address and a file")

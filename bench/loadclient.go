@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// loadClient keeps as many connections as it has opened.
+// loadClient returns a client that keeps all connections that it opens.
 func loadClient() *http.Client {
 	return &http.Client{
 		Timeout:   30 * time.Second,
@@ -16,13 +16,13 @@ func loadClient() *http.Client {
 	}
 }
 
-// An answer is what a load needs of a response.
+// An answer is the part of a response that a load needs.
 type answer struct {
 	code     int
 	location string
 }
 
-// quickly sends a request with a JSON body, or none. Reads are eventual.
+// quickly sends a request with a JSON body, or without one. Reads are eventual.
 func quickly(ctx context.Context, client *http.Client, method, url, body string) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {

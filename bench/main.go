@@ -28,27 +28,29 @@ func main() {
 	}
 }
 
-// options say what is measured, and for how long.
+// options define what is measured, and for how long.
 type options struct {
 	rounds   int
 	duration time.Duration
-	// entities are those of a small store, users those of a large one.
+	// entities is the number of entities in a small store, users the number of users in a large
+	// one.
 	entities, users int
 	budget          time.Duration
 	only            *regexp.Regexp
 	quick           bool
-	// profiles is the folder for CPU profiles of ClusterLite under load; empty for none.
+	// profiles is the folder for CPU profiles of ClusterLite under load. Empty means that no
+	// profiles are taken.
 	profiles string
-	// render writes the report again from what earlier runs found.
+	// render writes the report from the results of earlier runs.
 	render bool
-	// docs is the folder of the report; empty to print it.
+	// docs is the folder of the report. Empty means that the report is printed.
 	docs string
-	// command is how this run was asked for.
+	// command is the command line of this run.
 	command string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "serve" { // this program is also the limit and the naive design
+	if len(args) > 0 && args[0] == "serve" { // this program also serves the limit and the naive design
 		return serve(ctx, args[1:])
 	}
 	o, err := parse(args, stderr)

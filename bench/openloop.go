@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// An openLoop does an operation at a constant rate, whether earlier ones are done or not,
-// as clients do that know nothing of each other. A latency counts from the instant when the
-// operation was due, so a server that stalls is charged for all that should have been sent
-// in the meantime (no "coordinated omission", as wrk2 puts it).
+// An openLoop starts operations at a constant rate, whether or not earlier ones are done.
+// Clients that are independent of each other behave in this way. A latency counts from the time
+// when the operation was due. So the latency includes the time of all operations that a stalled
+// server delayed (no "coordinated omission", as wrk2 puts it).
 type openLoop struct {
 	perSecond float64
-	// workers bound how many operations are under way at once.
+	// workers is the maximum number of operations in progress.
 	workers int
-	// do does the operation of this number, from 0.
+	// do executes the operation with this number, counted from 0.
 	do func(ctx context.Context, n int) error
 }
 
@@ -65,8 +65,8 @@ func sleepUntil(ctx context.Context, due time.Time) error {
 	}
 }
 
-// percentile gives the value that this part of the sorted values is at or below; zero if
-// there are none.
+// percentile returns the value that the given fraction of the sorted values does not exceed. It
+// returns zero for an empty list.
 func percentile(sorted []time.Duration, part float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -17,9 +17,9 @@ const (
 	pocketBaseModule       = "github.com/pocketbase/pocketbase@v0.36.0"
 )
 
-// pocketBase is its example program. As it comes, it does not sync each write to the disk
-// (synchronous=NORMAL); the durable one is built with synchronous=FULL and nothing else
-// changed.
+// pocketBase is PocketBase's example program. By default it does not sync each write to the
+// disk (synchronous=NORMAL). The durable variant is built with synchronous=FULL and no other
+// change.
 type pocketBase struct {
 	program string
 	durable bool
@@ -40,7 +40,7 @@ func (b *bench) durablePocketBase(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A copy: Go refuses to build a module's folder with a changed file.
+	// Build a copy: Go refuses to build a module's folder that has a changed file.
 	changed := filepath.Join(b.dir, "pocketbase")
 	if _, err := os.Stat(changed); err != nil {
 		if err := os.CopyFS(changed, os.DirFS(dir)); err != nil {
@@ -86,7 +86,7 @@ func (s *pocketBase) start(ctx context.Context, dir string) (running, error) {
 	return p, nil
 }
 
-// declare makes a collection that anybody may read and write.
+// declare creates a collection that every client may read and write.
 func (s *pocketBase) declare(ctx context.Context, email, password string) error {
 	var login struct{ Token string }
 	body := fmt.Sprintf(`{"identity":%q,"password":%q}`, email, password)
@@ -104,7 +104,7 @@ func (s *pocketBase) declare(ctx context.Context, email, password string) error 
 
 func (s *pocketBase) fill(ctx context.Context, entities int) error {
 	s.ids = nil
-	for n := range min(entities, 2000) { // one by one: there is no import
+	for n := range min(entities, 2000) { // one by one, because there is no import
 		name, email := person(n)
 		body, err := json.Marshal(map[string]string{"name": name, "email": email})
 		if err != nil {

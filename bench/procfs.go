@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// clockTick is the unit of processor times in /proc, which is the same on all of Linux's
-// platforms that Go runs on.
+// clockTick is the unit of processor times in /proc. It is the same on all Linux platforms that
+// Go supports.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime is the processor time that the processes have used so far. A process that has
-// ended counts for nothing.
+// cpuTime returns the processor time that the processes have used so far. It leaves out
+// processes that have ended.
 func cpuTime(pids []int) (sum time.Duration) {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -25,7 +25,7 @@ func cpuTime(pids []int) (sum time.Duration) {
 	return sum
 }
 
-// parseCPUTime reads /proc/PID/stat: the name, in brackets, may have blanks in it.
+// parseCPUTime reads /proc/PID/stat. The name, in parentheses, may contain blanks.
 func parseCPUTime(stat string) time.Duration {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
@@ -36,7 +36,7 @@ func parseCPUTime(stat string) time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// residentMiB is the memory of the processes that is not swapped out.
+// residentMiB returns the resident memory of the processes in MiB.
 func residentMiB(pids []int) (sum float64, err error) {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -61,7 +61,7 @@ func parseResident(status string) (kib float64, err error) {
 	return 0, fmt.Errorf("no VmRSS in:\n%s", status)
 }
 
-// awaitExit waits until a process that was killed is gone, which takes a moment.
+// awaitExit waits until a killed process has ended.
 func awaitExit(pid int) {
 	for range 1000 {
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// profiled takes a CPU profile of our process while do runs, if the run asks for profiles.
-// The last round of each load is kept.
+// profiled takes a CPU profile of our process while do runs, if the options set a folder for
+// profiles. The folder keeps the last round of each load.
 func (b *bench) profiled(ctx context.Context, s subject, name string, d time.Duration, do func() error) error {
 	own, ok := s.(*clusterLite)
 	if b.profiles == "" || !ok {

@@ -5,8 +5,7 @@ import (
 	"os"
 )
 
-// A queryNode is a query service of its own process. Its folder may be kept for another
-// start.
+// A queryNode is a query service in its own process. Its folder may be kept for another start.
 type queryNode struct {
 	*process
 	url, admin string
@@ -36,7 +35,7 @@ func startService(ctx context.Context, dir, program, name, brokers string, env .
 	return p, url, admin, err
 }
 
-// twoAddrs are two addresses on loopback that nothing listens on.
+// twoAddrs returns two free addresses on loopback.
 func twoAddrs() (one, other string, err error) {
 	if one, err = freeAddr(); err != nil {
 		return "", "", err
@@ -49,7 +48,7 @@ func twoAddrs() (one, other string, err error) {
 	return one, other, nil
 }
 
-// size returns the size of a file in bytes; zero if the file does not exist.
+// size returns the size of a file in bytes, or zero if the file does not exist.
 func size(path string) float64 {
 	info, err := os.Stat(path)
 	if err != nil {

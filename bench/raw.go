@@ -16,16 +16,16 @@ import (
 
 const rawName = "raw produce through Watermill"
 
-// raw is the broker of `clusterlite serve` alone: records of the size of an event are
-// appended to a topic of their own through Watermill's Kafka publisher, with settings that make
-// an acknowledged append durable, and nothing reads them.
+// raw is the broker of `clusterlite serve` alone. It appends records of the size of an event to
+// a separate topic through Watermill's Kafka publisher, with settings that make an acknowledged
+// append durable. Nothing reads the records.
 type raw struct{ clusterLite }
 
 func (*raw) name() string { return rawName }
 
 func (*raw) fill(context.Context, int) error { return nil }
 
-// drive appends with so many writers at once, one record in flight each.
+// drive appends with the given number of concurrent writers, each with one record in flight.
 func (s *raw) drive(ctx context.Context, writers int, d time.Duration) (m measurement, err error) {
 	const topic = "bench.raw"
 	config := rawConfig()
@@ -70,7 +70,7 @@ func rawConfig() *sarama.Config {
 	return c
 }
 
-// createTopic creates a topic with one partition, unless a topic of this name exists.
+// createTopic creates a topic with one partition, unless a topic with this name exists.
 func createTopic(broker, topic string, config *sarama.Config) error {
 	admin, err := sarama.NewClusterAdmin([]string{broker}, config)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// again measures a command that applies a whole log of mixed events again, against the bulk
-// transaction of the same changes. Its processor time is that of the command and of `serve`,
-// which is the broker, and does the work itself in a rebuild.
+// again measures a command that applies a whole log of mixed events again. It compares the
+// command with the bulk transaction of the same changes. The processor time includes that of
+// the command and of `serve`, which is the broker and, in a rebuild, does the work itself.
 func (b *bench) again(ctx context.Context, record recordFunc, once func(s *clusterLite, dir string) (effort, error)) error {
 	s, err := b.start(ctx, ownName, 0)
 	if err != nil {
@@ -39,10 +39,10 @@ func (b *bench) again(ctx context.Context, record recordFunc, once func(s *clust
 	return nil
 }
 
-// An effort is what one run of a program cost: how long it took, and its processor time.
+// An effort is the duration of one run of a program, and its processor time.
 type effort struct{ took, cpu time.Duration }
 
-// tool runs a command of the operator's tool.
+// tool runs a subcommand of the operator's tool.
 func (s *clusterLite) tool(ctx context.Context, args ...string) (effort, error) {
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, s.program, args...)
@@ -52,11 +52,11 @@ func (s *clusterLite) tool(ctx context.Context, args ...string) (effort, error) 
 	return effort{time.Since(began), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil
 }
 
-// changing is the number of concurrent requests that make the log of mixed events.
+// changing is the number of concurrent requests that create the log of mixed events.
 const changing = 64
 
 // mix creates entities, replaces two sevenths of them and deletes one seventh. It returns the
-// bulk transaction that does the same.
+// bulk transaction with the same effect.
 func (s *clusterLite) mix(ctx context.Context, dir string, entities int) (*bulk, error) {
 	if _, err := s.importLines(ctx, entities); err != nil {
 		return nil, fmt.Errorf("import: %w", err)

@@ -9,54 +9,55 @@ import (
 	"github.com/clusterlite/clusterlite/bench/report"
 )
 
-// A row is one comparison of the report: its subjects do the same work side by side, in
-// rounds. Add one to [rows] to have it measured.
+// A row is one comparison of the report: its subjects do the same work side by side, in rounds.
+// To measure another row, add it to [rows].
 type row struct {
 	name string
-	// unit is that of the values: "requests/s", "ms".
+	// unit is the unit of the values, such as "requests/s" or "ms".
 	unit string
-	// lower is true if a smaller value is better.
+	// lower means that a smaller value is better.
 	lower bool
-	// subjects are compared; the first is ClusterLite, or the case that the others are the
-	// measure of.
+	// subjects are compared with each other. The first is ClusterLite, or the case that is
+	// compared with the others.
 	subjects []string
-	// targets are what the first subject must reach, by the subject that it is held
-	// against. The ratio is always the first subject's value divided by the other's. The
-	// target for "" is one for the value itself.
+	// targets are the values that the first subject must reach, by the subject that it is
+	// compared with. The ratio is always the first subject's value divided by the other's. The
+	// target for "" applies to the value itself.
 	targets map[string]target
-	// slow rows are left out of a quick run.
+	// A quick run leaves out slow rows.
 	slow bool
-	// missing reports what this machine lacks for the row; nil if the row needs nothing.
+	// missing describes what this machine lacks for the row. It is nil if the row needs
+	// nothing.
 	missing func() string
-	// note explains the row in the report; optional.
+	// note explains the row in the report. It is optional.
 	note string
-	// run is a method of the bench, or a function like one. It measures
-	// all subjects, b.rounds times each, in turn, and records what it finds.
+	// run is a method of the bench, or a function like one. It measures all subjects in turn,
+	// b.rounds times each, and records the results.
 	run func(b *bench, ctx context.Context, record recordFunc) error
 }
 
-// A target is what a row must reach.
+// A target is the value that a row must reach.
 type target struct{ Floor, Goal float64 }
 
-// The types of the report that rows and measures use.
+// These are types of the report that rows and measurements use.
 type (
 	sample  = report.Sample
 	result  = report.Result
 	results = report.Results
 )
 
-// recordFunc takes a sample of a subject. It is called from one goroutine.
+// recordFunc records a sample of a subject. It is called from one goroutine.
 type recordFunc func(subject string, s sample)
 
-// errMissing: this machine lacks something that a row needs.
+// errMissing means that this machine lacks something that a row needs.
 var errMissing = errors.New("not measured")
 
-// rows are all rows, in the order of the report.
+// rows returns all rows, in the order of the report.
 func rows() []row {
 	return slices.Concat(readRows(), writeRows(), clusterRows(), latencyRows(), importRows(), largeRows(), fileRows(), modelRows())
 }
 
-// chosen are the rows whose name matches; without the slow ones if it is a quick run.
+// chosen returns the rows whose name matches. A quick run leaves out the slow ones.
 func chosen(all []row, only *regexp.Regexp, quick bool) []row {
 	return slices.DeleteFunc(slices.Clone(all), func(r row) bool {
 		return !only.MatchString(r.name) || quick && r.slow

@@ -15,8 +15,8 @@ const (
 	rqliteClusterName = "rqlite 8.36.0, 3 nodes"
 )
 
-// rqlite is one node or three, of which the first leads and takes all requests. Its log is
-// synced before a write is acknowledged.
+// rqlite is one node, or three nodes of which the first leads and receives all requests. Its
+// log is synced before a write is acknowledged.
 type rqlite struct {
 	program string
 	nodes   int

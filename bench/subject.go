@@ -17,29 +17,30 @@ import (
 	"time"
 )
 
-// A subject is a store that is measured.
+// A subject is a store that can be measured.
 type subject interface {
-	// name is how the report calls it.
+	// name returns the name of the subject in the report.
 	name() string
-	// base is the URL of the running subject.
+	// base returns the URL of the running subject.
 	base() string
-	// start starts it with an empty store in dir. It ends when what is returned is stopped.
+	// start starts the subject with an empty store in dir. The subject runs until the returned
+	// value is stopped.
 	start(ctx context.Context, dir string) (running, error)
-	// fill creates so many entities.
+	// fill creates the given number of entities.
 	fill(ctx context.Context, entities int) error
-	// load gives the requests of a case; ok is false if the subject has nothing like it.
+	// load returns the requests of a workload. ok is false if the subject does not support it.
 	load(c workload) (l load, ok bool)
 }
 
-// running is what a subject has started.
+// running is the set of processes that a subject has started.
 type running interface {
-	// stop ends all of it, and waits for that.
+	// stop ends all processes and waits until they have ended.
 	stop()
-	// pids are those of its processes.
+	// pids returns the ids of the processes.
 	pids() []int
 }
 
-// A fleet is several processes. The last to be started stops first.
+// A fleet is a set of processes. The process that was started last stops first.
 type fleet []running
 
 func (f fleet) stop() {
@@ -55,10 +56,10 @@ func (f fleet) pids() (all []int) {
 	return all
 }
 
-// A process is a program that runs.
+// A process is a running program.
 type process struct {
 	cmd    *exec.Cmd
-	output string // the file with what it wrote
+	output string // the file with its output
 	ended  chan error
 }
 
@@ -72,12 +73,12 @@ func launch(ctx context.Context, dir, url string, env []string, program string, 
 	if err != nil {
 		return nil, err
 	}
-	defer output.Close() // the child has its own
+	defer output.Close() // the child has its own handle
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = output, output, dir
 	cmd.Env = append(os.Environ(), env...)
-	// A group of its own, so that stop reaches what the program starts, such as a tracer's
-	// program; and none of it outlives the benchmarks, however those end.
+	// The program gets its own process group, so that stop also reaches its children, such as
+	// the program of a tracer. No process outlives the benchmarks, however they end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
@@ -113,7 +114,7 @@ func (p *process) await(ctx context.Context, url string) error {
 
 func (p *process) pids() []int { return []int{p.cmd.Process.Pid} }
 
-// stop ends the process and all that it has started, by force after ten seconds.
+// stop ends the process and all its children, by force after ten seconds.
 func (p *process) stop() {
 	p.signal(syscall.SIGTERM)
 	select {
@@ -123,10 +124,10 @@ func (p *process) stop() {
 		p.signal(syscall.SIGKILL)
 		p.ended <- <-p.ended
 	}
-	p.signal(syscall.SIGKILL) // what outlives its parent
+	p.signal(syscall.SIGKILL) // children that outlive their parent
 }
 
-// signal reaches the whole process group, which may have ended.
+// signal sends a signal to the whole process group, which may have ended.
 func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
 // freeAddr is an address on loopback that nothing listens on.

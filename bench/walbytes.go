@@ -12,7 +12,7 @@ import (
 	"strconv"
 )
 
-// fileRows are about what is written to the disk.
+// fileRows returns the rows about the data that is written to the disk.
 func fileRows() []row {
 	return []row{{
 		name: "WAL per entity, import", unit: "bytes", lower: true, slow: true,
@@ -63,18 +63,18 @@ func (b *bench) walBytes(ctx context.Context, record recordFunc) error {
 	return err
 }
 
-// walWrite is a write to a write-ahead log in strace's output, or the end of one. Another
-// thread may come between.
+// These patterns match a write to a write-ahead log in the output of strace, or the end of one.
+// Lines of another thread may come in between.
 var (
 	walWrite  = regexp.MustCompile(`^(\d+) +pwrite64\(\d+<[^>]*-wal>.*= (\d+)$`)
 	walBegin  = regexp.MustCompile(`^(\d+) +pwrite64\(\d+<[^>]*-wal>.*<unfinished \.\.\.>$`)
 	walResume = regexp.MustCompile(`^(\d+) +<\.\.\. pwrite64 resumed>.*= (\d+)$`)
 )
 
-// sumWAL adds up the bytes that were written to write-ahead logs.
+// sumWAL returns the sum of the bytes that were written to write-ahead logs.
 func sumWAL(trace io.Reader) (sum int64, err error) {
 	lines := bufio.NewScanner(trace)
-	unfinished := map[string]bool{} // by thread: a write whose result follows on another line
+	unfinished := map[string]bool{} // threads with a write whose result follows on another line
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A workload is what clients do.
+// A workload is a kind of requests that clients send.
 type workload int
 
 const (
@@ -26,10 +26,10 @@ func (w workload) String() string {
 type load struct {
 	method, contentType string
 	header              map[string]string
-	// targets are paths with query that are asked for in turn.
+	// targets are paths with queries that are requested in turn.
 	targets []string
-	// body, if it is not empty, is sent with each request. In it, {n} is a number that no
-	// other request has.
+	// body, if not empty, is sent with each request. In it, {n} is replaced with a number that
+	// no other request has.
 	body string
 }
 
@@ -52,8 +52,8 @@ func readRows() []row {
 	}
 }
 
-// writeRows compare writes. Each measurement starts with an empty store, so that none is
-// slowed by what was written before.
+// writeRows compare writes. Each measurement starts with an empty store, so that no earlier
+// write slows it down.
 func writeRows() []row {
 	writes := func(connections int, targets map[string]target, peers ...string) row {
 		return row{name: fmt.Sprintf("POST, %d connections", connections), unit: requestsPerSecond, subjects: append([]string{ownName}, peers...), targets: targets,
@@ -113,7 +113,7 @@ func clusterRows() []row {
 	}}
 }
 
-// clusterWarmUp is how long a cluster is loaded before it is measured. Apache Kafka's virtual
-// machine compiles itself meanwhile, which takes more processor time than its work: after 25
-// seconds of load the brokers used 1,060 us a write, and after a minute 400 us.
+// clusterWarmUp is how long a cluster is loaded before it is measured. During this time the
+// virtual machine of Apache Kafka compiles, which takes more processor time than the actual
+// work: after 25 seconds of load the brokers used 1,060 us a write, and after a minute 400 us.
 const clusterWarmUp = time.Minute

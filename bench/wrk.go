@@ -18,17 +18,17 @@ import (
 //go:embed requests.lua
 var script string
 
-// A measurement is what one run of wrk found.
+// A measurement is the result of one run of wrk.
 type measurement struct {
 	perSecond float64
 	p50, p99  time.Duration
 	requests  int
-	// failed is how many answers had a status that is no success.
+	// failed is the number of answers whose status is not a success.
 	failed int
 }
 
-// runWrk sends a load over so many connections for a while. salt makes the numbers of the
-// bodies differ from those of all other runs.
+// runWrk sends a load over the given number of connections for the given duration. salt makes
+// the numbers in the bodies differ from those of all other runs.
 func runWrk(ctx context.Context, dir, url string, l load, connections int, d time.Duration, salt int) (m measurement, err error) {
 	lua, targets := filepath.Join(dir, "requests.lua"), filepath.Join(dir, "targets")
 	if err := errors.Join(

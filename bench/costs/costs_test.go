@@ -61,7 +61,7 @@ func TestBadTables(t *testing.T) {
 	}
 }
 
-// What is written after a measurement passes on the same measurement.
+// A limit that is written after a measurement passes on the same measurement.
 func TestUpdate(t *testing.T) {
 	text := updated("# a comment\nevents Marshal allocs/op 1\nevents Get/list_of_20 prepared/1000op 7\n", parsed(t))
 	if !strings.HasPrefix(text, "# a comment\n") {
@@ -75,7 +75,7 @@ func TestUpdate(t *testing.T) {
 		t.Error(err)
 	}
 	if got := allowed("allocs/op", 0); got != 0 {
-		t.Errorf("got %v allowed of nothing, want 0", got)
+		t.Errorf("got %v allowed for a cost of 0, want 0", got)
 	}
 }
 
@@ -85,6 +85,6 @@ func TestTheTableCanBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if limits, err := parseLimits(string(text)); err != nil || len(limits) == 0 {
-		t.Errorf("got %v, %v", limits, err)
+		t.Errorf("got %v, %v, want limits", limits, err)
 	}
 }

@@ -1,10 +1,10 @@
-// Command costs runs the Go benchmarks that limits.txt names, and fails if one needs more
-// allocations, compiled statements or bytes than its limit. Such figures are the same on a
-// busy machine; times are not, so there is no limit for any.
+// Command costs runs the Go benchmarks that limits.txt names. It fails if one needs more
+// allocations, compiled statements or bytes than its limit. These numbers are the same on a
+// busy machine. Times are not, so there is no limit for a time.
 //
 //	go run ./bench/costs            # check
 //	go run ./bench/costs -update    # measure, and set each limit a little above
 //
-// A limit that is exceeded is not always a mistake: -update raises it, and the commit says
-// what the cost buys.
+// An exceeded limit is not always a mistake: -update raises it, and the commit explains what
+// the cost is for.
 package main

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// A key names a cost: what a benchmark of a package reports in a unit.
+// A key names a cost: the value that a benchmark of a package reports in a unit.
 type key struct{ pkg, benchmark, unit string }
 
-// A limit is the most that a cost may be.
+// A limit is the maximum of a cost.
 type limit struct {
 	key
 	most float64
 }
 
-// parseLimits reads the table: package, benchmark, unit, limit, with blanks between. Lines
+// parseLimits reads the table: package, benchmark, unit and limit, separated by blanks. Lines
 // that begin with # are comments.
 func parseLimits(text string) (all []limit, err error) {
 	seen := map[key]bool{}
@@ -41,7 +41,7 @@ func parseLimits(text string) (all []limit, err error) {
 	return all, nil
 }
 
-// updated is the table with limits a little above what is measured. Comments stay.
+// updated returns the table with limits a little above the measured costs. Comments stay.
 func updated(text string, measured map[key]float64) string {
 	lines := strings.Split(text, "\n")
 	for n, line := range lines {
@@ -56,9 +56,9 @@ func updated(text string, measured map[key]float64) string {
 	return strings.Join(lines, "\n")
 }
 
-// allowed is three per cent above a measured cost, rounded up. Nothing stays nothing, but for
-// statements: a pool that opens one more connection in the middle of a benchmark compiles a
-// few.
+// allowed returns the limit for a measured cost: three per cent above it, rounded up. The limit
+// for a cost of zero is zero, except for compiled statements: a pool that opens another
+// connection in the middle of a benchmark compiles a few.
 func allowed(unit string, measured float64) float64 {
 	most := math.Ceil(measured * 1.03)
 	if unit == "prepared/1000op" {

@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if *update {
-		return os.WriteFile(path, []byte(updated(string(text), measured)), 0o644) //nolint:gosec // it is in the repository
+		return os.WriteFile(path, []byte(updated(string(text), measured)), 0o644) //nolint:gosec // the file is in the repository
 	}
 	return check(stdout, limits, measured)
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// operations is how often each benchmark does its work: enough for what happens once not
-// to count.
+// operations is how often each benchmark does its work. It is large enough that one-time costs
+// do not count.
 const operations = "4000x"
 
 // measure runs the benchmarks that have limits, package by package.
@@ -20,7 +20,7 @@ func measure(root string, limits []limit, log io.Writer) (map[key]float64, error
 	measured := map[key]float64{}
 	for _, pkg := range packages(limits) {
 		fmt.Fprintln(log, "measuring", pkg)
-		// Not under the race detector, which allocates too.
+		// The race detector is off, because it allocates too.
 		cmd := exec.Command("go", "test", "-run", "^$", "-bench", pattern(limits, pkg), "-benchtime", operations, "-benchmem", "-cpu", "2", "./"+pkg)
 		cmd.Dir = root
 		out, err := cmd.CombinedOutput()
@@ -34,14 +34,14 @@ func measure(root string, limits []limit, log io.Writer) (map[key]float64, error
 	return measured, nil
 }
 
-// parse takes each value of each benchmark from the output of go test.
+// parse reads each value of each benchmark from the output of go test.
 func parse(pkg string, out []byte, measured map[key]float64) error {
 	for r := benchfmt.NewReader(bytes.NewReader(out), pkg); r.Scan(); {
 		switch found := r.Result().(type) {
 		case *benchfmt.SyntaxError:
 			return found
 		case *benchfmt.Result:
-			name, _ := strings.CutSuffix(found.Name.String(), "-2") // of -cpu 2
+			name, _ := strings.CutSuffix(found.Name.String(), "-2") // -cpu 2 adds this suffix
 			for _, v := range found.Values {
 				measured[key{pkg, name, v.Unit}] = v.Value
 			}
@@ -59,8 +59,8 @@ func packages(limits []limit) (all []string) {
 	return all
 }
 
-// pattern matches the benchmarks of a package that have limits. A sub-benchmark is run with
-// its siblings.
+// pattern matches the benchmarks of a package that have limits. A sub-benchmark runs together
+// with its siblings.
 func pattern(limits []limit, pkg string) string {
 	var names []string
 	for _, l := range limits {

@@ -66,7 +66,7 @@ func updatePoints(path, from string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // it is in the repository
+	return os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // the file is in the repository
 }
 
 // A table writes Markdown.

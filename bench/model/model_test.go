@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// The model must be within a fifth of the processor time of each write, also of those that it
-// was not fitted to, and within a quarter of the throughput of reads, which varies more.
+// The model must predict the processor time of each write within a fifth, also for points that
+// it was not fitted to. It must predict the throughput of reads, which varies more, within a
+// quarter.
 const writesTolerance, readsTolerance = 0.20, 0.25
 
 func measuredPoints(t *testing.T) points {
@@ -28,17 +29,17 @@ func TestReproducesMeasuredWrites(t *testing.T) {
 	c := fit(fitted)
 	for _, one := range p.Posts {
 		if got := c.cpu(float64(one.Connections)); math.Abs(got/one.CPU-1) > writesTolerance {
-			t.Errorf("%d connections: the model gives %.0f us a write, measured were %.0f", one.Connections, got, one.CPU)
+			t.Errorf("%d connections: got %.0f us a write from the model, want about the measured %.0f", one.Connections, got, one.CPU)
 		}
 	}
 }
 
-// No throughput can be more than the processors allow.
+// No measured throughput can exceed what the processors allow.
 func TestMeasuredWritesFitIntoTheProcessors(t *testing.T) {
 	p := measuredPoints(t)
 	for _, one := range p.Posts {
 		if used := one.PerSecond * one.CPU / 1e6; used > 1.1*float64(p.Cores) {
-			t.Errorf("%d connections: %.0f writes/s of %.0f us use %.1f cores of %d", one.Connections, one.PerSecond, one.CPU, used, p.Cores)
+			t.Errorf("%d connections: got %.0f writes/s of %.0f us, which use %.1f cores, want at most about %d", one.Connections, one.PerSecond, one.CPU, used, p.Cores)
 		}
 	}
 }
@@ -47,15 +48,16 @@ func TestReproducesMeasuredReads(t *testing.T) {
 	p := measuredPoints(t)
 	for name, r := range p.Reads {
 		if r.PerSecond == 0 {
-			continue // only its processor time was measured
+			continue // only the processor time was measured
 		}
 		if got := p.most(r.CPU); math.Abs(got/r.PerSecond-1) > readsTolerance {
-			t.Errorf("%s: the model gives %.0f reads/s, measured were %.0f", name, got, r.PerSecond)
+			t.Errorf("%s: got %.0f reads/s from the model, want about the measured %.0f", name, got, r.PerSecond)
 		}
 	}
 }
 
-// A single client pays for whole batches; of very many clients none pays more than its own part.
+// A single client pays for whole batches. With very many clients, each pays only for its own
+// item.
 func TestBatchCostAtItsEnds(t *testing.T) {
 	c := batchCost{Batch: 900, Item: 100}
 	if got := c.cpu(1); got != 1000 {
@@ -81,14 +83,14 @@ func TestPlan(t *testing.T) {
 	p := points{Reads: map[string]point{"eventual": {CPU: 50}, "strong": {CPU: 80}}, Apply: 100, LogBytes: 500, WALBytes: 3000, FileBytes: 500}
 	h := hardware{cores: 2, network: 1e8, questions: 1000, roundTrip: 0.01}
 	got := p.plan(load{writes: 1000, eventual: 4000, strong: 1000}, 10, 2, h)
-	// 400 eventual and 100 strong reads for each node, and all writes.
+	// Each node has 400 eventual reads, 100 strong reads, and all writes.
 	if want := (400*50.0 + 100*80 + 1000*100) / 1e6 / 2; math.Abs(got.queryCPU-want) > 1e-9 {
 		t.Errorf("CPU: got %v, want %v", got.queryCPU, want)
 	}
 	if want := 1000.0 * 500 * (10 + 2 + 2); got.sent != want || got.network != want/1e8 {
 		t.Errorf("network: got %v, %v, want %v", got.sent, got.network, want)
 	}
-	if want := 1.0; got.questions != want { // 100 a second from each of 10 nodes
+	if want := 1.0; got.questions != want { // 100 per second from each of 10 nodes
 		t.Errorf("questions: got %v, want %v", got.questions, want)
 	}
 	if n, first := p.mostQueries(1000, 100, h); n != 7 || first != "questions to the leading broker" {
@@ -96,7 +98,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// Results of the benchmarks replace the points that they have, and no others.
+// Results of the benchmarks replace the points that they contain, and no others.
 func TestTake(t *testing.T) {
 	samples := func(value, cpu float64) []struct{ Value, CPU float64 } {
 		return []struct{ Value, CPU float64 }{{value, cpu}}
@@ -107,7 +109,7 @@ func TestTake(t *testing.T) {
 		rowRead + "eventual": {Samples: map[string][]struct{ Value, CPU float64 }{own: samples(20_000, 50), bare: samples(50_000, 20)}},
 	})
 	if err != nil || len(p.Posts) != 2 || p.Posts[0] != (point{2, 100, 9}) || p.Bare.PerSecond != 50_000 || p.Reads["eventual"].CPU != 50 || p.WALBytes != 7 || p.Commit != "abc" {
-		t.Errorf("got %+v, %v", p, err)
+		t.Errorf("got %+v, %v, want the points of the results", p, err)
 	}
 }
 

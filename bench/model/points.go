@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// A point is a throughput that was measured, and what one request cost.
+// A point is a measured throughput and the cost of one request.
 type point struct {
-	// Connections are those that keep a request under way all the time.
+	// Connections is the number of connections. Each always has a request in progress.
 	Connections int `json:"connections"`
 	// PerSecond is zero if only the processor time was measured.
 	PerSecond float64 `json:"per_second"`
@@ -19,24 +19,25 @@ type point struct {
 	CPU float64 `json:"cpu"`
 }
 
-// points are what was measured on one machine.
+// points are the measurements on one machine.
 type points struct {
 	Machine string `json:"machine"`
 	Commit  string `json:"commit"`
 	Cores   int    `json:"cores"`
-	// Posts are writes to one process, by connections.
+	// Posts are writes to one process, one point for each number of connections.
 	Posts []point `json:"posts"`
-	// Bare is a handler that does nothing: what is left is the client's own cost.
+	// Bare is a handler that does nothing. The rest of the processor time is the client's own
+	// cost.
 	Bare point `json:"bare"`
-	// Reads are those that need nothing but the processor.
+	// Reads are reads that need only the processor.
 	Reads map[string]point `json:"reads"`
-	// Cluster is a write through Nginx to services on three brokers; its CPU is that of all
-	// processes.
+	// Cluster is a write through Nginx to services on three brokers. Its CPU is the sum over
+	// all processes.
 	Cluster point `json:"cluster"`
-	// Apply is the processor time of a node for one event of the log, in microseconds.
+	// Apply is the processor time that a node needs for one event of the log, in microseconds.
 	Apply float64 `json:"apply"`
-	// WALBytes are written to a node's disk for one event, FileBytes stay, and LogBytes are
-	// the event's record in the log.
+	// WALBytes is what a node writes to its disk for one event. FileBytes is the part that
+	// stays. LogBytes is the size of the event's record in the log.
 	WALBytes, FileBytes, LogBytes float64
 }
 
@@ -54,13 +55,13 @@ func readPoints(path string) (p points, err error) {
 	return p, nil
 }
 
-// benchResult is a row in results.json of the benchmarks.
+// benchResult is a row of the benchmarks' results.json.
 type benchResult struct {
 	Machine, Commit string
 	Samples         map[string][]struct{ Value, CPU float64 }
 }
 
-// The rows and subjects of the benchmarks that the model takes points from.
+// These are the rows and subjects of the benchmarks that the model takes points from.
 const (
 	rowPosts   = "POST by connections"
 	rowCluster = "POST through Nginx and 3 Kafka brokers, 64 connections"
@@ -76,7 +77,7 @@ const (
 	connected  = " connections"
 )
 
-// take has the points that results of the benchmarks hold replace those that there are.
+// take replaces the existing points with those in the results of the benchmarks.
 func (p *points) take(results map[string]benchResult) error {
 	of := func(row, subject string) (point, bool) {
 		samples := results[row].Samples[subject]

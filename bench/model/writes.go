@@ -1,21 +1,22 @@
 package main
 
 // A batchCost is the model of the processor time of a write. Appends, fetches and transactions
-// are done for all writes that wait at that moment: Batch is what they cost together, and Item
-// is what each write costs besides. Times are in microseconds.
+// are done for all writes that wait at that moment. Batch is their common cost, and Item is the
+// additional cost of each write. Times are in microseconds.
 //
-// With n clients, of which each sends its next write once the last one is answered, half of
-// them are in the batch that is under way, and the others wait for the next one.
+// With n clients that each send the next write once the last one is answered, half of them are
+// in the current batch, and the others wait for the next one.
 type batchCost struct {
 	Batch, Item float64
 }
 
-// cpu is the processor time of one write with n clients.
+// cpu returns the processor time of one write with n clients.
 func (c batchCost) cpu(n float64) float64 { return c.Item + c.Batch/max(1, n/2) }
 
-// fit finds the model that is closest to some points, by the squares of relative errors.
+// fit returns the model that is closest to the points, by the squares of the relative errors.
 func fit(measured []point) batchCost {
-	// Each point says 1 = Item*a + Batch*b, with a and b as below: linear least squares.
+	// Each point gives the equation 1 = Item*a + Batch*b, with a and b as below. The solution
+	// is a linear least-squares fit.
 	var aa, ab, bb, a1, b1 float64
 	for _, p := range measured {
 		a := 1 / p.CPU
@@ -26,8 +27,8 @@ func fit(measured []point) batchCost {
 	return batchCost{Item: (a1*bb - b1*ab) / d, Batch: (b1*aa - a1*ab) / d}
 }
 
-// chosen are every other point: the model is fitted to these, and must reproduce the others,
-// which are held back.
+// chosen returns every other point, which the model is fitted to, and the points in between,
+// which it must predict.
 func chosen(all []point) (fitted, held []point) {
 	for i, p := range all {
 		if i%2 == 0 {

@@ -11,7 +11,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// A bar is one line of a plot: a median with its range, and perhaps targets.
+// A bar is one line of a plot: a median with its range and, optionally, targets.
 type bar struct {
 	label  string
 	value  spread
@@ -19,8 +19,8 @@ type bar struct {
 	own    bool
 }
 
-// bars are the rows that can be compared on one axis: all subjects' requests per second,
-// or all ratios.
+// bars returns the rows that can be compared on one axis: the requests per second of all
+// subjects, or all ratios.
 func bars(all []Row, found Results, ratio bool) (lines []bar) {
 	for _, r := range all {
 		one := found[r.Name]
@@ -43,13 +43,13 @@ func bars(all []Row, found Results, ratio bool) (lines []bar) {
 			}
 		}
 	}
-	slices.Reverse(lines) // an axis begins at the bottom
+	slices.Reverse(lines) // an axis starts at the bottom
 	return lines
 }
 
 func plotted(all []Row, found Results) bool { return len(bars(all, found, false)) > 0 }
 
-// writePlots writes throughput.svg and ratios.svg. Without results there are none.
+// writePlots writes throughput.svg and ratios.svg. It writes nothing if there are no results.
 func writePlots(dir string, all []Row, found Results) error {
 	if !plotted(all, found) {
 		return nil
@@ -125,7 +125,7 @@ func addTargets(p *plot.Plot, lines []bar) error {
 	return nil
 }
 
-// ranges gives the range around each median, as gonum wants it.
+// ranges returns the range around each median, in the form that gonum needs.
 type ranges []bar
 
 func (r ranges) Len() int { return len(r) }

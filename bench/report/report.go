@@ -1,4 +1,4 @@
-// Package report keeps the results of benchmarks and writes the page and the plots about them.
+// Package report stores the results of benchmarks and writes the page and the plots about them.
 // The program bench imports it.
 package report
 
@@ -15,16 +15,16 @@ import (
 	"strings"
 )
 
-// The files of the report, in the folder of the documentation.
+// These are the files of the report, in the folder of the documentation.
 const (
 	File        = "benchmarks.md"
 	PlotsDir    = "benchmarks"
 	ResultsFile = PlotsDir + "/results.json"
 )
 
-// A Machine is where the figures come from.
+// A Machine describes where the results were measured.
 type Machine struct {
-	// Commit is that of the measured code.
+	// Commit is the commit of the measured code.
 	Commit string
 
 	cpu, kernel string
@@ -64,14 +64,14 @@ func Describe(ctx context.Context) Machine {
 // WriteDocs writes the page and its plots to the folder docs. subjects is a text about the
 // subjects, for the end of the page.
 func WriteDocs(docs string, all []Row, found Results, subjects string) error {
-	if err := os.MkdirAll(filepath.Join(docs, PlotsDir), 0o755); err != nil { //nolint:gosec // it is to be read
+	if err := os.MkdirAll(filepath.Join(docs, PlotsDir), 0o755); err != nil { //nolint:gosec // the file is public
 		return err
 	}
 	var page strings.Builder
 	if err := Write(&page, all, found, subjects); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(docs, File), []byte(page.String()), 0o644); err != nil { //nolint:gosec // it is to be read
+	if err := os.WriteFile(filepath.Join(docs, File), []byte(page.String()), 0o644); err != nil { //nolint:gosec // the file is public
 		return err
 	}
 	return writePlots(filepath.Join(docs, PlotsDir), all, found)
@@ -119,7 +119,7 @@ func (p *page) text(format string, args ...any) {
 	}
 }
 
-// provenance says where the figures come from. Rows may come from several runs.
+// provenance describes where the results were measured. Rows may come from several runs.
 func (p *page) provenance(all []Row, found Results) {
 	type run struct{ date, commit, machine, command string }
 	of := map[run][]string{}
@@ -190,7 +190,7 @@ func (s spread) String() string {
 	return fmt.Sprintf("%s (%s to %s)", number(s.median), number(s.low), number(s.high))
 }
 
-// number has three significant digits, and no exponent.
+// number formats a value with three significant digits and without an exponent.
 func number(v float64) string {
 	switch {
 	case v >= 100:

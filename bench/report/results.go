@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// A Result is what was found for a row when it was measured last.
+// A Result is the result of a row's last measurement.
 type Result struct {
 	// Samples are the rounds, by subject.
 	Samples map[string][]Sample `json:"samples,omitempty"`
-	// Missing is the reason why there are none.
+	// Missing is the reason why there are no samples.
 	Missing string    `json:"missing,omitempty"`
 	At      time.Time `json:"at"`
-	// Commit and Machine are those of the measurement.
+	// Commit and Machine describe the measurement.
 	Commit  string `json:"commit"`
 	Machine string `json:"machine"`
 	Command string `json:"command"`
 }
 
-// Results are kept from run to run, by the row's name, so that a run of some rows does
-// not lose the others.
+// Results are stored from run to run, by the name of the row. A run of some rows keeps the
+// results of the others.
 type Results map[string]Result
 
-// ReadResults reads the results of earlier runs. Without the file there are none.
+// ReadResults reads the results of earlier runs. It returns none if the file does not exist.
 func ReadResults(path string) (Results, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,8 +63,8 @@ func (r Results) Write(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // it is to be read
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the file is public
 		return err
 	}
-	return os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // it is to be read
+	return os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // the file is public
 }

@@ -2,7 +2,7 @@ package report
 
 import "slices"
 
-// spread sums up rounds: the median, the lowest and the highest.
+// spread summarizes rounds: the median, the minimum and the maximum.
 type spread struct{ median, low, high float64 }
 
 func spreadOf(values []float64) spread {
@@ -17,7 +17,7 @@ func spreadOf(values []float64) spread {
 	return spread{middle, sorted[0], sorted[len(sorted)-1]}
 }
 
-// each takes one value of each sample.
+// each returns one value of each sample.
 func each(found []Sample, value func(Sample) float64) []float64 {
 	all := make([]float64, len(found))
 	for i, s := range found {
@@ -28,7 +28,8 @@ func each(found []Sample, value func(Sample) float64) []float64 {
 
 func value(s Sample) float64 { return s.Value }
 
-// ratios are those of each round: what disturbs one round disturbs both sides of it.
+// ratios returns the ratio in each round. A disturbance of one round affects both sides of its
+// ratio.
 func ratios(own, other []Sample) []float64 {
 	var all []float64
 	for i := range min(len(own), len(other)) {
@@ -39,7 +40,7 @@ func ratios(own, other []Sample) []float64 {
 	return all
 }
 
-// Reached reports which target, if any, a median reaches.
+// Reached returns which target, if any, a median reaches.
 func (t Target) Reached(median float64, lower bool) string {
 	meets := func(wanted float64) bool {
 		if lower {

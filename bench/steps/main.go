@@ -1,6 +1,6 @@
-// Command steps divides a CPU profile into the steps of a request, so that they add up: each
-// sample counts for the innermost function on its stack that belongs to one. docs/explanation/performance.md
-// has its tables.
+// Command steps divides a CPU profile into the steps of a request. Each sample counts for the
+// innermost function on its stack that belongs to a step, so the steps add up.
+// docs/explanation/performance.md has its tables.
 //
 //	cd bench && go run . -profiles /tmp/profiles -only 'GET by id, eventual|POST, 64'
 //	go run ./bench/steps -cpu 50.5 /tmp/profiles/get-eventual-64.pprof
@@ -49,12 +49,12 @@ func run(args []string, stdout, stderr io.Writer) error {
 	return write(stdout, divide(p), *cpu)
 }
 
-// A rule says which functions belong to a step, by the beginning of their names.
+// A rule assigns functions to a step, by the prefix of their names.
 type rule struct{ step, prefix string }
 
 const other = "other parts of the runtime"
 
-// rules are tried in this order for each function, the innermost first.
+// rules are tried in this order for each function, starting with the innermost function.
 var rules = []rule{
 	{"SQLite and its driver", "github.com/mattn/go-sqlite3"},
 	{"database/sql", "database/sql"},
@@ -79,11 +79,12 @@ var rules = []rule{
 	{"goroutine scheduler", "runtime.goexit0"},
 }
 
-// divide gives the part of the profile's time that each step takes; the parts add up to 1.
+// divide returns the fraction of the profile's time that each step takes. The fractions add up
+// to 1.
 func divide(p *profile.Profile) map[string]float64 {
 	parts, total := map[string]float64{}, 0.0
 	for _, s := range p.Sample {
-		spent := float64(s.Value[len(s.Value)-1]) // time is the last of a CPU profile's values
+		spent := float64(s.Value[len(s.Value)-1]) // time is the last value of a CPU profile
 		parts[stepOf(s)] += spent
 		total += spent
 	}
@@ -95,7 +96,7 @@ func divide(p *profile.Profile) map[string]float64 {
 
 // stepOf finds the innermost function that belongs to a step.
 func stepOf(s *profile.Sample) string {
-	for _, location := range s.Location { // the innermost is the first
+	for _, location := range s.Location { // the innermost function comes first
 		for _, line := range location.Line {
 			if line.Function == nil {
 				continue

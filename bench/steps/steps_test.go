@@ -8,7 +8,7 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// stack makes a sample; the innermost function comes first.
+// stack returns a sample. The innermost function comes first.
 func stack(spent int64, functions ...string) *profile.Sample {
 	s := &profile.Sample{Value: []int64{1, spent}}
 	for _, name := range functions {
@@ -17,8 +17,8 @@ func stack(spent int64, functions ...string) *profile.Sample {
 	return s
 }
 
-// A sample counts for the innermost step: an allocation for whoever allocates, a statement for
-// SQLite and not for the request that runs it.
+// A sample counts for the innermost step: an allocation counts for the step that allocates, and
+// a statement for SQLite rather than for the request that runs it.
 func TestDivide(t *testing.T) {
 	p := &profile.Profile{Sample: []*profile.Sample{
 		stack(30, "runtime.cgocall", "github.com/mattn/go-sqlite3._Cfunc_x", "database/sql.(*DB).x", "github.com/clusterlite/clusterlite/projections.(*P).Entity", "net/http.(*conn).serve"),
@@ -34,6 +34,6 @@ func TestDivide(t *testing.T) {
 	}
 	var page strings.Builder
 	if err := write(&page, got, 50); err != nil || !strings.Contains(page.String(), "| HTTP server and its sockets | 20.0 | 40 % |") {
-		t.Errorf("got %v\n%s", err, page.String())
+		t.Errorf("got %v and this page, want 20 us of the HTTP server in it\n%s", err, page.String())
 	}
 }
