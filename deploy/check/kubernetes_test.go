@@ -19,39 +19,39 @@ func TestSelectorsFindWhatTheyMean(t *testing.T) {
 	m := build(t, "base")
 	for name, d := range m.deployments {
 		if !is(m.matched(t, d.Spec.Selector), name) {
-			t.Errorf("deployment %s finds %v", name, m.matched(t, d.Spec.Selector))
+			t.Errorf("deployment %s: got the pods of %v, want its own", name, m.matched(t, d.Spec.Selector))
 		}
 	}
 	for name, s := range m.statefulSets {
 		if !is(m.matched(t, s.Spec.Selector), name) || m.services[s.Spec.ServiceName] == nil {
-			t.Errorf("stateful set %s finds %v", name, m.matched(t, s.Spec.Selector))
+			t.Errorf("stateful set %s: got the pods of %v, want its own, and a service", name, m.matched(t, s.Spec.Selector))
 		}
 	}
 	for name, s := range m.services {
 		of := map[string]string{"clusterlite": "nginx", "command": "command", "query": "query"}[name]
 		if !is(m.matched(t, &metav1.LabelSelector{MatchLabels: s.Spec.Selector}), of) {
-			t.Errorf("service %s does not find %s alone", name, of)
+			t.Errorf("service %s: got a selector that does not match the pods of %s alone", name, of)
 		}
 		for _, port := range s.Spec.Ports {
 			if container := m.pods()[of].Spec.Containers[0]; portNamed(container, port.TargetPort.StrVal) == 0 {
-				t.Errorf("service %s leads to port %s, which %s does not have", name, port.TargetPort.StrVal, of)
+				t.Errorf("service %s: got the target port %s, want one of %s", name, port.TargetPort.StrVal, of)
 			}
 		}
 	}
 	for _, name := range []string{"command", "query", "nginx"} {
 		b := m.budgets[name]
 		if b == nil || !is(m.matched(t, b.Spec.Selector), name) || b.Spec.MaxUnavailable.IntVal != 1 {
-			t.Errorf("the disruption budget of %s: %+v", name, b)
+			t.Errorf("the disruption budget of %s: got %+v, want its pods with at most one unavailable", name, b)
 		}
 		for _, c := range m.pods()[name].Spec.TopologySpreadConstraints {
 			if !is(m.matched(t, c.LabelSelector), name) {
-				t.Errorf("%s is spread over %v", name, m.matched(t, c.LabelSelector))
+				t.Errorf("%s: got a spread over the pods of %v, want its own", name, m.matched(t, c.LabelSelector))
 			}
 		}
 	}
 	scaler := m.scalers["query"]
 	if target := scaler.Spec.ScaleTargetRef; m.statefulSets[target.Name] == nil || target.Kind != "StatefulSet" || m.statefulSets[target.Name].Spec.Replicas != nil {
-		t.Errorf("autoscaling and %v both say how many", target)
+		t.Errorf("got a number of replicas for %v from autoscaling and from the stateful set, want only the former", target)
 	}
 }
 
@@ -64,22 +64,22 @@ func portNamed(c corev1.Container, name string) int32 {
 	return 0
 }
 
-// Pods run with as little as they need, have what they refer to, and are asked where they
-// answer.
+// Pods run with the permissions and resources that they need, everything that they refer to
+// exists, and probes use ports that they have.
 func TestPods(t *testing.T) {
 	m := build(t, "base")
 	if m.namespaces["clusterlite"].Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
-		t.Error("the namespace does not hold pods to the restricted standard")
+		t.Error("got a namespace that does not enforce the restricted standard")
 	}
 	for name, pod := range m.pods() {
 		c, s := pod.Spec.Containers[0], pod.Spec.SecurityContext
 		own := c.SecurityContext
 		if s == nil || !*s.RunAsNonRoot || *s.RunAsUser == 0 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault || *pod.Spec.AutomountServiceAccountToken ||
 			!*own.ReadOnlyRootFilesystem || *own.AllowPrivilegeEscalation || fmt.Sprint(own.Capabilities.Drop) != "[ALL]" {
-			t.Errorf("%s may do too much", name)
+			t.Errorf("%s: got more permissions than necessary", name)
 		}
 		if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
-			t.Errorf("%s asks for nothing", name)
+			t.Errorf("%s: got no request for CPU or no limit of memory, want both", name)
 		}
 		for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
 			var port intstr.IntOrString
@@ -90,14 +90,14 @@ func TestPods(t *testing.T) {
 				port = probe.TCPSocket.Port
 			}
 			if portNamed(c, port.StrVal) == 0 {
-				t.Errorf("%s is asked at port %q, which it does not have", name, port.StrVal)
+				t.Errorf("%s: got a probe of port %q, want a port that it has", name, port.StrVal)
 			}
 		}
 		volumes := map[string]bool{}
 		for _, v := range pod.Spec.Volumes {
 			volumes[v.Name] = true
 			if v.ConfigMap != nil && !hasGenerated(m, v.ConfigMap.Name) {
-				t.Errorf("%s mounts the config map %s, which is not there", name, v.ConfigMap.Name)
+				t.Errorf("%s: got a volume of config map %s, want one that exists", name, v.ConfigMap.Name)
 			}
 		}
 		if set := m.statefulSets[name]; set != nil {
@@ -107,7 +107,7 @@ func TestPods(t *testing.T) {
 		}
 		for _, v := range c.VolumeMounts {
 			if !volumes[v.Name] {
-				t.Errorf("%s mounts %s, which it does not have", name, v.Name)
+				t.Errorf("%s: got a mount of %s, want a volume that it has", name, v.Name)
 			}
 		}
 	}
@@ -122,8 +122,7 @@ func hasGenerated(m manifests, name string) bool {
 	return false
 }
 
-// The variables are settings that are documented, and the ports are those that the
-// settings open.
+// The variables are documented settings, and the ports are those that the settings open.
 func TestSettings(t *testing.T) {
 	m := build(t, "base")
 	text := read(t, settingsPage)
@@ -137,52 +136,52 @@ func TestSettings(t *testing.T) {
 			switch e.Name {
 			case "CLUSTERLITE_HTTP_ADDR":
 				if e.Value != fmt.Sprintf(":%d", portNamed(pod.Spec.Containers[0], "http")) {
-					t.Errorf("%s listens on %s", name, e.Value)
+					t.Errorf("%s: got the address %s, want the port called http", name, e.Value)
 				}
 			case "CLUSTERLITE_ADMIN_ADDR":
 				if e.Value != fmt.Sprintf(":%d", portNamed(pod.Spec.Containers[0], "admin")) {
-					t.Errorf("the admin listener of %s is on %s", name, e.Value)
+					t.Errorf("the admin listener of %s: got the address %s, want the port called admin", name, e.Value)
 				}
 			}
 		}
 	}
 	for name := range ours {
 		if strings.HasPrefix(name, "CLUSTERLITE_") && !strings.Contains(text, "`"+name+"`") {
-			t.Errorf("%s is not in %s", name, settingsPage)
+			t.Errorf("got the setting %s, want it in %s", name, settingsPage)
 		}
 	}
 }
 
-// Only Prometheus and the nodes reach an admin listener, and only nginx an API.
+// Only Prometheus and the nodes can reach an admin listener, and only nginx can reach an API.
 func TestNetwork(t *testing.T) {
 	m := build(t, "base")
 	for name := range m.pods() {
 		p := m.policies[name]
 		if p == nil || !is(m.matched(t, &p.Spec.PodSelector), name) {
-			t.Fatalf("no policy for %s", name)
+			t.Fatalf("got no policy for %s", name)
 		}
 		for _, rule := range p.Spec.Ingress {
 			if len(rule.Ports) != 1 || rule.Ports[0].Port == nil {
-				t.Errorf("%s: a rule for any port", name)
+				t.Errorf("%s: got a rule for any port, want one port", name)
 				continue
 			}
 			port := rule.Ports[0].Port.StrVal
 			if name == "nginx" && port == "http" {
-				continue // for everybody
+				continue // any client may connect
 			}
 			if len(rule.From) == 0 {
-				t.Errorf("%s: port %s is for everybody", name, port)
+				t.Errorf("%s: got port %s open to any client", name, port)
 			}
 			for _, from := range rule.From {
 				if from.NamespaceSelector != nil {
 					if from.PodSelector == nil || from.PodSelector.MatchLabels["app.kubernetes.io/name"] != "prometheus" || port != "admin" {
-						t.Errorf("%s: port %s is for another namespace: %+v", name, port, from)
+						t.Errorf("%s: got port %s open to another namespace: %+v", name, port, from)
 					}
 					continue
 				}
 				for _, who := range m.matched(t, from.PodSelector) {
 					if (who == "nginx") != (port == "http") {
-						t.Errorf("%s: %s reaches port %s", name, who, port)
+						t.Errorf("%s: got a rule that lets %s reach port %s", name, who, port)
 					}
 				}
 			}
@@ -190,41 +189,41 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// The nginx.conf here is the one at the root but for the lines that are a site's own, and
-// what those name is there.
+// This nginx.conf is the one at the root except for the lines marked (site), and the services
+// that those lines name exist.
 func TestNginx(t *testing.T) {
 	m := build(t, "base")
 	shipped := strings.Split(read(t, "../../nginx.conf"), "\n")
 	conf := m.configMaps["clusterlite-nginx"].Data["nginx.conf"]
 	here := strings.Split(conf, "\n")
 	if len(here) != len(shipped) {
-		t.Fatalf("%d lines, the shipped file has %d", len(here), len(shipped))
+		t.Fatalf("got %d lines, want those of the shipped file, %d", len(here), len(shipped))
 	}
 	for i, line := range here {
 		if line != shipped[i] && (!strings.HasSuffix(line, "# (site)") || !strings.HasSuffix(shipped[i], "# (site)")) {
-			t.Errorf("line %d differs from the shipped file and is not a site's own:\n%s\n%s", i+1, line, shipped[i])
+			t.Errorf("line %d: got\n%s\nwant the line of the shipped file, or a line marked (site)\n%s", i+1, line, shipped[i])
 		}
 	}
 	servers := regexp.MustCompile(`(?m)^\s*server (\S+)\.(\S+)\.svc\.cluster\.local:(\d+) `).FindAllStringSubmatch(conf, -1)
 	if len(servers) != 4 {
-		t.Errorf("%d servers", len(servers))
+		t.Errorf("got %d servers, want 4", len(servers))
 	}
 	for _, s := range servers {
 		service := m.services[s[1]]
 		if service == nil || service.Namespace != s[2] || service.Spec.ClusterIP != corev1.ClusterIPNone || fmt.Sprint(portNamed(m.pods()[s[1]].Spec.Containers[0], "http")) != s[3] {
-			t.Errorf("no such service: %s", s[0])
+			t.Errorf("got the server %s, want a headless service that exists", s[0])
 		}
 	}
 	if listens := fmt.Sprintf("listen %d;", portNamed(m.pods()["nginx"].Spec.Containers[0], "http")); !strings.Contains(conf, listens) {
-		t.Errorf("nginx does not %s", listens)
+		t.Errorf("got an nginx.conf without %q", listens)
 	}
 }
 
-// With a gateway, reads go to the query nodes and all else to the command nodes.
+// With a gateway, reads go to the query nodes and all other requests to the command nodes.
 func TestGateway(t *testing.T) {
 	m := build(t, "overlays/gateway")
 	if len(m.deployments) != 1 || m.services["clusterlite"] != nil || m.budgets["nginx"] != nil || m.policies["nginx"] != nil {
-		t.Error("nginx is still there")
+		t.Error("got parts of nginx, want none")
 	}
 	leads := map[string]string{}
 	for _, rule := range m.routes["clusterlite"].Spec.Rules {
@@ -236,20 +235,20 @@ func TestGateway(t *testing.T) {
 			to := rule.BackendRefs[0]
 			leads[method] = string(to.Name)
 			if s := m.services[string(to.Name)]; s == nil || s.Spec.Ports[0].Port != int32(*to.Port) {
-				t.Errorf("%s goes to %v, which is not there", method, to)
+				t.Errorf("%s: got the service %v, want one that exists", method, to)
 			}
 		}
 		if rule.BackendRefs[0].Name == "command" && rule.Retry != nil {
-			t.Error("writes are sent twice")
+			t.Error("got a retry of writes, want none")
 		}
 	}
 	if fmt.Sprint(leads) != "map[GET:query HEAD:query other:command]" {
-		t.Errorf("got %v", leads)
+		t.Errorf("got %v, want reads sent to query and all else to command", leads)
 	}
 	for _, name := range []string{"command", "query"} {
 		from := m.policies[name].Spec.Ingress[0].From
 		if last := from[len(from)-1]; last.NamespaceSelector == nil || m.policies[name].Spec.Ingress[0].Ports[0].Port.StrVal != "http" {
-			t.Errorf("the gateway does not reach %s", name)
+			t.Errorf("got no rule that lets the gateway reach %s", name)
 		}
 	}
 }
@@ -257,9 +256,9 @@ func TestGateway(t *testing.T) {
 func TestExample(t *testing.T) {
 	m := build(t, "overlays/example")
 	if c := m.pods()["query"].Spec.Containers[0]; c.Image != "registry.example.com/clusterlite-query:v1.0.0" {
-		t.Errorf("the image is %s", c.Image)
+		t.Errorf("got the image %s, want that of the overlay", c.Image)
 	}
 	if brokers := m.configMaps["clusterlite-settings"].Data["CLUSTERLITE_KAFKA_BROKERS"]; !strings.Contains(brokers, "example.com") {
-		t.Errorf("the brokers are %s", brokers)
+		t.Errorf("got the brokers %s, want those of the overlay", brokers)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifests are what a folder gives, as the API's own types, by name.
+// manifests holds the resources of a folder as the API's own types, by name.
 type manifests struct {
 	deployments  map[string]*appsv1.Deployment
 	statefulSets map[string]*appsv1.StatefulSet
@@ -30,8 +30,8 @@ type manifests struct {
 	routes       map[string]*gatewayv1.HTTPRoute
 }
 
-// build runs kustomize on a folder and decodes what it gives, strictly: a field that the
-// API does not have is an error.
+// build runs kustomize on a folder and decodes the result strictly: a field that the API does
+// not have is an error.
 func build(t *testing.T, folder string) manifests {
 	t.Helper()
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../kubernetes/"+folder)
@@ -46,7 +46,7 @@ func build(t *testing.T, folder string) manifests {
 		}
 		kind, name := r.GetGvk().ApiVersion()+" "+r.GetKind(), r.GetName()
 		if r.GetKind() != "Namespace" && r.GetNamespace() != "clusterlite" {
-			t.Errorf("%s %s is in namespace %q", kind, name, r.GetNamespace())
+			t.Errorf("%s %s: got namespace %q, want clusterlite", kind, name, r.GetNamespace())
 		}
 		switch kind {
 		case "apps/v1 Deployment":
@@ -68,7 +68,7 @@ func build(t *testing.T, folder string) manifests {
 		case "gateway.networking.k8s.io/v1 HTTPRoute":
 			decode(t, text, name, &m.routes)
 		default:
-			t.Errorf("%s %s is not checked", kind, name)
+			t.Errorf("%s %s: got a kind that no test checks", kind, name)
 		}
 	}
 	return m
@@ -86,7 +86,7 @@ func decode[T any](t *testing.T, text []byte, name string, into *map[string]*T) 
 	(*into)[name] = v
 }
 
-// pods gives the pod templates by the name of what makes them.
+// pods returns the pod templates by the name of the resource that creates the pods.
 func (m manifests) pods() map[string]corev1.PodTemplateSpec {
 	pods := map[string]corev1.PodTemplateSpec{}
 	for name, d := range m.deployments {
@@ -98,7 +98,7 @@ func (m manifests) pods() map[string]corev1.PodTemplateSpec {
 	return pods
 }
 
-// matched gives the names of those whose pods a selector finds.
+// matched returns the names of the resources whose pods match a selector.
 func (m manifests) matched(t *testing.T, selector *metav1.LabelSelector) []string {
 	t.Helper()
 	s, err := metav1.LabelSelectorAsSelector(selector)

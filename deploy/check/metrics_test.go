@@ -40,7 +40,7 @@ func documented(t *testing.T) map[string]string {
 	return kinds
 }
 
-// selected gives the names of the metrics that an expression reads.
+// selected returns the names of the metrics that an expression reads.
 func selected(expr string) ([]string, error) {
 	e, err := parser.ParseExpr(expr)
 	if err != nil {
@@ -60,25 +60,25 @@ func selected(expr string) ([]string, error) {
 	return names, errors.Join(errs...)
 }
 
-// checkExpr holds the metrics that an expression reads against the documented ones.
+// checkExpr checks that an expression reads only documented metrics.
 func checkExpr(t *testing.T, kinds map[string]string, where, expr string) {
 	t.Helper()
 	names, err := selected(expr)
 	if err != nil {
-		t.Errorf("%s: %v: %s", where, err, expr)
+		t.Errorf("%s: got %v: %s", where, err, expr)
 	}
 	for _, name := range names {
 		if name == "up" || kinds[name] != "" && kinds[name] != "histogram" {
-			continue // up is Prometheus' own
+			continue // up is a metric of Prometheus itself
 		}
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if base == name || kinds[base] != "histogram" {
-			t.Errorf("%s reads %s, which is not in %s", where, name, metricsPage)
+			t.Errorf("%s: got the metric %s, want one in %s", where, name, metricsPage)
 		}
 	}
 }
 
-// Each rule can be parsed, reads documented metrics, and leads to its section of the alerts page.
+// Each rule parses, reads documented metrics, and links to its section of the alerts page.
 func TestAlerts(t *testing.T) {
 	groups, errs := rulefmt.ParseFile("../prometheus/alerts.yml", false, model.UTF8Validation)
 	if len(errs) > 0 {
@@ -92,31 +92,31 @@ func TestAlerts(t *testing.T) {
 			checkExpr(t, kinds, r.Alert, r.Expr)
 			file, anchor, _ := strings.Cut(r.Annotations["runbook_url"], "#")
 			if !strings.HasSuffix(file, "/docs/how-to/respond-to-alerts.md") || !anchors[anchor] {
-				t.Errorf("%s leads to %s#%s, which does not exist", r.Alert, file, anchor)
+				t.Errorf("%s: got the link %s#%s, want an existing section", r.Alert, file, anchor)
 			}
 			if anchor != "alert-"+strings.ToLower(r.Alert) {
-				t.Errorf("%s leads to the section of another alert: %s", r.Alert, anchor)
+				t.Errorf("%s: got the section of another alert: %s", r.Alert, anchor)
 			}
 			if r.Labels["severity"] != "critical" && r.Labels["severity"] != "warning" || r.Annotations["summary"] == "" {
-				t.Errorf("%s: %v %v", r.Alert, r.Labels, r.Annotations)
+				t.Errorf("%s: got %v %v, want a severity and a summary", r.Alert, r.Labels, r.Annotations)
 			}
 			if !strings.Contains(tests, "alertname: "+r.Alert+"\n") {
-				t.Errorf("no test for %s", r.Alert)
+				t.Errorf("got no test for %s", r.Alert)
 			}
 			delete(anchors, anchor)
 		}
 	}
 	for anchor := range anchors {
 		if strings.HasPrefix(anchor, "alert-") {
-			t.Errorf("%s describes %s, which is not an alert", alertsPage, anchor)
+			t.Errorf("%s: got the section %s, want only those of alerts", alertsPage, anchor)
 		}
 	}
 	if rules == 0 {
-		t.Error("no rules")
+		t.Error("got no rules")
 	}
 }
 
-// headings gives the anchors that GitHub makes of a text's headings.
+// headings returns the anchors that GitHub gives the headings of a text.
 func headings(markdown string) map[string]bool {
 	anchors := map[string]bool{}
 	for _, h := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(markdown, -1) {
@@ -126,8 +126,8 @@ func headings(markdown string) map[string]bool {
 	return anchors
 }
 
-// The dashboard is JSON as Grafana has it, with panels that read documented metrics, and
-// all of them.
+// The dashboard is JSON in the form that Grafana uses. Its panels read documented metrics, and
+// together they read all of them.
 func TestDashboard(t *testing.T) {
 	var d struct {
 		UID, Title    string
@@ -146,25 +146,25 @@ func TestDashboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.UID == "" || d.SchemaVersion == 0 || len(d.Panels) == 0 {
-		t.Errorf("not a dashboard: %+v", d)
+		t.Errorf("got an incomplete dashboard: %+v", d)
 	}
 	kinds := documented(t)
 	ids, taken := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] {
-			t.Errorf("%s has the id of another panel", p.Title)
+			t.Errorf("%s: got the id of another panel", p.Title)
 		}
 		ids[p.ID] = true
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Fatalf("%s lies over %s, or beside the page", p.Title, other)
+					t.Fatalf("%s: got a panel that overlaps %s or exceeds the page", p.Title, other)
 				}
 				taken[[2]int{x, y}] = p.Title
 			}
 		}
 		if p.Type != "row" && len(p.Targets) == 0 {
-			t.Errorf("%s shows nothing", p.Title)
+			t.Errorf("%s: got no targets", p.Title)
 		}
 		for _, target := range p.Targets {
 			expr := target.Expr
@@ -173,7 +173,7 @@ func TestDashboard(t *testing.T) {
 			}
 			expr = strings.ReplaceAll(expr, "$__rate_interval", "1m")
 			if strings.Contains(expr, "$") {
-				t.Errorf("%s has a variable that is not there: %s", p.Title, target.Expr)
+				t.Errorf("%s: got an undefined variable: %s", p.Title, target.Expr)
 				continue
 			}
 			checkExpr(t, kinds, p.Title, expr)
@@ -181,7 +181,7 @@ func TestDashboard(t *testing.T) {
 	}
 	for name := range kinds {
 		if !strings.Contains(text, name) {
-			t.Errorf("no panel shows %s", name)
+			t.Errorf("got no panel that shows %s", name)
 		}
 	}
 }
