@@ -1,4 +1,4 @@
--- What wrk sends: see wrk.go, which sets the variables.
+-- The requests that wrk sends. wrk.go sets the variables.
 local threads = 0
 function setup(thread)
   thread:set("thread", threads)
@@ -15,7 +15,7 @@ function init(args)
     local name, value = string.match(os.getenv("BENCH_HEADER_" .. i) or "", "^(.-): (.*)$")
     if name then header[name] = value end
   end
-  -- A request without a body is always one of a few: they are made once.
+  -- There are only a few different requests without a body, so they are built once.
   ready = {}
   if body == "" then
     for i, target in ipairs(targets) do ready[i] = wrk.format(method, target, header) end

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches the page's script from its npm package: `make docs-page`. Without arguments it
-# fetches the version that files/scalar.sha256 names and checks its hash; with a version it
-# replaces that, for an upgrade. Needs npm.
+# Fetches the page's script from its npm package: `make docs-page`. Without arguments, it
+# fetches the version that files/scalar.sha256 names, and checks its hash. With a version as the
+# argument, it upgrades to that version and updates the file. It needs npm.
 set -euo pipefail
 cd "$(dirname "$0")"
 read -r hash version < files/scalar.sha256
