@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program returns a folder with clusterlite in it, and the environment to run it.
+// program returns a folder that contains clusterlite, and the environment to run it in.
 func program(t *testing.T) (dir string, env []string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -41,7 +41,7 @@ func program(t *testing.T) (dir string, env []string) {
 	return dir, append(os.Environ(), asProgram+"=1", "PATH="+dir+":"+os.Getenv("PATH"))
 }
 
-// Bash itself is asked, with the script that the program prints.
+// The test runs bash itself, with the script that the program prints.
 func TestCompletionInBash(t *testing.T) {
 	dir, env := program(t)
 	for line, want := range map[string][]string{
@@ -53,7 +53,7 @@ func TestCompletionInBash(t *testing.T) {
 		"clusterlite serve --log-format ": {"text", "json"},
 		"clusterlite status --wat":        {"--watch"},
 	} {
-		// As bash runs what follows -C.
+		// Bash runs the command after -C in this way.
 		script := `source <(clusterlite completion bash)
 spec=$(complete -p clusterlite) && command=$(sed "s/.* -C '\(.*\)' clusterlite/\1/" <<<"$spec")
 COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9 $command clusterlite "${1##* }"`
@@ -62,7 +62,7 @@ COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9 $command clusterlite "${1##
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if err := cmd.Run(); err != nil {
-			t.Fatalf("%q: %v: %s", line, err, stderr.String())
+			t.Fatalf("%q: got %v, want success: %s", line, err, stderr.String())
 		}
 		got := strings.Fields(stdout.String())
 		for _, w := range want {
@@ -83,7 +83,7 @@ func TestCompletionScripts(t *testing.T) {
 	clitest.CheckUsage(t, "completion", [][]string{{}, {"tcsh"}})
 }
 
-// The exit status of the program: 0 for success, 1 for failure, 2 for a usage error.
+// The exit status of the program is 0 for success, 1 for failure, and 2 for a usage error.
 func TestExitStatus(t *testing.T) {
 	dir, env := program(t)
 	for line, want := range map[string]int{
@@ -96,12 +96,12 @@ func TestExitStatus(t *testing.T) {
 		cmd.Dir, cmd.Env = dir, env
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		_ = cmd.Run() // its status is what counts
+		_ = cmd.Run() // the exit status is checked below
 		if got := cmd.ProcessState.ExitCode(); got != want {
 			t.Errorf("clusterlite %s: exit status %d, want %d\n%s%s", line, got, want, stdout.String(), stderr.String())
 		}
 		if want > 0 && (stderr.Len() == 0 || stdout.Len() > 0) {
-			t.Errorf("clusterlite %s: it says %q, and on the standard output %q", line, stderr.String(), stdout.String())
+			t.Errorf("clusterlite %s: got the error output %q and the standard output %q, want only an error", line, stderr.String(), stdout.String())
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// docs/reference/settings.md has a row for each variable of the services, and no others.
+// docs/reference/settings.md has a row for each variable of the services, and no other rows.
 func TestSettingsAreDocumented(t *testing.T) {
 	want := append(variables(reflect.TypeFor[serve.Command]()), variables(reflect.TypeFor[settings.Kafka]())...)
 	slices.Sort(want)
@@ -33,7 +33,8 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-// variables returns the environment variables in the tags of a struct and of those in it.
+// variables returns the environment variables in the tags of a struct and of its nested
+// structs.
 func variables(t reflect.Type) (names []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -47,7 +48,7 @@ func variables(t reflect.Type) (names []string) {
 	return names
 }
 
-// docs/reference/cli.md has each subcommand.
+// docs/reference/cli.md describes each subcommand.
 func TestSubcommandsAreDocumented(t *testing.T) {
 	var help bytes.Buffer
 	if err := cli.Run(t.Context(), []string{"--help"}, &help, &help); !errors.Is(err, settings.ErrHelp) {
@@ -61,7 +62,7 @@ func TestSubcommandsAreDocumented(t *testing.T) {
 	cli := page(t, "cli.md")
 	for _, c := range commands {
 		if !strings.Contains(cli, "`"+c[1]+"`") {
-			t.Errorf("docs/reference/cli.md has no `%s`", c[1])
+			t.Errorf("got docs/reference/cli.md without `%s`", c[1])
 		}
 	}
 }

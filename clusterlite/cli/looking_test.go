@@ -46,7 +46,7 @@ func TestLookingForSnapshotsCreatesNoStore(t *testing.T) {
 		}
 		entries, err := os.ReadDir(root)
 		if err != nil || deep && len(entries) > 0 || !deep && len(entries) != 1 {
-			t.Errorf("%s: the folder holds %v, %v", place, entries, err)
+			t.Errorf("%s: got %v, %v in the folder, want a store only where one may be created", place, entries, err)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "file")
@@ -54,7 +54,7 @@ func TestLookingForSnapshotsCreatesNoStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := cli.Run(t.Context(), []string{"snapshot", "list", file}, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "not a folder") {
-		t.Errorf("a file: got %v", err)
+		t.Errorf("a file: got %v, want an error that says that it is not a folder", err)
 	}
 }
 
@@ -64,11 +64,11 @@ func TestBootstrapCreatesNoStore(t *testing.T) {
 	ready, _ := servicetest.RunNode(t, b, "query-1", func(c *node.Config) { c.Bootstrap = []string{nope} })
 	<-ready
 	if _, err := os.Stat(nope); err == nil {
-		t.Errorf("%s was created", nope)
+		t.Errorf("got a new %s, want none", nope)
 	}
 }
 
-// keeps is what a broker keeps: its topics and its groups.
+// keeps returns what a broker stores: its topics and its groups.
 func keeps(t *testing.T, b *servicetest.Broker) (names []string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
@@ -112,18 +112,18 @@ func TestLookingAtAnEmptyClusterChangesNothing(t *testing.T) {
 		}
 		err := cli.Run(servicetest.Context(t), args, io.Discard, io.Discard)
 		if list := args[0] == "nodes" && args[1] != "forget"; list == (err != nil) {
-			t.Errorf("%v: got %v", args, err)
+			t.Errorf("%v: got %v, want success only for nodes list", args, err)
 		}
 		if names := keeps(t, b); len(names) > 0 {
-			t.Fatalf("%v has made %v", args, names)
+			t.Fatalf("%v: got the new topics and groups %v, want none", args, names)
 		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-			t.Fatalf("%v has made %v, %v", args, entries, err)
+			t.Fatalf("%v: got the new files %v, %v, want none", args, entries, err)
 		}
 	}
 }
 
-// Nor does looking change what is there.
+// Inspecting a cluster or a folder does not change its files either.
 func TestLookingChangesNoFile(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := clitest.StartNodes(t, b, 5, "query-1")
@@ -143,7 +143,7 @@ func TestLookingChangesNoFile(t *testing.T) {
 		{"reindex", "users", "--dry-run", "--kafka-brokers=" + b.Addr()},
 	} {
 		if err := cli.Run(servicetest.Context(t), args, io.Discard, io.Discard); err != nil && args[0] != "status" {
-			t.Errorf("%v: got %v", args, err)
+			t.Errorf("%v: got %v, want success", args, err)
 		}
 		clitest.WantSameFiles(t, before, clitest.Files(t, dir))
 		clitest.WantSameFiles(t, stored, clitest.Files(t, store))

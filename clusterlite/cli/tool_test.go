@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Every subcommand keeps to the conventions of the tool.
+// Every subcommand follows the conventions of the tool.
 func TestSubcommands(t *testing.T) {
 	var g cli.Grammar
 	parser, err := kong.New(&g, kong.Vars{"http_addr": "", "admin_addr": "", "version": ""})
@@ -30,10 +30,10 @@ func TestSubcommands(t *testing.T) {
 			}
 			var usage *settings.UsageError
 			if err := cli.Run(t.Context(), append(args, "--no-such-flag"), io.Discard, io.Discard); !errors.As(err, &usage) {
-				t.Errorf("an unknown flag: got %v", err)
+				t.Errorf("an unknown flag: got %v, want a usage error", err)
 			}
 			if name == "serve" || name == "healthcheck" || strings.HasPrefix(name, "completion") {
-				return // they have no result
+				return // these have no result
 			}
 			for _, part := range []string{"clusterlite " + name, "Example", "--output"} {
 				if !strings.Contains(help.String(), part) {

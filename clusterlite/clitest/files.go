@@ -57,12 +57,12 @@ func WantSameFiles(t testing.TB, before, after map[string]string) {
 	t.Helper()
 	for path := range before {
 		if after[path] != before[path] {
-			t.Errorf("%s has changed or is gone", path)
+			t.Errorf("got a changed or missing file %s, want it unchanged", path)
 		}
 	}
 	for path := range after {
 		if _, there := before[path]; !there {
-			t.Errorf("%s is new", path)
+			t.Errorf("got a new file %s, want none", path)
 		}
 	}
 }

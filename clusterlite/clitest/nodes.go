@@ -31,7 +31,7 @@ func AppendUsers(t testing.TB, log *eventlog.Log, n int) (end events.Position) {
 	return end
 }
 
-// StartNodes starts nodes, and returns once the broker knows them and they have applied n new
+// StartNodes starts nodes. It returns once the broker knows them and they have applied n new
 // users.
 func StartNodes(t *testing.T, b *servicetest.Broker, users int, names ...string) (running []*node.Node, stops []func() error) {
 	t.Helper()

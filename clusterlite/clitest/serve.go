@@ -1,5 +1,5 @@
-// Package clitest helps tests that run clusterlite's subcommands: it starts clusterlite serve
-// and nodes, runs subcommands, and looks at what they leave behind. Only tests import it.
+// Package clitest helps tests that run clusterlite's subcommands. It starts clusterlite serve
+// and nodes, runs subcommands, and inspects the files that they leave. Only tests import it.
 package clitest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/cli"
 )
 
-// Greeting is the standard output of a clusterlite serve.
+// Greeting collects the standard output of a clusterlite serve.
 type Greeting struct {
 	bytes.Buffer
 	// Done is closed once the process has printed its greeting.
@@ -32,7 +32,7 @@ func (g *Greeting) Write(b []byte) (int, error) {
 	return g.Buffer.Write(b)
 }
 
-// ServeArgs are the arguments of a clusterlite serve on a data folder, with free ports.
+// ServeArgs returns the arguments of a clusterlite serve on a data folder, with free ports.
 func ServeArgs(dir string) []string {
 	return []string{"serve", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--kafka-listen=127.0.0.1:0", "--data-dir=" + dir}
 }
@@ -42,7 +42,7 @@ type Server struct {
 	t testing.TB
 	// URL and Admin are the URLs of the listeners, and Kafka is the address of the broker.
 	URL, Admin, Kafka string
-	// Stop stops it. It can be called more than once.
+	// Stop stops the server. It can be called more than once.
 	Stop func()
 }
 
@@ -70,13 +70,13 @@ func Serve(t testing.TB, dir string, args ...string) Server {
 	case <-out.Done:
 	case err := <-ran:
 		ran <- err
-		t.Fatalf("it ended: %v", err)
+		t.Fatalf("clusterlite serve ended: %v", err)
 	case <-time.After(time.Minute):
-		t.Fatal("it did not become ready")
+		t.Fatal("clusterlite serve did not become ready within a minute")
 	}
 	found := regexp.MustCompile(`(?s)API +(\S+).*admin +(\S+)/status.*Kafka +(\S+)`).FindStringSubmatch(out.String())
 	if found == nil {
-		t.Fatalf("got output:\n%s", out.String())
+		t.Fatalf("got output without addresses:\n%s", out.String())
 	}
 	return Server{t: t, URL: found[1], Admin: found[2], Kafka: found[3], Stop: stop}
 }
@@ -116,7 +116,7 @@ func Request(t testing.TB, method, url, body string, headers ...string) []byte {
 	defer func() { _ = answer.Body.Close() }()
 	got, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode >= 400 {
-		t.Fatalf("%s %s: %d %s, %v", method, url, answer.StatusCode, got, err)
+		t.Fatalf("%s %s: got %d %s, %v, want a status below 400", method, url, answer.StatusCode, got, err)
 	}
 	return got
 }

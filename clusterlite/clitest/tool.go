@@ -25,7 +25,7 @@ func ToolAlone(t testing.TB, into any, args ...string) error {
 	err := cli.Run(servicetest.Context(t), append(args, "--output=json"), &stdout, io.Discard)
 	if stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
-			t.Fatalf("got %v: %s", err, stdout.String())
+			t.Fatalf("decode the result: %v: %s", err, stdout.String())
 		}
 	}
 	return err

@@ -33,7 +33,7 @@ Examples:
     clusterlite nodes forget query-3`
 }
 
-// NodesList lists them.
+// NodesList lists the nodes.
 type NodesList struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -50,14 +50,14 @@ Examples:
     clusterlite nodes list --output json`
 }
 
-// roll is the result.
+// roll is the result of nodes list.
 type roll struct {
 	Nodes []roster.Entry `json:"nodes"`
 
 	all bool
 }
 
-// Text writes it as text.
+// Text writes the nodes as text.
 func (r roll) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "NODE\tROLE\tSTATE\tPOSITION\tVERSION\tADMIN\tHEARD")
@@ -81,7 +81,7 @@ func (c NodesList) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // it only read
+	defer func() { _ = log.Close() }() // it was only read
 	entries, err := roster.List(ctx, log)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c NodesList) Run(ctx context.Context, out subcommand.Streams) error {
 	return c.Print(out, roll{entries, c.All})
 }
 
-// NodesForget removes some.
+// NodesForget removes nodes from the broker's list.
 type NodesForget struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -117,12 +117,12 @@ Examples:
     clusterlite nodes forget --left`
 }
 
-// forgotten is the result.
+// forgotten is the result of nodes forget.
 type forgotten struct {
 	Forgotten []string `json:"forgotten"`
 }
 
-// Text writes it as text.
+// Text writes the names of the nodes as text.
 func (f forgotten) Text(w io.Writer) error {
 	for _, name := range f.Forgotten {
 		if _, err := fmt.Fprintf(w, "forgot %s\n", name); err != nil {
@@ -132,7 +132,7 @@ func (f forgotten) Text(w io.Writer) error {
 	return nil
 }
 
-// doomed are the nodes to forget.
+// doomed returns the nodes to forget.
 func (c NodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
 	if !c.Left {
 		return nodes.Select(all, c.Names...)
@@ -140,7 +140,7 @@ func (c NodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(n nodes.Node) bool { return n.State != roster.Left }), nil
 }
 
-// Run removes all named nodes or, if one is unknown or running, none.
+// Run removes all named nodes. If one is unknown or running, it removes none.
 func (c NodesForget) Run(ctx context.Context, out subcommand.Streams) error {
 	ctx, err := c.Access.Apply(ctx, out)
 	if err != nil {
@@ -150,7 +150,7 @@ func (c NodesForget) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // what it wrote is there
+	defer func() { _ = log.Close() }() // its writes are already acknowledged
 	all, err := nodes.All(ctx, log)
 	if err != nil {
 		return err

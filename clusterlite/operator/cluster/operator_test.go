@@ -36,7 +36,7 @@ import (
 
 var update = flag.Bool("update", false, "write golden files")
 
-// A testCluster is a broker and nodes on it.
+// A testCluster is a broker with nodes.
 type testCluster struct {
 	t      *testing.T
 	broker *servicetest.Broker
@@ -62,7 +62,7 @@ func startCluster(t *testing.T, n int) *testCluster {
 	}
 }
 
-// write appends n users, always the same, and waits until all nodes have them.
+// write appends n users, which are always the same, and waits until all nodes have them.
 func (c *testCluster) write(n int) (ids []string) {
 	c.t.Helper()
 	var batch []events.Event
@@ -92,7 +92,7 @@ func (c *testCluster) append(batch ...events.Event) {
 	}
 }
 
-// tamper changes one row of a node's file behind its back.
+// tamper changes one row of a node's file without the node's knowledge.
 func (c *testCluster) tamper(n *node.Node, statement string, args ...any) {
 	c.t.Helper()
 	db, err := sqlx.Open("sqlite3", filepath.Join(n.DataDir, datafolder.FileName)+"?_busy_timeout=10000")
@@ -104,7 +104,7 @@ func (c *testCluster) tamper(n *node.Node, statement string, args ...any) {
 		c.t.Fatal(err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		c.t.Fatalf("%s: %d rows, %v", statement, n, err)
+		c.t.Fatalf("%s: got %d changed rows, %v, want 1", statement, n, err)
 	}
 	if err := db.Close(); err != nil {
 		c.t.Fatal(err)
@@ -117,12 +117,12 @@ func (c *testCluster) tool(args ...string) (out string, well bool) {
 	var stdout, stderr bytes.Buffer
 	err := cli.Run(servicetest.Context(c.t), append(args, "--kafka-brokers", c.broker.Addr()), &stdout, &stderr)
 	if err != nil && !errors.Is(err, process.ErrReported) {
-		c.t.Fatalf("%v: %v\n%s%s", args, err, stdout.String(), stderr.String())
+		c.t.Fatalf("%v: got %v, want success or a reported failure\n%s%s", args, err, stdout.String(), stderr.String())
 	}
 	return stdout.String(), err == nil
 }
 
-// changing are the parts of results that are never the same twice.
+// changing matches the parts of results that differ in each run.
 var changing = map[*regexp.Regexp]string{
 	regexp.MustCompile(`127\.0\.0\.1:\d+`):                  "127.0.0.1:PORT",
 	regexp.MustCompile(`"((?:topic_)?id)": "[0-9a-f]{32}"`): `"$1": "ID"`,
@@ -156,12 +156,12 @@ func golden(t *testing.T, name, got string) {
 func decode[T any](t *testing.T, out string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(out), &v); err != nil {
-		t.Fatalf("%v:\n%s", err, out)
+		t.Fatalf("decode the result: %v:\n%s", err, out)
 	}
 	return v
 }
 
-// all names what a text must have.
+// all checks that a text contains all parts.
 func all(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -189,7 +189,7 @@ func TestStatusOfAHealthyCluster(t *testing.T) {
 func TestStatusReportsProblems(t *testing.T) {
 	c := startCluster(t, 4)
 	c.write(3)
-	if err := c.stops[3](); err != nil { // it announces that it stops
+	if err := c.stops[3](); err != nil { // the node announces that it stops
 		t.Fatal(err)
 	}
 	ctx := servicetest.Context(t)
@@ -213,7 +213,7 @@ func TestStatusReportsProblems(t *testing.T) {
 	for _, n := range r.Nodes {
 		states[n.Node] = n.State
 		if n.Node == "dead" && (n.Position != 1 || n.Lag == nil || n.Lag.Events != 2 || n.Entities != nil) {
-			t.Errorf("got %+v for the dead node", n)
+			t.Errorf("got %+v for the dead node, want position 1 and a lag of 2 events", n)
 		}
 	}
 	want := map[string]overview.State{
@@ -224,13 +224,13 @@ func TestStatusReportsProblems(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if len(r.Problems) != 4 {
-		t.Errorf("got problems %q", r.Problems)
+		t.Errorf("got the problems %q, want 4", r.Problems)
 	}
 	all(t, strings.Join(r.Problems, "\n"), "dead is gone", "hides is unreachable", "This is node query-1", "ahead-of-log")
 	text, _ := c.tool("status")
 	all(t, text, "Problems:", "gone", "1 node has left (query-4): use --all to show them", "ahead-of-log")
 	if strings.Contains(text, "\nquery-4") {
-		t.Errorf("the node that has left has a line of its own:\n%s", text)
+		t.Errorf("got a separate line for the node that has left, want none:\n%s", text)
 	}
 	text, _ = c.tool("status", "--all")
 	all(t, text, "\nquery-4")
@@ -241,21 +241,21 @@ func TestStatusReportsProblems(t *testing.T) {
 
 	out, _ = c.tool("nodes", "--output", "json")
 	if n := len(decode[cluster.Roll](t, out).Nodes); n != 8 {
-		t.Errorf("%d nodes: %s", n, out)
+		t.Errorf("got %d nodes, want 8: %s", n, out)
 	}
 	var stderr bytes.Buffer
 	for names, said := range map[string]string{"query-1": "is running", "dead nobody": "nobody"} {
 		args := append(append([]string{"nodes", "forget"}, strings.Fields(names)...), "--kafka-brokers", c.broker.Addr())
 		if err := cli.Run(ctx, args, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), said) {
-			t.Errorf("forget %s: %v", names, err)
+			t.Errorf("forget %s: got %v, want an error with %q", names, err, said)
 		}
 	}
 	if out, _ := c.tool("nodes", "forget", "--left"); out != "forgot query-4\n" {
-		t.Errorf("got %s", out)
+		t.Errorf("got %s, want only query-4 forgotten", out)
 	}
 	clitest.CheckUsage(t, "nodes", [][]string{{"forget"}, {"forget", "a", "--left"}})
 	if out, _ := c.tool("nodes", "forget", "dead", "hides", "moved", "failed"); strings.Count(out, "forgot") != 4 {
-		t.Errorf("got %s", out)
+		t.Errorf("got %s, want 4 nodes forgotten", out)
 	}
 	if out, well := c.tool("status"); !well {
 		t.Errorf("got problems, want none:\n%s", out)
@@ -267,15 +267,15 @@ func TestStatusWithoutATopicOrABroker(t *testing.T) {
 	var out bytes.Buffer
 	err := cli.Run(servicetest.Context(t), []string{"status", "--kafka-brokers", b.Addr()}, &out, &out)
 	if err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that says that the topic does not exist", err)
 	}
 	err = cli.Run(servicetest.Context(t), []string{"status", "--kafka-brokers", "127.0.0.1:1"}, &out, &out)
 	if err == nil || !strings.Contains(err.Error(), "the broker is unreachable") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that says that the broker is unreachable", err)
 	}
 }
 
-// While the broker is away nodes are found where the operator says.
+// While the broker is unreachable, status finds nodes at the addresses that the operator gives.
 func TestStatusWhileTheBrokerIsAway(t *testing.T) {
 	c := startCluster(t, 2)
 	c.write(3)
@@ -289,16 +289,16 @@ func TestStatusWhileTheBrokerIsAway(t *testing.T) {
 	out, _ := c.tool("status", admin, "--output=json")
 	r := decode[overview.Report](t, out)
 	if r.Healthy || !strings.Contains(r.BrokerError, "the broker is unreachable") || len(r.Nodes) != 2 || r.Nodes[0].Node != "query-1" || r.Nodes[0].Role != "query" || r.Nodes[0].Position != 3 || r.Nodes[0].Entities["users"] != 3 {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want the broker's error and two nodes with 3 users", r)
 	}
 	err := cli.Run(servicetest.Context(t), []string{"status", "--admin=127.0.0.1:1", "--kafka-brokers=" + c.broker.Addr()}, io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "the broker is unreachable") || !strings.Contains(err.Error(), "No node answered at 127.0.0.1:1") {
-		t.Errorf("no node answers: got %v", err)
+		t.Errorf("no node answers: got %v, want both reasons", err)
 	}
 	clitest.CheckUsage(t, "status", [][]string{{"--admin=nowhere"}})
 }
 
-// frames passes on what is drawn, frame by frame.
+// frames receives each frame that is drawn.
 type frames chan string
 
 func (f frames) Write(p []byte) (int, error) { f <- string(p); return len(p), nil }
@@ -319,12 +319,12 @@ func TestStatusWatches(t *testing.T) {
 		select {
 		case frame = <-shown:
 		case err := <-ran:
-			t.Fatalf("it ended: %v", err)
+			t.Fatalf("status --watch ended: %v", err)
 		}
 	}
 	cancel()
 	if err := <-ran; err != nil {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("got %v after the end of the context, want success", err)
 	}
 }
 
@@ -337,13 +337,13 @@ func TestVoids(t *testing.T) {
 	}
 	c.append(again, again)
 	out, _ := c.tool("voids", "--limit", "1", "--output", "json")
-	// Whichever node answers first: all know of the same.
+	// Any node may answer first. All nodes have the same voids.
 	golden(t, "voids.json", strings.Replace(out, `"node": "query-2"`, `"node": "query-1"`, 1))
 	text, _ := c.tool("voids", "--node", "query-2")
 	all(t, text, "conflict", "the entity exists or existed", "2 void records up to position 3, according to query-2, conflict 2")
 	var stderr bytes.Buffer
 	if err := cli.Run(servicetest.Context(t), []string{"voids", "--node", "query-9", "--kafka-brokers", c.broker.Addr()}, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), "query-9") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that names query-9", err)
 	}
 	for _, stop := range c.stops {
 		if err := stop(); err != nil {
@@ -351,7 +351,7 @@ func TestVoids(t *testing.T) {
 		}
 	}
 	if err := cli.Run(servicetest.Context(t), []string{"voids", "--kafka-brokers", c.broker.Addr()}, &stderr, &stderr); err == nil || !strings.Contains(err.Error(), "no running node") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that says that no node is running", err)
 	}
 }
 
@@ -373,7 +373,7 @@ func TestVerifyWhileWritesGoOn(t *testing.T) {
 	for range 3 {
 		out, well := c.tool("verify", "--deep", "--output", "json")
 		if r := decode[comparison.Report](t, out); !well || !r.Equal || len(r.Nodes) != 3 || r.Nodes[2].Deep.Collections["users"].Rows < 100 || r.Nodes[1].Digests["users"].Entities < 100 {
-			t.Errorf("got %s", out)
+			t.Errorf("got %s, want three equal nodes with at least 100 users", out)
 		}
 	}
 	close(stop)
@@ -401,7 +401,7 @@ func TestVerifyFindsWhatDiffers(t *testing.T) {
 	out, well := c.tool("verify", "--output", "json")
 	r := decode[comparison.Report](t, out)
 	if well || r.Equal || len(r.Differences) != 2 {
-		t.Fatalf("got %s", out)
+		t.Fatalf("got %s, want two differences", out)
 	}
 	all(t, strings.Join(r.Differences, "\n"), "query-1: the rows of users", "query-2: the rows of users")
 
@@ -427,10 +427,10 @@ func TestVerifyFindsNodesThatDiffer(t *testing.T) {
 	c.append(changed)
 	out, well := c.tool("verify", "--output", "json")
 	if r := decode[comparison.Report](t, out); well || !strings.Contains(r.Differences[0], "query-1, query-2 have 1 entity with digest") {
-		t.Errorf("got %s", out)
+		t.Errorf("got %s, want the two digests as the first difference", out)
 	}
 	if out, well := c.tool("status"); well || !strings.Contains(out, "nodes query-1 and query-3 differ in users at position 3") {
-		t.Errorf("got %s", out)
+		t.Errorf("got %s, want a difference between query-1 and query-3", out)
 	}
 }
 
@@ -446,7 +446,7 @@ func TestVerifyMissesANodeThatDoesNotAnswer(t *testing.T) {
 	}
 	all(t, text, "not checked", "node dead can't be reached at 127.0.0.1:1")
 	if text, well := c.tool("verify", "--node", "query-1"); !well {
-		t.Errorf("without it: %s", text)
+		t.Errorf("without the changed node: got %s, want success", text)
 	}
 }
 
@@ -466,7 +466,7 @@ func TestVerifyMissesANodeThatIsBehind(t *testing.T) {
 	if well {
 		t.Error("got a healthy cluster, want problems")
 	}
-	// It says where it has stopped, or already why.
+	// Verify reports where the node has stopped or, if it knows it already, why.
 	all(t, text, "node query-2 could not be checked")
 	if !strings.Contains(text, "at position 1") && !strings.Contains(text, "the disk is full") {
 		t.Errorf("got %s\nwant in it the position of query-2, or that its disk is full", text)
@@ -474,7 +474,7 @@ func TestVerifyMissesANodeThatIsBehind(t *testing.T) {
 	for ctx := servicetest.Context(t); n.Model.Ready(time.Minute) == nil && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 	}
 	if text, well := c.tool("status"); well || !strings.Contains(text, "node query-2 is unready: can't apply the log") || !strings.Contains(text, "the disk is full") {
-		t.Errorf("got %s", text)
+		t.Errorf("got %s, want query-2 to be unready because of a full disk", text)
 	}
 }
 
@@ -489,7 +489,7 @@ func TestVerifyOfAFolder(t *testing.T) {
 	}
 	for _, state := range []string{"running", "stopped"} {
 		if out, err := verify(n.DataDir); err != nil {
-			t.Errorf("%s: %v\n%s", state, err, out)
+			t.Errorf("%s: got %v, want success\n%s", state, err, out)
 		}
 		if err := c.stops[0](); err != nil {
 			t.Fatal(err)
@@ -498,31 +498,31 @@ func TestVerifyOfAFolder(t *testing.T) {
 	c.tamper(n, `UPDATE users SET version = 2 WHERE id = unhex(replace(?, '-', ''))`, ids[1])
 	out, err := verify(n.DataDir)
 	if !errors.Is(err, process.ErrReported) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a reported difference", err)
 	}
 	all(t, out, "differ", "the rows of users were changed by something else than the log")
 
 	empty := t.TempDir()
 	if _, err := verify(empty); err == nil {
-		t.Error("nothing is verified")
+		t.Error("got success for an empty folder, want an error")
 	}
 	if left, err := os.ReadDir(empty); err != nil || len(left) > 0 {
-		t.Errorf("got new files %v, %v", left, err)
+		t.Errorf("got the new files %v, %v, want none", left, err)
 	}
 	if err := os.WriteFile(filepath.Join(empty, datafolder.FileName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var refused *refusal.Error
 	if _, err := verify(empty); !errors.As(err, &refused) || refused.Reason != refusal.Schema {
-		t.Errorf("a file of another version: %v", err)
+		t.Errorf("a file of another version: got %v, want a refusal because of the schema", err)
 	}
 	var usage *settings.UsageError
 	if err := cli.Run(t.Context(), []string{"verify", "--data-dir", "x", "--deep"}, io.Discard, io.Discard); !errors.As(err, &usage) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a usage error", err)
 	}
 }
 
-// Collections that only one side has, and more differing entities than are listed.
+// Verify handles collections that only one side has, and more differing entities than it lists.
 func TestVerifyNamesTheFirst(t *testing.T) {
 	c := startCluster(t, 1)
 	ids := c.write(30)
@@ -545,7 +545,7 @@ func TestVerifyNamesTheFirst(t *testing.T) {
 	out, well := c.tool("verify", "--deep", "--output", "json")
 	r := decode[comparison.Report](t, out)
 	if well || len(r.Nodes) != 1 || r.Nodes[0].Deep == nil {
-		t.Fatalf("got %s", out)
+		t.Fatalf("got %s, want a deep comparison of one node with differences", out)
 	}
 	want := map[string]comparison.Difference{
 		"apples": {Unexpected: 1, First: []comparison.Differing{{ID: "x", How: "unexpected", Node: "deleted by version 3"}}},

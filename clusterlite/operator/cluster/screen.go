@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// A screen replaces each frame with the next. If the output is not a terminal, it writes
-// one after the other.
+// A screen replaces each frame with the next. If the output is not a terminal, it writes one
+// frame after another.
 type screen struct {
 	w        io.Writer
 	terminal bool
@@ -21,14 +21,14 @@ func newScreen(w io.Writer) screen {
 	return screen{w, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"}
 }
 
-// What terminals understand (ECMA-48).
+// These are control sequences of terminals (ECMA-48).
 const (
 	home      = "\x1b[H"
-	clearLine = "\x1b[K" // from here to the line's end
-	clearRest = "\x1b[J" // from here to the screen's end
+	clearLine = "\x1b[K" // clears from the cursor to the end of the line
+	clearRest = "\x1b[J" // clears from the cursor to the end of the screen
 )
 
-// draw shows a frame, in one piece: it does not flicker.
+// draw shows a frame with a single write, so that it does not flicker.
 func (s screen) draw(frame []byte) error {
 	if s.terminal {
 		frame = []byte(home + string(bytes.ReplaceAll(frame, []byte("\n"), []byte(clearLine+"\n"))) + clearRest)

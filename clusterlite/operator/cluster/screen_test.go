@@ -21,9 +21,9 @@ func TestAScreenDrawsInPlace(t *testing.T) {
 		}
 	}
 	if want := "\x1b[Hone\x1b[K\ntwo\x1b[K\n\x1b[J\x1b[Hthree\x1b[K\n\x1b[J"; b.String() != want {
-		t.Errorf("got %q", b.String())
+		t.Errorf("got %q, want %q", b.String(), want)
 	}
 	if err := (screen{full{}, false}).draw([]byte("x")); !errors.Is(err, errFull) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, errFull)
 	}
 }

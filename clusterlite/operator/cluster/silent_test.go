@@ -37,7 +37,7 @@ func (c *testCluster) addSilent(name string) (admin string) {
 	}()
 	c.t.Cleanup(func() { _ = l.Close(); <-ended })
 	admin = l.Addr().String()
-	// The furthest of all, so that a snapshot is asked of it.
+	// This position is the highest of all, so that the tool asks this node for a snapshot.
 	e := roster.Entry{Node: name, Role: "query", Admin: admin, State: roster.Running, At: time.Now(), Position: 1 << 30}
 	if err := roster.Announce(servicetest.Context(c.t), c.nodes[0].Log, e); err != nil {
 		c.t.Fatal(err)
@@ -45,11 +45,11 @@ func (c *testCluster) addSilent(name string) (admin string) {
 	return admin
 }
 
-// A node that does not answer is named, and the other nodes are still asked.
+// The tool names a node that does not answer, and still asks the others.
 func TestToolsNameASilentNode(t *testing.T) {
 	c := startCluster(t, 2)
 	c.write(3)
-	// Its name sorts first, so that code which asks one node after the other asks it first.
+	// Its name sorts first, so that code that asks one node after another asks it first.
 	admin := c.addSilent("a-silent")
 	silent := "node a-silent at " + admin + " accepted the connection but did not answer within "
 	waiting := "waiting for a-silent at " + admin
@@ -58,7 +58,7 @@ func TestToolsNameASilentNode(t *testing.T) {
 	for _, call := range []struct {
 		args   []string
 		well   bool
-		stdout string // a part of it
+		stdout string // a part of the standard output
 		said   string // a part of the error, or of the standard error output
 	}{
 		{[]string{"voids"}, true, "0 void records", ""},

@@ -1,6 +1,7 @@
-// Package cluster implements the subcommands that look at all nodes: status, nodes, voids,
-// verify, and healthcheck for the node on this host. Package overview gathers what status
-// shows, and package comparison does the work of verify. Only package cli imports it.
+// Package cluster implements the subcommands that inspect all nodes: status, nodes, voids and
+// verify. It also implements healthcheck for the node on this host. Package overview gathers
+// what status shows, and package comparison does the work of verify. Only package cli imports
+// it.
 package cluster
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Status shows how the cluster is.
+// Status shows the state of the cluster.
 type Status struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -57,16 +58,16 @@ func (c *Status) Validate() error {
 	return nil
 }
 
-// hostPort is what an admin address holds besides its scheme.
+// hostPort returns an admin address without its scheme.
 func hostPort(address string) string {
 	bare, _ := nodes.Address(address)
 	return bare
 }
 
-// local are the default admin addresses of nodes on this host.
+// local lists the default admin addresses of nodes on this host.
 var local = []string{"127.0.0.1:9080", "127.0.0.1:9081", "127.0.0.1:9082"}
 
-// gather makes a report.
+// gather creates a report.
 func (c Status) gather(ctx context.Context, log *eventlog.Log) (subcommand.Result, bool, error) {
 	r, err := overview.Gather(ctx, overview.Options{Log: log, Admin: c.Admin, Fallback: local})
 	if err != nil {
@@ -78,7 +79,7 @@ func (c Status) gather(ctx context.Context, log *eventlog.Log) (subcommand.Resul
 	return r, r.Healthy, nil
 }
 
-// Run gathers a report, or one after the other.
+// Run gathers one report or, with --watch, one after another.
 func (c Status) Run(ctx context.Context, out subcommand.Streams) error {
 	ctx, err := c.Access.Apply(ctx, out)
 	if err != nil {
@@ -88,7 +89,7 @@ func (c Status) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // it only read
+	defer func() { _ = log.Close() }() // it was only read
 	if c.Watch {
 		return c.watch(ctx, out, log)
 	}
@@ -115,7 +116,7 @@ func (c Status) watch(ctx context.Context, out subcommand.Streams, log *eventlog
 		var frame bytes.Buffer
 		r, _, err := c.gather(ctx, log)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it is what was waited for
+			return nil //nolint:nilerr // the end of ctx is the normal end
 		}
 		if err == nil {
 			err = c.Print(subcommand.Streams{Stdout: &frame}, r)

@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Verify checks that nodes are equal, and finds where they differ.
+// Verify checks that nodes are equal, and reports where they differ.
 type Verify struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -77,6 +77,6 @@ func (c Verify) report(ctx context.Context, out subcommand.Streams) (comparison.
 	if err != nil {
 		return comparison.Report{}, err
 	}
-	defer func() { _ = log.Close() }() // what it wrote is there
+	defer func() { _ = log.Close() }() // its writes are already acknowledged
 	return comparison.Compare(ctx, comparison.Options{Log: log, Names: c.Nodes, Wait: c.Wait, Deep: c.Deep, Progress: out.Stderr})
 }

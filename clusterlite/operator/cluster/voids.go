@@ -15,7 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Voids lists what admission refused.
+// Voids lists the events that admission rejected.
 type Voids struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -44,10 +44,10 @@ func (c *Voids) Validate() error {
 	return nil
 }
 
-// refused is the result.
+// refused is the result of voids.
 type refused node.Voids
 
-// Text writes it as text.
+// Text writes the voids as text.
 func (r refused) Text(w io.Writer) error {
 	if len(r.Voids) > 0 {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -76,7 +76,7 @@ func dash(s string) string {
 	return s
 }
 
-// Run asks one node.
+// Run asks one node for its voids.
 func (c Voids) Run(ctx context.Context, out subcommand.Streams) error {
 	ctx, err := c.Access.Apply(ctx, out)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c Voids) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // it only read
+	defer func() { _ = log.Close() }() // it was only read
 	all, err := nodes.All(ctx, log)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func loadCheckpoint(o Options) (checkpoint, error) {
 		return start, &CheckpointError{o.Checkpoint, err}
 	}
 	if p.Lines == 0 {
-		return start, nil // nothing depends on it
+		return start, nil // nothing was acknowledged, so nothing depends on it
 	}
 	if p.URL != o.URL || p.Collection != o.Collection || p.Key != o.Key {
 		return start, fmt.Errorf("%s belongs to an unfinished import into %s at %s: finish that import with the same options, or delete the file to start again", o.Checkpoint, p.Collection, p.URL)
@@ -62,7 +62,7 @@ type CheckpointError struct {
 	Err  error
 }
 
-// Error says what is wrong with the file, and how to continue.
+// Error describes the problem of the file, and how to continue.
 func (e *CheckpointError) Error() string {
 	return fmt.Sprintf("%s does not hold the progress of an import: %v. Nothing was sent. If it is the checkpoint of this import, delete it and run the same command again, which starts at the first line: "+
 		"lines created less than a day ago under the same --key are not created again, but older ones are. If it is a different file, name the checkpoint with --checkpoint", e.File, e.Err)
@@ -71,7 +71,7 @@ func (e *CheckpointError) Error() string {
 // Unwrap returns the cause.
 func (e *CheckpointError) Unwrap() error { return e.Err }
 
-// parseCheckpoint reads a checkpoint as save wrote it.
+// parseCheckpoint reads a checkpoint that save wrote.
 func parseCheckpoint(b []byte) (p checkpoint, err error) {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return p, errors.New("it is empty")

@@ -54,7 +54,7 @@ type chunkReader struct {
 	lines   *lines.Reader
 	skipped checkpoint
 	digest  hash.Hash
-	buffer  []byte // of the last line
+	buffer  []byte // the last line
 }
 
 func newChunkReader(in io.Reader) *chunkReader {
@@ -64,8 +64,8 @@ func newChunkReader(in io.Reader) *chunkReader {
 	return r
 }
 
-// skip skips the input that an earlier run got acknowledged, if the input still starts with
-// it.
+// skip skips the input that an earlier run got acknowledged. It fails if the input no longer
+// starts with that part.
 func (r *chunkReader) skip(p checkpoint) error {
 	n, err := io.CopyN(r.digest, r.in, p.Bytes)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -63,7 +63,7 @@ func (i *Command) Validate() error {
 	return nil
 }
 
-// An linesResult is what the command says in the end.
+// linesResult is the result that the command prints at the end.
 type linesResult struct {
 	Collection string `json:"collection"`
 	Lines      int64  `json:"lines"`
@@ -126,7 +126,7 @@ func (i Command) Run(ctx context.Context, out subcommand.Streams) error {
 	return nil
 }
 
-// open opens the input. Its size is zero if it is unknown, as for a pipe.
+// open opens the input. Its size is zero if it is unknown, such as for a pipe.
 func (i Command) open(stdin io.Reader) (input io.ReadCloser, size int64, err error) {
 	if i.File == "-" {
 		return io.NopCloser(stdin), 0, nil
@@ -141,8 +141,8 @@ func (i Command) open(stdin io.Reader) (input io.ReadCloser, size int64, err err
 	return f, size, nil
 }
 
-// failures returns a function that reports a failed line: to the named file, or else beside
-// the progress. sync makes the written reports durable.
+// failures returns a function that reports a failed line to the named file or, without one,
+// next to the progress. sync makes the written reports durable.
 func (i Command) failures(beside io.Writer) (report func(Failure) error, sync, done func() error, err error) {
 	if i.Errors == "" {
 		report = func(f Failure) error {
@@ -151,7 +151,7 @@ func (i Command) failures(beside io.Writer) (report func(Failure) error, sync, d
 		}
 		return report, nil, func() error { return nil }, nil
 	}
-	// An earlier run may have reported other lines.
+	// Append to the file, because an earlier run may have reported other lines.
 	file, err := os.OpenFile(i.Errors, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, nil, nil, err
@@ -160,7 +160,7 @@ func (i Command) failures(beside io.Writer) (report func(Failure) error, sync, d
 	lines.SetEscapeHTML(false)
 	sync = file.Sync
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		sync = nil // a pipe or a device has no disk
+		sync = nil // a pipe or a device can't be synced
 	}
 	return func(f Failure) error { return lines.Encode(f) }, sync, file.Close, nil
 }

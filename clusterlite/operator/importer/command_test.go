@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// startProxy runs a proxy that passes requests on as nginx does, unless fault answers
-// them. Requests are counted from 1.
+// startProxy runs a proxy that forwards requests as nginx does, unless fault answers them.
+// Requests are counted from 1.
 func startProxy(t *testing.T, target string, fault func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool) string {
 	t.Helper()
 	to, err := url.Parse(target)
@@ -97,7 +97,7 @@ func TestImport(t *testing.T) {
 	stdout, stderr, err := runImport(t, file, "--url="+url, "--output=json", "--errors="+failed)
 	var result importer.Result
 	if !errors.Is(err, process.ErrReported) || json.Unmarshal([]byte(stdout), &result) != nil || result != (importer.Result{"users", 7, 3, 3}) || stderr != "" {
-		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s, want 7 lines, 3 created and 3 failed", err, stdout, stderr)
 	}
 	b, err := os.ReadFile(failed)
 	if err != nil {
@@ -107,23 +107,23 @@ func TestImport(t *testing.T) {
 	for _, want := range []struct{ line, status int64 }{{4, 422}, {5, 400}, {6, 409}} {
 		var f importer.Failure
 		if err := lines.Decode(&f); err != nil || f.Line != want.line || int64(f.Status) != want.status {
-			t.Errorf("got %+v, %v", f, err)
+			t.Errorf("got %+v, %v, want line %d with status %d", f, err, want.line, want.status)
 		}
 	}
 	wantUsers(t, url, 3)
 	if _, err := os.Stat(file + ".import"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its checkpoint is left: %v", err)
+		t.Errorf("got %v for the checkpoint, want it removed", err)
 	}
 
-	// A repetition within a day creates nothing twice. An import with a different name
-	// would.
+	// A repeated import within a day creates no entity twice. An import with a different name
+	// would create new entities.
 	stdout, stderr, err = runImport(t, file, "--url="+url+"/")
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 3 created, 3 failed\n" || !strings.Contains(stderr, "line 4: 422 ") || !strings.Contains(stderr, "/email is required") {
-		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s, want the same result", err, stdout, stderr)
 	}
 	wantUsers(t, url, 3)
 	if stdout, _, err = runImport(t, file, "--url="+url, "--key=again"); !errors.Is(err, process.ErrReported) || stdout != "users: 7 lines, 0 created, 6 failed\n" {
-		t.Errorf("got %v, stdout %s", err, stdout)
+		t.Errorf("got %v, stdout %s, want 6 failed lines", err, stdout)
 	}
 }
 
@@ -141,20 +141,20 @@ func TestImportFromAPipe(t *testing.T) {
 	var stdout bytes.Buffer
 	i := importer.Command{Output: subcommand.Output{Output: "text"}, File: "-", Collection: "users", URL: url}
 	if err := i.Run(t.Context(), subcommand.Streams{Stdin: in, Stdout: &stdout, Stderr: io.Discard}); err != nil || stdout.String() != "users: 10 lines, 10 created, 0 failed\n" {
-		t.Errorf("got %v, stdout %s", err, stdout.String())
+		t.Errorf("got %v, stdout %s, want 10 created", err, stdout.String())
 	}
 	wantUsers(t, url, 10)
 }
 
-// Faults that pass are got over, and nothing is created twice.
+// The import survives temporary faults, and creates no entity twice.
 func TestImportOverFaults(t *testing.T) {
 	url := clitest.Serve(t, t.TempDir()).URL
 	proxy := startProxy(t, url, func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool {
 		switch n {
-		case 1: // done, and the answer is lost
+		case 1: // the request is carried out, but the answer is lost
 			pass.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
-		case 2: // done, and the answer breaks off
+		case 2: // the request is carried out, but the answer is cut off
 			answer := httptest.NewRecorder()
 			pass.ServeHTTP(answer, r)
 			w.Header().Set("Content-Type", "application/x-ndjson")
@@ -163,7 +163,7 @@ func TestImportOverFaults(t *testing.T) {
 		case 3:
 			w.Header().Set("Retry-After", "0")
 			w.WriteHeader(http.StatusServiceUnavailable)
-		case 4: // a batch that fails for now, in an answer that is whole
+		case 4: // a batch fails temporarily, in a complete answer
 			w.Header().Set("Content-Type", "application/x-ndjson")
 			_, _ = io.WriteString(w, `{"line":1,"status":503,"title":"The log is out of reach"}`+"\n")
 		default:
@@ -173,12 +173,12 @@ func TestImportOverFaults(t *testing.T) {
 	})
 	stdout, _, err := runImport(t, writeFile(t, userLines(0, 300)), "--url="+proxy)
 	if err != nil || stdout != "users: 300 lines, 300 created, 0 failed\n" {
-		t.Errorf("got %v, stdout %s", err, stdout)
+		t.Errorf("got %v, stdout %s, want 300 created", err, stdout)
 	}
 	wantUsers(t, url, 300)
 }
 
-// A line on which the store itself fails is reported, and the lines after it are imported.
+// If the store itself fails on a line, the import reports it and continues with the next line.
 func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	url := clitest.Serve(t, t.TempDir()).URL
 	proxy := startProxy(t, url, func(_ int64, w http.ResponseWriter, _ http.Handler, _ *http.Request) bool {
@@ -188,11 +188,11 @@ func TestImportOverALineThatTheStoreFailsOn(t *testing.T) {
 	})
 	stdout, stderr, err := runImport(t, writeFile(t, userLines(0, 3)), "--url="+proxy)
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 3 lines, 2 created, 1 failed\n" || !strings.Contains(stderr, "line 2: 500 ") {
-		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s, want 2 created, and line 2 failed with 500", err, stdout, stderr)
 	}
 }
 
-// An import that gave up or was killed continues where it stopped.
+// An import that stopped or was killed continues where it stopped.
 func TestImportIsResumed(t *testing.T) {
 	url := clitest.Serve(t, t.TempDir()).URL
 	var away atomic.Bool
@@ -200,7 +200,7 @@ func TestImportIsResumed(t *testing.T) {
 	proxy := startProxy(t, url, func(n int64, w http.ResponseWriter, pass http.Handler, r *http.Request) bool {
 		requests.Add(1)
 		if n > 1 && away.Load() {
-			pass.ServeHTTP(httptest.NewRecorder(), r) // done, but the client gets no answer
+			pass.ServeHTTP(httptest.NewRecorder(), r) // the request is carried out, but the client gets no answer
 			panic(http.ErrAbortHandler)
 		}
 		return false
@@ -209,19 +209,19 @@ func TestImportIsResumed(t *testing.T) {
 	file := writeFile(t, userLines(0, 5000)+"{}\n"+userLines(5000, 5500))
 	stdout, _, err := runImport(t, file, "--url="+proxy, "--retry-for=0s")
 	if err == nil || stdout != "" || !strings.Contains(err.Error(), "stopped after 5000 lines (5000 created, 0 failed)") {
-		t.Fatalf("got %v, stdout %s", err, stdout)
+		t.Fatalf("got %v, stdout %s, want a stop after 5000 lines", err, stdout)
 	}
 	if _, _, err := runImport(t, file, "--url="+url); err == nil || !strings.Contains(err.Error(), file+".import") {
-		t.Errorf("it goes on at another store: %v", err)
+		t.Errorf("another store: got %v, want an error that names the checkpoint", err)
 	}
 	away.Store(false)
 	requests.Store(0)
 	stdout, stderr, err := runImport(t, file, "--url="+proxy)
 	if !errors.Is(err, process.ErrReported) || stdout != "users: 5501 lines, 5500 created, 1 failed\n" || !strings.Contains(stderr, "line 5001: ") {
-		t.Errorf("got %v, stdout %s, stderr %s", err, stdout, stderr)
+		t.Errorf("got %v, stdout %s, stderr %s, want 5500 created, and line 5001 failed", err, stdout, stderr)
 	}
 	if n := requests.Load(); n != 1 {
-		t.Errorf("it sent %d chunks, one was left", n)
+		t.Errorf("got %d chunks sent, want the remaining one", n)
 	}
 	wantUsers(t, url, 5500)
 }
@@ -245,7 +245,7 @@ func TestImportWithABrokenCheckpoint(t *testing.T) {
 			t.Errorf("%s: got %v, want a CheckpointError that says to delete the file", name, err)
 		}
 		if b, err := os.ReadFile(file + ".import"); err != nil || string(b) != text {
-			t.Errorf("%s: the file holds %q, %v", name, b, err)
+			t.Errorf("%s: got %q, %v in the file, want %q", name, b, err, text)
 		}
 	}
 	wantUsers(t, url, 0)
@@ -253,7 +253,7 @@ func TestImportWithABrokenCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stdout, _, err := runImport(t, file, "--url="+url); err != nil || stdout != "users: 3 lines, 3 created, 0 failed\n" {
-		t.Errorf("got %v, stdout %s", err, stdout)
+		t.Errorf("got %v, stdout %s, want 3 created", err, stdout)
 	}
 }
 
@@ -263,7 +263,7 @@ func TestImportOfAFileThatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := runImport(t, file, "--url=http://127.0.0.1:1"); !errors.Is(err, importer.ErrInputChanged) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, importer.ErrInputChanged)
 	}
 }
 
@@ -281,18 +281,18 @@ func TestImportReportsErrors(t *testing.T) {
 		{[]string{file, "--url=http://127.0.0.1:1", "--retry-for=0s"}, "127.0.0.1:1"},
 	} {
 		if stdout, _, err := runImport(t, c.args...); err == nil || stdout != "" || !strings.Contains(err.Error(), c.said) {
-			t.Errorf("%v: got %v", c.args, err)
+			t.Errorf("%v: got %v, want an error with %q", c.args, err, c.said)
 		}
 	}
 	for _, args := range [][]string{{}, {file, "--url=localhost"}, {file, "--url=ftp://x"}, {file, "--collection=A b"}, {file, "--retry-for=-1s"}, {file, "--output=xml"}} {
 		var usage *settings.UsageError
 		if _, _, err := runImport(t, args...); !errors.As(err, &usage) {
-			t.Errorf("%v: got %v", args, err)
+			t.Errorf("%v: got %v, want a usage error", args, err)
 		}
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if err := cli.Run(ctx, []string{"import", file, "--collection=users", "--url=" + url}, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
-		t.Errorf("it was to stop: %v", err)
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // run sent.
 var ErrInputChanged = errors.New("the part of the input that was already imported has changed")
 
-// Options say what is imported where.
+// Options define what is imported, and where to.
 type Options struct {
 	// URL is the address of the store, and Collection the collection of the entities.
 	URL, Collection string
@@ -25,7 +25,8 @@ type Options struct {
 	Token func() (string, error)
 	// Key names the import. The same lines under a different key create new entities.
 	Key string
-	// Checkpoint is the file that keeps the progress of the import; empty means none.
+	// Checkpoint is the file that stores the progress of the import. Empty means that no
+	// progress is stored.
 	Checkpoint string
 	// Patience is how long a request is retried before the import gives up.
 	Patience time.Duration
@@ -52,7 +53,7 @@ type Failure struct {
 	Errors []problem.FieldError `json:"errors,omitempty"`
 }
 
-// String is the failure for people, in a line.
+// String describes the failure in one line, for people.
 func (f Failure) String() string {
 	text := fmt.Sprintf("line %d: %d %s", f.Line, f.Status, f.Title)
 	if f.Detail != "" {
@@ -73,14 +74,14 @@ type Summary struct {
 }
 
 // Run imports an input with one entity per line. It sends the lines in chunks, one after
-// the other. Each chunk has an idempotency key that is derived from its lines, so that no
-// line is imported twice within a day, even if the connection, the servers or this process
-// fail. With a checkpoint, Run never sends acknowledged lines again.
+// another. Each chunk has an idempotency key that is derived from its lines. Therefore no line
+// is imported twice within a day, even if the connection, the servers or this process fail.
+// With a checkpoint, Run never sends acknowledged lines again.
 //
-// The summary is valid even if Run returns an error: that of ctx, of the input, of a
-// callback, [ErrInputChanged], or that of the store. If the store rejects a request, Run
-// returns at once; other errors of the store are returned once Patience is over. Calling
-// Run again continues after the last acknowledged chunk.
+// The summary is valid even if Run returns an error: that of ctx, of the input, of a callback,
+// [ErrInputChanged], or that of the store. If the store rejects a request, Run returns at once.
+// It returns other errors of the store once Patience is over. Calling Run again continues after
+// the last acknowledged chunk.
 func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error) {
 	point, err := loadCheckpoint(o)
 	if err != nil {
@@ -90,7 +91,7 @@ func Run(ctx context.Context, input io.Reader, o Options) (_ Summary, err error)
 	if err := lines.skip(point); err != nil {
 		return point.summary(), err
 	}
-	if err := point.save(o.Checkpoint); err != nil { // before anything is done
+	if err := point.save(o.Checkpoint); err != nil { // save it before anything is sent
 		return point.summary(), err
 	}
 	defer func() {
@@ -162,7 +163,7 @@ func readAhead(ctx context.Context, lines *chunkReader) (next func() (*chunk, er
 	}
 }
 
-// take notes that a chunk is acknowledged.
+// take records that a chunk is acknowledged.
 func (p *checkpoint) take(c *chunk, failed int64) {
 	p.Lines, p.Bytes, p.Digest = c.next-1, c.end, c.digest
 	p.Created += int64(len(c.lines)+len(c.long)) - failed

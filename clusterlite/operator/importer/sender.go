@@ -23,8 +23,8 @@ const (
 	// firstPause and longestPause bound the pause before a retry of a chunk.
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
-	// stall is how long a store may be silent. It is longer than a batch takes, and longer
-	// than nginx waits for one.
+	// stall is the maximum time that a store may be silent. It is longer than a batch takes,
+	// and longer than nginx waits for one.
 	stall = 90 * time.Second
 )
 
@@ -57,7 +57,7 @@ func (s *sender) send(ctx context.Context, c *chunk) ([]Failure, error) {
 		pauses := backoff.NewExponentialBackOff()
 		pauses.InitialInterval, pauses.MaxInterval = firstPause, longestPause
 		refused, err := backoff.Retry(ctx, func() ([]Failure, error) { return s.attempt(ctx, c) },
-			backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(max(s.Patience, 1))) // zero would be without end
+			backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(max(s.Patience, 1))) // zero would mean no limit
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func refusal(answer *http.Response) error {
 	}
 }
 
-// A busy store says when to try again.
+// A busy store says when to retry.
 type busy struct {
 	error
 	after error

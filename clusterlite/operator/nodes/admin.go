@@ -14,10 +14,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpclient"
 )
 
-// connectTimeout is how long a node may take to accept a connection.
+// connectTimeout is the maximum time that a node may take to accept a connection.
 const connectTimeout = 2 * time.Second
 
-// limits apply to answers that a node sends at once. For long work a node reports its
+// limits apply to answers that a node sends at once. During long work, a node reports its
 // progress regularly.
 var limits = httpclient.Limits{Connect: connectTimeout, Answer: 5 * time.Second, Stall: 30 * time.Second}
 
@@ -45,11 +45,11 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// Do sends a request to the node's admin listener; path may carry a query. The caller
-// closes the answer's body. If the node does not answer, Do returns an [UnreachableError];
-// for a status other than 2xx it returns the answer's *problem.Problem. The node must start
-// its answer within five seconds. If it stalls while it sends the body, reading the body
-// fails with an [httpclient.SilentError].
+// Do sends a request to the node's admin listener. path may contain a query. The caller closes
+// the answer's body. If the node does not answer, Do returns an [UnreachableError]. For a
+// status other than 2xx, it returns the answer's *problem.Problem. The node must start its
+// answer within five seconds. If it stalls while it sends the body, reading the body fails with
+// an [httpclient.SilentError].
 func (n Node) Do(ctx context.Context, method, path string) (*http.Response, error) {
 	return n.do(ctx, prompt, method, path)
 }
@@ -115,7 +115,8 @@ func (n Node) Lives(ctx context.Context) bool {
 	return n.answers(ctx) == nil
 }
 
-// unreachable wraps the error that kept a node from answering, unless the caller gave up.
+// unreachable wraps the error that prevented an answer, unless the caller cancelled the
+// request.
 func (n Node) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -123,7 +124,7 @@ func (n Node) unreachable(err error) error {
 	return &UnreachableError{Node: n.Node, Admin: n.Admin, Err: err}
 }
 
-// refusal reads the problem that an answer carries.
+// refusal reads the problem in an answer.
 func refusal(response *http.Response) *problem.Problem {
 	const most = 64 << 10
 	p := &problem.Problem{}

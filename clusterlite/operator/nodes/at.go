@@ -9,10 +9,10 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
-// At returns the nodes at an admin address, host:port, http://host:port or https://host:port, without asking a
-// broker. If the host name resolves to several addresses, as the name of a service of
-// Compose or Kubernetes does, At returns a node for each. The names of the nodes are
-// unknown until they are asked.
+// At returns the nodes at an admin address (host:port, http://host:port or https://host:port)
+// without asking a broker. If the host name resolves to several addresses, as the name of a
+// service of Compose or Kubernetes does, At returns a node for each. The names of the nodes are
+// unknown until the nodes answer.
 func At(ctx context.Context, address string) ([]Node, error) {
 	address, encrypted := Address(address)
 	host, port, err := net.SplitHostPort(address)

@@ -13,9 +13,9 @@ import (
 // patience is how long Each waits before it reports which nodes it is waiting for.
 const patience = time.Second
 
-// Each asks all nodes at once, and returns all results once every node has answered or
-// failed. If that takes more than a second, it reports to w which nodes it is waiting for,
-// and again when fewer are left. ask is called from many goroutines.
+// Each asks all nodes at once. It returns all results once every node has answered or failed.
+// If that takes more than a second, it reports to w which nodes it is waiting for, and again
+// when fewer remain. ask is called from many goroutines.
 func Each(ctx context.Context, w io.Writer, all []Node, ask func(ctx context.Context, i int, n Node) error) []error {
 	errs := make([]error, len(all))
 	answered := make(chan int, len(all))
@@ -38,7 +38,7 @@ func Each(ctx context.Context, w io.Writer, all []Node, ask func(ctx context.Con
 			missing[i] = false
 		case <-tick.C:
 			if now := waitingFor(all, missing); now != shown {
-				_, _ = fmt.Fprintln(w, now) // only to report
+				_, _ = fmt.Fprintln(w, now) // a failed report does not stop the work
 				shown = now
 			}
 		}

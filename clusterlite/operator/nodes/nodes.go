@@ -12,7 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
-// A Node is a node known to the broker, and a client of its admin listener. Safe for
+// A Node is a node known to the broker, and a client of its admin listener. It is safe for
 // concurrent use.
 type Node struct {
 	roster.Entry
@@ -36,7 +36,7 @@ func Living(all []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
 }
 
-// Select returns the nodes with these names. If one is missing, the error has its name and
+// Select returns the nodes with these names. If one is missing, the error contains its name and
 // the names of the known nodes.
 func Select(all []Node, names ...string) ([]Node, error) {
 	var selected []Node
@@ -50,7 +50,7 @@ func Select(all []Node, names ...string) ([]Node, error) {
 	return selected, nil
 }
 
-// Names are the names of nodes.
+// Names returns the names of nodes.
 func Names(all []Node) []string {
 	names := make([]string, len(all))
 	for i, n := range all {

@@ -11,11 +11,11 @@ import (
 const (
 	// redraw is how often a bar is drawn.
 	redraw = 150 * time.Millisecond
-	// barWidth is that of the bar alone, in characters.
+	// barWidth is the width of the bar alone, in characters.
 	barWidth = 40
 )
 
-// showBar draws a bar until the task ends, and leaves it there.
+// showBar draws a bar until the task ends, and leaves the last state on the screen.
 func (t *Task) showBar(w io.Writer) {
 	container := mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(redraw))
 	figures := func(s decor.Statistics) string {
@@ -24,27 +24,27 @@ func (t *Task) showBar(w io.Writer) {
 		}
 		return t.figures()
 	}
-	bar := container.New(0, filler(), // of no total: it never ends by itself
+	bar := container.New(0, filler(), // without a total, so it never ends by itself
 		mpb.BarWidth(barWidth),
 		mpb.PrependDecorators(decor.Name(t.what+" ")),
 		mpb.AppendDecorators(decor.Any(figures)),
 	)
 	t.mu.Lock()
-	t.out = container // which draws the bar below what is written
+	t.out = container // it draws the bar below the written lines
 	t.mu.Unlock()
 	for goesOn := true; goesOn; {
 		goesOn = t.sampleFor(redraw)
 		bar.SetTotal(t.total.Load(), false)
 		bar.SetCurrent(t.done.Load())
 	}
-	t.mu.Lock() // who writes now writes below the bar
+	t.mu.Lock() // later output is written below the bar
 	defer t.mu.Unlock()
 	bar.Abort(false)
 	container.Wait()
 	t.out = w
 }
 
-// filler is a bar, or a spinner while the total is unknown.
+// filler draws a bar, or a spinner while the total is unknown.
 func filler() mpb.BarFillerBuilder {
 	return builder(func() mpb.BarFiller {
 		bar := mpb.BarStyle().Build()
@@ -60,5 +60,5 @@ func filler() mpb.BarFillerBuilder {
 
 type builder func() mpb.BarFiller
 
-// Build makes a filler.
+// Build builds a filler.
 func (b builder) Build() mpb.BarFiller { return b() }

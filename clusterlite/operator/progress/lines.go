@@ -18,7 +18,7 @@ func (t *Task) showLines(io.Writer) {
 	_, _ = fmt.Fprintf(t, "%s: %s\n", t.what, t.outcome())
 }
 
-// figures are the progress of the task: done, total, rate, time left.
+// figures formats the progress of the task: done, total, rate and time left.
 func (t *Task) figures() string {
 	text := t.amount()
 	r := t.rate.perSecond()
@@ -32,13 +32,13 @@ func (t *Task) figures() string {
 	return text
 }
 
-// outcome is what the task did in total, and how fast.
+// outcome formats what the task did in total, and how fast.
 func (t *Task) outcome() string {
 	took := time.Since(t.start).Seconds()
 	return fmt.Sprintf("%s in %s, %s/s", t.amount(), duration(took), quantity(int64(float64(t.done.Load()-t.before.Load())/took), t.unit))
 }
 
-// amount is what is done of what there is.
+// amount formats how much of the total is done.
 func (t *Task) amount() string {
 	done, total := t.done.Load(), t.total.Load()
 	text := quantity(done, t.unit)

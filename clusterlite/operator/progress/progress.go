@@ -1,6 +1,6 @@
-// Package progress shows the progress of a long task: on a terminal as a bar with the rate
-// and the time left, elsewhere as a plain line every few seconds. A task that ends within a
-// second shows nothing. All subcommands with long tasks use it.
+// Package progress shows the progress of a long task. On a terminal it shows a bar with the
+// rate and the time left; elsewhere it writes a plain line every few seconds. A task that ends
+// within a second shows nothing. All subcommands with long tasks use it.
 package progress
 
 import (
@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// quiet is how long a task says nothing.
+	// quiet is how long a task shows nothing.
 	quiet = time.Second
 	// interval is the time between two lines if the output is not a terminal.
 	interval = 5 * time.Second
@@ -25,7 +25,7 @@ const (
 // Bytes is the unit of a task that counts bytes; they are written as KiB, MiB and so on.
 const Bytes = "bytes"
 
-// A Task is a task that takes long. Safe for concurrent use.
+// A Task is a task that takes long. It is safe for concurrent use.
 type Task struct {
 	what, unit  string
 	done, total atomic.Int64
@@ -37,7 +37,7 @@ type Task struct {
 	shown       sync.WaitGroup
 
 	mu  sync.Mutex
-	out io.Writer // where others may write
+	out io.Writer // where other output may be written
 }
 
 // Start starts to show the progress of a task. what names the task, and unit is what it
@@ -96,7 +96,7 @@ func (t *Task) Done() {
 	t.shown.Wait()
 }
 
-// sampleFor measures the rate for a time. It returns false as soon as the task ends.
+// sampleFor measures the rate for a duration. It returns false as soon as the task ends.
 func (t *Task) sampleFor(d time.Duration) (goesOn bool) {
 	over := time.NewTimer(d)
 	defer over.Stop()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// These tests use the clock of a synctest bubble, so nothing really waits.
+// These tests use the clock of a synctest bubble, so no test really waits.
 
 func TestWhatIsOverSoonSaysNothing(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
@@ -20,7 +20,7 @@ func TestWhatIsOverSoonSaysNothing(t *testing.T) {
 			task.Done()
 			task.Done()
 			if out.Len() > 0 {
-				t.Errorf("got %q", out.String())
+				t.Errorf("got %q, want no output", out.String())
 			}
 		})
 	}
@@ -42,7 +42,7 @@ replay: 20,000 of 50,000 events, 1,904/s, 16s left
 replay: 24,000 of 50,000 events in 12s, 1,959/s
 `
 		if got := out.String(); got != want {
-			t.Errorf("it says\n%s", got)
+			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	})
 }
@@ -88,7 +88,7 @@ func TestBar(t *testing.T) {
 			}
 		}
 		if !strings.HasSuffix(said, "\n") {
-			t.Error("what comes next would stand on its line")
+			t.Error("got output without a newline at the end, want one")
 		}
 	})
 }
@@ -97,36 +97,36 @@ func TestRate(t *testing.T) {
 	var r rate
 	at := time.Unix(0, 0)
 	if r.add(at, 5); r.perSecond() != 0 {
-		t.Error("a rate out of one sample")
+		t.Error("got a rate from one sample, want 0")
 	}
-	for i := range int64(100) { // a hundred seconds of 10/s, then as many of 1/s
+	for i := range int64(100) { // a hundred seconds at 10/s, then a hundred at 1/s
 		r.add(at.Add(time.Duration(i+1)*time.Second), 10*i)
 	}
 	if got := r.perSecond(); got < 9.9 || got > 10.1 {
-		t.Errorf("got %f", got)
+		t.Errorf("got %f, want about 10", got)
 	}
 	for i := range int64(100) {
 		r.add(at.Add(time.Duration(i+101)*time.Second), 1000+i)
 	}
 	if got := r.perSecond(); got < 0.9 || got > 1.1 {
-		t.Errorf("it forgets nothing: %f", got)
+		t.Errorf("got %f, want about 1: old samples must not count", got)
 	}
 }
 
 func TestQuantities(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1_234_567: "1,234,567", -100_000: "-100,000", -1: "-1"} {
 		if got := quantity(n, "events"); got != want {
-			t.Errorf("%d: got %s", n, got)
+			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
 	}
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 19: "1.5 MiB", 1 << 62: "4.0 EiB"} {
 		if got := quantity(n, Bytes); got != want {
-			t.Errorf("%d: got %s", n, got)
+			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
 	}
 	for seconds, want := range map[float64]string{0.2: "0s", 9: "9s", 130: "2m10s", 3900: "1h5m", 1e30: "8760h0m"} {
 		if got := duration(seconds); got != want {
-			t.Errorf("%f: got %s", seconds, got)
+			t.Errorf("%f: got %s, want %s", seconds, got, want)
 		}
 	}
 }

@@ -16,8 +16,8 @@ func quantity(n int64, unit string) string {
 	return humanize.Comma(n)
 }
 
-// bytesText always has one decimal, so that a number on the terminal does not change its
-// width; humanize.IBytes drops it from 10 upwards.
+// bytesText always writes one decimal, so that a number on the terminal does not change its
+// width. humanize.IBytes drops the decimal from 10 upwards.
 func bytesText(n int64) string {
 	if n < 1<<10 {
 		return strconv.FormatInt(n, 10) + " B"

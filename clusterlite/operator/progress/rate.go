@@ -9,10 +9,11 @@ import (
 // a task that gets slower.
 const window = 15 * time.Second
 
-// A rate measures the speed of a task. Safe for concurrent use; the zero value is ready.
+// A rate measures the speed of a task. It is safe for concurrent use. The zero value is ready
+// to use.
 type rate struct {
 	mu      sync.Mutex
-	samples []sample // the oldest first
+	samples []sample // oldest first
 }
 
 type sample struct {
@@ -20,7 +21,7 @@ type sample struct {
 	done int64
 }
 
-// add adds a measurement and drops those that have grown too old.
+// add adds a measurement and drops old ones.
 func (r *rate) add(at time.Time, done int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,7 +31,7 @@ func (r *rate) add(at time.Time, done int64) {
 	}
 }
 
-// perSecond is zero as long as nothing is known.
+// perSecond returns zero until there are two measurements.
 func (r *rate) perSecond() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

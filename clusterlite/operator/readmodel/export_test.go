@@ -1,6 +1,6 @@
 package readmodel
 
-// The results of the subcommands.
+// These are the results of the subcommands.
 type (
 	Stored        = stored
 	Rebuilds      = rebuilds

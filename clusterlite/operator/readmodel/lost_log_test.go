@@ -27,8 +27,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// served runs a clusterlite serve on a folder while use runs, and passes it the address of
-// the API.
+// served runs a clusterlite serve on a folder while use runs, and passes the address of the API
+// to use.
 func served(t *testing.T, dir string, use func(url string)) {
 	t.Helper()
 	ctx, stop := context.WithCancel(servicetest.Context(t))
@@ -39,7 +39,7 @@ func served(t *testing.T, dir string, use func(url string)) {
 	select {
 	case <-out.Done:
 	case err := <-ran:
-		t.Fatalf("it ended: %v", err)
+		t.Fatalf("clusterlite serve ended: %v", err)
 	}
 	_, rest, _ := strings.Cut(out.String(), "http://")
 	address, _, _ := strings.Cut(rest, "\n")
@@ -72,7 +72,7 @@ func list(t *testing.T, url string) string {
 	defer func() { _ = r.Body.Close() }()
 	b, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s, %v", url, r.Status, err)
+		t.Fatalf("GET %s: got %s, %v, want 200", url, r.Status, err)
 	}
 	return string(b)
 }
@@ -95,7 +95,8 @@ func prepareIn(t *testing.T, dir string) {
 	}
 }
 
-// The complete recovery of an all-in-one store that lost its log but not its read model.
+// The test runs the complete recovery of an all-in-one store that lost its log but not its read
+// model.
 func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	dir, store := t.TempDir(), filepath.Join(t.TempDir(), "store")
 	var before string
@@ -109,7 +110,7 @@ func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// It refuses to start, and says what to do.
+	// The store refuses to start, and says what to do.
 	err := cli.Run(servicetest.Context(t), clitest.ServeArgs(dir), io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "other-topic") || !strings.Contains(err.Error(), "snapshot create STORE --data-dir") {
 		t.Fatalf("got %v, want a refusal that names snapshot create", err)
@@ -129,7 +130,7 @@ func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	}
 	for path, was := range clitest.Files(t, dir) {
 		if strings.HasPrefix(filepath.Base(path), "projection") && files[path] != was {
-			t.Errorf("%s has changed", path)
+			t.Errorf("got a changed %s, want it unchanged", path)
 		}
 	}
 	if err := os.RemoveAll(subcommand.BrokerDir(dir)); err != nil {
@@ -144,15 +145,15 @@ func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	}
 	clitest.WantSameFiles(t, files, clitest.Files(t, dir))
 	if m := made.Manifest; m.Entities["users"] != 3 || m.Topic != "clusterlite.events" || m.TopicID == "" || len(m.SHA256) != 64 || !strings.HasSuffix(m.Node, dir) {
-		t.Errorf("got manifest %+v", m)
+		t.Errorf("got manifest %+v, want that of the folder with 3 users", m)
 	}
 	var anew readmodel.Appended
 	if err := clitest.ToolAlone(t, &anew, "snapshot", "append", store, "--data-dir="+dir); err != nil || anew.Events != 3 || len(anew.Differs) > 0 {
-		t.Fatalf("append: got %+v, %v", anew, err)
+		t.Fatalf("append: got %+v, %v, want 3 events and no difference", anew, err)
 	}
 	var rebuilt readmodel.RebuiltFolder
 	if err := clitest.ToolAlone(t, &rebuilt, "rebuild", "--data-dir="+dir); err != nil || rebuilt.Entities["users"] != 3 || len(rebuilt.Missing) > 0 {
-		t.Fatalf("rebuild: got %+v, %v", rebuilt, err)
+		t.Fatalf("rebuild: got %+v, %v, want 3 users and none missing", rebuilt, err)
 	}
 	served(t, dir, func(url string) {
 		if after := list(t, url+"/users"); after != before {
@@ -188,12 +189,12 @@ func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 		t.Fatalf("got %v, want a LossError", err)
 	}
 	if err := clitest.Tool(t, b, &result, "rebuild", "--data-dir="+dir, "--kafka-topic=other", "--force"); err != nil || result.Missing["users"] != 10 || result.Kept == "" {
-		t.Fatalf("forced: got %+v, %v", result, err)
+		t.Fatalf("forced: got %+v, %v, want 10 missing users and the kept file", result, err)
 	}
 	for _, more := range [][]string{nil, {"--force"}} {
 		args := append([]string{"rebuild", "--data-dir=" + dir, "--kafka-topic=yet.another"}, more...)
 		if err := clitest.Tool(t, b, &result, args...); err != nil {
-			t.Fatalf("%v: got %v", args, err)
+			t.Fatalf("%v: got %v, want success", args, err)
 		}
 		kept, err := offline.Inspect(t.Context(), filepath.Join(dir, datafolder.PreviousName))
 		if err != nil || kept.Collections["users"].Living != 10 {
@@ -202,7 +203,7 @@ func TestAForcedRebuildKeepsTheFullFile(t *testing.T) {
 	}
 }
 
-// A snapshot does not silently replace a folder that has additional entities.
+// A restore does not silently replace a folder that has additional entities.
 func TestRestoreOverAFullerFolder(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, stops := clitest.StartNodes(t, b, 3, "query-1")
@@ -224,7 +225,7 @@ func TestRestoreOverAFullerFolder(t *testing.T) {
 		t.Fatalf("got %v, want a LossError of 2 of 5 users", err)
 	}
 	if err := clitest.ToolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+n.DataDir, "--force"); err != nil || r.Kept == "" {
-		t.Fatalf("got %+v, %v", r, err)
+		t.Fatalf("got %+v, %v, want a kept file", r, err)
 	}
 	for name, want := range map[string]int64{datafolder.FileName: 3, datafolder.PreviousName: 5} {
 		if built, err := offline.Inspect(t.Context(), filepath.Join(n.DataDir, name)); err != nil || built.Collections["users"].Living != want {
@@ -233,7 +234,7 @@ func TestRestoreOverAFullerFolder(t *testing.T) {
 	}
 }
 
-// A damaged file does not go into a store as if it were sound.
+// A damaged file must not be stored as a valid snapshot.
 func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, dir string){
 		"a changed row": func(t *testing.T, dir string) {
@@ -281,13 +282,13 @@ func TestASnapshotOfADamagedFolderIsRefused(t *testing.T) {
 			}
 			clitest.WantSameFiles(t, before, clitest.Files(t, dir))
 			if left, err := os.ReadDir(store); err == nil {
-				t.Errorf("the store was made, and holds %v", left)
+				t.Errorf("got a new store with %v, want none", left)
 			}
 		})
 	}
 }
 
-// A killed node has committed data that is not in the database file itself yet.
+// A killed node has committed data that is not yet in the database file itself.
 func TestASnapshotOfAFolderIncludesTheWAL(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, _ := clitest.StartNodes(t, b, 20, "query-1")
@@ -304,13 +305,13 @@ func TestASnapshotOfAFolderIncludesTheWAL(t *testing.T) {
 		t.Errorf("got %+v, %v, want 20 users", made, err)
 	}
 	if err := clitest.ToolAlone(t, &made, "snapshot", "create", store, "--data-dir="+running[0].DataDir); err == nil || !strings.Contains(err.Error(), "in use by node query-1") {
-		t.Errorf("a node that runs: got %v", err)
+		t.Errorf("a running node: got %v, want an error that names the node", err)
 	}
 	clitest.CheckUsage(t, "snapshot", [][]string{{"create", store, "--node=a", "--data-dir=b"}})
 }
 
-// If a scheduled job stores a snapshot of a recreated, empty topic, that snapshot must not
-// be preferred.
+// If a scheduled job stores a snapshot of a recreated, empty topic, that snapshot must not be
+// preferred to a fuller one.
 func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
 	full, store := servicetest.StartBroker(t), filepath.Join(t.TempDir(), "store")
 	clitest.StartNodes(t, full, 3, "query-1")
@@ -323,8 +324,8 @@ func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
 	if err := clitest.Tool(t, again, &empty, "snapshot", "create", store); err != nil {
 		t.Fatal(err)
 	}
-	// The order of snapshots follows from their modification times, and two may have the
-	// same.
+	// The order of snapshots follows from their modification times, which two of them may
+	// share.
 	target := servicetest.StartBroker(t)
 	var a readmodel.Appended
 	if err := clitest.Tool(t, target, &a, "snapshot", "append", store); err == nil || !strings.Contains(err.Error(), "has 3") || !strings.Contains(err.Error(), made.Name) {
@@ -336,10 +337,10 @@ func TestAnEmptySnapshotIsNotTakenForTheNewest(t *testing.T) {
 		t.Errorf("restore: got %v, want an error that names %s", err, made.Name)
 	}
 	if _, err := os.Stat(dir); err == nil {
-		t.Error("the refused restore made the folder")
+		t.Error("got a new folder after a rejected restore, want none")
 	}
 	if err := clitest.Tool(t, target, &a, "snapshot", "append", store, "--name="+made.Name); err != nil || a.Events != 3 {
-		t.Errorf("append by name: got %+v, %v", a, err)
+		t.Errorf("append by name: got %+v, %v, want 3 events", a, err)
 	}
 }
 
@@ -365,7 +366,7 @@ func TestASnapshotOfAnotherHistoryIsNotReplaced(t *testing.T) {
 	}
 	var report comparison.Report
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
-		t.Fatalf("%v:\n%s", err, out.String())
+		t.Fatalf("decode the report: %v:\n%s", err, out.String())
 	}
 	found := report.Nodes[0].Audit.Collections["users"].Found
 	spoil(t, dir, fmt.Sprintf(`UPDATE _digests SET living = 2, digest = x'%s'`, found.Digest))
@@ -373,12 +374,12 @@ func TestASnapshotOfAnotherHistoryIsNotReplaced(t *testing.T) {
 		t.Errorf("got %v, want an error about other rows", err)
 	}
 	clitest.WantSameFiles(t, before, clitest.Files(t, store))
-	// One that can't be used is replaced.
+	// A snapshot that can't be used is replaced.
 	path := filepath.Join(store, made.Name)
 	if err := os.Truncate(path, 1000); err != nil {
 		t.Fatal(err)
 	}
 	if err := clitest.ToolAlone(t, &made, "snapshot", "create", store, "--data-dir="+dir); err != nil || made.Manifest.Entities["users"] != 2 {
-		t.Errorf("in the place of a broken one: got %+v, %v", made, err)
+		t.Errorf("in place of a broken snapshot: got %+v, %v, want 2 users", made, err)
 	}
 }

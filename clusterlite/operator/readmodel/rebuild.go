@@ -78,7 +78,7 @@ func (c *Rebuild) Validate() error {
 	return c.options(nil, nil, admin.Access{}).Validate()
 }
 
-// options are what is asked of a folder.
+// options returns the options for rebuilding a folder.
 func (c *Rebuild) options(log *eventlog.Log, logger *slog.Logger, access admin.Access) projections.RebuildOptions {
 	o := projections.RebuildOptions{Back: c.Back, Keep: c.Keep, Force: c.Force, Rate: c.Rate}
 	if info, err := os.Stat(c.From); err == nil && info.Mode().IsRegular() {
@@ -89,7 +89,7 @@ func (c *Rebuild) options(log *eventlog.Log, logger *slog.Logger, access admin.A
 	return o
 }
 
-// Run rebuilds.
+// Run rebuilds the read models.
 func (c *Rebuild) Run(ctx context.Context, out subcommand.Streams) error {
 	ctx, err := c.Access.Apply(ctx, out)
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *Rebuild) Run(ctx context.Context, out subcommand.Streams) error {
 	return all.verdict(c.Cancel)
 }
 
-// targets are the nodes to rebuild.
+// targets returns the nodes to rebuild.
 func (c *Rebuild) targets(ctx context.Context, out subcommand.Streams) (targets []nodes.Node, err error) {
 	if len(c.Admin) > 0 {
 		return at(ctx, c.Admin)
@@ -147,7 +147,7 @@ func (c *Rebuild) targets(ctx context.Context, out subcommand.Streams) (targets 
 	return targets, nil
 }
 
-// at asks who is at these addresses.
+// at returns the nodes at these addresses.
 func at(ctx context.Context, addresses []string) (targets []nodes.Node, err error) {
 	for _, address := range addresses {
 		hostPort, encrypted := nodes.Address(address)
@@ -168,7 +168,7 @@ func at(ctx context.Context, addresses []string) (targets []nodes.Node, err erro
 	return targets, nil
 }
 
-// polling is how often a node is asked how far it is.
+// polling is the interval at which a node is asked for its progress.
 const polling = 200 * time.Millisecond
 
 // running rebuilds a running node, and cancels the rebuild if ctx ends.
@@ -211,9 +211,9 @@ func (c *Rebuild) running(ctx context.Context, out subcommand.Streams, n nodes.N
 	}
 }
 
-// goesOn returns an error if a node that was rebuilt up to a position can't apply the log
-// from there. In that case the rebuild replaced the file but did not help. The node has
-// some time to apply the next records.
+// goesOn returns an error if a node that was rebuilt up to a position can't apply the log from
+// there. In that case the rebuild replaced the file but did not help. The node has some time to
+// apply the next records.
 func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 	const patience = 10 * time.Second
 	for end := time.Now().Add(patience); ; {
@@ -252,7 +252,7 @@ func goesOn(ctx context.Context, n nodes.Node, rebuilt events.Position) error {
 // order sends a command to a node, and does not abandon it if ctx ends: once the command is
 // sent, the node may be carrying it out.
 func order(ctx context.Context, n nodes.Node, method, path string) error {
-	// To cancel takes as long as the node's batch.
+	// Cancelling takes as long as the node's current batch.
 	const patience = 30 * time.Second
 	sent, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -263,7 +263,7 @@ func order(ctx context.Context, n nodes.Node, method, path string) error {
 	return response.Body.Close()
 }
 
-// cancel ends the rebuild of a node.
+// cancel cancels the rebuild of a node.
 func (c *Rebuild) cancel(ctx context.Context, _ subcommand.Streams, n nodes.Node) (*projections.RebuildStatus, error) {
 	if err := order(ctx, n, http.MethodDelete, "/rebuild"); err != nil {
 		return nil, err

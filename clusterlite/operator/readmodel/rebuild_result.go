@@ -9,22 +9,22 @@ import (
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
-// nodeRebuild is what became of one node's.
+// nodeRebuild is the result for one node.
 type nodeRebuild struct {
 	Node string `json:"node"`
-	// Rebuild is null if it was not begun.
+	// Rebuild is null if the rebuild was not started.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
-	// Error says why there is no rebuild to report, or why the node can't continue after
-	// it.
+	// Error is the reason why there is no rebuild to report, or why the node can't continue
+	// after it.
 	Error string `json:"error,omitempty"`
 }
 
-// rebuilds are the result.
+// rebuilds are the results for all nodes.
 type rebuilds struct {
 	Nodes []nodeRebuild `json:"nodes"`
 }
 
-// verdict is [process.ErrReported] if any rebuild failed.
+// verdict returns [process.ErrReported] if any rebuild failed.
 func (r rebuilds) verdict(cancelled bool) error {
 	want := projections.RebuildDone
 	if cancelled {
@@ -38,7 +38,7 @@ func (r rebuilds) verdict(cancelled bool) error {
 	return nil
 }
 
-// Text writes it as text.
+// Text writes the results as text.
 func (r rebuilds) Text(w io.Writer) error {
 	for _, n := range r.Nodes {
 		if _, err := fmt.Fprintf(w, "%s: %s\n", n.Node, n.text()); err != nil {

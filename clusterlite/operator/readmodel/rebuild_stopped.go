@@ -64,10 +64,10 @@ func (c *Rebuild) stopped(ctx context.Context, out subcommand.Streams) (err erro
 	return c.Print(out, r)
 }
 
-// rebuiltFolder is the result.
+// rebuiltFolder is the result of rebuilding a stopped node.
 type rebuiltFolder struct {
 	Folder string `json:"folder"`
-	// Incomparable says why the old file could not be compared.
+	// Incomparable is the reason why the old file could not be compared.
 	Incomparable string   `json:"incomparable,omitempty"`
 	Differs      []string `json:"differs,omitempty"`
 	Kept         string   `json:"kept,omitempty"`
@@ -77,7 +77,7 @@ type rebuiltFolder struct {
 	state
 }
 
-// Text writes it as text.
+// Text writes the result as text.
 func (r rebuiltFolder) Text(w io.Writer) error {
 	text := fmt.Sprintf("Rebuilt the read model in %s up to position %d", r.Folder, r.Position)
 	if r.Incomparable != "" {

@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Replay returns the state as of then.
+// Replay builds the state at a position or time.
 type Replay struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -42,7 +42,7 @@ Examples:
     sqlite3 f.db 'SELECT name, email FROM users'`
 }
 
-// Run makes the file.
+// Run writes the file.
 func (c Replay) Run(ctx context.Context, out subcommand.Streams) (err error) {
 	set, err := collections.Load(c.Collections)
 	if err != nil {
@@ -84,14 +84,14 @@ func reportTo(task *progress.Task) func(at, end events.Position) {
 	}
 }
 
-// state is what a read model holds.
+// state describes the content of a read model.
 type state struct {
 	Position events.Position `json:"position"`
-	// LogTime is the broker's clock there.
+	// LogTime is the broker's time at the position.
 	LogTime time.Time `json:"log_time"`
 	Topic   string    `json:"topic"`
 	TopicID string    `json:"topic_id"`
-	// Entities and Digests are by collection.
+	// Entities and Digests have the collections as keys.
 	Entities map[string]int64  `json:"entities"`
 	Digests  map[string]string `json:"digests"`
 }
@@ -117,13 +117,13 @@ func (s state) Text(w io.Writer) error {
 	return nil
 }
 
-// replayed is the result.
+// replayed is the result of replay.
 type replayed struct {
 	File string `json:"file"`
 	state
 }
 
-// Text writes it as text.
+// Text writes the result as text.
 func (r replayed) Text(w io.Writer) error {
 	at := ""
 	if r.Position > 0 {

@@ -17,12 +17,12 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
-// A silentBucket lists snapshots of two topics, the newer topic first, but does not return
-// those of one of them: the provider's client times out.
+// A silentBucket lists snapshots of two topics, the newer topic first, but does not return the
+// snapshots of one of them: the provider's client times out.
 type silentBucket struct {
-	snapshots.Bucket // what is not used
+	snapshots.Bucket // for the methods that are not used
 
-	silent string // the topic's id
+	silent string // the id of the topic whose snapshots it does not return
 	reads  map[string]int
 }
 
@@ -49,13 +49,13 @@ func (b *silentBucket) Open(_ context.Context, name string) (io.ReadCloser, erro
 
 func (b *silentBucket) Close() error { return nil }
 
-// A store that falls silent after its listing ends a restore with an error that names it.
-// It does not skip snapshots one after the other, and does not fall back to a snapshot of
+// If a store falls silent after its listing, a restore fails with an error that names the
+// store. It does not skip snapshots one after another, and does not fall back to a snapshot of
 // an older topic.
 func TestASilentStoreEndsARestore(t *testing.T) {
 	for silent, c := range map[string]struct {
 		args  []string
-		reads int // of the silent topic
+		reads int // the number of reads of the silent topic's snapshots
 	}{
 		newTopic:           {nil, 1},
 		oldTopic:           {nil, 1},

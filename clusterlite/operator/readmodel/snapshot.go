@@ -31,17 +31,17 @@ type Snapshot struct {
 	Prune   SnapshotPrune   `cmd:"" help:"Remove all but the newest snapshots of each topic."`
 }
 
-// snapshotStore is where the snapshots are.
+// snapshotStore is the argument that names the store.
 type snapshotStore struct {
 	Store string `arg:"" placeholder:"STORE" help:"A folder or a bucket (s3://…, gs://…, azblob://…)."`
 }
 
-// open opens the store while use runs. It does not create the store.
+// open opens the store for the duration of use. It does not create the store.
 func (s snapshotStore) open(ctx context.Context, use func(*snapshots.Store) error) error {
 	return s.with(ctx, subcommand.Stores.Open, use)
 }
 
-// create opens the store while use runs, and creates a missing folder.
+// create opens the store for the duration of use, and creates a missing folder.
 func (s snapshotStore) create(ctx context.Context, use func(*snapshots.Store) error) error {
 	return s.with(ctx, subcommand.Stores.Create, use)
 }
@@ -78,7 +78,7 @@ Examples:
     clusterlite snapshot create /backups --data-dir /var/lib/clusterlite`
 }
 
-// stored is a snapshot that was stored.
+// stored is the result of snapshot create.
 type stored struct {
 	snapshots.Entry
 	Manifest snapshots.Manifest `json:"manifest"`
@@ -116,7 +116,7 @@ func (c SnapshotCreate) Run(ctx context.Context, out subcommand.Streams) error {
 	})
 }
 
-// stopped makes a snapshot of a folder.
+// stopped creates a snapshot from the folder of a stopped node.
 func (c SnapshotCreate) stopped(ctx context.Context, out subcommand.Streams) (err error) {
 	lock, err := datafolder.LockExisting(c.DataDir, "clusterlite-snapshot")
 	if err != nil {
@@ -168,7 +168,7 @@ func (c SnapshotCreate) put(ctx context.Context, out subcommand.Streams, store *
 	return c.Print(out, stored{e, m})
 }
 
-// node finds the node that is to make the snapshot.
+// node finds the node that creates the snapshot.
 func (c SnapshotCreate) node(ctx context.Context, out subcommand.Streams) (nodes.Node, error) {
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {
@@ -202,7 +202,7 @@ func (SnapshotList) Help() string {
   clusterlite snapshot list /backups --output json`
 }
 
-// listed are the snapshots of a store, the newest of each topic first.
+// listed holds the snapshots of a store, the newest of each topic first.
 type listed struct {
 	Snapshots []snapshots.Entry `json:"snapshots"`
 }
@@ -275,7 +275,7 @@ func (c SnapshotRestore) Run(ctx context.Context, out subcommand.Streams) error 
 	})
 }
 
-// first restores the first snapshot that is sound.
+// first restores the first valid snapshot.
 func (c SnapshotRestore) first(ctx context.Context, out subcommand.Streams, store *snapshots.Store, names []string) error {
 	for _, name := range names {
 		r, err := c.restore(ctx, out, store, name)
@@ -290,14 +290,14 @@ func (c SnapshotRestore) first(ctx context.Context, out subcommand.Streams, stor
 	return snapshots.ErrNone
 }
 
-// isSilent reports whether an error says that the store did not answer. Then older
+// isSilent reports whether an error says that the store did not answer. In that case older
 // snapshots are not available either, and the right one can't be determined.
 func isSilent(err error) bool {
 	var silent *httpclient.SilentError
 	return errors.As(err, &silent)
 }
 
-// names are the snapshots to try, in order.
+// names returns the snapshots to try, in order.
 func (c SnapshotRestore) names(ctx context.Context, store *snapshots.Store) (names []string, err error) {
 	if c.Name != "" {
 		return []string{c.Name}, nil
@@ -310,7 +310,7 @@ func (c SnapshotRestore) names(ctx context.Context, store *snapshots.Store) (nam
 		if err := poorer(ctx, store, all); err != nil {
 			return nil, err
 		}
-		c.Topic = all[0].TopicID // that of the newest, which comes first
+		c.Topic = all[0].TopicID // the topic of the newest snapshot, which comes first
 	}
 	for _, e := range all {
 		if e.TopicID == c.Topic {
@@ -329,7 +329,7 @@ func poorer(ctx context.Context, store *snapshots.Store, all []snapshots.Entry) 
 		return err
 	}
 	if err != nil {
-		return ctx.Err() // to be passed over
+		return ctx.Err() // snapshots that can't be read are skipped
 	}
 	seen := map[string]bool{newest.TopicID: true}
 	for _, e := range all {
@@ -362,7 +362,7 @@ func (c SnapshotRestore) restore(ctx context.Context, out subcommand.Streams, st
 	if err != nil {
 		return restored{}, err
 	}
-	defer func() { _ = os.Remove(path) }() // no longer there once it is installed
+	defer func() { _ = os.Remove(path) }() // it no longer exists once it is installed
 	m, err := saveSnapshot(ctx, out, store, name, path)
 	if err != nil {
 		return restored{}, err
@@ -409,7 +409,7 @@ func (c SnapshotPrune) Validate() error {
 	return nil
 }
 
-// pruned are the snapshots that were removed.
+// pruned lists the snapshots that were removed.
 type pruned struct {
 	Removed []snapshots.Entry `json:"removed"`
 }

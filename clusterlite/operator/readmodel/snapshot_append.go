@@ -48,13 +48,13 @@ Examples:
     clusterlite snapshot append /backups --data-dir ./clusterlite-data`
 }
 
-// appended is the result: a snapshot whose state the log has again.
+// appended is the result: a snapshot whose state is in the log again.
 type appended struct {
 	Name     string             `json:"name"`
 	Position events.Position    `json:"position"`
 	Events   int64              `json:"events"`
 	Manifest snapshots.Manifest `json:"manifest"`
-	// Differs names the collections whose digests are not those of the snapshot.
+	// Differs names the collections whose digests differ from those of the snapshot.
 	Differs []string `json:"differs"`
 }
 
@@ -104,7 +104,7 @@ func (c SnapshotAppend) run(ctx context.Context, out subcommand.Streams, dir str
 		if err != nil {
 			return a, err
 		}
-		defer func() { _ = lock.Release() }() // the process ends soon
+		defer func() { _ = lock.Release() }() // the lock ends with the process anyway
 		stop, err := subcommand.StartBroker(c.DataDir, &c.Kafka, out)
 		if err != nil {
 			return a, err
@@ -163,9 +163,9 @@ func appendHistory(ctx context.Context, out subcommand.Streams, log *eventlog.Lo
 	return n, err
 }
 
-// history returns events that lead to the current state of an entity: one for each of its
-// versions. All of them except a deletion have the final document, which is empty for a
-// deleted entity.
+// history returns events that lead to the current state of an entity, one for each of its
+// versions. All of them except a deletion have the final document. For a deleted entity, this
+// document is empty.
 func history(e events.Entity, each func(events.Event) error) error {
 	created, err := time.Parse(events.TimeFormat, e.CreatedAt)
 	if err != nil {

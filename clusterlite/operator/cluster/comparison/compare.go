@@ -17,7 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
-// Options say what to compare.
+// Options define what to compare.
 type Options struct {
 	Log *eventlog.Log
 	// Names are the nodes to compare; empty means all running nodes.
@@ -27,13 +27,13 @@ type Options struct {
 	// Deep also builds a read model from the log, in a temporary folder, and compares the
 	// nodes' rows with it.
 	Deep bool
-	// Progress takes how far it is.
+	// Progress receives the progress of the comparison.
 	Progress io.Writer
 }
 
 // Compare compares the nodes with each other and each node with its own rows, while writes
-// continue. Problems of nodes are part of the report; an error means that no report could
-// be made.
+// continue. Problems of nodes are part of the report. An error means that no report could be
+// created.
 func Compare(ctx context.Context, o Options) (Report, error) {
 	all, err := o.nodes(ctx)
 	if err != nil {
@@ -80,11 +80,12 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 	return running, nil
 }
 
-// attempts is the maximum number of checkpoints: a node that restarts in between no longer
-// knows the last one.
+// attempts is the maximum number of checkpoints. More than one is needed because a node that
+// restarts in between no longer knows the last checkpoint.
 const attempts = 3
 
-// digests asks all nodes for their digests at one position, a checkpoint that it appends.
+// digests asks all nodes for their digests at one position: that of a checkpoint that it
+// appends.
 func (r *Report) digests(ctx context.Context, o Options, all []nodes.Node) error {
 	for attempt := 1; ; attempt++ {
 		position, err := o.Log.AppendCheckpoint(ctx)
@@ -131,7 +132,7 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 	return d.Collections, nil
 }
 
-// at asks a node for its state at a position or later, and waits until the node is there.
+// at asks a node for its state at a position or later, and waits until the node has reached it.
 // It polls, so that a silent node can be distinguished from one that is behind.
 func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
 	const most = 2 * time.Second
@@ -146,7 +147,7 @@ func at(ctx context.Context, n nodes.Node, path string, position events.Position
 	}
 }
 
-// fail records the first error that kept a node from being checked.
+// fail records the first error that prevented the check of a node.
 func (n *Node) fail(err error) {
 	if err != nil && n.Error == "" {
 		n.Error = err.Error()

@@ -9,7 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// conclude words what was found.
+// conclude describes the findings in sentences.
 func (r *Report) conclude() {
 	for _, n := range r.Nodes {
 		if n.Error != "" {
@@ -34,7 +34,7 @@ func (r *Report) differ(format string, args ...any) {
 
 // concludeDigests reports, for each collection, which nodes differ from others.
 func (r *Report) concludeDigests() {
-	held := map[string]map[node.Summary][]string{} // collection → what → who
+	held := map[string]map[node.Summary][]string{} // collection → digest → nodes
 	for _, n := range r.Nodes {
 		for _, collection := range r.collections() {
 			if n.Digests == nil {
@@ -60,7 +60,7 @@ func (r *Report) concludeDigests() {
 	}
 }
 
-// collections are all that any node has.
+// collections returns the collections of all nodes.
 func (r *Report) collections() []string {
 	names := map[string]bool{}
 	for _, n := range r.Nodes {
@@ -116,7 +116,7 @@ func summaryText(s node.Summary) string {
 	return fmt.Sprintf("%d %s with digest %s", s.Entities, plural(int(s.Entities), "entity", "entities"), short(s.Digest))
 }
 
-// short is enough of a digest for the eye.
+// short returns enough of a digest for a person to compare.
 func short(digest string) string {
 	const most = 16
 	if len(digest) > most {

@@ -14,9 +14,9 @@ import (
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
-// deep builds a read model from the log and compares each node's rows with it, one node
-// after the other. A node sends its rows from a snapshot that is at or after the position
-// of the read model, which then catches up to the snapshot's position.
+// deep builds a read model from the log and compares each node's rows with it, one node after
+// another. A node sends its rows from a snapshot that is at or after the position of the read
+// model, which then catches up to the snapshot's position.
 func (r *Report) deep(ctx context.Context, o Options, all []nodes.Node) (err error) {
 	dir, err := os.MkdirTemp("", "clusterlite-verify-")
 	if err != nil {
@@ -54,7 +54,8 @@ func advance(ctx context.Context, o Options, replica *offline.Replica, to events
 	return nil
 }
 
-// rows is the number of entities that the audit found, an estimate of the rows to compare.
+// rows returns the number of entities that the audit found, as an estimate of the rows to
+// compare.
 func (n Node) rows() (all int64) {
 	if n.Audit == nil {
 		return 0
@@ -84,7 +85,7 @@ func against(ctx context.Context, o Options, n nodes.Node, replica *offline.Repl
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = ours.Close() }() // it only read
+	defer func() { _ = ours.Close() }() // it was only read
 	task := progress.Start(o.Progress, "comparing "+n.Node, rows, "rows")
 	defer task.Done()
 	m := merge{ours: ours, theirs: theirs, task: task}

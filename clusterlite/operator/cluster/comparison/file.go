@@ -16,7 +16,7 @@ func OfFile(ctx context.Context, path string, stderr io.Writer) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() // it was only read
 	task := progress.Start(stderr, "recomputing digests", 0, "rows")
 	found, err := s.Audit(ctx, func(done, all int64) error {
 		task.Total(all)

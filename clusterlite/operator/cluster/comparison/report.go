@@ -20,11 +20,11 @@ type Report struct {
 	Nodes    []Node          `json:"nodes"`
 }
 
-// Node is one node.
+// Node is the result for one node.
 type Node struct {
 	Node string `json:"node"`
 	Role string `json:"role,omitempty"`
-	// Error says why it could not be checked.
+	// Error is the reason why the node could not be checked.
 	Error string `json:"error,omitempty"`
 	// Digests are the node's digests at the common position.
 	Digests map[string]node.Summary `json:"digests,omitempty"`
@@ -40,7 +40,7 @@ type Deep struct {
 	Collections map[string]Difference `json:"collections"`
 }
 
-// Difference says how a collection differs. All counts are zero if it does not.
+// Difference describes how a collection differs. All counts are zero if it does not.
 type Difference struct {
 	// Rows is the number of rows built from the log, including tombstones.
 	Rows int64 `json:"rows"`
@@ -49,7 +49,7 @@ type Difference struct {
 	Missing    int64 `json:"missing"`
 	Unexpected int64 `json:"unexpected"`
 	Changed    int64 `json:"changed"`
-	// First lists the first of them, sorted by id.
+	// First lists the first differing entities, sorted by id.
 	First []Differing `json:"first,omitempty"`
 }
 

@@ -36,7 +36,7 @@ func (r Report) Text(w io.Writer) error {
 	return err
 }
 
-// rowsText says whether the rows of a collection match its digest.
+// rowsText describes whether the rows of a collection match its digest.
 func (n Node) rowsText(collection string) string {
 	switch {
 	case n.Audit == nil:
@@ -48,7 +48,7 @@ func (n Node) rowsText(collection string) string {
 	}
 }
 
-// logText says whether they match the log.
+// logText describes whether the rows of a collection match the log.
 func (n Node) logText(collection string) string {
 	switch {
 	case n.Deep == nil:

@@ -19,9 +19,9 @@ import (
 // patience is how long a node may take to report its status.
 const patience = 3 * time.Second
 
-// Options say where to look.
+// Options define where to look for nodes.
 type Options struct {
-	// Log is the cluster's.
+	// Log is the log of the cluster.
 	Log *eventlog.Log
 	// Admin are admin addresses, host:port, of nodes to show even if the broker does not
 	// know them.
@@ -30,11 +30,10 @@ type Options struct {
 	Fallback []string
 }
 
-// Gather asks the broker, and then all nodes at once: those that have announced themselves
-// to the broker, and those at the admin addresses. The report includes nodes that don't
-// answer. It also includes a broker that doesn't answer or lacks the topic; then only the
-// nodes at the admin addresses can be found. If none of them answers, Gather returns the
-// broker's error.
+// Gather asks the broker, and then all nodes at once: those that have announced themselves to
+// the broker, and those at the admin addresses. The report includes nodes that don't answer. It
+// also includes a broker that doesn't answer or lacks the topic. In that case only the nodes at
+// the admin addresses can be found. If none of them answers, Gather returns the broker's error.
 func Gather(ctx context.Context, o Options) (Report, error) {
 	r := Report{Topic: Topic{Name: o.Log.Topic(), Leader: -1, Replicas: []int32{}, InSync: []int32{}}, Brokers: []Broker{}, Nodes: []Node{}}
 	health, failed := o.Log.Health(ctx)
@@ -87,7 +86,7 @@ func lookAt(ctx context.Context, known []nodes.Node, admin []string) (shown []No
 		soon, cancel := context.WithTimeout(ctx, patience)
 		found, err := nodes.At(soon, address)
 		cancel()
-		if err == nil { // a name that leads nowhere has no node that answers
+		if err == nil { // a name that does not resolve has no node that answers
 			at = append(at, found...)
 		}
 	}

@@ -28,8 +28,8 @@ func problemsOfTopic(t Topic, unfit error) []string {
 	return problems
 }
 
-// problemsOfNodes returns the nodes that don't serve, and those that differ from others at
-// the same position. Use verify to compare nodes while they apply records.
+// problemsOfNodes returns the nodes that don't serve, and those that differ from others at the
+// same position. To compare nodes while they apply records, use verify.
 func problemsOfNodes(all []Node, t Topic) []string {
 	var problems []string
 	running := false
@@ -67,7 +67,7 @@ func problemsOfDisk(n Node) []string {
 	return []string{fmt.Sprintf("the disk of node %s has %d MB free of %d MB", n.Node, n.Disk.Free/1e6, n.Disk.Size/1e6)}
 }
 
-// differing compares a node with the first at its position.
+// differing compares a node with the first node at the same position.
 func differing(at map[events.Position]Node, n Node, t Topic) []string {
 	if n.TopicID != t.ID && n.TopicID != "" && t.ID != "" {
 		return []string{fmt.Sprintf("node %s was built from a topic with id %s, but topic %s has id %s", n.Node, n.TopicID, t.Name, t.ID)}

@@ -1,5 +1,5 @@
-// Package overview gathers the state of a cluster: its topic, its brokers and its nodes. It is
-// what clusterlite status shows.
+// Package overview gathers the state of a cluster: its topic, its brokers and its nodes. It
+// does the work of clusterlite status.
 package overview
 
 import (
@@ -18,13 +18,13 @@ type Report struct {
 	Problems []string `json:"problems"`
 	Topic    Topic    `json:"topic"`
 	Brokers  []Broker `json:"brokers"`
-	// BrokerError says why the broker could not be asked. Then Topic has only its name, and
-	// Nodes are those that were found without the broker.
+	// BrokerError is the reason why the broker could not be asked. In that case Topic has only
+	// its name, and Nodes are those that were found without the broker.
 	BrokerError string `json:"broker_error,omitempty"`
 	Nodes       []Node `json:"nodes"`
 }
 
-// Topic is the log.
+// Topic describes the log.
 type Topic struct {
 	Name  string          `json:"name"`
 	ID    string          `json:"id"`
@@ -39,7 +39,7 @@ type Topic struct {
 	MinInSync int `json:"min_in_sync"`
 }
 
-// Broker is a broker that lives.
+// Broker is a running broker.
 type Broker struct {
 	ID         int32  `json:"id"`
 	Addr       string `json:"addr"`
@@ -49,24 +49,24 @@ type Broker struct {
 // State is the state of a node.
 type State string
 
-// The states.
+// These are the states of nodes.
 const (
-	// Ready: it serves.
+	// Ready: the node serves.
 	Ready State = "ready"
-	// Unready: it answers, but does not serve; Reason says why.
+	// Unready: the node answers, but does not serve. Reason explains why.
 	Unready State = "unready"
-	// Unreachable: it does not answer, but has announced itself recently.
+	// Unreachable: the node does not answer, but has announced itself recently.
 	Unreachable State = "unreachable"
-	// Gone: it does not answer, and has not announced itself for a long time.
+	// Gone: the node does not answer, and has not announced itself for a long time.
 	Gone State = "gone"
-	// Failed: it stopped because it can't continue.
+	// Failed: the node stopped because it can't continue.
 	Failed State = "failed"
-	// Left: it was asked to stop, and did. That is not a problem.
+	// Left: the node stopped on request. This is not a problem.
 	Left State = "left"
 )
 
-// Node is one node. Fields that only the node itself can report are missing if it does not
-// answer.
+// Node describes one node. Fields that only the node itself can report are missing if it does
+// not answer.
 type Node struct {
 	Node    string `json:"node"`
 	Role    string `json:"role"`
@@ -82,7 +82,7 @@ type Node struct {
 	// Rate is the number of records per second that it applied recently.
 	Rate    float64 `json:"rate"`
 	TopicID string  `json:"topic_id,omitempty"`
-	// Voids is how many records it found void.
+	// Voids is how many records the node has found void.
 	Voids    int64             `json:"voids"`
 	Entities map[string]int64  `json:"entities,omitempty"`
 	Digests  map[string]string `json:"digests,omitempty"`
@@ -91,7 +91,7 @@ type Node struct {
 	Disk *Disk `json:"disk,omitempty"`
 }
 
-// Disk is how many bytes a file system has.
+// Disk holds sizes of a file system in bytes.
 type Disk struct {
 	Free int64 `json:"free_bytes"`
 	Size int64 `json:"size_bytes"`

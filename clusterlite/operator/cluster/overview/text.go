@@ -12,7 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Text writes the report as text. It summarises nodes that have left in one line.
+// Text writes the report as text. It summarizes nodes that have left in one line.
 func (r Report) Text(w io.Writer) error { return r.text(w, false) }
 
 // Whole is a report whose table includes the nodes that have left.
@@ -153,7 +153,7 @@ func collectionsText(w io.Writer, all []Node) {
 		}
 		return strings.Compare(strings.Join(a.nodes, " "), strings.Join(b.nodes, " "))
 	})
-	const short = 16 // of 64 digits: enough for the eye
+	const short = 16 // of 64 digits: enough for a person to compare
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "\nCOLLECTION\tENTITIES\tDIGEST\tAT\tON")
 	for _, s := range rows {
@@ -174,7 +174,7 @@ func brokersText(all []Broker) string {
 	return strings.Join(parts, ", ")
 }
 
-// id is empty for none.
+// id returns an empty string for no broker.
 func id(n int32) string {
 	if n < 0 {
 		return ""
