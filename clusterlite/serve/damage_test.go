@@ -18,13 +18,13 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/clitest"
 )
 
-// A client counts what it is answered.
+// counting is a client that counts the answers to its requests.
 type counting struct {
 	t        *testing.T
 	node     clitest.Server
 	statuses map[int]int
-	// inLog is the number of writes that are certainly in the log, mayBe of those that may
-	// be.
+	// inLog is the number of writes that are certainly in the log. mayBe is the number of those
+	// that may be.
 	inLog, mayBe int
 }
 
@@ -55,7 +55,7 @@ func (c *counting) do(method, path, body string) reply {
 	defer func() { _ = response.Body.Close() }()
 	got, err := io.ReadAll(response.Body)
 	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
+		c.t.Fatalf("%s %s: got %v, want an answer", method, path, err)
 	}
 	if c.statuses == nil {
 		c.statuses = map[int]int{}
@@ -64,7 +64,7 @@ func (c *counting) do(method, path, body string) reply {
 	a := reply{response.StatusCode, string(got), response.Header}
 	switch known := strings.Contains(a.body, "/not-ready") || strings.Contains(a.body, "/outcome-unknown"); {
 	case a.status == 503 && !known, a.status >= 500 && a.status != 503:
-		c.t.Errorf("%s %s: got %d %s", method, path, a.status, a.body)
+		c.t.Errorf("%s %s: got the unexpected answer %d %s", method, path, a.status, a.body)
 	}
 	if method != http.MethodGet && a.status < 300 {
 		c.inLog++
@@ -75,7 +75,7 @@ func (c *counting) do(method, path, body string) reply {
 	return a
 }
 
-// readyz asks whether the node is ready.
+// readyz returns whether the node is ready, and the answer of /readyz.
 func (c *counting) readyz() (ready bool, said string) {
 	c.t.Helper()
 	response, err := http.Get(c.node.Admin + "/readyz")
@@ -90,18 +90,18 @@ func (c *counting) readyz() (ready bool, said string) {
 	return response.StatusCode == 200, string(got)
 }
 
-// metric returns the value of one that has these labels.
+// metric returns the value of the metric with these labels.
 func (c *counting) metric(line string) string {
 	c.t.Helper()
 	metrics := clitest.Request(c.t, "GET", c.node.Admin+"/metrics", "")
 	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(line) + ` (\S+)$`).FindSubmatch(metrics)
 	if found == nil {
-		c.t.Fatalf("there is no metric %s", line)
+		c.t.Fatalf("got no metric %s", line)
 	}
 	return string(found[1])
 }
 
-// end is where the log ends.
+// end returns the end of the log.
 func (c *counting) end() int64 {
 	c.t.Helper()
 	var s struct {
@@ -113,17 +113,17 @@ func (c *counting) end() int64 {
 	return s.End
 }
 
-// eventually polls a condition that nothing signals.
+// eventually polls for a condition that gives no signal.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: it never arrived", what)
+			t.Fatalf("%s: got a timeout", what)
 		}
 	}
 }
 
-// people creates users in one import, and gives their ids.
+// people creates users with one import, and returns their ids.
 func (c *counting) people(count int) (ids []string) {
 	c.t.Helper()
 	var lines bytes.Buffer
@@ -136,7 +136,7 @@ func (c *counting) people(count int) (ids []string) {
 		ids = append(ids, found[1])
 	}
 	if len(ids) != count {
-		c.t.Fatalf("%d of %d were created: %d %.300s", len(ids), count, got.status, got.body)
+		c.t.Fatalf("got %d created users, want %d: %d %.300s", len(ids), count, got.status, got.body)
 	}
 	c.inLog = before + count
 	return ids
@@ -171,7 +171,7 @@ func TestADamagedProjectionIsRepaired(t *testing.T) {
 			ids := c.people(2000)
 			before := c.end()
 			db := clitest.Database(t, dir)
-			eventually(t, "a checkpoint", func() bool { // while one runs in the background there is no other
+			eventually(t, "a checkpoint", func() bool { // another checkpoint may be running in the background
 				var busy, pages, copied int
 				if err := db.QueryRowContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &copied); err != nil {
 					t.Fatal(err)
@@ -202,15 +202,15 @@ func TestADamagedProjectionIsRepaired(t *testing.T) {
 			eventually(t, "readiness", func() bool { ready, _ := c.readyz(); return ready })
 			for _, id := range ids {
 				if got := c.do("GET", "/users/"+id, ""); got.status != 200 {
-					t.Fatalf("after the repair: %s: %d %s", id, got.status, got.body)
+					t.Fatalf("after the repair: %s: got %d %s, want 200", id, got.status, got.body)
 				}
 			}
 			if c.metric("clusterlite_projection_damaged") != "0" || c.metric(`clusterlite_storage_errors_total{fault="corrupt"}`) == "0" {
-				t.Error("the metrics lack the damage and its end")
+				t.Error("got metrics without the damage and its end")
 			}
-			// The reported end may be a moment old, and is never too high.
+			// The reported end may be slightly out of date, but it is never too high.
 			if after := c.end(); after-before > int64(c.inLog+c.mayBe) {
-				t.Errorf("the log has %d more records, and %d writes succeeded, %d are unknown: %v", after-before, c.inLog, c.mayBe, c.statuses)
+				t.Errorf("got %d more records in the log, want at most the %d successful and %d unknown writes: %v", after-before, c.inLog, c.mayBe, c.statuses)
 			}
 			if kept, _ := filepath.Glob(filepath.Join(dir, "projection.damaged-*.db")); len(kept) != 1 {
 				t.Errorf("kept: got %v, want one file", kept)
@@ -220,8 +220,8 @@ func TestADamagedProjectionIsRepaired(t *testing.T) {
 	}
 }
 
-// While another process holds a lock on the file, a write is rejected at once with the
-// reason, and not appended.
+// While another process holds a lock on the file, the node rejects a write at once with the
+// reason, and does not append it.
 func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 	dir := t.TempDir()
 	node := clitest.Serve(t, dir, "--write-wait=500ms", "--read-wait=3s")
@@ -235,15 +235,15 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), `BEGIN IMMEDIATE`); err != nil {
 		t.Fatal(err)
 	}
-	// It is not known before a write comes.
+	// The node learns of the lock only from the first write.
 	got := c.do("PATCH", "/users/"+id, `{"name":"first"}`)
 	if got.status != 503 || !strings.Contains(got.body, "The write is in the log") {
-		t.Errorf("the first write: got %d %s", got.status, got.body)
+		t.Errorf("the first write: got %d %s, want 503 and that the write is in the log", got.status, got.body)
 	}
 	const why = "Another process holds a lock"
 	eventually(t, "that the node is not ready", func() bool { ready, _ := c.readyz(); return !ready })
 	if _, said := c.readyz(); !strings.Contains(said, "another process holds a lock") {
-		t.Errorf("readyz: %s", said)
+		t.Errorf("readyz: got %s, want the lock as the reason", said)
 	}
 	end := c.end()
 	for what, got := range map[string]reply{
@@ -253,7 +253,7 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 		"a read":    c.do("GET", "/users/"+id, ""),
 	} {
 		if got.status != 503 || !strings.Contains(got.body, "/not-ready") || !strings.Contains(got.body, why) {
-			t.Errorf("%s: got %d %s", what, got.status, got.body)
+			t.Errorf("%s: got %d %s, want 503 not-ready because of %q", what, got.status, got.body, why)
 		}
 	}
 	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
@@ -264,9 +264,9 @@ func TestAWriteOfANodeThatIsStuckIsNotAppended(t *testing.T) {
 		t.Errorf("the log ends at %d, want %d: something was appended", now, end)
 	}
 	if got := c.do("GET", "/users/"+id, ""); !strings.Contains(got.body, `"first"`) {
-		t.Errorf("the first write: got %s", got.body)
+		t.Errorf("the first write: got %s, want its name", got.body)
 	}
 	if c.metric(`clusterlite_command_verdicts_total{verdict="unknown"}`) != "1" || c.metric(`clusterlite_storage_errors_total{fault="locked"}`) == "0" {
-		t.Error("the metrics lack it")
+		t.Error("got metrics without the unknown verdict or the lock")
 	}
 }

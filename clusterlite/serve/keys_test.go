@@ -11,7 +11,7 @@ import (
 )
 
 // A key is valid for a day of the broker's time. A foreign record with another timestamp
-// neither shortens nor extends that.
+// neither shortens nor extends that day.
 func TestAStrangersClockDoesNotExpireKeys(t *testing.T) {
 	set, err := collections.Load("")
 	if err != nil {

@@ -37,12 +37,12 @@ func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	documented := documentedMetrics(t)
 	for _, metric := range given {
 		if !documented[metric] {
-			t.Errorf("/metrics has %s, docs/reference/metrics.md does not", metric)
+			t.Errorf("got %s at /metrics, want it in docs/reference/metrics.md", metric)
 		}
 		delete(documented, metric)
 	}
 	for _, metric := range slices.Sorted(maps.Keys(documented)) {
-		t.Errorf("docs/reference/metrics.md has %s, /metrics does not", metric)
+		t.Errorf("got %s in docs/reference/metrics.md, want it at /metrics", metric)
 	}
 }
 

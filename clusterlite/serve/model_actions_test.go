@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// write sends a write and checks that its answer is the wanted one: a status below 300,
-// or the kind of a problem.
+// write sends a write and checks that its answer is the wanted one: a status below 300, or a
+// kind of problem.
 func (m *machine) write(t *rapid.T, method, path, body string, headers []string, status int, problem string) answer {
 	t.Helper()
 	headers = append(headers, m.consistency(t)...)
@@ -30,7 +30,7 @@ func (m *machine) write(t *rapid.T, method, path, body string, headers []string,
 		return a
 	}
 	if a.position < m.position || a.position == m.position && status != http.StatusOK {
-		t.Fatalf("a write is acknowledged at position %d, after %d", a.position, m.position)
+		t.Fatalf("a write: got position %d, want one after %d", a.position, m.position)
 	}
 	m.position = a.position
 	if last := headers[max(0, len(headers)-1):]; len(last) > 0 && strings.HasPrefix(last[0], "Idempotency-Key: ") {
@@ -45,7 +45,7 @@ func (m *machine) keep(t *rapid.T, a answer, want entity) {
 	t.Helper()
 	var got entity
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
-		t.Fatalf("got %v: %s", err, a.body)
+		t.Fatalf("got %v: %s, want an entity", err, a.body)
 	}
 	if want.ID == "" {
 		want.ID, want.CreatedAt = got.ID, got.UpdatedAt
@@ -81,7 +81,7 @@ func (m *machine) match(t *rapid.T, id string) (headers []string, holds bool) {
 	}
 }
 
-// problem is what a change of an entity meets, if anything.
+// problem returns the problem that a change of an entity causes, or an empty string.
 func (m *machine) problem(id string, matches bool, email string) string {
 	_, found := m.entities[id]
 	holder := m.holder(email)
@@ -124,17 +124,17 @@ func (m *machine) change(t *rapid.T, method string) {
 	if problem != "" {
 		return
 	}
-	// The members of this body are in alphabetical order, those of a created entity are
-	// not, and a different order is a change. A write with a key is always a change.
+	// The members of this body are in alphabetical order, unlike those of a created entity. A
+	// different order is a change. A write with a key is always a change.
 	reordered := method == http.MethodPut && strings.Index(before.body, `"name"`) < strings.Index(before.body, `"email"`)
 	if e == before && !reordered && !a.keyed {
 		if a.body != before.body || a.etag != fmt.Sprintf(`"%d"`, before.Version) {
-			t.Fatalf("a change of nothing makes %+v of %+v", a, before)
+			t.Fatalf("a change of nothing: got %+v, want the unchanged %+v", a, before)
 		}
 		return
 	}
 	if a.position <= position {
-		t.Fatalf("a change is acknowledged at position %d, after %d", a.position, position)
+		t.Fatalf("a change: got position %d, want one after %d", a.position, position)
 	}
 	e.Version++
 	m.keep(t, a, e)
@@ -159,15 +159,15 @@ func (m *machine) read(t *rapid.T) {
 		t.Fatalf("%s shows %+v, want %+v", n.name, a, e)
 	}
 	if given := strings.TrimPrefix(append(asked, "strong")[0], "Clusterlite-Consistency: "); a.label != given {
-		t.Fatalf("%s gives the consistency %q, asked was %q", n.name, a.label, asked)
+		t.Fatalf("%s: got consistency %q, want that of %q", n.name, a.label, asked)
 	}
 	if a.position < m.position {
-		t.Fatalf("%s answers at %d, and %d was acknowledged", n.name, a.position, m.position)
+		t.Fatalf("%s: got position %d, want at least the acknowledged %d", n.name, a.position, m.position)
 	}
 }
 
-// list reads all entities, in the order of their ids, or those with an address. Case is
-// ignored, as it is for uniqueness.
+// list reads all entities in the order of their ids, or those with an address. Like uniqueness,
+// the comparison of addresses ignores case.
 func (m *machine) list(t *rapid.T) {
 	query, chosen := "", slices.Sorted(maps.Keys(m.entities))
 	if rapid.Bool().Draw(t, "filter") {
@@ -183,7 +183,7 @@ func (m *machine) list(t *rapid.T) {
 	a := do(n, http.MethodGet, "/users?limit=100&sort=id"+query, "", m.consistency(t)...)
 	var got []json.RawMessage
 	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
-		t.Fatalf("got %v: %s", err, a.body)
+		t.Fatalf("got %v: %s, want a list", err, a.body)
 	}
 	for i := range max(len(got), len(bodies)) {
 		if i >= len(got) || i >= len(bodies) || string(got[i]) != bodies[i] {
@@ -192,27 +192,27 @@ func (m *machine) list(t *rapid.T) {
 	}
 }
 
-// retry sends a request again with the same key: the first outcome is repeated. With a
-// different body it is rejected.
+// retry sends a request again with the same key. The store must repeat the first outcome. With
+// a different body, the store must reject the request.
 func (m *machine) retry(t *rapid.T) {
 	if len(m.keys) == 0 {
-		t.Skip("nothing to send again")
+		t.Skip("there is no request to repeat")
 	}
 	k := m.keys[rapid.SampledFrom(slices.Sorted(maps.Keys(m.keys))).Draw(t, "key")]
 	n := m.node(t)
 	if k.method != http.MethodDelete && rapid.IntRange(0, 3).Draw(t, "other") == 0 {
 		if a := do(n, k.method, k.path, k.body+" ", k.headers...); a.problem != "idempotency-key-reused" {
-			t.Fatalf("another request with a key on %s: %+v", n.name, a)
+			t.Fatalf("another request with a key on %s: got %+v, want idempotency-key-reused", n.name, a)
 		}
 		return
 	}
 	if a := do(n, k.method, k.path, k.body, k.headers...); a != k.answer {
-		t.Fatalf("%s %s again on %s: %+v, first %+v", k.method, k.path, n.name, a, k.answer)
+		t.Fatalf("%s %s again on %s: got %+v, want the first answer, %+v", k.method, k.path, n.name, a, k.answer)
 	}
 }
 
-// race makes a client at each node create an entity with the same address at once: exactly
-// one succeeds.
+// race lets a client at each node create an entity with the same address at the same time.
+// Exactly one must succeed.
 func (m *machine) race(t *rapid.T) {
 	e := entity{Version: 1, Name: m.name(), Email: m.email(t)}
 	answers := make([]answer, len(m.store.nodes))
@@ -232,15 +232,15 @@ func (m *machine) race(t *rapid.T) {
 			m.position = a.position
 			m.keep(t, a, e)
 		default:
-			t.Fatalf("a race for %s: %+v", e.Email, answers)
+			t.Fatalf("a race for %s: got the unexpected answers %+v", e.Email, answers)
 		}
 	}
 	if free {
-		t.Fatalf("got no winner of the race for %s: %+v", e.Email, answers)
+		t.Fatalf("a race for %s: got no winner, want one: %+v", e.Email, answers)
 	}
 }
 
-// importLines creates some at once, each on its own.
+// importLines creates several entities with one import. Each line is independent.
 func (m *machine) importLines(t *rapid.T) {
 	var lines strings.Builder
 	var want []entity
@@ -268,7 +268,7 @@ func (m *machine) importLines(t *rapid.T) {
 			ID     string
 		}
 		if err := json.Unmarshal([]byte(line), &result); err != nil {
-			t.Fatalf("got %v: %s", err, line)
+			t.Fatalf("got %v: %s, want a result", err, line)
 		}
 		if want[i] == (entity{}) {
 			if result.Status != http.StatusConflict {
@@ -277,7 +277,7 @@ func (m *machine) importLines(t *rapid.T) {
 			continue
 		}
 		if result.Status != http.StatusCreated {
-			t.Fatalf("line %d gives %s", i+1, line)
+			t.Fatalf("line %d: got %s, want 201", i+1, line)
 		}
 		shown := do(m.node(t), http.MethodGet, "/users/"+result.ID, "")
 		m.position = max(m.position, shown.position)

@@ -23,9 +23,9 @@ import (
 )
 
 // TestStoreIsItsModel lets clients send random commands to random nodes, while nodes are
-// restarted, rebuilt and given wrong clocks, and compares every answer with a map. It runs
-// for CLUSTERLITE_MODEL_TIME (8s). A failure is printed with the seed and the flag that
-// reproduces it.
+// restarted, rebuilt and given wrong clocks. It compares every answer with a map. It runs for
+// CLUSTERLITE_MODEL_TIME (8s). A failure is printed with the seed and the flag that reproduces
+// it.
 func TestStoreIsItsModel(t *testing.T) {
 	wanted := 8 * time.Second
 	if given := os.Getenv("CLUSTERLITE_MODEL_TIME"); given != "" {
@@ -36,7 +36,7 @@ func TestStoreIsItsModel(t *testing.T) {
 	}
 	checks := flag.Lookup("rapid.checks")
 	if checks.Value.String() == checks.DefValue {
-		// Few at a time, so that a slow machine stops in time too.
+		// Each batch has only a few checks, so that a slow machine stops in time too.
 		if err := checks.Value.Set("2"); err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestStoreIsItsModel(t *testing.T) {
 	t.Logf("%d stores in %s", stores, time.Since(start).Round(time.Second))
 }
 
-// actions are what may happen.
+// actions returns the actions that may happen.
 func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"create":  m.create,
@@ -79,7 +79,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// entity is what the model knows of a living entity, and body its last representation.
+// entity is what the model knows about a living entity. body is its last representation.
 type entity struct {
 	ID        string `json:"id"`
 	Version   int64  `json:"version"`
@@ -90,14 +90,15 @@ type entity struct {
 	body      string
 }
 
-// keyed is a request that came with an idempotency key, and its answer.
+// keyed is a request with an idempotency key, and its answer.
 type keyed struct {
 	method, path, body string
 	headers            []string
 	answer             answer
 }
 
-// A machine is the store and its model, which holds everything that a client can observe.
+// A machine is the store together with its model, which holds everything that a client can
+// observe.
 type machine struct {
 	store    *store
 	entities map[string]entity
@@ -127,7 +128,7 @@ func (m *machine) name() string {
 	return fmt.Sprintf("n%d", m.count)
 }
 
-// id is mostly that of a living entity.
+// id usually returns the id of a living entity.
 func (m *machine) id(t *rapid.T) string {
 	ids := append(slices.Sorted(maps.Keys(m.entities)), "0193a1a0-0000-7000-8000-000000000000")
 	if n := len(m.gone); n > 0 {
@@ -147,7 +148,7 @@ func (m *machine) holder(email string) string {
 
 func do(n *member, method, path, body string, headers ...string) answer {
 	r := servicetest.Do(n, method, path, body, headers...)
-	b, _ := io.ReadAll(r.Body) // of a recorder
+	b, _ := io.ReadAll(r.Body) // a recorder's body never fails
 	a := answer{status: r.StatusCode, body: string(b), etag: r.Header.Get("ETag"), label: r.Header.Get("Clusterlite-Consistency")}
 	a.position, _ = strconv.ParseInt(r.Header.Get("Clusterlite-Position"), 10, 64)
 	var p struct{ Type string }
@@ -157,8 +158,7 @@ func do(n *member, method, path, body string, headers ...string) answer {
 	return a
 }
 
-// consistency picks one of the consistencies that guarantee to see every acknowledged
-// write.
+// consistency picks one of the consistencies that guarantee to show every acknowledged write.
 func (m *machine) consistency(t *rapid.T) []string {
 	return rapid.SampledFrom([][]string{nil, {"Clusterlite-Consistency: strong"}, {"Clusterlite-Consistency: linearizable"}}).Draw(t, "consistency")
 }
@@ -176,12 +176,12 @@ func (m *machine) rebuild(t *rapid.T) {
 	n.start(t, rapid.IntRange(1, 50).Draw(t, "batch"))
 }
 
-// clock makes a node's clock jump, by days: nothing is decided by it.
+// clock makes a node's clock jump by days. No decision may depend on it.
 func (m *machine) clock(t *rapid.T) {
 	m.node(t).clock = time.Duration(rapid.IntRange(-72, 72).Draw(t, "hours")) * time.Hour
 }
 
-// foreign appends a foreign record, which is malformed in whole or in part.
+// foreign appends a foreign record, all or part of which is malformed.
 func (m *machine) foreign(t *rapid.T) {
 	header := func(name, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: name, Value: []byte(value)} }
 	records := []*kgo.Record{
@@ -192,7 +192,7 @@ func (m *machine) foreign(t *rapid.T) {
 	m.store.produce(t, records[rapid.IntRange(0, len(records)-1).Draw(t, "record")])
 }
 
-// equal checks that all nodes come to the same rows.
+// equal checks that all nodes reach the same rows.
 func (m *machine) equal(t *rapid.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -215,7 +215,7 @@ func (m *machine) equal(t *rapid.T) {
 			first = said
 		}
 		if said != first || s.Entities["users"] != int64(len(m.entities)) && s.Position > 0 {
-			t.Fatalf("%s has %s, the first %s, the model %d entities", n.name, said, first, len(m.entities))
+			t.Fatalf("%s: got %s, want the state of the first node, %s, with the model's %d entities", n.name, said, first, len(m.entities))
 		}
 	}
 }

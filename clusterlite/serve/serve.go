@@ -56,7 +56,7 @@ func (s Command) startBroker(_ context.Context, config *node.Config, logger *slo
 	return func() error { b.Close(); return nil }, nil
 }
 
-// greet shows a new user where everything is, and what to try.
+// greet shows a new user the addresses, and what to try.
 func greet(w io.Writer, n *node.Node) {
 	url := "http://" + reachable(n.API)
 	_, _ = fmt.Fprintf(w, `ClusterLite is ready.

@@ -19,7 +19,7 @@ import (
 
 func TestServeGreetsAndStops(t *testing.T) {
 	dir := t.TempDir()
-	for range 2 { // the second time from the file
+	for range 2 { // the second run starts from the file
 		ctx, stop := context.WithCancel(t.Context())
 		out := clitest.NewGreeting()
 		ran := make(chan error, 1)
@@ -27,19 +27,19 @@ func TestServeGreetsAndStops(t *testing.T) {
 		select {
 		case <-out.Done:
 		case err := <-ran:
-			t.Fatalf("it ended: %v", err)
+			t.Fatalf("clusterlite serve ended: %v", err)
 		case <-time.After(time.Minute):
-			t.Fatal("it did not become ready")
+			t.Fatal("clusterlite serve did not become ready within a minute")
 		}
 		said := out.String()
 		if strings.Count(said, "\n  curl ") != 3 || !strings.Contains(said, dir) {
-			t.Errorf("got output:\n%s", said)
+			t.Errorf("got the following output, want three examples and the folder:\n%s", said)
 		}
 		_, rest, _ := strings.Cut(said, "http://")
 		address, _, _ := strings.Cut(rest, "\n")
 		r, err := http.Get("http://" + address + "/users")
 		if err != nil || r.StatusCode != 200 {
-			t.Errorf("the address that it names does not serve: %v", err)
+			t.Errorf("the printed address: got %v, want 200", err)
 		} else {
 			_ = r.Body.Close()
 		}
@@ -65,12 +65,12 @@ func TestServeReportsErrors(t *testing.T) {
 		"--collections=/no/such/folder":       "/no/such/folder",
 	} {
 		if err := cli.Run(t.Context(), append(clitest.ServeArgs(t.TempDir()), flag), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), said) {
-			t.Errorf("%s: got %v", flag, err)
+			t.Errorf("%s: got %v, want an error with %q", flag, err, said)
 		}
 	}
 }
 
-// Tracing that can't work is a wrong call, and names the variable.
+// Invalid settings of tracing are a usage error that names the variable.
 func TestServeRefusesVariablesOfTracing(t *testing.T) {
 	for name, value := range map[string]string{"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4318"} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestServeRefusesVariablesOfTracing(t *testing.T) {
 				t.Errorf("got %v, want a usage error that names %s", err, name)
 			}
 			if _, err := os.Stat(dir); err == nil {
-				t.Error("it made the data folder")
+				t.Error("got a data folder after a usage error, want none")
 			}
 		})
 	}

@@ -24,17 +24,17 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// patience is longer than anything takes that does not hang.
+// patience is longer than any operation that does not hang.
 const patience = time.Minute
 
-// fataler is what *testing.T and *rapid.T have in common.
+// fataler is the common part of *testing.T and *rapid.T.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-// A store is nodes in this process, each with both APIs over a projection of its own, on
-// one broker.
+// A store is a set of nodes in this process on one broker. Each node has both APIs and its own
+// projection.
 type store struct {
 	broker *embedded.Broker
 	topic  string
@@ -42,14 +42,14 @@ type store struct {
 	nodes  []*member
 }
 
-// openStore makes a topic of its own and some nodes on it.
+// openStore creates a topic and some nodes that use it.
 func openStore(t fataler, b *embedded.Broker, set *collections.Set, dir, topic string, nodes int) *store {
 	t.Helper()
 	s := &store{broker: b, topic: topic, set: set}
 	for i := range nodes {
 		n := &member{store: s, name: fmt.Sprintf("node-%d", i+1)}
 		if n.dir = filepath.Join(dir, n.name); os.MkdirAll(n.dir, 0o750) != nil {
-			t.Fatalf("make %s", n.dir)
+			t.Fatalf("create the folder %s", n.dir)
 		}
 		n.start(t, 0)
 		s.nodes = append(s.nodes, n)
@@ -78,11 +78,11 @@ func (s *store) produce(t fataler, r *kgo.Record) {
 	}
 }
 
-// A member is one of the store's.
+// A member is a node of the store.
 type member struct {
 	store     *store
 	name, dir string
-	// clock is how wrong the node's clock is.
+	// clock is the error of the node's clock.
 	clock time.Duration
 
 	log   *eventlog.Log
@@ -92,7 +92,7 @@ type member struct {
 	http.Handler
 }
 
-// GoString is how rapid names the node.
+// GoString returns the name of the node in the output of rapid.
 func (n *member) GoString() string { return n.name }
 
 // start opens the node on its folder. It does not wait until the node has caught up;
@@ -122,10 +122,10 @@ func (n *member) start(t fataler, batch int) {
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, reads.Routes(), writes.Routes())
 	n.Handler = e
-	// A node that has not caught up once refuses to wait.
+	// A node that has never caught up rejects requests instead of waiting.
 	for end := time.Now().Add(patience); n.model.Ready(patience) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s is not ready: %v", n.name, n.model.Ready(patience))
+			t.Fatalf("%s: got %v, want it ready", n.name, n.model.Ready(patience))
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (n *member) forget(t fataler) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(n.dir, "projection*"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no read model in %s: %v", n.dir, err)
+		t.Fatalf("got no read model in %s: %v", n.dir, err)
 	}
 	for _, f := range files {
 		if err := os.Remove(f); err != nil {

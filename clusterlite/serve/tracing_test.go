@@ -36,7 +36,7 @@ func collect(t *testing.T) (url string, heard <-chan span) {
 		body, err := io.ReadAll(r.Body)
 		var request collector.ExportTraceServiceRequest
 		if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(body, &request) != nil {
-			t.Errorf("%s: %d bytes that are no spans, %v", r.URL.Path, len(body), err)
+			t.Errorf("%s: got %d bytes that are not spans, %v", r.URL.Path, len(body), err)
 		}
 		for _, of := range request.GetResourceSpans() {
 			for _, scope := range of.GetScopeSpans() {
@@ -133,7 +133,7 @@ func TestATraceShowsAWriteOnEachNode(t *testing.T) {
 				got[h.node+" "+h.name] = h
 			}
 		case <-timeout:
-			t.Fatalf("heard only of %+v", got)
+			t.Fatalf("got only the spans %+v, want 5", got)
 		}
 	}
 	for name, parent := range map[string]string{

@@ -19,8 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// foreignTransactions opens transactions on the log one after the other, with one record
-// each, and commits or aborts each as requested. A nil leaves one open.
+// foreignTransactions opens transactions on the log, one after another, with one record each.
+// It commits or aborts each as requested. A nil leaves the transaction open.
 func foreignTransactions(t *testing.T, addr string, ends ...*kgo.TransactionEndTry) {
 	t.Helper()
 	ctx := servicetest.Context(t)
@@ -45,8 +45,8 @@ func foreignTransactions(t *testing.T, addr string, ends ...*kgo.TransactionEndT
 	}
 }
 
-// wantAtEnd checks that reads are answered from the end of the log, and that the node
-// says so of itself.
+// wantAtEnd checks that reads are answered from the end of the log, and that the node reports
+// this position.
 func wantAtEnd(t *testing.T, s clitest.Server, position, voids int64) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(servicetest.Context(t), http.MethodGet, s.URL+"/users", nil)
@@ -79,7 +79,7 @@ func wantAtEnd(t *testing.T, s clitest.Server, position, voids int64) {
 func TestALogWithForeignTransactions(t *testing.T) {
 	commit, abort := kgo.TryCommit, kgo.TryAbort
 	for name, c := range map[string]struct {
-		before, after   []*kgo.TransactionEndTry // the one event of the log
+		before, after   []*kgo.TransactionEndTry // before and after the only event of the log
 		position, voids int64
 	}{
 		"committed at the end":           {nil, []*kgo.TransactionEndTry{&commit}, 3, 1},
@@ -103,7 +103,7 @@ func TestALogWithForeignTransactions(t *testing.T) {
 			}
 			wantAtEnd(t, s, c.position, c.voids)
 
-			// A node that starts right after a marker recognises the log.
+			// A node that starts right after a marker recognizes the log.
 			s.Stop()
 			s = clitest.Serve(t, dir)
 			wantAtEnd(t, s, c.position, c.voids)

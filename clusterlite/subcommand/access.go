@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Access are the flags of a subcommand that sends requests to the admin listeners of nodes.
+// Access holds the flags of a subcommand that sends requests to the admin listeners of nodes.
 type Access struct {
 	settings.AdminAccess `embed:""`
 }

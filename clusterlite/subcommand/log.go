@@ -11,7 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// askTimeout is longer than that of a service, because no other request waits for a
+// askTimeout is longer than the timeout of a service, because no other request waits for a
 // subcommand.
 const askTimeout = 5 * time.Second
 

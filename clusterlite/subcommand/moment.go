@@ -88,8 +88,8 @@ func (m Moment) Check(ctx context.Context, log *eventlog.Log, info eventlog.Info
 	return fmt.Errorf("the log begins at %s, so it had no state at %s: name a later time", events.FormatTime(first.Timestamp.UTC()), asked)
 }
 
-// Until converts the moment for [offline.Build]. If the flag was not given, that is the
-// end of the log when the build starts.
+// Until converts the moment for [offline.Build]. If the flag was not given, the result is the
+// end of the log at the start of the build.
 func (m Moment) Until() offline.Until {
 	switch {
 	case !m.set:

@@ -7,5 +7,5 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/snapshots/s3"
 )
 
-// Stores are the kinds of buckets that can hold snapshots, besides folders.
+// Stores lists the kinds of buckets that can hold snapshots, besides folders.
 var Stores = snapshots.Providers{s3.Scheme: s3.Open, gcs.Scheme: gcs.Open, azure.Scheme: azure.Open}

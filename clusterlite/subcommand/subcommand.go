@@ -20,7 +20,7 @@ import (
 	"io"
 )
 
-// Streams are what a subcommand reads and writes.
+// Streams are the input and outputs of a subcommand.
 type Streams struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -31,9 +31,9 @@ type Output struct {
 	Output string `name:"output" enum:"text,json" default:"text" help:"Output format: text for people, json for programs (default ${default})."`
 }
 
-// A Result is what a subcommand found or did. Its fields are those of its JSON.
+// A Result is the result of a subcommand. Its fields are the members of its JSON.
 type Result interface {
-	// Text writes it as text. The error is that of the writer.
+	// Text writes the result as text. The error is that of the writer.
 	Text(w io.Writer) error
 }
 

@@ -29,10 +29,10 @@ func TestPrint(t *testing.T) {
 	for format, want := range map[string]string{"text": "it is <a>\n", "json": "{\n  \"name\": \"<a>\"\n}\n"} {
 		var stdout bytes.Buffer
 		if err := (subcommand.Output{Output: format}).Print(subcommand.Streams{Stdout: &stdout}, outcome{"<a>"}); err != nil || stdout.String() != want {
-			t.Errorf("%s: %q, %v", format, stdout.String(), err)
+			t.Errorf("%s: got %q, %v, want %q", format, stdout.String(), err, want)
 		}
 		if err := (subcommand.Output{Output: format}).Print(subcommand.Streams{Stdout: full{}}, outcome{"<a>"}); !errors.Is(err, errFull) {
-			t.Errorf("%s: got %v", format, err)
+			t.Errorf("%s: got %v, want %v", format, err, errFull)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package topic implements the subcommands that work on the log: events tail, show, export and
-// import, and reindex. Package archive has the format of exports, and package reindex the work
-// of that subcommand. Only package cli imports it.
+// import, and reindex. Package archive defines the format of exports, and package reindex does
+// the work of that subcommand. Only package cli imports it.
 package topic
 
 import (
@@ -21,14 +21,14 @@ type Events struct {
 	Import Import `cmd:"" help:"Import the events of a file into an empty log."`
 }
 
-// phases shows the progress of a task that has several phases, one after the other.
+// phases shows the progress of a task that has several phases, one after another.
 type phases struct {
 	w     io.Writer
 	phase string
 	task  *progress.Task
 }
 
-// report is an archive.Progress.
+// report implements archive.Progress.
 func (p *phases) report(phase string, done, total int64, unit string) {
 	if p.phase != phase || p.task == nil {
 		p.done()
@@ -44,13 +44,13 @@ func (p *phases) done() {
 	}
 }
 
-// contents are the names of what a record can be, for people and programs.
+// contents are the names of the kinds of records, for people and programs.
 var contents = map[events.Content]string{
 	events.HasEvent: "event", events.Barrier: "barrier", events.Malformed: "malformed", events.NewerFormat: "newer-format",
 	events.NoRecord: "no-record",
 }
 
-// content names what a record holds.
+// content returns the name of the content of a record.
 func content(r events.Record) string {
 	if r.Content == events.Barrier && r.Checkpoint {
 		return "checkpoint"
@@ -58,7 +58,7 @@ func content(r events.Record) string {
 	return contents[r.Content]
 }
 
-// appendedAt writes the broker's time of a record, or a dash where there is no record.
+// appendedAt formats the broker's time of a record. It returns a dash if there is no record.
 func appendedAt(r events.Record) string {
 	if r.Content == events.NoRecord {
 		return "-"
@@ -66,8 +66,8 @@ func appendedAt(r events.Record) string {
 	return events.FormatTime(r.Timestamp)
 }
 
-// printable turns untrusted text into one line without control characters, which is safe
-// for a terminal.
+// printable converts untrusted text to one line without control characters, which is safe to
+// print on a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

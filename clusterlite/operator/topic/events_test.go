@@ -25,7 +25,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// A shelf is a log on a broker of its own, with the tool at hand.
+// A shelf is a log on its own broker, with the means to run the tool on it.
 type shelf struct {
 	*eventlog.Log
 	t    *testing.T
@@ -38,7 +38,7 @@ func newShelf(t *testing.T) *shelf {
 	return &shelf{Log: b.OpenLog(), t: t, addr: b.Addr()}
 }
 
-// filled is a shelf with the events of a user, a malformed record, and a barrier.
+// filled returns a shelf with the events of a user, a malformed record, and a barrier.
 func filled(t *testing.T) *shelf {
 	t.Helper()
 	s := newShelf(t)
@@ -72,7 +72,7 @@ const entityID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b0000"
 
 func eventID(n int) string { return fmt.Sprintf("0193a1a0-0000-7000-9000-%012d", n) }
 
-// life is what happened to a user and to an order.
+// life returns the events of a user and of an order.
 func life() []events.Event {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	return []events.Event{
@@ -83,7 +83,7 @@ func life() []events.Event {
 	}
 }
 
-// tool runs a subcommand and gives what it wrote.
+// tool runs a subcommand and returns its standard output.
 func (s *shelf) tool(args ...string) (stdout string, err error) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
@@ -93,12 +93,13 @@ func (s *shelf) tool(args ...string) (stdout string, err error) {
 	return out.String(), err
 }
 
-// want runs a subcommand, and fails the test if that fails.
+// want runs a subcommand and returns its standard output. The test fails if the subcommand
+// fails.
 func (s *shelf) want(args ...string) string {
 	s.t.Helper()
 	out, err := s.tool(args...)
 	if err != nil {
-		s.t.Fatalf("%v: got %v", args, err)
+		s.t.Fatalf("%v: got %v, want success", args, err)
 	}
 	return out
 }
@@ -159,22 +160,22 @@ func TestTailAsJSON(t *testing.T) {
 	for line := range strings.Lines(out) {
 		var got struct{ SpecVersion, Type, Content, Detail, Position, AppendedAt string }
 		if err := json.Unmarshal([]byte(line), &got); err != nil || !brokersTime.MatchString(got.AppendedAt) {
-			t.Fatalf("%s: got %v", line, err)
+			t.Fatalf("%s: got %v, want JSON with the broker's time", line, err)
 		}
 		if (got.SpecVersion == "1.0") == (got.Content != "") {
-			t.Errorf("neither an event nor something else: %s", line)
+			t.Errorf("got %s, want either an event or another content", line)
 		}
 		positions, contents = append(positions, got.Position), append(contents, got.Content)
 	}
 	if strings.Join(positions, " ") != "1 2 3 4 5 6" || strings.Join(contents, " ") != "    malformed barrier" {
-		t.Errorf("got %q, %q", positions, contents)
+		t.Errorf("got the positions %q and the contents %q, want 4 events, a malformed record and a barrier", positions, contents)
 	}
 	if !strings.Contains(out, `"data":{"n":1.0},"position":"2"`) {
-		t.Errorf("the document is not what it was:\n%s", out)
+		t.Errorf("got a changed document, want it unchanged:\n%s", out)
 	}
 }
 
-// lineWriter hands out each line that is written.
+// A lineWriter sends each written line on a channel.
 type lineWriter chan string
 
 func (w lineWriter) Write(b []byte) (int, error) {
@@ -197,24 +198,24 @@ func TestTailFollowsUntilItIsStopped(t *testing.T) {
 		case line := <-lines:
 			return line
 		case err := <-ran:
-			t.Fatalf("it ended: %v", err)
+			t.Fatalf("events tail ended: %v", err)
 		case <-ctx.Done():
-			t.Fatal("no event arrived")
+			t.Fatal("got no event")
 		}
 		return ""
 	}
 	if line := receive(); !strings.HasPrefix(line, "4 ") {
-		t.Errorf("got %s", line)
+		t.Errorf("got %s, want the event at position 4", line)
 	}
 	later := life()[0]
 	later.ID, later.EntityID = eventID(9), eventID(9)
 	s.append(later)
 	if line := receive(); !strings.HasPrefix(line, "7 ") || !strings.Contains(line, eventID(9)) {
-		t.Errorf("got %s", line)
+		t.Errorf("got %s, want the new event at position 7", line)
 	}
 	stop()
 	if err := <-ran; err != nil {
-		t.Errorf("stopped: %v", err)
+		t.Errorf("after the stop: got %v, want success", err)
 	}
 }
 
@@ -222,28 +223,28 @@ func TestShow(t *testing.T) {
 	s := filled(t)
 	byPosition := s.want("show", "3")
 	if byID := s.want("show", eventID(3), "--from=1"); byID != byPosition {
-		t.Errorf("by id:\n%s\nby position:\n%s", byID, byPosition)
+		t.Errorf("by id: got\n%s\nwant the same as by position\n%s", byID, byPosition)
 	}
 	for _, part := range []string{"position     3\n", "offset       2\n", "content      event\n", "key          users/" + entityID, "  ce_entityversion: 2\n", "\n  {\n    \"name\": \"é"} {
 		if !strings.Contains(byPosition, part) {
-			t.Errorf("%q is missing in\n%s", part, byPosition)
+			t.Errorf("got\n%s\nwant %q in it", byPosition, part)
 		}
 	}
 	foreign := s.want("show", "5")
 	if !strings.Contains(foreign, "content      malformed") || !strings.Contains(foreign, "G1szMW3/") || strings.Contains(foreign, "\x1b") {
-		t.Errorf("got\n%q", foreign)
+		t.Errorf("got\n%q\nwant a malformed record without escape sequences", foreign)
 	}
 	if barrier := s.want("show", "6"); !strings.Contains(barrier, "content      barrier") || !strings.Contains(barrier, "(none)") {
-		t.Errorf("got\n%s", barrier)
+		t.Errorf("got\n%s\nwant a barrier without a value", barrier)
 	}
 	var got topic.ShownRecord
 	if err := json.Unmarshal([]byte(s.want("show", "2", "--output=json")), &got); err != nil || got.Position != 2 || got.Offset != 1 || got.Content != "event" ||
 		got.Value == nil || *got.Value != `{"n":1.0}` || got.Headers[0] != [2]string{"ce_specversion", "1.0"} {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want the event at position 2", got, err)
 	}
 	for _, none := range []string{"7", "999", eventID(77)} {
 		if _, err := s.tool("show", none); err == nil || !strings.Contains(err.Error(), none) {
-			t.Errorf("show %s: %v", none, err)
+			t.Errorf("show %s: got %v, want an error that names it", none, err)
 		}
 	}
 }
@@ -256,10 +257,10 @@ func TestExportAndImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if exported.Events != 4 || exported.LeftOut != 2 || exported.Position != 6 || len(exported.Digests) != 2 || exported.TopicID == "" || exported.SHA256 == "" {
-		t.Errorf("exported %+v", exported)
+		t.Errorf("got the export %+v, want 4 events up to position 6", exported)
 	}
 	if _, err := from.tool("export", "--out="+path); !errors.Is(err, os.ErrExist) {
-		t.Errorf("an existing file: got %v", err)
+		t.Errorf("an existing file: got %v, want %v", err, os.ErrExist)
 	}
 	for _, want := range []topic.ImportResult{{Appended: 4}, {Found: 4}} {
 		var got topic.ImportResult
@@ -268,11 +269,11 @@ func TestExportAndImport(t *testing.T) {
 		}
 		if got.Appended != want.Appended || got.Found != want.Found || !got.Equal || got.Events != 4 || got.Position != 4 || got.TopicID == exported.TopicID ||
 			got.Digests["users"] != (topic.DigestPair{exported.Digests["users"], exported.Digests["users"]}) {
-			t.Errorf("imported %+v", got)
+			t.Errorf("got the import %+v, want %+v with equal digests", got, want)
 		}
 	}
 	if out := to.want("import", path); !strings.Contains(out, "4 events, of which 4 were already there and 0 were appended") || !strings.Contains(out, "are equal") {
-		t.Errorf("got %s", out)
+		t.Errorf("got %s, want 4 events that were already there", out)
 	}
 }
 
@@ -284,20 +285,20 @@ func TestExportToTheStandardOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := to.want("import", path); !strings.Contains(got, "3 events, of which 0 were already there and 3 were appended") {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 3 appended events", got)
 	}
 }
 
-// Only a bug of ours can produce a file whose digests do not match its events.
+// Only a bug in the project can produce a file whose digests do not match its events.
 func TestAnUnequalImportIsReported(t *testing.T) {
 	done := topic.ImportResult{Digests: map[string]topic.DigestPair{"users": {"aa", "bb"}}}
 	var text bytes.Buffer
 	if err := done.Text(&text); err != nil || !strings.Contains(text.String(), "DIFFER") || !strings.Contains(text.String(), "file aa, log bb") {
-		t.Errorf("got %s, %v", text.String(), err)
+		t.Errorf("got %s, %v, want both digests", text.String(), err)
 	}
 	to := newShelf(t)
 	if out, err := to.tool("import", filepath.Join("archive", "testdata", "version-1.jsonl")); !errors.Is(err, process.ErrReported) || !strings.Contains(out, "DIFFER") {
-		t.Errorf("got %s, %v", out, err)
+		t.Errorf("got %s, %v, want a reported difference", out, err)
 	}
 }
 
@@ -305,23 +306,23 @@ func TestAFailedExportLeavesNoFile(t *testing.T) {
 	s := filled(t)
 	dir := t.TempDir()
 	if _, err := s.tool("export", "--out="+filepath.Join(dir, "a.jsonl"), "--until=999"); err == nil {
-		t.Error("beyond the end of the log")
+		t.Error("got success beyond the end of the log, want an error")
 	}
 	if found, err := os.ReadDir(dir); err != nil || len(found) != 0 {
-		t.Errorf("got %v, %v", found, err)
+		t.Errorf("got the files %v, %v, want none", found, err)
 	}
 }
 
-// To look into a log makes none.
+// Inspecting a log does not create its topic.
 func TestAMissingTopicStaysMissing(t *testing.T) {
 	s := newShelf(t)
 	for _, args := range [][]string{{"tail"}, {"show", "1"}, {"export", "--out=-"}} {
 		if _, err := s.tool(args...); err == nil || !strings.Contains(err.Error(), "topic clusterlite.events does not exist") {
-			t.Errorf("%v: got %v", args, err)
+			t.Errorf("%v: got %v, want an error that says that the topic does not exist", args, err)
 		}
 	}
 	if _, err := s.Describe(t.Context()); err == nil {
-		t.Error("there is a topic")
+		t.Error("got a new topic, want none")
 	}
 }
 
@@ -332,7 +333,7 @@ func TestEventsUsageErrors(t *testing.T) {
 	} {
 		var usage *settings.UsageError
 		if err := cli.Run(t.Context(), strings.Fields(args), io.Discard, io.Discard); !errors.As(err, &usage) {
-			t.Errorf("%s: got %v", args, err)
+			t.Errorf("%s: got %v, want a usage error", args, err)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Export takes a log into a file.
+// Export writes the events of a log to a file.
 type Export struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -82,7 +82,7 @@ func (c Export) result(done archive.Exported) exportResult {
 	}
 }
 
-// exportResult is what an export came to.
+// exportResult is the result of an export.
 type exportResult struct {
 	File     string `json:"file"`
 	Topic    string `json:"topic"`
@@ -98,7 +98,7 @@ type exportResult struct {
 	SHA256      string            `json:"sha256"`
 }
 
-// Text writes it as text.
+// Text writes the result as text.
 func (r exportResult) Text(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "Exported %d events of %s up to position %d to %s; left out: %d void records and barriers, %d expired idempotency keys.\n",
 		r.Events, r.Topic, r.Position, r.File, r.LeftOut, r.KeysLeftOut)

@@ -1,6 +1,6 @@
 package topic
 
-// The results of the subcommands, and the maximum length of a document in a line.
+// These are the results of the subcommands, and the maximum length of a document in a line.
 type (
 	ExportResult = exportResult
 	ImportResult = importResult

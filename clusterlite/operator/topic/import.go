@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Import takes a file into a log.
+// Import appends the events of a file to a log.
 type Import struct {
 	subcommand.Output `embed:""`
 	settings.Kafka    `embed:""`
@@ -74,30 +74,30 @@ func (c Import) result(done archive.Imported) importResult {
 	return r
 }
 
-// importResult is what an import came to.
+// importResult is the result of an import.
 type importResult struct {
 	File    string `json:"file"`
 	Topic   string `json:"topic"`
 	TopicID string `json:"topic_id"`
-	// Position is the end of the log now.
+	// Position is the end of the log after the import.
 	Position int64 `json:"position"`
-	// Events is the number of events in the file, Found the number that the log already
-	// held, and Appended the number that were appended.
+	// Events is the number of events in the file. Found is the number of those that the log
+	// already held, and Appended the number of those that were appended.
 	Events   int64 `json:"events"`
 	Found    int64 `json:"found"`
 	Appended int64 `json:"appended"`
-	// Equal reports whether all digests are.
+	// Equal reports whether all digests are equal.
 	Equal   bool                  `json:"equal"`
 	Digests map[string]digestPair `json:"digests"`
 }
 
-// digestPair has the digests of a collection in the file and in the log.
+// digestPair holds the digests of a collection in the file and in the log.
 type digestPair struct {
 	File string `json:"file"`
 	Log  string `json:"log"`
 }
 
-// Text writes it as text.
+// Text writes the result as text.
 func (r importResult) Text(w io.Writer) error {
 	verdict := "The digests are equal."
 	if !r.Equal {

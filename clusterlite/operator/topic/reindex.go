@@ -23,8 +23,8 @@ import (
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Reindex gives existing entities the claims of a field that has become unique, or
-// removes those of a field that no longer is.
+// Reindex gives existing entities the claims of a field that has become unique. It removes the
+// claims of a field that is no longer unique.
 type Reindex struct {
 	Collection        string `arg:"" help:"The name of the collection."`
 	Collections       string `name:"collections" env:"CLUSTERLITE_COLLECTIONS" placeholder:"DIR" help:"The folder of collections, with their current definitions. Default: none, which means users only."`
@@ -58,7 +58,7 @@ func (r *Reindex) Validate() error {
 	return nil
 }
 
-// Run implements the subcommand.
+// Run runs the subcommand.
 func (r Reindex) Run(ctx context.Context, out subcommand.Streams) (err error) {
 	set, err := collections.Load(r.Collections)
 	if err != nil {
@@ -126,7 +126,7 @@ func (r Reindex) folder() (dir string, leave func() error, err error) {
 // follow opens a read model that follows the log, and returns once it has caught up. The
 // read model has no columns, because no lists are needed.
 func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Logger, stderr io.Writer) (_ *projections.Projection, stop func() error, err error) {
-	// Not Prepare, which would create a topic with a misspelt name.
+	// This does not call Prepare, which would create a topic for a misspelt name.
 	if _, err := log.Describe(ctx); err != nil {
 		return nil, nil, fmt.Errorf("find the log, topic %s: %w", log.Topic(), err)
 	}
@@ -144,7 +144,7 @@ func follow(ctx context.Context, log *eventlog.Log, dir string, logger *slog.Log
 	stop = func() error { cancel(); return errors.Join(<-ran, model.Close()) }
 	if err := catchUp(ctx, model, end, stderr); err != nil {
 		var refused *refusal.Error
-		if failed := stop(); !errors.As(err, &refused) { // else Run says the same
+		if failed := stop(); !errors.As(err, &refused) { // otherwise Run returns the same error
 			err = errors.Join(err, failed)
 		}
 		return nil, nil, err
@@ -166,7 +166,7 @@ func catchUp(ctx context.Context, model *projections.Projection, end events.Posi
 	}
 }
 
-// tasks shows the progress of a run, one task after the other.
+// tasks shows the progress of a run, one task after another.
 type tasks struct {
 	w    io.Writer
 	unit string
@@ -197,13 +197,13 @@ func names(set *collections.Set) string {
 	return strings.Join(all, ", ")
 }
 
-// reindexed is what a run has found and done.
+// reindexed is the result of a run.
 type reindexed struct {
 	reindex.Report
 	DryRun bool `json:"dry_run"`
 }
 
-// Text implements result.
+// Text writes the result as text.
 func (r reindexed) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s at position %d: %d entities, unique: %s.\n", r.Collection, r.Position, r.Entities, fields(r.Fields))

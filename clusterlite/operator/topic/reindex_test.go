@@ -27,7 +27,7 @@ func declare(t *testing.T, dir, keyword string) {
 	}
 }
 
-// A field becomes unique in the order of docs/how-to/make-a-field-unique.md.
+// The test makes a field unique in the order of docs/how-to/make-a-field-unique.md.
 func TestReindex(t *testing.T) {
 	definitions, coming, kept := t.TempDir(), t.TempDir(), t.TempDir()
 	declare(t, definitions, "")
@@ -45,7 +45,7 @@ func TestReindex(t *testing.T) {
 		err = cli.Run(t.Context(), append(args, "--output=json"), &out, os.Stderr)
 		var report reindex.Report
 		if json.Unmarshal(out.Bytes(), &report) != nil {
-			t.Fatalf("got %v: %s", err, out.String())
+			t.Fatalf("got %v: %s, want a report in JSON", err, out.String())
 		}
 		return report, text.String(), err
 	}
@@ -58,34 +58,34 @@ func TestReindex(t *testing.T) {
 	// Before the change, clashes are reported.
 	report, text, err := reindexed(coming)
 	if !errors.Is(err, process.ErrReported) || len(report.Clashes) != 1 || !strings.Contains(text, fmt.Sprintf("clash: code %q is shared by %s, %s\n", "a", first, second)) {
-		t.Errorf("got %+v, %v\n%s", report, err, text)
+		t.Errorf("got %+v, %v, want one reported clash\n%s", report, err, text)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.URL+"/things/"+second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 204 {
-		t.Fatalf("delete: %v, %v", r, err)
+		t.Fatalf("delete: got %v, %v, want 204", r, err)
 	}
 
-	// The change, then the claims.
+	// The definition changes first, and the claims follow.
 	s.Stop()
 	declare(t, definitions, `,"x-unique":true`)
 	s = clitest.Serve(t, dir, "--collections="+definitions)
 	if status, _ := s.Post("things", `{"code":"d"}`); status != 201 {
-		t.Errorf("create: %d", status)
+		t.Errorf("create: got %d, want 201", status)
 	}
 	report, text, err = reindexed(definitions)
 	if err != nil || report.Changed != 21 || report.Lacking != 0 || report.Entities != 22 || !strings.Contains(text, "21 entities lack claims") {
-		t.Errorf("got %+v, %v\n%s", report, err, text)
+		t.Errorf("got %+v, %v, want 21 changed entities of 22\n%s", report, err, text)
 	}
 	for _, code := range []string{"a", "c7", "d"} {
 		if status, _ := s.Post("things", fmt.Sprintf(`{"code":%q}`, code)); status != 409 {
-			t.Errorf("%s: %d", code, status)
+			t.Errorf("%s: got %d, want 409", code, status)
 		}
 	}
 	if report, _, err = reindexed(definitions); err != nil || report.Changed != 0 {
-		t.Errorf("run again: %+v, %v", report, err)
+		t.Errorf("run again: got %+v, %v, want no change", report, err)
 	}
 }
 
@@ -101,13 +101,13 @@ func TestReindexUsageErrors(t *testing.T) {
 	} {
 		err := cli.Run(t.Context(), append([]string{"reindex"}, args...), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), said) {
-			t.Errorf("%v: got %v", args, err)
+			t.Errorf("%v: got %v, want an error with %q", args, err, said)
 		}
 		if usage := (*settings.UsageError)(nil); errors.As(err, &usage) != (said == "declared: users" || said == "--wait") {
-			t.Errorf("%v: %T", args, err)
+			t.Errorf("%v: got an error of type %T, want a usage error only for wrong arguments", args, err)
 		}
 	}
 	if err := cli.Run(t.Context(), []string{"reindex", "users", "--kafka-topic=no-such-topic", "--kafka-brokers=" + s.Kafka}, io.Discard, io.Discard); err == nil {
-		t.Error("the topic was created")
+		t.Error("got success for a missing topic, want an error")
 	}
 }

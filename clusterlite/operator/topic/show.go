@@ -103,19 +103,19 @@ func (c Show) find(ctx context.Context, log *eventlog.Log, info eventlog.Info, o
 // errFound ends a scan.
 var errFound = errors.New("found")
 
-// shownRecord is a record as it is shown.
+// shownRecord describes a record.
 type shownRecord struct {
 	Position   events.Position `json:"position"`
 	Offset     int64           `json:"offset"`
 	AppendedAt string          `json:"appended_at"`
-	// Content is event, barrier, checkpoint, malformed, newer-format or no-record; Detail
-	// says what is malformed, or why there is no record.
+	// Content is event, barrier, checkpoint, malformed, newer-format or no-record. Detail
+	// describes what is malformed, or why there is no record.
 	Content string `json:"content"`
 	Detail  string `json:"detail,omitempty"`
 	Key     string `json:"key"`
 	// Headers are pairs of name and value, in order.
 	Headers [][2]string `json:"headers"`
-	// Value is the record's value, in base64 if it is not text; null if the record has no
+	// Value is the record's value, in base64 if it is not text. It is null if the record has no
 	// value.
 	Value       *string `json:"value"`
 	ValueBase64 string  `json:"value_base64,omitempty"`
@@ -181,7 +181,7 @@ func quoteJSON(s string) []byte {
 	return b
 }
 
-// prettyJSON indents JSON and leaves the literals in it as they are.
+// prettyJSON indents JSON and leaves its literals unchanged.
 func prettyJSON(value string) (string, error) {
 	var b bytes.Buffer
 	err := json.Indent(&b, []byte(value), "  ", "  ")

@@ -60,7 +60,7 @@ func (c *Tail) Validate() error {
 	return nil
 }
 
-// Run prints until it is stopped, or at the end.
+// Run prints records until it is stopped or, with an end, until it reaches the end.
 func (c Tail) Run(ctx context.Context, out subcommand.Streams) (err error) {
 	log, err := subcommand.OpenLog(c.Kafka, out)
 	if err != nil {
@@ -75,13 +75,13 @@ func (c Tail) Run(ctx context.Context, out subcommand.Streams) (err error) {
 	default:
 		err = c.explain(ctx, log, from, stop, out.Stderr)
 	}
-	if ctx.Err() != nil { // it was stopped, which is its normal end
+	if ctx.Err() != nil { // the user stopped it, which is its normal end
 		return nil
 	}
 	return err
 }
 
-// explain says why there is nothing to print.
+// explain writes why there is nothing to print.
 func (c Tail) explain(ctx context.Context, log *eventlog.Log, from, stop events.Position, w io.Writer) error {
 	info, err := subcommand.DescribeLog(ctx, log)
 	if err != nil {
@@ -95,8 +95,8 @@ func (c Tail) explain(ctx context.Context, log *eventlog.Log, from, stop events.
 	return nil
 }
 
-// bounds returns the positions from which on, and up to which, to print; the latter is
-// negative if there is none.
+// bounds returns the positions at which printing starts and stops. The latter is negative if
+// there is no end.
 func (c Tail) bounds(ctx context.Context, log *eventlog.Log) (from, stop events.Position, err error) {
 	info, err := subcommand.DescribeLog(ctx, log)
 	if err != nil {
@@ -188,7 +188,7 @@ func short(s string) string {
 	return s
 }
 
-// detail says more of a record that is no event.
+// detail describes a record that is not an event.
 func detail(r events.Record) string {
 	switch r.Content {
 	case events.Malformed:

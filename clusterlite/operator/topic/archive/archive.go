@@ -21,7 +21,7 @@ import (
 // Version is the version of the archive format that this code writes and reads.
 const Version = 1
 
-// The kinds of lines that are not events. They are stored and must never change.
+// These are the kinds of lines that are not events. They are stored and must never change.
 const (
 	kindHeader  = "export"
 	kindTrailer = "end"
@@ -40,12 +40,12 @@ type Header struct {
 	TopicID string `json:"topic_id"`
 }
 
-// A Trailer is the last line.
+// A Trailer is the last line of an archive.
 type Trailer struct {
 	Kind string `json:"clusterlite"`
 	// Events is the number of events in the archive.
 	Events int64 `json:"events"`
-	// TopicID is that of the header.
+	// TopicID is the same as in the header.
 	TopicID string `json:"topic_id"`
 	// Position is how far the log was read.
 	Position events.Position `json:"position"`
@@ -55,8 +55,8 @@ type Trailer struct {
 	SHA256 string `json:"sha256"`
 }
 
-// line returns the trailer as it is written, including the hash. sum has processed all
-// lines before it.
+// line returns the trailer as it is written, including the hash. sum has hashed all lines
+// before it.
 func (t Trailer) line(sum hash.Hash) []byte {
 	t.SHA256 = ""
 	before := bytes.TrimSuffix(encode(t), []byte(`,"sha256":""}`+"\n"))
@@ -83,7 +83,7 @@ type DamagedError struct {
 	Reason string
 }
 
-// Error says what to do.
+// Error describes the damage, and what to do.
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("line %d: %s. The file is not a complete export: copy it again, or export again", e.Line, e.Reason)
 }

@@ -19,14 +19,14 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// A golden file must never be rewritten once it is released. The flag is for new files.
+// A golden file must never be rewritten once it is released. The flag writes only new files.
 var update = flag.Bool("update", false, "write golden files that are missing")
 
 const topicID = "2f6f8c1e9d0b4a57a1c3e5f708192a3b"
 
 func entity(n int) string { return fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", n) }
 
-// user is the nth event of a test. It creates a user with the nth name, which is unique.
+// user returns the nth event of a test. The event is about a user with a unique name.
 func user(n int, kind events.Kind, version int64, of int) events.Event {
 	e := events.Event{
 		ID: fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", n), Source: "/clusterlite/command/cmd-1",
@@ -40,14 +40,14 @@ func user(n int, kind events.Kind, version int64, of int) events.Event {
 	return e
 }
 
-// few are events of two users.
+// few returns events of two users.
 func few() []events.Event {
 	first := user(0, events.Created, 1, 0)
 	first.IdempotencyKey, first.RequestHash = "order-66", "abc"
 	return []events.Event{first, user(1, events.Created, 1, 1), user(2, events.Updated, 2, 0), user(3, events.Deleted, 2, 1)}
 }
 
-// written is an archive of events.
+// written returns an archive of events.
 func written(t testing.TB, all ...events.Event) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -96,7 +96,7 @@ func TestGoldenArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("what is written has changed (-stored +written):\n%s", diff)
+		t.Errorf("got another archive than the stored one (-stored +written):\n%s", diff)
 	}
 	all, trailer, err := readAll(want)
 	if err != nil {
@@ -106,18 +106,18 @@ func TestGoldenArchive(t *testing.T) {
 		t.Error(diff)
 	}
 	if trailer.Events != 4 || trailer.Position != 6 || trailer.TopicID != topicID || len(trailer.Digests) != 1 {
-		t.Errorf("got %+v", trailer)
+		t.Errorf("got %+v, want the trailer of 4 events at position 6", trailer)
 	}
 	for line := range bytes.Lines(want) {
 		if !json.Valid(line) {
-			t.Errorf("not JSON: %s", line)
+			t.Errorf("got a line that is not JSON: %s", line)
 		}
 	}
 }
 
 func TestEmptyArchive(t *testing.T) {
 	if all, trailer, err := readAll(written(t)); err != nil || len(all) != 0 || trailer.Events != 0 {
-		t.Errorf("got %v, %+v, %v", all, trailer, err)
+		t.Errorf("got %v, %+v, %v, want no events", all, trailer, err)
 	}
 }
 
@@ -127,12 +127,12 @@ func TestDamageIsNoticed(t *testing.T) {
 	var damaged *archive.DamagedError
 	for n := range whole {
 		if _, _, err := readAll(whole[:n]); !errors.As(err, &damaged) {
-			t.Fatalf("cut after %d bytes: %v", n, err)
+			t.Fatalf("truncated after %d bytes: got %v, want a damaged file", n, err)
 		}
 		changed := bytes.Clone(whole)
 		changed[n] ^= 1
 		if _, _, err := readAll(changed); err == nil {
-			t.Fatalf("byte %d differs: got no error", n)
+			t.Fatalf("byte %d differs: got no error, want one", n)
 		}
 	}
 	lines := bytes.SplitAfter(whole, []byte("\n"))
@@ -146,7 +146,7 @@ func TestDamageIsNoticed(t *testing.T) {
 		"a long one": append(append(bytes.Clone(lines[0]), bytes.Repeat([]byte("x"), 20<<20)...), '\n'),
 	} {
 		if _, _, err := readAll(b); !errors.As(err, &damaged) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want a damaged file", name, err)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestDamageIsNoticed(t *testing.T) {
 func TestOtherVersionsAreRefused(t *testing.T) {
 	whole := bytes.Replace(written(t), []byte(`"version":1`), []byte(`"version":2`), 1)
 	if _, _, err := readAll(whole); err == nil || !strings.Contains(err.Error(), "version 2") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error that names version 2", err)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestAFullDiskIsNoticed(t *testing.T) {
 		_, err = w.Finish(0, nil)
 	}
 	if !errors.Is(err, errFull) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, errFull)
 	}
 }
 
@@ -185,7 +185,7 @@ func FuzzReader(f *testing.F) {
 			return
 		}
 		if trailer.Events != int64(len(all)) || len(trailer.SHA256) != 64 {
-			t.Errorf("got %d events, %+v", len(all), trailer)
+			t.Errorf("got %d events, %+v, want the same number and a hash", len(all), trailer)
 		}
 	})
 }

@@ -22,17 +22,17 @@ type Progress func(phase string, done, total int64, unit string)
 // atATime is the number of events between two reports of progress.
 const atATime = 1000
 
-// ExportOptions say what to export.
+// ExportOptions define what to export.
 type ExportOptions struct {
-	// Log has the events. It is not changed.
+	// Log contains the events. Export does not change it.
 	Log *eventlog.Log
-	// Until is how far to go.
+	// Until is the end of the export.
 	Until offline.Until
 	// Progress must not be nil.
 	Progress Progress
 }
 
-// Exported is what an export holds.
+// Exported describes the content of an export.
 type Exported struct {
 	Trailer
 	// Left is the number of records before the position that are not in the archive: void
@@ -92,11 +92,11 @@ func digests(built offline.Built) map[string]string {
 	return all
 }
 
-// export is an export under way.
+// export is an export in progress.
 type export struct {
 	ExportOptions
 	admitted bitmap
-	// window is a log time. Idempotency keys used after it are still valid.
+	// window is a log time. Idempotency keys that were used after it are still valid.
 	window  time.Time
 	logTime time.Time
 	out     *Writer

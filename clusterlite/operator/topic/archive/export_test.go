@@ -29,14 +29,14 @@ func TestExportStops(t *testing.T) {
 		}}, &b)
 		all, trailer, readErr := readAll(b.Bytes())
 		if err := errors.Join(err, readErr); err != nil || len(all) != 7 || trailer.Position != 7 || !cmp.Equal(trailer, done.Trailer) {
-			t.Errorf("got %d events, %+v, %v", len(all), trailer, err)
+			t.Errorf("got %d events, %+v, %v, want 7 events at position 7", len(all), trailer, err)
 		}
 	})
 	t.Run("when its context is cancelled", func(t *testing.T) {
 		ctx, stop := context.WithCancel(servicetest.Context(t))
 		_, err := archive.Export(ctx, archive.ExportOptions{Log: from.Log, Progress: func(string, int64, int64, string) { stop() }}, &bytes.Buffer{})
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 	})
 	t.Run("before what it can't read", func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestExportStops(t *testing.T) {
 		_, err := archive.Export(servicetest.Context(t), archive.ExportOptions{Log: s.Log, Progress: quietly}, &bytes.Buffer{})
 		var refused *refusal.Error
 		if !errors.As(err, &refused) || refused.Reason != refusal.Format {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want a refusal because of the format", err)
 		}
 	})
 }
@@ -63,7 +63,7 @@ func TestFilesAreCompleteOrAbsent(t *testing.T) {
 		t.Error(err)
 	}
 	if found, err := os.ReadDir(dir); err != nil || len(found) != 0 {
-		t.Errorf("discarded: %v, %v", found, err)
+		t.Errorf("discarded: got the files %v, %v, want none", found, err)
 	}
 	one, err := archive.Create(path)
 	if err != nil {
@@ -77,12 +77,12 @@ func TestFilesAreCompleteOrAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := two.Commit(); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a second file of the name: %v", err)
+		t.Errorf("a second file of the name: got %v, want %v", err, fs.ErrExist)
 	}
 	if _, err := archive.Create(path); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a third: %v", err)
+		t.Errorf("a third file of the name: got %v, want %v", err, fs.ErrExist)
 	}
 	if found, err := os.ReadDir(dir); err != nil || len(found) != 1 {
-		t.Errorf("got %v, %v", found, err)
+		t.Errorf("got the files %v, %v, want one", found, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/atomicfile"
 )
 
-// compressed returns the writer that compresses for a name with this extension.
+// compressed returns a writer that compresses as the extension of the name requires.
 func compressed(name string, w io.Writer) (io.WriteCloser, error) {
 	switch filepath.Ext(name) {
 	case ".gz":
@@ -29,7 +29,7 @@ type plain struct{ io.Writer }
 
 func (plain) Close() error { return nil }
 
-// A File is an archive that is being written. It gets its name once it is complete.
+// A File is an archive that is being written. It receives its name once it is complete.
 type File struct {
 	io.Writer
 	name       string
@@ -37,8 +37,8 @@ type File struct {
 	compressor io.WriteCloser
 }
 
-// Create begins a file, compressed if its name ends in .gz or .zst. It returns an error
-// that wraps fs.ErrExist if there is a file of that name. Call Commit or Discard.
+// Create creates a file, which is compressed if its name ends in .gz or .zst. It returns an
+// error that wraps fs.ErrExist if a file of that name exists. Call Commit or Discard.
 func Create(name string) (*File, error) {
 	if err := vacant(name); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (f *File) Commit() error {
 	return nil
 }
 
-// Discard removes what was written.
+// Discard removes the temporary file.
 func (f *File) Discard() error {
 	return errors.Join(f.temporary.Close(), os.Remove(f.temporary.Name()))
 }
@@ -88,9 +88,9 @@ type source struct {
 	closers []func() error
 }
 
-// open opens an archive, compressed if its name ends in .gz or .zst.
+// open opens an archive, which is compressed if its name ends in .gz or .zst.
 func open(name string) (*source, error) {
-	file, err := os.Open(name) //nolint:gosec // the operator's own choice
+	file, err := os.Open(name) //nolint:gosec // the operator chooses the file
 	if err != nil {
 		return nil, err
 	}

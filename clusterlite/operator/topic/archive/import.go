@@ -18,23 +18,23 @@ import (
 // event follows one that the broker rejects.
 const appendBytes = 4 << 20
 
-// ImportOptions say what to import, and where to.
+// ImportOptions define what to import, and where to.
 type ImportOptions struct {
-	// Path is the archive, compressed if its name ends in .gz or .zst.
+	// Path is the archive. It is compressed if its name ends in .gz or .zst.
 	Path string
-	// Log takes the events. No other process may append to it meanwhile.
+	// Log receives the events. No other process may append to it during the import.
 	Log *eventlog.Log
 	// Progress must not be nil.
 	Progress Progress
 }
 
-// Imported is what an import came to.
+// Imported is the result of an import.
 type Imported struct {
 	Trailer Trailer
-	// Found is the number of the archive's events that the log already held, Appended the
-	// number of those that were appended.
+	// Found is the number of the archive's events that the log already held. Appended is the
+	// number of events that the import appended.
 	Found, Appended int64
-	// Built is what the log holds in the end.
+	// Built describes the log after the import.
 	Built offline.Built
 	// Digests are the digests of the log's read model after the import.
 	Digests map[string]string
@@ -43,14 +43,15 @@ type Imported struct {
 // Equal reports whether the log yields the rows that the archive was exported from.
 func (i Imported) Equal() bool { return maps.Equal(i.Digests, i.Trailer.Digests) }
 
-// ForeignRecordsError is returned if the log holds what is not in the archive.
+// ForeignRecordsError is returned if the log holds admitted records that are not in the
+// archive.
 type ForeignRecordsError struct {
 	Topic string
-	// Found says what, and where.
+	// Found describes the records and their location.
 	Found string
 }
 
-// Error says what to do.
+// Error describes the records, and what to do.
 func (e *ForeignRecordsError) Error() string {
 	return fmt.Sprintf("topic %s holds more than the export: %s. Nothing was appended. Import into a topic that is empty or holds the beginning of the same export. If the topic's content is not needed, delete the topic. Stop all command services on it until the import is done", e.Topic, e.Found)
 }
@@ -61,16 +62,16 @@ type ConcurrentWriterError struct {
 	Before, Behind events.Position
 }
 
-// Error says what to do.
+// Error describes what happened, and what to do.
 func (e *ConcurrentWriterError) Error() string {
 	return fmt.Sprintf("another process writes to topic %s: it appended records between positions %d and %d. Stop all command and query services on it, then run the import again. If those records change nothing, the import continues where it stopped", e.Topic, e.Before, e.Behind)
 }
 
-// Import appends the events of an archive to the log, in order and unchanged except for
-// their positions and the broker's timestamps. It first reads the whole archive, and
-// appends nothing if the archive is damaged. If the log already holds the beginning of the
-// archive, Import appends the rest, so an interrupted import can be repeated. At the end it
-// builds a read model from the log; the caller must check [Imported.Equal].
+// Import appends the events of an archive to the log, in order and unchanged except for their
+// positions and the broker's timestamps. It first reads the whole archive, and appends nothing
+// if the archive is damaged. If the log already holds the beginning of the archive, Import
+// appends only the rest, so an interrupted import can be repeated. At the end it builds a read
+// model from the log. The caller must check [Imported.Equal].
 //
 // It returns a [offline.DamagedError], a [ForeignRecordsError] if the log holds anything else that
 // was admitted, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
@@ -84,15 +85,15 @@ func Import(ctx context.Context, options ImportOptions) (Imported, error) {
 	return i.done, nil
 }
 
-// importer is an import under way.
+// importer is an import in progress.
 type importer struct {
 	ImportOptions
 	at      events.Position // the end of the log
-	matched int64           // how many events of the archive the log was seen to hold
+	matched int64           // the number of the archive's events that were found in the log
 	done    Imported
 }
 
-// read calls a function with the archive at its beginning, and closes it afterwards.
+// read opens the archive, passes it to use, and closes it afterwards.
 func (i *importer) read(use func(*source) error) (err error) {
 	s, err := open(i.Path)
 	if err != nil {
@@ -124,7 +125,7 @@ func (i *importer) check(ctx context.Context) error {
 	})
 }
 
-// find looks where an import was left.
+// find determines where an earlier import stopped.
 func (i *importer) find(ctx context.Context) error {
 	info, err := i.Log.Prepare(ctx)
 	if err != nil {
@@ -227,7 +228,7 @@ func next(s *source) (batch []events.Event, err error) {
 	return batch, nil
 }
 
-// verify builds what the log holds now.
+// verify builds a read model of the log, and records its state in the result.
 func (i *importer) verify(ctx context.Context) (err error) {
 	if i.done.Built, err = i.match(ctx); err != nil {
 		return err

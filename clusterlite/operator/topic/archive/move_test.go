@@ -20,7 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// admitted are the events of a log that hold.
+// admitted returns the admitted events of a log.
 func admitted(t testing.TB, s *store) (all []events.Event) {
 	t.Helper()
 	state := events.NewMemory()
@@ -36,7 +36,7 @@ func admitted(t testing.TB, s *store) (all []events.Event) {
 	return all
 }
 
-// same fails if two logs don't hold the same.
+// same fails the test if two logs do not hold the same admitted events.
 func same(t testing.TB, from, to *store) {
 	t.Helper()
 	if diff := cmp.Diff(admitted(t, from), admitted(t, to)); diff != "" {
@@ -54,7 +54,7 @@ func TestMove(t *testing.T) {
 	exact.Document = []byte("{\"z\":1.50e+2, \"a\":12345678901234567890,\"s\":\"\\u00e9 \u2028\"}")
 	exact.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	from.raw(&kgo.Record{Value: []byte("rubbish")}).holds(
-		user(4, events.Created, 1, 0), // void: it exists
+		user(4, events.Created, 1, 0), // void: the entity exists
 		exact,                         //
 		func() events.Event {
 			e := few()[0]
@@ -71,11 +71,11 @@ func TestMove(t *testing.T) {
 			to := newStore(t)
 			path, done := from.export(name)
 			if done.Events != 6 || done.Left != 4 || done.KeysLeft != 0 || done.Position != from.end() {
-				t.Errorf("exported %+v", done)
+				t.Errorf("got the export %+v, want 6 events and 4 records left out", done)
 			}
 			got := to.imported(path)
 			if got.Appended != 6 || got.Found != 0 || got.Built.Position != 6 || !cmp.Equal(got.Trailer, done.Trailer) {
-				t.Errorf("imported %+v", got)
+				t.Errorf("got the import %+v, want 6 appended events", got)
 			}
 			same(t, from, to)
 		})
@@ -86,10 +86,10 @@ func TestMove(t *testing.T) {
 	to.imported(first)
 	third, _ := to.export("b.jsonl")
 	if a, b := read(t, first), read(t, second); !bytes.Equal(a, b) {
-		t.Errorf("two exports:\n%s\n%s", a, b)
+		t.Errorf("a second export of the same log: got\n%[2]s\nwant\n%[1]s", a, b)
 	}
 	if a, b := lines(read(t, first)), lines(read(t, third)); !slices.Equal(a[1:len(a)-1], b[1:len(b)-1]) {
-		t.Errorf("exported again:\n%s\n%s", a, b)
+		t.Errorf("an export of the imported log: got\n%[2]s\nwant the events of\n%[1]s", a, b)
 	}
 }
 
@@ -104,7 +104,7 @@ func read(t testing.TB, path string) []byte {
 
 func lines(b []byte) []string { return strings.Split(strings.TrimSpace(string(b)), "\n") }
 
-// many are events of users that clash in nothing.
+// many returns events of users that do not conflict.
 func many(n int) []events.Event {
 	all := make([]events.Event, n)
 	for i := range all {
@@ -122,7 +122,7 @@ func TestImportContinuesWhereItStopped(t *testing.T) {
 			t.Parallel()
 			to := newStore(t).holds(all[:n]...)
 			if got := to.imported(path); got.Found != int64(n) || got.Appended != int64(len(all)-n) || to.end() != events.Position(len(all)) {
-				t.Errorf("got %+v", got)
+				t.Errorf("got %+v, want %d found and %d appended events", got, n, len(all)-n)
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func TestImportContinuesWhereItStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := to.imported(path); got.Found != 3 || got.Appended != 1 || to.end() != 6 {
-			t.Errorf("got %+v", got)
+			t.Errorf("got %+v, want 3 found and 1 appended event", got)
 		}
 	})
 	t.Run("after it was stopped", func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestImportContinuesWhereItStopped(t *testing.T) {
 			}})
 			stop()
 			if !errors.Is(err, context.Canceled) {
-				t.Fatalf("stopped at %d, after %d appends: %v", stopAt, appends, err)
+				t.Fatalf("stopped at %d, after %d appends: got %v, want the context's error", stopAt, appends, err)
 			}
 		}
 		to.imported(path)
@@ -174,9 +174,9 @@ func TestForeignEventsAreNoticed(t *testing.T) {
 		to := newStore(t).holds(there...)
 		var found *archive.ForeignRecordsError
 		if _, err := to.importFile(path); !errors.As(err, &found) || to.end() != events.Position(len(there)) {
-			t.Errorf("%s: %v, and it ends at %d", name, err, to.end())
+			t.Errorf("%s: got %v and an end at %d, want foreign records and an end at %d", name, err, to.end(), len(there))
 		} else if !strings.Contains(err.Error(), fmt.Sprintf("offset %d", len(there)-1)) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want an error with offset %d", name, err, len(there)-1)
 		}
 	}
 }
@@ -200,11 +200,11 @@ func TestAnotherWriterIsNoticed(t *testing.T) {
 		err := disturbed(to, func() { to.holds(user(9999, events.Created, 1, 9999)) })
 		var between *archive.ConcurrentWriterError
 		if !errors.As(err, &between) || between.Before != 1000 || between.Behind != 2001 {
-			t.Fatalf("got %v", err)
+			t.Fatalf("got %v, want a concurrent writer between 1000 and 2001", err)
 		}
 		var found *archive.ForeignRecordsError
 		if _, err := to.importFile(path); !errors.As(err, &found) || !strings.Contains(err.Error(), "offset 1000 ") {
-			t.Errorf("then %v", err)
+			t.Errorf("then got %v, want foreign records at offset 1000", err)
 		}
 	})
 	t.Run("by what changes nothing", func(t *testing.T) {
@@ -216,16 +216,16 @@ func TestAnotherWriterIsNoticed(t *testing.T) {
 		})
 		var between *archive.ConcurrentWriterError
 		if !errors.As(err, &between) {
-			t.Fatalf("got %v", err)
+			t.Fatalf("got %v, want a concurrent writer", err)
 		}
 		if got := to.imported(path); got.Found != 2000 || got.Appended != 500 {
-			t.Errorf("then %+v", got)
+			t.Errorf("then got %+v, want 2000 found and 500 appended events", got)
 		}
 		same(t, from, to)
 	})
 }
 
-// A damaged file changes nothing: not even the topic is created.
+// A damaged file changes nothing. The import does not even create the topic.
 func TestDamagedFilesChangeNothing(t *testing.T) {
 	t.Parallel()
 	to := newStore(t)
@@ -233,7 +233,7 @@ func TestDamagedFilesChangeNothing(t *testing.T) {
 	var damaged *archive.DamagedError
 	for name, content := range map[string][]byte{"cut": whole[:len(whole)-90], "changed": bytes.Replace(whole, []byte("n2"), []byte("n3"), 1), "empty": nil} {
 		if _, err := to.importFile(file(t, content)); !errors.As(err, &damaged) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want a damaged file", name, err)
 		}
 	}
 	for _, extension := range []string{".gz", ".zst"} {
@@ -244,22 +244,22 @@ func TestDamagedFilesChangeNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := to.importFile(path); !errors.As(err, &damaged) {
-				t.Errorf("%s %s: %v", name, extension, err)
+				t.Errorf("%s %s: got %v, want a damaged file", name, extension, err)
 			}
 		}
 	}
 	if _, err := to.importFile("/no/such/file"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file: %v", err)
+		t.Errorf("no file: got %v, want %v", err, fs.ErrNotExist)
 	}
 	if _, err := to.Describe(servicetest.Context(t)); !errors.Is(err, eventlog.ErrNoTopic) {
-		t.Errorf("there is a topic: %v", err)
+		t.Errorf("got %v for the topic, want %v", err, eventlog.ErrNoTopic)
 	}
 }
 
 func TestDigestsAreCompared(t *testing.T) {
 	t.Parallel()
-	got, err := newStore(t).importFile(file(t, written(t, few()...))) // its digest is made up
+	got, err := newStore(t).importFile(file(t, written(t, few()...))) // its digest is invented
 	if err != nil || got.Equal() || got.Digests["users"] == "" {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want different digests", got, err)
 	}
 }

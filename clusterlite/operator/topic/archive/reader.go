@@ -52,7 +52,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return a, nil
 }
 
-// Event reads the next event and its line. Errors are those of [Reader.Line].
+// Event reads the next event from its line. The errors are those of [Reader.Line].
 func (a *Reader) Event() (events.Event, error) {
 	line, err := a.Line()
 	if err != nil {
@@ -65,9 +65,9 @@ func (a *Reader) Event() (events.Event, error) {
 	return e, nil
 }
 
-// Line reads the line of the next event, without its line end. The line is valid until the
-// next call. Line returns io.EOF after the last event, but only if the archive is intact up
-// to there; a [DamagedError] if it is not; or the error of the file.
+// Line reads the line of the next event, without its line end. The line is valid until the next
+// call. After the last event, Line returns io.EOF if the archive is intact up to there. It
+// returns a [DamagedError] if the archive is not intact, and otherwise the error of the file.
 func (a *Reader) Line() ([]byte, error) {
 	if err := a.read(); err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (a *Reader) Line() ([]byte, error) {
 	return bytes.TrimSuffix(a.line, []byte("\n")), nil
 }
 
-// Number is the number of the last line that was read, counted from 1.
+// Number returns the number of the last line that was read, counted from 1.
 func (a *Reader) Number() int64 { return a.number }
 
 // read reads one line with its newline.

@@ -20,7 +20,7 @@ import (
 
 const topic = "clusterlite.events"
 
-// A store is a log on a broker of its own.
+// A store is a log on its own broker.
 type store struct {
 	*eventlog.Log
 	t    testing.TB
@@ -33,7 +33,7 @@ func newStore(t testing.TB) *store {
 	return &store{Log: b.OpenLog(), t: t, addr: b.Addr()}
 }
 
-// holds appends events, and makes the topic if it is missing.
+// holds appends events, and creates the topic if it does not exist.
 func (s *store) holds(all ...events.Event) *store {
 	s.t.Helper()
 	_, err := s.Prepare(servicetest.Context(s.t))
@@ -46,7 +46,7 @@ func (s *store) holds(all ...events.Event) *store {
 	return s
 }
 
-// at appends an event as if the broker had taken it at a time.
+// at appends an event as if the broker had received it at the given time.
 func (s *store) at(when time.Time, e events.Event) *store {
 	s.t.Helper()
 	record := wire.Record(topic, wire.NewMessage(e))
@@ -87,7 +87,7 @@ func (s *store) onWritersClocks() *store {
 	request := kmsg.NewCreateTopicsRequest()
 	request.Topics = []kmsg.CreateTopicsRequestTopic{wanted}
 	if response, err := request.RequestWith(servicetest.Context(s.t), client); err != nil || response.Topics[0].ErrorCode != 0 {
-		s.t.Fatalf("make a topic: %v, %+v", err, response)
+		s.t.Fatalf("create a topic: got %v, %+v, want success", err, response)
 	}
 	return s
 }
@@ -101,7 +101,7 @@ func (s *store) end() events.Position {
 	return info.End
 }
 
-// records reads all that is in the log.
+// records returns all records of the log.
 func (s *store) records() (all []events.Record) {
 	s.t.Helper()
 	subscription, err := s.Subscribe(0)
@@ -121,7 +121,7 @@ func (s *store) records() (all []events.Record) {
 
 func quietly(string, int64, int64, string) {}
 
-// export exports to a file of this name in a folder of the test.
+// export exports to a file of this name in a temporary folder.
 func (s *store) export(name string) (path string, done archive.Exported) {
 	s.t.Helper()
 	path = filepath.Join(s.t.TempDir(), name)
@@ -141,7 +141,7 @@ func (s *store) importFile(path string) (archive.Imported, error) {
 	return archive.Import(servicetest.Context(s.t), archive.ImportOptions{Path: path, Log: s.Log, Progress: quietly})
 }
 
-// imported imports, and fails the test if that fails.
+// imported imports a file, and fails the test if that fails.
 func (s *store) imported(path string) archive.Imported {
 	s.t.Helper()
 	done, err := s.importFile(path)
@@ -149,12 +149,12 @@ func (s *store) imported(path string) archive.Imported {
 		s.t.Fatal(err)
 	}
 	if !done.Equal() {
-		s.t.Fatalf("the digests differ: %+v", done)
+		s.t.Fatalf("got different digests, want equal ones: %+v", done)
 	}
 	return done
 }
 
-// file is a file of the test with this content.
+// file returns the path of a temporary file with this content.
 func file(t testing.TB, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "a.jsonl")

@@ -47,7 +47,7 @@ func (a *Writer) write(line []byte) error {
 func (a *Writer) Finish(position events.Position, digests map[string]string) (Trailer, error) {
 	t := Trailer{Kind: kindTrailer, Events: a.events, TopicID: a.header.TopicID, Position: position, Digests: digests}
 	line := t.line(a.sum)
-	if err := json.Unmarshal(line, &t); err != nil { // for its hash
+	if err := json.Unmarshal(line, &t); err != nil { // reads the hash
 		return Trailer{}, fmt.Errorf("end the export: %w", err)
 	}
 	_, err := a.out.Write(line)

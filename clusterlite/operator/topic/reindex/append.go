@@ -22,9 +22,9 @@ const (
 // errFull ends the walk that fills a batch.
 var errFull = errors.New("the batch is full")
 
-// append walks the collection and appends an event for each entity that lacks claims which
-// it can get. It returns the number of admitted events. An event that is void because
-// another write came first is not an error: the next round handles the rest.
+// append walks the collection and appends an event for each entity that lacks claims that it
+// can get. It returns the number of admitted events. An event that is void because another
+// write came first is not an error: the next round handles the entity.
 func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err error) {
 	done, after := int64(0), ""
 	for {
@@ -42,8 +42,8 @@ func (r *Reindex) append(ctx context.Context, s survey) (admitted int64, err err
 	}
 }
 
-// next creates the events for the entities after a given one, based on the newest state, so
-// that few of them are void.
+// next creates the events for the entities after a given one. It uses the newest state, so that
+// few of them are void.
 func (r *Reindex) next(ctx context.Context, s survey, after string) (batch []events.Event, last string, err error) {
 	snapshot, err := r.Model.BeginLongRead(ctx)
 	if err != nil {
@@ -89,9 +89,9 @@ func (r *Reindex) event(ctx context.Context, e events.Entity, s survey) (event e
 	}, true, nil
 }
 
-// free leaves out claims that another entity currently holds. If the other entity gives
-// them up, the next round assigns them. Therefore two entities that each hold a claim of
-// the other don't block each other.
+// free removes the claims that another entity currently holds. If the other entity gives them
+// up, the next round assigns them. Therefore two entities that each hold a claim of the other
+// don't block each other.
 func (r *Reindex) free(ctx context.Context, e events.Entity, claims []string) ([]string, error) {
 	var failed error
 	claims = slices.DeleteFunc(claims, func(claim string) bool {

@@ -28,11 +28,11 @@ const maxRounds = 20
 
 // A Reindex is one run. Use it from one goroutine.
 type Reindex struct {
-	// Log takes the events.
+	// Log receives the events.
 	Log *eventlog.Log
 	// Model is a running projection of Log.
 	Model *projections.Projection
-	// Collection is the definition of today.
+	// Collection is the current definition of the collection.
 	Collection *collections.Collection
 	// Dir is a folder for the survey's temporary file.
 	Dir string
@@ -40,7 +40,7 @@ type Reindex struct {
 	Source string
 	// Wait is the maximum time to wait for the verdicts on appended events.
 	Wait time.Duration
-	// DryRun only looks.
+	// DryRun only reports, and appends nothing.
 	DryRun bool
 	// SkipClashing gives claims to all other entities even if some values clash.
 	SkipClashing bool
@@ -48,14 +48,14 @@ type Reindex struct {
 	Progress func(what string, done, total int64)
 }
 
-// A Report is what a run has found and done.
+// A Report is the result of a run.
 type Report struct {
 	Collection string `json:"collection"`
-	// Fields are those that are unique by the definition.
+	// Fields are the fields that are unique according to the definition.
 	Fields []string `json:"fields"`
 	// Position is the position for which the other fields are valid.
 	Position events.Position `json:"position"`
-	// Entities is how many live.
+	// Entities is the number of living entities.
 	Entities int64 `json:"entities"`
 	// Changed is the number of events of this run that were admitted.
 	Changed int64 `json:"changed"`
@@ -69,17 +69,17 @@ type Report struct {
 // A Clash is a value of a unique field that several living entities have.
 type Clash struct {
 	Field string `json:"field"`
-	// Value is the first one's value as JSON, shortened.
+	// Value is the value of the first entity as JSON, shortened.
 	Value string `json:"value"`
-	// IDs are the entities. The first is the one that would keep the value: the entity that
-	// already holds it, or else the oldest.
+	// IDs are the ids of the entities. The first entity would keep the value: it is the one
+	// that already holds it, or else the oldest.
 	IDs []string `json:"ids"`
 }
 
-// Run looks for entities that lack claims and for values that clash. If no values clash, or
+// Run looks for entities that lack claims and for values that clash. If no values clash, or if
 // clashes are to be skipped, it appends events until no claims are missing, even if clients
-// write meanwhile, and then verifies the whole collection. It can be stopped at any time
-// and run again.
+// write meanwhile. Then it verifies the whole collection. It can be stopped at any time and run
+// again.
 //
 // It returns [ErrUnsettled], ctx.Err() if ctx ends, or the error of the log. Events that
 // were already admitted remain.
@@ -129,7 +129,7 @@ func (r *Reindex) progress(what string, done, total int64) {
 	}
 }
 
-// wanted returns the claims that an entity should hold by the definition.
+// wanted returns the claims that an entity should hold according to the definition.
 func (r *Reindex) wanted(e events.Entity) (document.Document, []string, error) {
 	d, err := document.ParseStored(e.Rendered)
 	if err != nil {

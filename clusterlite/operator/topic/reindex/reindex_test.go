@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
-// A store is a log, a read model of it, and collections that change.
+// A store is a log with a read model, and collections whose definitions change.
 type store struct {
 	t     testing.TB
 	log   *eventlog.Log
@@ -78,7 +78,7 @@ func written(c *collections.Collection, id string, version int64, doc string) ev
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// append appends events and gives their verdicts.
+// append appends events and returns their verdicts.
 func (s store) append(batch ...events.Event) []events.Verdict {
 	s.t.Helper()
 	judgements := make([]<-chan projections.Judgement, len(batch))
@@ -102,7 +102,7 @@ func (s store) append(batch ...events.Event) []events.Verdict {
 	return verdicts
 }
 
-// created creates entities and gives their ids.
+// created creates entities and returns their ids.
 func (s store) created(c *collections.Collection, docs ...string) (ids []string) {
 	s.t.Helper()
 	var batch []events.Event
@@ -141,7 +141,7 @@ func (s store) end() events.Position {
 	return end
 }
 
-// entities reads what lives, by id.
+// entities returns the living entities by id.
 func (s store) entities(collection string) map[string]events.Entity {
 	s.t.Helper()
 	snapshot, err := s.model.BeginRead(servicetest.Context(s.t))
@@ -175,29 +175,29 @@ func TestANewlyUniqueField(t *testing.T) {
 
 	report := s.mustRun(now, dryRun)
 	if report.Entities != 1203 || report.Lacking != 1201 || report.Changed != 0 || len(report.Clashes) != 0 || s.end() != end {
-		t.Errorf("a dry run gives %+v, and the log ends at %d after %d", report, s.end(), end)
+		t.Errorf("a dry run: got %+v and the end of the log %d, want 1201 lacking entities and the end %d", report, s.end(), end)
 	}
 	report = s.mustRun(now)
 	if report.Entities != 1203 || report.Lacking != 0 || report.Changed != 1201 || !slices.Equal(report.Fields, []string{"code"}) {
-		t.Errorf("got %+v", report)
+		t.Errorf("got %+v, want 1201 changed entities", report)
 	}
 	e := s.entities("things")[ids[7]]
 	if d, err := document.Parse(e.Rendered); err != nil || string(d.Bytes()) != docs[7] || e.Version != 2 || !slices.Equal(e.Claims, now.Claims(d.Value())) {
-		t.Errorf("got %+v", e)
+		t.Errorf("got %+v, want the same document in version 2 with its claims", e)
 	}
 	if v := s.append(written(now, newID(), 1, `{"code":"c7"}`))[0]; v.Reason != events.ReasonTaken || v.Holder != ids[7] {
-		t.Errorf("the field is not enforced: %+v", v)
+		t.Errorf("got %+v, want a void because the value is taken by %s", v, ids[7])
 	}
 	end = s.end()
 	if report = s.mustRun(now); report.Changed != 0 || report.Lacking != 0 || s.end() != end {
-		t.Errorf("a second run gives %+v, and the log ends at %d after %d", report, s.end(), end)
+		t.Errorf("a second run: got %+v and the end of the log %d, want no change and the end %d", report, s.end(), end)
 	}
-	// The reverse: claims that the definition no longer requires are freed.
+	// In the reverse case, claims that the definition no longer requires are removed.
 	if report = s.mustRun(before); report.Changed != 1201 || report.Lacking != 0 {
-		t.Errorf("got %+v", report)
+		t.Errorf("got %+v, want 1201 changed entities", report)
 	}
 	if v := s.append(written(now, newID(), 1, `{"code":"c7"}`))[0]; v.Outcome != events.Admitted {
-		t.Errorf("the value is still held: %+v", v)
+		t.Errorf("got %+v, want it admitted: the value is free", v)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestClashes(t *testing.T) {
 	s := newStore(t)
 	before, now := define(t, "things", plainCode), define(t, "things", noCaseCode)
 	ids := s.created(before, `{"code":"tea"}`, `{"code":"pot"}`, `{"code":"TEA"}`, `{"code":"cup"}`, `{"code":"Pot"}`)
-	// The newer of the two already holds the value, through a write under the new
+	// The newer of the two already holds the value, because of a write under the new
 	// definition.
 	s.append(written(now, ids[4], 2, `{"code":"Pot"}`))
 	end := s.end()
@@ -223,17 +223,17 @@ func TestClashes(t *testing.T) {
 	}
 	check("plain", s.mustRun(now), 0, 4)
 	if s.end() != end {
-		t.Error("something was appended")
+		t.Error("got new records, want none: no clash may be skipped")
 	}
 	check("skipped", s.mustRun(now, skipClashing), 2, 2)
 	end = s.end()
 	check("skipped again", s.mustRun(now, skipClashing), 0, 2)
 	if s.end() != end {
-		t.Error("something was appended again")
+		t.Error("got new records from a second run, want none")
 	}
 	s.append(written(now, ids[1], 2, `{"code":"can"}`), written(now, ids[2], 2, `{"code":"jar"}`))
 	if report := s.mustRun(now); report.Lacking != 0 || len(report.Clashes) != 0 || report.Changed != 0 {
-		t.Errorf("after the repair: got %+v", report)
+		t.Errorf("after the repair: got %+v, want nothing to do", report)
 	}
 }
 
@@ -242,15 +242,15 @@ func TestClaimsThatAreHeldCrosswise(t *testing.T) {
 	s := newStore(t)
 	now := define(t, "things", `"a":{"type":"string","x-unique":true},"b":{"type":"string","x-unique":true}`)
 	one, two := written(now, newID(), 1, `{"a":"1","b":"1"}`), written(now, newID(), 1, `{"a":"2","b":"2"}`)
-	// With claims of an older definition, in which each claims a value of the other.
+	// Each entity has claims of an older definition, in which each holds a value of the other.
 	one.Claims, two.Claims = []string{one.Claims[0], two.Claims[1]}, []string{two.Claims[0], one.Claims[1]}
 	s.append(one, two)
 	if report := s.mustRun(now); report.Lacking != 0 || report.Changed == 0 {
-		t.Errorf("got %+v", report)
+		t.Errorf("got %+v, want changes and no lacking entity", report)
 	}
 }
 
-// Clients write while it runs, through command services with the current definition.
+// Clients write during the run, through command services with the current definition.
 func TestWhileOthersWrite(t *testing.T) {
 	s := newStore(t)
 	before, now := define(t, "things", plainCode), define(t, "things", uniqueCode)
@@ -283,11 +283,11 @@ func TestWhileOthersWrite(t *testing.T) {
 		}
 	})
 	if report.Lacking != 0 || writes.Load() < 5 {
-		t.Errorf("got %+v after %d writes", report, writes.Load())
+		t.Errorf("got %+v after %d writes, want no lacking entity after at least 5", report, writes.Load())
 	}
 	for id, e := range s.entities("things") {
 		if len(e.Claims) != 1 {
-			t.Errorf("%s holds %v", id, e.Claims)
+			t.Errorf("%s: got the claims %v, want one", id, e.Claims)
 		}
 	}
 }
@@ -305,7 +305,7 @@ func TestAnOldDefinitionIsStillInUse(t *testing.T) {
 		}
 	})
 	if !errors.Is(err, reindex.ErrUnsettled) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, reindex.ErrUnsettled)
 	}
 }
 
@@ -317,18 +317,18 @@ func TestItStopsWhenAsked(t *testing.T) {
 	dir := t.TempDir()
 	_, err := (&reindex.Reindex{Log: s.log, Model: s.model.Projection, Collection: now, Dir: dir, Source: "/test", Wait: time.Minute, Progress: func(string, int64, int64) { cancel() }}).Run(ctx)
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("got leftovers %v, %v", left, err)
+		t.Errorf("got the files %v, %v, want none", left, err)
 	}
 	if report := s.mustRun(now); report.Lacking != 0 {
-		t.Errorf("run again: %+v", report)
+		t.Errorf("run again: got %+v, want no lacking entity", report)
 	}
 }
 
-// Whatever the old definitions were, afterwards each entity holds the claims that it can
-// get under the current one, documents are unchanged, and a second run finds nothing to do.
+// Whatever the old definitions were, each entity ends with the claims that it can get under the
+// current one. Documents are unchanged, and a second run finds nothing to do.
 func TestAnyChangeOfDefinition(t *testing.T) {
 	s := newStore(t)
 	var n atomic.Int64
@@ -358,12 +358,12 @@ func TestAnyChangeOfDefinition(t *testing.T) {
 		for id, e := range all {
 			d, err := document.Parse(e.Rendered)
 			if err != nil || string(d.Bytes()) != docs[id] {
-				rt.Fatalf("%s is %s, was %s, %v", id, e.Rendered, docs[id], err)
+				rt.Fatalf("%s: got %s, %v, want the document %s", id, e.Rendered, err, docs[id])
 			}
 			for _, claim := range e.Claims {
 				holders[claim]++
 				if !slices.Contains(now.Claims(d.Value()), claim) {
-					rt.Fatalf("%s holds %s, which it should not", id, claim)
+					rt.Fatalf("%s: got the claim %s, which the definition does not require", id, claim)
 				}
 			}
 		}
@@ -371,13 +371,13 @@ func TestAnyChangeOfDefinition(t *testing.T) {
 			d, _ := document.Parse(e.Rendered) // parsed above
 			for _, claim := range now.Claims(d.Value()) {
 				if holders[claim] != 1 {
-					rt.Fatalf("%s of %s has %d holders", claim, id, holders[claim])
+					rt.Fatalf("%s of %s: got %d holders, want 1", claim, id, holders[claim])
 				}
 			}
 		}
 		end := s.end()
 		if again := s.mustRun(now, skipClashing); again.Changed != 0 || s.end() != end || !reflect.DeepEqual(again.Clashes, report.Clashes) {
-			rt.Fatalf("a second run gives %+v, the first gave %+v", again, report)
+			rt.Fatalf("a second run: got %+v, want no change and the clashes of %+v", again, report)
 		}
 	})
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// A survey is what a walk over all living entities finds.
+// A survey is the result of a walk over all living entities.
 type survey struct {
 	at events.Position
-	// living counts the living entities, lacking those that do not hold the claims that
-	// they should, and pending those among them that can get their claims.
+	// living counts the living entities. lacking counts those that do not hold the claims that
+	// they should. pending counts those among the latter that can get their claims.
 	living, lacking, pending int64
 	clashes                  []Clash
-	// keeper has, for each claim that clashes, the entity that may keep it.
+	// keeper names, for each claim that clashes, the entity that may keep it.
 	keeper map[string]string
 }
 
@@ -83,8 +83,7 @@ func (r *Reindex) count(ctx context.Context, s *survey, tally *tally) (err error
 	})
 }
 
-// attainable returns the claims that an entity wants, without those that another entity
-// keeps.
+// attainable returns the claims that an entity wants, except those that another entity keeps.
 func attainable(id string, wanted []string, keeper map[string]string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(claim string) bool {
 		keeps, clashes := keeper[claim]

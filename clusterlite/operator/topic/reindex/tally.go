@@ -15,19 +15,19 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// A tally counts which entities want which claims. It is in a file of its own, because a
-// collection may be larger than memory; the file is removed after the survey.
+// A tally counts which entities want which claims. It uses a temporary file, because a
+// collection may be larger than memory. The file is removed after the survey.
 type tally struct {
 	db   *sqlx.DB
 	tx   *sqlx.Tx
 	path string
-	// claim and entity are the statements that insert into it.
+	// claim and entity are the statements that insert rows.
 	claim, entity *sqlx.Stmt
 }
 
 func openTally(ctx context.Context, dir string) (_ *tally, err error) {
 	t := &tally{path: filepath.Join(dir, "reindex.db")}
-	if err := t.remove(); err != nil { // of a run that was killed
+	if err := t.remove(); err != nil { // a run that was killed may have left the file
 		return nil, err
 	}
 	defer func() {
@@ -132,7 +132,7 @@ func (t *tally) remove() error {
 	return nil
 }
 
-// A claim has no space.
+// join uses a space as the separator, because no claim contains one.
 func join(claims []string) string { return strings.Join(claims, " ") }
 
 func split(s string) []string { return strings.Fields(s) }
