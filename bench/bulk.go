@@ -14,8 +14,7 @@ const bulkName = "bulk transaction"
 
 // A bulk is the limit for an import and for a rebuild. It writes everything that a read model
 // holds with prepared statements in one SQLite transaction, into tables with the same columns
-// and indexes. It reads both from the file of a read model, so it follows each change of that
-// file's schema.
+// and indexes. It reads both from the file of a read model, so it follows changes of both.
 type bulk struct {
 	schema []string
 	// phases run one after another. The steps of a phase take turns, row by row.
@@ -177,8 +176,7 @@ func (b *bulk) run(ctx context.Context, dir string) (took time.Duration, err err
 	return time.Since(began), err
 }
 
-// write takes no context, because a context that can end costs the driver a goroutine for each
-// statement.
+// write takes no context: a context that can end costs the driver a goroutine per statement.
 func (b *bulk) write(db *sql.DB) error {
 	tx, err := db.Begin()
 	if err != nil {

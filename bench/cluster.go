@@ -24,8 +24,7 @@ type cluster struct {
 	url            string
 }
 
-// clusterMissing describes what this machine lacks for a cluster. It returns an empty string if
-// nothing is missing.
+// clusterMissing describes what this machine lacks for a cluster; empty if nothing.
 func clusterMissing() string {
 	var lacks []string
 	if os.Getenv("CLUSTERLITE_KAFKA_SH") == "" {
@@ -110,8 +109,7 @@ func startKafka(ctx context.Context, dir string, brokers int) (*kafkaBrokers, st
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, "", err
 	}
-	// The output goes to a file, because the brokers that the script leaves running keep it
-	// open.
+	// The output goes to a file, because the brokers that the script starts keep it open.
 	out, err := os.Create(filepath.Join(dir, "start.out"))
 	if err != nil {
 		return nil, "", err

@@ -73,9 +73,8 @@ func (s started) remove() {
 	_ = os.RemoveAll(s.dir) // a temporary folder
 }
 
-// compareRunning starts each subject once, with the given number of entities. It loads each for
-// the duration of warm, so that caches fill and virtual machines compile, and then measures
-// them in turn.
+// compareRunning starts each subject once, with so many entities. It loads each for the duration
+// of warm, so that caches fill and virtual machines compile. Then it measures them in turn.
 func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w workload, connections int, warm time.Duration, record recordFunc) error {
 	subjects := make([]started, len(names))
 	for i, name := range names {

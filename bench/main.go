@@ -32,14 +32,12 @@ func main() {
 type options struct {
 	rounds   int
 	duration time.Duration
-	// entities is the number of entities in a small store, users the number of users in a large
-	// one.
+	// entities is the size of a small store, and users the size of a large one.
 	entities, users int
 	budget          time.Duration
 	only            *regexp.Regexp
 	quick           bool
-	// profiles is the folder for CPU profiles of ClusterLite under load. Empty means that no
-	// profiles are taken.
+	// profiles is the folder for CPU profiles of ClusterLite under load. It may be empty.
 	profiles string
 	// render writes the report from the results of earlier runs.
 	render bool

@@ -26,8 +26,7 @@ type row struct {
 	targets map[string]target
 	// A quick run leaves out slow rows.
 	slow bool
-	// missing describes what this machine lacks for the row. It is nil if the row needs
-	// nothing.
+	// missing describes what this machine lacks for the row; nil if it needs nothing.
 	missing func() string
 	// note explains the row in the report. It is optional.
 	note string

@@ -11,7 +11,7 @@ func (p *Process) Set(name, value string) { p.env = append(p.env, name+"="+value
 
 // Resident returns the current memory use of the process, and the maximum since its start, in
 // bytes.
-func (p *Process) Resident() (now, most int64) {
+func (p *Process) Resident() (now, maximum int64) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -20,7 +20,7 @@ func (p *Process) Resident() (now, most int64) {
 		p.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
-		for name, value := range map[string]*int64{"VmRSS:": &now, "VmHWM:": &most} {
+		for name, value := range map[string]*int64{"VmRSS:": &now, "VmHWM:": &maximum} {
 			if kib, ok := strings.CutPrefix(line, name); ok {
 				if _, err := fmt.Sscan(kib, value); err != nil {
 					p.t.Fatal(err)
@@ -29,5 +29,5 @@ func (p *Process) Resident() (now, most int64) {
 			}
 		}
 	}
-	return now, most
+	return now, maximum
 }

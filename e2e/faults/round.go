@@ -143,8 +143,8 @@ func (r *round) await(n int) {
 }
 
 // pause waits for a random duration between the given ones.
-func (r *round) pause(least, most time.Duration) {
-	time.Sleep(least + time.Duration(r.run.rng.Int64N(int64(most-least))))
+func (r *round) pause(shortest, longest time.Duration) {
+	time.Sleep(shortest + time.Duration(r.run.rng.Int64N(int64(longest-shortest))))
 }
 
 // within polls a condition, and reports whether it became true in time.

@@ -16,21 +16,21 @@ func atPositions(name string, group []Operation) []string {
 	for _, o := range group {
 		// An error has the position of its node at the time of the answer, not the position of
 		// the state that it is based on. An empty result shows no entity.
-		told := o.Outcome == Done || o.Outcome == Missing && o.Kind == Read
+		showsState := o.Outcome == Done || o.Outcome == Missing && o.Kind == Read
 		id := cmp.Or(o.ID, o.Entity.ID)
-		if told && o.Position != 0 && id != "" {
+		if showsState && o.Position != 0 && id != "" {
 			entities[id] = append(entities[id], o)
 		}
 	}
 	var violations []string
-	for _, told := range entities {
-		slices.SortFunc(told, func(a, b Operation) int {
+	for _, answers := range entities {
+		slices.SortFunc(answers, func(a, b Operation) int {
 			// Sort the write first: the other operations saw its result.
 			return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(order(b), order(a)))
 		})
 		var l life
-		for _, o := range told {
-			if why := l.tell(o); why != "" {
+		for _, o := range answers {
+			if why := l.add(o); why != "" {
 				violations = append(violations, fmt.Sprintf("group %s: %s:\n  %s\n  %s", name, why, l.last, o))
 				break
 			}
@@ -49,14 +49,14 @@ func order(o Operation) int {
 // A life is what the answers say about one entity up to a position.
 type life struct {
 	last       Operation
-	told, gone bool
+	seen, gone bool
 }
 
-// tell adds the next answer, at the last position or a later one. If the answer can't be true,
+// add adds the next answer, at the last position or a later one. If the answer can't be true,
 // it returns the reason.
-func (l *life) tell(o Operation) string {
+func (l *life) add(o Operation) string {
 	living, lived := o.Entity.Version > 0, l.last.Entity.Version > 0
-	same := l.told && l.last.Position == o.Position
+	same := l.seen && l.last.Position == o.Position
 	switch {
 	case same && o.Entity != l.last.Entity:
 		return "it differs at one position"
@@ -72,7 +72,7 @@ func (l *life) tell(o Operation) string {
 		return "a version was there before the position that its write was acknowledged with"
 	}
 	l.gone = l.gone || o.Kind == Delete || lived && !living
-	l.last, l.told = o, true
+	l.last, l.seen = o, true
 	return ""
 }
 

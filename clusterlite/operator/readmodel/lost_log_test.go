@@ -147,9 +147,9 @@ func TestALostLogIsRecreatedFromTheFolder(t *testing.T) {
 	if m := made.Manifest; m.Entities["users"] != 3 || m.Topic != "clusterlite.events" || m.TopicID == "" || len(m.SHA256) != 64 || !strings.HasSuffix(m.Node, dir) {
 		t.Errorf("got manifest %+v, want that of the folder with 3 users", m)
 	}
-	var anew readmodel.Appended
-	if err := clitest.ToolAlone(t, &anew, "snapshot", "append", store, "--data-dir="+dir); err != nil || anew.Events != 3 || len(anew.Differs) > 0 {
-		t.Fatalf("append: got %+v, %v, want 3 events and no difference", anew, err)
+	var appended readmodel.Appended
+	if err := clitest.ToolAlone(t, &appended, "snapshot", "append", store, "--data-dir="+dir); err != nil || appended.Events != 3 || len(appended.Differs) > 0 {
+		t.Fatalf("append: got %+v, %v, want 3 events and no difference", appended, err)
 	}
 	var rebuilt readmodel.RebuiltFolder
 	if err := clitest.ToolAlone(t, &rebuilt, "rebuild", "--data-dir="+dir); err != nil || rebuilt.Entities["users"] != 3 || len(rebuilt.Missing) > 0 {

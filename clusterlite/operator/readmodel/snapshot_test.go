@@ -166,12 +166,12 @@ func TestSnapshotAppend(t *testing.T) {
 	if err := clitest.Tool(t, other, &made, "snapshot", "append", store); err != nil || made.Events != 7 || made.Position != 7 || len(made.Differs) > 0 {
 		t.Fatalf("got %+v, %v, want 7 events without differences", made, err)
 	}
-	anew, _ := servicetest.StartNode(t, other, "query-2")
+	replayed, _ := servicetest.StartNode(t, other, "query-2")
 	was, err := n.Model.Status(servicetest.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	is, err := anew.Model.Status(servicetest.Context(t))
+	is, err := replayed.Model.Status(servicetest.Context(t))
 	if err != nil || is.Digests["users"] != was.Digests["users"] || is.Voids != 0 {
 		t.Errorf("got %+[2]v, %[3]v, want the digest of %+[1]v and no voids", was, is, err)
 	}

@@ -72,8 +72,8 @@ func products(client *api.ClientWithResponses) {
 	created, err := client.CreateProductsWithResponse(ctx, nil, body)
 	check(err)
 	id := created.JSON201.Id.String()
-	least, most, skus := 4.55, 5.0, []string{sku, "X-1"}
-	list, err := client.ListProductsWithResponse(ctx, &api.ListProductsParams{PriceGte: &least, PriceLt: &most, SkuIn: &skus})
+	lowest, highest, skus := 4.55, 5.0, []string{sku, "X-1"}
+	list, err := client.ListProductsWithResponse(ctx, &api.ListProductsParams{PriceGte: &lowest, PriceLt: &highest, SkuIn: &skus})
 	check(err)
 	want("listed", (*list.JSON200)[0].Price, 4.55)
 	tag, stock := `"1"`, 7
