@@ -110,7 +110,7 @@ func moveAway(t *testing.T, p *cluster.Process) {
 // damagedByte changes one byte of the embedded broker's log. Neither the log nor the read
 // model beside it may be lost.
 func damagedByte(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c := cluster.Serve(t)
 	target := suite.Target{URL: c.URL}
 	for range 40 {
@@ -134,7 +134,7 @@ func damagedByte(t *testing.T) {
 	damage(100)
 	before := filesOf(t, folder)
 	refuses(t, c.Server, segment, "byte 0", "checksum", "Nothing was changed", "Restore "+folder, "clusterlite snapshot create", "clusterlite snapshot append")
-	damage(len(whole) - 10) // of the last event
+	damage(len(whole) - 10) // this byte belongs to the last event
 	refuses(t, c.Server, segment, "checksum", "may have been acknowledged")
 	damage(100)
 	moveAway(t, c.Server) // without the read model, the process must still not serve an empty store
@@ -171,7 +171,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 }
 
 func recreatedTopic(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c, query := damaged(t)
 	suite.Target{URL: c.URL}.Create(t, "Ada")
 	ready(t, c, query)
@@ -204,7 +204,7 @@ func sameRows(t *testing.T, c *cluster.Cluster, query *cluster.Process) {
 }
 
 func olderLogRestored(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c, query := damaged(t)
 	suite.Target{URL: c.URL}.Create(t, "Ada")
 	c.Server.Stop()
@@ -261,7 +261,7 @@ func olderLogRestored(t *testing.T) {
 }
 
 func recordsDeleted(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c, query := damaged(t)
 	target := suite.Target{URL: c.URL}
 	target.Create(t, "Ada")
@@ -300,7 +300,7 @@ func copyProjection(t *testing.T, from, to *cluster.Process) {
 }
 
 func newerFormat(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c, query := damaged(t)
 	suite.Target{URL: c.URL}.Create(t, "Ada")
 	ready(t, c, query)
@@ -317,7 +317,7 @@ func newerFormat(t *testing.T) {
 }
 
 func forgetfulTopic(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c, query := damaged(t)
 	query.Kill()
 	client := kafka(t, c)
@@ -332,7 +332,7 @@ func forgetfulTopic(t *testing.T) {
 // malformedRecords appends records of another client that violate each rule for records. None
 // of them may block the log, and all must be counted.
 func malformedRecords(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // the test mostly waits
 	c, query := damaged(t)
 	target := suite.Target{URL: c.URL}
 	ada := target.Create(t, "Ada")

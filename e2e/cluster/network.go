@@ -23,7 +23,7 @@ type Network struct {
 
 	t      testing.TB
 	id     string // part of the names of all namespaces and devices
-	prefix string // of the addresses at which the test observes hosts
+	prefix string // the prefix of the addresses at which the test observes hosts
 	parts  int    // the number of bridges in the switch
 	cuts   [][2]*Host
 }

@@ -28,8 +28,8 @@ const (
 type chunk struct {
 	first int64  // the number of its first line, from 1
 	body  []byte // the lines that are not empty, each with a newline
-	lines []line // those of body, in order
-	long  []line // those that are too long to be sent
+	lines []line // the lines of body, in order
+	long  []line // the lines that are too long to be sent
 	// next is the number of the line after the chunk, and end is the position after it in
 	// the input, in bytes.
 	next, end int64

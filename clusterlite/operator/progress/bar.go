@@ -37,7 +37,7 @@ func (t *Task) showBar(w io.Writer) {
 		bar.SetTotal(t.total.Load(), false)
 		bar.SetCurrent(t.done.Load())
 	}
-	t.mu.Lock() // later output is written below the bar
+	t.mu.Lock() // writers wait until the bar is complete, and then write below it
 	defer t.mu.Unlock()
 	bar.Abort(false)
 	container.Wait()

@@ -29,7 +29,7 @@ const Bytes = "bytes"
 type Task struct {
 	what, unit  string
 	done, total atomic.Int64
-	before      atomic.Int64 // done before the task began
+	before      atomic.Int64 // the amount done before the task began
 	start       time.Time
 	rate        rate
 	stop        chan struct{}

@@ -40,7 +40,7 @@ func (m *merge) run(ctx context.Context) error {
 			names = names[1:]
 		}
 		if m.theirs.line.Collection == name {
-			if err := m.theirs.next(); err != nil { // its first row
+			if err := m.theirs.next(); err != nil { // read its first row
 				return err
 			}
 		}

@@ -23,7 +23,7 @@ func (r Report) Text(w io.Writer) error {
 			_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", n.Node, name, d.Entities, short(d.Digest), n.rowsText(name), n.logText(name))
 		}
 	}
-	_ = table.Flush() // to memory
+	_ = table.Flush() // writes to memory never fail
 	if r.Equal {
 		_, _ = fmt.Fprintf(&b, "\nEqual: %d of %d nodes at position %d.\n", len(r.Nodes), len(r.Nodes), r.Position)
 	} else {

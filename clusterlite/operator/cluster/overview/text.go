@@ -33,7 +33,7 @@ func (r Report) text(w io.Writer, left bool) error {
 		shown, gone = withoutLeft(r.Nodes)
 	}
 	nodesText(&b, shown, len(gone))
-	_ = LeftText(&b, gone) // to memory
+	_ = LeftText(&b, gone) // writes to memory never fail
 	collectionsText(&b, r.Nodes)
 	if r.Healthy {
 		_, _ = fmt.Fprintln(&b, "\nAll is well.")
@@ -95,7 +95,7 @@ func nodesText(w io.Writer, all []Node, left int) {
 	if len(all)+left == 0 {
 		_, _ = fmt.Fprintln(table, "no node has announced itself")
 	}
-	_ = table.Flush() // to memory
+	_ = table.Flush() // writes to memory never fail
 }
 
 func lagText(n Node) string {
@@ -159,7 +159,7 @@ func collectionsText(w io.Writer, all []Node) {
 	for _, s := range rows {
 		_, _ = fmt.Fprintf(table, "%s\t%d\t%s…\t%d\t%s\n", s.collection, s.entities, s.digest[:min(short, len(s.digest))], s.position, strings.Join(s.nodes, ", "))
 	}
-	_ = table.Flush() // to memory
+	_ = table.Flush() // writes to memory never fail
 }
 
 func brokersText(all []Broker) string {

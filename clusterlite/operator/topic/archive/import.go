@@ -73,8 +73,8 @@ func (e *ConcurrentWriterError) Error() string {
 // appends only the rest, so an interrupted import can be repeated. At the end it builds a read
 // model from the log. The caller must check [Imported.Equal].
 //
-// It returns a [offline.DamagedError], a [ForeignRecordsError] if the log holds anything else that
-// was admitted, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
+// It returns a [DamagedError] if the archive is damaged, a [ForeignRecordsError] if the log holds
+// other admitted records, a [ConcurrentWriterError], or an error of [eventlog.Log.Append].
 func Import(ctx context.Context, options ImportOptions) (Imported, error) {
 	i := importer{ImportOptions: options}
 	for _, step := range []func(context.Context) error{i.check, i.find, i.append, i.verify} {
