@@ -10,11 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	cluster.Cleanup()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
 // wanted skips the test unless CLUSTERLITE_E2E, a list separated by commas, names the
 // deployment. A deployment that is named and can't run is a failure.

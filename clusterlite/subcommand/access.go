@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -18,6 +19,16 @@ type Access struct {
 func (a Access) Apply(ctx context.Context, out Streams) (context.Context, error) {
 	access, err := a.Admin(out)
 	return admin.WithAccess(ctx, access), err
+}
+
+// OpenLog opens the log of the settings, and returns it with the context of [Access.Apply].
+func (a Access) OpenLog(ctx context.Context, kafka settings.Kafka, out Streams) (context.Context, *eventlog.Log, error) {
+	ctx, err := a.Apply(ctx, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := OpenLog(kafka, out)
+	return ctx, log, err
 }
 
 // Admin reads the files of the flags. The error names the flag.

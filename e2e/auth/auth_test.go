@@ -1,4 +1,5 @@
-// Package auth_test tests that an API that trusts an identity provider lets nobody else in.
+// Package auth_test tests that an API that requires tokens rejects every request without a valid
+// token of its identity provider.
 package auth_test
 
 import (
@@ -18,11 +19,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	cluster.Cleanup()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
 // A rig is a store that needs tokens, with one entity, and the provider of the tokens.
 type rig struct {
@@ -33,7 +30,7 @@ type rig struct {
 	tag      string // its entity tag
 }
 
-// secret is a text of the entity that nobody may see without a token.
+// secret is a text in the entity. No response to a request without a valid token may contain it.
 const secret = "Lovelace-7d1c"
 
 func newRig(t *testing.T) *rig {

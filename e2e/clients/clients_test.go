@@ -20,11 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	cluster.Cleanup()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
 // deadline bounds one command, such as the installation of the tools.
 const deadline = 10 * time.Minute

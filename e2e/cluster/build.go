@@ -57,8 +57,15 @@ func Binary(t testing.TB, name string) string {
 	return filepath.Join(build.dir, name)
 }
 
-// Cleanup removes what Binary built. Call it once, after all tests.
-func Cleanup() {
+// Main runs the tests of a package and removes what they built. Call it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	cleanup()
+	os.Exit(code)
+}
+
+// cleanup removes the programs that Binary built.
+func cleanup() {
 	if build.dir != "" {
 		_ = os.RemoveAll(build.dir) // a temporary folder
 	}

@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"strings"
+	"maps"
 	"testing"
 )
 
@@ -9,42 +9,35 @@ import (
 // addresses and the node's name are set. The service is not started.
 func Service(t testing.TB, role, name string, settings map[string]string) *Process {
 	t.Helper()
-	api, admin := Address(t), Address(t)
-	env := map[string]string{
-		"CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
-		"CLUSTERLITE_DATA_DIR": t.TempDir(), "CLUSTERLITE_NODE_ID": name,
-	}
-	for variable, value := range settings {
-		env[variable] = value
-	}
-	p := newProcess(t, name, Binary(t, "clusterlite-"+role), env)
-	p.URL, p.Admin = "http://"+api, "http://"+admin
-	return p
+	env := map[string]string{"CLUSTERLITE_NODE_ID": name}
+	maps.Copy(env, settings)
+	return listening(t, "http", name, "clusterlite-"+role, env)
 }
 
 // Encrypted returns an all-in-one process whose listeners use TLS, according to the given
 // settings. The process is not started.
 func Encrypted(t testing.TB, settings map[string]string) *Process {
 	t.Helper()
-	api, admin := Address(t), Address(t)
-	env := map[string]string{"CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin, "CLUSTERLITE_DATA_DIR": t.TempDir()}
-	for variable, value := range settings {
-		env[variable] = value
-	}
-	p := newProcess(t, "serve", Binary(t, "clusterlite"), env, "serve")
-	p.URL, p.Admin = "https://"+api, "https://"+admin
-	return p
+	return listening(t, "https", "serve", "clusterlite", settings, "serve")
 }
 
-// ServeWith describes one process with everything, by settings of its own. It is not started
-// yet.
+// ServeWith returns an all-in-one process with the given settings and a free address for its
+// broker. The process is not started.
 func ServeWith(t testing.TB, settings map[string]string) *Process {
 	t.Helper()
-	with := map[string]string{"CLUSTERLITE_KAFKA_LISTEN": Address(t)}
-	for variable, value := range settings {
-		with[variable] = value
-	}
-	p := Encrypted(t, with)
-	p.URL, p.Admin = "http"+strings.TrimPrefix(p.URL, "https"), "http"+strings.TrimPrefix(p.Admin, "https")
+	env := map[string]string{"CLUSTERLITE_KAFKA_LISTEN": Address(t)}
+	maps.Copy(env, settings)
+	return listening(t, "http", "serve", "clusterlite", env, "serve")
+}
+
+// listening returns a process with free addresses and a data folder, unless the settings
+// choose others.
+func listening(t testing.TB, scheme, name, program string, settings map[string]string, args ...string) *Process {
+	t.Helper()
+	api, admin := Address(t), Address(t)
+	env := map[string]string{"CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin, "CLUSTERLITE_DATA_DIR": t.TempDir()}
+	maps.Copy(env, settings)
+	p := newProcess(t, name, Binary(t, program), env, args...)
+	p.URL, p.Admin = scheme+"://"+api, scheme+"://"+admin
 	return p
 }

@@ -204,7 +204,7 @@ func found(a answer, o history.Operation, body []byte) answer {
 	return a
 }
 
-// version returns the version in the ETag, or zero if there is none.
+// version returns the version in the ETag, or zero if the response has no ETag.
 func version(r *http.Response) int64 {
 	v, _ := strconv.ParseInt(strings.Trim(r.Header.Get("ETag"), `"`), 10, 64)
 	return v

@@ -12,11 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/faults"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	cluster.Cleanup()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
 // TestFaults injects faults into a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
 // CLUSTERLITE_FAULTS_SEED or a random one. It writes pages that show violations to

@@ -21,11 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	cluster.Cleanup()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
 // passwords are the users' passwords: one user for each kind of program, and one without
 // permissions.

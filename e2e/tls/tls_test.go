@@ -21,11 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/cluster"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	cluster.Cleanup()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { cluster.Main(m) }
 
 const token = "a-token-of-operators"
 

@@ -142,11 +142,7 @@ func (c NodesForget) doomed(all []nodes.Node) ([]nodes.Node, error) {
 
 // Run removes all named nodes. If one is unknown or running, it removes none.
 func (c NodesForget) Run(ctx context.Context, out subcommand.Streams) error {
-	ctx, err := c.Access.Apply(ctx, out)
-	if err != nil {
-		return err
-	}
-	log, err := subcommand.OpenLog(c.Kafka, out)
+	ctx, log, err := c.Access.OpenLog(ctx, c.Kafka, out)
 	if err != nil {
 		return err
 	}

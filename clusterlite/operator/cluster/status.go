@@ -81,11 +81,7 @@ func (c Status) gather(ctx context.Context, log *eventlog.Log) (subcommand.Resul
 
 // Run gathers one report or, with --watch, one after another.
 func (c Status) Run(ctx context.Context, out subcommand.Streams) error {
-	ctx, err := c.Access.Apply(ctx, out)
-	if err != nil {
-		return err
-	}
-	log, err := subcommand.OpenLog(c.Kafka, out)
+	ctx, log, err := c.Access.OpenLog(ctx, c.Kafka, out)
 	if err != nil {
 		return err
 	}

@@ -78,11 +78,7 @@ func dash(s string) string {
 
 // Run asks one node for its voids.
 func (c Voids) Run(ctx context.Context, out subcommand.Streams) error {
-	ctx, err := c.Access.Apply(ctx, out)
-	if err != nil {
-		return err
-	}
-	log, err := subcommand.OpenLog(c.Kafka, out)
+	ctx, log, err := c.Access.OpenLog(ctx, c.Kafka, out)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package settings
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,8 +68,8 @@ func (s *KafkaSecurity) Validate() error {
 			}
 		}
 	}
-	if (s.CertFile == "") != (s.KeyFile == "") {
-		return errors.New("--kafka-tls-cert-file (CLUSTERLITE_KAFKA_TLS_CERT_FILE) and --kafka-tls-key-file (CLUSTERLITE_KAFKA_TLS_KEY_FILE) belong together: set both or none")
+	if err := checkPair("kafka-tls", s.CertFile, s.KeyFile, ""); err != nil {
+		return err
 	}
 	return s.validateSASL()
 }
@@ -109,8 +108,8 @@ func (s *KafkaSecurity) validateSASL() error {
 // in effect. It returns an error that names the setting if a file can't be used now.
 func (s *KafkaSecurity) Security(report func(error)) (security eventlog.Security, err error) {
 	if s.TLS {
-		if security.TLS, err = s.tls(report); err != nil {
-			return security, err
+		if security.TLS, err = openClientTLS(s.CAFile, s.CertFile, s.KeyFile, report); err != nil {
+			return security, fmt.Errorf("the TLS files for Kafka (CLUSTERLITE_KAFKA_TLS_CA_FILE, CLUSTERLITE_KAFKA_TLS_CERT_FILE, CLUSTERLITE_KAFKA_TLS_KEY_FILE): %w", err)
 		}
 	}
 	if s.Mechanism == "" {
@@ -137,16 +136,6 @@ func (s *KafkaSecurity) Security(report func(error)) (security eventlog.Security
 		security.SASL.Credentials = func() (string, string) { return s.Username, password() }
 	}
 	return security, nil
-}
-
-func (s *KafkaSecurity) tls(report func(error)) (func() *tls.Config, error) {
-	config, err := reload.Open(func(contents [][]byte) (*tls.Config, error) {
-		return clientTLS(s.CAFile, s.CertFile, contents)
-	}, report, given(s.CAFile, s.CertFile, s.KeyFile)...)
-	if err != nil {
-		return nil, fmt.Errorf("the TLS files for Kafka (CLUSTERLITE_KAFKA_TLS_CA_FILE, CLUSTERLITE_KAFKA_TLS_CERT_FILE, CLUSTERLITE_KAFKA_TLS_KEY_FILE): %w", err)
-	}
-	return config.Get, nil
 }
 
 // token returns a function that gets access tokens and keeps each until shortly before it

@@ -107,13 +107,32 @@ func (s *AdminAccess) Client(report func(error)) (func() *tls.Config, error) {
 	if s.CAFile == "" && s.CertFile == "" {
 		return nil, nil
 	}
-	config, err := reload.Open(func(contents [][]byte) (*tls.Config, error) {
-		return clientTLS(s.CAFile, s.CertFile, contents)
-	}, report, given(s.CAFile, s.CertFile, s.KeyFile)...)
+	config, err := openClientTLS(s.CAFile, s.CertFile, s.KeyFile, report)
 	if err != nil {
 		return nil, fmt.Errorf("the TLS files for admin listeners: %w", err)
 	}
+	return config, nil
+}
+
+// openClientTLS reads the files that are set, and returns the configuration for new
+// connections. Changes of the files take effect as those of [ServerTLS].
+func openClientTLS(ca, cert, key string, report func(error)) (func() *tls.Config, error) {
+	config, err := reload.Open(func(contents [][]byte) (*tls.Config, error) {
+		return clientTLS(ca, cert, contents)
+	}, report, given(ca, cert, key)...)
+	if err != nil {
+		return nil, err
+	}
 	return config.Get, nil
+}
+
+// authorities parses the certificates in a PEM file. The error names the file.
+func authorities(path string, content []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", path)
+	}
+	return pool, nil
 }
 
 // given returns the paths that are set.
@@ -131,9 +150,9 @@ func given(paths ...string) (set []string) {
 func clientTLS(ca, cert string, contents [][]byte) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(contents[0]) {
-			return nil, fmt.Errorf("%s holds no PEM certificate", ca)
+		var err error
+		if config.RootCAs, err = authorities(ca, contents[0]); err != nil {
+			return nil, err
 		}
 		contents = contents[1:]
 	}
@@ -177,9 +196,9 @@ func ServerTLS(cert, key, clientCA string, report func(error)) (func() *tls.Conf
 		}
 		config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 		if clientCA != "" {
-			config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-			if !config.ClientCAs.AppendCertsFromPEM(contents[2]) {
-				return nil, fmt.Errorf("%s holds no PEM certificate", clientCA)
+			config.ClientAuth = tls.RequireAndVerifyClientCert
+			if config.ClientCAs, err = authorities(clientCA, contents[2]); err != nil {
+				return nil, err
 			}
 		}
 		return config, nil
