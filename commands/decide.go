@@ -13,7 +13,7 @@ import (
 
 // State is the state of an entity on which a decision depends.
 type State struct {
-	// Version is the version of the living entity, or zero if there is none.
+	// Version is the version of the entity, or zero if the entity does not exist or was deleted.
 	Version int64
 	// CreatedAt is in events.TimeFormat.
 	CreatedAt string

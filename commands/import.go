@@ -34,7 +34,7 @@ func (a *API) importLines(c echo.Context, command Command) error {
 		return problem.Overloaded.New("The server is running the maximum number of imports. No line was imported. Retry later.")
 	}
 	if err := a.Executor.Model.Stuck(); err != nil {
-		return toProblem(err) // nothing has begun, so another node can execute all of it
+		return toProblem(err) // No line was executed, so another node can execute the whole import.
 	}
 	body, err := web.BodyStream(c)
 	if err != nil {
@@ -46,14 +46,14 @@ func (a *API) importLines(c echo.Context, command Command) error {
 		c.Response().Header().Set("Connection", "close")
 	}
 	lines := newLineReader(body, a.MaxBody)
-	// A proxy such as nginx sends no more of a request once the response has begun.
+	// A proxy such as nginx stops sending a request as soon as it receives the response.
 	halfDuplex := c.Request().Header.Get(contract.HeaderHalfDuplex) != ""
 	if !halfDuplex {
 		// The error says that the connection does not support this, as in tests, or does not need
 		// it.
 		_ = http.NewResponseController(c.Response()).EnableFullDuplex()
 		if c.Request().Header.Get("Expect") != "" {
-			lines.await() // reading sends 100 Continue, which is impossible once the response has begun
+			lines.await() // Reading sends 100 Continue, which must come before the response.
 		}
 	}
 	parser := &lineParser{a: a, command: command, path: c.Request().URL.Path}
@@ -88,8 +88,8 @@ func (a *API) importLines(c echo.Context, command Command) error {
 // The fifth stage is the worker of the projection, which delivers the verdicts. A result is sent
 // only after the verdict on its line, so an acknowledged line is done.
 //
-// An import ends in one of three ways. In all of them, the importer waits for the batches that
-// have begun and writes their results:
+// An import ends in one of three ways. In all of them, the importer waits for the batches
+// whose execution has started, and writes their results:
 //
 //   - It is complete: the body has ended, and every line has a result.
 //   - It ends early: the server stops, can't execute more at the moment, or the client leaves
@@ -112,7 +112,7 @@ type importer struct {
 	settled chan settlement
 }
 
-// A flight is a batch that has begun, and whose outcomes are pending.
+// A flight is a batch whose events were appended and whose outcomes are pending.
 type flight struct {
 	lines []importLine
 	wait  func() []Outcome

@@ -21,7 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
-// An importLine is a line of an import: a command, or the reason why there is none.
+// An importLine is a line of an import: either its command, or the error that rejects the line.
 type importLine struct {
 	number  int64
 	command Command

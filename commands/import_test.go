@@ -237,14 +237,14 @@ func TestImportOverAConnectionThatBreaks(t *testing.T) {
 }
 
 // After the server is asked to stop, it begins no more lines, even of those that arrived
-// completely. Lines that were begun get their results.
+// completely. Lines whose execution has started get their results.
 func TestImportBeginsNothingAfterAStop(t *testing.T) {
 	log := servicetest.StartBroker(t).OpenLog()
 	model := servicetest.OpenModel(t, log, servicetest.Collections(t)) // it gives no verdict yet
 	s := serve(t, service{&commands.Executor{Log: log, Model: model.Projection, Source: "/test", Wait: 30 * time.Second}, model})
 	x := s.begin(t)
 	x.send(t, user(0))
-	for end := servicetest.Context(t); ; { // the first line is begun once its event is in the log
+	for end := servicetest.Context(t); ; { // Execution of the first line has started once its event is in the log.
 		if position, err := log.End(end); err != nil || position > 0 {
 			break
 		}

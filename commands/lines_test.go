@@ -71,7 +71,7 @@ func TestALineThatBreaksOff(t *testing.T) {
 	}
 }
 
-// Lines that arrived before the connection broke, but were not begun, are not begun afterwards.
+// After the connection breaks, the server executes no line whose execution has not started yet.
 func TestNothingIsBegunAfterABreak(t *testing.T) {
 	for range 100 {
 		in := newImporter(t.Context(), &lineParser{a: &API{}}, spool.New(t.TempDir())) // without an executor, beginning a line would panic

@@ -169,7 +169,7 @@ func (f *fetcher) read(response *kmsg.FetchResponseTopicPartition, offset int64)
 	return all, nil
 }
 
-// A fetched is a record of the log, or the reason why there is none.
+// A fetched is an offset of the log: either its record, or the reason why it holds no record.
 type fetched struct {
 	wire.Stored
 	none string // why there is no record up to the offset; empty if there is one

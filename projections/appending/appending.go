@@ -53,7 +53,8 @@ type Appender struct {
 	Observer Observer
 }
 
-// An Outcome is the result of appending one event: a judgement, or the reason why there is none.
+// An Outcome is the result of appending one event: either its judgement, or the error that
+// prevented one.
 type Outcome struct {
 	projections.Judgement
 	// Err is an error of [Log.Append] or [Model.Stuck] if the event was not appended, and a

@@ -34,7 +34,7 @@ func (n *Node) secure() (err error) {
 // authenticate prepares to verify the tokens of clients, if they need one.
 func (n *Node) authenticate() error {
 	if !n.Auth.Required() {
-		n.Logger.Info("the API is open: whoever reaches it may read and write everything; see CLUSTERLITE_AUTH_JWKS")
+		n.Logger.Info("the API requires no authentication: any client that reaches it can read and write everything; see CLUSTERLITE_AUTH_JWKS")
 		return nil
 	}
 	verifier, err := auth.New(auth.Options{

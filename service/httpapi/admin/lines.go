@@ -27,7 +27,7 @@ func BeginLines(w http.ResponseWriter) *Lines {
 	l := &Lines{out: stream.NewWriter(w, linesTimeout)}
 	l.lines = stream.NewLines(l.out.Send)
 	l.out.Extend()
-	_ = l.out.Flush() // at once, so that the client sees that a response has begun; the next write fails if it has disconnected
+	_ = l.out.Flush() // at once, so that the client sees the start of the response; the next write fails if it has disconnected
 	return l
 }
 

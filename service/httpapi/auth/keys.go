@@ -115,10 +115,10 @@ type remoteKeys struct {
 	checked atomic.Int64 // when the last fetch ended, in nanoseconds since the epoch
 
 	mu      sync.Mutex
-	pending *fetch    // the next fetch, which has not begun; nil if there is none
-	running *fetch    // the one that began last; nil if it is done
+	pending *fetch    // the next fetch, which has not started; nil if no fetch is scheduled
+	running *fetch    // the fetch that started last; nil if it has ended
 	began   time.Time // when the last one began
-	count   int64     // of fetches that have begun
+	count   int64     // the number of fetches that have started
 	applied int64     // the number of the fetch that current comes from
 }
 
@@ -158,7 +158,8 @@ func (k *remoteKeys) find(ctx context.Context, id, algorithm string) ([]jose.JSO
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	// A fetch that has begun may be too early to have the key. It is sooner done than the next.
+	// The running fetch may have started before the provider published the key. But it ends before
+	// the next one does, so look at its result first.
 	if early != nil && early.wait(ctx) == nil {
 		if found := early.set.matching(id, algorithm); len(found) > 0 {
 			return found, early.set.number, nil

@@ -29,8 +29,8 @@ const (
 	HeaderMinPosition = "Clusterlite-Min-Position"
 	// HeaderConsistency asks for a consistency, and reports in the response which was given.
 	HeaderConsistency = "Clusterlite-Consistency"
-	// HeaderHalfDuplex is set by a proxy that sends no more of a request once the answer
-	// to it has begun. An import is then answered after its last line.
+	// HeaderHalfDuplex is set by a proxy that stops sending a request as soon as it receives the
+	// response. The response to an import then starts after its last line.
 	HeaderHalfDuplex = "Clusterlite-Half-Duplex"
 )
 
@@ -61,8 +61,8 @@ var (
 	}
 )
 
-// Open reports whether a path is that of a resource which shows no data, so that nobody needs a
-// token for it: the list of collections, the description, and its page.
+// Open reports whether the resource at a path contains no data, so that clients need no token
+// for it: the list of collections, the description, and its page.
 func Open(path string) bool {
 	return path == Root.Path || path == Description.Path || path == Documentation.Path || strings.HasPrefix(path, Documentation.Path+"/")
 }
