@@ -2,8 +2,8 @@
 // web sets it in the context of each request. Handlers, log lines, spans and idempotency keys
 // read it there.
 //
-// There is no authentication yet, so every caller is [Anonymous]. What authenticates requests
-// implements [Identify], and main passes it to the server.
+// What authenticates requests implements [Identify], and main passes it to the server. Without
+// it, every caller is [Anonymous].
 package caller
 
 import (
@@ -11,17 +11,43 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"slices"
 )
 
-// A Caller is who sent a request. The zero Caller is [Anonymous].
+// A Caller is who sent a request. The zero Caller is [Anonymous]. A Caller is immutable: requests
+// of the same credential share its roles and claims.
 type Caller struct {
 	// Name identifies the caller, and is stable over requests. It is safe to log. It is empty
 	// for an anonymous caller.
 	Name string
+	// Roles are what the credential says that the caller may act as. Ask [Caller.Has].
+	Roles []string
+	// Claims are the claims of a verified token, as decoded JSON. They are nil for a caller
+	// that has none.
+	Claims map[string]any
 }
+
+// Roles that have a meaning for every collection.
+const (
+	// RoleAnonymous is the role of a caller without credentials, and no other has it.
+	RoleAnonymous = "anonymous"
+	// RoleAdmin may do what a collection's rules leave out.
+	RoleAdmin = "admin"
+)
 
 // Anonymous is a caller without credentials.
 var Anonymous Caller
+
+// IsAnonymous reports whether the caller sent no credentials.
+func (c Caller) IsAnonymous() bool { return c.Name == "" }
+
+// Has reports whether the caller has a role.
+func (c Caller) Has(role string) bool {
+	if c.IsAnonymous() {
+		return role == RoleAnonymous
+	}
+	return role != RoleAnonymous && slices.Contains(c.Roles, role)
+}
 
 // Identify returns the caller of a request. The error is a problem, with which the request is
 // rejected before its body is read. Safe for concurrent use.
@@ -44,7 +70,7 @@ func Of(ctx context.Context) Caller {
 // Idempotency-Key. Callers do not share keys: the key of a caller with a name is a hash of both,
 // in base64url. The key of an anonymous caller is stored as it is, as it has always been.
 func (c Caller) IdempotencyKey(sent string) string {
-	if c == Anonymous {
+	if c.IsAnonymous() {
 		return sent
 	}
 	sum := sha256.Sum256([]byte("caller\x00" + c.Name + "\x00" + sent))

@@ -23,10 +23,30 @@ func TestIdempotencyKeys(t *testing.T) {
 }
 
 func TestOfAContextWithoutACaller(t *testing.T) {
-	if got := caller.Of(t.Context()); got != caller.Anonymous {
+	if got := caller.Of(t.Context()); !got.IsAnonymous() {
 		t.Errorf("got %+v, want the anonymous caller", got)
 	}
 	if got := caller.Of(caller.With(t.Context(), caller.Caller{Name: "ada"})); got.Name != "ada" {
 		t.Errorf("got %+v, want ada", got)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	editor := caller.Caller{Name: "ada", Roles: []string{"editor", caller.RoleAnonymous}}
+	for _, c := range []struct {
+		name string
+		who  caller.Caller
+		role string
+		want bool
+	}{
+		{"a role of the credential", editor, "editor", true},
+		{"another role", editor, caller.RoleAdmin, false},
+		{"a token can't make its holder anonymous", editor, caller.RoleAnonymous, false},
+		{"anonymous", caller.Anonymous, caller.RoleAnonymous, true},
+		{"anonymous with another role", caller.Anonymous, "editor", false},
+	} {
+		if got := c.who.Has(c.role); got != c.want {
+			t.Errorf("%s: got %t, want %t", c.name, got, c.want)
+		}
 	}
 }

@@ -45,7 +45,7 @@ func observe(logger *slog.Logger, registry *prometheus.Registry) echo.Middleware
 			counted.seconds.Observe(took.Seconds())
 			if ctx := c.Request().Context(); logger.Enabled(ctx, slog.LevelDebug) {
 				fields := []any{"method", c.Request().Method, "path", c.Request().URL.Path, "status", status, "bytes", c.Response().Size, "took", took}
-				if who := caller.Of(ctx); who != caller.Anonymous {
+				if who := caller.Of(ctx); !who.IsAnonymous() {
 					fields = append(fields, "caller", who.Name)
 				}
 				logger.DebugContext(ctx, "request", fields...)

@@ -52,7 +52,7 @@ func describe(span trace.Span, c echo.Context) {
 		semconv.HTTPResponseStatusCode(status),
 		attribute.String("clusterlite.request_id", logging.RequestID(r.Context())),
 	)
-	if who := caller.Of(r.Context()); who != caller.Anonymous {
+	if who := caller.Of(r.Context()); !who.IsAnonymous() {
 		span.SetAttributes(semconv.UserName(who.Name))
 	}
 	if route := c.Path(); route != "" {
