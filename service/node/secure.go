@@ -38,7 +38,8 @@ func (n *Node) authenticate() error {
 		return nil
 	}
 	verifier, err := auth.New(auth.Options{
-		Keys: n.Auth.Keys, Issuer: n.Auth.Issuer, Audience: n.Auth.Audience, Open: contract.Open, Logger: n.Logger,
+		Keys: n.Auth.Keys, Issuer: n.Auth.Issuer, Audience: n.Auth.Audience, RolesClaim: n.Auth.Roles,
+		Open: contract.Open, Logger: n.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("--auth-jwks (CLUSTERLITE_AUTH_JWKS): %w", err)

@@ -43,6 +43,10 @@ type Options struct {
 	// Issuer and Audience are what tokens must hold as iss and among aud. An empty one is not
 	// checked.
 	Issuer, Audience string
+	// RolesClaim names the claim with the roles of a caller. It may be a path whose
+	// names are separated by dots, such as realm_access.roles. If it is empty, callers have no
+	// roles.
+	RolesClaim string
 	// Open reports whether a request needs no token, by the path of its URL.
 	Open func(path string) bool
 	// Logger receives failures to fetch keys.
@@ -132,7 +136,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (caller.Caller, err
 		return caller.Anonymous, err
 	}
 	var claims jwt.Claims
-	if !verified(parsed, found, &claims) {
+	var all map[string]any
+	if !verified(parsed, found, &claims, &all) {
 		return caller.Anonymous, errors.New("no key of the identity provider has signed it")
 	}
 	k, err := v.check(claims)
@@ -140,14 +145,15 @@ func (v *Verifier) verify(ctx context.Context, token string) (caller.Caller, err
 		return caller.Anonymous, err
 	}
 	k.generation = generation
+	k.caller.Claims, k.caller.Roles = all, rolesOf(all, v.options.RolesClaim)
 	v.known.Add(sum, k)
 	return k.caller, k.checkTime(v.now())
 }
 
 // verified reports whether one of the keys has signed the token, and reads its claims.
-func verified(token *jwt.JSONWebToken, keys []jose.JSONWebKey, claims *jwt.Claims) bool {
+func verified(token *jwt.JSONWebToken, keys []jose.JSONWebKey, claims ...any) bool {
 	for _, key := range keys {
-		if token.Claims(key.Key, claims) == nil {
+		if token.Claims(key.Key, claims...) == nil {
 			return true
 		}
 	}

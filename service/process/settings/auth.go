@@ -1,13 +1,20 @@
 package settings
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Auth says who may use the API.
 type Auth struct {
 	Keys     string `name:"auth-jwks" env:"CLUSTERLITE_AUTH_JWKS" placeholder:"URL|FILE" help:"Keys (JWKS) of the identity provider whose tokens clients must send, as a URL or a file. Default: none; everybody may do everything."`
 	Issuer   string `name:"auth-issuer" env:"CLUSTERLITE_AUTH_ISSUER" placeholder:"URL" help:"Issuer (iss) that tokens must have. Default: any."`
 	Audience string `name:"auth-audience" env:"CLUSTERLITE_AUTH_AUDIENCE" placeholder:"NAME" help:"Audience (aud) that tokens must have. Default: any."`
+	Roles    string `name:"auth-roles-claim" env:"CLUSTERLITE_AUTH_ROLES_CLAIM" default:"roles" placeholder:"NAME" help:"Claim of tokens with the roles of the client: a name, or a path with dots such as realm_access.roles (default ${default})."`
 }
+
+// maxClaimName bounds the length of the name of a claim in bytes.
+const maxClaimName = 256
 
 // Validate is called by the parser.
 func (a *Auth) Validate() error {
@@ -15,6 +22,9 @@ func (a *Auth) Validate() error {
 		if f.value != "" && a.Keys == "" {
 			return fmt.Errorf("--%s (%s) is set without --auth-jwks (CLUSTERLITE_AUTH_JWKS)", f.flag, variable(f.flag))
 		}
+	}
+	if strings.TrimSpace(a.Roles) != a.Roles || a.Roles == "" || len(a.Roles) > maxClaimName {
+		return bad("auth-roles-claim", a.Roles, "the name of a claim, such as roles, or a path such as realm_access.roles")
 	}
 	return nil
 }

@@ -72,6 +72,7 @@ func TestBadValuesAreRejectedByName(t *testing.T) {
 		{"max-body", "1"}, {"max-body", "4MiB"}, {"max-body", "x"}, {"max-body", "1.5MiB"}, {"max-body", "99999999999999999999GiB"},
 		{"cors-origins", "a.example"}, {"cors-origins", "https://a.example/"}, {"cors-origins", "*,https://a.example"}, {"cors-origins", "null"}, {"cors-allow-headers", "X Y"}, {"cors-allow-headers", "*"}, {"cors-expose-headers", "a:b"}, {"compress", "perhaps"},
 		{"log-format", "xml"}, {"log-level", "loud"},
+		{"auth-roles-claim", ""}, {"auth-roles-claim", " roles"}, {"auth-roles-claim", strings.Repeat("x", 257)},
 	} {
 		_, _, _, err := parse(t, "--"+bad[0]+"="+bad[1])
 		var usage *settings.UsageError
