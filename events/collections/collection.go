@@ -1,5 +1,6 @@
 // Package collections loads the collections of resources. Each is declared by a JSON Schema
-// (2020-12) with two additional keywords, x-unique and x-index.
+// (2020-12) with additional keywords: x-access for the collection, and x-unique, x-index and
+// x-default for its properties.
 package collections
 
 import "encoding/json"
@@ -14,7 +15,8 @@ type Collection struct {
 	properties  []Property
 	members     []string
 	open        bool
-	defaults    *shape // nil if nothing has a default
+	defaults    *shape  // nil if nothing has a default
+	access      *Access // nil if there are no rules
 }
 
 // A Property is a declared top-level scalar property of a collection's documents.
@@ -31,6 +33,9 @@ type Property struct {
 	Unique, NoCase bool
 	// Index means that lists can filter and sort by the property fast.
 	Index bool
+	// Default is an expression over the caller, whose value the property gets when an entity is
+	// created. Clients can't set the property then. It is empty if there is none.
+	Default string
 }
 
 // Name is the collection's name, and its path.

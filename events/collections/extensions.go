@@ -25,6 +25,7 @@ type extension struct {
 var extensions = []extension{
 	{"x-unique", readUnique, []string{"uniq", noCase}},
 	{"x-index", readIndex, []string{"index"}},
+	{"x-default", readDefault, nil},
 }
 
 // noCase is the value of x-unique that ignores case.
@@ -51,6 +52,15 @@ func readIndex(p *Property, value any) string {
 		return " must be true or false"
 	}
 	p.Index = on
+	return ""
+}
+
+func readDefault(p *Property, value any) string {
+	expression, _ := value.(string)
+	if strings.TrimSpace(expression) == "" {
+		return ` must be an expression over the caller: a string such as "auth.sub"`
+	}
+	p.Default = expression
 	return ""
 }
 
@@ -91,13 +101,13 @@ func extensionList() string {
 
 // likeExtension reports whether an unknown keyword resembles one in the table.
 func likeExtension(key string) bool {
-	words := []string{"clusterlite"}
+	words := []string{"clusterlite", "access"}
 	for _, e := range extensions {
 		words = append(words, e.resembles...)
 	}
 	if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(strings.ToLower(key), word) }) {
 		return true
 	}
-	_, like := nearest.Name(key, extensionNames())
+	_, like := nearest.Name(key, append(extensionNames(), accessKeyword))
 	return like
 }

@@ -40,7 +40,7 @@ var keywords = map[string]holding{
 
 // keywordNames returns all known keywords, including the extensions.
 func keywordNames() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(keywords)), extensionNames()...)))
+	return slices.Sorted(slices.Values(append(append(slices.Collect(maps.Keys(keywords)), accessKeyword), extensionNames()...)))
 }
 
 // keywordHints say what to write instead of a keyword of another dialect.

@@ -153,6 +153,10 @@ func parse(path string, source []byte) (*Collection, error) {
 	if m := findMistake(root); m != nil {
 		return nil, wrong(m.pointer, "%s", m.reason)
 	}
+	access, m := readAccess(root)
+	if m != nil {
+		return nil, wrong(m.pointer, "%s", m.reason)
+	}
 	properties, pointer, reason := readProperties(root)
 	if reason != "" {
 		return nil, wrong(pointer, "%s", reason)
@@ -182,7 +186,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	description, _ := root["description"].(string)
 	return &Collection{
 		name: name, description: description, source: compact.Bytes(), validators: validators, properties: properties,
-		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false, defaults: defaults,
+		members: slices.Sorted(maps.Keys(declared)), open: root["additionalProperties"] != false, defaults: defaults, access: access,
 	}, nil
 }
 

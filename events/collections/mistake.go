@@ -80,6 +80,12 @@ func eachSchema(value any, pointer string, visit func(pointer string, schema map
 // checkKeyword rejects unknown keywords, and extensions in the wrong place.
 func checkKeyword(pointer, key string) *mistake {
 	at := pointer + "/" + escape(key)
+	if key == accessKeyword {
+		if pointer == "" {
+			return nil
+		}
+		return mistakeAt(at, "%s belongs at the top of the schema", key)
+	}
 	if isExtension(key) {
 		if strings.HasPrefix(pointer, "/properties/") && strings.Count(pointer, "/") == 2 {
 			return nil
