@@ -2,28 +2,26 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/clusterlite/clusterlite/bench/process"
 	"github.com/clusterlite/clusterlite/bench/report"
 )
 
 // A bench measures rows. It builds each program at its first use.
 type bench struct {
 	options
-	dir string
-	log io.Writer
+	dir      string
+	log      io.Writer
+	programs *process.Programs
 	// salt is different for each measurement, so that no two write the same unique values.
-	salt  int
-	built map[string]string // the paths of the programs, by package
-	big   *largeStore       // nil until a row needs it
+	salt int
+	big  *largeStore // nil until a row needs it
 }
 
 // run measures the rows one after another. If it returns an error, it also returns the results
@@ -92,48 +90,4 @@ func complete(r row, found result) error {
 func (b *bench) newDir() string {
 	b.salt++
 	return filepath.Join(b.dir, fmt.Sprintf("run-%d", b.salt))
-}
-
-// ownProgram builds one of our programs, and returns its path.
-func (b *bench) ownProgram(ctx context.Context, pkg string) (string, error) {
-	return b.buildOnce(ctx, "..", pkg)
-}
-
-// modulePackage builds a program of a module in exactly this version. It builds in the module's
-// own folder, so it uses the dependencies that the module's authors chose.
-func (b *bench) modulePackage(ctx context.Context, module, pkg string) (string, error) {
-	dir, err := moduleDir(ctx, module)
-	if err != nil {
-		return "", err
-	}
-	return b.buildOnce(ctx, dir, pkg)
-}
-
-func moduleDir(ctx context.Context, module string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
-	if err != nil {
-		return "", fmt.Errorf("download %s: %w\n%s", module, err, out)
-	}
-	var downloaded struct{ Dir string }
-	err = json.Unmarshal(out, &downloaded)
-	return downloaded.Dir, err
-}
-
-func (b *bench) buildOnce(ctx context.Context, dir, pkg string) (string, error) {
-	key := dir + " " + pkg
-	if path, ok := b.built[key]; ok {
-		return path, nil
-	}
-	path := filepath.Join(b.dir, fmt.Sprintf("program-%d", len(b.built)))
-	fmt.Fprintln(b.log, "building", pkg, "in", dir)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, pkg)
-	cmd.Dir = dir
-	if dir != ".." {
-		cmd.Env = append(os.Environ(), "GOWORK=off")
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-	}
-	b.built[key] = path
-	return path, nil
 }

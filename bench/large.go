@@ -7,6 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/clusterlite/clusterlite/bench/load"
+	"github.com/clusterlite/clusterlite/bench/process"
+	"github.com/clusterlite/clusterlite/bench/subjects"
 )
 
 const (
@@ -32,31 +36,31 @@ func largeRows() []row {
 	cases := []string{largeStoreName, smallStoreName}
 	against := map[string]target{smallStoreName: {1.5, 1.2}}
 	return []row{
-		single("file per entity, large store", "bytes", ownName, target{500, 350}, "the read model's file of entities of 170 bytes, after a stop.", (*bench).fileBytes),
-		{name: "log per event, large store", unit: "bytes", lower: true, slow: true, subjects: []string{ownName}, run: (*bench).logBytes},
+		single("file per entity, large store", "bytes", subjects.ClusterLiteName, target{500, 350}, "the read model's file of entities of 170 bytes, after a stop.", (*bench).fileBytes),
+		{name: "log per event, large store", unit: "bytes", lower: true, slow: true, subjects: []string{subjects.ClusterLiteName}, run: (*bench).logBytes},
 		single(start+", serve", "s", serveName, target{1, 0.3}, "the file is kept.", func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.starts(ctx, serveName, func(took time.Duration, _ running, _ subject) error {
+			return b.starts(ctx, serveName, func(took time.Duration, _ process.Running, _ subjects.Subject) error {
 				record(serveName, sample{Value: took.Seconds()})
 				return nil
 			})
 		}),
 		single(start+", query node", "s", queryName, target{1, 0.3}, "the file is kept.", func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.starts(ctx, queryName, func(took time.Duration, _ running, _ subject) error {
+			return b.starts(ctx, queryName, func(took time.Duration, _ process.Running, _ subjects.Subject) error {
 				record(queryName, sample{Value: took.Seconds()})
 				return nil
 			})
 		}),
 		single(memory+", serve", "MiB", serveName, target{250, 150}, "resident memory after a start and some seconds of reads and writes.", func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.memory(ctx, serveName, record, getEventual, create)
+			return b.memory(ctx, serveName, record, load.GetEventual, load.Create)
 		}),
 		single(memory+", query node", "MiB", queryName, target{150, 80}, "resident memory after a start and some seconds of reads.", func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.memory(ctx, queryName, record, getEventual)
+			return b.memory(ctx, queryName, record, load.GetEventual)
 		}),
 		{name: cost + ", GET", unit: "us", lower: true, slow: true, subjects: cases, targets: against, run: func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.cost(ctx, getEventual, record)
+			return b.cost(ctx, load.GetEventual, record)
 		}},
 		{name: cost + ", POST", unit: "us", lower: true, slow: true, subjects: cases, targets: against, run: func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.cost(ctx, create, record)
+			return b.cost(ctx, load.Create, record)
 		}},
 	}
 }
@@ -66,29 +70,29 @@ func (b *bench) large(ctx context.Context) (*largeStore, error) {
 	if b.big != nil {
 		return b.big, nil
 	}
-	s, err := b.subject(ctx, ownName)
+	s, err := subjects.New(ctx, b.programs, subjects.ClusterLiteName)
 	if err != nil {
 		return nil, err
 	}
-	own, dir := s.(*clusterLite), filepath.Join(b.dir, "large")
-	own.every = max(1, b.users/50_000)
-	p, err := own.start(ctx, dir)
+	own, dir := s.(*subjects.ClusterLite), filepath.Join(b.dir, "large")
+	own.Every = max(1, b.users/50_000)
+	p, err := own.Start(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer p.stop()
+	defer p.Stop()
 	began := time.Now()
-	if err := own.fill(ctx, b.users); err != nil {
+	if err := own.Fill(ctx, b.users); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(b.log, "the large store has %d users after %.0f s\n", b.users, time.Since(began).Seconds())
 	// A query node starts from a copy, so that it need not read the whole log.
-	q, err := b.startQuery(ctx, filepath.Join(dir, "query"), own.broker, "CLUSTERLITE_BOOTSTRAP="+own.admin)
+	q, err := subjects.StartQuery(ctx, b.programs, filepath.Join(dir, "query"), own.Broker, "CLUSTERLITE_BOOTSTRAP="+own.Admin)
 	if err != nil {
 		return nil, err
 	}
-	q.stop()
-	b.big = &largeStore{dir: dir, ids: own.ids}
+	q.Stop()
+	b.big = &largeStore{dir: dir, ids: own.IDs}
 	return b.big, nil
 }
 
@@ -104,7 +108,7 @@ func (b *bench) fileBytes(ctx context.Context, record recordFunc) error {
 	if err != nil {
 		return err
 	}
-	record(ownName, sample{Value: size(filepath.Join(l.dir, "query", "data", "projection.db")) / float64(b.users)})
+	record(subjects.ClusterLiteName, sample{Value: size(filepath.Join(l.dir, "query", "data", "projection.db")) / float64(b.users)})
 	return nil
 }
 
@@ -121,30 +125,30 @@ func (b *bench) logBytes(ctx context.Context, record recordFunc) error {
 		return err
 	})
 	if err == nil {
-		record(ownName, sample{Value: sum / float64(b.users)})
+		record(subjects.ClusterLiteName, sample{Value: sum / float64(b.users)})
 	}
 	return err
 }
 
 // serveLarge starts the process of the large store.
-func (b *bench) serveLarge(ctx context.Context) (*clusterLite, running, error) {
+func (b *bench) serveLarge(ctx context.Context) (*subjects.ClusterLite, process.Running, error) {
 	l, err := b.large(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := b.subject(ctx, ownName)
+	s, err := subjects.New(ctx, b.programs, subjects.ClusterLiteName)
 	if err != nil {
 		return nil, nil, err
 	}
-	own := s.(*clusterLite)
-	p, err := own.start(ctx, l.dir)
-	own.ids = l.ids
+	own := s.(*subjects.ClusterLite)
+	p, err := own.Start(ctx, l.dir)
+	own.IDs = l.ids
 	return own, p, err
 }
 
 // starts starts serve or a query node once in each round. It passes the time until the process
 // was ready to then.
-func (b *bench) starts(ctx context.Context, which string, then func(took time.Duration, p running, s subject) error) error {
+func (b *bench) starts(ctx context.Context, which string, then func(took time.Duration, p process.Running, s subjects.Subject) error) error {
 	if _, err := b.large(ctx); err != nil {
 		return err
 	}
@@ -154,17 +158,17 @@ func (b *bench) starts(ctx context.Context, which string, then func(took time.Du
 		if err != nil {
 			return err
 		}
-		defer p.stop()
+		defer p.Stop()
 		if which == serveName {
 			return then(time.Since(began), p, own)
 		}
 		began = time.Now()
-		q, err := b.startQuery(ctx, filepath.Join(b.big.dir, "query"), own.broker)
+		q, err := subjects.StartQuery(ctx, b.programs, filepath.Join(b.big.dir, "query"), own.Broker)
 		if err != nil {
 			return err
 		}
-		defer q.stop()
-		return then(time.Since(began), q, &clusterLite{url: q.url, ids: own.ids})
+		defer q.Stop()
+		return then(time.Since(began), q, q.Subject(own.IDs))
 	}
 	for range min(b.rounds, 3) { // the results hardly vary
 		if err := once(); err != nil {
@@ -174,14 +178,14 @@ func (b *bench) starts(ctx context.Context, which string, then func(took time.Du
 	return nil
 }
 
-func (b *bench) memory(ctx context.Context, which string, record recordFunc, loads ...workload) error {
-	return b.starts(ctx, which, func(_ time.Duration, p running, s subject) error {
+func (b *bench) memory(ctx context.Context, which string, record recordFunc, loads ...load.Workload) error {
+	return b.starts(ctx, which, func(_ time.Duration, p process.Running, s subjects.Subject) error {
 		for _, w := range loads {
 			if _, err := b.measure(ctx, started{s, p, b.big.dir}, w, 64, b.duration); err != nil {
 				return err
 			}
 		}
-		mib, err := residentMiB(p.pids())
+		mib, err := process.ResidentMiB(p.PIDs())
 		record(which, sample{Value: mib})
 		return err
 	})
@@ -189,22 +193,22 @@ func (b *bench) memory(ctx context.Context, which string, record recordFunc, loa
 
 // cost measures a workload on the large store and on a new small one in turn. The value is the
 // time of a request while 64 connections keep the store busy.
-func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
+func (b *bench) cost(ctx context.Context, w load.Workload, record recordFunc) error {
 	own, p, err := b.serveLarge(ctx)
 	if err != nil {
 		return err
 	}
 	big := started{own, p, b.big.dir}
-	defer big.stop()
-	small, err := b.start(ctx, ownName, b.entities)
+	defer big.Stop()
+	small, err := b.start(ctx, subjects.ClusterLiteName, b.entities)
 	if err != nil {
 		return err
 	}
 	defer func() { small.remove() }()
 	for round := range b.rounds {
-		if w == create && round > 0 { // the writes of the last round made it larger
+		if w == load.Create && round > 0 { // the writes of the last round made it larger
 			small.remove()
-			if small, err = b.start(ctx, ownName, b.entities); err != nil {
+			if small, err = b.start(ctx, subjects.ClusterLiteName, b.entities); err != nil {
 				return err
 			}
 		}
@@ -222,4 +226,13 @@ func (b *bench) cost(ctx context.Context, w workload, record recordFunc) error {
 		}
 	}
 	return nil
+}
+
+// size returns the size of a file in bytes, or zero if the file does not exist.
+func size(path string) float64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return float64(info.Size())
 }

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/clusterlite/clusterlite/bench/load"
+	"github.com/clusterlite/clusterlite/bench/subjects"
 )
 
 const (
@@ -35,15 +38,15 @@ func latencyRows() []row {
 }
 
 // pair starts `serve` and a query node that follows it.
-func (b *bench) pair(ctx context.Context, entities int) (started, queryNode, error) {
-	s, err := b.start(ctx, ownName, entities)
+func (b *bench) pair(ctx context.Context, entities int) (started, subjects.QueryNode, error) {
+	s, err := b.start(ctx, subjects.ClusterLiteName, entities)
 	if err != nil {
-		return started{}, queryNode{}, err
+		return started{}, subjects.QueryNode{}, err
 	}
-	q, err := b.startQuery(ctx, s.dir+"/query", s.subject.(*clusterLite).broker)
+	q, err := subjects.StartQuery(ctx, b.programs, s.dir+"/query", s.Subject.(*subjects.ClusterLite).Broker)
 	if err != nil {
 		s.remove()
-		return started{}, queryNode{}, err
+		return started{}, subjects.QueryNode{}, err
 	}
 	return s, q, nil
 }
@@ -54,27 +57,27 @@ func (b *bench) visibility(ctx context.Context, record recordFunc) error {
 		return err
 	}
 	defer s.remove()
-	defer q.stop()
+	defer q.Stop()
 	for range b.rounds {
 		var mu sync.Mutex
 		var seen []time.Duration
-		client := loadClient()
-		writes := b.writes(s.base(), client, func(ctx context.Context, n int, location string) error {
+		client := load.NewClient()
+		writes := b.writes(s.URL(), client, func(ctx context.Context, n int, location string) error {
 			if n%20 != 0 {
 				return nil
 			}
 			acknowledged := time.Now()
-			err := awaitVisible(ctx, client, q.url+location)
+			err := awaitVisible(ctx, client, q.URL+location)
 			mu.Lock()
 			seen = append(seen, time.Since(acknowledged))
 			mu.Unlock()
 			return err
 		})
-		if _, err := writes.run(ctx, max(2*b.duration, 2*time.Second)); err != nil {
+		if _, err := writes.Run(ctx, max(2*b.duration, 2*time.Second)); err != nil {
 			return err
 		}
 		slices.Sort(seen)
-		record(otherNodeName, sample{Value: milliseconds(percentile(seen, 0.99)), P50: milliseconds(percentile(seen, 0.5)), P99: milliseconds(percentile(seen, 0.99))})
+		record(otherNodeName, sample{Value: milliseconds(load.Percentile(seen, 0.99)), P50: milliseconds(load.Percentile(seen, 0.5)), P99: milliseconds(load.Percentile(seen, 0.99))})
 	}
 	return nil
 }
@@ -82,11 +85,11 @@ func (b *bench) visibility(ctx context.Context, record recordFunc) error {
 // awaitVisible reads until the entity exists.
 func awaitVisible(ctx context.Context, client *http.Client, url string) error {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		status, err := quickly(ctx, client, http.MethodGet, url, "")
+		status, err := load.Do(ctx, client, http.MethodGet, url, "")
 		if err != nil {
 			return err
 		}
-		if status.code == http.StatusOK {
+		if status.Code == http.StatusOK {
 			return nil
 		}
 	}
@@ -99,25 +102,25 @@ func (b *bench) readsUnderWrites(ctx context.Context, record recordFunc) error {
 		return err
 	}
 	defer s.remove()
-	defer q.stop()
-	ids, d, client := s.subject.(*clusterLite).ids, max(2*b.duration, 2*time.Second), loadClient()
-	reads := openLoop{perSecond: 1000, workers: 256, do: func(ctx context.Context, n int) error {
-		status, err := quickly(ctx, client, http.MethodGet, q.url+"/users/"+ids[n*7919%len(ids)], "")
-		if err == nil && status.code != http.StatusOK {
-			err = fmt.Errorf("GET: status %d", status.code)
+	defer q.Stop()
+	ids, d, client := s.Subject.(*subjects.ClusterLite).IDs, max(2*b.duration, 2*time.Second), load.NewClient()
+	reads := load.OpenLoop{PerSecond: 1000, Workers: 256, Do: func(ctx context.Context, n int) error {
+		status, err := load.Do(ctx, client, http.MethodGet, q.URL+"/users/"+ids[n*7919%len(ids)], "")
+		if err == nil && status.Code != http.StatusOK {
+			err = fmt.Errorf("GET: status %d", status.Code)
 		}
 		return err
 	}}
 	measure := func(subject string) error {
-		latencies, err := reads.run(ctx, d)
+		latencies, err := reads.Run(ctx, d)
 		if err != nil {
 			return err
 		}
-		p99 := milliseconds(percentile(latencies, 0.99))
-		record(subject, sample{Value: p99, P50: milliseconds(percentile(latencies, 0.5)), P99: p99})
+		p99 := milliseconds(load.Percentile(latencies, 0.99))
+		record(subject, sample{Value: p99, P50: milliseconds(load.Percentile(latencies, 0.5)), P99: p99})
 		return nil
 	}
-	if _, err := reads.run(ctx, time.Second); err != nil { // opens connections and fills caches
+	if _, err := reads.Run(ctx, time.Second); err != nil { // opens connections and fills caches
 		return err
 	}
 	for range b.rounds {
@@ -125,9 +128,9 @@ func (b *bench) readsUnderWrites(ctx context.Context, record recordFunc) error {
 			return err
 		}
 		writing := make(chan error, 1)
-		writes := b.writes(s.base(), loadClient(), nil)
+		writes := b.writes(s.URL(), load.NewClient(), nil)
 		go func() {
-			_, err := writes.run(ctx, d)
+			_, err := writes.Run(ctx, d)
 			writing <- err
 		}()
 		err := measure(underWritesName)
@@ -146,21 +149,21 @@ var batchOf atomic.Int64
 
 // writes creates entities at a constant rate. If then is not nil, it is called after each
 // acknowledgement with the path of the entity.
-func (b *bench) writes(url string, client *http.Client, then func(ctx context.Context, n int, location string) error) openLoop {
+func (b *bench) writes(url string, client *http.Client, then func(ctx context.Context, n int, location string) error) load.OpenLoop {
 	batch := batchOf.Add(1)
-	name, _ := person(0)
-	return openLoop{perSecond: writesPerSecond, workers: 512, do: func(ctx context.Context, n int) error {
+	name, _ := subjects.Person(0)
+	return load.OpenLoop{PerSecond: writesPerSecond, Workers: 512, Do: func(ctx context.Context, n int) error {
 		body := fmt.Sprintf(`{"name":%q,"email":"paced-%d-%d@example.com"}`, name, batch, n)
-		got, err := quickly(ctx, client, http.MethodPost, url+"/users", body)
+		got, err := load.Do(ctx, client, http.MethodPost, url+"/users", body)
 		if err != nil {
 			return err
 		}
-		if got.code != http.StatusCreated {
-			return fmt.Errorf("POST: status %d", got.code)
+		if got.Code != http.StatusCreated {
+			return fmt.Errorf("POST: status %d", got.Code)
 		}
 		if then == nil {
 			return nil
 		}
-		return then(ctx, n, got.location)
+		return then(ctx, n, got.Location)
 	}}
 }

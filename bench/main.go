@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clusterlite/clusterlite/bench/process"
 	"github.com/clusterlite/clusterlite/bench/report"
+	"github.com/clusterlite/clusterlite/bench/subjects"
 )
 
 func main() {
@@ -49,7 +51,7 @@ type options struct {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "serve" { // this program also serves the limit and the naive design
-		return serve(ctx, args[1:])
+		return subjects.Serve(ctx, args[1:])
 	}
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -91,7 +93,7 @@ func measureRows(ctx context.Context, o options, all []row, log io.Writer) (resu
 			return nil, err
 		}
 	}
-	b := &bench{options: o, dir: dir, log: log, built: map[string]string{}}
+	b := &bench{options: o, dir: dir, log: log, programs: process.NewPrograms(dir, log)}
 	return b.run(ctx, wanted)
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/clusterlite/clusterlite/bench/report"
+	"github.com/clusterlite/clusterlite/bench/subjects"
 )
 
 // A row is one comparison of the report: its subjects do the same work side by side, in rounds.
@@ -84,19 +85,19 @@ var subjectsText = `## Subjects
 All of them, and the programs that load them, run on the machine over loopback. wrk loads with two
 threads; what is read or written is a document of about 170 bytes with a unique e-mail address.
 
-- **` + ownName + `**: ` + "`clusterlite serve`" + `, one process with its embedded broker. A write is on
+- **` + subjects.ClusterLiteName + `**: ` + "`clusterlite serve`" + `, one process with its embedded broker. A write is on
   the disk before it is acknowledged.
-- **` + ownClusterName + `**: behind Nginx with the shipped ` + "`nginx.conf`" + `, on three
+- **` + subjects.ClusterName + `**: behind Nginx with the shipped ` + "`nginx.conf`" + `, on three
   brokers of Apache Kafka with three replicas.
-- **` + rqliteName + `**: one node, or three with the load on the leader. A write is on the disk
+- **` + subjects.RqliteName + `**: one node, or three with the load on the leader. A write is on the disk
   before it is acknowledged. ` + "`eventual`" + ` is compared with its level ` + "`none`" + `, ` + "`strong`" + ` with
   ` + "`linearizable`" + `, ` + "`linearizable`" + ` with ` + "`strong`" + `.
-- **` + pocketBaseName + `**: its example program, built with ` + "`synchronous=FULL`" + ` so that a write is on
-  the disk before it is acknowledged. **` + pocketBaseUnsyncedName + `** is the program as it
+- **` + subjects.PocketBaseName + `**: its example program, built with ` + "`synchronous=FULL`" + ` so that a write is on
+  the disk before it is acknowledged. **` + subjects.PocketBaseUnsyncedName + `** is the program as it
   comes, which can lose acknowledged writes when the power fails.
-- **` + bareName + `**: an Echo handler that answers the same bytes and does nothing else.
-- **` + naiveName + `**: an Echo handler that commits each write to SQLite on its own, synced.
-- **` + rawName + `**: records of an event's size, appended to the broker of ` + "`clusterlite serve`" + `
+- **` + subjects.BareName + `**: an Echo handler that answers the same bytes and does nothing else.
+- **` + subjects.NaiveName + `**: an Echo handler that commits each write to SQLite on its own, synced.
+- **` + subjects.RawName + `**: records of an event's size, appended to the broker of ` + "`clusterlite serve`" + `
   by Watermill's own Kafka publisher, with nothing that reads them.
 - **` + smallStoreName + `** and **` + largeStoreName + `**: the same store with few and with many entities.
 `

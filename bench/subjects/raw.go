@@ -1,4 +1,4 @@
-package main
+package subjects
 
 import (
 	"context"
@@ -12,28 +12,30 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/clusterlite/clusterlite/bench/load"
 )
 
-const rawName = "raw produce through Watermill"
+// RawName is the name of a bare producer in the report.
+const RawName = "raw produce through Watermill"
 
 // raw is the broker of `clusterlite serve` alone. It appends records of the size of an event to
 // a separate topic through Watermill's Kafka publisher, with settings that make an acknowledged
 // append durable. Nothing reads the records.
-type raw struct{ clusterLite }
+type raw struct{ ClusterLite }
 
-func (*raw) name() string { return rawName }
+func (*raw) Name() string { return RawName }
 
-func (*raw) fill(context.Context, int) error { return nil }
+func (*raw) Fill(context.Context, int) error { return nil }
 
-// drive appends with the given number of concurrent writers, each with one record in flight.
-func (s *raw) drive(ctx context.Context, writers int, d time.Duration) (m measurement, err error) {
+// Drive appends with the given number of concurrent writers, each with one record in flight.
+func (s *raw) Drive(ctx context.Context, writers int, d time.Duration) (m load.Measurement, err error) {
 	const topic = "bench.raw"
 	config := rawConfig()
-	if err := createTopic(s.broker, topic, config); err != nil {
+	if err := createTopic(s.Broker, topic, config); err != nil {
 		return m, err
 	}
 	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{
-		Brokers: []string{s.broker}, Marshaler: kafka.DefaultMarshaler{}, OverwriteSaramaConfig: config,
+		Brokers: []string{s.Broker}, Marshaler: kafka.DefaultMarshaler{}, OverwriteSaramaConfig: config,
 	}, watermill.NopLogger{})
 	if err != nil {
 		return m, err
@@ -56,9 +58,9 @@ func (s *raw) drive(ctx context.Context, writers int, d time.Duration) (m measur
 	wait.Wait()
 	all := slices.Concat(took...)
 	slices.Sort(all)
-	return measurement{
-		perSecond: float64(len(all)) / time.Since(began).Seconds(), requests: len(all),
-		p50: percentile(all, 0.5), p99: percentile(all, 0.99),
+	return load.Measurement{
+		PerSecond: float64(len(all)) / time.Since(began).Seconds(), Requests: len(all),
+		P50: load.Percentile(all, 0.5), P99: load.Percentile(all, 0.99),
 	}, errors.Join(failed...)
 }
 

@@ -10,13 +10,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"github.com/clusterlite/clusterlite/bench/subjects"
 )
 
 // fileRows returns the rows about the data that is written to the disk.
 func fileRows() []row {
 	return []row{{
 		name: "WAL per entity, import", unit: "bytes", lower: true, slow: true,
-		subjects: []string{ownName}, targets: map[string]target{"": {3 << 10, 1.5 * (1 << 10)}},
+		subjects: []string{subjects.ClusterLiteName}, targets: map[string]target{"": {3 << 10, 1.5 * (1 << 10)}},
 		note: "what `serve` writes to the read model's write-ahead log, as strace counts it, while entities of 170 bytes are imported: ten times as many as a small store has. Measured once; it hardly varies.",
 		missing: func() string {
 			if _, err := exec.LookPath("strace"); err != nil {
@@ -29,22 +31,22 @@ func fileRows() []row {
 }
 
 func (b *bench) walBytes(ctx context.Context, record recordFunc) error {
-	s, err := b.subject(ctx, ownName)
+	s, err := subjects.New(ctx, b.programs, subjects.ClusterLiteName)
 	if err != nil {
 		return err
 	}
-	own, dir := s.(*clusterLite), b.newDir()
+	own, dir := s.(*subjects.ClusterLite), b.newDir()
 	defer os.RemoveAll(dir)
 	trace := filepath.Join(b.dir, "trace")
 	defer os.Remove(trace)
-	own.under = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-y", "-e", "trace=pwrite64", "-e", "signal=none", "-s", "0", "-o", trace}
-	p, err := own.start(ctx, dir)
+	own.Under = []string{"strace", "-f", "--seccomp-bpf", "-qq", "-y", "-e", "trace=pwrite64", "-e", "signal=none", "-s", "0", "-o", trace}
+	p, err := own.Start(ctx, dir)
 	if err != nil {
 		return err
 	}
 	entities := 10 * b.entities
-	err = own.fill(ctx, entities)
-	p.stop() // strace passes the signal on, and writes the rest
+	err = own.Fill(ctx, entities)
+	p.Stop() // strace passes the signal on, and writes the rest
 	if err != nil {
 		return err
 	}
@@ -58,7 +60,7 @@ func (b *bench) walBytes(ctx context.Context, record recordFunc) error {
 		err = fmt.Errorf("strace saw no write to a write-ahead log")
 	}
 	if err == nil {
-		record(ownName, sample{Value: float64(written) / float64(entities)})
+		record(subjects.ClusterLiteName, sample{Value: float64(written) / float64(entities)})
 	}
 	return err
 }

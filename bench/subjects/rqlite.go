@@ -1,4 +1,4 @@
-package main
+package subjects
 
 import (
 	"bytes"
@@ -8,11 +8,15 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+
+	"github.com/clusterlite/clusterlite/bench/load"
+	"github.com/clusterlite/clusterlite/bench/process"
 )
 
+// Names of rqlite and of its cluster in the report.
 const (
-	rqliteName        = "rqlite 8.36.0"
-	rqliteClusterName = "rqlite 8.36.0, 3 nodes"
+	RqliteName        = "rqlite 8.36.0"
+	RqliteClusterName = "rqlite 8.36.0, 3 nodes"
 )
 
 // rqlite is one node, or three nodes of which the first leads and receives all requests. Its
@@ -24,21 +28,21 @@ type rqlite struct {
 	ids     []string
 }
 
-func (s *rqlite) name() string {
+func (s *rqlite) Name() string {
 	if s.nodes > 1 {
-		return rqliteClusterName
+		return RqliteClusterName
 	}
-	return rqliteName
+	return RqliteName
 }
 
-func (s *rqlite) base() string { return s.url }
+func (s *rqlite) URL() string { return s.url }
 
-func (s *rqlite) start(ctx context.Context, dir string) (running, error) {
-	var nodes fleet
+func (s *rqlite) Start(ctx context.Context, dir string) (process.Running, error) {
+	var nodes process.Fleet
 	leader, err := "", error(nil)
 	for i := range s.nodes {
 		var api, raft string
-		if api, raft, err = twoAddrs(); err != nil {
+		if api, raft, err = process.TwoAddrs(); err != nil {
 			break
 		}
 		args := []string{"-http-addr", api, "-raft-addr", raft, "-node-id", strconv.Itoa(i + 1)}
@@ -48,8 +52,8 @@ func (s *rqlite) start(ctx context.Context, dir string) (running, error) {
 			args = append(args, "-join", leader)
 		}
 		home := filepath.Join(dir, strconv.Itoa(i+1))
-		var p *process
-		if p, err = launch(ctx, home, "http://"+api+"/readyz", nil, s.program, append(args, home+"/data")...); err != nil {
+		var p *process.Process
+		if p, err = process.Launch(ctx, home, "http://"+api+"/readyz", nil, s.program, append(args, home+"/data")...); err != nil {
 			break
 		}
 		nodes = append(nodes, p)
@@ -58,7 +62,7 @@ func (s *rqlite) start(ctx context.Context, dir string) (running, error) {
 		err = s.execute(ctx, `["CREATE TABLE users (id TEXT PRIMARY KEY, version INTEGER NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL COLLATE NOCASE UNIQUE)"]`)
 	}
 	if err != nil {
-		nodes.stop()
+		nodes.Stop()
 		return nil, err
 	}
 	return nodes, nil
@@ -68,7 +72,7 @@ func (s *rqlite) execute(ctx context.Context, statements string) error {
 	var answer struct {
 		Results []struct{ Error string }
 	}
-	if err := sendJSON(ctx, http.MethodPost, s.url+"/db/execute", "application/json", []byte(statements), &answer); err != nil {
+	if err := load.SendJSON(ctx, http.MethodPost, s.url+"/db/execute", "application/json", []byte(statements), &answer); err != nil {
 		return err
 	}
 	for _, r := range answer.Results {
@@ -81,13 +85,13 @@ func (s *rqlite) execute(ctx context.Context, statements string) error {
 
 const rqliteInsert = `["INSERT INTO users VALUES (?, 1, '2026-11-26T12:00:00.000Z', '2026-11-26T12:00:00.000Z', ?, ?)", %q, %q, %q]`
 
-func (s *rqlite) fill(ctx context.Context, entities int) error {
+func (s *rqlite) Fill(ctx context.Context, entities int) error {
 	const chunk = 1000
 	s.ids = nil
 	for from := 0; from < entities; from += chunk {
 		var statements bytes.Buffer
 		for n := from; n < min(from+chunk, entities); n++ {
-			name, email := person(n)
+			name, email := Person(n)
 			id := fmt.Sprintf("0193a1a0-7c1e-7d2b-9c55-%012d", n)
 			s.ids = append(s.ids, id)
 			fmt.Fprintf(&statements, ","+rqliteInsert, id, name, email)
@@ -101,24 +105,24 @@ func (s *rqlite) fill(ctx context.Context, entities int) error {
 	return nil
 }
 
-func (s *rqlite) load(w workload) (load, bool) {
+func (s *rqlite) Requests(w load.Workload) (load.Requests, bool) {
 	query := func(level, sql string) string {
 		return "/db/query?level=" + level + "&q=" + url.QueryEscape(sql)
 	}
-	level := map[workload]string{getEventual: "none", getStrong: "linearizable", getLinearizable: "strong", listEventual: "none"}[w]
+	level := map[load.Workload]string{load.GetEventual: "none", load.GetStrong: "linearizable", load.GetLinearizable: "strong", load.ListEventual: "none"}[w]
 	switch w {
-	case getEventual, getStrong, getLinearizable:
+	case load.GetEventual, load.GetStrong, load.GetLinearizable:
 		targets := make([]string, len(s.ids))
 		for i, id := range s.ids {
 			targets[i] = query(level, "SELECT * FROM users WHERE id = '"+id+"'")
 		}
-		return load{method: http.MethodGet, targets: targets}, true
-	case listEventual:
-		return load{method: http.MethodGet, targets: []string{query(level, "SELECT * FROM users ORDER BY id LIMIT 20")}}, true
-	case create:
-		name, _ := person(0)
-		return load{method: http.MethodPost, contentType: "application/json", targets: []string{"/db/execute"},
-			body: "[" + fmt.Sprintf(rqliteInsert, "new-{n}", name, "person-{n}@example.com") + "]"}, true
+		return load.Requests{Method: http.MethodGet, Targets: targets}, true
+	case load.ListEventual:
+		return load.Requests{Method: http.MethodGet, Targets: []string{query(level, "SELECT * FROM users ORDER BY id LIMIT 20")}}, true
+	case load.Create:
+		name, _ := Person(0)
+		return load.Requests{Method: http.MethodPost, ContentType: "application/json", Targets: []string{"/db/execute"},
+			Body: "[" + fmt.Sprintf(rqliteInsert, "new-{n}", name, "person-{n}@example.com") + "]"}, true
 	}
-	return load{}, false
+	return load.Requests{}, false
 }

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 // Go supports.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime returns the processor time that the processes have used so far. It leaves out
+// CPUTime returns the processor time that the processes have used so far. It leaves out
 // processes that have ended.
-func cpuTime(pids []int) (sum time.Duration) {
+func CPUTime(pids []int) (sum time.Duration) {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
@@ -36,8 +36,8 @@ func parseCPUTime(stat string) time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// residentMiB returns the resident memory of the processes in MiB.
-func residentMiB(pids []int) (sum float64, err error) {
+// ResidentMiB returns the resident memory of the processes in MiB.
+func ResidentMiB(pids []int) (sum float64, err error) {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err != nil {
@@ -61,8 +61,8 @@ func parseResident(status string) (kib float64, err error) {
 	return 0, fmt.Errorf("no VmRSS in:\n%s", status)
 }
 
-// awaitExit waits until a killed process has ended.
-func awaitExit(pid int) {
+// AwaitExit waits until a killed process has ended.
+func AwaitExit(pid int) {
 	for range 1000 {
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {
 			return

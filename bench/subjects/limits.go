@@ -1,4 +1,4 @@
-package main
+package subjects
 
 import (
 	"context"
@@ -10,13 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clusterlite/clusterlite/bench/load"
+	"github.com/clusterlite/clusterlite/bench/process"
 	"github.com/labstack/echo/v4"
 	_ "github.com/mattn/go-sqlite3" // the driver
 )
 
+// Names of the limits in the report.
 const (
-	bareName  = "bare handler"
-	naiveName = "Echo and SQLite"
+	BareName  = "bare handler"
+	NaiveName = "Echo and SQLite"
 )
 
 // limits runs this program itself as a server of the two designs that ClusterLite is compared
@@ -27,12 +30,12 @@ type limits struct {
 	url   string
 }
 
-func (s *limits) name() string { return s.which }
+func (s *limits) Name() string { return s.which }
 
-func (s *limits) base() string { return s.url }
+func (s *limits) URL() string { return s.url }
 
-func (s *limits) start(ctx context.Context, dir string) (running, error) {
-	addr, err := freeAddr()
+func (s *limits) Start(ctx context.Context, dir string) (process.Running, error) {
+	addr, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -41,27 +44,27 @@ func (s *limits) start(ctx context.Context, dir string) (running, error) {
 		return nil, err
 	}
 	s.url = "http://" + addr
-	return launch(ctx, dir, s.url+"/users/1", nil, program, "serve", addr, dir+"/naive.db")
+	return process.Launch(ctx, dir, s.url+"/users/1", nil, program, "serve", addr, dir+"/naive.db")
 }
 
-func (s *limits) fill(context.Context, int) error { return nil }
+func (s *limits) Fill(context.Context, int) error { return nil }
 
-func (s *limits) load(w workload) (load, bool) {
+func (s *limits) Requests(w load.Workload) (load.Requests, bool) {
 	switch {
-	case s.which == naiveName && w == create:
-		name, _ := person(0)
-		return load{method: http.MethodPost, contentType: "application/json", targets: []string{"/users"},
-			body: fmt.Sprintf(`{"name":%q,"email":"person-{n}@example.com"}`, name)}, true
-	case s.which == bareName && (w == getEventual || w == getStrong || w == getLinearizable):
-		return load{method: http.MethodGet, targets: []string{"/users/1"}}, true
-	case s.which == bareName && w == listEventual:
-		return load{method: http.MethodGet, targets: []string{"/users"}}, true
+	case s.which == NaiveName && w == load.Create:
+		name, _ := Person(0)
+		return load.Requests{Method: http.MethodPost, ContentType: "application/json", Targets: []string{"/users"},
+			Body: fmt.Sprintf(`{"name":%q,"email":"person-{n}@example.com"}`, name)}, true
+	case s.which == BareName && (w == load.GetEventual || w == load.GetStrong || w == load.GetLinearizable):
+		return load.Requests{Method: http.MethodGet, Targets: []string{"/users/1"}}, true
+	case s.which == BareName && w == load.ListEventual:
+		return load.Requests{Method: http.MethodGet, Targets: []string{"/users"}}, true
 	}
-	return load{}, false
+	return load.Requests{}, false
 }
 
-// serve is the server of a limits subject. The arguments are its address and its file.
-func serve(ctx context.Context, args []string) error {
+// Serve is the server of a limits subject. The arguments are its address and its file.
+func Serve(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return errors.New("serve needs an address and a file")
 	}
@@ -72,7 +75,7 @@ func serve(ctx context.Context, args []string) error {
 	defer db.Close()
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	name, email := person(1)
+	name, email := Person(1)
 	entity := fmt.Sprintf(`{"id":"0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d","version":1,"created_at":"2026-11-22T12:00:00.000Z","updated_at":"2026-11-22T12:00:00.000Z","name":%q,"email":%q}`, name, email)
 	list := "[" + strings.TrimSuffix(strings.Repeat(entity+",", 20), ",") + "]"
 	answer := func(body string) echo.HandlerFunc {

@@ -1,4 +1,4 @@
-package main
+package bulk
 
 import (
 	"context"
@@ -10,43 +10,44 @@ import (
 	"time"
 )
 
-const bulkName = "bulk transaction"
+// Name is the name of the limit in the report.
+const Name = "bulk transaction"
 
-// A bulk is the limit for an import and for a rebuild. It writes everything that a read model
+// A Bulk is the limit for an import and for a rebuild. It writes everything that a read model
 // holds with prepared statements in one SQLite transaction, into tables with the same columns
 // and indexes. It reads both from the file of a read model, so it follows changes of both.
-type bulk struct {
+type Bulk struct {
 	schema []string
 	// phases run one after another. The steps of a phase take turns, row by row.
-	phases [][]bulkStep
+	phases [][]step
 	// claims are pairs: the id of an entity, and the primary key of a claim that it holds.
 	claims   [][]any
 	claimKey []string
 }
 
-// A bulkStep runs one statement for each of its rows.
-type bulkStep struct {
+// A step runs one statement for each of its rows.
+type step struct {
 	statement string
 	rows      [][]any
 }
 
-// rows returns how many rows of entities are written or deleted. This is the number of events
+// Rows returns how many rows of entities are written or deleted. This is the number of events
 // that led to them.
-func (b *bulk) rows() (n int) {
+func (b *Bulk) Rows() (n int) {
 	for _, phase := range b.phases {
 		n += len(phase[0].rows)
 	}
 	return n
 }
 
-// readBulk reads the tables of a file, the rows of a collection, and their claims.
-func readBulk(ctx context.Context, path string) (*bulk, error) {
+// Read reads the tables of a file, the rows of a collection, and their claims.
+func Read(ctx context.Context, path string) (*Bulk, error) {
 	db, err := openReadModel(path)
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	b := &bulk{}
+	b := &Bulk{}
 	schema, err := queryRows(ctx, db, `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type = 'table' DESC, rowid`)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func readBulk(ctx context.Context, path string) (*bulk, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.phases = append(b.phases, []bulkStep{entities, claims})
+	b.phases = append(b.phases, []step{entities, claims})
 	key, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info('_claims') WHERE pk > 0 ORDER BY pk`)
 	if err != nil {
 		return nil, err
@@ -74,9 +75,9 @@ func readBulk(ctx context.Context, path string) (*bulk, error) {
 	return b, err
 }
 
-// change adds the changes that were made since the bulk was read from the file: entities that
+// Change adds the changes that were made since the bulk was read from the file: entities that
 // were replaced, and entities that were deleted.
-func (b *bulk) change(ctx context.Context, path string) error {
+func (b *Bulk) Change(ctx context.Context, path string) error {
 	db, err := openReadModel(path)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func (b *bulk) change(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	b.phases = append(b.phases, []bulkStep{replaced})
+	b.phases = append(b.phases, []step{replaced})
 	buried, err := insertion(ctx, db, "INSERT", "_tombstones", "")
 	if err != nil {
 		return err
@@ -99,13 +100,13 @@ func (b *bulk) change(ctx context.Context, path string) error {
 	for _, row := range ids {
 		gone[fmt.Sprint(row[0])] = true
 	}
-	freed := bulkStep{statement: `DELETE FROM _claims WHERE ` + strings.Join(b.claimKey, ` = ? AND `) + ` = ?`}
+	freed := step{statement: `DELETE FROM _claims WHERE ` + strings.Join(b.claimKey, ` = ? AND `) + ` = ?`}
 	for _, row := range b.claims {
 		if gone[fmt.Sprint(row[0])] {
 			freed.rows = append(freed.rows, row[1:])
 		}
 	}
-	b.phases = append(b.phases, []bulkStep{buried, {`DELETE FROM users WHERE id = ?`, ids}, freed})
+	b.phases = append(b.phases, []step{buried, {`DELETE FROM users WHERE id = ?`, ids}, freed})
 	return nil
 }
 
@@ -114,10 +115,10 @@ func openReadModel(path string) (*sql.DB, error) {
 }
 
 // insertion returns a step that copies rows of a file to the same table of another file.
-func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (bulkStep, error) {
+func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (step, error) {
 	columns, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info(?)`, table) // this leaves out generated columns
 	if err != nil {
-		return bulkStep{}, err
+		return step{}, err
 	}
 	var names []string
 	for _, row := range columns {
@@ -125,7 +126,7 @@ func insertion(ctx context.Context, db *sql.DB, verb, table, where string) (bulk
 	}
 	list := strings.Join(names, ", ")
 	rows, err := queryRows(ctx, db, `SELECT `+list+` FROM `+table+` `+where)
-	return bulkStep{
+	return step{
 		statement: verb + ` INTO ` + table + ` (` + list + `) VALUES (?` + strings.Repeat(", ?", len(names)-1) + `)`,
 		rows:      rows,
 	}, err
@@ -154,9 +155,9 @@ func queryRows(ctx context.Context, db *sql.DB, query string, args ...any) (all 
 	return all, rows.Err()
 }
 
-// run writes all rows to a new file in dir. It returns the duration of the transaction,
+// Run writes all rows to a new file in dir. It returns the duration of the transaction,
 // including the checkpoint that copies it into the file.
-func (b *bulk) run(ctx context.Context, dir string) (took time.Duration, err error) {
+func (b *Bulk) Run(ctx context.Context, dir string) (took time.Duration, err error) {
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "bulk.db")+"?_journal_mode=WAL&_synchronous=NORMAL&_cache_size=-65536")
 	if err != nil {
 		return 0, err
@@ -177,7 +178,7 @@ func (b *bulk) run(ctx context.Context, dir string) (took time.Duration, err err
 }
 
 // write takes no context: a context that can end costs the driver a goroutine per statement.
-func (b *bulk) write(db *sql.DB) error {
+func (b *Bulk) write(db *sql.DB) error {
 	tx, err := db.Begin()
 	if err != nil {
 		return err
@@ -191,22 +192,22 @@ func (b *bulk) write(db *sql.DB) error {
 	return tx.Commit()
 }
 
-func writePhase(tx *sql.Tx, phase []bulkStep) (err error) {
+func writePhase(tx *sql.Tx, phase []step) (err error) {
 	prepared := make([]*sql.Stmt, len(phase))
 	longest := 0
-	for i, step := range phase {
-		if prepared[i], err = tx.Prepare(step.statement); err != nil {
-			return fmt.Errorf("%s: %w", step.statement, err)
+	for i, one := range phase {
+		if prepared[i], err = tx.Prepare(one.statement); err != nil {
+			return fmt.Errorf("%s: %w", one.statement, err)
 		}
-		longest = max(longest, len(step.rows))
+		longest = max(longest, len(one.rows))
 	}
 	for n := range longest {
-		for i, step := range phase {
-			if n >= len(step.rows) {
+		for i, one := range phase {
+			if n >= len(one.rows) {
 				continue
 			}
-			if _, err := prepared[i].Exec(step.rows[n]...); err != nil {
-				return fmt.Errorf("%s: %w", step.statement, err)
+			if _, err := prepared[i].Exec(one.rows[n]...); err != nil {
+				return fmt.Errorf("%s: %w", one.statement, err)
 			}
 		}
 	}
