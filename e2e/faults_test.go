@@ -152,19 +152,37 @@ func (l *load) end(c *cluster.Cluster) {
 	l.t.Helper()
 	close(l.stop)
 	l.clients.Wait()
+	var nodes sync.WaitGroup
 	for _, url := range c.ReadURLs() {
-		for path, want := range l.acked {
-			if l.unsure[path] {
-				continue
-			}
-			r := suite.Target{URL: url}.Do(l.t, "GET", path, "", "Clusterlite-Consistency: strong")
-			if want == "" && r.Status != 404 || want != "" && string(r.Body) != want {
-				l.t.Errorf("%s%s: got %d %s, want the acknowledged %q", url, path, r.Status, r.Body, want)
-			}
-		}
+		nodes.Go(func() { l.acknowledgedBy(url) })
 	}
+	nodes.Wait()
 	equalRows(l.t, c)
 	l.t.Logf("%d writes acknowledged, %d entities, outcome unknown for %d, refused %v", l.writes, len(l.acked), len(l.unsure), l.refused)
+}
+
+// acknowledgedBy checks that a node has every acknowledged write.
+func (l *load) acknowledgedBy(url string) {
+	paths := make(chan string)
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for path := range paths {
+				want := l.acked[path]
+				r, err := suite.Target{URL: url}.Try(l.t, "GET", path, "", "Clusterlite-Consistency: strong")
+				if err != nil || want == "" && r.Status != 404 || want != "" && string(r.Body) != want {
+					l.t.Errorf("%s%s: got %d %s, %v, want the acknowledged %q", url, path, r.Status, r.Body, err, want)
+				}
+			}
+		})
+	}
+	for path := range l.acked {
+		if !l.unsure[path] {
+			paths <- path
+		}
+	}
+	close(paths)
+	readers.Wait()
 }
 
 // killUnderLoad kills a process at random times, more than once, and restarts it.

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,10 +68,12 @@ func foreignTransactions(t *testing.T, c *cluster.Cluster) {
 	equalRows(t, c)
 }
 
-// toolsReachTheEnd runs the tools that read the log to its end.
+// toolsReachTheEnd runs the tools that read the log to its end, two at a time.
 func toolsReachTheEnd(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	dir := t.TempDir()
+	running := make(chan struct{}, 2)
+	var tools sync.WaitGroup
 	for _, args := range [][]string{
 		{"events", "tail", "--from=0", "--no-follow", "--all"},
 		{"events", "export", "--out=" + dir + "/log.jsonl"},
@@ -79,13 +82,18 @@ func toolsReachTheEnd(t *testing.T, c *cluster.Cluster) {
 		{"verify"},
 		{"snapshot", "create", dir + "/store"},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		cmd := c.Tool(t, cluster.Topic, args...)
-		stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v: got %v, want success: %s", args, err, out)
-		}
-		stop()
-		cancel()
+		running <- struct{}{}
+		tools.Go(func() {
+			defer func() { <-running }()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+			defer stop()
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: got %v, want success: %s", args, err, out)
+			}
+		})
 	}
+	tools.Wait()
 }

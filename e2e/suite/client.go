@@ -99,19 +99,30 @@ func send(r *http.Request) (Response, error) {
 // Do sends a request and fails the test if there is no answer.
 func (target Target) Do(t testing.TB, method, path, body string, headers ...string) Response {
 	t.Helper()
-	request, err := newRequest(method, target.URL+path, body, headers...)
+	r, err := target.Try(t, method, path, body, headers...)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, clip(path), err)
 	}
+	return r
+}
+
+// Try sends a request. It reports an answer that differs from the OpenAPI description, and returns
+// the error of the transport. Any goroutine may call it.
+func (target Target) Try(t testing.TB, method, path, body string, headers ...string) (Response, error) {
+	t.Helper()
+	request, err := newRequest(method, target.URL+path, body, headers...)
+	if err != nil {
+		return Response{}, err
+	}
 	r, err := send(request)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, clip(path), err)
+		return Response{}, err
 	}
 	target.conforms(t, request, r)
 	if r.Status == http.StatusInternalServerError {
 		t.Errorf("%s %s: got status 500: %s", method, clip(path), r.Body)
 	}
-	return r
+	return r, nil
 }
 
 func clip(s string) string {
