@@ -99,7 +99,8 @@ func (p *Projection) observeRow(g *generation.Generation, err error) error {
 // observeReader is observe for a read that passes rows to a function of the caller's, which may
 // fail for its own reasons.
 func (p *Projection) observeReader(g *generation.Generation, err error) error {
-	if !storagefault.FromSQLite(err) {
+	var unreadable *storagefault.Error
+	if !storagefault.FromSQLite(err) && !errors.As(err, &unreadable) {
 		return err
 	}
 	return p.observe(g, err)

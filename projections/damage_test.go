@@ -17,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
@@ -386,6 +387,54 @@ func TestAFileThatCantBeOpenedIsSetAside(t *testing.T) {
 			}
 			if files := damagedFiles(t, n.dir); len(files) != 1 || files[0] != kept {
 				t.Errorf("got damaged files %v, want %s", files, kept)
+			}
+		})
+	}
+}
+
+// A read transaction that finds a value that does not fit its column reports the damage. The node
+// then stops serving the file.
+func TestAReadTransactionReportsAnUnreadableRow(t *testing.T) {
+	for name, read := range map[string]func(context.Context, *reads.Tx) error{
+		"entities": func(ctx context.Context, s *reads.Tx) error {
+			return s.Entities(ctx, "users", "", func(events.Entity) error { return nil })
+		},
+		"rows": func(ctx context.Context, s *reads.Tx) error {
+			return s.Rows(ctx, "users", func(reads.Row) error { return nil })
+		},
+		"list": func(ctx context.Context, s *reads.Tx) error {
+			_, err := s.List(ctx, "users", query.Query{Limit: 10}, func([]byte) error { return nil })
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			end := r.append(user(uuid.NewString(), "Ada", ""))
+			n := r.nodeWith(projections.Options{NoSelfRepair: true})
+			n.at(end)
+			s, err := n.BeginRead(deadline(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := errors.New("of the caller")
+			if err := s.Entities(deadline(t), "users", "", func(events.Entity) error { return other }); !errors.Is(err, other) || n.Stuck() != nil {
+				t.Errorf("got %v, stuck: %v, want the error of the function alone", err, n.Stuck())
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			meddle(t, n.dir, `UPDATE users SET version = 'x'`)
+			if s, err = n.BeginRead(deadline(t)); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			var storage *storagefault.Error
+			if err := read(deadline(t), s); !errors.As(err, &storage) || storage.Fault != storagefault.Corrupt || storage.Path == "" {
+				t.Errorf("got %v, want a corrupt file", err)
+			}
+			if err := n.Ready(time.Hour); !errors.As(err, &storage) {
+				t.Errorf("ready: got %v, want the damage", err)
 			}
 		})
 	}

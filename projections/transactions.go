@@ -27,7 +27,7 @@ func (p *Projection) BeginRead(ctx context.Context) (*reads.Tx, error) {
 		g.Release()
 		return nil, err
 	}
-	return reads.Begin(r, g.Release, p.observer(g))
+	return reads.Begin(r, g.DB.Path, g.Release, p.observer(g))
 }
 
 // BeginLongRead opens a read transaction for a read that may take long. It does not wait: it
@@ -43,7 +43,7 @@ func (p *Projection) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
 		g.Release()
 		return nil, err
 	}
-	return reads.Begin(r, g.Release, p.observer(g))
+	return reads.Begin(r, g.DB.Path, g.Release, p.observer(g))
 }
 
 // Copy writes the read models at one position into an ordinary SQLite file that no process has

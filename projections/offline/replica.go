@@ -57,7 +57,7 @@ func (r *Replica) BeginRead(ctx context.Context) (*reads.Tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin a read transaction: %w", err)
 	}
-	return reads.Begin(reader, func() {}, nil)
+	return reads.Begin(reader, r.builder.DB.Path, func() {}, nil)
 }
 
 // Close closes the file.

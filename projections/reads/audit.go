@@ -116,7 +116,7 @@ func (s *Tx) AuditCollection(ctx context.Context, collection string, count, aliv
 		var claim sql.RawBytes
 		var id rowformat.ID
 		if err := rows.Scan(&claim, &id); err != nil {
-			return a, s.observed(fmt.Errorf("read the claims of %s: %w", collection, err))
+			return a, s.observed(s.unreadable(ctx, fmt.Errorf("read the claims of %s: %w", collection, err)))
 		}
 		indexed.Add(claimDigest(claim, string(id)))
 		if err := alive(); err != nil {

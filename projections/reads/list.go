@@ -74,7 +74,7 @@ func (l *listing) take(ctx context.Context, s *Tx, part listsql.Statement) error
 			break
 		}
 		if err := rows.Scan(into...); err != nil {
-			return err
+			return s.unreadable(ctx, err)
 		}
 		l.id = rowformat.AppendID(l.id[:0], id)
 		copy(l.place.Keys, keys)

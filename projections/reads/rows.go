@@ -35,7 +35,7 @@ func (s *Tx) Entities(ctx context.Context, collection, after string, each func(e
 	for rows.Next() {
 		e, err := rowformat.ScanEntity(rows, collection)
 		if err != nil {
-			return fmt.Errorf("read the entities of %s: %w", collection, err)
+			return s.observed(s.unreadable(ctx, fmt.Errorf("read the entities of %s: %w", collection, err)))
 		}
 		if err := each(e); err != nil {
 			return err
@@ -76,21 +76,17 @@ func (s *Tx) Collections(ctx context.Context) ([]string, error) {
 // Rows passes the rows of a collection to each, in the order of their ids, including
 // tombstones. It stops at the first error of each, and when ctx ends. An entity that is stored
 // both as living and as deleted is passed twice.
-func (s *Tx) Rows(ctx context.Context, collection string, each func(Row) error) (err error) {
-	defer func() {
-		if err != nil {
-			err = s.observed(fmt.Errorf("read the rows of %s: %w", collection, err))
-		}
-	}()
+func (s *Tx) Rows(ctx context.Context, collection string, each func(Row) error) error {
+	failed := func(err error) error { return fmt.Errorf("read the rows of %s: %w", collection, err) }
 	text := `SELECT ` + rowformat.DeletedColumns + ` FROM _tombstones WHERE collection = ?`
 	if known, err := schema.Tables(ctx, s.conn); err != nil {
-		return err
+		return s.observed(failed(err))
 	} else if slices.Contains(known, collection) {
 		text = `SELECT ` + rowformat.LivingColumns + ` FROM ` + schema.Quote(collection) + ` UNION ALL ` + text
 	}
 	rows, err := s.conn.QueryContext(ctx, text+` ORDER BY id`, collection)
 	if err != nil {
-		return err
+		return s.observed(failed(err))
 	}
 	defer func() { _ = rows.Close() }()
 	var scratch []byte
@@ -98,13 +94,16 @@ func (s *Tx) Rows(ctx context.Context, collection string, each func(Row) error) 
 	for rows.Next() {
 		e, claims, err := scanner.Scan(rows, collection)
 		if err != nil {
-			return err
+			return s.observed(s.unreadable(ctx, failed(err)))
 		}
 		if err := each(Row{e.ID, e.Version, e.Deleted, digest.OfRow(e, claims, &scratch), claims}); err != nil {
-			return err
+			return failed(err)
 		}
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return s.observed(failed(err))
+	}
+	return nil
 }
 
 // Summaries returns the summary stored with each collection.

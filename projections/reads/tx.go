@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // OpenFile opens a read transaction on a projection's file by its path, whether or not a node
@@ -36,7 +37,7 @@ func OpenFile(ctx context.Context, path string) (*Tx, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	s, err := Begin(r, func() { _ = all.Close() }, nil)
+	s, err := Begin(r, path, func() { _ = all.Close() }, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -51,6 +52,7 @@ type Tx struct {
 	At events.Position
 
 	conn    *sqlite.Conn
+	path    string // the file
 	release func() // releases what the connection belongs to
 	// observe, if not nil, takes the errors of reads, and may replace them.
 	observe func(error) error
@@ -64,10 +66,20 @@ func (s *Tx) observed(err error) error {
 	return s.observe(err)
 }
 
-// Begin opens a read transaction on a connection. If it fails, it releases the connection and
+// unreadable turns the error of a scan into a [storagefault.Error]: a value that does not fit its
+// column means that the file is damaged. If ctx ended, the error says nothing about the file,
+// because the end of ctx closes the rows.
+func (s *Tx) unreadable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	return storagefault.UnreadableRow(s.path, err)
+}
+
+// Begin opens a read transaction on a connection of a file, whose path errors name. If it fails, it releases the connection and
 // calls release. observe may be nil.
-func Begin(r *sqlite.Conn, release func(), observe func(error) error) (*Tx, error) {
-	s := &Tx{conn: r, release: release, observe: observe}
+func Begin(r *sqlite.Conn, path string, release func(), observe func(error) error) (*Tx, error) {
+	s := &Tx{conn: r, path: path, release: release, observe: observe}
 	// Both statements take microseconds, so they run with a context that can't end.
 	_, err := r.ExecContext(context.Background(), `BEGIN`)
 	if err == nil {

@@ -67,7 +67,7 @@ func (g *Generation) BeginLongRead(ctx context.Context) (*reads.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reads.Begin(r, func() {}, nil)
+	return reads.Begin(r, g.DB.Path, func() {}, nil)
 }
 
 // checkTable has SQLite check the structure of a table and its indexes.
