@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/process"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // Command is clusterlite import.
@@ -28,7 +29,7 @@ type Command struct {
 	Key        string        `name:"key" placeholder:"TEXT" help:"A name for the import. For a day, the same lines are created only once under the same name, but again under a different one. Default: none."`
 	Checkpoint string        `name:"checkpoint" placeholder:"FILE" help:"File that keeps the progress of the import until it is done. Default: the name of the imported file with .import appended; none for a pipe."`
 	Token      string        `name:"token" env:"CLUSTERLITE_TOKEN" placeholder:"SECRET" help:"Bearer token for an API that requires one. Prefer the file: other users of the machine can see flags."`
-	TokenFile  string        `name:"token-file" env:"CLUSTERLITE_TOKEN_FILE" placeholder:"FILE" help:"File with that token. It is read for each request, so it may be replaced before the token expires."`
+	TokenFile  string        `name:"token-file" env:"CLUSTERLITE_TOKEN_FILE" placeholder:"FILE" help:"File with that token. A replaced file takes effect within a second, so replace it before the token expires."`
 	RetryFor   time.Duration `name:"retry-for" default:"1m" placeholder:"DURATION" help:"How long to retry before giving up, e.g. 1m (default ${default})."`
 }
 
@@ -76,19 +77,27 @@ func (r linesResult) Text(w io.Writer) error {
 	return err
 }
 
-// token returns the token for the next request, or an empty string.
-func (i Command) token() (string, error) {
-	if i.TokenFile == "" {
-		return i.Token, nil
-	}
-	content, err := os.ReadFile(i.TokenFile)
+// token returns the current token, or nil if there is none.
+func (i Command) token(stderr io.Writer) (func() string, error) {
+	const setting = "--token-file (CLUSTERLITE_TOKEN_FILE)"
+	report := func(err error) { fmt.Fprintf(stderr, "import: %s: %v\n", setting, err) }
+	token, err := settings.OpenToken(i.Token, i.TokenFile, func(token string) error {
+		if token == "" {
+			return fmt.Errorf("%s is empty", i.TokenFile)
+		}
+		return nil
+	}, report)
 	if err != nil {
-		return "", fmt.Errorf("--token-file (CLUSTERLITE_TOKEN_FILE): %w", err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
-	return strings.TrimSpace(string(content)), nil
+	return token, nil
 }
 
 func (i Command) Run(ctx context.Context, out subcommand.Streams) error {
+	token, err := i.token(out.Stderr)
+	if err != nil {
+		return err
+	}
 	input, size, err := i.open(out.Stdin)
 	if err != nil {
 		return err
@@ -104,7 +113,7 @@ func (i Command) Run(ctx context.Context, out subcommand.Streams) error {
 		return err
 	}
 	summary, err := Run(ctx, input, Options{
-		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor, Token: i.token,
+		URL: strings.TrimRight(i.URL, "/"), Collection: i.Collection, Key: i.Key, Checkpoint: i.Checkpoint, Patience: i.RetryFor, Token: token,
 		Failed: report, Sync: sync, Resumed: task.Resume, Progress: task.Set,
 	})
 	task.Done()

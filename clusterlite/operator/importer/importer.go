@@ -20,9 +20,8 @@ var ErrInputChanged = errors.New("the part of the input that was already importe
 type Options struct {
 	// URL is the address of the store, and Collection the collection of the entities.
 	URL, Collection string
-	// Token returns the bearer token for a request, or an empty string. Nil means that there is
-	// none.
-	Token func() (string, error)
+	// Token returns the bearer token for a request. It is nil if requests have none.
+	Token func() string
 	// Key names the import. The same lines under a different key create new entities.
 	Key string
 	// Checkpoint is the file that stores the progress of the import. Empty means that no

@@ -76,13 +76,7 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	r.Header.Set("Content-Type", contract.NDJSON)
 	r.Header.Set("Idempotency-Key", c.key(s.Key, s.Collection))
 	if s.Token != nil {
-		token, err := s.Token()
-		if err != nil {
-			return nil, backoff.Permanent(err)
-		}
-		if token != "" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
+		r.Header.Set("Authorization", "Bearer "+s.Token())
 	}
 	answer, err := s.client.Do(r)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/clusterlite/clusterlite/service/process/reload"
 )
@@ -82,23 +81,16 @@ func (s *AdminTLS) Server(report func(error)) (func() *tls.Config, error) {
 // Secret returns the operators' token, or nil if there is none. Changes of its file take effect
 // as those of [AdminTLS.Server].
 func (s *AdminAccess) Secret(report func(error)) (func() string, error) {
-	if s.TokenFile == "" {
-		if s.Token == "" {
-			return nil, nil
-		}
-		return func() string { return s.Token }, nil
-	}
-	file, err := reload.Open(func(contents [][]byte) (string, error) {
-		token := strings.TrimSpace(string(contents[0]))
+	token, err := OpenToken(s.Token, s.TokenFile, func(token string) error {
 		if len(token) < minToken {
-			return "", errShortToken
+			return errShortToken
 		}
-		return token, nil
-	}, report, s.TokenFile)
+		return nil
+	}, report)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-token-file (CLUSTERLITE_ADMIN_TOKEN_FILE): %w", err)
 	}
-	return file.Get, nil
+	return token, nil
 }
 
 // Client returns the configuration for https requests to admin listeners, or nil for the
