@@ -56,9 +56,9 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 		t.Errorf("got the import %+v, want everything of %+v", imported, exported)
 	}
 	t.Logf("of %d events %d were appended before the import was killed", imported.Events, imported.Found)
-	suite.Target{URL: c.URL}.Create(t, "somebody else")
+	suite.Target{URL: c.URL}.Create(t, "an entity of its own")
 	refused(t, c.Tool(t, "clusterlite.events", "events", "import", file))
-	looked(t, c)
+	inspectTopic(t, c)
 
 	to := c.Beside(t, movedTopic)
 	for _, p := range to.Processes() {
@@ -75,8 +75,8 @@ func moveStore(t *testing.T, c *cluster.Cluster) {
 	after.Do(t, "GET", "/users/"+e.ID, "").Want(t, 200)
 }
 
-// looked inspects the new topic: by time, by filter, by position and by id.
-func looked(t *testing.T, c *cluster.Cluster) {
+// inspectTopic inspects the new topic: by time, by filter, by position and by id.
+func inspectTopic(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	var deleted struct{ ID, Type, Position string }
 	result(t, c.Tool(t, movedTopic, "events", "tail", "--from", "1h", "--no-follow", "--type", "deleted", "--output", "json"), &deleted)

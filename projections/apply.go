@@ -48,7 +48,7 @@ func (p *Projection) apply(records []events.Record, damaged <-chan struct{}) err
 func (p *Projection) applyServing(records []events.Record, damaged <-chan struct{}) (Batch, error) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	if over(damaged) {
+	if isClosed(damaged) {
 		return Batch{}, errDamaged
 	}
 	g := p.serving.Load()

@@ -119,7 +119,7 @@ func TestReadsAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 							return
 						}
 						last = at
-						if over(applied) && i > 1000 {
+						if isClosed(applied) && i > 1000 {
 							return
 						}
 					}
@@ -156,7 +156,7 @@ func TestPagesAgreeWithTheLogWhileItIsApplied(t *testing.T) {
 		random := rand.New(rand.NewPCG(9, uint64(n)))
 		readers.Go(func() {
 			last := events.Position(0)
-			for i := 0; !over(applied) || i < 300; i++ {
+			for i := 0; !isClosed(applied) || i < 300; i++ {
 				got, at, err := readPage(p, fmt.Sprint("limit=", 1+random.IntN(3)))
 				want := h.page(at)
 				if err != nil || got != want || at < last {

@@ -34,7 +34,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 	for n := range 3 {
 		random := rand.New(rand.NewPCG(1, uint64(n)))
 		readers.Go(func() {
-			for !over(done) {
+			for !isClosed(done) {
 				mu.Lock()
 				var want holding
 				if len(held) > 0 {

@@ -141,7 +141,7 @@ func TestFits(t *testing.T) {
 		refusal.Ahead: {"a", eventlog.Info{ID: "1", End: 4}},
 		refusal.Gap:   {"a", eventlog.Info{ID: "1", Start: 6, End: 9}},
 	} {
-		err := built.Fits(c.topic, c.info)
+		err := built.CheckTopic(c.topic, c.info)
 		var refused *refusal.Error
 		if errors.As(err, &refused); err != nil && refused.Reason != reason || err == nil && reason != "" {
 			t.Errorf("got %v, want refusal %q", err, reason)

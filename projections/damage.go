@@ -86,7 +86,7 @@ func (p *Projection) observe(g *generation.Generation, err error) error {
 		fault.Err = errors.Join(fault.Err, err)
 		err = fault
 	}
-	p.suffer(g, fault)
+	p.handleFault(g, fault)
 	return err
 }
 
@@ -111,8 +111,8 @@ func (p *Projection) observer(g *generation.Generation) func(error) error {
 	return func(err error) error { return p.observeReader(g, err) }
 }
 
-// suffer counts a fault and does what it requires.
-func (p *Projection) suffer(g *generation.Generation, fault *storagefault.Error) {
+// handleFault counts a fault and does what it requires.
+func (p *Projection) handleFault(g *generation.Generation, fault *storagefault.Error) {
 	if p.closed() {
 		return // reads now fail on closed files
 	}
@@ -140,6 +140,6 @@ func (p *Projection) ReportDamage(found error) error {
 	g := p.hold()
 	defer g.Release()
 	fault := &storagefault.Error{Fault: storagefault.Corrupt, Path: g.DB.Path, Err: found}
-	p.suffer(g, fault)
+	p.handleFault(g, fault)
 	return fault
 }

@@ -63,7 +63,7 @@ func (p *Projection) guardFiles(ctx context.Context) {
 		g := p.hold()
 		defer g.Release()
 		if fault := g.Replaced(); fault != nil {
-			p.suffer(g, fault)
+			p.handleFault(g, fault)
 		}
 		p.observeCheckpoints(g)
 	})

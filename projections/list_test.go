@@ -99,7 +99,7 @@ func number(v any) float64 {
 	return 0
 }
 
-func (p product) meets(f query.Filter) bool {
+func (p product) matches(f query.Filter) bool {
 	v := p.values[f.Column.Name()]
 	if f.Op == query.Present {
 		return (v != nil) == f.Values[0].(bool)
@@ -196,7 +196,7 @@ func drawQuery(t *rapid.T, tb testing.TB, c *collections.Collection) query.Query
 func expected(all []product, q query.Query) []string {
 	var found []product
 	for _, p := range all {
-		if !slices.ContainsFunc(q.Filters, func(f query.Filter) bool { return !p.meets(f) }) {
+		if !slices.ContainsFunc(q.Filters, func(f query.Filter) bool { return !p.matches(f) }) {
 			found = append(found, p)
 		}
 	}

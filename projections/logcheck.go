@@ -17,7 +17,7 @@ import (
 func (p *Projection) noteOther(detail string) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	if err := p.serving.Load().Writer.Remark(context.Background(), applier.MetaOther, detail); err != nil {
+	if err := p.serving.Load().Writer.SetMeta(context.Background(), applier.MetaOther, detail); err != nil {
 		p.options.Logger.Error("could not save that the log holds other records than this node has applied", "error", err)
 	}
 }
@@ -32,7 +32,7 @@ func (p *Projection) prepare(ctx context.Context) (eventlog.Info, error) {
 		return p.options.Log.Prepare(ctx)
 	}
 	times := confirmations
-	if p.life.HasFitted() {
+	if p.life.LogConfirmed() {
 		times = laterConfirmations
 	}
 	for i := 1; ; i++ {
@@ -71,9 +71,9 @@ func (p *Projection) sameTopic(info eventlog.Info) error {
 	return p.serving.Load().Writer.SameTopic(p.options.Log.Topic(), info.ID) // compared in memory
 }
 
-// fit checks whether the file belongs to the log. A [refusal.Error] is final, except for
-// [refusal.Ahead] after the file has fitted before.
-func (p *Projection) fit(ctx context.Context) error {
+// checkLog checks whether the file belongs to the log. A [refusal.Error] is final, except for
+// [refusal.Ahead] if the file has belonged to the log before.
+func (p *Projection) checkLog(ctx context.Context) error {
 	info, err := p.prepare(ctx)
 	var unfit *eventlog.UnfitTopicError
 	if errors.As(err, &unfit) {
@@ -106,12 +106,12 @@ const confirmations, laterConfirmations = 3, 15
 // position.
 func (p *Projection) confirm(ctx context.Context, info eventlog.Info) error {
 	times := confirmations
-	if p.life.HasFitted() {
+	if p.life.LogConfirmed() {
 		times = laterConfirmations
 	}
-	at := p.mark() // nothing is applied while fit runs
+	at := p.mark() // nothing is applied while checkLog runs
 	for i := 1; ; i++ {
-		err := at.GoesOn(ctx, p.options.Log, info)
+		err := at.CheckLog(ctx, p.options.Log, info)
 		refused := (*refusal.Error)(nil)
 		if !errors.As(err, &refused) || refused.Reason == refusal.Other || i == times {
 			return err
@@ -161,7 +161,7 @@ func stops(err error) bool {
 }
 
 // inspect returns nil if the log is the one that was applied, a [refusal.Error] if it is not,
-// errDoubt if fit has to decide, and any other error if the broker can't be asked. Both marks were
+// errDoubt if checkLog has to decide, and any other error if the broker can't be asked. Both marks were
 // taken before the call, known some time before now.
 func (p *Projection) inspect(ctx context.Context, now, known continuity.Mark) error {
 	info, err := p.options.Log.Describe(ctx)

@@ -128,7 +128,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (p *Projection) closed() bool { return over(p.closing) }
+func (p *Projection) closed() bool { return isClosed(p.closing) }
 
 // Close cancels a rebuild and closes the file. Run must have returned before. Further calls
 // return the result of the first.
@@ -210,7 +210,7 @@ func (p *Projection) refuse(err error) bool {
 
 // resume returns the projection to service after a check that the file belongs to the log.
 func (p *Projection) resume() {
-	switch p.life.Fit() {
+	switch p.life.ConfirmLog() {
 	case lifecycle.Suspended:
 		p.waiters.Resume()
 		p.options.Logger.Info("log recovered; resuming", "position", p.Position())

@@ -124,7 +124,7 @@ func (p *Projection) StartRebuild(options RebuildOptions) error {
 	if p.closed() {
 		return errClosed
 	}
-	if p.rebuild != nil && !over(p.rebuild.cleared) {
+	if p.rebuild != nil && !isClosed(p.rebuild.cleared) {
 		return ErrRebuilding
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -175,7 +175,7 @@ func (p *Projection) CancelRebuild() bool {
 	p.mu.Lock()
 	r := p.rebuild
 	p.mu.Unlock()
-	if r == nil || over(r.settled) {
+	if r == nil || isClosed(r.settled) {
 		return false
 	}
 	r.cancel(errCancelled)
@@ -186,7 +186,7 @@ func (p *Projection) CancelRebuild() bool {
 }
 
 // over reports whether a channel that carries no values is closed.
-func over(c <-chan struct{}) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true

@@ -113,7 +113,7 @@ func comparableWith(ctx context.Context, b *generation.Builder, serving string, 
 	if err := continuity.SameTopic(old.Topic, old.TopicID, options.Log.Topic(), b.Info.ID); err != nil {
 		return offline.Built{}, err
 	}
-	if err := old.GoesOn(ctx, options.Log, b.Info); err != nil {
+	if err := old.CheckLog(ctx, options.Log, b.Info); err != nil {
 		return offline.Built{}, err
 	}
 	if old.Position < b.Position() {

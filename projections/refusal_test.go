@@ -185,7 +185,7 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused *refusal.Error
-	if err := built.GoesOn(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != refusal.Other {
+	if err := built.CheckLog(deadline(t), r.log, info); !errors.As(err, &refused) || refused.Reason != refusal.Other {
 		t.Errorf("a copy: got %v, want a refusal (%s)", err, refusal.Other)
 	}
 	options := projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)}

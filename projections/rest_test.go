@@ -43,13 +43,13 @@ func TestReadsAreCounted(t *testing.T) {
 		t.Errorf("got %d reads, want 3", got)
 	}
 	for range 4 { // the projection itself has the last hold
-		if over(g.Free) {
+		if isClosed(g.Free) {
 			t.Fatal("got a free generation while it is held, want it not free")
 		}
 		g.Release()
 	}
-	if got := g.Reads(); got != 3 || !over(g.Free) || g.Hold() {
-		t.Errorf("got %d reads, free: %v, want 3 and no more holds", got, over(g.Free))
+	if got := g.Reads(); got != 3 || !isClosed(g.Free) || g.Hold() {
+		t.Errorf("got %d reads, free: %v, want 3 and no more holds", got, isClosed(g.Free))
 	}
 }
 

@@ -80,7 +80,7 @@ func (p *Projection) noteCaughtUp() {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	g := p.serving.Load()
-	if err := p.observe(g, g.Writer.Remark(context.Background(), applier.MetaCaughtUp, "1")); err != nil {
+	if err := p.observe(g, g.Writer.SetMeta(context.Background(), applier.MetaCaughtUp, "1")); err != nil {
 		p.options.Logger.Debug("could not save that the file has caught up", "error", err) // retried later
 		return
 	}

@@ -108,7 +108,7 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 	}()
 	// A log that lost records of this node must not replace the file that may have the only
 	// copy.
-	if err := errors.Join(p.sameTopic(b.Info), at.GoesOn(ctx, p.options.Log, b.Info)); err != nil {
+	if err := errors.Join(p.sameTopic(b.Info), at.CheckLog(ctx, p.options.Log, b.Info)); err != nil {
 		return nil, err
 	}
 	r.progress.Restore(b.Position())
@@ -230,7 +230,7 @@ func (p *Projection) swap(ctx context.Context, r *rebuild, b *generation.Builder
 		}
 	}
 	if p.life.EverCaughtUp() {
-		if err := b.Writer.Remark(ctx, applier.MetaCaughtUp, "1"); err != nil {
+		if err := b.Writer.SetMeta(ctx, applier.MetaCaughtUp, "1"); err != nil {
 			return nil, fmt.Errorf("record in %s that it has caught up: %w", b.DB.Path, err)
 		}
 	}

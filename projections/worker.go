@@ -40,7 +40,7 @@ func (p *Projection) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		err := p.fit(ctx)
+		err := p.checkLog(ctx)
 		if err == nil {
 			p.resume()
 			err = p.follow(ctx, damaged, func() { pause = retryMin })
@@ -51,11 +51,11 @@ func (p *Projection) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errDoubt):
 			continue
-		case over(damaged):
+		case isClosed(damaged):
 			continue // the damage is the reason, whatever the error is
 		case errors.As(err, &refused):
 			before := p.Err()
-			fitted := p.life.HasFitted()
+			fitted := p.life.LogConfirmed()
 			if !p.refuse(err) {
 				continue // the file was damaged in the meantime; its replacement may fit
 			}
@@ -88,7 +88,7 @@ func (p *Projection) Run(ctx context.Context) error {
 
 // Reasons why follow ends although nothing has failed.
 var (
-	// errDoubt: fit has to check whether the log is still the same.
+	// errDoubt: checkLog has to check whether the log is still the same.
 	errDoubt = errors.New("the log may have been replaced")
 	// errDamaged: the file has to be rebuilt first.
 	errDamaged = errors.New("the projection file is damaged")

@@ -49,9 +49,9 @@ func (p points) plan(l load, queries, commands int, h hardware) use {
 	}
 }
 
-// mostQueries returns the maximum number of query nodes before the leader reaches its limit. It
+// maxQueries returns the maximum number of query nodes before the leader reaches its limit. It
 // also returns which resource runs out first, for strong or eventual reads.
-func (p points) mostQueries(writes, strongPerNode float64, h hardware) (nodes int, first string) {
+func (p points) maxQueries(writes, strongPerNode float64, h hardware) (nodes int, first string) {
 	byNetwork := int(busy*h.network/(writes*p.LogBytes)) - followers - 2
 	nodes, first = byNetwork, "network of the leading broker"
 	if strongPerNode > 0 {

@@ -128,7 +128,7 @@ func (t *table) breaks(p points) {
 	for _, writes := range []float64{100, 1000, 5000} {
 		cells := [3]string{}
 		for i, strong := range []float64{0, 100, 1000} {
-			n, first := p.mostQueries(writes, strong, typical)
+			n, first := p.maxQueries(writes, strong, typical)
 			cells[i] = fmt.Sprintf("%d (%s)", n, first)
 		}
 		t.line("| %.0f | %s | %s | %s |", writes, cells[0], cells[1], cells[2])

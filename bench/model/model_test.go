@@ -93,7 +93,7 @@ func TestPlan(t *testing.T) {
 	if want := 1.0; got.questions != want { // 100 per second from each of 10 nodes
 		t.Errorf("questions: got %v, want %v", got.questions, want)
 	}
-	if n, first := p.mostQueries(1000, 100, h); n != 7 || first != "questions to the leading broker" {
+	if n, first := p.maxQueries(1000, 100, h); n != 7 || first != "questions to the leading broker" {
 		t.Errorf("got %d nodes, by %s, want 7 by questions", n, first)
 	}
 }

@@ -42,16 +42,16 @@ func ratios(own, other []Sample) []float64 {
 
 // Reached returns which target, if any, a median reaches.
 func (t Target) Reached(median float64, lower bool) string {
-	meets := func(wanted float64) bool {
+	matches := func(wanted float64) bool {
 		if lower {
 			return median <= wanted
 		}
 		return median >= wanted
 	}
 	switch {
-	case meets(t.Goal):
+	case matches(t.Goal):
 		return "goal"
-	case meets(t.Floor):
+	case matches(t.Floor):
 		return "floor"
 	}
 	return "no"

@@ -126,7 +126,7 @@ func TestCompose(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)
 	})
-	t.Run("the tool inspects the cluster", func(*testing.T) { toolLooks(p, 2+7) })
+	t.Run("the tool inspects the cluster", func(*testing.T) { toolInspects(p, 2+7) })
 	killed := p.containers("query")[:2]
 	t.Run("containers are killed", func(t *testing.T) {
 		for _, id := range killed {

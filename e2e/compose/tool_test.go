@@ -35,9 +35,9 @@ func (p *project) well(args ...string) string {
 	return out
 }
 
-// toolLooks checks that the tool finds all nodes, verifies that they are equal, and stores
+// toolInspects checks that the tool finds all nodes, verifies that they are equal, and stores
 // and lists a snapshot.
-func toolLooks(p *project, nodes int) {
+func toolInspects(p *project, nodes int) {
 	p.t.Helper()
 	if n := len(p.states()); n != nodes {
 		p.t.Errorf("got %d nodes, want %d", n, nodes)

@@ -19,8 +19,8 @@ import (
 type meaning int
 
 const (
-	// told: the answer contains the outcome of the operation.
-	told meaning = iota
+	// decided: the answer contains the outcome of the operation.
+	decided meaning = iota
 	// refused: nothing was done, and the answer contains no outcome.
 	refused
 	// unknown: the operation may have been done, or may still be done.

@@ -36,19 +36,19 @@ func (r *round) killTwoBrokers() {
 		p.Kill() // Kill waits until the process has ended
 	}
 	for _, p := range r.run.cluster.Commands {
-		r.refusesWrites(p.URL)
+		r.checkWritesFail(p.URL)
 	}
 	for _, p := range r.run.cluster.Queries {
-		r.goesOnReading(p.URL)
+		r.checkReadsContinue(p.URL)
 	}
 	for _, p := range gone {
 		p.Start()
 	}
 }
 
-// refusesWrites checks that no write is acknowledged, and that the answers are honest about the
+// checkWritesFail checks that no write is acknowledged, and that the answers are honest about the
 // outcome.
-func (r *round) refusesWrites(url string) {
+func (r *round) checkWritesFail(url string) {
 	body := fmt.Sprintf(`{"name":"n","email":"outage%d@example.com"}`, r.run.now())
 	response, err := (&http.Client{Timeout: 2 * writePatience}).Post(url+"/users", "application/json", strings.NewReader(body))
 	if err != nil {
@@ -61,10 +61,10 @@ func (r *round) refusesWrites(url string) {
 	}
 }
 
-// goesOnReading checks that a read without a required consistency is answered, and that the
+// checkReadsContinue checks that a read without a required consistency is answered, and that the
 // answer names its consistency. (The remaining broker may still be the leader. No more writes
 // are acknowledged, so the end of its log is the end of the log.)
-func (r *round) goesOnReading(url string) {
+func (r *round) checkReadsContinue(url string) {
 	response, err := (&http.Client{Timeout: 2 * readPatience}).Get(url + "/users?limit=1")
 	if err != nil {
 		r.violate("a read while two brokers are gone has no answer: %v", err)

@@ -24,7 +24,7 @@ type client struct {
 // work sends operations on the groups of its team until the round ends.
 func (c *client) work(t *team) {
 	defer c.close()
-	for n := 0; !c.round.over(); n++ {
+	for n := 0; !c.round.ended(); n++ {
 		g := t.group()
 		o := g.choose(c.rng, fmt.Sprintf("c%d.%d", c.id, n))
 		o.Client = c.id
@@ -73,10 +73,10 @@ func (c *client) read(g *group, o history.Operation) {
 	o.Start = c.round.run.now()
 	a := c.send(url, o, asking(asked)...)
 	o.End = c.round.run.now()
-	if a.meaning == told && asked != "" && a.label != asked {
+	if a.meaning == decided && asked != "" && a.label != asked {
 		a = answer{meaning: wrong, said: fmt.Sprintf("%s: asked for %s, given %q", o, asked, a.label)}
 	}
-	if !c.round.tell(a) {
+	if !c.round.count(a) {
 		return
 	}
 	o.Outcome, o.Entity, o.Position, o.Fresh = a.outcome, a.entity, a.position, c.fresh(a.label)
@@ -118,8 +118,8 @@ func (c *client) write(g *group, o history.Operation) {
 		o.Start = c.round.run.now()
 		a := c.send(url, o, headers...)
 		o.End = c.round.run.now()
-		isTold := c.round.tell(a)
-		if isTold {
+		isDecided := c.round.count(a)
+		if isDecided {
 			o.Outcome, o.Entity, o.Fresh = a.outcome, a.entity, c.fresh(asked)
 			if a.outcome == history.Done {
 				o.Position = a.position
@@ -150,7 +150,7 @@ func (c *client) write(g *group, o history.Operation) {
 func (c *client) again(o history.Operation, headers []string) {
 	url, _ := c.route(c.round.run.cluster.Commands)
 	a := c.send(url, o, headers...)
-	if c.round.tell(a) && (a.outcome != o.Outcome || a.entity != o.Entity || a.position != o.Position) {
+	if c.round.count(a) && (a.outcome != o.Outcome || a.entity != o.Entity || a.position != o.Position) {
 		c.round.violate("%s: under its key again it is %s %+v at %d", o, a.outcome, a.entity, a.position)
 	}
 }

@@ -64,8 +64,8 @@ func (r *round) newGroup() *group {
 // prefix returns the prefix of the e-mail addresses of the round.
 func (r *round) prefix() string { return fmt.Sprintf("r%dg", r.number) }
 
-// over reports whether clients must start no new operation. pressing also stops their retries.
-func (r *round) over() bool     { return r.ending.Load() }
+// ended reports whether clients must start no new operation. pressing also stops their retries.
+func (r *round) ended() bool    { return r.ending.Load() }
 func (r *round) pressing() bool { return r.last.Load() }
 
 // violate records a violation.
@@ -75,12 +75,12 @@ func (r *round) violate(format string, args ...any) {
 	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
-// tell counts an answer, and reports whether it contains the outcome of an operation.
-func (r *round) tell(a answer) bool {
+// count counts an answer, and reports whether it contains the outcome of an operation.
+func (r *round) count(a answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch a.meaning {
-	case told:
+	case decided:
 		return true
 	case wrong:
 		r.violations = append(r.violations, "an answer is wrong: "+a.said)

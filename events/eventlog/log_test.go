@@ -310,10 +310,10 @@ func TestUnfitTopicsAreRefused(t *testing.T) {
 			l := open(t, b.Addr())
 			_, err := l.Prepare(deadline(t))
 			var unfit *eventlog.UnfitTopicError
-			if !errors.As(err, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
+			if !errors.As(err, &unfit) || !strings.Contains(unfit.Fix, c.mend) {
 				t.Errorf("got %v, want an UnfitTopicError that mentions %q", err, c.mend)
 			}
-			if h, err := l.Health(deadline(t)); err != nil || !errors.As(h.Unfit, &unfit) || !strings.Contains(unfit.Mend, c.mend) {
+			if h, err := l.Health(deadline(t)); err != nil || !errors.As(h.Unfit, &unfit) || !strings.Contains(unfit.Fix, c.mend) {
 				t.Errorf("got the health %+v, %v, want the same UnfitTopicError", h, err)
 			}
 		})

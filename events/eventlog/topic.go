@@ -33,12 +33,12 @@ type Info struct {
 // UnfitTopicError is returned for a topic that can't hold the log, because it would lose events
 // or their order. Its text names the setting, and the command that corrects it.
 type UnfitTopicError struct {
-	Topic, Reason, Mend string
+	Topic, Reason, Fix string
 }
 
 // Error returns the reason and the remedy.
 func (e *UnfitTopicError) Error() string {
-	return fmt.Sprintf("topic %s can't hold the log: %s. %s", e.Topic, e.Reason, e.Mend)
+	return fmt.Sprintf("topic %s can't hold the log: %s. %s", e.Topic, e.Reason, e.Fix)
 }
 
 // Prepare creates the topic if it is missing, checks that it can hold the log, and describes it.
@@ -198,7 +198,7 @@ func (l *Log) describe(client sarama.Client, admin sarama.ClusterAdmin) (Info, e
 		return Info{}, &UnfitTopicError{
 			Topic:  l.config.Topic,
 			Reason: fmt.Sprintf("it has %d partitions, but only a single partition is totally ordered", n),
-			Mend:   fmt.Sprintf("Use another topic name or, if the topic is empty, delete it and let ClusterLite create it: kafka-topics.sh --bootstrap-server %s --delete --topic %s", l.config.Brokers[0], l.config.Topic),
+			Fix:    fmt.Sprintf("Use another topic name or, if the topic is empty, delete it and let ClusterLite create it: kafka-topics.sh --bootstrap-server %s --delete --topic %s", l.config.Brokers[0], l.config.Topic),
 		}
 	}
 	info := Info{Replicas: len(topic.Partitions[0].Replicas)}
@@ -283,7 +283,7 @@ func (l *Log) unfit(name, got, want, why string) error {
 	return &UnfitTopicError{
 		Topic:  l.config.Topic,
 		Reason: fmt.Sprintf("%s is %q, and %s unless it is %q", name, got, why, want),
-		Mend: fmt.Sprintf("Fix it with: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+		Fix: fmt.Sprintf("Fix it with: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
 			l.config.Brokers[0], l.config.Topic, name, want),
 	}
 }

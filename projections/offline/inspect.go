@@ -82,18 +82,18 @@ func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
 	return nil
 }
 
-// Fits returns a [refusal.Error] if a read model can't continue from a topic's log, because it
+// CheckTopic returns a [refusal.Error] if a read model can't continue from a topic's log, because it
 // was built from another topic, or the log lacks the next record.
-func (b Built) Fits(topic string, info eventlog.Info) error {
+func (b Built) CheckTopic(topic string, info eventlog.Info) error {
 	if err := continuity.SameTopic(b.Topic, b.TopicID, topic, info.ID); err != nil {
 		return err
 	}
 	return continuity.Outside(b.Position, info)
 }
 
-// GoesOn returns a [refusal.Error] if the log, described after the read model was made, lacks
+// CheckLog returns a [refusal.Error] if the log, described after the read model was made, lacks
 // the last applied record or the next one. Any other error means that the broker could not be
 // asked.
-func (b Built) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
-	return b.mark.GoesOn(ctx, log, info)
+func (b Built) CheckLog(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
+	return b.mark.CheckLog(ctx, log, info)
 }

@@ -9,12 +9,12 @@ import (
 // progress every few seconds.
 func (n *Node) awaitReady(ctx context.Context) {
 	const (
-		every = 20 * time.Millisecond
-		tell  = 3 * time.Second
+		poll  = 20 * time.Millisecond
+		every = 3 * time.Second
 	)
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
-	next := time.Now().Add(tell)
+	next := time.Now().Add(every)
 	for {
 		err := n.Model.Ready(n.ReadyLag)
 		if err == nil {
@@ -25,7 +25,7 @@ func (n *Node) awaitReady(ctx context.Context) {
 			return
 		}
 		if now := time.Now(); now.After(next) {
-			next = now.Add(tell)
+			next = now.Add(every)
 			n.Logger.Info("not ready yet", "reason", err, "rate", n.Model.Rate())
 		}
 		select {

@@ -26,7 +26,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err != nil || there || len(n.Bootstrap) == 0 {
 		return err
 	}
-	stop, err := n.sayStarting()
+	stop, err := n.serveStarting()
 	if err != nil {
 		return err
 	}
@@ -42,10 +42,10 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	return nil
 }
 
-// sayStarting answers on the admin address that the process is alive but not ready.
+// serveStarting answers on the admin address that the process is alive but not ready.
 // Fetching a snapshot may take minutes, and the process must not be taken for dead
 // meanwhile.
-func (n *Node) sayStarting() (stop func() error, err error) {
+func (n *Node) serveStarting() (stop func() error, err error) {
 	l, err := web.Listen(n.AdminAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on the admin address: %w", err)

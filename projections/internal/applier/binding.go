@@ -28,15 +28,15 @@ func (w *Writer) Bind(ctx context.Context, topic, topicID string) error {
 		if value == "" {
 			continue
 		}
-		if err := w.Remark(ctx, name, value); err != nil {
+		if err := w.SetMeta(ctx, name, value); err != nil {
 			return fmt.Errorf("bind the file to topic %s: %w", topic, err)
 		}
 	}
 	return nil
 }
 
-// Remark stores a fact about the file, unless it is stored already.
-func (w *Writer) Remark(ctx context.Context, name, value string) error {
+// SetMeta stores a fact about the file, unless it is stored already.
+func (w *Writer) SetMeta(ctx context.Context, name, value string) error {
 	if w.Meta[name] == value {
 		return nil
 	}

@@ -34,11 +34,11 @@ type Mark struct {
 	Other string
 }
 
-// GoesOn returns a [refusal.Error] if the log is not the one that was read up to the mark: it
+// CheckLog returns a [refusal.Error] if the log is not the one that was read up to the mark: it
 // lacks the next record, or holds another last record. Any other error means that the broker
 // could not be asked. The mark must have been taken before the log was described. Otherwise a
 // record applied in between would look like one that the log has lost.
-func (m Mark) GoesOn(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
+func (m Mark) CheckLog(ctx context.Context, log *eventlog.Log, info eventlog.Info) error {
 	if err := Outside(m.Position, info); err != nil {
 		return err
 	}

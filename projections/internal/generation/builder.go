@@ -54,7 +54,7 @@ func (b *Builder) begin(ctx context.Context) (err error) {
 	if err := b.Writer.Bind(context.Background(), b.log.Topic(), b.Info.ID); err != nil {
 		return err
 	}
-	if err := b.Writer.Mark().GoesOn(ctx, b.log, b.Info); err != nil {
+	if err := b.Writer.Mark().CheckLog(ctx, b.log, b.Info); err != nil {
 		return err
 	}
 	b.subscription, err = b.log.Subscribe(b.Writer.Position)
@@ -117,15 +117,15 @@ func (b *Builder) Step(ctx context.Context, until Bound) (done bool, err error) 
 			return false, refusal.FromFormat(err)
 		}
 		b.taken, b.Spent = left, time.Since(began)
-		if err := b.tell(applied); err != nil {
+		if err := b.report(applied); err != nil {
 			return false, err
 		}
 	}
 	return done || b.Position() >= until.Position, nil
 }
 
-// tell passes the verdicts to the caller's function.
-func (b *Builder) tell(done []readmodel.Judged) error {
+// report passes the verdicts to the caller's function.
+func (b *Builder) report(done []readmodel.Judged) error {
 	if b.Judged == nil {
 		return nil
 	}

@@ -185,8 +185,8 @@ func (m *Machine) Start() bool {
 	return first
 }
 
-// Fit notes that the file belongs to the log. It returns the state before.
-func (m *Machine) Fit() (before State) {
+// ConfirmLog notes that the file belongs to the log. It returns the state before.
+func (m *Machine) ConfirmLog() (before State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before = m.state
@@ -197,8 +197,8 @@ func (m *Machine) Fit() (before State) {
 	return before
 }
 
-// HasFitted reports whether the file has belonged to the log since the projection was opened.
-func (m *Machine) HasFitted() bool {
+// LogConfirmed reports whether the file has belonged to the log since the projection was opened.
+func (m *Machine) LogConfirmed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.fitted

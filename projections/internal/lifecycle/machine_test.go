@@ -18,7 +18,7 @@ func TestMachine(t *testing.T) {
 		ahead   = &refusal.Error{Reason: refusal.Ahead}
 		other   = &refusal.Error{Reason: refusal.Other}
 
-		fit      = func(m *Machine) { m.Fit() }
+		fit      = func(m *Machine) { m.ConfirmLog() }
 		caught   = func(m *Machine) { m.CatchUp() }
 		fail     = func(err error) func(*Machine) { return func(m *Machine) { m.Fail(err) } }
 		recovers = func(m *Machine) { m.Succeed() }
@@ -118,7 +118,7 @@ func TestServesAlone(t *testing.T) {
 	if !m.ServesAlone(true) || !m.ServesAlone(false) {
 		t.Error("in doubt: got false for a file that has caught up, want true")
 	}
-	m.Fit()
+	m.ConfirmLog()
 	if m.ServesAlone(true) || !m.ServesAlone(false) {
 		t.Errorf("fitted: got %v with a broker and %v without, want false and true", m.ServesAlone(true), m.ServesAlone(false))
 	}

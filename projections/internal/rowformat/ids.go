@@ -92,9 +92,9 @@ func (id *ID) Scan(value any) error {
 	return nil
 }
 
-// leastID returns the smallest id whose text is not less than a text, and whether they are
+// minID returns the smallest id whose text is not less than a text, and whether they are
 // equal. found is false if all ids are less.
-func leastID(text string) (least []byte, equal, found bool) {
+func minID(text string) (lowest []byte, equal, found bool) {
 	if id, ok := PackID(text); ok {
 		return id, true, true
 	}
@@ -137,33 +137,33 @@ func leastID(text string) (least []byte, equal, found bool) {
 	if up && len(nibbles) == 0 {
 		return nil, false, false
 	}
-	least = make([]byte, 16)
+	lowest = make([]byte, 16)
 	for j, n := range nibbles {
-		least[j/2] |= n << (4 * (1 - j%2))
+		lowest[j/2] |= n << (4 * (1 - j%2))
 	}
-	return least, false, true
+	return lowest, false, true
 }
 
 // FirstFrom returns bytes that divide the ids: ids whose text is not less than a text are
 // greater than or equal to them, and all others are less.
 func FirstFrom(text string) []byte {
-	least, _, found := leastID(text)
+	lowest, _, found := minID(text)
 	if !found {
 		return beyondIDs
 	}
-	return least
+	return lowest
 }
 
 // FirstAfter is FirstFrom, except that an id whose text equals the text is less than the bytes.
 func FirstAfter(text string) []byte {
-	least, equal, found := leastID(text)
+	lowest, equal, found := minID(text)
 	switch {
 	case !found:
 		return beyondIDs
 	case equal:
-		return append(least, 0)
+		return append(lowest, 0)
 	}
-	return least
+	return lowest
 }
 
 // beyondIDs are greater than all ids.

@@ -35,11 +35,11 @@ func TestLeastIDOfAText(t *testing.T) {
 		cut := rapid.IntRange(0, len(text)).Draw(t, "cut")
 		text = text[:cut] + rapid.SampledFrom([]string{"", text[cut:], "g", "-", "~", "/", ":", "Z", "0", "f", "\xff", text[cut:] + "0"}).Draw(t, "end")
 		packed, _ := PackID(id)
-		least, equal, any := leastID(text)
-		if got, want := any && bytes.Compare(packed, least) >= 0, id >= text; got != want {
-			t.Fatalf("%s >= %q: got %v, want %v (least %x)", id, text, got, want, least)
+		lowest, equal, any := minID(text)
+		if got, want := any && bytes.Compare(packed, lowest) >= 0, id >= text; got != want {
+			t.Fatalf("%s >= %q: got %v, want %v (lowest %x)", id, text, got, want, lowest)
 		}
-		if got, want := equal && bytes.Equal(packed, least), id == text; got != want {
+		if got, want := equal && bytes.Equal(packed, lowest), id == text; got != want {
 			t.Fatalf("%s == %q: got %v, want %v", id, text, got, want)
 		}
 	})

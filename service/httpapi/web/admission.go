@@ -109,7 +109,7 @@ func (a *admission) serve(c echo.Context, next echo.HandlerFunc) error {
 	}
 	err := next(c)
 	if err != nil && a.slow != nil {
-		a.giveUpPlace()
+		a.release()
 		a.slow.drain(r)
 	}
 	return err
@@ -145,7 +145,7 @@ func (a *admission) Header() http.Header { return a.out.Header() }
 // WriteHeader implements [http.ResponseWriter]. The response is ready now, so it gives the
 // place back.
 func (a *admission) WriteHeader(status int) {
-	a.giveUpPlace()
+	a.release()
 	a.out.WriteHeader(status)
 }
 
@@ -155,7 +155,7 @@ func (a *admission) Write(p []byte) (int, error) { return a.out.Write(p) }
 // Unwrap returns the wrapped writer, for [http.ResponseController].
 func (a *admission) Unwrap() http.ResponseWriter { return a.out }
 
-func (a *admission) giveUpPlace() {
+func (a *admission) release() {
 	if a.place != nil {
 		a.place.Leave()
 		a.place = nil
@@ -171,7 +171,7 @@ func admissionOf(c echo.Context) *admission {
 }
 
 func (a *admission) end() {
-	a.giveUpPlace()
+	a.release()
 	if a.decoding != nil {
 		a.decoding.Release()
 	}

@@ -36,13 +36,13 @@ func openFaulty(ctx context.Context, b *faultyBucket) (*snapshots.Store, error) 
 }
 
 func (b *faultyBucket) open(ctx context.Context, _ *url.URL) (snapshots.Bucket, error) {
-	if err := b.meet(ctx, "open"); err != nil {
+	if err := b.failOn(ctx, "open"); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *faultyBucket) meet(ctx context.Context, operation string) error {
+func (b *faultyBucket) failOn(ctx context.Context, operation string) error {
 	if operation != b.operation {
 		return nil
 	}
@@ -54,12 +54,12 @@ func (b *faultyBucket) meet(ctx context.Context, operation string) error {
 }
 
 func (b *faultyBucket) Exists(ctx context.Context, _ string) (bool, error) {
-	return b.content != nil, b.meet(ctx, "exists")
+	return b.content != nil, b.failOn(ctx, "exists")
 }
 
 // List returns each object in a separate page.
 func (b *faultyBucket) List(ctx context.Context, _, page string) ([]snapshots.Object, string, error) {
-	if err := b.meet(ctx, "list"); err != nil {
+	if err := b.failOn(ctx, "list"); err != nil {
 		return nil, "", err
 	}
 	number, next := 1, "2"
@@ -70,15 +70,15 @@ func (b *faultyBucket) List(ctx context.Context, _, page string) ([]snapshots.Ob
 }
 
 func (b *faultyBucket) Open(ctx context.Context, _ string) (io.ReadCloser, error) {
-	return &faultyReader{b, ctx, bytes.NewReader(b.content)}, b.meet(ctx, "get")
+	return &faultyReader{b, ctx, bytes.NewReader(b.content)}, b.failOn(ctx, "get")
 }
 
 func (b *faultyBucket) Create(ctx context.Context, _ string) (io.WriteCloser, error) {
-	return &faultyWriter{b, ctx}, b.meet(ctx, "create")
+	return &faultyWriter{b, ctx}, b.failOn(ctx, "create")
 }
 
 func (b *faultyBucket) Remove(ctx context.Context, _ string) error {
-	err := b.meet(ctx, "delete")
+	err := b.failOn(ctx, "delete")
 	b.deleted = err == nil
 	return err
 }
@@ -92,7 +92,7 @@ type faultyReader struct {
 }
 
 func (r *faultyReader) Read(p []byte) (int, error) {
-	if err := r.b.meet(r.ctx, "read"); err != nil {
+	if err := r.b.failOn(r.ctx, "read"); err != nil {
 		return 0, err
 	}
 	return r.Reader.Read(p)
@@ -106,7 +106,7 @@ type faultyWriter struct {
 }
 
 func (w *faultyWriter) Write(p []byte) (int, error) {
-	if err := w.b.meet(w.ctx, "write"); err != nil {
+	if err := w.b.failOn(w.ctx, "write"); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -114,7 +114,7 @@ func (w *faultyWriter) Write(p []byte) (int, error) {
 
 // Close commits unless the context has ended, as the providers' clients do.
 func (w *faultyWriter) Close() error {
-	if err := w.b.meet(w.ctx, "close"); err != nil {
+	if err := w.b.failOn(w.ctx, "close"); err != nil {
 		return err
 	}
 	w.b.committed = w.ctx.Err() == nil

@@ -180,7 +180,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 		return err
 	}
 	claimed := offline.Built{Position: reader.Position, Topic: reader.Topic, TopicID: reader.TopicID}
-	if err := claimed.Fits(f.Log.Topic(), info); err != nil {
+	if err := claimed.CheckTopic(f.Log.Topic(), info); err != nil {
 		return err
 	}
 	f.Logger.Info("restoring a snapshot", "name", name, "position", reader.Position, "bytes", reader.Size)
@@ -188,7 +188,7 @@ func (f Finder) take(ctx context.Context, body io.ReadCloser, name, path string)
 	if err != nil {
 		return err
 	}
-	if err := built.GoesOn(ctx, f.Log, info); err != nil {
+	if err := built.CheckLog(ctx, f.Log, info); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	f.Logger.Info("restored a snapshot", "name", name, "position", reader.Position, "end", info.End)

@@ -50,7 +50,7 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	if failed != nil && len(admin) == 0 {
 		admin = o.Fallback
 	}
-	r.Nodes = append(lookAll(ctx, all, health.End), lookAt(ctx, all, admin)...)
+	r.Nodes = append(gatherAll(ctx, all, health.End), gatherAt(ctx, all, admin)...)
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
@@ -68,19 +68,19 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	return r, nil
 }
 
-func lookAll(ctx context.Context, all []nodes.Node, end events.Position) []Node {
+func gatherAll(ctx context.Context, all []nodes.Node, end events.Position) []Node {
 	shown := make([]Node, len(all))
 	var asked sync.WaitGroup
 	for i, n := range all {
-		asked.Go(func() { shown[i] = look(ctx, n, end) })
+		asked.Go(func() { shown[i] = gatherOne(ctx, n, end) })
 	}
 	asked.Wait()
 	return shown
 }
 
-// lookAt asks the nodes at admin addresses, and returns those that answer and are not
+// gatherAt asks the nodes at admin addresses, and returns those that answer and are not
 // already known.
-func lookAt(ctx context.Context, known []nodes.Node, admin []string) (shown []Node) {
+func gatherAt(ctx context.Context, known []nodes.Node, admin []string) (shown []Node) {
 	var at []nodes.Node
 	for _, address := range admin {
 		soon, cancel := context.WithTimeout(ctx, patience)
@@ -94,7 +94,7 @@ func lookAt(ctx context.Context, known []nodes.Node, admin []string) (shown []No
 	for _, n := range known {
 		seen[n.Node] = true
 	}
-	for _, n := range lookAll(ctx, at, 0) {
+	for _, n := range gatherAll(ctx, at, 0) {
 		if answered := n.Node != ""; answered && !seen[n.Node] {
 			seen[n.Node] = true
 			shown = append(shown, n)
@@ -138,7 +138,7 @@ type statusPart struct {
 }
 
 // look asks a node for its status, unless it has announced that it stopped.
-func look(ctx context.Context, n nodes.Node, end events.Position) Node {
+func gatherOne(ctx context.Context, n nodes.Node, end events.Position) Node {
 	shown := Node{
 		Node: n.Node, Role: n.Role, Reason: n.Reason, Version: n.Version, Admin: n.Admin, Heard: n.At, Position: n.Position,
 		Lag: &projections.Lag{Events: max(0, int64(end-n.Position))},
