@@ -38,6 +38,9 @@ func (p *Projection) startGuards(ctx context.Context) (stop func()) {
 	var guards sync.WaitGroup
 	guards.Go(func() { p.guardFiles(ctx) })
 	guards.Go(func() { p.guardReads(ctx) })
+	if p.options.Journal && !p.options.NoSelfRepair {
+		guards.Go(func() { p.guardJournal(ctx) })
+	}
 	if p.options.ScrubInterval > 0 {
 		guards.Go(func() { p.scrubs(ctx) })
 	}

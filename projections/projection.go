@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,12 @@ type Options struct {
 	// ReadModels make the read models that the projection feeds besides the entities. See
 	// [readmodel.Model].
 	ReadModels []readmodel.Factory
+	// Journal makes the projection keep the admitted events in a journal beside the file: see
+	// [Projection.Journal]. Without it, a journal that an earlier run has kept is removed.
+	Journal bool
+	// JournalFillAfter is how long a journal that is incomplete or damaged stays so before the
+	// projection rebuilds itself from the log. See also NoSelfRepair.
+	JournalFillAfter time.Duration
 	// Logger receives what an operator has to know. Nil discards it.
 	Logger *slog.Logger
 	// MaxBatch is the maximum number of records in one transaction. Zero means
@@ -107,6 +114,9 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	g, err := generation.Open(ctx, path, options.Collections, p.options.Logger, options.ReadModels...)
 	if err != nil {
 		return nil, storagefault.Classify(path, err)
+	}
+	if err := p.options.keepJournal(g); err != nil {
+		return nil, errors.Join(storagefault.Classify(path, err), g.Close())
 	}
 	p.serve(g)
 	if g.Writer.Meta[applier.MetaCaughtUp] != "" {

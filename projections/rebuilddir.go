@@ -47,7 +47,7 @@ func RebuildDir(ctx context.Context, options Options, rebuild RebuildOptions, pr
 		return Rebuilt{}, err
 	}
 	defer func() { err = errors.Join(err, f.Tidy()) }()
-	b, err := newCandidate(ctx, f, options, rebuild)
+	b, err := newCandidate(ctx, f, options, rebuild, "")
 	if err != nil {
 		return Rebuilt{}, err
 	}

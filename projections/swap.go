@@ -96,7 +96,7 @@ func (r *rebuild) settle(ctx context.Context, swapped bool, err error) RebuildSt
 // with an error, in which case the old generation continues to serve.
 func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *generation.Generation, err error) {
 	at := p.mark() // taken before the log is described, so that records applied in between do not look lost
-	b, err := newCandidate(ctx, p.folder, p.options, r.options)
+	b, err := newCandidate(ctx, p.folder, p.options, r.options, p.serving.Load().DB.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +131,9 @@ func (p *Projection) rebuildAndSwap(ctx context.Context, r *rebuild) (old *gener
 	return old, p.folder.Sync()
 }
 
-// newCandidate opens the next generation and starts to read the log.
-func newCandidate(ctx context.Context, f datafolder.Folder, options Options, rebuild RebuildOptions) (*generation.Builder, error) {
+// newCandidate opens the next generation and starts to read the log. If the generation starts from a
+// given file, it gets a copy of the journal of serving, unless that is empty.
+func newCandidate(ctx context.Context, f datafolder.Folder, options Options, rebuild RebuildOptions, serving string) (*generation.Builder, error) {
 	path, err := f.Candidate(ctx, rebuild.Back, rebuild.From)
 	if err != nil {
 		return nil, err
@@ -148,6 +149,14 @@ func newCandidate(ctx context.Context, f datafolder.Folder, options Options, reb
 	}
 	if rebuild.From != nil && g.Writer.Meta[applier.MetaTopic] == "" {
 		return nil, errors.Join(errors.New("the file to start from is not a read model"), g.Close())
+	}
+	if rebuild.From != nil && serving != "" && options.Journal {
+		if err := g.CopyJournal(serving); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	if err := options.keepJournal(g); err != nil {
+		return nil, errors.Join(err, g.Close())
 	}
 	return generation.NewBuilder(ctx, g, options.Log, options.MaxBatch)
 }

@@ -197,12 +197,8 @@ func (f Folder) generations() (numbers []int, err error) {
 		return nil, fmt.Errorf("read the data folder: %w", err)
 	}
 	for _, e := range entries {
-		// A file that SQLite keeps beside a database may be left alone.
-		name := e.Name()
-		for _, suffix := range sqlite.Sidecars {
-			name = strings.TrimSuffix(name, suffix)
-		}
-		if n := generationNumber(name); n > 0 {
+		// A file that SQLite keeps beside a database may be left alone, and so may its journal.
+		if n := generationNumber(sqlite.OwnerOf(e.Name())); n > 0 {
 			numbers = append(numbers, n)
 		}
 	}

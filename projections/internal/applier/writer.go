@@ -25,8 +25,9 @@ type Writer struct {
 	// Meta identifies the log that the file belongs to.
 	Meta map[string]string
 
-	further []readmodel.Model // at the same position as the entities
-	served  map[string]error  // nil, or the reason why it can't be read yet; never changed after NewWriter
+	recorder *recorder         // nil without a journal
+	further  []readmodel.Model // at the same position as the entities
+	served   map[string]error  // nil, or the reason why it can't be read yet; never changed after NewWriter
 	// stale means that the memory of the models differs from the file.
 	stale bool
 	// begin and commit are prepared, since the driver compiles statements without arguments
@@ -120,7 +121,10 @@ func (w *Writer) Load(ctx context.Context) (err error) {
 			return fmt.Errorf("read model %s: %w", model.Name(), err)
 		}
 	}
-	return w.loadMeta(ctx)
+	if err := w.loadMeta(ctx); err != nil {
+		return err
+	}
+	return w.recorder.rolledBack(w.Position)
 }
 
 // Close closes the connection.
@@ -151,9 +155,12 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 	if _, err := w.begin.ExecContext(ctx); err != nil {
 		return nil, fmt.Errorf("begin a batch: %w", err)
 	}
+	before := w.LogTime
 	done, stop, err := w.Judge(ctx, w.Conn, records)
 	if err == nil && len(done) > 0 {
-		err = w.write(ctx, done)
+		if err = w.write(ctx, done); err == nil {
+			err = w.recorder.write(before, done) // before the commit, so that it is never behind
+		}
 	}
 	w.Cache.Close()
 	if err == nil {
@@ -171,6 +178,9 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 	}
 	w.WAL.Wrote(walBytes(done))
 	w.Cache.Open(w.Position)
+	if len(done) > 0 {
+		w.recorder.committed(w.Position)
+	}
 	return done, stop
 }
 

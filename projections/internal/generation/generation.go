@@ -18,6 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
@@ -30,6 +31,8 @@ type Generation struct {
 	Writer *applier.Writer   // used only by the holder of Projection.applying
 	files  []sqlite.HeldFile // as they were when opened
 	Cache  *entitycache.Cache
+	// Journal holds the events that made the rows; nil if none is kept.
+	Journal *journal.Journal
 
 	// holds counts, in its lower half, the reads in progress, and one for the projection while
 	// the generation serves. Once that count is 0 it stays 0. The upper half counts all reads
@@ -101,7 +104,11 @@ func (g *Generation) Reads() uint32 { return uint32(g.holds.Load() >> 32) }
 // Close closes the file. Nothing may hold the generation.
 func (g *Generation) Close() error {
 	g.Cache.Drop()
-	return errors.Join(g.Writer.Close(), g.DB.Close())
+	err := errors.Join(g.Writer.Close(), g.DB.Close())
+	if g.Journal != nil {
+		err = errors.Join(err, g.Journal.Sync(), g.Journal.Close())
+	}
+	return err
 }
 
 // Replaced returns a fault if one of the generation's files is missing, or another file is in

@@ -56,6 +56,9 @@ func (g *Generation) Publish(ctx context.Context, declared *collections.Set, log
 		return err
 	}
 	g.Writer.WAL = g.DB.WAL
+	if err := g.syncJournalFirst(); err != nil {
+		return err
+	}
 	g.files, err = sqlite.HoldFiles(g.DB.Path)
 	return err
 }

@@ -7,10 +7,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Sidecars are the suffixes of the files that SQLite keeps beside a database.
 var Sidecars = []string{"-wal", "-shm", "-journal"}
+
+// JournalOf returns the folder of the journal of events that belongs to a database: see package
+// journal. SQLite does not know it.
+func JournalOf(path string) string { return path + journalSuffix }
+
+const journalSuffix = "-events"
+
+// OwnerOf returns the name of the database that a file or folder belongs to, or the name itself.
+func OwnerOf(name string) string {
+	for _, suffix := range append([]string{journalSuffix}, Sidecars...) {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	return name
+}
 
 // RemoveDatabase removes a database that no process has open. It removes the file itself first,
 // because a database without its write-ahead log would be taken for an earlier state, while a log
@@ -20,7 +35,7 @@ func RemoveDatabase(path string) error {
 	for _, suffix := range Sidecars {
 		errs = append(errs, IgnoreMissing(os.Remove(path+suffix)))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, os.RemoveAll(JournalOf(path)))...)
 }
 
 // IgnoreMissing returns nil if err says that a file does not exist, and err otherwise.

@@ -63,6 +63,8 @@ type Checkpointer struct {
 
 	Running sync.Mutex // held during a checkpoint
 
+	first atomic.Pointer[func() error] // see SyncFirst
+
 	Mu      sync.Mutex
 	Failure error // of the last checkpoint in the background
 
@@ -153,6 +155,9 @@ func (c *Checkpointer) pass() error {
 	c.Running.Lock()
 	defer c.Running.Unlock()
 	c.ahead.Store(0)
+	if err := c.syncFirst(); err != nil {
+		return err
+	}
 	var pageSize int64
 	var state WALState
 	// The context can't end, because that would interrupt the checkpoint.
@@ -184,6 +189,9 @@ func (c *Checkpointer) MakeRoom(conn *sqlx.Conn) error {
 	}
 	c.Running.Lock() // otherwise it would wait in vain for a running checkpoint
 	defer c.Running.Unlock()
+	if err := c.syncFirst(); err != nil {
+		return err
+	}
 	state, err := restartWAL(conn)
 	if err != nil {
 		return fmt.Errorf("copy the write-ahead log into %s: %w", c.path, err)
@@ -210,6 +218,21 @@ func restartWAL(conn *sqlx.Conn) (state WALState, err error) {
 	}
 	err = conn.GetContext(ctx, &state, `PRAGMA wal_checkpoint(RESTART)`)
 	return state, errors.Join(err, patience(writerPatience))
+}
+
+// SyncFirst has each checkpoint call sync first, so that what sync makes durable is never behind the
+// file after a power loss.
+func (c *Checkpointer) SyncFirst(sync func() error) {
+	if c != nil {
+		c.first.Store(&sync)
+	}
+}
+
+func (c *Checkpointer) syncFirst() error {
+	if sync := c.first.Load(); sync != nil {
+		return (*sync)()
+	}
+	return nil
 }
 
 // Failed returns the reason why the last checkpoint in the background failed, or nil.
