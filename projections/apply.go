@@ -62,7 +62,7 @@ func (p *Projection) applyServing(records []events.Record, damaged <-chan struct
 	if batch.Len() > 0 {
 		p.summarize(w)
 		if last := batch.judged[batch.Len()-1].Record; last.Checkpoint {
-			p.checkpoints.remember(last.Position(), w.Summaries())
+			p.checkpoints.Remember(last.Position(), w.Summaries())
 		}
 		p.progress.Applied(w.Position)
 		p.waiters.Advance(w.Position)

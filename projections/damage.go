@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
+	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
@@ -16,7 +17,7 @@ type storageStats struct {
 	mu                    sync.Mutex
 	faults                map[storagefault.Kind]int64
 	repaired, notRepaired int64
-	repairing             repairs
+	repairing             lifecycle.Repairs
 	scrub                 ScrubStatus
 }
 
@@ -51,7 +52,7 @@ func (s *storageStats) count(fault storagefault.Kind) {
 func (s *storageStats) noteRepair(done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.repairing.note(time.Now())
+	s.repairing.Note(time.Now())
 	if done {
 		s.repaired++
 	} else {
@@ -62,7 +63,7 @@ func (s *storageStats) noteRepair(done bool) {
 func (s *storageStats) pauseBeforeRepair() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.repairing.pause(time.Now())
+	return s.repairing.Pause(time.Now())
 }
 
 // observe takes the error of each read and write of the projection. If the storage of the

@@ -11,6 +11,7 @@
 //	offline                read-model files that no running node has open
 //	internal/generation    one file with everything that is open on it; building and converting files
 //	internal/applier       the transaction of a batch, and the read model of entities
+//	journal                the admitted events in order, and the history of each entity
 //	internal/entitycache   recently read entities and pages of lists
 //	reads                  read transactions, single rows, audits
 //	internal/listsql       lists as SQL

@@ -78,7 +78,7 @@ type Projection struct {
 	verdicts verdicts
 	progress lifecycle.Progress
 	// checkpoints are the latest checkpoints in the log.
-	checkpoints checkpoints
+	checkpoints digest.Checkpoints
 	life        lifecycle.Machine
 	storage     storageStats
 	voids       atomic.Int64 // as last counted

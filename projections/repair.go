@@ -1,44 +1,17 @@
 package projections
 
 import (
+	"context"
 	"errors"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
 )
 
-// repairPauses are the pauses before a repair, by the number of repairs within repairWindow.
-// Storage that damages one file after another must not keep the node rebuilding forever.
-var repairPauses = []time.Duration{0, 10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
-
-const (
-	repairWindow = time.Hour
-	// repairRetry is the pause after a repair that failed for a reason unrelated to the
-	// storage: the broker is unreachable, or another rebuild is running.
-	repairRetry = time.Second
-)
-
-// repairs remembers the times of the latest repairs.
-type repairs struct{ began []time.Time }
-
-// pause returns how long to wait before the next repair.
-func (r *repairs) pause(now time.Time) time.Duration {
-	recent := 0
-	for _, at := range r.began {
-		if now.Sub(at) < repairWindow {
-			recent++
-		}
-	}
-	return repairPauses[min(recent, len(repairPauses)-1)]
-}
-
-// note remembers a repair that just ended.
-func (r *repairs) note(now time.Time) {
-	r.began = append(r.began, now)
-	if n := len(r.began) - len(repairPauses); n > 0 {
-		r.began = r.began[n:]
-	}
-}
+// repairRetry is the pause after a repair that failed for a reason unrelated to the storage: the
+// broker is unreachable, or another rebuild is running.
+const repairRetry = time.Second
 
 // repair rebuilds the projection until the damaged file is replaced, by repair or by an
 // operator, or until the projection is closed.
@@ -101,4 +74,24 @@ func (p *Projection) pauseRepair(pause time.Duration, repaired <-chan struct{}) 
 	case <-p.closing:
 		return false
 	}
+}
+
+// guardJournal rebuilds the projection from the log if its journal is incomplete or damaged. The
+// node serves reads all the time.
+func (p *Projection) guardJournal(ctx context.Context) {
+	var filling lifecycle.Filling
+	every(ctx, guardEvery, func() {
+		var why error
+		if j, release, err := p.Journal(); err == nil {
+			why = j.Incomplete()
+			release()
+		}
+		if !filling.Due(why != nil, p.options.JournalFillAfter, time.Now()) || p.State() != StateFollowing || !p.life.HasCaughtUp() {
+			return
+		}
+		if err := p.StartRebuild(RebuildOptions{}); err == nil {
+			p.options.Logger.Info("rebuilding from the log to fill the journal of events; reads go on meanwhile", "reason", why)
+			filling.Began(time.Now())
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/offline"
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
@@ -138,4 +139,38 @@ func fileSize(path string) (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// ErrNoJournal means that the projection keeps no journal: see [Options.Journal].
+var ErrNoJournal = errors.New("this node keeps no journal of events")
+
+// Journal returns the journal of the generation that serves. Everything up to [Projection.Position]
+// is in it. The caller must call release, and soon, because a rebuild waits for it before it removes
+// the files that it has replaced. A caller that follows the journal takes it again for each read.
+func (p *Projection) Journal() (j *journal.Journal, release func(), err error) {
+	g := p.hold()
+	if g.Journal == nil {
+		g.Release()
+		return nil, nil, ErrNoJournal
+	}
+	return g.Journal, g.Release, nil
+}
+
+// JournalStatus returns the status of the journal, or nil if none is kept.
+func (p *Projection) JournalStatus() *journal.Status {
+	j, release, err := p.Journal()
+	if err != nil {
+		return nil
+	}
+	defer release()
+	status := j.Status()
+	return &status
+}
+
+// keepJournal opens the journal of a generation, or removes it if none is to be kept.
+func (o Options) keepJournal(g *generation.Generation) error {
+	if !o.Journal {
+		return g.DropJournal()
+	}
+	return g.KeepJournal(o.Logger)
 }

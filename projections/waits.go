@@ -1,8 +1,6 @@
 package projections
 
 import (
-	"errors"
-	"maps"
 	"sync"
 
 	"github.com/clusterlite/clusterlite/events"
@@ -61,44 +59,12 @@ func (v *verdicts) announce(done []readmodel.Judged) {
 	}
 }
 
-// keptCheckpoints is the number of checkpoints to remember. Whoever appends a checkpoint asks
-// for it soon, or appends another one.
-const keptCheckpoints = 16
-
 // ErrForgotten is returned for the digests at a position that is not one of the latest
 // checkpoints.
-var ErrForgotten = errors.New("the digests at this position are not available: it is not one of the latest checkpoints")
-
-// checkpoints remembers the digests at the latest checkpoints in the log. A restart forgets
-// them.
-type checkpoints struct {
-	mu    sync.Mutex
-	order []events.Position
-	at    map[events.Position]map[string]digest.Summary
-}
-
-func (c *checkpoints) remember(position events.Position, summaries map[string]digest.Summary) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.at == nil {
-		c.at = map[events.Position]map[string]digest.Summary{}
-	}
-	if len(c.order) == keptCheckpoints {
-		delete(c.at, c.order[0])
-		c.order = c.order[1:]
-	}
-	c.order = append(c.order, position)
-	c.at[position] = maps.Clone(summaries)
-}
+var ErrForgotten = digest.ErrForgotten
 
 // SummariesAt returns the digests of the collections at a checkpoint of the log. It returns
 // [ErrForgotten] if the checkpoint is not known yet (see [Projection.WaitFor]) or any more.
 func (p *Projection) SummariesAt(position events.Position) (map[string]digest.Summary, error) {
-	p.checkpoints.mu.Lock()
-	defer p.checkpoints.mu.Unlock()
-	summaries, known := p.checkpoints.at[position]
-	if !known {
-		return nil, ErrForgotten
-	}
-	return maps.Clone(summaries), nil
+	return p.checkpoints.At(position)
 }
