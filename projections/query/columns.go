@@ -105,6 +105,8 @@ type Filter struct {
 	// Values holds one value of the column's kind; for In any number of them, and for Present a
 	// bool.
 	Values []any
+	// Exact compares texts by their bytes, even if the column ignores case.
+	Exact bool
 }
 
 // Nulls says where a sort places entities that lack the member.
@@ -132,6 +134,8 @@ func (k SortKey) NullsAtEnd() bool {
 // A Query selects entities of a collection.
 type Query struct {
 	Filters []Filter
+	// Condition is what the entities must meet besides the filters. Nil means nothing.
+	Condition Condition
 	// Sort lists the most significant key first. Entities that are equal in all keys are sorted
 	// by id, in the direction of the last key.
 	Sort []SortKey

@@ -40,10 +40,7 @@ func ChooseRoute(ctx context.Context, conn sqlx.QueryerContext, collection strin
 func spans(q query.Query) [][]query.Filter {
 	var columns []query.Column
 	first := q.Keys()[0].Column
-	filters := make([]query.Filter, len(q.Filters))
-	for i, f := range q.Filters {
-		filters[i] = Comparand(f)
-	}
+	filters := certain(q)
 	for _, f := range filters {
 		switch {
 		case f.Op == query.NotEqual || !f.Column.Indexed():

@@ -24,7 +24,7 @@ func ColumnName(c query.Column) string {
 // Comparand returns the filter to execute. Filters that ignore case compare folded values with
 // the column that holds the folded ones.
 func Comparand(f query.Filter) query.Filter {
-	if !f.Column.IgnoresCase() || f.Column.IsFolded() || !slices.Contains([]query.Op{query.Equal, query.NotEqual, query.Prefix, query.In}, f.Op) {
+	if f.Exact || !f.Column.IgnoresCase() || f.Column.IsFolded() || !slices.Contains([]query.Op{query.Equal, query.NotEqual, query.Prefix, query.In}, f.Op) {
 		return f
 	}
 	f.Column = f.Column.Folded()
@@ -196,7 +196,7 @@ func (r Route) column(c query.Column) string {
 // beyond it. An index serves each of them, but would not serve one OR of all.
 func Selects(q query.Query, collection string, way Route) []Statement {
 	keys := q.Keys()
-	filter := conditions(q.Filters)
+	filter := where(q)
 	columns := "id, version, created_at, updated_at, doc"
 	for _, k := range keys[:len(keys)-1] {
 		columns += ", " + ColumnName(k.Column)
@@ -294,7 +294,7 @@ func beyond(k query.SortKey, value any, way Route) []Statement {
 
 // Count returns the statement that counts what the filters select.
 func Count(q query.Query, collection string) Statement {
-	filter := conditions(q.Filters)
+	filter := where(q)
 	if filter.Text == "" {
 		// The summaries are stored with the rows, so this costs nothing.
 		return Statement{`SELECT coalesce((SELECT living FROM _digests WHERE collection = ?), 0)`, []any{collection}}

@@ -1,0 +1,141 @@
+package access
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+)
+
+// A Policy holds the rules of one collection. A nil Policy has no rules and allows everything,
+// because clients need no authentication. Immutable, and safe for concurrent use.
+type Policy struct {
+	// declared reports whether the collection's file has rules. Without them, every caller with
+	// credentials may do everything.
+	declared bool
+	rules    [4]*rule // by action; nil if only administrators may
+	defaults []memberDefault
+}
+
+func compilePolicy(c *collections.Collection) (*Policy, error) {
+	declared, has := c.Access()
+	p := &Policy{declared: has}
+	env, err := newEnvironment(c)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	expressions := declared.Expressions()
+	for _, a := range actions {
+		if text, has := expressions[a.String()]; has {
+			p.rules[a], err = env.compileRule(a, text)
+			errs = append(errs, err)
+		}
+	}
+	for _, property := range c.Properties() {
+		if property.Default != "" {
+			d, err := env.compileDefault(property)
+			p.defaults, errs = append(p.defaults, d), append(errs, err)
+		}
+	}
+	return p, errors.Join(errs...)
+}
+
+// Bypasses reports whether no rule applies to a caller: there is no authentication, or the caller
+// has the role admin.
+func (p *Policy) Bypasses(who caller.Caller) bool { return p == nil || who.Has(caller.RoleAdmin) }
+
+// Allows reports whether a caller may perform an action. before is the entity before it, for
+// Read, Update and Delete; after is the entity after it, for Create and Update. Both are entities
+// as clients see them, with the members of the server. An older version of an entity is one too.
+func (p *Policy) Allows(a Action, who caller.Caller, before, after []byte) bool {
+	switch {
+	case p.Bypasses(who):
+		return true
+	case !p.declared:
+		return !who.IsAnonymous()
+	}
+	r := p.rules[a]
+	return r != nil && r.allows(who, before, after)
+}
+
+// MayRead reports whether a caller may read an entity, given as clients see it.
+func (p *Policy) MayRead(who caller.Caller, entity []byte) bool {
+	return p.Allows(Read, who, entity, nil)
+}
+
+// Excludes reports whether it is certain that a caller may not perform an action on any entity.
+func (p *Policy) Excludes(a Action, who caller.Caller) bool {
+	switch {
+	case p.Bypasses(who):
+		return false
+	case !p.declared:
+		return who.IsAnonymous()
+	case p.rules[a] == nil:
+		return true
+	case a == Read:
+		return p.Reading(who).Nothing()
+	}
+	return p.rules[a].callerOnly && !p.rules[a].allows(who, nil, nil)
+}
+
+// Reading returns what a caller may read of the collection.
+func (p *Policy) Reading(who caller.Caller) Scope {
+	switch {
+	case p.Bypasses(who), !p.declared && !who.IsAnonymous():
+		return Scope{}
+	case !p.declared, p.rules[Read] == nil:
+		return Scope{nothing}
+	}
+	return Scope{p.rules[Read].scope(who)}
+}
+
+// A Scope is the part of a collection that a caller may read. The zero Scope is all of it.
+type Scope struct{ condition query.Condition }
+
+// Everything reports whether the caller may read every entity.
+func (s Scope) Everything() bool { return s.condition == nil }
+
+// Nothing reports whether the caller may read no entity, whatever it holds.
+func (s Scope) Nothing() bool {
+	parts, is := s.condition.(query.AnyOf)
+	return is && len(parts) == 0
+}
+
+// Condition is met by the entities that the caller may read. It is nil if these are all.
+func (s Scope) Condition() query.Condition { return s.condition }
+
+// Key identifies the scope among those of all callers: callers with equal keys may read the same
+// entities. It is empty if the caller may read everything.
+func (s Scope) Key() string {
+	if s.condition == nil {
+		return ""
+	}
+	return string(appendKey(nil, s.condition))
+}
+
+// Defaults returns the members that the server sets when the caller creates an entity, as JSON
+// values by name. Those without a value for the caller are nil: the entity lacks them. The client
+// can't set any of these members. The result is nil if there are none, and for a caller to whom no
+// rule applies, who may set them.
+func (p *Policy) Defaults(who caller.Caller) map[string]any {
+	if p.Bypasses(who) || len(p.defaults) == 0 {
+		return nil
+	}
+	values := make(map[string]any, len(p.defaults))
+	for _, d := range p.defaults {
+		values[d.name] = d.value(who)
+	}
+	return values
+}
+
+// Kept returns the names of the members that a caller can't change, sorted.
+func (p *Policy) Kept(who caller.Caller) []string {
+	if p.Bypasses(who) || len(p.defaults) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.Defaults(who)))
+}
