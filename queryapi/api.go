@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -30,6 +31,8 @@ type API struct {
 	Wait time.Duration
 	// MaxLag is how long the model may have been behind before reads no longer wait for it.
 	MaxLag time.Duration
+	// Access decides what callers may read. Nil lets everyone read everything.
+	Access *access.Policies
 	// Secured reports that clients need a token, which the OpenAPI description then says.
 	Secured bool
 	// Now is the clock; nil means time.Now.
@@ -80,7 +83,7 @@ func (a *API) blameStorage(h echo.HandlerFunc) echo.HandlerFunc {
 func (a *API) tellPosition(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := h(c)
-		if header := c.Response().Header(); err != nil && header[contract.HeaderPosition] == nil {
+		if header := c.Response().Header(); err != nil && header[contract.HeaderPosition] == nil && !access.IsDenied(err) {
 			contract.SetPosition(header, int64(a.Model.Position()))
 		}
 		return err

@@ -7,6 +7,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -18,6 +20,10 @@ func (a *API) get(c echo.Context) error {
 	collection, err := a.collection(c)
 	if err != nil {
 		return err
+	}
+	policy, who := a.Access.Of(collection.Name()), caller.Of(c.Request().Context())
+	if policy.Excludes(access.Read, who) {
+		return access.Denied(who)
 	}
 	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
@@ -37,8 +43,8 @@ func (a *API) get(c echo.Context) error {
 		return gone(c.Request().Context(), err)
 	}
 	web.SetField(c, contract.HeaderPosition, strconv.FormatInt(int64(at), 10))
-	if !found || e.Deleted {
-		return noEntity()
+	if !found || e.Deleted || !policy.MayRead(who, e.Rendered) {
+		return noEntity() // an entity that the caller may not read is like one that does not exist
 	}
 	done, err := a.conditions(c, e)
 	if done || err != nil {

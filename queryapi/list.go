@@ -3,6 +3,8 @@ package queryapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -30,6 +34,11 @@ func (a *API) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	who := caller.Of(c.Request().Context())
+	scope := a.Access.Of(collection.Name()).Reading(who)
+	if scope.Nothing() {
+		return access.Denied(who)
+	}
 	media, err := negotiation.Accepts(c.Request(), contract.JSON, contract.NDJSON)
 	if err != nil {
 		return err
@@ -42,6 +51,7 @@ func (a *API) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	asked.Condition = scope.Condition()
 	if err := a.makeFresh(c); err != nil {
 		return err
 	}
@@ -49,18 +59,22 @@ func (a *API) list(c echo.Context) error {
 	if media == contract.NDJSON {
 		return a.stream(c, collection, asked)
 	}
-	return a.page(c, collection, asked)
+	return a.page(c, collection, asked, scope)
 }
 
-// A page is the response to a list. It is the same for all clients.
+// A page is the response to a list. It is the same for all clients who may read the same
+// entities.
 type page struct {
 	body              []byte
 	etag, link, count string // header fields; link and count may be empty
 }
 
 // page sends a page, from the cache or from the model.
-func (a *API) page(c echo.Context, collection *collections.Collection, asked listing.Request) error {
+func (a *API) page(c echo.Context, collection *collections.Collection, asked listing.Request, scope access.Scope) error {
 	query := c.Request().URL.RawQuery
+	if !scope.Everything() {
+		query += "\x00" + scope.Key() // no query string has a zero byte
+	}
 	known, at, ticket := a.Model.CachedPage(collection.Name(), query)
 	if known, ok := known.(*page); ok {
 		if err := web.TakeMemory(c, len(known.body)); err != nil {
@@ -76,7 +90,7 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 		return gone(c.Request().Context(), err)
 	}
 	if found.body != nil {
-		a.Model.KeepPage(ticket, at, collection.Name(), query, found, len(found.body)+len(found.link)+len(found.etag))
+		a.Model.KeepPage(ticket, at, collection.Name(), query, found, len(found.body)+len(found.link)+len(found.etag)+len(query))
 	}
 	return found.answer(c, at)
 }
@@ -101,10 +115,13 @@ func (p *page) answer(c echo.Context, at events.Position) error {
 // describe sets the header fields that all lists have, and reports whether the client has the
 // list already. The error is a problem.
 func (p *page) describe(c echo.Context) (has bool, err error) {
-	web.SetField(c, "Etag", p.etag)
 	if p.count != "" {
 		web.SetField(c, "Total-Count", p.count)
 	}
+	if p.etag == "" {
+		return false, nil
+	}
+	web.SetField(c, "Etag", p.etag)
 	return contract.NoneMatch(c.Request(), p.etag)
 }
 
@@ -132,8 +149,10 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	if err != nil {
 		return nil, 0, err
 	}
-	if has, err := contract.NoneMatch(c.Request(), p.etag); has || err != nil {
-		return p, s.At, err
+	if p.etag != "" {
+		if has, err := contract.NoneMatch(c.Request(), p.etag); has || err != nil {
+			return p, s.At, err
+		}
 	}
 	buffer := pages.Get().(*[]byte)
 	defer pages.Put(buffer)
@@ -164,19 +183,32 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 		query.Set("after", listing.EncodeCursor(collection.Name(), asked.Sort, *next))
 		p.link = "</" + collection.Name() + "?" + query.Encode() + `>; rel="next"`
 	}
+	if p.etag == "" {
+		p.etag = p.contentTag()
+	}
 	return p, s.At, nil
 }
 
-// outline returns a list without its body.
-func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.Collection, asked listing.Request, variant string) (*page, error) {
-	summary, err := s.Summary(ctx, collection.Name())
-	if err != nil {
-		return nil, err
+// contentTag returns the entity tag of a page that shows only what its reader may read. The
+// digest of the collection would change with entities that the reader may not read.
+func (p *page) contentTag() string {
+	sum := sha256.New()
+	for _, part := range [][]byte{p.body, []byte(p.link), []byte(p.count)} {
+		fmt.Fprintf(sum, "%d ", len(part))
+		sum.Write(part)
 	}
-	// The digest identifies the rows of this collection, independent of node, topic and position.
-	// What a list shows of them also depends on the definition of the collection. The tag is
-	// weak: it promises the same entities, but not the same bytes in all versions.
-	p := &page{etag: `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).Definition + variant + `"`}
+	return `W/"` + hex.EncodeToString(sum.Sum(nil)[:16]) + `"`
+}
+
+// outline returns a list without its body. The list has no tag if it shows only a part of the
+// collection.
+func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.Collection, asked listing.Request, variant string) (*page, error) {
+	p := &page{}
+	if asked.Condition == nil {
+		if err := a.tag(ctx, s, collection, p, variant); err != nil {
+			return nil, err
+		}
+	}
 	if !asked.Count {
 		return p, nil
 	}
@@ -186,6 +218,19 @@ func (a *API) outline(ctx context.Context, s *reads.Tx, collection *collections.
 	}
 	p.count = strconv.FormatInt(n, 10)
 	return p, nil
+}
+
+// tag sets the entity tag of a list that shows entities of the whole collection.
+func (a *API) tag(ctx context.Context, s *reads.Tx, collection *collections.Collection, p *page, variant string) error {
+	summary, err := s.Summary(ctx, collection.Name())
+	if err != nil {
+		return err
+	}
+	// The digest identifies the rows of this collection, independent of node, topic and position.
+	// What a list shows of them also depends on the definition of the collection. The tag is
+	// weak: it promises the same entities, but not the same bytes in all versions.
+	p.etag = `W/"` + summary.Digest.String()[:32] + "-" + a.vocabulary(collection).Definition + variant + `"`
+	return nil
 }
 
 func appendFields(body, rendered []byte, fields []string) ([]byte, error) {

@@ -25,6 +25,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -62,9 +63,12 @@ type Node struct {
 	Config
 	Logger      *slog.Logger
 	Collections *collections.Set
-	Log         *eventlog.Log
-	Model       *projections.Projection
-	Registry    *prometheus.Registry
+	// Access decides who may do what with the collections. Nil allows everything, because clients
+	// need no authentication.
+	Access   *access.Policies
+	Log      *eventlog.Log
+	Model    *projections.Projection
+	Registry *prometheus.Registry
 	// Tracing makes spans, if the environment asks for traces.
 	Tracing trace.TracerProvider
 	// API and Admin are the addresses that the listeners are bound to.

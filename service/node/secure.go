@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/auth"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -31,21 +33,50 @@ func (n *Node) secure() (err error) {
 	return n.authenticate()
 }
 
-// authenticate prepares to verify the tokens of clients, if they need one.
+// authenticate prepares to verify the tokens of clients, if they need one, and compiles the access
+// rules of the collections.
 func (n *Node) authenticate() error {
+	policies, err := access.Compile(n.Collections)
+	if err != nil {
+		return err // a mistake in a rule is found even where it has no effect yet
+	}
 	if !n.Auth.Required() {
+		n.warnOfRules()
 		n.Logger.Info("the API requires no authentication: any client that reaches it can read and write everything; see CLUSTERLITE_AUTH_JWKS")
 		return nil
 	}
 	verifier, err := auth.New(auth.Options{
 		Keys: n.Auth.Keys, Issuer: n.Auth.Issuer, Audience: n.Auth.Audience, RolesClaim: n.Auth.Roles,
-		Open: contract.Open, Logger: n.Logger,
+		Open: admits(policies), Logger: n.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("--auth-jwks (CLUSTERLITE_AUTH_JWKS): %w", err)
 	}
-	n.callers = verifier.Identify
+	n.callers, n.Access = verifier.Identify, policies
 	return nil
+}
+
+// admits returns a function that reports whether a request without credentials may be let in, by
+// its path: to resources without data, and to collections whose rules let anonymous callers do
+// something. The handlers then apply the rules.
+func admits(policies *access.Policies) func(path string) bool {
+	return func(path string) bool {
+		collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		return contract.Open(path) || policies.AdmitAnonymous(collection)
+	}
+}
+
+// warnOfRules logs which collections have rules that have no effect.
+func (n *Node) warnOfRules() {
+	var names []string
+	for _, c := range n.Collections.All() {
+		if _, has := c.Access(); has {
+			names = append(names, c.Name())
+		}
+	}
+	if len(names) > 0 {
+		n.Logger.Warn("collections have access rules, but the API requires no authentication, so the rules have no effect", "collections", names)
+	}
 }
 
 // unusable logs that a file of the settings was replaced with content that can't be used.

@@ -16,7 +16,7 @@ package access
 import (
 	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
@@ -57,19 +57,29 @@ func (e *RuleError) Error() string {
 
 // Policies are the policies of all collections. Nil means that clients need no authentication, so
 // that no rule applies. Immutable, and safe for concurrent use.
-type Policies struct{ byName map[string]*Policy }
+type Policies struct {
+	byName map[string]*Policy
+	// anonymous are the collections with which a caller without credentials may do anything.
+	anonymous map[string]bool
+}
 
 // Compile compiles the rules of all collections. The error joins a [RuleError] for each
 // expression with a mistake.
 func Compile(set *collections.Set) (*Policies, error) {
-	all := &Policies{map[string]*Policy{}}
+	all := &Policies{map[string]*Policy{}, map[string]bool{}}
 	var errs []error
 	for _, c := range set.All() {
 		p, err := compilePolicy(c)
 		errs = append(errs, err)
 		all.byName[c.Name()] = p
 	}
-	return all, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for name, p := range all.byName {
+		all.anonymous[name] = slices.ContainsFunc(actions, func(a Action) bool { return !p.Excludes(a, caller.Anonymous) })
+	}
+	return all, nil
 }
 
 // Of returns the policy of a collection. It may be nil, and can be used then.
@@ -86,13 +96,7 @@ func (p *Policies) Of(collection string) *Policy {
 // AdmitAnonymous reports whether a caller without credentials may do anything at all with a
 // collection.
 func (p *Policies) AdmitAnonymous(collection string) bool {
-	policy := p.Of(collection)
-	for _, a := range actions {
-		if !policy.Excludes(a, caller.Anonymous) {
-			return true
-		}
-	}
-	return false
+	return p == nil || p.anonymous[collection]
 }
 
 // Denied returns the problem of a caller who may not do what the request asks for. Without
@@ -104,10 +108,8 @@ func Denied(who caller.Caller) *problem.Problem {
 	return problem.Forbidden.New("The access rules of the collection do not allow this. Nothing was done.")
 }
 
-// DeniedStatus is the status of [Denied].
-func DeniedStatus(who caller.Caller) int {
-	if who.IsAnonymous() {
-		return http.StatusUnauthorized
-	}
-	return http.StatusForbidden
+// IsDenied reports whether an error is, or wraps, the result of [Denied].
+func IsDenied(err error) bool {
+	var p *problem.Problem
+	return errors.As(err, &p) && (p.Of(problem.Unauthorized) || p.Of(problem.Forbidden))
 }
