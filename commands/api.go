@@ -10,6 +10,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -23,6 +25,8 @@ type API struct {
 	Executor *Executor
 	// Collections are the collections to serve.
 	Collections *collections.Set
+	// Access decides who may write what. Nil lets everyone write everything.
+	Access *access.Policies
 	// MaxBody is the maximum size in bytes of a request body, and of a document after a patch.
 	MaxBody int
 	// SpoolDir is the folder for the results of imports that clients have not read yet.
@@ -42,6 +46,7 @@ func New(n *node.Node, writes settings.Writes) *API {
 			Metrics: NewMetrics(n.Registry), Tracer: n.Tracing.Tracer("github.com/clusterlite/clusterlite/commands"),
 		},
 		Collections: n.Collections,
+		Access:      n.Access,
 		MaxBody:     int(n.MaxBody),
 		SpoolDir:    n.DataDir,
 		Logger:      n.Logger,
@@ -57,7 +62,7 @@ func (a *API) Routes() contract.Routes {
 }
 
 func (a *API) create(c echo.Context) error {
-	command, err := a.begin(c)
+	command, err := a.begin(c, Create)
 	if err != nil {
 		return err
 	}
@@ -66,7 +71,6 @@ func (a *API) create(c echo.Context) error {
 		return err
 	}
 	if media == contract.NDJSON {
-		command.Action = Create
 		return a.importLines(c, command)
 	}
 	if err := readDocument(c, &command); err != nil {
@@ -76,7 +80,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	command.Action, command.ID = Create, id.String()
+	command.ID = id.String()
 	result, err := a.execute(c, command)
 	if err != nil {
 		return err
@@ -127,11 +131,16 @@ func (a *API) remove(c echo.Context) error {
 }
 
 // begin reads the parts of a request that all writes share. The error is a problem.
-func (a *API) begin(c echo.Context) (Command, error) {
+func (a *API) begin(c echo.Context, action Action) (Command, error) {
 	contract.SetPosition(c.Response().Header(), int64(a.Executor.Model.Position()))
 	collection, ok := a.Collections.Get(c.Param("collection"))
 	if !ok {
 		return Command{}, problem.UnknownCollection.New("No collection has the name in the path.")
+	}
+	asker := Asker{caller.Of(c.Request().Context()), a.Access.Of(collection.Name())}
+	if err := asker.admit(action); err != nil {
+		delete(c.Response().Header(), contract.HeaderPosition)
+		return Command{}, err
 	}
 	if err := checkAccept(c.Request()); err != nil {
 		return Command{}, err
@@ -147,7 +156,7 @@ func (a *API) begin(c echo.Context) (Command, error) {
 		return Command{}, err
 	}
 	consistency, err := contract.AskedConsistency(c.Request(), events.Strong, events.Linearizable, events.Eventual)
-	return Command{Collection: collection, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
+	return Command{Action: action, Collection: collection, Asker: asker, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
 }
 
 // checkAccept rejects a write if the client does not accept the media type of its response. The
@@ -167,11 +176,14 @@ func checkAccept(r *http.Request) error {
 // beginEntity reads the parts of a request that all writes to one entity share. The error is a
 // problem.
 func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
-	command, err := a.begin(c)
+	command, err := a.begin(c, action)
 	if err != nil {
 		return command, err
 	}
-	command.Action, command.ID = action, c.Param("id")
+	command.ID = c.Param("id")
+	if action == Replace || action == Patch {
+		command.Kept = command.Asker.Policy.Kept(command.Asker.Caller)
+	}
 	if !events.ValidID(command.ID) {
 		return command, problem.NotFound.New("No entity has this id.")
 	}

@@ -135,6 +135,9 @@ func (x *Executor) decideCreate(c Command) (events.Event, *Rejection, error) {
 		return events.Event{}, nil, fmt.Errorf("generate an event id: %w", err)
 	}
 	event, rejection := Decide(c, State{}, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
+	if rejection == nil {
+		rejection = c.Asker.permit(Create, events.Entity{}, event)
+	}
 	return event, rejection, nil
 }
 

@@ -23,6 +23,11 @@ const (
 type Command struct {
 	Action     Action
 	Collection *collections.Collection
+	// Asker is who sent the command.
+	Asker Asker
+	// Kept are the members that a Replace or Patch can't change, because only the server sets
+	// them. A Replace with such members is validated when it is decided.
+	Kept []string
 	// ID is the id of the entity. For Create it is new.
 	ID string
 	// Document is the new document, for Create and Replace.

@@ -9,6 +9,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 )
 
 // State is the state of an entity on which a decision depends.
@@ -17,7 +18,8 @@ type State struct {
 	Version int64
 	// CreatedAt is in events.TimeFormat.
 	CreatedAt string
-	// Document is the document of the living entity. Only a Patch and [Changes] need it.
+	// Document is the document of the living entity. Only a Patch, [Changes] and members to keep
+	// need it.
 	Document document.Document
 }
 
@@ -50,6 +52,8 @@ const (
 	// Unchanged: the entity is already as the command wants it. The client gets a successful
 	// response.
 	Unchanged
+	// Forbidden: the access rules of the collection do not allow the command.
+	Forbidden
 )
 
 // A Rejection is the error of a command that the state does not allow. It depends on the state,
@@ -61,6 +65,8 @@ type Rejection struct {
 	Match   Precondition
 	// Field is the unique field whose value is taken, and Holder is the entity that holds it.
 	Field, Holder string
+	// Caller is who is not allowed to do this, for Forbidden.
+	Caller caller.Caller
 	// Violations are the violations of the schema, for Invalid.
 	Violations []collections.Violation
 	// Detail explains the rejection to a person.
@@ -99,6 +105,10 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Rejection) {
 		}
 	case Replace:
 		e.Kind = events.Updated
+		var rejection *Rejection
+		if next, rejection = replaced(c, s); rejection != nil {
+			return events.Event{}, rejection
+		}
 	}
 	e.Document = next.Bytes()
 	e.Claims = c.Collection.Claims(next.Value())
@@ -126,6 +136,24 @@ func reject(c Command, s State) *Rejection {
 	return nil
 }
 
+// replaced returns the document of a Replace. It is valid unless it has members to keep.
+func replaced(c Command, s State) (document.Document, *Rejection) {
+	if len(c.Kept) == 0 {
+		return c.Document, nil
+	}
+	next, rejection := keep(c.Kept, s.Document, c.Document)
+	if rejection != nil {
+		return next, rejection
+	}
+	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
+		return next, &Rejection{Kind: TooLarge, Detail: fmt.Sprintf("with the members that only the server sets, the document would have %d bytes; the maximum is %d", len(next.Bytes()), c.MaxDocument)}
+	}
+	if violations := c.Collection.Validate(next.Value()); len(violations) > 0 {
+		return next, &Rejection{Kind: Invalid, Violations: violations, Detail: "the document violates the schema of " + c.Collection.Name()}
+	}
+	return next, nil
+}
+
 func patched(c Command, s State) (document.Document, *Rejection) {
 	next, err := document.Merge(s.Document, c.Patch)
 	var number *document.NumberError
@@ -134,6 +162,10 @@ func patched(c Command, s State) (document.Document, *Rejection) {
 	}
 	if err != nil {
 		return next, &Rejection{Kind: Invalid, Detail: "after the patch the document would be invalid: it is " + err.Error()}
+	}
+	next, rejection := keep(c.Kept, s.Document, next)
+	if rejection != nil {
+		return next, rejection
 	}
 	if c.MaxDocument > 0 && len(next.Bytes()) > c.MaxDocument {
 		return next, &Rejection{Kind: TooLarge, Detail: fmt.Sprintf("after the patch the document would have %d bytes; the maximum is %d", len(next.Bytes()), c.MaxDocument)}

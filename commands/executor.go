@@ -169,6 +169,10 @@ func (x *Executor) decide(ctx context.Context, c Command) (event events.Event, b
 		return event, before, nil, err
 	}
 	event, rejection = Decide(c, state, Stamp{EventID: id.String(), Now: x.now(), Source: x.Source})
+	if rejection == nil {
+		// Before the unique values, about which it would say something.
+		rejection = c.Asker.permit(c.Action, before.Entity, event)
+	}
 	if rejection != nil {
 		return event, before, rejection, nil
 	}
@@ -204,11 +208,11 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 		return State{}, entityAt{}, nil // the id is new
 	}
 	e, found, at, err := x.Model.Entity(ctx, c.Collection.Name(), c.ID)
-	if err != nil || !found || e.Deleted {
-		return State{}, entityAt{}, err
+	if err != nil || !found || e.Deleted || !c.Asker.Policy.MayRead(c.Asker.Caller, e.Rendered) {
+		return State{}, entityAt{}, err // what the caller may not read does not exist for it
 	}
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
-	if c.Action == Patch || c.Action == Replace && c.IdempotencyKey == "" {
+	if c.Action == Patch || c.Action == Replace && (c.IdempotencyKey == "" || len(c.Kept) > 0) {
 		if s.Document, err = document.ParseStored(e.Rendered); err != nil {
 			return State{}, entityAt{}, x.Model.ReportDamage(fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err))
 		}

@@ -49,6 +49,9 @@ func (x *Executor) replay(ctx context.Context, c Command) (r Result, done bool, 
 	if use.RequestHash != c.RequestHash {
 		return r, false, &Rejection{Kind: KeyReused, Detail: "the idempotency key was used for a different request"}
 	}
+	if rejection := c.Asker.permitReplay(use); rejection != nil {
+		return r, false, rejection
+	}
 	return Result{
 		Position: use.Position,
 		Entity:   events.Entity{Collection: use.Collection, ID: use.ID, Version: use.Version, Deleted: use.Kind == events.Deleted, Rendered: use.Rendered},

@@ -8,6 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/appending"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -57,6 +58,8 @@ func (r *Rejection) problem() *problem.Problem {
 	switch r.Kind {
 	case NotFound:
 		return problem.NotFound.New("No entity has this id.")
+	case Forbidden:
+		return access.Denied(r.Caller)
 	case VersionMismatch:
 		return r.Match.Mismatch(r.Version)
 	case Taken:

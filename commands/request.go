@@ -36,14 +36,23 @@ func readDocument(c echo.Context, command *Command) error {
 }
 
 // complete adds the default values to the document of a Create or Replace, and validates the
-// result. The error is a problem.
+// result. A Replace that keeps members is validated with them, when it is decided. The error is a
+// problem.
 func complete(command *Command) (err error) {
+	if command.Action == Create {
+		if command.Document, err = command.Asker.setDefaults(command.Document); err != nil {
+			return err
+		}
+	}
 	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)
 	switch {
 	case errors.Is(err, collections.ErrDefaultsTooLarge):
 		return problem.BodyTooLarge.New(fmt.Sprintf("With the default values of its collection, the document would exceed the maximum of %d bytes. Nothing was written.", command.MaxDocument))
 	case err != nil:
 		return problem.InvalidDocument.Because(err, "With the default values of its collection, the document would be "+err.Error()+".")
+	}
+	if len(command.Kept) > 0 {
+		return nil
 	}
 	if violations := command.Collection.Validate(command.Document.Value()); len(violations) > 0 {
 		return invalid("The document violates the schema of "+command.Collection.Name()+".", violations)

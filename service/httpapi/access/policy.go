@@ -62,6 +62,12 @@ func (p *Policy) Allows(a Action, who caller.Caller, before, after []byte) bool 
 	return r != nil && r.allows(who, before, after)
 }
 
+// Inspects reports whether [Policy.Allows] looks at entities: otherwise [Policy.Excludes] alone
+// decides.
+func (p *Policy) Inspects(a Action, who caller.Caller) bool {
+	return !p.Bypasses(who) && p.declared && p.rules[a] != nil && !p.rules[a].callerOnly
+}
+
 // MayRead reports whether a caller may read an entity, given as clients see it.
 func (p *Policy) MayRead(who caller.Caller, entity []byte) bool {
 	return p.Allows(Read, who, entity, nil)
