@@ -10,18 +10,20 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 )
 
 // A tracedLog appends to the log of an executor. Each append is a span, and its events carry the
-// trace, so that the work that every node does with them is part of it.
+// trace, so that the work that every node does with them is part of it. They also carry the name
+// of the caller whose request appends them.
 type tracedLog Executor
 
-// Append sets the trace of the events and appends them.
+// Append sets the trace and the actor of the events and appends them.
 func (x *tracedLog) Append(ctx context.Context, batch ...events.Event) (events.Position, error) {
 	ctx, span := x.beginSpan(ctx, len(batch))
-	carried := traceParent(ctx)
+	carried, actor := traceParent(ctx), caller.Of(ctx).Name
 	for i := range batch {
-		batch[i].TraceParent = carried
+		batch[i].TraceParent, batch[i].Actor = carried, actor
 	}
 	position, err := x.Log.Append(ctx, batch...)
 	if err != nil {

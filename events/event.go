@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Format is the log format that this code writes, and the highest that it can read. A reader
@@ -41,6 +42,10 @@ type Event struct {
 	Claims []string
 	// IdempotencyKey is the client's key, or empty. RequestHash then identifies the request.
 	IdempotencyKey, RequestHash string
+	// Actor is the name of the client that asked for the change, as its credential gives it. It is
+	// empty if the client was anonymous, or if the event does not come from a client. It meets
+	// [ValidActor] or is empty. No decision depends on it.
+	Actor string
 	// TraceParent is a W3C trace context, or empty. No decision depends on it.
 	TraceParent string
 	// Document is the complete document after the event, a JSON object without the members of the
@@ -187,6 +192,29 @@ func ValidID(s string) bool {
 		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
 		default:
 			return false
+		}
+	}
+	return true
+}
+
+// maxActor is the maximum length of an actor in bytes. It is the longest that the subject of a
+// token may be by the specifications that limit it.
+const maxActor = 2048
+
+// ValidActor reports whether s can be the [Event.Actor] of an event: 1 to 2048 bytes of UTF-8
+// without control characters. The rule is part of the stored format and never changes.
+func ValidActor(s string) bool {
+	if s == "" || len(s) > maxActor {
+		return false
+	}
+	for i, r := range s {
+		if r < ' ' || r >= 0x7f && r <= 0x9f {
+			return false
+		}
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+				return false
+			}
 		}
 	}
 	return true

@@ -15,6 +15,7 @@ const (
 	headerClaims         = "ce_claims"
 	headerIdempotencyKey = "ce_idempotencykey"
 	headerRequestHash    = "ce_requesthash"
+	headerActor          = "ce_actor"
 	headerCheckpoint     = "ce_checkpoint"
 	headerTraceParent    = "traceparent"
 	headerContentType    = "content-type"
@@ -30,7 +31,7 @@ const (
 var headerOrder = [...]string{
 	headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime,
 	headerEntityVersion, headerFormat, headerClaims, headerIdempotencyKey,
-	headerRequestHash, headerCheckpoint, headerTraceParent, headerContentType,
+	headerRequestHash, headerActor, headerCheckpoint, headerTraceParent, headerContentType,
 }
 
 const (
@@ -133,12 +134,14 @@ func headerIndex(name string) int {
 		return 9
 	case headerRequestHash:
 		return 10
-	case headerCheckpoint:
+	case headerActor:
 		return 11
-	case headerTraceParent:
+	case headerCheckpoint:
 		return 12
-	case headerContentType:
+	case headerTraceParent:
 		return 13
+	case headerContentType:
+		return 14
 	}
 	return -1
 }

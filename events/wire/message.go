@@ -33,6 +33,9 @@ func NewMessage(e events.Event) *message.Message {
 		m.Metadata[headerIdempotencyKey] = e.IdempotencyKey
 		m.Metadata[headerRequestHash] = e.RequestHash
 	}
+	if e.Actor != "" {
+		m.Metadata[headerActor] = e.Actor
+	}
 	if e.TraceParent != "" {
 		m.Metadata[headerTraceParent] = e.TraceParent
 	}

@@ -107,6 +107,11 @@ func parseEvent(h *headers, value []byte) (events.Event, error) {
 	if err = parseIdempotency(h, &e); err != nil {
 		return events.Event{}, err
 	}
+	// Readers of versions that did not know the actor admit an event whatever this header holds.
+	// So a value that is not valid does not make the record malformed: there is no actor.
+	if actor := h.get(headerActor); events.ValidActor(actor) {
+		e.Actor = actor
+	}
 	e.Document = value
 	return e, checkKind(h, &e)
 }

@@ -46,7 +46,9 @@ func samples() map[string]events.Event {
 	created.Kind, created.Version, created.IdempotencyKey, created.RequestHash, created.TraceParent, created.Claims = events.Created, 1, "", "", "", nil
 	deleted := full()
 	deleted.Kind, deleted.Version, deleted.Claims, deleted.Document = events.Deleted, 4, nil, nil
-	return map[string]events.Event{"created": created, "updated": full(), "deleted": deleted}
+	byAda, byKey := full(), deleted
+	byAda.Actor, byKey.Actor = "auth0|ada@example.com", "clk_7f3k2m9q"
+	return map[string]events.Event{"created": created, "updated": full(), "deleted": deleted, "updated-by": byAda, "deleted-by": byKey}
 }
 
 func TestGoldenRecords(t *testing.T) {
@@ -244,6 +246,23 @@ func TestMalformedRecords(t *testing.T) {
 	}
 }
 
+// Versions that do not know the actor ignore its header. So no value of it may change the verdict
+// on a record: an invalid one is ignored.
+func TestAnInvalidActorIsIgnored(t *testing.T) {
+	for actor, want := range map[string]string{
+		"ada": "ada", "Zoë 🙂": "Zoë 🙂", "�": "�", strings.Repeat("x", 2048): strings.Repeat("x", 2048),
+		"": "", strings.Repeat("x", 2049): "", "a\nb": "", "a\x00b": "", "a\u0085": "", "bad \xff": "",
+	} {
+		r := wire.Parse(good().with("ce_actor", actor).stored())
+		if r.Content != events.HasEvent || r.Event.Actor != want {
+			t.Errorf("%.20q: got content %d and actor %.20q, want an event of %.20q", actor, r.Content, r.Event.Actor, want)
+		}
+	}
+	if r := wire.Parse(good().twice("ce_actor", "ada").twice("ce_actor", "eve").stored()); r.Content != events.Malformed {
+		t.Errorf("two actors: got content %d, want a malformed record", r.Content)
+	}
+}
+
 // Two different records at one offset have different identities, whether they are valid or not.
 func TestIdentity(t *testing.T) {
 	identity := func(g goldenRecord, offset, at int64) string {
@@ -311,10 +330,10 @@ func TestBarriers(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, event := range samples() {
 		m := wire.NewMessage(event)
-		f.Add(m.Metadata["ce_type"], m.Metadata["ce_claims"], m.Metadata["ce_time"], m.Metadata["ce_entityversion"], m.Metadata["ce_format"], m.Metadata["ce_subject"], []byte(event.Document))
+		f.Add(m.Metadata["ce_type"], m.Metadata["ce_claims"], m.Metadata["ce_time"], m.Metadata["ce_entityversion"], m.Metadata["ce_format"], m.Metadata["ce_subject"], m.Metadata["ce_actor"], []byte(event.Document))
 	}
-	f.Fuzz(func(t *testing.T, kind, claims, at, version, format, subject string, value []byte) {
-		g := good().with("ce_type", kind).with("ce_claims", claims).with("ce_time", at).with("ce_entityversion", version).with("ce_format", format).with("ce_subject", subject).holding(string(value))
+	f.Fuzz(func(t *testing.T, kind, claims, at, version, format, subject, actor string, value []byte) {
+		g := good().with("ce_type", kind).with("ce_claims", claims).with("ce_time", at).with("ce_entityversion", version).with("ce_format", format).with("ce_subject", subject).with("ce_actor", actor).holding(string(value))
 		r := wire.Parse(g.stored())
 		if (r.Content == events.Malformed) != (r.Malformed != "") {
 			t.Fatalf("got %+v, want a reason if and only if it is malformed", r)

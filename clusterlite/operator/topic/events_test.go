@@ -153,6 +153,26 @@ func TestTailFilters(t *testing.T) {
 	}
 }
 
+// Names come from clients, so they are untrusted text.
+func TestTailShowsActors(t *testing.T) {
+	s := newShelf(t)
+	if _, err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all := life()
+	all[0].Actor, all[3].Actor = "auth0|ada", "e\u202eve"
+	s.append(all...)
+	lines := strings.Split(s.want("tail", "--from=0", "--no-follow"), "\n")
+	for i, want := range []string{"  v1  by auth0|ada  {", "  v1  {", "  v2  {", "  v3  by e\uFFFDve"} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d: got %q, want it to have %q", i, lines[i], want)
+		}
+	}
+	if got := s.want("tail", "--from=0", "--no-follow", "--actor=auth0|ada", "--output=json"); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"actor":"auth0|ada"`) {
+		t.Errorf("the events of ada: got %s, want one", got)
+	}
+}
+
 func TestTailAsJSON(t *testing.T) {
 	s := filled(t)
 	out := s.want("tail", "--from=0", "--no-follow", "--all", "--output=json")

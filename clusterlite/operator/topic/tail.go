@@ -29,13 +29,14 @@ type Tail struct {
 	Collection []string          `name:"collection" placeholder:"NAME" help:"Only events of these collections."`
 	ID         []string          `name:"id" placeholder:"ID" help:"Only events of these entities."`
 	Type       []string          `name:"type" placeholder:"TYPE" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
+	Actor      []string          `name:"actor" placeholder:"NAME" help:"Only events of these clients, by the subject of their token or the name of their API key."`
 	All        bool              `name:"all" help:"Also show what is not an event: barriers, malformed records, and offsets without a record."`
 }
 
 // Help gives examples.
 func (Tail) Help() string {
-	return `Prints one line for each event: the position after it, the broker's time, type, entity, version
-and the beginning of the document. With --output json each line is a CloudEvent with the attributes
+	return `Prints one line for each event: the position after it, the broker's time, type, entity, version,
+the client that made the change if it was authenticated, and the beginning of the document. With --output json each line is a CloudEvent with the attributes
 "position" and "appendedat". Events that admission finds void are shown too, because verdicts are
 not in the log. Press Ctrl-C to stop.
 
@@ -161,7 +162,7 @@ func (c Tail) wants(r events.Record) bool {
 		return len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(values, w) })
 	}
 	e := r.Event
-	return among(c.Collection, e.Collection) && among(c.ID, e.EntityID) && among(c.Type, string(e.Kind), e.Type())
+	return among(c.Collection, e.Collection) && among(c.ID, e.EntityID) && among(c.Type, string(e.Kind), e.Type()) && among(c.Actor, e.Actor)
 }
 
 // shownDocument is the maximum length of a document in a line, in characters.
@@ -175,6 +176,9 @@ func writeText(w *bufio.Writer, r events.Record) {
 	}
 	e := r.Event
 	_, _ = fmt.Fprintf(w, "%s  %s  v%d", e.Type(), e.EntityID, e.Version)
+	if e.Actor != "" {
+		_, _ = fmt.Fprintf(w, "  by %s", printable(e.Actor))
+	}
 	if e.Document != nil {
 		_, _ = fmt.Fprintf(w, "  %s", short(printable(string(e.Document))))
 	}

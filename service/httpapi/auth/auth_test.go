@@ -177,6 +177,8 @@ func TestTokens(t *testing.T) {
 		"not valid yet":        {rs.token(t, with(map[string]any{"nbf": time.Now().Add(2 * time.Minute).Unix()})), "not valid yet"},
 		"no expiry":            {rs.token(t, with(map[string]any{"exp": nil})), "no expiry"},
 		"no subject":           {rs.token(t, with(map[string]any{"sub": nil})), "no subject"},
+		"subject too long":     {rs.token(t, with(map[string]any{"sub": strings.Repeat("x", 2049)})), "more than 2048 bytes"},
+		"control characters":   {rs.token(t, with(map[string]any{"sub": "ada\nadmin"})), "control character"},
 		"other issuer":         {rs.token(t, with(map[string]any{"iss": "https://evil.example.com"})), "another issuer"},
 		"no issuer":            {rs.token(t, with(map[string]any{"iss": nil})), "another issuer"},
 		"other audience":       {rs.token(t, with(map[string]any{"aud": "other"})), "another audience"},

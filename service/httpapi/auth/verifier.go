@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/hashicorp/golang-lru/v2"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -171,6 +172,8 @@ func (v *Verifier) check(c jwt.Claims) (known, error) {
 		return known{}, errors.New("it has no expiry")
 	case c.Subject == "":
 		return known{}, errors.New("it has no subject")
+	case !events.ValidActor(c.Subject):
+		return known{}, errors.New("its subject has more than 2048 bytes or a control character")
 	}
 	k := known{caller: caller.Caller{Name: c.Subject}, to: c.Expiry.Time().Add(leeway)}
 	if c.NotBefore != nil {

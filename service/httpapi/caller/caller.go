@@ -17,8 +17,9 @@ import (
 // A Caller is who sent a request. The zero Caller is [Anonymous]. A Caller is immutable: requests
 // of the same credential share its roles and claims.
 type Caller struct {
-	// Name identifies the caller, and is stable over requests. It is safe to log. It is empty
-	// for an anonymous caller.
+	// Name identifies the caller, and is stable over requests. It is safe to log, and events
+	// store it as their actor, so it meets events.ValidActor. It is empty for an anonymous
+	// caller.
 	Name string
 	// Roles are what the credential says that the caller may act as. Ask [Caller.Has].
 	Roles []string

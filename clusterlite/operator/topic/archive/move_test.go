@@ -52,6 +52,7 @@ func TestMove(t *testing.T) {
 	}
 	exact := user(5, events.Created, 1, 5)
 	exact.Document = []byte("{\"z\":1.50e+2, \"a\":12345678901234567890,\"s\":\"\\u00e9 \u2028\"}")
+	exact.Actor = "auth0|ada"
 	exact.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	from.raw(&kgo.Record{Value: []byte("rubbish")}).holds(
 		user(4, events.Created, 1, 0), // void: the entity exists
