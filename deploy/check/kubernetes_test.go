@@ -6,9 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/yaml"
 )
 
 const settingsPage = "../../docs/reference/settings.md"
@@ -260,5 +263,64 @@ func TestExample(t *testing.T) {
 	}
 	if brokers := m.configMaps["clusterlite-settings"].Data["CLUSTERLITE_KAFKA_BROKERS"]; !strings.Contains(brokers, "example.com") {
 		t.Errorf("got the brokers %s, want those of the overlay", brokers)
+	}
+}
+
+// Nodes and the tool use the same token of operators, and the network policies admit the tool.
+func TestCredentials(t *testing.T) {
+	m := build(t, "base")
+	var job batchv1.Job
+	if err := yaml.UnmarshalStrict([]byte(read(t, "../kubernetes/tool.yaml")), &job); err != nil {
+		t.Fatal(err)
+	}
+	tool := job.Spec.Template
+	pods := map[string]corev1.PodTemplateSpec{"command": m.pods()["command"], "query": m.pods()["query"], "tool": tool}
+	for name, pod := range pods {
+		c := pod.Spec.Containers[0]
+		var file string
+		for _, e := range c.Env {
+			if e.Name == "CLUSTERLITE_ADMIN_TOKEN_FILE" {
+				file = e.Value
+			}
+		}
+		var folder, secret string
+		for _, v := range c.VolumeMounts {
+			if v.Name == "credentials" && v.ReadOnly {
+				folder = v.MountPath
+			}
+		}
+		for _, v := range pod.Spec.Volumes {
+			if v.Name == "credentials" && v.Secret != nil && v.Secret.Optional == nil && *v.Secret.DefaultMode == 0o440 {
+				secret = v.Secret.SecretName
+			}
+		}
+		if secret != "clusterlite-credentials" || file != folder+"/admin-token" {
+			t.Errorf("%s: got the token in %q, from the secret %q mounted at %q, want it from clusterlite-credentials", name, file, secret, folder)
+		}
+		if s, own := pod.Spec.SecurityContext, c.SecurityContext; !*s.RunAsNonRoot || s.FSGroup == nil || *s.FSGroup != *s.RunAsGroup || !*own.ReadOnlyRootFilesystem ||
+			*own.AllowPrivilegeEscalation || fmt.Sprint(own.Capabilities.Drop) != "[ALL]" || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault || *pod.Spec.AutomountServiceAccountToken {
+			t.Errorf("%s: got other permissions than necessary, want those of the restricted standard and a group that can read the token", name)
+		}
+	}
+	if page := read(t, "../../docs/how-to/run-on-kubernetes.md"); !strings.Contains(page, "secret generic clusterlite-credentials") || !strings.Contains(page, "--from-literal=admin-token=") {
+		t.Error("got a page that does not create the secret")
+	}
+	for _, name := range []string{"command", "query"} {
+		admitted := false
+		for _, rule := range m.policies[name].Spec.Ingress {
+			for _, from := range rule.From {
+				if from.NamespaceSelector != nil || rule.Ports[0].Port.StrVal != "admin" {
+					continue
+				}
+				s, err := metav1.LabelSelectorAsSelector(from.PodSelector)
+				if err != nil {
+					t.Fatal(err)
+				}
+				admitted = admitted || s.Matches(labels.Set(tool.Labels))
+			}
+		}
+		if !admitted {
+			t.Errorf("got no rule that lets the tool reach the admin listener of %s", name)
+		}
 	}
 }

@@ -122,6 +122,8 @@ func (c *Networked) service(role string, i int) *Process {
 		env := map[string]string{
 			"CLUSTERLITE_NODE_ID": name, "CLUSTERLITE_HTTP_ADDR": h.Observed + ":8080", "CLUSTERLITE_ADMIN_ADDR": h.Observed + ":9080",
 			"CLUSTERLITE_KAFKA_BROKERS": c.Brokers, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"), "CLUSTERLITE_LOG_FORMAT": "json",
+			// The admin listener is not on loopback.
+			"CLUSTERLITE_ADMIN_TOKEN": "a-token-of-the-network",
 		}
 		c.apply(name, env)
 		return Binary(c.t, "clusterlite-"+role), nil, env

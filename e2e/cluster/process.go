@@ -209,7 +209,14 @@ type Status struct {
 // Status asks the process for its status.
 func (p *Process) Status() Status {
 	p.t.Helper()
-	response, err := http.Get(p.Admin + "/status")
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.Admin+"/status", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if credential := p.Credential(); credential != "" {
+		r.Header.Set("Authorization", credential)
+	}
+	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -251,13 +258,22 @@ func freePort(t testing.TB) int {
 func Address(t testing.TB) string { return fmt.Sprintf("127.0.0.1:%d", freePort(t)) }
 
 // DataDir returns the process's data folder.
-func (p *Process) DataDir() string { return p.setting("CLUSTERLITE_DATA_DIR") }
+func (p *Process) DataDir() string { return p.Setting("CLUSTERLITE_DATA_DIR") }
 
 // Node returns the process's name as a node.
-func (p *Process) Node() string { return p.setting("CLUSTERLITE_NODE_ID") }
+func (p *Process) Node() string { return p.Setting("CLUSTERLITE_NODE_ID") }
 
-// setting returns the value of a variable. The last one counts, as it does for the process.
-func (p *Process) setting(variable string) (value string) {
+// Credential returns the Authorization header field for the process's admin listener, or an
+// empty string if its settings hold no token of operators.
+func (p *Process) Credential() string {
+	if token := p.Setting("CLUSTERLITE_ADMIN_TOKEN"); token != "" {
+		return "Bearer " + token
+	}
+	return ""
+}
+
+// Setting returns the value of a variable. The last one counts, as it does for the process.
+func (p *Process) Setting(variable string) (value string) {
 	for _, e := range p.env {
 		if v, ok := strings.CutPrefix(e, variable+"="); ok {
 			value = v

@@ -142,7 +142,7 @@ func (r *round) equal() {
 
 // digests returns a node's position and the digests at that position.
 func digests(p *cluster.Process) (string, error) {
-	b, err := fetch(p.Admin + "/status")
+	b, err := fetch(p.Admin+"/status", "Authorization: "+p.Credential())
 	var s cluster.Status
 	if err == nil {
 		err = json.Unmarshal(b, &s)

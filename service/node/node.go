@@ -253,6 +253,10 @@ func (n *Node) listen() error {
 		return errors.Join(fmt.Errorf("listen on the API address: %w", err), adminListener.Close())
 	}
 	n.API, n.Admin = apiListener.Addr(), adminListener.Addr()
+	n.operators.Local = admin.Loopback(n.Admin)
+	if !n.operators.Local && !n.operators.Identified() {
+		n.Logger.Warn("the admin listener can be reached from other hosts, and no credential of operators is set: it serves only /livez, /readyz and /metrics; set CLUSTERLITE_ADMIN_TOKEN_FILE", "admin", n.Admin.String())
+	}
 	n.registerMetrics()
 	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, MaxBody: int64(n.MaxBody), Uncompressed: !n.Compress, Callers: n.callers,
 		CORS:   web.CORS{Origins: n.CORSOrigins, AllowHeaders: n.CORSAllowHeaders, ExposeHeaders: n.CORSExposeHeaders},

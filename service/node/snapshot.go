@@ -50,10 +50,12 @@ func (n *Node) serveStarting() (stop func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on the admin address: %w", err)
 	}
+	operators := n.operators
+	operators.Local = admin.Loopback(l.Addr())
 	starting := errors.New("starting: looking for a snapshot")
 	h := admin.Handler(admin.Source{
 		Node:      n.NodeID,
-		Operators: n.operators,
+		Operators: operators,
 		Ready:     func() error { return starting },
 		Status:    func(context.Context) (any, error) { return nil, starting },
 		Registry:  n.Registry,

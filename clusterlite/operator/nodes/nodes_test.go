@@ -32,10 +32,11 @@ func announce(t *testing.T, b *servicetest.Broker, name, address string, state r
 func listener(t *testing.T, name string) string {
 	t.Helper()
 	s := httptest.NewServer(admin.Handler(admin.Source{
-		Node:     name,
-		Ready:    func() error { return nil },
-		Status:   func(context.Context) (any, error) { return map[string]string{"node": name}, nil },
-		Registry: admin.NewRegistry(),
+		Node:      name,
+		Operators: admin.Operators{Local: true},
+		Ready:     func() error { return nil },
+		Status:    func(context.Context) (any, error) { return map[string]string{"node": name}, nil },
+		Registry:  admin.NewRegistry(),
 		Resources: map[string]admin.Methods{"/busy": {"GET": func(w http.ResponseWriter, _ *http.Request) {
 			admin.Refuse(w, problem.Overloaded.New("Ask later."))
 		}}},

@@ -14,17 +14,18 @@ import (
 func TestAdmin(t *testing.T) {
 	var notReady error
 	h := admin.Handler(admin.Source{
-		Node:     "query-1",
-		Ready:    func() error { return notReady },
-		Status:   func(context.Context) (any, error) { return map[string]int{"position": 7}, nil },
-		Registry: admin.NewRegistry(),
+		Node:      "query-1",
+		Ready:     func() error { return notReady },
+		Status:    func(context.Context) (any, error) { return map[string]int{"position": 7}, nil },
+		Registry:  admin.NewRegistry(),
+		Operators: admin.Operators{Local: true},
 	})
 	s := httptest.NewServer(h)
 	defer s.Close()
 	addr := strings.TrimPrefix(s.URL, "http://")
 	want := func(path string, status int, part string) {
 		t.Helper()
-		r := servicetest.Do(h, "GET", path, "")
+		r := local(h, "GET", path)
 		if body := servicetest.Body(t, r); r.StatusCode != status || !strings.Contains(body, part) {
 			t.Errorf("%s: got %d %s, want %d with %q", path, r.StatusCode, body, status, part)
 		}
@@ -43,11 +44,11 @@ func TestAdmin(t *testing.T) {
 	if err := admin.CheckHealth(t.Context(), addr, false); err == nil || !strings.Contains(err.Error(), "behind the log") {
 		t.Errorf("got %v, want that the process is behind the log", err)
 	}
-	if r := servicetest.Do(h, "POST", "/livez", ""); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
+	if r := local(h, "POST", "/livez"); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
 		t.Errorf("got %d, want 405 with Allow", r.StatusCode)
 	}
 	for node, status := range map[string]int{"": 200, "query-1": 200, "query-2": 421} {
-		r := servicetest.Do(h, "GET", "/livez", "", admin.HeaderNode+": "+node)
+		r := local(h, "GET", "/livez", admin.HeaderNode+": "+node)
 		if body := servicetest.Body(t, r); r.StatusCode != status || status == 421 && !strings.Contains(body, "query-1") {
 			t.Errorf("for node %q: got %d %s, want %d", node, r.StatusCode, body, status)
 		}

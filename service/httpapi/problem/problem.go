@@ -71,6 +71,7 @@ var (
 	MalformedRequest     = Kind{"malformed-request", "The request is malformed", http.StatusBadRequest, 0}
 	Unauthorized         = Kind{"unauthorized", "Authentication is required", http.StatusUnauthorized, 0}
 	Forbidden            = Kind{"forbidden", "Access is denied", http.StatusForbidden, 0}
+	CredentialNotSet     = Kind{"credential-not-set", "No credential of operators is set", http.StatusForbidden, 0}
 	NotFound             = Kind{"not-found", "Resource not found", http.StatusNotFound, 0}
 	UnknownCollection    = Kind{"unknown-collection", "Unknown collection", http.StatusNotFound, 0}
 	MethodNotAllowed     = Kind{"method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed, 0}
