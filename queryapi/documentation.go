@@ -26,6 +26,10 @@ func documentation(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", reference.Policy)
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-cache")
 	if file.Immutable {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")

@@ -23,6 +23,17 @@ func TestDocumentation(t *testing.T) {
 	if policy := page.Header.Get("Content-Security-Policy"); strings.Contains(policy, "unsafe-eval") || !strings.Contains(policy, "script-src 'self';") || !strings.Contains(policy, "default-src 'self'") {
 		t.Errorf("got the policy %q, want scripts from the node alone", policy)
 	}
+	if policy := strings.ReplaceAll(page.Header.Get("Content-Security-Policy"), "style-src-attr 'unsafe-inline'", ""); strings.Contains(policy, "unsafe-") || strings.Contains(policy, "http") || !strings.Contains(policy, "frame-ancestors 'none'") || !strings.Contains(policy, "base-uri 'none'") {
+		t.Errorf("got the policy %q, want no inline content, no other host and no frames", policy)
+	}
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if got := page.Header.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
 	n.get("/docs", 304, "If-None-Match: "+page.Header.Get("ETag"))
 	script := string(regexp.MustCompile(`/docs/scalar-[^"]*`).Find([]byte(servicetest.Body(t, page))))
 

@@ -127,6 +127,7 @@ func TestCompose(t *testing.T) {
 		clients.progress(200)
 	})
 	t.Run("the tool inspects the cluster", func(*testing.T) { toolInspects(p, 2+7) })
+	t.Run("the nodes require their token", func(*testing.T) { needsToken(p) })
 	killed := p.containers("query")[:2]
 	t.Run("containers are killed", func(t *testing.T) {
 		for _, id := range killed {

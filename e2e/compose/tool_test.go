@@ -15,7 +15,14 @@ import (
 // returns its output and exit status.
 func (p *project) tool(args ...string) (stdout, stderr string, status int) {
 	p.t.Helper()
-	cmd := p.command("timeout", append([]string{"120", "docker", "compose", "-p", p.name, "run", "--rm", "-T", "tool"}, args...)...)
+	return p.toolWith(nil, args...)
+}
+
+// toolWith is like tool, with more flags for the container.
+func (p *project) toolWith(flags []string, args ...string) (stdout, stderr string, status int) {
+	p.t.Helper()
+	run := append([]string{"120", "docker", "compose", "-p", p.name, "run", "--rm", "-T"}, append(flags, "tool")...)
+	cmd := p.command("timeout", append(run, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -49,6 +56,22 @@ func toolInspects(p *project, nodes int) {
 	p.well("snapshot", "create", "/snapshots")
 	if out := p.well("snapshot", "list", "/snapshots"); !strings.Contains(out, ".snapshot") {
 		p.t.Errorf("got the store's list %s, want a snapshot in it", out)
+	}
+}
+
+// needsToken checks that the nodes reject a tool without their token, which is random.
+func needsToken(p *project) {
+	p.t.Helper()
+	out, errs, status := p.toolWith([]string{"-e", "CLUSTERLITE_ADMIN_TOKEN_FILE="}, "voids")
+	if status == 0 || !strings.Contains(out+errs, "CLUSTERLITE_ADMIN_TOKEN") {
+		p.t.Errorf("without the token: got exit status %d and\n%s%s\nwant an error that names the setting", status, out, errs)
+	}
+	token := p.compose("run", "--rm", "-T", "--entrypoint", "/bin/sh", "credentials", "-c", "cat /credentials/admin-token")
+	if len(token) != 64 || strings.Trim(token, "0123456789abcdef") != "" {
+		p.t.Errorf("got a token of %d characters, want 64 hexadecimal digits", len(token))
+	}
+	if logs := p.compose("logs", "--no-color", "command", "query", "credentials"); strings.Contains(logs, token) {
+		p.t.Error("got logs with the token, want it left out")
 	}
 }
 

@@ -1,6 +1,11 @@
 // Shows the description of this node. Nothing here or in the page needs another host:
 // no fonts, no proxy, no telemetry, no service of the page's makers.
-Scalar.createApiReference("#reference", {
+//
+// The page's content security policy forbids eval. Without this setting, which a library of the
+// page reads when it is loaded, that library tries eval and causes a violation of the policy.
+(globalThis.__zod_globalConfig ??= {}).jitless = true;
+
+addEventListener("DOMContentLoaded", () => Scalar.createApiReference("#reference", {
   url: "/openapi.json",
   withDefaultFonts: false,
   telemetry: false,
@@ -12,4 +17,4 @@ Scalar.createApiReference("#reference", {
   hideModels: true,
   documentDownloadType: "json",
   defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
-});
+}));
