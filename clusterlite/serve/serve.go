@@ -14,6 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/queryapi"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/node"
@@ -53,6 +54,9 @@ func (s Command) startBroker(_ context.Context, config *node.Config, logger *slo
 		return nil, err
 	}
 	config.Brokers, config.Dial = []string{b.Addr()}, b.Dial
+	config.Attach = func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error) {
+		return b.Attach(ctx, topic, s)
+	}
 	return func() error { b.Close(); return nil }, nil
 }
 

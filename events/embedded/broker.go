@@ -26,6 +26,8 @@ type Broker struct {
 	keeper  *keeper
 	addr    string
 	close   sync.Once
+
+	appenders *appenders
 }
 
 // Start opens the log in dir and listens on addr (host:port; port 0 picks a free one). It
@@ -59,9 +61,10 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0]}
+	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: &appenders{}}
 	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
-	date(cluster, checked.maxTime, b.keeper.settle, syncer.flushRecords)
+	b.appenders.watch(cluster)
+	date(cluster, checked.maxTime, b.keeper.settle, syncer.flushRecords, b.appenders)
 	close(gate.open)
 	return b, nil
 }

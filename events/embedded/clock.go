@@ -35,6 +35,8 @@ type clock struct {
 	// brokers caches which topics get the broker's time, because asking kfake costs as much as
 	// the rest of a write.
 	brokers map[topicKey]bool
+
+	appenders *appenders
 }
 
 // topicKey identifies a topic in a request, which contains either its name or its id.
@@ -47,9 +49,9 @@ type topicKey struct {
 // time of the newest record in the log, in milliseconds since 1970. Before each request is handled,
 // date calls changed, which reports whether topics may have changed, and durable, which returns
 // once all records that were written before are on disk. A batch is written only then, so that a
-// power loss tears no more than one batch.
-func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error) *clock {
-	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
+// power loss tears no more than one batch. The requests of appenders get their batches here.
+func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error, appenders *appenders) *clock {
+	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}, appenders: appenders}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
 	}
@@ -83,6 +85,10 @@ func (c *clock) time() int64 {
 // that rejects the request, and the broker stores nothing of it.
 func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
 	c.release(request)
+	if a := c.appenders.of(request); a != nil {
+		return a.fill(request, c.time())
+	}
+	c.appenders.changed()
 	refused := false
 	for i := range request.Topics {
 		t := &request.Topics[i]

@@ -52,13 +52,18 @@ func (g *gate) listen(network, addr string) (err error) {
 // dial connects from within the process.
 func (g *gate) dial(ctx context.Context) (net.Conn, error) {
 	client, server := newPipeConns(g.Addr())
+	return client, g.connect(ctx, server)
+}
+
+// connect gives the broker its end of a connection.
+func (g *gate) connect(ctx context.Context, server net.Conn) error {
 	select {
 	case g.accepted <- accepted{conn: server}:
-		return client, nil
+		return nil
 	case <-g.closed:
-		return nil, errStopped
+		return errStopped
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 

@@ -79,12 +79,16 @@ func (b *barriers) append() (events.Position, error) {
 
 // try appends one barrier. After a failure it drops the publisher, so that the next attempt
 // starts from the bootstrap list. If ctx ends, it leaves the attempt in the background. That ends
-// soon, because its connections are cut, and closes its publisher.
+// soon, because its connections are cut, and closes its publisher. To a broker in the same process
+// no write takes long, so barriers go there together with writes.
 func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	type outcome struct {
 		publisher *barrierPublisher
 		position  events.Position
 		err       error
+	}
+	if b.log.publisher.direct() {
+		return b.publish(ctx, b.log.publisher)
 	}
 	done := make(chan outcome)
 	p := b.publisher
@@ -96,7 +100,7 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 		}
 		if o.err == nil {
 			given := context.AfterFunc(ctx, o.publisher.connections.cut)
-			o.position, o.err = b.publish(o.publisher)
+			o.position, o.err = b.publish(context.Background(), o.publisher)
 			given()
 		}
 		select {
@@ -122,13 +126,13 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 	}
 }
 
-func (b *barriers) publish(p *barrierPublisher) (events.Position, error) {
+func (b *barriers) publish(ctx context.Context, p message.Publisher) (events.Position, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return 0, fmt.Errorf("generate a barrier id: %w", err)
 	}
 	m := wire.NewBarrier(id.String(), b.log.config.Source, time.Now())
-	r := newReceipt(context.Background(), []*message.Message{m})
+	r := newReceipt(ctx, []*message.Message{m})
 	err = p.Publish(b.log.config.Topic, m)
 	return r.position, err
 }

@@ -91,11 +91,13 @@ func (a *endAsker) question() (events.Position, error) {
 	// This is the high watermark of the leader. Every acknowledged append lies below it, even
 	// directly after an election: a new leader answers OFFSET_NOT_AVAILABLE until that is the
 	// case (KIP-207).
+	seen := a.log.tail.seen()
 	end, err := a.client.GetOffset(a.log.config.Topic, partition, sarama.OffsetNewest)
 	if err != nil {
 		a.disconnect()
 		return 0, err
 	}
+	a.log.tail.learned(end, seen)
 	return events.Position(end), nil
 }
 

@@ -36,6 +36,7 @@ type fetcher struct {
 	connections *connections
 	topic       string
 	leader      *kmsg.MetadataResponseTopicPartition // nil while it is unknown
+	end         int64                                // the end of the log at the last fetch
 }
 
 // newFetcher returns a fetcher. Its connections are cut when ctx ends.
@@ -84,6 +85,7 @@ func (f *fetcher) fetch(ctx context.Context, offset int64) ([]fetched, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch from offset %d of %s: %w", offset, f.topic, err)
 	}
+	f.end = response.HighWatermark
 	return f.read(response, offset)
 }
 

@@ -40,12 +40,15 @@ func startBroker(t testing.TB, dir, addr string) *embedded.Broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
+	if inProcess {
+		running[b.Addr()] = b
+	}
 	return b
 }
 
 func open(t testing.TB, addr string) *eventlog.Log {
 	t.Helper()
-	l, err := eventlog.Open(eventlog.Config{Brokers: []string{addr}, Topic: "clusterlite.events", ClientID: "test"})
+	l, err := eventlog.Open(config(addr))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,12 +36,18 @@ const (
 // (docs/decisions/2026-11-26-appends-in-groups.md).
 type publisher struct {
 	log    *Log
-	called chan struct{} // gets a token when something was published
+	called chan struct{} // gets a token when run has something to do
 
 	mu      sync.Mutex
 	waiting []*publication
 	closed  bool
 	linger  linger
+
+	appender Appender       // nil unless the broker runs in the same process
+	ended    bool           // the appender takes nothing more
+	group    []*publication // what the appender has taken and not settled
+	refused  []*publication // what the appender could not append, but the client may
+	sending  bool           // run is sending a group through the client
 
 	client      *kgo.Client // used by run only, as are its connections; nil while not connected
 	connections *connections
@@ -111,19 +117,15 @@ func (p *publisher) enqueue(s *publication) bool {
 	}
 	p.waiting = append(p.waiting, s)
 	p.linger.arrived(len(p.waiting))
-	if len(p.waiting) == 1 {
-		select {
-		case p.called <- struct{}{}:
-		default:
-		}
-	}
+	p.proceed()
 	return true
 }
 
 // Close does nothing, because the publisher ends with its log.
 func (p *publisher) Close() error { return nil }
 
-// run sends publications until the log is closed, and then those that are still waiting.
+// run sends publications through the client until the log is closed, and then those that are
+// still waiting.
 func (p *publisher) run() {
 	defer p.disconnect()
 	for {
@@ -134,6 +136,7 @@ func (p *publisher) run() {
 			p.mu.Lock()
 			p.closed = true
 			p.mu.Unlock()
+			p.closeAppender()
 			p.sendAll()
 			return
 		}
@@ -143,18 +146,19 @@ func (p *publisher) run() {
 func (p *publisher) sendAll() {
 	for {
 		p.waitForMore()
-		group := p.take()
+		group, decided := p.takeForClient()
 		if len(group) == 0 {
 			return
 		}
-		p.send(group)
+		p.send(group, decided)
+		p.mu.Lock()
+		p.sending = false
+		p.mu.Unlock()
 	}
 }
 
-// take removes the next group from the waiting publications.
+// take removes the next group from the waiting publications. The caller holds the mutex.
 func (p *publisher) take() (group []*publication) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	records, bytes, n := 0, 0, 0
 	for _, s := range p.waiting {
 		if n > 0 && (records+len(s.records) > groupRecords || bytes+s.bytes > groupBytes) {
@@ -169,25 +173,24 @@ func (p *publisher) take() (group []*publication) {
 	return group
 }
 
-// send appends a group and reports the outcome to each of its publications.
-func (p *publisher) send(group []*publication) {
+// send appends a group and reports the outcome to each of its publications. decided says that
+// their callers already count on it.
+func (p *publisher) send(group []*publication, decided bool) {
 	if err := p.connect(); err != nil {
 		p.noteSent(0, 0, false)
+		if !decided {
+			group, _ = decide(group)
+		}
 		for _, s := range group {
-			if s.decided.CompareAndSwap(false, true) {
-				s.done <- err
-			}
+			s.done <- err
 		}
 		return
 	}
-	var records []*kgo.Record
 	ctx, cancel := context.WithTimeout(p.log.sending, delivery(group))
 	defer cancel()
-	sent := group[:0:0]
-	for _, s := range group {
-		if s.decided.CompareAndSwap(false, true) {
-			sent, records = append(sent, s), append(records, s.records...)
-		}
+	sent, records := group, recordsOf(group)
+	if !decided {
+		sent, records = decide(group)
 	}
 	if len(sent) == 0 {
 		return
@@ -212,6 +215,24 @@ func (p *publisher) send(group []*publication) {
 		// abandoned record has left a gap in this producer's sequence.
 		p.disconnect()
 	}
+}
+
+// decide returns the publications of a group whose callers have not given up, and their records.
+func decide(group []*publication) (sent []*publication, records []*kgo.Record) {
+	sent = group[:0:0]
+	for _, s := range group {
+		if s.decided.CompareAndSwap(false, true) {
+			sent = append(sent, s)
+		}
+	}
+	return sent, recordsOf(sent)
+}
+
+func recordsOf(group []*publication) (records []*kgo.Record) {
+	for _, s := range group {
+		records = append(records, s.records...)
+	}
+	return records
 }
 
 // delivery returns how long the most patient publication of the group still waits.

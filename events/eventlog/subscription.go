@@ -59,6 +59,23 @@ type chunk struct {
 	bytes   int64 // the memory of the fetch, released once all of its records were returned
 }
 
+func (c *chunk) add(r events.Record) {
+	c.records = append(c.records, r)
+	c.bytes += int64(len(r.Event.Document)) + recordOverhead
+}
+
+// start and end return the offset of the first record, and the one after the last.
+func (c chunk) start() int64 { return c.records[0].Offset }
+func (c chunk) end() int64   { return c.records[len(c.records)-1].Offset + 1 }
+
+// from returns the records from an offset on. Each offset must have a record.
+func (c chunk) from(offset int64) chunk {
+	if offset > c.start() {
+		c.records = c.records[offset-c.start():]
+	}
+	return c
+}
+
 // Subscribe starts to read at a position. The broker need not be reachable. The
 // subscription ends when it or the log is closed.
 func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
@@ -101,6 +118,7 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 	}
 	defer f.close()
 	for first := true; ; first = false {
+		seen := s.log.tail.seen()
 		found, err := f.fetch(ctx, next)
 		if err != nil {
 			// Only the first answer counts, because the client has just asked for the leader. A
@@ -111,18 +129,16 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 			}
 			return next, err
 		}
-		if len(found) == 0 {
-			continue
+		if len(found) > 0 {
+			if err := s.hand(ctx, found); err != nil {
+				return next, err
+			}
+			next = found[len(found)-1].Offset + 1
+			s.pause(ctx, len(found))
 		}
-		records := make([]events.Record, len(found))
-		for i := range found {
-			records[i] = found[i].record()
+		if next >= f.end {
+			next = s.log.tail.follow(ctx, next, seen, s.offer)
 		}
-		if err := s.hand(ctx, records); err != nil {
-			return next, err
-		}
-		next = found[len(found)-1].Offset + 1
-		s.pause(ctx, len(found))
 	}
 }
 
@@ -146,10 +162,10 @@ func (s *Subscription) pause(ctx context.Context, fetched int) {
 }
 
 // hand passes the records of a fetch to Take, once there is room for them.
-func (s *Subscription) hand(ctx context.Context, records []events.Record) error {
-	c := chunk{records: records}
-	for _, r := range records {
-		c.bytes += int64(len(r.Event.Document)) + recordOverhead
+func (s *Subscription) hand(ctx context.Context, found []fetched) error {
+	c := chunk{records: make([]events.Record, 0, len(found))}
+	for i := range found {
+		c.add(found[i].record())
 	}
 	c.bytes = min(c.bytes, maxWaitingBytes)
 	if err := s.ahead.Acquire(ctx, c.bytes); err != nil {
@@ -160,6 +176,20 @@ func (s *Subscription) hand(ctx context.Context, records []events.Record) error 
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// offer passes records to Take if there is room for them. It does not block.
+func (s *Subscription) offer(c chunk) bool {
+	if !s.ahead.TryAcquire(c.bytes) {
+		return false
+	}
+	select {
+	case s.chunks <- c:
+		return true
+	default:
+		s.ahead.Release(c.bytes)
+		return false
 	}
 }
 

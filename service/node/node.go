@@ -47,6 +47,8 @@ type Config struct {
 	Stderr io.Writer
 	// Dial makes the connections to the brokers; nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Attach connects to a broker in this process; nil means that it runs elsewhere.
+	Attach func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error)
 	// Stores are the kinds of buckets in which the node looks for snapshots.
 	Stores snapshots.Providers
 	// Before, if not nil, is started after the data folder is locked and before everything
@@ -207,7 +209,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	}
 	n.Log, err = eventlog.Open(eventlog.Config{
 		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
-		Dial: n.Dial, Security: security, Linger: linger, FetchPause: pause, BarrierWaited: barrierWaits(n.Registry),
+		Dial: n.Dial, Attach: n.Attach, Security: security, Linger: linger, FetchPause: pause, BarrierWaited: barrierWaits(n.Registry),
 	})
 	if err != nil {
 		return err

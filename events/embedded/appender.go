@@ -1,0 +1,146 @@
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A Source has the records that an [Appender] appends, and learns what became of them. Its methods
+// must not block. Take and Appended are called alternately, one call at a time. Changed may be
+// called at any time.
+type Source interface {
+	// Take returns the records of the next batch in order, or none. The broker calls it at the
+	// last moment, so that the batch contains everything that waits. The batch must be smaller
+	// than the topic's max.message.bytes, and its memory must not change before Appended.
+	Take() []*kgo.Record
+	// Appended reports the outcome of the records that Take returned last. They have consecutive
+	// offsets from base on, the same time, and are on disk. An error of package kerr means that
+	// the broker stored nothing, except for [kerr.UnknownServerError]. After any other error the
+	// outcome is unknown.
+	Appended(base int64, at time.Time, err error)
+	// Ended is called once when the appender takes nothing more, because it was closed, the broker
+	// was stopped, or its disk failed.
+	Ended()
+	// Changed is called before the broker handles a request of another client that may append
+	// records, remove them, or change topics.
+	Changed()
+}
+
+// An Appender appends records to partition 0 of a topic from within the process. It does without
+// the encoding of requests, a client and its goroutines. Its records go through the same checks,
+// into the same log, and to the disk before they are acknowledged, as those of all other clients.
+//
+// kfake accepts records only in requests of a connection. So an appender has a connection that
+// carries nothing but a signal: a constant request for a topic whose name only the appender knows.
+// When kfake is about to handle it, the broker puts the batch and the real topic in its place.
+//
+// Safe for concurrent use.
+type Appender struct {
+	topic  string
+	token  string // the name of the topic in the request
+	source Source
+	conn   *signalConn
+	detach func()
+
+	taken bool // Take has returned records whose outcome is not known yet; guarded by conn.mu
+	at    time.Time
+}
+
+// errLost means that the connection ended before the broker answered.
+var errLost = errors.New("the embedded broker did not answer")
+
+// Attach returns an appender for a topic, which need not exist yet. Close it before the broker.
+func (b *Broker) Attach(ctx context.Context, topic string, source Source) (*Appender, error) {
+	a := &Appender{topic: topic, token: rand.Text(), source: source}
+	a.conn = newSignalConn(b.gate.Addr(), a.request(), a.answered, a.ended)
+	b.appenders.add(a)
+	a.detach = func() { b.appenders.remove(a) }
+	if err := b.gate.connect(ctx, a.conn); err != nil {
+		a.detach()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Wake makes the broker call [Source.Take] soon, unless the appender has ended. It does not block.
+func (a *Appender) Wake() { a.conn.signal() }
+
+// Close releases the appender. If the outcome of a batch is not known yet, it becomes unknown.
+func (a *Appender) Close() { _ = a.conn.Close() }
+
+// signalVersion is the version of the constant request. It is the first whose answer has messages
+// of errors.
+const signalVersion = 8
+
+// request returns the constant request.
+func (a *Appender) request() []byte {
+	r := kmsg.NewPtrProduceRequest()
+	r.SetVersion(signalVersion)
+	r.Acks = -1
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = a.token
+	t.Partitions = append(t.Partitions, kmsg.NewProduceRequestTopicPartition())
+	r.Topics = append(r.Topics, t)
+	return kmsg.NewRequestFormatter().AppendRequest(nil, r, 0)
+}
+
+// fill puts the next batch into the request. now is the broker's time. If there is nothing to
+// append, fill returns the answer to the request. It is called in kfake's loop.
+func (a *Appender) fill(request *kmsg.ProduceRequest, now int64) kmsg.Response {
+	a.conn.received()
+	records := a.source.Take()
+	if len(records) == 0 {
+		return request.ResponseKind()
+	}
+	a.at = time.UnixMilli(now)
+	a.conn.mu.Lock()
+	a.taken = true
+	a.conn.mu.Unlock()
+	request.Topics[0].Topic = a.topic
+	request.Topics[0].Partitions[0].Records = encodeBatch(records, now)
+	return nil
+}
+
+// answered is called with the answer to a request. Everything that it reports is on disk.
+func (a *Appender) answered(answer []byte) {
+	const head = 8 // length and correlation id
+	response := kmsg.NewPtrProduceResponse()
+	response.SetVersion(signalVersion)
+	if len(answer) < head || response.ReadFrom(answer[head:]) != nil {
+		a.finish(0, errLost)
+		return
+	}
+	for _, t := range response.Topics {
+		for _, p := range t.Partitions {
+			if !a.finish(p.BaseOffset, kerr.ErrorForCode(p.ErrorCode)) {
+				a.Close() // the broker has refused the request before fill, because its disk failed
+			}
+			return
+		}
+	}
+}
+
+// ended is called once when the connection has ended.
+func (a *Appender) ended() {
+	a.detach()
+	a.finish(0, errLost)
+	a.source.Ended()
+}
+
+// finish reports an outcome. It returns false if no records wait for one.
+func (a *Appender) finish(base int64, err error) bool {
+	a.conn.mu.Lock()
+	taken := a.taken
+	a.taken = false
+	a.conn.mu.Unlock()
+	if taken {
+		a.source.Appended(base, a.at, err)
+	}
+	return taken
+}

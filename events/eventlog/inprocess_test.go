@@ -1,0 +1,212 @@
+package eventlog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/eventlog"
+)
+
+// inProcess makes logs attach to the brokers that run in this process. running are these brokers
+// by address. TestInProcess sets both while no other test runs.
+var (
+	inProcess bool
+	running   map[string]*embedded.Broker
+)
+
+// config returns the configuration of a log.
+func config(addr string) eventlog.Config {
+	c := eventlog.Config{Brokers: []string{addr}, Topic: "clusterlite.events", ClientID: "test", Source: "/test"}
+	if b := running[addr]; b != nil {
+		c.Attach = func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error) {
+			return b.Attach(ctx, topic, s)
+		}
+	}
+	return c
+}
+
+// TestInProcess runs the tests of a log that need a broker with logs that are attached to it.
+func TestInProcess(t *testing.T) {
+	inProcess, running = true, map[string]*embedded.Broker{}
+	defer func() { inProcess, running = false, nil }()
+	for name, test := range map[string]func(*testing.T){
+		"AppendAndRead":                         TestAppendAndRead,
+		"ReadingContinuesAfterABrokerRestart":   TestReadingContinuesAfterABrokerRestart,
+		"EndServesManyCallersWithFewRequests":   TestEndServesManyCallersWithFewRequests,
+		"ConcurrentAppendsGetDistinctPositions": TestConcurrentAppendsGetDistinctPositions,
+		"ForeignRecordsAreMalformed":            TestForeignRecordsAreMalformed,
+		"GoneRecords":                           TestGoneRecords,
+		"UnfitTopicsAreRefused":                 TestUnfitTopicsAreRefused,
+		"LargeEvents":                           TestLargeEvents,
+		"AfterClose":                            TestAfterClose,
+		"PositionAt":                            TestPositionAt,
+		"ReadOneRecord":                         TestReadOneRecord,
+		"Scan":                                  TestScan,
+		"Announcements":                         TestAnnouncements,
+		"AnnouncementsOutliveTheBroker":         TestAnnouncementsOutliveTheBroker,
+		"Health":                                TestHealth,
+		"TheReplicasAreReportedOnce":            TestTheReplicasAreReportedOnce,
+		"ASubscriptionReachesTheEndOfALogWithTransactions": TestASubscriptionReachesTheEndOfALogWithTransactions,
+		"AWaitingSubscriptionReceivesAMarker":              TestAWaitingSubscriptionReceivesAMarker,
+		"AnEventInATransactionIsVoidHoweverItEnds":         TestAnEventInATransactionIsVoidHoweverItEnds,
+		"ARecordCannotClaimToBeNone":                       TestARecordCannotClaimToBeNone,
+		"DeletedRecordsBeforeAMarker":                      TestDeletedRecordsBeforeAMarker,
+		"AppendsThatWaitGoTogether":                        TestAppendsThatWaitGoTogether,
+		"AnAppendOfAnEventThatIsTooLargeDoesNothing":       TestAnAppendOfAnEventThatIsTooLargeDoesNothing,
+		"AppendsContinueAfterABrokerRestart":               TestAppendsContinueAfterABrokerRestart,
+		"ASubscriptionReceivesTheAppendsOfTwoLogs":         TestASubscriptionReceivesTheAppendsOfTwoLogs,
+		"TheEndIncludesTheAppendsOfOthers":                 TestTheEndIncludesTheAppendsOfOthers,
+		"RecordsThatWereReadTwiceAreEqual":                 TestRecordsThatWereReadTwiceAreEqual,
+		"ASlowReaderMissesNothing":                         TestASlowReaderMissesNothing,
+		"AppendsBeforeTheTopicExistsWait":                  TestAppendsBeforeTheTopicExistsWait,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// TestASubscriptionReceivesTheAppendsOfTwoLogs appends through two logs. Each reader must receive
+// every record once, in order, whichever log it belongs to and whoever appended the record.
+func TestASubscriptionReceivesTheAppendsOfTwoLogs(t *testing.T) {
+	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
+	first, second := open(t, b.Addr()), openByTCP(t, b.Addr())
+	if _, err := first.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	const each = 300
+	readers := []*eventlog.Subscription{subscribe(t, first, 0), subscribe(t, second, 0), subscribe(t, first, 0)}
+	var wg sync.WaitGroup
+	for writer, l := range []*eventlog.Log{first, first, second} {
+		wg.Go(func() {
+			for i := range each {
+				if writer == 2 && i%10 > 0 {
+					continue // so that there are long runs without a record of the second log
+				}
+				if _, err := l.Append(deadline(t), event(i), event(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	const total = 2 * (2*each + each/10)
+	for i, s := range readers {
+		for offset, r := range take(t, s, total) {
+			if r.Offset != int64(offset) || r.Content != events.HasEvent {
+				t.Fatalf("reader %d: got %+v, want an event at offset %d", i, r, offset)
+			}
+		}
+	}
+	wg.Wait()
+}
+
+// openByTCP opens a log that is attached to nothing, like one in another process.
+func openByTCP(t testing.TB, addr string) *eventlog.Log {
+	t.Helper()
+	l, err := eventlog.Open(eventlog.Config{Brokers: []string{addr}, Topic: "clusterlite.events", ClientID: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// TestTheEndIncludesTheAppendsOfOthers asks for the end after each of many appends of two logs.
+func TestTheEndIncludesTheAppendsOfOthers(t *testing.T) {
+	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
+	logs := []*eventlog.Log{open(t, b.Addr()), openByTCP(t, b.Addr())}
+	if _, err := logs[0].Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		p, err := logs[i/3%2].Append(deadline(t), event(i))
+		if err != nil || p != events.Position(i+1) {
+			t.Fatalf("got %d, %v, want %d", p, err, i+1)
+		}
+		for j, l := range logs {
+			if end, err := l.End(deadline(t)); err != nil || end != p {
+				t.Errorf("log %d: got the end %d, %v, want %d", j, end, err, p)
+			}
+		}
+	}
+}
+
+// TestRecordsThatWereReadTwiceAreEqual compares what a subscription that waits receives with what
+// the log holds.
+func TestRecordsThatWereReadTwiceAreEqual(t *testing.T) {
+	l, _ := prepared(t)
+	waiting := subscribe(t, l, 0)
+	const n = 50
+	for i := range n {
+		e := event(i)
+		if i%2 == 1 {
+			e.Claims = []string{"email:" + "abcdefghijklmnopqrstuv"}
+			e.IdempotencyKey, e.RequestHash, e.TraceParent = fmt.Sprint(i), "hash", "00-1-2-00"
+		}
+		if i%5 == 4 {
+			e.Kind, e.Version, e.Document, e.Claims = events.Deleted, 2, nil, nil
+		}
+		if _, err := l.Append(deadline(t), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.AppendCheckpoint(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	got, want := take(t, waiting, n+1), take(t, subscribe(t, l, 0), n+1)
+	for i := range want {
+		if got, want := fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]); got != want {
+			t.Errorf("got %s while waiting, want %s, as the log holds it", got, want)
+		}
+	}
+}
+
+// TestASlowReaderMissesNothing appends more than a subscription reads ahead before the first Take.
+func TestASlowReaderMissesNothing(t *testing.T) {
+	l, _ := prepared(t)
+	s := subscribe(t, l, 0)
+	const n = 200
+	for i := range n {
+		if _, err := l.Append(deadline(t), event(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, r := range take(t, s, n) {
+		if r.Offset != int64(i) {
+			t.Fatalf("got the record at offset %d, want %d", r.Offset, i)
+		}
+	}
+	if _, err := l.Append(deadline(t), event(n)); err != nil {
+		t.Fatal(err)
+	}
+	if r := take(t, s, 1)[0]; r.Offset != n {
+		t.Errorf("got the record at offset %d, want %d", r.Offset, n)
+	}
+}
+
+// TestAppendsBeforeTheTopicExistsWait appends while the topic is missing. Once it exists the append
+// succeeds.
+func TestAppendsBeforeTheTopicExistsWait(t *testing.T) {
+	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
+	l := open(t, b.Addr())
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.Append(short, event(0)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v without a topic, want DeadlineExceeded", err)
+	}
+	appended := make(chan error, 1)
+	go func() {
+		_, err := l.Append(deadline(t), event(1))
+		appended <- err
+	}()
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-appended; err != nil {
+		t.Errorf("got %v, want no error", err)
+	}
+}
