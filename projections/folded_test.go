@@ -3,10 +3,13 @@ package projections
 import (
 	"bytes"
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/listsql"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 	"github.com/clusterlite/clusterlite/projections/query"
@@ -106,5 +109,30 @@ func TestFoldedValuesFollowTheDocument(t *testing.T) {
 				t.Errorf("mail %v, filter %s: got %v, want %v", mail, asked, got, want)
 			}
 		}
+	}
+}
+
+// A file that is built from the log holds folded values as soon as an entity is written, so its
+// completion doesn't fold them a second time.
+func TestAPrivateFileIsFoldedOnce(t *testing.T) {
+	set, _ := products(t)
+	g, err := generation.OpenPrivate(t.Context(), filepath.Join(t.TempDir(), "private.db"), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.Close() }()
+	if _, err := g.Writer.Apply(t.Context(), []events.Record{{Content: events.HasEvent, Event: created(t, product{"0193a1a0-0000-7000-8000-000000000001", map[string]any{"mail": "Ada@X"}})}}); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	if err := g.Publish(t.Context(), set, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "add an index on _folded_mail") || strings.Contains(log.String(), "fold the values") {
+		t.Errorf("got this log, want that of new indexes and no folded values:\n%s", log.String())
+	}
+	var folded []string
+	if err := g.Writer.Conn.SelectContext(t.Context(), &folded, `SELECT _folded FROM products WHERE _folded_mail = 'ada@x'`); err != nil || !reflect.DeepEqual(folded, []string{`{"mail":"ada@x"}`}) {
+		t.Errorf("got folded values %q, %v, want those of one product", folded, err)
 	}
 }

@@ -161,9 +161,30 @@ func declareFolded(ctx context.Context, tx *sqlx.Tx, c *collections.Collection, 
 	return LogProgress(log, progressInterval, func() error { return fold(ctx, tx, c.Name(), properties) })
 }
 
+// foldedAs describes how the _folded of a collection is made.
+func foldedAs(properties []string) string {
+	return strconv.Itoa(collections.FoldVersion) + ":" + strings.Join(properties, ",")
+}
+
+// RecordFolded records, in a file without entities, that _folded is made for the declared
+// collections. All entities that are then written must have it. Otherwise [Prepare] would fold all
+// values again.
+func RecordFolded(ctx context.Context, tx sqlx.ExecerContext, declared *collections.Set) error {
+	for _, c := range declared.All() {
+		properties := foldedProperties(c)
+		if len(properties) == 0 {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO _meta (name, value) VALUES (?, ?)`, metaFolded+c.Name(), foldedAs(properties)); err != nil {
+			return fmt.Errorf("record how the values of %s are folded: %w", c.Name(), err)
+		}
+	}
+	return nil
+}
+
 // forgetFolded empties _folded if it was made in another way.
 func forgetFolded(ctx context.Context, tx *sqlx.Tx, collection string, properties []string) error {
-	name, now := metaFolded+collection, strconv.Itoa(collections.FoldVersion)+":"+strings.Join(properties, ",")
+	name, now := metaFolded+collection, foldedAs(properties)
 	var before string
 	err := tx.GetContext(ctx, &before, `SELECT value FROM _meta WHERE name = ?`, name)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) || before == now {

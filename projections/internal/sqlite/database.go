@@ -148,6 +148,7 @@ func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) 
 	if err := schema.Prepare(ctx, db.Writer, db.Path, &collections.Set{}, nil); err != nil {
 		return err
 	}
-	db.Folded = schema.FoldedIn(declared) // otherwise all values would have to be folded at the end
-	return nil
+	// Otherwise all values would have to be folded at the end.
+	db.Folded = schema.FoldedIn(declared)
+	return schema.RecordFolded(ctx, db.Writer, declared)
 }
