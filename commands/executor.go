@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/clusterlite/clusterlite/commands/entityqueue"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -43,7 +44,7 @@ type Executor struct {
 	Metrics *Metrics
 	Tracer  trace.Tracer
 
-	queues queues
+	queues entityqueue.Queues
 	keys   keysInFlight
 }
 
@@ -81,7 +82,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	if c.Action != Create {
 		// One command at a time for each entity. Races within this process would only add void
 		// events to the log.
-		leave, err := x.queues.enter(ctx, c.Collection.Name()+"/"+c.ID)
+		leave, err := x.queues.Enter(ctx, c.Collection.Name()+"/"+c.ID)
 		if err != nil {
 			return Result{}, fmt.Errorf("%w: %w", ErrContended, err)
 		}

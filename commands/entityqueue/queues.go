@@ -1,12 +1,14 @@
-package commands
+// Package entityqueue executes the commands of each entity one after another.
+package entityqueue
 
 import (
 	"context"
 	"sync"
 )
 
-// queues admit one command at a time to each entity. The zero value is ready to use.
-type queues struct {
+// Queues admit one command at a time to each entity. The zero value is ready to use. It is safe for
+// concurrent use.
+type Queues struct {
 	mu    sync.Mutex
 	turns map[string]*turn
 }
@@ -16,9 +18,9 @@ type turn struct {
 	used  int           // the number of commands that are being executed or wait
 }
 
-// enter waits for its turn at an entity. If ctx ends first, it returns ctx.Err(). Otherwise the
+// Enter waits for its turn at an entity. If ctx ends first, it returns ctx.Err(). Otherwise the
 // caller must call leave once.
-func (q *queues) enter(ctx context.Context, key string) (leave func(), err error) {
+func (q *Queues) Enter(ctx context.Context, key string) (leave func(), err error) {
 	q.mu.Lock()
 	if q.turns == nil {
 		q.turns = map[string]*turn{}
@@ -39,7 +41,7 @@ func (q *queues) enter(ctx context.Context, key string) (leave func(), err error
 	}
 }
 
-func (q *queues) quit(key string, p *turn) {
+func (q *Queues) quit(key string, p *turn) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.used--; p.used == 0 {
