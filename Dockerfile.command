@@ -6,9 +6,10 @@ COPY projections projections
 COPY service service
 COPY commands commands
 ARG VERSION=dev
-# The builds of all images share a cache of what Go downloads and compiles. SQLite is C code: it
-# is linked statically, with Go's own resolver, so that the image needs no C library.
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+# The builds of all images share a cache of what Go downloads and compiles. They take turns
+# (sharing=locked), so that only the first one compiles SQLite and the other dependencies. SQLite is C
+# code: it is linked statically, with Go's own resolver, so that the image needs no C library.
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build,sharing=locked \
     cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
       -tags netgo,osusergo,sqlite_omit_load_extension \
       -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
