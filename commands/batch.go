@@ -54,7 +54,7 @@ func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 	}
 	rejected, appendable := b.decide(b.all())
 	if len(rejected) > 0 && commands[0].Consistency != events.Eventual {
-		// The model may be behind. The log is asked once for all of these commands.
+		// The model may be behind. Ask the log for its end, once for all of these commands.
 		if err := x.freshen(b.ctx, commands[0].Consistency); err != nil {
 			b.failAll(rejected, err)
 			rejected = nil

@@ -77,7 +77,7 @@ func (p *Projection) observe(g *generation.Generation, err error) error {
 	err = storagefault.Classify(g.DB.Path, err)
 	var fault *storagefault.Error
 	if !errors.As(err, &fault) {
-		// For example "no such table", in a file that was replaced by another.
+		// An example is "no such table" in a file that replaced the one that was opened.
 		if !storagefault.FromSQLite(err) {
 			return err
 		}

@@ -338,7 +338,7 @@ func serialNumber(t *testing.T, r *rig) string {
 // Nginx accepts HTTPS from clients, and uses it towards a service.
 func TestNginxIsEncrypted(t *testing.T) {
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "embedded") {
-		t.Skip("CLUSTERLITE_E2E does not have embedded, for which Nginx is installed")
+		t.Skip("CLUSTERLITE_E2E does not name embedded, the deployment that needs Nginx")
 	}
 	r := newRig(t, nil)
 	nginx := cluster.EncryptedNginx(t, r.authority.Issue(t, "nginx", time.Now().Add(time.Hour)), r.authority, []string{r.URL}, []string{r.URL})

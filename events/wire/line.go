@@ -14,7 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// The members of a line that are not attributes. They are stored and never change.
+// These are the members of a line that are not attributes. They are stored, so they never change.
 const (
 	memberData   = "data"
 	memberBase64 = "data_base64"

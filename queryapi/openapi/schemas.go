@@ -20,7 +20,7 @@ var serverMembers = map[string]any{
 	"updated_at": map[string]any{"type": "string", "format": "date-time", "description": "When the entity last changed."},
 }
 
-// A resource has what the paths of a collection need to know about it.
+// A resource describes a collection as far as its paths need it.
 type resource struct {
 	*collections.Collection
 	// entity, document and patch are the names of the schemas of responses, of bodies that create

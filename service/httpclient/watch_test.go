@@ -46,7 +46,7 @@ func TestEachTimeLimitIsASilentPeer(t *testing.T) {
 		"the library's context":             {never, never, fails(context.DeadlineExceeded), 2 * time.Second},
 		"the library's connection":          {never, never, fails(fmt.Errorf("read: %w", os.ErrDeadlineExceeded)), 2 * time.Second},
 		"the library's, joined with others": {never, never, fails(errors.Join(opaque, context.DeadlineExceeded)), 2 * time.Second},
-		// An error of net/http denies that it is a timeout if its cause is wrapped.
+		// Timeout of a url.Error returns false if the cause of the timeout is wrapped.
 		"the library's, below one that denies it": {never, never, fails(&url.Error{Op: "Get", URL: "x", Err: fmt.Errorf("send: %w", context.DeadlineExceeded)}), 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

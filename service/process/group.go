@@ -50,7 +50,7 @@ func (g *Group) Defer(name string, stop func() error) {
 
 func (g *Group) fail(err error) { g.once.Do(func() { g.failed <- err }) }
 
-// Wait returns when ctx ends, with nil, or when a part fails, with its error.
+// Wait waits until ctx ends and returns nil, or until a part fails and returns its error.
 func (g *Group) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

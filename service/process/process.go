@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
@@ -27,6 +28,7 @@ var ErrReported = errors.New("the program already reported the error")
 // error.
 func Main(run Run) {
 	paceCollections()
+	boundMemory(memlimit.FromCgroup)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect
 	os.Exit(exitStatus(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))

@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// nagEvery is the interval at which a lasting failure is logged again.
-	nagEvery = time.Minute
-	// nagAtMost is the minimum interval between log lines while the failure keeps changing.
-	nagAtMost = 10 * time.Second
+	// repeatAfter is the interval at which a lasting failure is logged again.
+	repeatAfter = time.Minute
+	// minInterval is the minimum interval between log lines while the failure keeps changing.
+	minInterval = 10 * time.Second
 )
 
 // FailureLog decides when to log a failure that occurs repeatedly. Safe for concurrent use.
@@ -28,7 +28,7 @@ func (n *FailureLog) Due(err error, now time.Time) (lasts time.Duration, due boo
 		n.began = now
 	}
 	said, silent := err.Error(), now.Sub(n.toldAt)
-	if silent >= nagEvery || said != n.said && silent >= nagAtMost {
+	if silent >= repeatAfter || said != n.said && silent >= minInterval {
 		n.said, n.toldAt, due = said, now, true
 	}
 	return now.Sub(n.began).Round(time.Second), due

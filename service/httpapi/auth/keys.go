@@ -208,7 +208,7 @@ func (k *remoteKeys) next() *fetch {
 		if f.set, f.err = k.apply(f.number, keys), err; err != nil {
 			k.logger.Warn("could not fetch the keys for tokens; the known keys stay in effect", "url", k.url, "error", f.err)
 		}
-		// Also after a failure, so that the next attempt comes after the same time.
+		// A failed attempt counts too, so that the next one comes after the same interval.
 		k.checked.Store(time.Now().UnixNano())
 		k.mu.Lock()
 		if k.running == f {

@@ -15,11 +15,11 @@ type middleware struct {
 }
 
 // chain lists the middleware, the outermost first. It is the only list: to add middleware, add
-// a line at the place that its reason gives.
+// a line where its reason says.
 var chain = []middleware{
-	// First: it creates what the server keeps of a request, with the id that all others log.
+	// First: it creates the state of a request, with the ID that all later steps log.
 	{"request id", func(Options) echo.MiddlewareFunc { return identify() }},
-	// Before whatever may log, so that log lines have the trace, and spans cover the rest.
+	// Before all steps that log, so that log lines have the trace, and spans cover all that follows.
 	{"trace", func(o Options) echo.MiddlewareFunc { return traceRequests(o.Tracing) }},
 	// Before all that can fail: it answers errors itself, so that it sees the final status.
 	{"observe", func(o Options) echo.MiddlewareFunc { return observe(o.Logger, o.Registry) }},

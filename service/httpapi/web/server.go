@@ -74,8 +74,8 @@ func Listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// Limit returns a listener that holds at most so many connections. Further ones wait in the
-// operating system until one ends.
+// Limit returns a listener with at most the given number of open connections. Further ones wait in
+// the operating system until one of them ends.
 func Limit(l net.Listener, connections int) net.Listener {
 	return netutil.LimitListener(l, connections)
 }
