@@ -1,25 +1,35 @@
 package embedded
 
 import (
+	"path/filepath"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// appenders are the appenders of a broker, by the topic in their requests. Safe for concurrent
-// use.
+// appenders are the appenders of a broker. They know whether others write to the log too. Safe for
+// concurrent use.
 type appenders struct {
 	mu  sync.RWMutex
-	all map[string]*Appender
+	all map[string]*Appender // by the topic in their requests
+	// unsynced reports that kfake may have written records that are not on disk, besides those of
+	// the only appender.
+	unsynced bool
+	// transactions reports that kfake may write a record without a request, when it ends a
+	// transaction that timed out.
+	transactions bool
+}
+
+// newAppenders returns the appenders of a broker that has just opened its log.
+func newAppenders(dir string) *appenders {
+	known := sizeOf(filepath.Join(dir, "pids.log")) > 0 // producers, perhaps with open transactions
+	return &appenders{unsynced: true, transactions: known, all: map[string]*Appender{}}
 }
 
 func (a *appenders) add(one *Appender) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.all == nil {
-		a.all = map[string]*Appender{}
-	}
 	a.all[one.token] = one
 }
 
@@ -27,6 +37,7 @@ func (a *appenders) remove(one *Appender) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.all, one.token)
+	a.unsynced = true
 }
 
 // of returns the appender that sent a request, or nil. No other client knows the topic.
@@ -39,24 +50,52 @@ func (a *appenders) of(request *kmsg.ProduceRequest) *Appender {
 	return a.all[request.Topics[0].Topic]
 }
 
-// changed calls Changed of all sources.
-func (a *appenders) changed() {
+// synced reports whether all records are on disk, because only one appender has written any since
+// the last sync. It does not send a request before it has the answer to the previous one, and no
+// answer leaves the broker before what it reports is on disk.
+func (a *appenders) synced() bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
+	return !a.unsynced && !a.transactions && len(a.all) < 2
+}
+
+// note records that everything that was written so far is on disk.
+func (a *appenders) note() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsynced = false
+}
+
+// changed is called before another client's request is handled that may change a log.
+func (a *appenders) changed(request kmsg.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsynced = true
+	a.transactions = a.transactions || transactional(request)
 	for _, one := range a.all {
 		one.source.Changed()
 	}
 }
 
+func transactional(request kmsg.Request) bool {
+	switch r := request.(type) {
+	case *kmsg.ProduceRequest:
+		return r.TransactionID != nil
+	case *kmsg.InitProducerIDRequest:
+		return r.TransactionalID != nil
+	}
+	return false
+}
+
 // watch reports the requests of other clients that may change a log, except for those that
-// produce. A transaction that times out also ends with a record, but nobody waits for that one.
+// produce.
 func (a *appenders) watch(cluster *kfake.Cluster) {
 	for _, key := range []kmsg.Key{
 		kmsg.EndTxn, kmsg.WriteTxnMarkers, kmsg.InitProducerID, // which can end a transaction
 		kmsg.DeleteRecords, kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions,
 	} {
-		cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
-			a.changed()
+		cluster.ControlKey(int16(key), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			a.changed(r)
 			return nil, nil, false
 		})
 	}

@@ -48,7 +48,7 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	syncer := newSyncer(dir, logger)
-	gate := newGate(&guard{dir: dir, logger: logger, durable: syncer.flush})
+	gate := newGate(&guard{dir: dir, logger: logger, durable: syncer.flush, durableRecords: syncer.flushRecords})
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
@@ -61,7 +61,7 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: &appenders{}}
+	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: newAppenders(dir)}
 	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
 	b.appenders.watch(cluster)
 	date(cluster, checked.maxTime, b.keeper.settle, syncer.flushRecords, b.appenders)

@@ -35,8 +35,6 @@ type clock struct {
 	// brokers caches which topics get the broker's time, because asking kfake costs as much as
 	// the rest of a write.
 	brokers map[topicKey]bool
-
-	appenders *appenders
 }
 
 // topicKey identifies a topic in a request, which contains either its name or its id.
@@ -51,7 +49,7 @@ type topicKey struct {
 // once all records that were written before are on disk. A batch is written only then, so that a
 // power loss tears no more than one batch. The requests of appenders get their batches here.
 func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error, appenders *appenders) *clock {
-	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}, appenders: appenders}
+	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
 	}
@@ -61,13 +59,24 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable fun
 			return nil, nil, false
 		}
 		cluster.KeepControl()
-		if durable() != nil {
-			return refusal(request, kerr.KafkaStorageError, "The broker could not sync its log. Nothing in the request was stored."), nil, true
+		appender := appenders.of(request)
+		if appender == nil || !appenders.synced() {
+			if durable() != nil {
+				return refusal(request, kerr.KafkaStorageError, "The broker could not sync its log. Nothing in the request was stored."), nil, true
+			}
+			appenders.note()
 		}
 		if changed() {
 			c.forget()
 		}
-		response := c.produce(request)
+		c.release(request)
+		var response kmsg.Response
+		if appender != nil {
+			response = appender.fill(request, c.time())
+		} else {
+			appenders.changed(request)
+			response = c.produce(request)
+		}
 		return response, nil, response != nil
 	})
 	return c
@@ -84,11 +93,6 @@ func (c *clock) time() int64 {
 // produce dates the batches of a request. If a batch is unreadable, produce returns the response
 // that rejects the request, and the broker stores nothing of it.
 func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
-	c.release(request)
-	if a := c.appenders.of(request); a != nil {
-		return a.fill(request, c.time())
-	}
-	c.appenders.changed()
 	refused := false
 	for i := range request.Topics {
 		t := &request.Topics[i]

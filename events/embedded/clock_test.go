@@ -225,7 +225,7 @@ func TestTheBrokersTimeNeverGoesBack(t *testing.T) {
 	defer b.Close()
 	for newest, follows := range map[time.Duration]bool{time.Minute: true, 30 * time.Hour: false} {
 		at := time.Now().Add(newest).UnixMilli()
-		if c := date(b.cluster, at, func() bool { return false }, func() error { return nil }, &appenders{}); (c.time() >= at) != follows {
+		if c := date(b.cluster, at, func() bool { return false }, func() error { return nil }, newAppenders(t.TempDir())); (c.time() >= at) != follows {
 			t.Errorf("a log that is %v ahead: got followed %v, want %v", newest, !follows, follows)
 		}
 	}

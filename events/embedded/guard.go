@@ -20,8 +20,9 @@ import (
 type guard struct {
 	dir    string
 	logger *slog.Logger
-	// durable returns once everything that the broker has written is on disk.
-	durable func() error
+	// durable returns once everything that the broker has written is on disk, and durableRecords
+	// once all records are.
+	durable, durableRecords func() error
 
 	mu     sync.Mutex
 	warned time.Time
@@ -29,6 +30,9 @@ type guard struct {
 
 // wrap returns a connection that checks the answers to fetches.
 func (g *guard) wrap(conn net.Conn) net.Conn {
+	if own, ok := conn.(*signalConn); ok {
+		return &recorded{own, g}
+	}
 	return &guarded{Conn: conn, guard: g, fetches: map[int32]int16{}}
 }
 
@@ -77,6 +81,20 @@ func (c *guarded) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// recorded is the connection of an appender, whose answers report nothing but records.
+type recorded struct {
+	*signalConn
+	guard *guard
+}
+
+// Write delays the answer until the records are on disk.
+func (c *recorded) Write(b []byte) (int, error) {
+	if err := c.guard.durableRecords(); err != nil {
+		return 0, err // and the broker closes the connection
+	}
+	return c.signalConn.Write(b)
 }
 
 // sound returns an answer without damaged records.
