@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,4 +56,26 @@ func BenchmarkPost(b *testing.B) {
 		write()
 	}
 	b.ReportMetric(float64(preparations.Count()-before)*1000/float64(b.N), "prepared/1000op")
+}
+
+// BenchmarkPostsOfManyClients measures writes of 64 clients at once, like BenchmarkPost.
+func BenchmarkPostsOfManyClients(b *testing.B) {
+	s := newService(b, servicetest.StartBroker(b), 10*time.Second)
+	e := servicetest.Echo(web.Options{})
+	a := &commands.API{Executor: s.Executor, Collections: servicetest.Collections(b), MaxBody: 1 << 20, SpoolDir: b.TempDir()}
+	contract.Mount(e, a.Routes())
+	var n atomic.Int64
+	b.ReportAllocs()
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			r := httptest.NewRequest(http.MethodPost, "/users", strings.NewReader(fmt.Sprintf(`{"name":"Ada","email":"u%d@example.com"}`, n.Add(1))))
+			r.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			if e.ServeHTTP(w, r); w.Code != http.StatusCreated {
+				b.Errorf("got %d: %s, want 201", w.Code, w.Body)
+				return
+			}
+		}
+	})
 }

@@ -70,10 +70,19 @@ func (b *Broker) Close() {
 	}
 }
 
-// OpenLog opens the log on the broker.
+// OpenLog opens the log on the broker, as the process does that runs the broker. After a restart
+// the log uses its clients, as other processes do.
 func (b *Broker) OpenLog() *eventlog.Log {
 	b.t.Helper()
-	l, err := eventlog.Open(eventlog.Config{Brokers: []string{b.addr}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: 2 * time.Second})
+	l, err := eventlog.Open(eventlog.Config{
+		Brokers: []string{b.addr}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: 2 * time.Second,
+		Attach: func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error) {
+			if b.Broker == nil {
+				return nil, eventlog.ErrUnreachable
+			}
+			return b.Attach(ctx, topic, s)
+		},
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}

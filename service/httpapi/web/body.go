@@ -21,8 +21,8 @@ const (
 	bodyTimeout = 30 * time.Second
 	// wholeBodyTimeout is the maximum time for a whole body, except one of lines.
 	wholeBodyTimeout = time.Minute
-	// bodyPiece is the initial size of the buffer of a body. The buffer doubles while the body
-	// arrives, so a client that sends slowly takes little more memory than it has sent.
+	// bodyPiece is the maximum initial size of the buffer of a body. The buffer doubles while the
+	// body arrives, so a client that sends slowly takes little more memory than it has sent.
 	bodyPiece = 4 << 10
 )
 
@@ -136,7 +136,7 @@ func tooLarge(limit int64) error {
 // gather reads all of a body, or returns an error if it exceeds the limit.
 func (a *admission) gather(r *http.Request, body io.Reader, limit int64) ([]byte, error) {
 	var b []byte
-	for size := int64(bodyPiece); ; size *= 2 {
+	for size := firstPiece(r); ; size *= 2 {
 		// One byte more than the limit shows that the body exceeds it.
 		size = min(size, limit+1)
 		if err := a.Take(r.Context(), size-int64(cap(b))); err != nil {
@@ -156,6 +156,15 @@ func (a *admission) gather(r *http.Request, body io.Reader, limit int64) ([]byte
 			}
 		}
 	}
+}
+
+// firstPiece returns the initial size of the buffer of a body. Most bodies are small and report
+// their length.
+func firstPiece(r *http.Request) int64 {
+	if r.ContentLength <= 0 || r.Header.Get("Content-Encoding") != "" {
+		return bodyPiece
+	}
+	return min(r.ContentLength, bodyPiece)
 }
 
 // IsStream reports whether a body consists of lines, which may be of any total length.
