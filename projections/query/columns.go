@@ -50,7 +50,8 @@ func (c Column) Format() string { return c.format }
 // IgnoresCase reports whether filters on the column ignore case.
 func (c Column) IgnoresCase() bool { return c.noCase }
 
-// Folded returns the column that holds this column's values with their case folded.
+// Folded returns the column that holds this column's values with their case folded, where that
+// changes them.
 func (c Column) Folded() Column {
 	c.folded = true
 	return c

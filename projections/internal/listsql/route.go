@@ -18,8 +18,13 @@ const Narrow = 5000
 // ChooseRoute chooses how to find the entities of a list. SQLite alone would often walk the
 // whole table in the order of the list instead of searching by a filter and sorting, because it
 // does not know how few entities the filter selects. So ChooseRoute counts them, up to the
-// limit that matters.
+// limit that matters. It assumes that a unique value selects few.
 func ChooseRoute(ctx context.Context, conn sqlx.QueryerContext, collection string, q query.Query) (Route, error) {
+	for _, f := range q.Filters {
+		if f = Comparand(f); f.Op == query.Equal && f.Column.IsFolded() {
+			return ByFilter, nil
+		}
+	}
 	for _, filters := range spans(q) {
 		var n int
 		in := conditions(filters)

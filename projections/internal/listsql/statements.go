@@ -21,8 +21,7 @@ func ColumnName(c query.Column) string {
 	return schema.Quote(c.Name())
 }
 
-// Comparand returns the filter to execute. Filters that ignore case compare folded values with
-// the column that holds the folded ones.
+// Comparand returns the filter to execute. Filters that ignore case compare folded values.
 func Comparand(f query.Filter) query.Filter {
 	if f.Exact || !f.Column.IgnoresCase() || f.Column.IsFolded() || !slices.Contains([]query.Op{query.Equal, query.NotEqual, query.Prefix, query.In}, f.Op) {
 		return f
@@ -62,7 +61,9 @@ func Condition(f query.Filter) Statement {
 	if f.Column == query.IDColumn() {
 		return idCondition(f)
 	}
-	f = Comparand(f)
+	if f = Comparand(f); f.Column.IsFolded() {
+		return foldedCondition(f)
+	}
 	column := ColumnName(f.Column)
 	switch f.Op {
 	case query.Present:
@@ -71,18 +72,46 @@ func Condition(f query.Filter) Statement {
 		}
 		return Statement{Text: column + ` IS NULL`}
 	case query.Prefix:
-		prefix := f.Values[0].(string)
-		low := Statement{column + ` >= ?`, []any{prefix}}
-		if high, bounded := afterPrefix(prefix); bounded {
-			low.Text, low.Args = low.Text+` AND `+column+` < ?`, append(low.Args, high)
-		}
-		return low
+		return prefixCondition(column, f.Values[0].(string))
 	case query.In:
 		// Use one argument for any number of values, so that few texts have to be prepared.
 		return Statement{column + ` IN (SELECT ` + argument(f, "value") + ` FROM json_each(?))`, []any{jsonArray(f.Values)}}
 	}
 	operator := map[query.Op]string{query.Equal: "=", query.NotEqual: "IS NOT", query.Greater: ">", query.GreaterOrEqual: ">=", query.Less: "<", query.LessOrEqual: "<="}[f.Op]
 	return Statement{column + " " + operator + " " + argument(f, "?"), []any{f.Values[0]}}
+}
+
+func prefixCondition(column, prefix string) Statement {
+	low := Statement{column + ` >= ?`, []any{prefix}}
+	if high, bounded := afterPrefix(prefix); bounded {
+		low.Text, low.Args = low.Text+` AND `+column+` < ?`, append(low.Args, high)
+	}
+	return low
+}
+
+// foldedCondition compares folded values with a filter's, which [Comparand] has folded. A column of
+// its own has the folded values that differ from the document's, and each of the two columns has
+// an index.
+func foldedCondition(f query.Filter) Statement {
+	plain, folded := schema.Quote(f.Column.Name()), ColumnName(f.Column)
+	var one, other Statement
+	switch f.Op {
+	case query.NotEqual:
+		return Statement{`coalesce(` + folded + `, ` + plain + `) IS NOT ?`, []any{f.Values[0]}}
+	case query.Prefix:
+		prefix := f.Values[0].(string)
+		one, other = prefixCondition(plain, prefix), prefixCondition(folded, prefix)
+		// Folding may change a value that has the prefix, so that it no longer has it.
+		one.Text += ` AND ` + folded + ` IS NULL`
+	case query.In:
+		// Folding a folded value again does not change it, so a document that holds one of
+		// these values has no other folded value.
+		in, args := ` IN (SELECT value FROM json_each(?))`, []any{jsonArray(f.Values)}
+		one, other = Statement{plain + in, args}, Statement{folded + in, args}
+	default:
+		one, other = Statement{plain + ` = ?`, f.Values}, Statement{folded + ` = ?`, f.Values}
+	}
+	return Statement{`(` + one.Text + ` OR ` + other.Text + `)`, slices.Concat(one.Args, other.Args)}
 }
 
 // idCondition is Condition for ids, which the file stores as bytes. They compare as their texts

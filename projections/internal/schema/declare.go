@@ -111,7 +111,7 @@ func wantedColumns(c *collections.Collection) (all []wantedColumn) {
 		path := fmt.Sprintf(`'$."%s"'`, p.Name)
 		all = append(all, wantedColumn{p.Name, affinity[p.Type], `doc ->> ` + path})
 		if p.NoCase {
-			all = append(all, wantedColumn{FoldedColumn(p.Name), affinity[p.Type], fmt.Sprintf(`coalesce(_folded ->> %s, doc ->> %s)`, path, path)})
+			all = append(all, wantedColumn{FoldedColumn(p.Name), affinity[p.Type], `_folded ->> ` + path})
 		}
 	}
 	return all
@@ -130,7 +130,8 @@ func wantedIndexes(c *collections.Collection) (names []string, on map[string]str
 			add(p.Name, `(`+Quote(p.Name)+`, id)`)
 		}
 		if p.NoCase {
-			add(FoldedColumn(p.Name), `(`+Quote(FoldedColumn(p.Name))+`, id)`)
+			folded := Quote(FoldedColumn(p.Name))
+			add(FoldedColumn(p.Name), `(`+folded+`, id) WHERE `+folded+` IS NOT NULL`)
 		}
 	}
 	if len(foldedProperties(c)) > 0 {

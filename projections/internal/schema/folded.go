@@ -21,15 +21,17 @@ import (
 // texts by the rules of Unicode, and a custom function in the schema would keep other programs
 // from reading the file. So the column _folded of each entity holds its folded values, as a
 // JSON object with a member for each value that folding changes. A virtual column for each
-// property takes the folded value from there, or otherwise the value from the document, and has
-// an index.
+// property takes the folded value from there. It is NULL where folding does not change the value,
+// and its index has only the other entities: nearly all addresses, for example, are folded
+// already.
 //
 // An older version of ClusterLite leaves _folded empty in what it writes. An index of such rows
 // finds them at the next start.
 
 // FoldedColumn names the virtual column of a property's folded values. The name of a property
-// never begins with an underscore.
-func FoldedColumn(property string) string { return "_folded_" + property }
+// never begins with an underscore. Earlier versions had columns with the prefix _folded_, which
+// held all values.
+func FoldedColumn(property string) string { return "_fold_" + property }
 
 // metaFolded begins the name in _meta of how a collection's _folded was made.
 const metaFolded = "folded."
