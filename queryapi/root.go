@@ -32,7 +32,9 @@ func (a *API) root(c echo.Context) error {
 
 // describe serves the OpenAPI description. It is created once.
 func (a *API) describe(c echo.Context) error {
-	a.describeOnce.Do(func() { a.description, a.describeErr = openapi.Describe(a.Collections, process.Version(), a.Secured) })
+	a.describeOnce.Do(func() {
+		a.description, a.describeErr = openapi.Describe(a.Collections, process.Version(), a.Secured, a.Access)
+	})
 	return a.static(c, func() ([]byte, error) { return a.description, a.describeErr })
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 )
 
 // about is the introduction of the description.
@@ -24,9 +25,9 @@ An operation with ` + "`x-ndjson`" + ` also accepts or returns lines of JSON, ap
 // name.
 const tagOfNone = "clusterlite"
 
-// Describe returns the description as JSON. secured reports that clients need a token. The same
-// arguments always give the same bytes.
-func Describe(set *collections.Set, version string, secured bool) ([]byte, error) {
+// Describe returns the description as JSON. secured reports that clients need a token, and
+// policies hold the access rules that then apply. The same arguments always give the same bytes.
+func Describe(set *collections.Set, version string, secured bool, policies *access.Policies) ([]byte, error) {
 	taken := names{}
 	for _, c := range set.All() {
 		taken.claim(c.Name()) // first, so that the schema of a collection has the name of the collection
@@ -63,6 +64,7 @@ func Describe(set *collections.Set, version string, secured bool) ([]byte, error
 	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "The collections of this store."})
 	if secured {
 		b.require(doc)
+		b.describeRules(doc, set, policies)
 	}
 	out, err := json.Marshal(doc)
 	if err != nil {

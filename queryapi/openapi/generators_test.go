@@ -20,7 +20,7 @@ func describe(t *testing.T, dir string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := openapi.Describe(set, "v", false)
+	b, err := openapi.Describe(set, "v", false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

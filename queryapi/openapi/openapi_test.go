@@ -31,11 +31,11 @@ func TestDescribe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := openapi.Describe(set, "v1.2.3", false)
+	b, err := openapi.Describe(set, "v1.2.3", false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := openapi.Describe(set, "v1.2.3", false)
+	again, err := openapi.Describe(set, "v1.2.3", false, nil)
 	if err != nil || !bytes.Equal(b, again) {
 		t.Error("got two descriptions of the same collections, want equal ones")
 	}
@@ -93,7 +93,7 @@ func TestDescribesWhatCollectionsCanHave(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := openapi.Describe(set, "v", false)
+			b, err := openapi.Describe(set, "v", false, nil)
 			if err != nil || !json.Valid(b) || !strings.Contains(string(b), `"/`+name+`/{id}"`) {
 				t.Fatalf("got %v, %s, want a description with the path of the collection", err, b)
 			}

@@ -12,7 +12,7 @@ var (
 	holdSchema  = []string{"items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedItems", "unevaluatedProperties", "contentSchema"}
 	holdList    = []string{"allOf", "anyOf", "oneOf", "prefixItems"}
 	holdMap     = []string{"properties", "patternProperties", "dependentSchemas"}
-	holdNothing = []string{"$schema", "$id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "definitions"}
+	holdNothing = []string{"$schema", "$id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "definitions", "x-access"}
 )
 
 // A source is the schema of a collection, parts of which become components. Many code generators
@@ -43,6 +43,8 @@ func (s *source) plain(schema any) any {
 			if reference, ok := value.(string); ok {
 				to["$ref"] = s.component(reference)
 			}
+		case keyword == "x-default":
+			to["readOnly"] = true
 		case slices.Contains(holdNothing, keyword):
 		case slices.Contains(holdSchema, keyword):
 			to[keyword] = s.plain(value)

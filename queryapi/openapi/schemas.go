@@ -47,7 +47,7 @@ func addSchemas(all openapi3.Schemas, taken names, c *collections.Collection) (r
 	s := &source{root: root, name: c.Name(), document: r.document, patch: r.patch, names: taken, lifted: map[string]string{}, components: map[string]any{}}
 
 	document, _ := s.plain(root).(map[string]any)
-	s.components[r.document] = titled(document, r.document)
+	s.components[r.document] = titled(withoutDefaults(document, c), r.document)
 	s.components[r.entity] = titled(withServerMembers(document), r.entity)
 	patch, _ := s.mergePatch(root).(map[string]any)
 	s.components[r.patch] = titled(patch, r.patch)
@@ -67,6 +67,22 @@ func titled(schema map[string]any, title string) map[string]any {
 	out := maps.Clone(schema)
 	out["title"] = title
 	return out
+}
+
+// withoutDefaults returns a copy of the schema of a request in which no member is required that
+// the server sets.
+func withoutDefaults(document map[string]any, c *collections.Collection) map[string]any {
+	document = maps.Clone(document)
+	required := slices.DeleteFunc(slices.Clone(asList(document["required"])), func(name any) bool {
+		return slices.ContainsFunc(c.Properties(), func(p collections.Property) bool { return p.Name == name && p.Default != "" })
+	})
+	if document["required"] != nil {
+		document["required"] = required
+	}
+	if len(required) == 0 {
+		delete(document, "required")
+	}
+	return document
 }
 
 func withServerMembers(document map[string]any) map[string]any {

@@ -23,12 +23,16 @@ type Policy struct {
 func compilePolicy(c *collections.Collection) (*Policy, error) {
 	declared, has := c.Access()
 	p := &Policy{declared: has}
+	defaults := slices.ContainsFunc(c.Properties(), func(p collections.Property) bool { return p.Default != "" })
+	expressions := declared.Expressions()
+	if len(expressions) == 0 && !defaults {
+		return p, nil // most collections need no environment, which takes milliseconds to make
+	}
 	env, err := newEnvironment(c)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
-	expressions := declared.Expressions()
 	for _, a := range actions {
 		if text, has := expressions[a.String()]; has {
 			p.rules[a], err = env.compileRule(a, text)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -78,7 +79,7 @@ func hinted(err error, a Action) error {
 
 func isUnknownVariable(reason string) bool {
 	for _, name := range []string{oldName, newName} {
-		if reason == "undeclared reference to '"+name+"' (in container '')" {
+		if strings.HasPrefix(reason, "undeclared reference to '"+name+"'") {
 			return true
 		}
 	}
