@@ -53,7 +53,7 @@ deploy-check: ## check the dashboard, alerts and Kubernetes manifests; needs pro
 	promtool test rules deploy/prometheus/alerts_test.yml
 
 e2e: ## test services behind nginx, on the embedded broker, on Apache Kafka and on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
-	CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS' ./e2e/clients ./e2e/cluster ./e2e/kafkasecurity ./e2e/tls ./e2e
+	CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS' ./e2e/clients ./e2e/cluster ./e2e/hostile ./e2e/kafkasecurity ./e2e/tls ./e2e
 
 docs-page: ## fetch the script of /docs from its npm package and check its hash; VERSION=… upgrades it
 	bash queryapi/reference/vendor.sh $(VERSION)

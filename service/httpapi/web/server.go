@@ -97,7 +97,7 @@ func Draining(ctx context.Context) <-chan struct{} {
 func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h http.Handler, logger *slog.Logger) error {
 	draining := make(chan struct{})
 	s := &http.Server{
-		Handler: h,
+		Handler: endAfterChunks(h),
 		BaseContext: func(net.Listener) context.Context {
 			return context.WithValue(context.Background(), drainingKey{}, draining)
 		},
@@ -132,4 +132,17 @@ func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h
 		return err
 	}
 	return nil
+}
+
+// endAfterChunks closes the connection of an HTTP/1 request after its response if the request's
+// body is chunked. Such a request may also have had a Content-Length, which net/http ignores and
+// removes. A proxy that trusted that length would see the request end elsewhere, and the rest of
+// its body would be executed as a request of its own (RFC 9112, section 6.1).
+func endAfterChunks(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
