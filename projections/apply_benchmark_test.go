@@ -118,3 +118,43 @@ func createdUser(b testing.TB, users *collections.Collection, offset int64) even
 		},
 	}
 }
+
+// BenchmarkApplyJournal compares batches with and without a journal, in turn.
+func BenchmarkApplyJournal(b *testing.B) {
+	declared, err := collections.Load("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	users, _ := declared.Get("users")
+	for _, size := range []int{1, 8, 64, 1000} {
+		for _, journaled := range []bool{false, true} {
+			b.Run(fmt.Sprintf("batch=%d/journal=%t", size, journaled), func(b *testing.B) {
+				ctx := context.Background()
+				g, err := generation.Open(ctx, filepath.Join(b.TempDir(), "projection.db"), declared, slog.New(slog.DiscardHandler))
+				if err == nil {
+					err = g.KeepJournal(journaled, slog.New(slog.DiscardHandler))
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for next := 0; next < b.N; {
+					b.StopTimer()
+					records := make([]events.Record, min(b.N-next, size))
+					for i := range records {
+						records[i] = createdUser(b, users, int64(next))
+						next++
+					}
+					b.StartTimer()
+					if _, err := g.Writer.Apply(ctx, records); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				if err := g.Close(); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
+	}
+}

@@ -115,7 +115,7 @@ func Open(ctx context.Context, options Options) (*Projection, error) {
 	if err != nil {
 		return nil, storagefault.Classify(path, err)
 	}
-	if err := p.options.keepJournal(g); err != nil {
+	if err := g.KeepJournal(options.Journal, p.options.Logger); err != nil {
 		return nil, errors.Join(storagefault.Classify(path, err), g.Close())
 	}
 	p.serve(g)

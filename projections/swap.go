@@ -155,7 +155,7 @@ func newCandidate(ctx context.Context, f datafolder.Folder, options Options, reb
 			return nil, errors.Join(err, g.Close())
 		}
 	}
-	if err := options.keepJournal(g); err != nil {
+	if err := g.KeepJournal(options.Journal, options.Logger); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return generation.NewBuilder(ctx, g, options.Log, options.MaxBatch)

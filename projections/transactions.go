@@ -155,22 +155,3 @@ func (p *Projection) Journal() (j *journal.Journal, release func(), err error) {
 	}
 	return g.Journal, g.Release, nil
 }
-
-// JournalStatus returns the status of the journal, or nil if none is kept.
-func (p *Projection) JournalStatus() *journal.Status {
-	j, release, err := p.Journal()
-	if err != nil {
-		return nil
-	}
-	defer release()
-	status := j.Status()
-	return &status
-}
-
-// keepJournal opens the journal of a generation, or removes it if none is to be kept.
-func (o Options) keepJournal(g *generation.Generation) error {
-	if !o.Journal {
-		return g.DropJournal()
-	}
-	return g.KeepJournal(o.Logger)
-}

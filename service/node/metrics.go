@@ -29,6 +29,10 @@ func (n *Node) registerMetrics() {
 	counter("clusterlite_barriers_total", "Barriers appended for linearizable requests. One barrier serves all requests that wait at the time.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
 	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })
 	gauge("clusterlite_projection_stopped", "1 while the projection has stopped; /status has the reason.", func() float64 { return bit(n.Model.Err() != nil) })
+	if n.keepsJournal() {
+		gauge("clusterlite_journal_bytes", "Size of the journal of events on disk.", func() float64 { return float64(n.journal().Bytes) })
+		gauge("clusterlite_journal_start", "Position at which the journal of events begins; 0 if it is complete.", func() float64 { return float64(n.journal().Start) })
+	}
 	n.registerCache(gauge)
 	n.registerRebuild(gauge)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterlite_info", Help: "Always 1; the labels identify the node, its role and its version."}, []string{"node", "role", "version"})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
@@ -17,6 +18,7 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 	options := projections.Options{
 		Dir: n.DataDir, Log: n.Log, Collections: n.Collections, Logger: n.Logger, Applied: n.applied(),
 		NoSelfRepair: !n.SelfRepair, RepairFrom: n.repairFrom(), ScrubInterval: n.Scrub, CacheBytes: int64(n.CacheMemory),
+		Journal: n.keepsJournal(), JournalFillAfter: journalFillAfter,
 	}
 	n.Model, err = projections.Open(ctx, options)
 	if !errors.As(err, &n.setAside) || n.setAside.Fault != storagefault.Corrupt && n.setAside.Fault != storagefault.IO {
@@ -36,6 +38,14 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 	n.Model, err = projections.Open(ctx, options)
 	return err
 }
+
+// journalFillAfter leaves a node that has just started from a snapshot time for its clients, before
+// it reads the whole log to fill its journal.
+const journalFillAfter = 30 * time.Second
+
+// keepsJournal reports whether the node keeps a journal. Command services serve no reads, so they
+// need none.
+func (n *Node) keepsJournal() bool { return n.Config.Journal != "off" && n.Role != "command" }
 
 // repairFrom returns what a repair starts from: a snapshot, if --bootstrap is set.
 func (n *Node) repairFrom() func(ctx context.Context, path string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
@@ -22,7 +23,9 @@ type status struct {
 	// Rebuild is the current rebuild, or the last one since the process started; null if
 	// there was none.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
-	Version string                     `json:"version"`
+	// Journal is the journal of events; null if the node keeps none.
+	Journal *journal.Status `json:"journal"`
+	Version string          `json:"version"`
 }
 
 // disk has the free and the total size of a file system, in bytes.
@@ -44,5 +47,17 @@ func (n *Node) status(ctx context.Context) (any, error) {
 	if r, any := n.Model.Rebuild(); any {
 		answer.Rebuild = &r
 	}
+	answer.Journal = n.journal()
 	return answer, err
+}
+
+// journal returns the status of the journal, or nil if the node keeps none.
+func (n *Node) journal() *journal.Status {
+	j, release, err := n.Model.Journal()
+	if err != nil {
+		return nil
+	}
+	defer release()
+	status := j.Status()
+	return &status
 }

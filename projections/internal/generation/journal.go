@@ -9,8 +9,12 @@ import (
 )
 
 // KeepJournal opens the journal of the generation, or begins one, and has the writer keep it. It
-// must be called before the first batch.
-func (g *Generation) KeepJournal(logger *slog.Logger) (err error) {
+// must be called before the first batch. If none is to be kept, it removes the one of an earlier
+// run.
+func (g *Generation) KeepJournal(keep bool, logger *slog.Logger) (err error) {
+	if !keep {
+		return journal.Remove(sqlite.JournalOf(g.DB.Path))
+	}
 	g.Journal, err = journal.Open(journal.Options{Dir: sqlite.JournalOf(g.DB.Path), At: g.Writer.Position, LogTime: g.Writer.LogTime})
 	if err != nil {
 		return err
@@ -31,9 +35,6 @@ func (g *Generation) syncJournalFirst() error {
 	g.DB.WAL.SyncFirst(g.Journal.Sync)
 	return g.Journal.Sync()
 }
-
-// DropJournal removes the journal that an earlier run has kept.
-func (g *Generation) DropJournal() error { return journal.Remove(sqlite.JournalOf(g.DB.Path)) }
 
 // CopyJournal copies the journal of another generation, which may be in use, before KeepJournal cuts
 // it to the position of this one.

@@ -29,6 +29,7 @@ type Node struct {
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"The node is not ready once it has been behind the log for longer than this, e.g. 30s (default ${default})."`
 	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"If the projection file is damaged, rebuild the projection and keep the damaged file (default true)."`
 	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"Interval between full checks of the projection file, e.g. 24h; 0 disables them (default ${default})."`
+	Journal     string        `name:"journal" env:"CLUSTERLITE_JOURNAL" enum:"on,off" default:"on" help:"Keep the events on disk beside the projection, for change feeds and histories: on or off. Command services keep none (default ${default})."`
 	CacheMemory ByteSize      `name:"cache-memory" env:"CLUSTERLITE_CACHE_MEMORY" default:"16MiB" placeholder:"SIZE" help:"Memory for the cache of entities and pages of lists, up to 64GiB; 0 disables the cache (default ${default})."`
 	LogFormat   string        `name:"log-format" env:"CLUSTERLITE_LOG_FORMAT" enum:"text,json" default:"text" help:"Format of log lines: text or json (default ${default})."`
 	LogLevel    string        `name:"log-level" env:"CLUSTERLITE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Minimum level of log lines: debug, info, warn or error (default ${default})."`

@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 	if g.HTTPAddr != ":8080" || g.AdminAddr != "127.0.0.1:9080" || g.DataDir != "./clusterlite-data" || g.Brokers[0] != "127.0.0.1:19092" ||
 		g.Topic.Topic != "clusterlite.events" || g.KafkaListen != "127.0.0.1:19092" || g.Collections != "" || g.Consistency != "strong" ||
 		g.Reads.Wait != 2*time.Second || g.Writes.Wait != 10*time.Second || g.MaxBody != 1<<20 || g.MaxConnections != 4096 || g.MaxRequests != 512 || g.RequestMemory != 256<<20 || g.CORSOrigins[0] != "*" || !g.Compress || g.CORSAllowHeaders != nil || g.CORSExposeHeaders != nil ||
-		g.LogFormat != "text" || g.LogLevel != "info" || g.ReadyLag != 30*time.Second || !g.SelfRepair || g.Scrub != 24*time.Hour {
+		g.LogFormat != "text" || g.LogLevel != "info" || g.ReadyLag != 30*time.Second || !g.SelfRepair || g.Scrub != 24*time.Hour || g.Journal != "on" {
 		t.Errorf("got %+v, want the defaults", g)
 	}
 	if err := g.SetDefaults("query"); err != nil || !strings.HasSuffix(g.NodeID, "-query") {
