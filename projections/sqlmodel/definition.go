@@ -1,0 +1,129 @@
+package sqlmodel
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+
+	"github.com/clusterlite/clusterlite/events"
+)
+
+// A Definition is a model as its file declares it. It is immutable.
+type Definition struct {
+	// Name is the name of the file without .sql.
+	Name string
+	// Text is the content of the file.
+	Text string
+	// Hash identifies the content: two files with the same hash build the same tables.
+	Hash string
+	// Description is the comment at the beginning of the file.
+	Description string
+	// Access says who may read the model, as an expression over the caller. Empty means that only
+	// the role admin may, where callers are authenticated.
+	Access string
+	// Relations are the tables and views that can be read, in the order of their names.
+	Relations []Relation
+	// Queries are the named queries, in the order of the file.
+	Queries []Query
+
+	file  string
+	setup []Statement
+	rules []rule
+}
+
+// A Statement is a statement of a model, with its place in the file.
+type Statement struct {
+	File string
+	Line int
+	// Text is the statement as it is written.
+	Text string
+
+	// sql has numbered parameters; arguments are the names for the numbers, from 1 on.
+	sql       string
+	arguments []string
+}
+
+// A rule says which statements an event runs.
+type rule struct {
+	on         []trigger
+	statements []Statement
+}
+
+// A trigger matches events. An empty field matches all.
+type trigger struct {
+	collection string
+	kind       events.Kind
+}
+
+// For returns the statements that an event runs, in the order of the file.
+func (d *Definition) For(collection string, kind events.Kind) (statements []Statement) {
+	for _, r := range d.rules {
+		for _, t := range r.on {
+			if (t.collection == "" || t.collection == collection) && (t.kind == "" || t.kind == kind) {
+				statements = append(statements, r.statements...)
+				break
+			}
+		}
+	}
+	return statements
+}
+
+// A Relation is a table or a view.
+type Relation struct {
+	Name    string
+	View    bool
+	Columns []Column
+	// Key are the names of columns whose values identify a row. It is empty for a view.
+	Key []string
+}
+
+// A Column is a column of a relation or of the result of a query.
+type Column struct {
+	Name string
+	Kind Kind
+	// Nullable reports whether the value may be NULL.
+	Nullable bool
+}
+
+// Kind is the type of the values of a column or parameter.
+type Kind string
+
+// The kinds. Any is that of a column without a declared type, such as an expression in a view.
+const (
+	Text    Kind = "text"
+	Integer Kind = "integer"
+	Number  Kind = "number"
+	Boolean Kind = "boolean"
+	Time    Kind = "time"
+	JSON    Kind = "json"
+	Any     Kind = ""
+)
+
+// A Query is a named query.
+type Query struct {
+	Name       string
+	Parameters []Parameter
+	Columns    []Column
+	Statement  Statement
+}
+
+// A Parameter is a parameter of a named query.
+type Parameter struct {
+	Name string
+	Kind Kind
+	// Default is the value if a request has none, as it is written in a request. Required means
+	// that there is no default.
+	Default  string
+	Required bool
+}
+
+// ValidName matches the names of models, of the tables and views that they serve, and of their
+// queries. A table whose name begins with an underscore is not served.
+var ValidName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// hashOf returns the hash of a file. Line endings do not count, so that a checkout on another
+// system is the same model.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:12])
+}
