@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -68,6 +69,16 @@ func (d *Definition) For(collection string, kind events.Kind) (statements []Stat
 	return statements
 }
 
+// Wants reports whether an event runs statements, and whether any of them uses the document before
+// the event.
+func (d *Definition) Wants(collection string, kind events.Kind) (event, previous bool) {
+	statements := d.For(collection, kind)
+	for _, s := range statements {
+		previous = previous || slices.Contains(s.arguments, "previous")
+	}
+	return len(statements) > 0, previous
+}
+
 // A Relation is a table or a view.
 type Relation struct {
 	Name    string
@@ -121,8 +132,7 @@ type Parameter struct {
 // queries. A table whose name begins with an underscore is not served.
 var ValidName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// hashOf returns the hash of a file. Line endings do not count, so that a checkout on another
-// system is the same model.
+// hashOf returns the hash of a file, whose line endings have been made the same on all systems.
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:12])
