@@ -10,6 +10,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -38,6 +39,10 @@ type API struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
+	// Models are the read models in SQL; nil if there are none.
+	Models *modelset.Set
+
+	modelRules   sync.Map // hash of a model's definition → *access.CallerRule
 	words        sync.Map // collection's name → *listing.Vocabulary
 	describeOnce sync.Once
 	description  []byte
@@ -57,6 +62,7 @@ func (a *API) Routes() contract.Routes {
 		contract.DocumentationFiles.Path: read(documentation),
 		contract.Collection.Path:         read(a.tellPosition(a.list)),
 		contract.Entity.Path:             read(a.tellPosition(a.get)),
+		contract.Model.Path:              read(a.tellPosition(a.readModel)),
 	}
 }
 

@@ -20,8 +20,8 @@ const (
 	Time                // string in events.TimeFormat
 )
 
-// A Column is something that lists can be filtered and sorted by. Only [Columns] and [IDColumn]
-// make columns, so no name from a request reaches SQL.
+// A Column is something that lists can be filtered and sorted by. Only [Columns], [IDColumn] and
+// [ModelColumn] make columns, from declarations, so no name from a request reaches SQL.
 type Column struct {
 	name     string
 	kind     Kind
@@ -59,6 +59,11 @@ func (c Column) Folded() Column {
 
 // IsFolded reports whether the column was returned by [Column.Folded].
 func (c Column) IsFolded() bool { return c.folded }
+
+// ModelColumn returns a column of a table or view that a read model in SQL declares.
+func ModelColumn(name string, kind Kind, nullable bool) Column {
+	return Column{name: name, kind: kind, nullable: nullable}
+}
 
 // IDColumn returns the column that holds the ids of entities.
 func IDColumn() Column { return Column{name: "id", kind: Text, indexed: true} }

@@ -137,3 +137,11 @@ func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:12])
 }
+
+// SQL returns the statement of the query, and its arguments from the values of its parameters.
+func (q Query) SQL(values map[string]any) (text string, args []any) {
+	for _, name := range q.Statement.arguments {
+		args = append(args, values[name])
+	}
+	return q.Statement.sql, args
+}

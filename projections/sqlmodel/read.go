@@ -2,6 +2,7 @@ package sqlmodel
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -9,9 +10,8 @@ import (
 	"math"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
-
-	"crypto/sha256"
 
 	"golang.org/x/sync/semaphore"
 
@@ -204,7 +204,11 @@ func (tx *Tx) Digest(ctx context.Context) (sum digest.Sum, err error) {
 	}
 	var b []byte
 	for _, table := range tables {
-		err := tx.query(ctx, `SELECT * FROM "`+table+`"`, nil, func(row []any) error {
+		columns, err := tx.columns(ctx, table)
+		if err != nil {
+			return sum, err
+		}
+		err = tx.query(ctx, "SELECT "+columns+" FROM "+quote(table), nil, func(row []any) error {
 			b = appendText(append(b[:0], 'r'), table)
 			for _, value := range row {
 				b = appendValue(b, value)
@@ -219,6 +223,19 @@ func (tx *Tx) Digest(ctx context.Context) (sum digest.Sum, err error) {
 	}
 	return sum, nil
 }
+
+// columns returns the columns of a table for a SELECT. A unary plus hides their declared types from
+// the driver, which would turn texts into times.
+func (tx *Tx) columns(ctx context.Context, table string) (string, error) {
+	var names []string
+	err := tx.query(ctx, `SELECT name FROM pragma_table_info(?) ORDER BY cid`, []any{table}, func(row []any) error {
+		names = append(names, "+"+quote(fmt.Sprint(row[0])))
+		return nil
+	})
+	return strings.Join(names, ", "), err
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // appendValue appends a value so that no two rows have the same bytes.
 func appendValue(b []byte, value any) []byte {

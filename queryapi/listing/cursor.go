@@ -67,6 +67,14 @@ func typesText(sort []query.SortKey) string {
 	return string(letters)
 }
 
+// decodeCursor decodes a cursor for a list with this sort. The error is a problem.
+func (v *Vocabulary) decodeCursor(text string, sort []query.SortKey) (*query.Cursor, error) {
+	if v.rows {
+		return v.decodeRowCursor(text, sort)
+	}
+	return decodeCursor(text, v.collection, sort)
+}
+
 // decodeCursor decodes a cursor for a list of a collection with this sort. The error is a
 // problem.
 func decodeCursor(text, collection string, sort []query.SortKey) (*query.Cursor, error) {

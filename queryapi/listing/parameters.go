@@ -56,7 +56,7 @@ var Parameters = []Parameter{
 		Description: "Where the page starts: the cursor from the `Link` field of the previous page. `sort` must be the same.",
 		Schema:      func(*collections.Collection) *openapi3.Schema { return openapi3.NewStringSchema() },
 		Parse: func(v *Vocabulary, r Request, value string) (_ Request, err error) {
-			r.After, err = decodeCursor(value, v.collection, r.Sort)
+			r.After, err = v.decodeCursor(value, r.Sort)
 			return r, err
 		},
 	},

@@ -38,6 +38,8 @@ type Vocabulary struct {
 	// Definition is a short text that changes with the collection's schema.
 	Definition string
 
+	// rows reports that the list has rows of a model, and not entities: see [ForRows].
+	rows       bool
 	collection string
 	columns    map[string]query.Column
 	// filters are the parameters that filter, by their full name.

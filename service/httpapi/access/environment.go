@@ -68,16 +68,21 @@ func newEnvironment(c *collections.Collection) (*environment, error) {
 	for _, column := range query.Columns(c) {
 		e.columns[column.Name()] = column
 	}
+	return e, e.prepare()
+}
+
+// prepare makes what all expressions of the environment share.
+func (e *environment) prepare() error {
 	registry, err := types.NewRegistry()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	e.base, err = cel.NewEnv(
 		cel.CustomTypeAdapter(registry), cel.CustomTypeProvider(&provider{registry, e.kinds}),
 		cel.Variable(authName, types.NewObjectType(authType)),
 		cel.ParserExpressionSizeLimit(maxExpression), cel.ParserRecursionLimit(maxDepth),
 	)
-	return e, err
+	return err
 }
 
 // memberKinds returns the kinds of all members that expressions can refer to.

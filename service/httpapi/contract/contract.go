@@ -61,6 +61,9 @@ var (
 	}
 )
 
+// Model is a table, view or query of a read model in SQL.
+var Model = web.Resource{Path: "/models/:model/:relation", Methods: readOnly}
+
 // Open reports whether the resource at a path contains no data, so that clients need no token
 // for it: the list of collections, the description, and its page.
 func Open(path string) bool {
@@ -76,7 +79,7 @@ type Routes map[string]web.Handlers
 // them. A resource that none of them serves is registered too, so that every process knows
 // all methods.
 func Mount(e *echo.Echo, apis ...Routes) {
-	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, Collection, Entity} {
+	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, Collection, Entity, Model} {
 		var handlers []web.Handlers
 		for _, routes := range apis {
 			handlers = append(handlers, routes[r.Path])
