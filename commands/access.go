@@ -22,9 +22,10 @@ type Asker struct {
 // rules are the kinds of access that commands need.
 var rules = map[Action]access.Action{Create: access.Create, Replace: access.Update, Patch: access.Update, Delete: access.Delete}
 
-// admit returns a problem if no entity could make the command allowed.
+// admit returns a problem if no entity could make the command allowed. To change an entity, the
+// caller must also be able to read it.
 func (a Asker) admit(action Action) error {
-	if a.Policy.Excludes(rules[action], a.Caller) {
+	if a.Policy.Excludes(rules[action], a.Caller) || action != Create && a.Policy.Excludes(access.Read, a.Caller) {
 		return access.Denied(a.Caller)
 	}
 	return nil

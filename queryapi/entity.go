@@ -21,10 +21,7 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	policy, who := a.Access.Of(collection.Name()), caller.Of(c.Request().Context())
-	if policy.Excludes(access.Read, who) {
-		return access.Denied(who)
-	}
+	reader := a.Access.Of(collection.Name()).Reader(caller.Of(c.Request().Context()))
 	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
@@ -36,15 +33,15 @@ func (a *API) get(c echo.Context) error {
 	}
 	id := c.Param("id")
 	if !events.ValidID(id) {
-		return noEntity()
+		return noEntity(c, reader)
 	}
 	e, found, at, err := a.Model.Entity(c.Request().Context(), collection.Name(), id)
 	if err != nil {
 		return gone(c.Request().Context(), err)
 	}
 	web.SetField(c, contract.HeaderPosition, strconv.FormatInt(int64(at), 10))
-	if !found || e.Deleted || !policy.MayRead(who, e.Rendered) {
-		return noEntity() // an entity that the caller may not read is like one that does not exist
+	if !found || e.Deleted || !reader.Allows(e.Rendered) {
+		return noEntity(c, reader) // an entity that the caller may not read is like one that does not exist
 	}
 	done, err := a.conditions(c, e)
 	if done || err != nil {
@@ -53,7 +50,15 @@ func (a *API) get(c echo.Context) error {
 	return write(c, e.Rendered)
 }
 
-func noEntity() error { return problem.NotFound.New("No entity has this id.") }
+// noEntity returns the response for an entity that does not exist, or that the caller may not
+// read. It does not depend on which of them is the case.
+func noEntity(c echo.Context, reader access.Reader) error {
+	if reader.Barred() {
+		delete(c.Response().Header(), contract.HeaderPosition)
+		return access.Denied(caller.Of(c.Request().Context()))
+	}
+	return problem.NotFound.New("No entity has this id.")
+}
 
 // write sends a JSON body that is ready.
 func write(c echo.Context, body []byte) error {

@@ -20,7 +20,7 @@ func BenchmarkRule(b *testing.B) {
 		b.Run(name+"/entity", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if p.Excludes(access.Read, ada) || !p.MayRead(ada, note) {
+				if !p.Reader(ada).Allows(note) {
 					b.Fatal("got no access, want it")
 				}
 			}

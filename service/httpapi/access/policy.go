@@ -77,6 +77,45 @@ func (p *Policy) MayRead(who caller.Caller, entity []byte) bool {
 	return p.Allows(Read, who, entity, nil)
 }
 
+// A Reader answers for one request what its caller may read. It evaluates a rule that depends on
+// the caller alone once.
+type Reader struct {
+	policy *Policy
+	who    caller.Caller
+	known  answer // for all entities
+}
+
+type answer int
+
+const (
+	depends answer = iota // on the entity
+	always
+	never
+)
+
+// Reader returns the reader of a request.
+func (p *Policy) Reader(who caller.Caller) Reader {
+	r := Reader{policy: p, who: who}
+	if p.Inspects(Read, who) {
+		return r
+	}
+	r.known = never
+	if p.Allows(Read, who, nil, nil) {
+		r.known = always
+	}
+	return r
+}
+
+// Allows reports whether the caller may read an entity, given as clients see it.
+func (r Reader) Allows(entity []byte) bool {
+	return r.known == always || r.known == depends && r.policy.MayRead(r.who, entity)
+}
+
+// Barred reports whether it is certain that the caller may read no entity.
+func (r Reader) Barred() bool {
+	return r.known == never || r.known == depends && r.policy.Excludes(Read, r.who)
+}
+
 // Excludes reports whether it is certain that a caller may not perform an action on any entity.
 func (p *Policy) Excludes(a Action, who caller.Caller) bool {
 	switch {
