@@ -3,6 +3,8 @@ package commands
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
@@ -65,10 +67,13 @@ func (a Asker) permitReplay(use reads.KeyUse) *Rejection {
 }
 
 // setDefaults sets the members of a new document that follow from the caller. What the client
-// sent for them is dropped, like the members that the server sets in every entity. The error is a
-// problem.
+// sent for them is dropped, like the members that the server sets in every entity, unless no rule
+// applies to the caller. The error is a problem.
 func (a Asker) setDefaults(d document.Document) (document.Document, error) {
 	values := a.Policy.Defaults(a.Caller)
+	if a.Policy.Bypasses(a.Caller) {
+		maps.DeleteFunc(values, func(name string, _ any) bool { _, sent := d.Value()[name]; return sent })
+	}
 	if len(values) == 0 {
 		return d, nil
 	}
@@ -77,6 +82,15 @@ func (a Asker) setDefaults(d document.Document) (document.Document, error) {
 		return d, problem.InvalidDocument.Because(err, "With the values that the server sets, the document would be "+err.Error()+".")
 	}
 	return set, nil
+}
+
+// kept returns the members that a Replace with this document does not change.
+func (a Asker) kept(d document.Document) []string {
+	names := a.Policy.ServerSet()
+	if a.Policy.Bypasses(a.Caller) {
+		return slices.DeleteFunc(names, func(name string) bool { _, sent := d.Value()[name]; return sent })
+	}
+	return names
 }
 
 // keep returns a document with the values of another one for the named members.

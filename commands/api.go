@@ -181,8 +181,8 @@ func (a *API) beginEntity(c echo.Context, action Action) (Command, error) {
 		return command, err
 	}
 	command.ID = c.Param("id")
-	if action == Replace || action == Patch {
-		command.Kept = command.Asker.Policy.Kept(command.Asker.Caller)
+	if action == Patch && !command.Asker.Policy.Bypasses(command.Asker.Caller) {
+		command.Kept = command.Asker.Policy.ServerSet()
 	}
 	if !events.ValidID(command.ID) {
 		return command, problem.NotFound.New("No entity has this id.")

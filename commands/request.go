@@ -39,10 +39,13 @@ func readDocument(c echo.Context, command *Command) error {
 // result. A Replace that keeps members is validated with them, when it is decided. The error is a
 // problem.
 func complete(command *Command) (err error) {
-	if command.Action == Create {
+	switch command.Action {
+	case Create:
 		if command.Document, err = command.Asker.setDefaults(command.Document); err != nil {
 			return err
 		}
+	case Replace:
+		command.Kept = command.Asker.kept(command.Document)
 	}
 	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)
 	switch {

@@ -176,6 +176,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a role", `"x-access":{"read":"'editor' in auth.roles","update":"'editor' in auth.roles"}`, constantly, yes, yes},
 		{"nobody", `"x-access":{"read":"false","update":"false"}`, constantly, constantly, yes},
 		{"another", `"x-access":{"read":"old.owner == 'bob'","update":"new.owner == 'bob'"}`, no, no, yes},
+		{"who decides alone", `"x-access":{"read":"auth != null && old.owner == 'bob'","update":"auth.sub == old.owner && new.owner.matches('x')"}`, constantly, no, yes},
 	} {
 		p := compile(t, c.members)
 		for who, want := range map[string]string{"": c.anonymous, "ada": c.ada, "root": c.admin} {
@@ -241,8 +242,8 @@ func TestDefaults(t *testing.T) {
 	if got := p.Defaults(caller.Anonymous); !reflect.DeepEqual(got, want) {
 		t.Errorf("anonymous: got %v, want %v", got, want)
 	}
-	if got := p.Defaults(admin); got != nil {
-		t.Errorf("an administrator: got %v, want nothing", got)
+	if got := p.Defaults(admin); got["owner"] != "root" {
+		t.Errorf("an administrator: got %v, want root as the owner", got)
 	}
 }
 

@@ -29,11 +29,21 @@ type compiler struct {
 	slots  []cel.Program
 	known  map[int64]int // the slot of each expression that has one
 	parts  int
+	// lenient replaces what can't be turned into a condition by one that may be met.
+	lenient bool
 }
 
 // compile returns the filter of the entities for which an expression is certainly true, or with
 // want false, certainly false.
 func (c *compiler) compile(e ast.Expr, want bool) (filter, error) {
+	f, err := c.translate(e, want)
+	if err != nil && c.lenient {
+		return fixed{query.Has{Member: "unknown"}}, nil
+	}
+	return f, err
+}
+
+func (c *compiler) translate(e ast.Expr, want bool) (filter, error) {
 	if c.parts++; c.parts > maxParts {
 		return nil, c.refuse(e, "the expression is too complex")
 	}

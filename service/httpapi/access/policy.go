@@ -2,7 +2,6 @@ package access
 
 import (
 	"errors"
-	"maps"
 	"slices"
 
 	"github.com/clusterlite/clusterlite/events/collections"
@@ -125,10 +124,8 @@ func (p *Policy) Excludes(a Action, who caller.Caller) bool {
 		return who.IsAnonymous()
 	case p.rules[a] == nil:
 		return true
-	case a == Read:
-		return p.Reading(who).Nothing()
 	}
-	return p.rules[a].callerOnly && !p.rules[a].allows(who, nil, nil)
+	return isNothing(p.rules[a].scope(who))
 }
 
 // Reading returns what a caller may read of the collection.
@@ -149,8 +146,10 @@ type Scope struct{ condition query.Condition }
 func (s Scope) Everything() bool { return s.condition == nil }
 
 // Nothing reports whether the caller may read no entity, whatever it holds.
-func (s Scope) Nothing() bool {
-	parts, is := s.condition.(query.AnyOf)
+func (s Scope) Nothing() bool { return isNothing(s.condition) }
+
+func isNothing(c query.Condition) bool {
+	parts, is := c.(query.AnyOf)
 	return is && len(parts) == 0
 }
 
@@ -167,11 +166,10 @@ func (s Scope) Key() string {
 }
 
 // Defaults returns the members that the server sets when the caller creates an entity, as JSON
-// values by name. Those without a value for the caller are nil: the entity lacks them. The client
-// can't set any of these members. The result is nil if there are none, and for a caller to whom no
-// rule applies, who may set them.
+// values by name. Those without a value for the caller are nil: the entity lacks them. The result
+// is nil if there are none, and without authentication.
 func (p *Policy) Defaults(who caller.Caller) map[string]any {
-	if p.Bypasses(who) || len(p.defaults) == 0 {
+	if p == nil || len(p.defaults) == 0 {
 		return nil
 	}
 	values := make(map[string]any, len(p.defaults))
@@ -181,10 +179,15 @@ func (p *Policy) Defaults(who caller.Caller) map[string]any {
 	return values
 }
 
-// Kept returns the names of the members that a caller can't change, sorted.
-func (p *Policy) Kept(who caller.Caller) []string {
-	if p.Bypasses(who) || len(p.defaults) == 0 {
+// ServerSet returns the names of the members that only the server sets. Callers to whom no rule
+// applies can set them too, and get the values of the server only for members that they leave out.
+func (p *Policy) ServerSet() []string {
+	if p == nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(p.Defaults(who)))
+	names := make([]string, len(p.defaults))
+	for i, d := range p.defaults {
+		names[i] = d.name
+	}
+	return names
 }

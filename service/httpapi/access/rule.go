@@ -24,7 +24,7 @@ type rule struct {
 	// names are the members of entities that the expression refers to.
 	names []string
 	// filter is the rule as a condition, and slots are the parts of it that depend on the caller
-	// alone. Only rules for Read have them.
+	// alone. For rules other than those for Read, it only shows whether the caller decides.
 	filter filter
 	slots  []cel.Program
 }
@@ -50,13 +50,11 @@ func (e *environment) compileRule(a Action, expression string) (*rule, error) {
 	if r.program, err = plan(env, checked.NativeRep()); err != nil {
 		return nil, e.mistake(member, 1, 0, "%v", err)
 	}
-	if a == Read {
-		c := &compiler{environment: e, env: env, ast: checked.NativeRep(), member: member}
-		if r.filter, err = c.compile(root, true); err != nil {
-			return nil, err
-		}
-		r.slots = c.slots
+	c := &compiler{environment: e, env: env, ast: checked.NativeRep(), member: member, lenient: a != Read}
+	if r.filter, err = c.compile(root, true); err != nil {
+		return nil, err
 	}
+	r.slots = c.slots
 	return r, nil
 }
 
