@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/service/httpapi/coding"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -34,6 +36,37 @@ func FuzzRequest(f *testing.F) {
 			mustBeProblem(t, err, http.StatusBadRequest)
 		} else if match != "" && !p.Set {
 			t.Errorf("If-Match %q: got no precondition, want one", match)
+		}
+	})
+}
+
+// FuzzWriteHeaders decodes arbitrary values of the header fields that a write takes into account,
+// once or twice.
+func FuzzWriteHeaders(f *testing.F) {
+	for _, key := range []string{"", "a", "a b", "\x7f", "\xff", string(make([]byte, 300))} {
+		f.Add(key, "application/json", "gzip", false)
+	}
+	f.Add("k", "application/merge-patch+json; charset=utf-8", "gzip, zstd", true)
+	f.Add("k", `a/b; c="`, ",,", true)
+	f.Fuzz(func(t *testing.T, key, media, encoding string, twice bool) {
+		header := http.Header{"Idempotency-Key": {key}, "Content-Type": {media}, "Content-Encoding": {encoding}}
+		if twice {
+			for name, values := range header {
+				header[name] = append(values, values...)
+			}
+		}
+		r := &http.Request{Method: http.MethodPost, Header: header}
+		stored, err := readIdempotencyKey(r)
+		if err != nil {
+			mustBeProblem(t, err, http.StatusBadRequest)
+		} else if stored == "" || twice || len(key) > 255 {
+			t.Errorf("Idempotency-Key %q, twice %t: got %q, want an error", key, twice, stored)
+		}
+		if _, err := coding.OfBody(r); err != nil {
+			mustBeProblem(t, err, http.StatusUnsupportedMediaType, http.StatusBadRequest)
+		}
+		if _, err := negotiation.ContentType(r, "application/json"); err != nil {
+			mustBeProblem(t, err, http.StatusUnsupportedMediaType, http.StatusBadRequest)
 		}
 	})
 }

@@ -35,8 +35,33 @@ func serve(t *testing.T) string {
 	return cluster.Serve(t).URL
 }
 
-func TestClientsOfTypeScript(t *testing.T) {
-	url := serve(t)
+// serveWithTokens returns the address of a store that requires tokens, and a token.
+func serveWithTokens(t *testing.T) (url, token string) {
+	t.Helper()
+	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "clients") {
+		t.Skip("CLUSTERLITE_E2E does not name clients")
+	}
+	provider := cluster.NewIdentityProvider(t, nil)
+	p := cluster.ServeWith(t, map[string]string{
+		"CLUSTERLITE_AUTH_JWKS": provider.Keys, "CLUSTERLITE_AUTH_ISSUER": cluster.Issuer, "CLUSTERLITE_AUTH_AUDIENCE": cluster.Audience,
+		"CLUSTERLITE_COLLECTIONS": filepath.Join(cluster.Root(t), "examples"),
+	})
+	p.Start()
+	p.AwaitReady()
+	return p.URL, provider.Token(t, "ada", nil)
+}
+
+func TestClientsOfTypeScript(t *testing.T) { clientsOfTypeScript(t, serve(t)) }
+
+func TestClientsOfTypeScriptWithAToken(t *testing.T) {
+	url, token := serveWithTokens(t)
+	clientsOfTypeScript(t, url, token)
+}
+
+// clientsOfTypeScript generates clients, and runs programs with them. They send the token, if
+// there is one.
+func clientsOfTypeScript(t *testing.T, url string, token ...string) {
+	t.Helper()
 	dir, bin := node(t)
 	t.Run("Redocly reports no problems", func(t *testing.T) {
 		out := run(t, dir, filepath.Join(bin, "redocly"), "lint", url+"/openapi.json", "--extends=recommended", "--format=json")
@@ -48,16 +73,41 @@ func TestClientsOfTypeScript(t *testing.T) {
 	run(t, dir, filepath.Join(bin, "openapi-ts"), "--input", url+"/openapi.json", "--output", "heyapi")
 	run(t, dir, filepath.Join(bin, "tsc"), "--project", ".")
 	for _, program := range []string{"fetch", "heyapi"} {
-		t.Run(program, func(t *testing.T) { run(t, dir, "node", "built/"+program+".js", url) })
+		t.Run(program, func(t *testing.T) {
+			run(t, dir, "node", append([]string{"built/" + program + ".js", url}, token...)...)
+			if len(token) > 0 {
+				rejected(t, dir, "node", "built/"+program+".js", url)
+			}
+		})
 	}
 }
 
-func TestClientOfPython(t *testing.T) {
-	url := serve(t)
+// rejected runs a command, which must fail because it has no token.
+func rejected(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "401") {
+		t.Errorf("%s %s without a token: got %v, want an error with status 401\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+func TestClientOfPython(t *testing.T) { clientOfPython(t, serve(t)) }
+
+func TestClientOfPythonWithAToken(t *testing.T) {
+	url, token := serveWithTokens(t)
+	clientOfPython(t, url, token)
+}
+
+func clientOfPython(t *testing.T, url string, token ...string) {
+	t.Helper()
 	dir, bin := python(t)
 	run(t, dir, filepath.Join(bin, "openapi-python-client"), "generate", "--url", url+"/openapi.json", "--output-path", "client", "--meta", "none", "--config", "generator.yml", "--fail-on-warning")
 	run(t, dir, filepath.Join(bin, "mypy"), "--strict", "program.py", "client")
-	run(t, dir, filepath.Join(bin, "python"), "program.py", url)
+	run(t, dir, filepath.Join(bin, "python"), append([]string{"program.py", url}, token...)...)
+	if len(token) > 0 {
+		rejected(t, dir, filepath.Join(bin, "python"), "program.py", url)
+	}
 }
 
 func TestClientOfGo(t *testing.T) {

@@ -70,21 +70,30 @@ func (r rig) slowClients(t *testing.T) {
 	t.Helper()
 	body := "Content-Length: 1000"
 	t.Run("all", func(t *testing.T) {
-		for name, c := range map[string]struct{ beginning, rest, want string }{
-			"nothing":                      {"", "", "|408"},
-			"a cut header":                 {"GET /users HTTP/1.1\r\nHost: a\r\nX-", "", "|408"},
-			"a header that drips":          {"GET /users HTTP/1.1\r\nHost: a\r\n", "X-A: b\r\n", "|408"},
-			"a request line that drips":    {"GET /", "a", "|408"},
-			"no body":                      {post(body), "", "408"},
-			"a body that drips":            {post(body) + "{", " ", "408"},
-			"chunks that drip":             {post("Transfer-Encoding: chunked"), "1\r\n \r\n", "408"},
-			"an import that stops":         {strings.Replace(post(body), "application/json", "application/x-ndjson", 1) + "{", "", "408|200"},
-			"a compressed body that stops": {post(body, "Content-Encoding: gzip") + "\x1f\x8b\x08", "", "408"},
+		// Nginx limits the pauses of a client, but not the time for a whole body, which it takes
+		// itself. It closes the connection of a client that pauses without a response.
+		for name, c := range map[string]struct{ beginning, rest, want, nginx string }{
+			"nothing":                      {"", "", "|400|408", "|400|408"},
+			"a cut header":                 {"GET /users HTTP/1.1\r\nHost: a\r\nX-", "", "|400|408", "|400|408"},
+			"a header that drips":          {"GET /users HTTP/1.1\r\nHost: a\r\n", "X-A: b\r\n", "|400|408", "|400|408"},
+			"a request line that drips":    {"GET /", "a", "|400|408", "|400|408"},
+			"no body":                      {post(body), "", "408", "|408"},
+			"a body that drips":            {post(body) + "{", " ", "408", "-"},
+			"chunks that drip":             {post("Transfer-Encoding: chunked"), "1\r\n \r\n", "408", "-"},
+			"an import that stops":         {strings.Replace(post(body), "application/json", "application/x-ndjson", 1) + "{", "", "|408", "|408"},
+			"a compressed body that stops": {post(body, "Content-Encoding: gzip") + "\x1f\x8b\x08", "", "408", "|408"},
 		} {
 			t.Run(name, func(t *testing.T) {
+				want := c.want
+				if r.nginx {
+					want = c.nginx
+				}
+				if want == "-" {
+					t.Skip("the proxy takes such a body itself, as slowly as it arrives")
+				}
 				t.Parallel()
-				if got := r.sendsSlowly(t, c.beginning, c.rest); !slices.Contains(strings.Split(c.want, "|"), got.String()) {
-					t.Errorf("got the statuses %q, want %q\n%.400q", got, c.want, got.raw)
+				if got := r.sendsSlowly(t, c.beginning, c.rest); !slices.Contains(strings.Split(want, "|"), got.String()) {
+					t.Errorf("got the statuses %q, want %q\n%.400q", got, want, got.raw)
 				}
 			})
 		}

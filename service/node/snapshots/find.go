@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func (f Finder) Save(ctx context.Context, path string) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			f.Logger.Warn("could not get a snapshot from this source", "source", source, "error", err)
+			f.Logger.Warn("could not get a snapshot from this source", "source", withoutPassword(source), "error", err)
 		}
 	}
 	return ErrNone
@@ -130,7 +131,7 @@ func (f Finder) from(ctx context.Context, source, topicID, path string) (taken b
 		if silent := (*httpclient.SilentError)(nil); errors.As(err, &silent) {
 			return false, err // the source is silent, so older snapshots can't be read either
 		}
-		f.Logger.Warn("skipped a snapshot", "source", source, "name", e.Name, "error", err)
+		f.Logger.Warn("skipped a snapshot", "source", withoutPassword(source), "name", e.Name, "error", err)
 	}
 	return false, ErrNone
 }
@@ -205,4 +206,13 @@ func (f Finder) progress(size int64) func(int64) {
 			f.Logger.Info("restoring a snapshot", "bytes", done, "of", size)
 		}
 	}
+}
+
+// withoutPassword returns a source as a log may show it.
+func withoutPassword(source string) string {
+	u, err := url.Parse(source)
+	if err != nil || u.User == nil {
+		return source
+	}
+	return u.Redacted()
 }

@@ -37,7 +37,7 @@ var ErrNoStore = errors.New("the folder does not exist")
 func (p Providers) Open(ctx context.Context, place string) (*Store, error) {
 	s, err := p.openStore(ctx, place)
 	if err != nil && !errors.Is(err, ErrNoStore) {
-		return nil, fmt.Errorf("open the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("open the snapshot store %s: %w", withoutPassword(place), err)
 	}
 	return s, err
 }
@@ -48,7 +48,7 @@ func (p Providers) Open(ctx context.Context, place string) (*Store, error) {
 func (p Providers) Create(ctx context.Context, place string) (*Store, error) {
 	path, _, err := folderOf(place)
 	if err != nil {
-		return nil, fmt.Errorf("open the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("open the snapshot store %s: %w", withoutPassword(place), err)
 	}
 	if path == "" {
 		return p.Open(ctx, place)
@@ -57,12 +57,12 @@ func (p Providers) Create(ctx context.Context, place string) (*Store, error) {
 	case errors.Is(err, fs.ErrExist):
 		return p.Open(ctx, place)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("can't create a snapshot store at %s: the folder %s does not exist", place, filepath.Dir(path))
+		return nil, fmt.Errorf("can't create a snapshot store at %s: the folder %s does not exist", withoutPassword(place), filepath.Dir(path))
 	case err != nil:
-		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("create the snapshot store %s: %w", withoutPassword(place), err)
 	}
 	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("create the snapshot store %s: %w", place, err)
+		return nil, fmt.Errorf("create the snapshot store %s: %w", withoutPassword(place), err)
 	}
 	s, err := p.Open(ctx, place)
 	if err != nil {
@@ -82,13 +82,13 @@ func (p Providers) openStore(ctx context.Context, place string) (*Store, error) 
 		if err != nil {
 			return nil, err
 		}
-		return &Store{bucket: bucket, name: place, stop: func() {}}, nil
+		return &Store{bucket: bucket, name: withoutPassword(place), stop: func() {}}, nil
 	}
 	bucket, stop, err := p.openWithin(ctx, place)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{bucket: bucket, name: place, stop: stop}, nil
+	return &Store{bucket: bucket, name: withoutPassword(place), stop: stop}, nil
 }
 
 // Close closes the store. It removes a folder that was created for the store if no snapshot

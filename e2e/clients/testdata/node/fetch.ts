@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
 import type { components, paths } from "./generated/openapi";
 
+const token = process.argv[3];
 const client = createClient<paths>({
   baseUrl: process.argv[2],
+  headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
   querySerializer: { array: { style: "form", explode: false } },
 });
 const unique = Date.now().toString(36).toUpperCase();

@@ -7,7 +7,8 @@ import {
 } from "./heyapi/sdk.gen";
 import type { OrdersLine, Products, Users } from "./heyapi/types.gen";
 
-client.setConfig({ baseUrl: process.argv[2] });
+// The client sends the token with the operations for which the description requires one.
+client.setConfig({ baseUrl: process.argv[2], auth: process.argv[3] });
 const unique = Date.now().toString(36).toUpperCase();
 
 async function users() {

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from client import Client
+from client import AuthenticatedClient
 from client.api.orders import create_orders, delete_orders, list_orders, patch_orders
 from client.api.products import create_products, delete_products, list_products, patch_products
 from client.api.users import create_users, delete_users, get_users, list_users, patch_users, replace_users
@@ -25,7 +25,8 @@ from client.models import (
 )
 from client.types import Response
 
-client = Client(base_url=sys.argv[1])
+# A store that requires no token ignores an empty one.
+client = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2] if len(sys.argv) > 2 else "none")
 unique = str(time.time_ns())
 
 

@@ -1,0 +1,189 @@
+// Package secrets_test gives every secret setting of every program a marked value, and searches
+// all that the programs print, log and serve for it.
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/cluster"
+)
+
+func TestMain(m *testing.M) { cluster.Main(m) }
+
+// mark is part of every secret. No output may contain it.
+const mark = "MARKED-c0ffee"
+
+// searched fails the test if a text contains a secret.
+func searched(t *testing.T, what, text string) {
+	t.Helper()
+	if i := strings.Index(text, mark); i >= 0 {
+		t.Errorf("%s: got a secret in %q, want it left out", what, text[max(0, i-200):min(len(text), i+len(mark)+50)])
+	}
+}
+
+// file returns the name of a file with this content.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// pem returns a file that looks like a key, with a secret in it.
+func pem(t *testing.T) string {
+	t.Helper()
+	return file(t, "-----BEGIN PRIVATE KEY-----\n"+mark+"\n-----END PRIVATE KEY-----\n")
+}
+
+// Settings with secrets, most of which no program can use. Each map is one configuration.
+func configurations(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	authority := cluster.NewAuthority(t, "authority")
+	pair := authority.Issue(t, "server", time.Now().Add(time.Hour))
+	sasl := func(mechanism string, more ...string) map[string]string {
+		settings := map[string]string{"CLUSTERLITE_KAFKA_SASL_MECHANISM": mechanism, "CLUSTERLITE_KAFKA_SASL_USERNAME": "ada", "CLUSTERLITE_KAFKA_SASL_PASSWORD": mark}
+		for i := 0; i < len(more); i += 2 {
+			settings[more[i]] = more[i+1]
+		}
+		return settings
+	}
+	return map[string]map[string]string{
+		"a short admin token":          {"CLUSTERLITE_ADMIN_TOKEN": mark[:13]},
+		"a short admin token in file":  {"CLUSTERLITE_ADMIN_TOKEN_FILE": file(t, mark[:13])},
+		"an admin token twice":         {"CLUSTERLITE_ADMIN_TOKEN": mark + "-token", "CLUSTERLITE_ADMIN_TOKEN_FILE": file(t, mark+"-other")},
+		"PLAIN":                        sasl("PLAIN"),
+		"SCRAM":                        sasl("SCRAM-SHA-512", "CLUSTERLITE_LOG_LEVEL", "debug"),
+		"an unknown mechanism":         sasl("NONSENSE"),
+		"no mechanism":                 sasl(""),
+		"no token URL":                 sasl("OAUTHBEARER"),
+		"a token URL without a server": sasl("OAUTHBEARER", "CLUSTERLITE_KAFKA_SASL_TOKEN_URL", "http://127.0.0.1:1/token", "CLUSTERLITE_LOG_LEVEL", "debug"),
+		"a token URL with a password":  sasl("OAUTHBEARER", "CLUSTERLITE_KAFKA_SASL_TOKEN_URL", "http://ada:"+mark+"@127.0.0.1:1/token"),
+		"a password twice":             sasl("PLAIN", "CLUSTERLITE_KAFKA_SASL_PASSWORD_FILE", file(t, mark)),
+		"a damaged key of the API":     {"CLUSTERLITE_TLS_CERT_FILE": pair.Cert, "CLUSTERLITE_TLS_KEY_FILE": pem(t)},
+		"a damaged key of operators":   {"CLUSTERLITE_ADMIN_TLS_CERT_FILE": pair.Cert, "CLUSTERLITE_ADMIN_TLS_KEY_FILE": pem(t)},
+		"a damaged key for brokers":    {"CLUSTERLITE_KAFKA_TLS": "true", "CLUSTERLITE_KAFKA_TLS_CERT_FILE": pair.Cert, "CLUSTERLITE_KAFKA_TLS_KEY_FILE": pem(t)},
+		"a key as the certificate":     {"CLUSTERLITE_TLS_CERT_FILE": pem(t), "CLUSTERLITE_TLS_KEY_FILE": pair.Key},
+		"a key set with a password":    {"CLUSTERLITE_AUTH_JWKS": "http://ada:" + mark + "@127.0.0.1:1/keys", "CLUSTERLITE_LOG_LEVEL": "debug"},
+		"a bootstrap with a password":  {"CLUSTERLITE_BOOTSTRAP": "http://ada:" + mark + "@127.0.0.1:1", "CLUSTERLITE_LOG_LEVEL": "debug"},
+		"a bucket with a password":     {"CLUSTERLITE_BOOTSTRAP": "s3://ada:" + mark + "@127.0.0.1:1/nothing", "CLUSTERLITE_LOG_LEVEL": "debug"},
+		"an unknown kind of bucket":    {"CLUSTERLITE_BOOTSTRAP": "nonsense://ada:" + mark + "@127.0.0.1:1/nothing", "CLUSTERLITE_LOG_LEVEL": "debug"},
+		"a collector with a password":  {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://ada:" + mark + "@127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=" + mark, "CLUSTERLITE_LOG_LEVEL": "debug"},
+		"credentials of a bucket":      {"AWS_ACCESS_KEY_ID": "ada", "AWS_SECRET_ACCESS_KEY": mark, "AWS_SESSION_TOKEN": mark, "CLUSTERLITE_BOOTSTRAP": "s3://127.0.0.1:1/nothing", "CLUSTERLITE_LOG_LEVEL": "debug"},
+	}
+}
+
+// observation is how long a program runs that does not end by itself. It only limits what the
+// test sees.
+const observation = 3 * time.Second
+
+// output runs a program for a while and returns all that it prints.
+func output(t *testing.T, settings map[string]string, program string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), observation)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, cluster.Binary(t, program), args...)
+	cmd.Dir, cmd.WaitDelay = t.TempDir(), observation
+	cmd.Env = []string{"HOME=" + cmd.Dir, "PATH=" + os.Getenv("PATH")}
+	for name, value := range settings {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestNoProgramPrintsASecret(t *testing.T) {
+	for name, secrets := range configurations(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := map[string]string{
+				"CLUSTERLITE_HTTP_ADDR": "127.0.0.1:0", "CLUSTERLITE_ADMIN_ADDR": "127.0.0.1:0", "CLUSTERLITE_KAFKA_LISTEN": "127.0.0.1:0",
+				"CLUSTERLITE_KAFKA_BROKERS": cluster.Address(t), "CLUSTERLITE_DATA_DIR": filepath.Join(t.TempDir(), "data"),
+			}
+			maps.Copy(settings, secrets)
+			for _, command := range [][]string{
+				{"clusterlite", "serve"}, {"clusterlite-command"}, {"clusterlite-query"},
+				{"clusterlite", "status"}, {"clusterlite", "nodes"}, {"clusterlite", "snapshot", "list", "s3://127.0.0.1:1/nothing"}, {"clusterlite", "healthcheck"},
+			} {
+				searched(t, strings.Join(command, " "), output(t, settings, command[0], command[1:]...))
+			}
+		})
+	}
+}
+
+func TestHelpShowsNoSecret(t *testing.T) {
+	settings := map[string]string{"CLUSTERLITE_ADMIN_TOKEN": mark + "-token", "CLUSTERLITE_KAFKA_SASL_PASSWORD": mark}
+	for _, command := range [][]string{
+		{"clusterlite"}, {"clusterlite-command"}, {"clusterlite-query"}, {"clusterlite", "serve"}, {"clusterlite", "status"}, {"clusterlite", "nodes"},
+		{"clusterlite", "verify"}, {"clusterlite", "voids"}, {"clusterlite", "rebuild"}, {"clusterlite", "snapshot", "create"}, {"clusterlite", "replay"},
+		{"clusterlite", "events", "tail"}, {"clusterlite", "import"}, {"clusterlite", "healthcheck"},
+	} {
+		out := output(t, settings, command[0], slices.Concat(command[1:], []string{"--help"})...)
+		if !strings.Contains(out, "--help") {
+			t.Errorf("%v --help: got %q, want the help", command, out)
+		}
+		searched(t, strings.Join(command, " ")+" --help", out)
+	}
+}
+
+// A running process keeps its secrets, and those of its clients, to itself.
+func TestAProcessServesNoSecret(t *testing.T) {
+	provider := cluster.NewIdentityProvider(t, nil)
+	const token = mark + "-token-of-operators"
+	p := cluster.ServeWith(t, map[string]string{
+		"CLUSTERLITE_ADMIN_TOKEN": token, "CLUSTERLITE_LOG_LEVEL": "debug", "CLUSTERLITE_PPROF": "true",
+		"CLUSTERLITE_AUTH_JWKS": provider.Keys, "CLUSTERLITE_AUTH_ISSUER": cluster.Issuer, "CLUSTERLITE_AUTH_AUDIENCE": cluster.Audience,
+	})
+	p.Start()
+	p.AwaitReady()
+	get := func(url, authorization string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", authorization)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		searched(t, url, string(body)+fmt.Sprint(response.Header))
+	}
+	for _, path := range []string{"/status", "/metrics", "/readyz", "/voids", "/digests", "/rebuild", "/nothing", "/debug/pprof/cmdline"} {
+		get(p.Admin+path, "Bearer "+token)
+		get(p.Admin+path, "Bearer "+mark+"-wrong")
+	}
+	valid := provider.Token(t, "ada", nil)
+	for _, path := range []string{"/users", "/users/nothing", "/nothing", "/openapi.json", "/docs", "/users?limit=x"} {
+		get(p.URL+path, "Bearer "+mark)
+		get(p.URL+path, "Basic "+mark)
+		get(p.URL+path, "Bearer "+valid+mark)
+		get(p.URL+path, "Bearer "+valid)
+	}
+	out := p.Output()
+	searched(t, "the log", out)
+	if signature := valid[strings.LastIndex(valid, ".")+1:]; strings.Contains(out, signature) {
+		t.Error("the log: got the signature of a client's token, want it left out")
+	}
+}
