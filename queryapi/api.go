@@ -11,6 +11,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/modelset"
+	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -36,6 +37,8 @@ type API struct {
 	Access *access.Policies
 	// Secured reports that clients need a token, which the OpenAPI description then says.
 	Secured bool
+	// FeedTiming has the durations of live change feeds; zero fields have defaults.
+	FeedTiming changes.Timing
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
@@ -55,6 +58,7 @@ func (a *API) Routes() contract.Routes {
 		h = a.blameStorage(h)
 		return web.Handlers{http.MethodGet: h, http.MethodHead: h}
 	}
+	feed := a.feed()
 	return contract.Routes{
 		contract.Root.Path:               read(a.root),
 		contract.Description.Path:        read(a.describe),
@@ -63,6 +67,8 @@ func (a *API) Routes() contract.Routes {
 		contract.Collection.Path:         read(a.tellPosition(a.list)),
 		contract.Entity.Path:             read(a.tellPosition(a.get)),
 		contract.Model.Path:              read(a.tellPosition(a.readModel)),
+		contract.AllChanges.Path:         read(a.tellPosition(a.changes(feed))),
+		contract.Changes.Path:            read(a.tellPosition(a.changes(feed))),
 	}
 }
 

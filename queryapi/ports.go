@@ -6,6 +6,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
@@ -43,6 +44,10 @@ type ReadModel interface {
 	// BeginLongRead begins a read transaction that may take minutes. Their number is limited. The
 	// caller must close it.
 	BeginLongRead(ctx context.Context) (*reads.Tx, error)
+
+	// Journal returns the journal of events, and a function that the caller calls when it has
+	// read. The error says that the node keeps none.
+	Journal() (j *journal.Journal, release func(), err error)
 
 	// CachedPage returns the page that KeepPage stored for a query, and the position that it is
 	// valid for. If there is none, the caller passes the ticket to KeepPage with the page that it

@@ -115,7 +115,7 @@ func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // reserved are names that a collection can't have because they are paths of the API.
-var reserved = []string{"docs", "openapi", "clusterlite"}
+var reserved = []string{"docs", "openapi", "clusterlite", "changes"}
 
 // parse returns the collection that a file's content declares.
 func parse(path string, source []byte) (*Collection, error) {

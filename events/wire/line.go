@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -44,12 +45,20 @@ var headerOf = func() map[string]string {
 // copied byte by byte. If it contains line breaks, or starts or ends with white space, which
 // only documents of foreign producers do, it is written as data_base64. The same event always
 // gives the same bytes. Golden files pin them, because lines are stored.
-func AppendLine(b []byte, e events.Event) []byte {
+func AppendLine(b []byte, e events.Event) []byte { return appendLine(b, e, nil) }
+
+// AppendPublicLine is [AppendLine] without what readers of entities may not know: claims, the
+// idempotency key, and the hash of the request.
+func AppendPublicLine(b []byte, e events.Event) []byte { return appendLine(b, e, confidential) }
+
+var confidential = []string{headerClaims, headerIdempotencyKey, headerRequestHash}
+
+func appendLine(b []byte, e events.Event, without []string) []byte {
 	headers := NewMessage(e).Metadata
 	b = append(b, '{')
 	for i, header := range headerOrder {
 		value, ok := headers[header]
-		if !ok || header == headerContentType && e.Document == nil {
+		if !ok || header == headerContentType && e.Document == nil || slices.Contains(without, header) {
 			continue
 		}
 		if i > 0 {

@@ -110,7 +110,7 @@ func OpenModel(t testing.TB, log *eventlog.Log, set *collections.Set) *Model {
 // OpenModelIn opens a projection in a folder. It works without a broker.
 func OpenModelIn(t testing.TB, dir string, log *eventlog.Log, set *collections.Set) *Model {
 	t.Helper()
-	p, err := projections.Open(Context(t), projections.Options{Dir: dir, Log: log, Collections: set, CacheBytes: 1 << 20})
+	p, err := projections.Open(Context(t), projections.Options{Dir: dir, Log: log, Collections: set, CacheBytes: 1 << 20, Journal: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,10 @@ var (
 	Documentation      = web.Resource{Path: "/docs", Methods: readOnly}
 	DocumentationFiles = web.Resource{Path: "/docs/*", Methods: readOnly}
 
+	// AllChanges and Changes are the change feeds: of all collections, and of one.
+	AllChanges = web.Resource{Path: "/changes", Methods: readOnly}
+	Changes    = web.Resource{Path: "/:collection/changes", Methods: readOnly}
+
 	Collection = web.Resource{
 		Path:    "/:collection",
 		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions},
@@ -79,7 +83,7 @@ type Routes map[string]web.Handlers
 // them. A resource that none of them serves is registered too, so that every process knows
 // all methods.
 func Mount(e *echo.Echo, apis ...Routes) {
-	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, Collection, Entity, Model} {
+	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, AllChanges, Changes, Collection, Entity, Model} {
 		var handlers []web.Handlers
 		for _, routes := range apis {
 			handlers = append(handlers, routes[r.Path])

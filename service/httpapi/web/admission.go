@@ -178,6 +178,14 @@ func (a *admission) end() {
 	a.Close()
 }
 
+// LeavePlace gives up the place of a request that is about to wait, for longer than a read may take,
+// for something that is not work of this process. It does nothing once the response has begun.
+func LeavePlace(c echo.Context) {
+	if a := admissionOf(c); a != nil {
+		a.release()
+	}
+}
+
 // TakeMemory takes n bytes of the memory that all requests share, until the request ends. A
 // handler that collects data of unknown size calls it while it does so. TakeMemory waits for
 // at most a second. The handler must return the error, which the server answers with 503.

@@ -26,13 +26,14 @@ var (
 	// requires it. A script in a browser can't send a field that is missing here.
 	requestHeaders = []string{
 		"Accept", "Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key",
-		"If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since",
+		"If-Match", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since", "Last-Event-ID",
 		"Clusterlite-Consistency", "Clusterlite-Min-Position", "X-Request-Id", "traceparent", "tracestate",
 	}
 	// answerHeaders are all fields that the API sets and scripts may need.
 	answerHeaders = []string{
 		"Accept", "Accept-Encoding", "Accept-Patch", "Accept-Post", "Allow", "Content-Encoding", "Date", "ETag", "Last-Modified", "Link", "Location",
 		"Retry-After", "Total-Count", "Vary", "WWW-Authenticate", "X-Request-Id", "Clusterlite-Consistency", "Clusterlite-Position",
+		"Stream-Next-Offset", "Stream-Up-To-Date", "Stream-Cursor",
 	}
 )
 

@@ -1,0 +1,213 @@
+package changes
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/journal"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/stream"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
+)
+
+// pieceTimeout is how long a client may take to receive one piece. A client that takes longer is
+// dropped. It has the offset of the last piece, and goes on from there.
+const pieceTimeout = 20 * time.Second
+
+// cursorEpoch and cursorInterval make cursors, which keep caches from answering with the same
+// response forever: see section 10.1 of the protocol.
+var cursorEpoch = time.Date(2024, 10, 9, 0, 0, 0, 0, time.UTC)
+
+const cursorInterval = 20 * time.Second
+
+// nextCursor returns the number of the current interval, and always more than the client's.
+func nextCursor(clients int64, now time.Time) string {
+	n := int64(now.Sub(cursorEpoch) / cursorInterval)
+	if clients >= n && clients < 1<<53 {
+		n = clients + 1 + rand.Int64N(180)
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// news returns the changes after a position that the client wants, until the chunk is full. It
+// returns a channel that is closed when there is more. The error is a problem.
+func (f *Feed) news(c echo.Context, q query, after events.Position, size int) (got chunk, more <-chan struct{}, err error) {
+	changes, upTo, more, held, failed := f.hub.since(after)
+	if failed != nil {
+		return got, nil, unreadable(failed)
+	}
+	if !held {
+		got, err = f.read(c.Request().Context(), q, after, f.Model.Position(), size)
+		got.upToDate = false // the hub has more, or nothing; the next call shows it
+		return got, more, err
+	}
+	got = chunk{body: append(make([]byte, 0, 512), '['), next: upTo, upToDate: true}
+	var j *journal.Journal
+	for i := range changes {
+		e := &changes[i]
+		if !q.wants(&e.Entry) {
+			continue
+		}
+		if q.previous {
+			if j == nil {
+				var release func()
+				if j, release, err = f.Model.Journal(); err != nil {
+					return got, nil, unreadable(err)
+				}
+				defer release()
+			}
+			if got, err = got.add(q, j, &e.Entry); err != nil {
+				return got, nil, unreadable(err)
+			}
+		} else {
+			if got.changes > 0 {
+				got.body = append(got.body, ',')
+			}
+			got.body = append(got.body, e.line...)
+			got.changes++
+		}
+		if got.changes == q.limit || len(got.body) >= size {
+			got.next, got.upToDate = e.Position, i == len(changes)-1 && e.Position >= upTo
+			break
+		}
+	}
+	got.body = append(got.body, ']')
+	return got, more, nil
+}
+
+// poll answers as soon as there is a change, or after a while with 204.
+func (f *Feed) poll(c echo.Context, q query) error {
+	web.LeavePlace(c)
+	ctx := c.Request().Context()
+	f.hub.join(f.Model)
+	defer f.hub.leave()
+	timeout := time.NewTimer(f.Timing.orDefault().Poll)
+	defer timeout.Stop()
+	h := c.Response().Header()
+	for at := q.offset; ; {
+		got, more, err := f.news(c, q, at, maxChunk)
+		if err != nil {
+			return err
+		}
+		if got.changes > 0 {
+			got.upToDate = got.upToDate || got.next >= f.Model.Position()
+			h.Set("Cache-Control", "no-store")
+			h.Set(HeaderCursor, nextCursor(q.cursor, time.Now()))
+			return f.answer(c, got)
+		}
+		at = got.next
+		if !got.upToDate {
+			continue
+		}
+		select {
+		case <-more:
+			continue
+		case <-ctx.Done():
+			return problem.NotReady.Because(ctx.Err(), "The client cancelled the request.")
+		case <-web.Draining(ctx):
+		case <-timeout.C:
+		}
+		got.describe(h)
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Type", contract.JSON)
+		h.Set(HeaderCursor, nextCursor(q.cursor, time.Now()))
+		return c.NoContent(http.StatusNoContent)
+	}
+}
+
+// stream sends changes as server-sent events, until the client disconnects, reads too slowly, has
+// been connected for a while, or the server stops. The client then connects again.
+func (f *Feed) stream(c echo.Context, q query) error {
+	ctx, timing := c.Request().Context(), f.Timing.orDefault()
+	f.hub.join(f.Model)
+	defer f.hub.leave()
+	// Errors before the first piece are answered as such.
+	got, more, err := f.news(c, q, q.offset, maxLive)
+	if err != nil {
+		return err
+	}
+	w := c.Response()
+	h := w.Header()
+	h.Set("Content-Type", EventStream)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // for Nginx
+	w.WriteHeader(http.StatusOK)
+	out := stream.NewWriter(w, pieceTimeout)
+	defer out.End()
+	life := time.NewTimer(timing.Life + rand.N(timing.Life/4)) // so that clients do not all come at once
+	defer life.Stop()
+	heartbeat := time.NewTicker(timing.Heartbeat)
+	defer heartbeat.Stop()
+	piece := append(make([]byte, 0, 1<<10), "retry: 250\n\n"...)
+	told := events.Position(-1) // the offset that the client has
+	for {
+		if got.changes > 0 || got.upToDate && told < 0 {
+			piece, told = f.appendEvents(piece, q, got), got.next
+		}
+		if len(piece) > 0 {
+			if out.Send(piece) != nil {
+				return nil // it disconnected, or reads too slowly
+			}
+			piece = piece[:0]
+			if cap(piece) > 4*maxLive {
+				piece = nil
+			}
+		}
+		at, idle := got.next, got.upToDate
+		for idle {
+			select {
+			case <-more:
+				idle = false
+				continue
+			case <-heartbeat.C:
+				piece = append(piece, ":\n\n"...)
+				if at != told { // progress past changes that the client does not want
+					piece, told = f.appendEvents(piece[:0], q, chunk{next: at, upToDate: true}), at
+				}
+				if out.Send(piece) != nil {
+					return nil
+				}
+				piece = piece[:0]
+				continue
+			case <-life.C:
+			case <-web.Draining(ctx):
+			case <-ctx.Done():
+			}
+			return nil
+		}
+		select {
+		case <-life.C:
+			return nil
+		case <-web.Draining(ctx):
+			return nil
+		case <-ctx.Done():
+			return nil
+		default:
+		}
+		if got, more, err = f.news(c, q, at, maxLive); err != nil {
+			return nil // the client connects again, perhaps to another node, and gets the problem
+		}
+	}
+}
+
+// appendEvents appends the events of a chunk: its changes, if any, and the offset.
+func (f *Feed) appendEvents(b []byte, q query, got chunk) []byte {
+	offset := FormatOffset(got.next)
+	if got.changes > 0 {
+		b = append(append(append(b, "event: data\nid: "...), offset...), "\ndata: "...)
+		b = append(append(b, got.body...), "\n\n"...) // the array has no line breaks
+	}
+	b = append(append(append(b, "event: control\nid: "...), offset...), "\ndata: {\"streamNextOffset\":\""...)
+	b = append(append(append(b, offset...), `","streamCursor":"`...), nextCursor(q.cursor, time.Now())...)
+	b = append(b, '"')
+	if got.upToDate {
+		b = append(b, `,"upToDate":true`...)
+	}
+	return append(b, "}\n\n"...)
+}
