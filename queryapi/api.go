@@ -65,8 +65,10 @@ func (a *API) Routes() contract.Routes {
 		contract.Documentation.Path:      read(documentation),
 		contract.DocumentationFiles.Path: read(documentation),
 		contract.Collection.Path:         read(a.tellPosition(a.list)),
-		contract.Entity.Path:             read(a.tellPosition(a.get)),
 		contract.Model.Path:              read(a.tellPosition(a.readModel)),
+		contract.Entity.Path:             read(a.tellPosition(a.getOrPast)),
+		contract.Versions.Path:           read(a.tellPosition(a.versions)),
+		contract.Version.Path:            read(a.tellPosition(a.version)),
 		contract.AllChanges.Path:         read(a.tellPosition(a.changes(feed))),
 		contract.Changes.Path:            read(a.tellPosition(a.changes(feed))),
 	}

@@ -28,6 +28,9 @@ func appendChange(b []byte, e *journal.Entry, withPrevious bool, previous []byte
 	return append(b, '}')
 }
 
+// Append appends an event as the feed shows it.
+func Append(b []byte, e *journal.Entry) []byte { return appendChange(b, e, false, nil) }
+
 // previousOf returns the document before an event, or nil if there was none.
 func previousOf(j *journal.Journal, at events.Position) ([]byte, error) {
 	if at == 0 {

@@ -207,7 +207,7 @@ var errFull = errors.New("the chunk is full")
 func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, size int) (got chunk, err error) {
 	j, release, err := f.Model.Journal()
 	if err != nil {
-		return got, unreadable(err)
+		return got, Unreadable(err)
 	}
 	defer release()
 	until := min(tail, after+maxScan)
@@ -227,7 +227,7 @@ func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, s
 		return nil
 	})
 	if err != nil && !errors.Is(err, errFull) {
-		return got, unreadable(err)
+		return got, Unreadable(err)
 	}
 	got.body = append(got.body, ']')
 	got.upToDate = got.next >= tail
@@ -251,8 +251,8 @@ func (got chunk) add(q query, j *journal.Journal, e *journal.Entry) (chunk, erro
 	return got, nil
 }
 
-// unreadable turns an error of the journal into a problem for which Nginx tries another node.
-func unreadable(err error) error {
+// Unreadable turns an error of the journal into a problem for which Nginx tries another node.
+func Unreadable(err error) error {
 	var damaged *journal.DamagedError
 	const elsewhere = " Retry: another node may serve the read."
 	switch {

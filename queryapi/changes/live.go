@@ -40,7 +40,7 @@ func nextCursor(clients int64, now time.Time) string {
 func (f *Feed) news(c echo.Context, q query, after events.Position, size int) (got chunk, more <-chan struct{}, err error) {
 	changes, upTo, more, held, failed := f.hub.since(after)
 	if failed != nil {
-		return got, nil, unreadable(failed)
+		return got, nil, Unreadable(failed)
 	}
 	if !held {
 		got, err = f.read(c.Request().Context(), q, after, f.Model.Position(), size)
@@ -58,12 +58,12 @@ func (f *Feed) news(c echo.Context, q query, after events.Position, size int) (g
 			if j == nil {
 				var release func()
 				if j, release, err = f.Model.Journal(); err != nil {
-					return got, nil, unreadable(err)
+					return got, nil, Unreadable(err)
 				}
 				defer release()
 			}
 			if got, err = got.add(q, j, &e.Entry); err != nil {
-				return got, nil, unreadable(err)
+				return got, nil, Unreadable(err)
 			}
 		} else {
 			if got.changes > 0 {

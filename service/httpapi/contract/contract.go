@@ -52,6 +52,9 @@ var (
 	// AllChanges and Changes are the change feeds: of all collections, and of one.
 	AllChanges = web.Resource{Path: "/changes", Methods: readOnly}
 	Changes    = web.Resource{Path: "/:collection/changes", Methods: readOnly}
+	// Versions are the versions of an entity, and Version is one of them.
+	Versions = web.Resource{Path: "/:collection/:id/versions", Methods: readOnly}
+	Version  = web.Resource{Path: "/:collection/:id/versions/:version", Methods: readOnly}
 
 	Collection = web.Resource{
 		Path:    "/:collection",
@@ -83,7 +86,7 @@ type Routes map[string]web.Handlers
 // them. A resource that none of them serves is registered too, so that every process knows
 // all methods.
 func Mount(e *echo.Echo, apis ...Routes) {
-	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, AllChanges, Changes, Collection, Entity, Model} {
+	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, AllChanges, Changes, Versions, Version, Collection, Entity, Model} {
 		var handlers []web.Handlers
 		for _, routes := range apis {
 			handlers = append(handlers, routes[r.Path])
