@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -154,7 +153,7 @@ func (a *API) freshenModel(r *http.Request, m *modelset.Model) (events.Consisten
 	return "", problem.ReadModelBehind.New(fmt.Sprintf("The read model is at position %d on this node; the read requires position %d. Retry later.", m.Position(), target))
 }
 
-// etag identifies what a list of a model can show. It is weak: it promises the same rows, but not the
+// modelTag identifies what a list of a model can show. It is weak: it promises the same rows, but not the
 // same bytes in all versions.
 func modelTag(d *sqlmodel.Definition, changed events.Position, variant string) string {
 	return `W/"` + d.Hash[:12] + "-" + strconv.FormatInt(int64(changed), 10) + variant + `"`
@@ -310,19 +309,4 @@ func modelProblem(ctx context.Context, err error) error {
 		return problem.ReadModelBehind.Because(err, "This node is building the read model for the first time. Retry later.")
 	}
 	return err
-}
-
-// modelEntries lists the models that a caller may read, for the root.
-func (a *API) modelEntries(who caller.Caller) (names []string) {
-	if a.Models == nil {
-		return nil
-	}
-	for _, m := range a.Models.All() {
-		d, built := m.Definition()
-		if built && (!a.Secured || a.admits(d, who)) {
-			names = append(names, m.Name())
-		}
-	}
-	slices.Sort(names)
-	return names
 }

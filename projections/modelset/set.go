@@ -28,6 +28,8 @@ type Options struct {
 	// Log identifies the log. Files that were built from another are built again, and all files if
 	// it is empty, because then it is not known that they belong to the log.
 	Log string
+	// Check, if not nil, checks what package sqlmodel does not know of a definition.
+	Check func(*sqlmodel.Definition) error
 	// Logger receives what an operator has to know. Nil discards it.
 	Logger *slog.Logger
 	// WatchInterval is the time between two looks at the folder. Zero means [DefaultWatchInterval].
@@ -69,6 +71,11 @@ func Open(ctx context.Context, options Options) (_ *Set, err error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, d := range definitions {
+		if err := s.check(d); err != nil {
+			return nil, err
+		}
+	}
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder for the files of the models: %w", err)
 	}
@@ -102,6 +109,16 @@ func Open(ctx context.Context, options Options) (_ *Set, err error) {
 		}
 	}
 	return s, err
+}
+
+func (s *Set) check(d *sqlmodel.Definition) error {
+	if s.options.Check == nil {
+		return nil
+	}
+	if err := s.options.Check(d); err != nil {
+		return &sqlmodel.MistakeError{File: filepath.Join(s.options.Folder, d.Name+".sql"), What: err.Error(), Err: err}
+	}
+	return nil
 }
 
 // forgetOtherLog removes the files of the models if they were built from another log.
@@ -295,6 +312,9 @@ func (s *Set) refresh(ctx context.Context) {
 
 func (s *Set) reread(ctx context.Context, name, path string) {
 	d, err := sqlmodel.LoadFile(ctx, path)
+	if err == nil {
+		err = s.check(d)
+	}
 	s.mu.Lock()
 	m, known := s.models[name]
 	if !known && err == nil {

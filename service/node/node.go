@@ -24,6 +24,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
+	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
@@ -67,9 +68,11 @@ type Node struct {
 	Collections *collections.Set
 	// Access decides who may do what with the collections. Nil allows everything, because clients
 	// need no authentication.
-	Access   *access.Policies
-	Log      *eventlog.Log
-	Model    *projections.Projection
+	Access *access.Policies
+	Log    *eventlog.Log
+	Model  *projections.Projection
+	// Models are the read models in SQL; nil if the node serves none.
+	Models   *modelset.Set
 	Registry *prometheus.Registry
 	// Tracing makes spans, if the environment asks for traces.
 	Tracing trace.TracerProvider
@@ -227,7 +230,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	n.group.Defer("the projection's file", n.Model.Close)
 	n.group.Defer("the announcement", n.farewell)
 	n.group.Go("the projection", n.Model.Run)
-	return nil
+	return n.openModels(ctx)
 }
 
 // applied returns a function that records applied batches in metrics and traces.

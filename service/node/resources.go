@@ -19,6 +19,7 @@ func (n *Node) resources() map[string]admin.Methods {
 		"/verify":  {http.MethodGet: n.verify},
 		"/rows":    {http.MethodGet: n.rows},
 	}
+	maps.Copy(resources, n.modelResources())
 	if n.Pprof {
 		maps.Copy(resources, admin.Profiles())
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/journal"
+	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
@@ -20,6 +21,8 @@ type status struct {
 	projections.Status
 	// Disk is the file system of the data folder; null if the platform doesn't report it.
 	Disk *disk `json:"disk"`
+	// Models are the read models in SQL.
+	Models []modelset.Status `json:"models,omitempty"`
 	// Rebuild is the current rebuild, or the last one since the process started; null if
 	// there was none.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
@@ -40,6 +43,7 @@ func (n *Node) status(ctx context.Context) (any, error) {
 	if unready := n.Model.Ready(n.ReadyLag); unready != nil {
 		answer.Ready, answer.Reason = false, unready.Error()
 	}
+	answer.Models = n.modelStatuses()
 	answer.Degraded = n.Model.Degraded()
 	if free, size, err := diskSpace(n.DataDir); err == nil {
 		answer.Disk = &disk{free, size}

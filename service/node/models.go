@@ -1,0 +1,202 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/modelset"
+	"github.com/clusterlite/clusterlite/projections/sqlmodel"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+)
+
+// openModels opens the read models in SQL, if the node serves any. A mistake in a definition stops
+// the start.
+func (n *Node) openModels(ctx context.Context) error {
+	if n.ModelsDir == "" || n.Role == "command" {
+		return nil
+	}
+	if !n.keepsJournal() {
+		return errors.New("--models-dir (CLUSTERLITE_MODELS_DIR) needs the journal of events, but --journal (CLUSTERLITE_JOURNAL) is off")
+	}
+	is, err := n.Model.Status(ctx)
+	if err != nil {
+		return err
+	}
+	n.Models, err = modelset.Open(ctx, modelset.Options{
+		Folder: n.ModelsDir, Dir: filepath.Join(n.DataDir, "models"), Source: modelset.FromJournal(n.Model), Log: is.TopicID,
+		Check: checkModel, Logger: n.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("the read models of --models-dir (CLUSTERLITE_MODELS_DIR): %w", err)
+	}
+	n.group.Defer("the files of the models", n.Models.Close)
+	n.group.Go("the models", n.Models.Run)
+	n.Registry.MustRegister(modelMetrics{n.Models})
+	return nil
+}
+
+// checkModel checks what package sqlmodel does not know: the expression that says who may read a
+// model.
+func checkModel(d *sqlmodel.Definition) error {
+	if d.Access == "" {
+		return nil
+	}
+	_, err := access.CompileCaller(d.Access)
+	return err
+}
+
+// modelStatuses describes the models; nil if there are none.
+func (n *Node) modelStatuses() (all []modelset.Status) {
+	if n.Models == nil {
+		return nil
+	}
+	for _, m := range n.Models.All() {
+		all = append(all, m.Status())
+	}
+	return all
+}
+
+// ModelList is the answer of /models.
+type ModelList struct {
+	Node   string            `json:"node"`
+	Models []modelset.Status `json:"models"`
+}
+
+// ModelDigest is the answer of /models/digest. Two nodes whose models were changed last at the same
+// position have the same digest.
+type ModelDigest struct {
+	Node     string          `json:"node"`
+	Model    string          `json:"model"`
+	Hash     string          `json:"hash"`
+	Position events.Position `json:"position"`
+	Changed  events.Position `json:"changed"`
+	Digest   string          `json:"digest"`
+	// Skipped are the positions of the events that this definition skips on the node.
+	Skipped []events.Position `json:"skipped,omitempty"`
+}
+
+// modelResources are the resources of the admin listener for models.
+func (n *Node) modelResources() map[string]admin.Methods {
+	return map[string]admin.Methods{
+		"/models": {http.MethodGet: func(w http.ResponseWriter, _ *http.Request) {
+			all := n.modelStatuses()
+			if all == nil {
+				all = []modelset.Status{}
+			}
+			admin.Answer(w, http.StatusOK, ModelList{n.NodeID, all})
+		}},
+		"/models/rebuild": {
+			http.MethodPost:   n.forModel(func(_ *http.Request, m *modelset.Model) (any, error) { return nil, m.Rebuild() }),
+			http.MethodDelete: n.forModel(func(_ *http.Request, m *modelset.Model) (any, error) { return nil, m.Cancel() }),
+		},
+		"/models/retry": {http.MethodPost: n.forModel(func(_ *http.Request, m *modelset.Model) (any, error) { return nil, m.Retry() })},
+		"/models/skip": {http.MethodPost: n.forModel(func(r *http.Request, m *modelset.Model) (any, error) {
+			position, err := strconv.ParseInt(r.URL.Query().Get("position"), 10, 64)
+			if err != nil {
+				return nil, problem.MalformedRequest.New("position must be that of the event to skip, as the status of the model shows it.")
+			}
+			return m.Skip(events.Position(position))
+		})},
+		"/models/digest": {http.MethodGet: n.forModel(n.digestOfModel)},
+	}
+}
+
+// forModel answers a request for the model that its parameter name names, with the model's status
+// if do has no other answer.
+func (n *Node) forModel(do func(*http.Request, *modelset.Model) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var m *modelset.Model
+		known := false
+		if n.Models != nil {
+			m, known = n.Models.Get(r.URL.Query().Get("name"))
+		}
+		if !known {
+			admin.Refuse(w, problem.NotFound.New("No read model of this node has this name."))
+			return
+		}
+		answer, err := do(r, m)
+		switch {
+		case errors.Is(err, modelset.ErrNotStopped), errors.Is(err, modelset.ErrNoBuild), errors.Is(err, modelset.ErrBuilding):
+			admin.Refuse(w, problem.RebuildRefused.New(err.Error()+"."))
+		case err != nil:
+			admin.Refuse(w, problem.From(err))
+		case answer == nil:
+			admin.Answer(w, http.StatusOK, m.Status())
+		default:
+			admin.Answer(w, http.StatusOK, answer)
+		}
+	}
+}
+
+// digestOfModel reads all rows of the model that serves.
+func (n *Node) digestOfModel(r *http.Request, m *modelset.Model) (any, error) {
+	tx, release, err := m.Begin(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	defer func() { _ = tx.Close() }() // it only reads
+	sum, err := tx.Digest(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	answer := ModelDigest{Node: n.NodeID, Model: m.Name(), Hash: tx.Hash, Position: tx.At, Changed: tx.Changed, Digest: sum.String()}
+	for _, skip := range m.Status().Skips {
+		if skip.Hash == tx.Hash {
+			answer.Skipped = append(answer.Skipped, skip.Position)
+		}
+	}
+	return answer, nil
+}
+
+// modelMetrics collects the metrics of the models, at each scrape.
+type modelMetrics struct{ models *modelset.Set }
+
+func modelDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("clusterlite_model_"+name, help, append([]string{"model"}, labels...), nil)
+}
+
+var (
+	modelPositionDesc = modelDesc("position", "Position in the log up to which a read model in SQL has applied the events.")
+	modelLagDesc      = modelDesc("lag_events", "Records that the node has applied and a read model in SQL has not.")
+	modelStoppedDesc  = modelDesc("stopped", "1 while a read model in SQL has stopped because a statement failed; /status has the event and the statement.")
+	modelBuildingDesc = modelDesc("building", "1 while a read model in SQL is built beside the one that serves, or for the first time.")
+	modelSkipsDesc    = modelDesc("skipped_events", "Events that a read model in SQL ever skipped on this node.")
+)
+
+// Describe implements [prometheus.Collector].
+func (modelMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{modelPositionDesc, modelLagDesc, modelStoppedDesc, modelBuildingDesc, modelSkipsDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c modelMetrics) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range c.models.All() {
+		s := m.Status()
+		gauge := func(d *prometheus.Desc, value float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, s.Model)
+		}
+		stopped := false
+		for _, b := range []*modelset.BuildStatus{s.Serving, s.Building} {
+			stopped = stopped || b != nil && b.State == modelset.Stopped
+		}
+		if of := s.Serving; of != nil {
+			gauge(modelPositionDesc, float64(of.Position))
+			gauge(modelLagDesc, float64(of.End-of.Position))
+		}
+		gauge(modelStoppedDesc, bit(stopped))
+		gauge(modelBuildingDesc, bit(s.Building != nil))
+		gauge(modelSkipsDesc, float64(len(s.Skips)))
+	}
+}
