@@ -9,6 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/importer"
+	"github.com/clusterlite/clusterlite/clusterlite/operator/models"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/readmodel"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic"
 	"github.com/clusterlite/clusterlite/clusterlite/serve"
@@ -30,6 +31,7 @@ type Grammar struct {
 
 	Status cluster.Status `cmd:"" help:"Show the state of the cluster: nodes, lag, digests, topic, brokers."`
 	Nodes  cluster.Nodes  `cmd:"" help:"List the nodes known to the broker, or forget some."`
+	Model  models.Model   `cmd:"" help:"Manage read models in SQL: list, rebuild, retry, skip, verify."`
 	Voids  cluster.Voids  `cmd:"" help:"List the records that admission rejected."`
 	Verify cluster.Verify `cmd:"" help:"Verify that all nodes hold the same data, and that it matches the log; exit with status 1 if not."`
 
