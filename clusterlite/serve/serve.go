@@ -14,7 +14,6 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events/embedded"
-	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/queryapi"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/node"
@@ -53,10 +52,7 @@ func (s Command) startBroker(_ context.Context, config *node.Config, logger *slo
 	if err != nil {
 		return nil, err
 	}
-	config.Brokers, config.Dial = []string{b.Addr()}, b.Dial
-	config.Attach = func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error) {
-		return b.Attach(ctx, topic, s)
-	}
+	config.Brokers, config.Dial, config.Attach = []string{b.Addr()}, b.Dial, b.Attach
 	return func() error { b.Close(); return nil }, nil
 }
 

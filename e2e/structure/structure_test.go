@@ -82,7 +82,6 @@ var oversized = map[string]struct {
 	files, lines int
 	why          string
 }{
-	"events/embedded": {15, 2560, "the embedded broker and its storage on disk"},
 	"events/eventlog": {18, 2800, "one client of Kafka: topic, publisher, subscription, access"},
 }
 

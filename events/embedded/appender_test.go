@@ -11,11 +11,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // A source gives an appender the batches that a test adds.
 type source struct {
-	appender *Appender
+	appender *inprocess.Appender
 	results  chan result
 	ended    chan struct{}
 
@@ -208,19 +210,19 @@ func TestAnAppenderSyncsBeforeItsBatch(t *testing.T) {
 	s := attach(t, b)
 	s.add("first")
 	s.result(t)
-	if !b.appenders.synced() {
+	if !b.appenders.Synced() {
 		t.Error("got no trust in the sync of the appender's own batch, want it")
 	}
 	write(t, c, 0, 1)
-	if b.appenders.synced() {
+	if b.appenders.Synced() {
 		t.Error("got trust in the sync of another client's batch, want a sync before the next batch")
 	}
 	s.add("second")
 	s.result(t)
-	if !b.appenders.synced() {
+	if !b.appenders.Synced() {
 		t.Error("got no trust after that sync, want it")
 	}
-	if attach(t, b); b.appenders.synced() {
+	if attach(t, b); b.appenders.Synced() {
 		t.Error("got trust while there are two appenders, want a sync before each batch")
 	}
 }

@@ -1,7 +1,7 @@
 // Package embedded runs a Kafka-protocol broker inside the process, with its log in a
 // folder. It is for one machine: laptops, tests, small installations. Clients use the same code
 // as for Apache Kafka, over TCP or within the process (see [Broker.Dial]), and any Kafka tool
-// can inspect it.
+// can inspect it. The log of the same process appends without a client (see [Broker.Attach]).
 //
 // The broker is franz-go's kfake. This package adds what kfake lacks as a store: it checks the
 // whole log before kfake opens it ([Check]), records which part of the log is acknowledged,
@@ -14,9 +14,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // A Broker is a running broker. Safe for concurrent use.
@@ -27,7 +30,7 @@ type Broker struct {
 	addr    string
 	close   sync.Once
 
-	appenders *appenders
+	appenders *inprocess.Appenders
 }
 
 // Start opens the log in dir and listens on addr (host:port; port 0 picks a free one). It
@@ -61,9 +64,9 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: newAppenders(dir)}
+	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: inprocess.New(sizeOf(filepath.Join(dir, "pids.log")) > 0)}
 	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
-	b.appenders.watch(cluster)
+	b.appenders.Watch(cluster)
 	date(cluster, checked.maxTime, b.keeper.settle, syncer.flushRecords, b.appenders)
 	close(gate.open)
 	return b, nil
@@ -80,6 +83,11 @@ func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return b.gate.dial(ctx)
 	}
 	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
+// Attach returns an appender for a topic, which need not exist yet. Close it before the broker.
+func (b *Broker) Attach(ctx context.Context, topic string, source inprocess.Source) (*inprocess.Appender, error) {
+	return b.appenders.Attach(topic, source, b.gate.Addr(), func(c net.Conn) error { return b.gate.connect(ctx, c) })
 }
 
 // Close stops the broker and closes its files. Appends that were not acknowledged may

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // maxAhead is how far the log may be ahead of the machine's clock. If it is further ahead, a
@@ -48,7 +50,7 @@ type topicKey struct {
 // date calls changed, which reports whether topics may have changed, and durable, which returns
 // once all records that were written before are on disk. A batch is written only then, so that a
 // power loss tears no more than one batch. The requests of appenders get their batches here.
-func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error, appenders *appenders) *clock {
+func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable func() error, appenders *inprocess.Appenders) *clock {
 	c := &clock{cluster: cluster, now: time.Now, brokers: map[topicKey]bool{}}
 	if newest <= time.Now().Add(maxAhead).UnixMilli() {
 		c.last = newest
@@ -59,12 +61,12 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable fun
 			return nil, nil, false
 		}
 		cluster.KeepControl()
-		appender := appenders.of(request)
-		if appender == nil || !appenders.synced() {
+		appender := appenders.Of(request)
+		if appender == nil || !appenders.Synced() {
 			if durable() != nil {
 				return refusal(request, kerr.KafkaStorageError, "The broker could not sync its log. Nothing in the request was stored."), nil, true
 			}
-			appenders.note()
+			appenders.NoteSync()
 		}
 		if changed() {
 			c.forget()
@@ -72,9 +74,9 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable fun
 		c.release(request)
 		var response kmsg.Response
 		if appender != nil {
-			response = appender.fill(request, c.time())
+			response = appender.Fill(request, c.time())
 		} else {
-			appenders.changed(request)
+			appenders.Changed(request)
 			response = c.produce(request)
 		}
 		return response, nil, response != nil

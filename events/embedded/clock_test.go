@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // Every record has the broker's time, regardless of the producer's clock and of how the producer
@@ -225,7 +227,7 @@ func TestTheBrokersTimeNeverGoesBack(t *testing.T) {
 	defer b.Close()
 	for newest, follows := range map[time.Duration]bool{time.Minute: true, 30 * time.Hour: false} {
 		at := time.Now().Add(newest).UnixMilli()
-		if c := date(b.cluster, at, func() bool { return false }, func() error { return nil }, newAppenders(t.TempDir())); (c.time() >= at) != follows {
+		if c := date(b.cluster, at, func() bool { return false }, func() error { return nil }, inprocess.New(false)); (c.time() >= at) != follows {
 			t.Errorf("a log that is %v ahead: got followed %v, want %v", newest, !follows, follows)
 		}
 	}

@@ -2,8 +2,11 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
+
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // A gate accepts connections for the broker, over TCP and from within the process. It passes on
@@ -51,7 +54,7 @@ func (g *gate) listen(network, addr string) (err error) {
 
 // dial connects from within the process.
 func (g *gate) dial(ctx context.Context) (net.Conn, error) {
-	client, server := newPipeConns(g.Addr())
+	client, server := inprocess.Pipe(g.Addr())
 	return client, g.connect(ctx, server)
 }
 
@@ -90,3 +93,6 @@ func (g *gate) Close() error {
 	g.close.Do(func() { close(g.closed) })
 	return g.Listener.Close()
 }
+
+// errStopped is returned for a connection to a broker that was stopped.
+var errStopped = errors.New("the embedded broker was stopped")

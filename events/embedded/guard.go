@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // A guard checks every answer to a client. No answer leaves the broker before the data that it
@@ -30,7 +32,7 @@ type guard struct {
 
 // wrap returns a connection that checks the answers to fetches.
 func (g *guard) wrap(conn net.Conn) net.Conn {
-	if own, ok := conn.(*signalConn); ok {
+	if own, ok := conn.(*inprocess.Conn); ok {
 		return &recorded{own, g}
 	}
 	return &guarded{Conn: conn, guard: g, fetches: map[int32]int16{}}
@@ -85,7 +87,7 @@ func (c *guarded) Write(b []byte) (int, error) {
 
 // recorded is the connection of an appender, whose answers report nothing but records.
 type recorded struct {
-	*signalConn
+	*inprocess.Conn
 	guard *guard
 }
 
@@ -94,7 +96,7 @@ func (c *recorded) Write(b []byte) (int, error) {
 	if err := c.guard.durableRecords(); err != nil {
 		return 0, err // and the broker closes the connection
 	}
-	return c.signalConn.Write(b)
+	return c.Conn.Write(b)
 }
 
 // sound returns an answer without damaged records.

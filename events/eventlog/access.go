@@ -73,7 +73,7 @@ func unreachable(err error) error {
 // report some reasons, so another client asks once more.
 func (l *Log) diagnose(ctx context.Context, connections *connections, err error) error {
 	if l.config.Security.SASL == nil || accessError(err) != nil {
-		return connections.explain(err)
+		return connections.Explain(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.config.connectPatience())
 	defer cancel()
@@ -85,7 +85,7 @@ func (l *Log) diagnose(ctx context.Context, connections *connections, err error)
 	if access := accessError(f.findLeader(ctx)); access != nil {
 		return access
 	}
-	return connections.explain(err)
+	return connections.Explain(err)
 }
 
 // accessError returns err as an [AccessError], or nil if access was not denied.

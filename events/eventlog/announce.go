@@ -76,14 +76,14 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 	if n.client == nil {
 		config := l.askConfig()
 		n.connections = l.dialWith(l.ctx, config)
-		defer context.AfterFunc(ctx, n.connections.cut)()
+		defer context.AfterFunc(ctx, n.connections.Cut)()
 		if n.client, err = sarama.NewClient(l.config.Brokers, config); err != nil {
-			n.connections.cut()
+			n.connections.Cut()
 			n.client = nil // not a nil pointer in an interface
 			return err
 		}
 	} else {
-		defer context.AfterFunc(ctx, n.connections.cut)()
+		defer context.AfterFunc(ctx, n.connections.Cut)()
 	}
 	group := groupPrefix + a.Node
 	coordinator, err := n.client.Coordinator(group)
@@ -106,7 +106,7 @@ func (n *announcer) commit(ctx context.Context, l *Log, a Announcement) (err err
 func (n *announcer) disconnect() {
 	if n.client != nil {
 		_ = n.client.Close() // there is nothing to lose
-		n.connections.cut()
+		n.connections.Cut()
 		n.client = nil
 	}
 }

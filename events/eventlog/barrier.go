@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/question"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -25,13 +26,13 @@ func (c Config) barrierPatience() time.Duration { return 2 * c.AskTimeout }
 // barrier that is not confirmed soon is abandoned. It does no harm if it arrives late or twice.
 type barriers struct {
 	log *Log
-	callers
+	question.Callers
 	appended, failed atomic.Int64
 
 	publisher *barrierPublisher // used by run only; nil while not connected
 }
 
-func newBarriers(l *Log) *barriers { return &barriers{log: l, callers: newCallers()} }
+func newBarriers(l *Log) *barriers { return &barriers{log: l, Callers: question.NewCallers(ErrClosed)} }
 
 // run appends barriers for callers until the log is closed.
 func (b *barriers) run() {
@@ -44,9 +45,9 @@ func (b *barriers) run() {
 		select {
 		case <-b.log.ctx.Done():
 			return
-		case <-b.called:
+		case <-b.Called:
 		}
-		answerAll := b.take()
+		answerAll := b.Take()
 		p, err := b.append()
 		if err != nil {
 			b.failed.Add(1)
@@ -99,7 +100,7 @@ func (b *barriers) try(ctx context.Context) (events.Position, error) {
 			o.publisher, o.err = b.log.newBarrierPublisher(ctx)
 		}
 		if o.err == nil {
-			given := context.AfterFunc(ctx, o.publisher.connections.cut)
+			given := context.AfterFunc(ctx, o.publisher.connections.Cut)
 			o.position, o.err = b.publish(context.Background(), o.publisher)
 			given()
 		}

@@ -23,7 +23,7 @@ type barrierPublisher struct {
 
 // Close closes the publisher and its connections.
 func (p *barrierPublisher) Close() error {
-	defer p.connections.cut()
+	defer p.connections.Cut()
 	return p.Publisher.Close()
 }
 
@@ -32,8 +32,8 @@ func (p *barrierPublisher) Close() error {
 func (l *Log) newBarrierPublisher(ctx context.Context) (*barrierPublisher, error) {
 	config := l.barrierConfig()
 	connections := l.dialWith(l.sending, config)
-	connected := context.AfterFunc(ctx, connections.cut)
-	late := time.AfterFunc(l.config.connectPatience(), connections.cut)
+	connected := context.AfterFunc(ctx, connections.Cut)
+	late := time.AfterFunc(l.config.connectPatience(), connections.Cut)
 	p, err := kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers:               l.config.Brokers,
 		Marshaler:             receiptMarshaler{},
@@ -43,7 +43,7 @@ func (l *Log) newBarrierPublisher(ctx context.Context) (*barrierPublisher, error
 	connected()
 	late.Stop()
 	if err != nil {
-		connections.cut()
+		connections.Cut()
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return &barrierPublisher{p, connections}, nil

@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 )
 
 // This file has the part of the publisher that appends through the broker in the same process. The
@@ -12,7 +13,7 @@ import (
 // Groups that are too large for one batch, and those that the broker refused for now, go through
 // the client, which splits and retries them. Only one group is in flight at a time.
 
-func (p *publisher) attach(a Appender) {
+func (p *publisher) attach(a *inprocess.Appender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.ended {

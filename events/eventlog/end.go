@@ -8,6 +8,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/question"
 )
 
 // probeInterval is the time between two attempts to reach an unreachable broker.
@@ -16,7 +17,7 @@ const probeInterval = 250 * time.Millisecond
 // endAsker asks for the end of the log. One question serves all waiting callers.
 type endAsker struct {
 	log *Log
-	callers
+	question.Callers
 	down atomic.Bool
 
 	client      sarama.Client // used by run only, as are its connections
@@ -28,13 +29,13 @@ type endAsker struct {
 func (c Config) questionPatience() time.Duration { return 2 * c.AskTimeout }
 func (c Config) connectPatience() time.Duration  { return 5 * c.AskTimeout }
 
-func newEndAsker(l *Log) *endAsker { return &endAsker{log: l, callers: newCallers()} }
+func newEndAsker(l *Log) *endAsker { return &endAsker{log: l, Callers: question.NewCallers(ErrClosed)} }
 
 func (a *endAsker) ask(ctx context.Context) (events.Position, error) {
 	if a.down.Load() {
 		return 0, ErrUnreachable
 	}
-	return a.wait(ctx, a.log.ctx.Done())
+	return a.Wait(ctx, a.log.ctx.Done())
 }
 
 // run asks until the log is closed. While the broker is unreachable it keeps asking, so that
@@ -48,10 +49,10 @@ func (a *endAsker) run() {
 		select {
 		case <-a.log.ctx.Done():
 			return
-		case <-a.called:
+		case <-a.Called:
 		case <-probe.C:
 		}
-		answerAll := a.take()
+		answerAll := a.Take()
 		end, err := a.question()
 		if err != nil {
 			err = unreachable(err)
@@ -78,26 +79,26 @@ func (a *endAsker) question() (events.Position, error) {
 	if a.client == nil {
 		config := a.log.askConfig()
 		a.connections = a.log.dialWith(a.log.ctx, config)
-		defer time.AfterFunc(a.log.config.connectPatience(), a.connections.cut).Stop()
+		defer time.AfterFunc(a.log.config.connectPatience(), a.connections.Cut).Stop()
 		client, err := sarama.NewClient(a.log.config.Brokers, config)
 		if err != nil {
-			a.connections.cut()
-			return 0, a.connections.explain(err)
+			a.connections.Cut()
+			return 0, a.connections.Explain(err)
 		}
 		a.client = client
 	} else {
-		defer time.AfterFunc(a.log.config.questionPatience(), a.connections.cut).Stop()
+		defer time.AfterFunc(a.log.config.questionPatience(), a.connections.Cut).Stop()
 	}
 	// This is the high watermark of the leader. Every acknowledged append lies below it, even
 	// directly after an election: a new leader answers OFFSET_NOT_AVAILABLE until that is the
 	// case (KIP-207).
-	seen := a.log.tail.seen()
+	seen := a.log.tail.Seen()
 	end, err := a.client.GetOffset(a.log.config.Topic, partition, sarama.OffsetNewest)
 	if err != nil {
 		a.disconnect()
 		return 0, err
 	}
-	a.log.tail.learned(end, seen)
+	a.log.tail.Learned(end, seen)
 	return events.Position(end), nil
 }
 
@@ -106,7 +107,7 @@ func (a *endAsker) question() (events.Position, error) {
 func (a *endAsker) disconnect() {
 	if a.client != nil {
 		_ = a.client.Close() // there is nothing to lose
-		a.connections.cut()
+		a.connections.Cut()
 		a.client = nil
 	}
 }

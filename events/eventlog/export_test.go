@@ -1,8 +1,4 @@
 package eventlog
 
 // WaitForBarrier returns how many callers wait for a barrier that is not yet in progress.
-func WaitForBarrier(l *Log) int {
-	l.barriers.mu.Lock()
-	defer l.barriers.mu.Unlock()
-	return len(l.barriers.waiting)
-}
+func WaitForBarrier(l *Log) int { return l.barriers.Waiting() }

@@ -47,7 +47,7 @@ func (l *Log) newFetcher(ctx context.Context) (*fetcher, error) {
 		kgo.RequestRetries(1),
 	)...)
 	if err != nil {
-		connections.cut()
+		connections.Cut()
 		return nil, fmt.Errorf("create a client to read the log: %w", err)
 	}
 	return &fetcher{client: client, connections: connections, topic: l.config.Topic}, nil
@@ -59,13 +59,13 @@ func (l *Log) clientOptions(c *connections) []kgo.Opt {
 		kgo.SeedBrokers(l.config.Brokers...),
 		kgo.ClientID(l.config.ClientID),
 		kgo.MaxVersions(kversion.V2_8_0()), // the version of the other clients: see clientConfig
-		kgo.Dialer(c.dial),
+		kgo.Dialer(c.DialContext),
 		kgo.DisableClientMetrics(),
 	)
 }
 
 func (f *fetcher) close() {
-	f.connections.cut() // otherwise the client would wait for a broker that hangs
+	f.connections.Cut() // otherwise the client would wait for a broker that hangs
 	f.client.Close()
 }
 

@@ -24,9 +24,7 @@ var (
 func config(addr string) eventlog.Config {
 	c := eventlog.Config{Brokers: []string{addr}, Topic: "clusterlite.events", ClientID: "test", Source: "/test"}
 	if b := running[addr]; b != nil {
-		c.Attach = func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error) {
-			return b.Attach(ctx, topic, s)
-		}
+		c.Attach = b.Attach
 	}
 	return c
 }

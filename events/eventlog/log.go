@@ -15,6 +15,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/conns"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
 )
 
 // Errors of a log.
@@ -46,7 +49,7 @@ type Config struct {
 	// Attach returns an appender for a topic of a broker that runs in the same process. Appends
 	// and reads then go to the broker directly. What that can't do still goes through Brokers, which
 	// must name the same broker. Nil means that the broker runs elsewhere.
-	Attach func(ctx context.Context, topic string, s Source) (Appender, error)
+	Attach func(ctx context.Context, topic string, s inprocess.Source) (*inprocess.Appender, error)
 	// Security says how connections are encrypted and authenticated.
 	Security Security
 	// Logger gets messages for operators. Nil discards them.
@@ -103,7 +106,7 @@ type Log struct {
 	work    sync.WaitGroup
 
 	publisher *publisher
-	tail      *tail
+	tail      *tail.Tail
 	hurry     chan struct{} // gets a token when a caller needs the newest records
 
 	mu   sync.Mutex        // ensures that no work starts after the log is closed
@@ -140,7 +143,7 @@ func Open(config Config) (*Log, error) {
 		hurry:  make(chan struct{}, 1),
 	}
 	l.sending, l.abandon = context.WithCancel(context.Background())
-	l.end, l.barriers, l.publisher, l.tail = newEndAsker(l), newBarriers(l), newPublisher(l), newTail()
+	l.end, l.barriers, l.publisher, l.tail = newEndAsker(l), newBarriers(l), newPublisher(l), tail.New()
 	l.attach()
 	l.work.Go(l.publisher.run)
 	l.work.Go(l.end.run)
@@ -156,7 +159,7 @@ func (l *Log) Topic() string { return l.config.Topic }
 // asked. End returns [ErrUnreachable] at once while the broker is known to be unreachable, and
 // ctx.Err() if ctx ends first.
 func (l *Log) End(ctx context.Context) (events.Position, error) {
-	if end, known := l.tail.acknowledged(); known && l.ctx.Err() == nil {
+	if end, known := l.tail.Acknowledged(); known && l.ctx.Err() == nil {
 		return events.Position(end), nil
 	}
 	l.endPause()
@@ -184,7 +187,7 @@ func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	}
 	l.endPause()
 	defer func(asked time.Time) { l.config.BarrierWaited(time.Since(asked)) }(time.Now())
-	return l.barriers.wait(ctx, l.ctx.Done())
+	return l.barriers.Wait(ctx, l.ctx.Done())
 }
 
 // Barriers returns the number of barriers since the log was opened that were appended, and that
@@ -239,4 +242,28 @@ func (l *Log) askConfig() *sarama.Config {
 	c.Net.ReadTimeout = l.config.AskTimeout
 	c.Net.WriteTimeout = l.config.AskTimeout
 	return c
+}
+
+// connections are the connections of one client to the brokers.
+type connections = conns.Connections
+
+// newConnections returns connections that are cut when ctx ends. Code that closes the client must
+// also cut them, so that they do not stay open until then.
+func (c Config) newConnections(ctx context.Context) *connections {
+	return conns.Config{Dial: c.Dial, Encrypt: c.Security.encrypt, Timeout: c.AskTimeout, Denied: denied}.Open(ctx)
+}
+
+// dialWith makes a client of sarama open its connections so that they can be cut.
+func (l *Log) dialWith(ctx context.Context, c *sarama.Config) *connections {
+	n := l.config.newConnections(ctx)
+	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // the place where sarama accepts a dialer
+	return n
+}
+
+// denied returns an [AccessError] if that is the cause of err, and otherwise nil.
+func denied(err error) error {
+	if access := accessError(err); access != nil {
+		return access
+	}
+	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/linger"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -41,13 +43,13 @@ type publisher struct {
 	mu      sync.Mutex
 	waiting []*publication
 	closed  bool
-	linger  linger
+	linger  linger.Linger
 
-	appender Appender       // nil unless the broker runs in the same process
-	ended    bool           // the appender takes nothing more
-	group    []*publication // what the appender has taken and not settled
-	refused  []*publication // what the appender could not append, but the client may
-	sending  bool           // run is sending a group through the client
+	appender *inprocess.Appender // nil unless the broker runs in the same process
+	ended    bool                // the appender takes nothing more
+	group    []*publication      // what the appender has taken and not settled
+	refused  []*publication      // what the appender could not append, but the client may
+	sending  bool                // run is sending a group through the client
 
 	client      *kgo.Client // used by run only, as are its connections; nil while not connected
 	connections *connections
@@ -67,7 +69,7 @@ type publication struct {
 }
 
 func newPublisher(l *Log) *publisher {
-	return &publisher{log: l, called: make(chan struct{}, 1), linger: newLinger(l.config.Linger)}
+	return &publisher{log: l, called: make(chan struct{}, 1), linger: linger.New(l.config.Linger)}
 }
 
 // Publish appends messages in order, once all in-sync replicas hold them. It ends with the
@@ -116,7 +118,7 @@ func (p *publisher) enqueue(s *publication) bool {
 		return false
 	}
 	p.waiting = append(p.waiting, s)
-	p.linger.arrived(len(p.waiting))
+	p.linger.Arrived(len(p.waiting))
 	p.proceed()
 	return true
 }
@@ -155,6 +157,32 @@ func (p *publisher) sendAll() {
 		p.sending = false
 		p.mu.Unlock()
 	}
+}
+
+// waitForMore waits until the next group should be sent.
+func (p *publisher) waitForMore() {
+	p.mu.Lock()
+	wait := p.linger.Begin(len(p.waiting))
+	p.mu.Unlock()
+	if wait == 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-p.linger.Enough:
+	case <-timer.C:
+	case <-p.log.ctx.Done():
+	}
+	p.mu.Lock()
+	p.linger.End()
+	p.mu.Unlock()
+}
+
+func (p *publisher) noteSent(appends int, took time.Duration, ok bool) {
+	p.mu.Lock()
+	p.linger.Sent(appends, took, ok)
+	p.mu.Unlock()
 }
 
 // take removes the next group from the waiting publications. The caller holds the mutex.
@@ -285,7 +313,7 @@ func (p *publisher) connect() error {
 	connections := p.log.config.newConnections(p.log.sending)
 	client, err := kgo.NewClient(append(p.log.clientOptions(connections), producerOptions()...)...)
 	if err != nil {
-		connections.cut()
+		connections.Cut()
 		return fmt.Errorf("create a client for appends: %w", err)
 	}
 	p.client, p.connections = client, connections
@@ -300,7 +328,7 @@ func (p *publisher) connect() error {
 
 func (p *publisher) disconnect() {
 	if p.client != nil {
-		p.connections.cut() // otherwise the client would wait for a broker that hangs
+		p.connections.Cut() // otherwise the client would wait for a broker that hangs
 		p.client.Close()
 		p.client = nil
 	}

@@ -11,14 +11,13 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
 )
 
 const (
 	// maxChunks and maxWaitingBytes bound what a subscription reads ahead of its caller.
 	maxChunks       = 64
 	maxWaitingBytes = 64 << 20
-	// recordOverhead estimates the memory of a record without its document, in bytes.
-	recordOverhead = 1 << 10
 	// maxTakenBytes bounds what one call of Take returns, unless a single fetch brought more.
 	maxTakenBytes = 32 << 20
 )
@@ -44,36 +43,13 @@ func (e *OffsetGoneError) Error() string {
 type Subscription struct {
 	log     *Log
 	ahead   *semaphore.Weighted
-	chunks  chan chunk
+	chunks  chan tail.Chunk
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
 	lost    chan struct{} // closed when the log does not hold the next record
 
 	next events.Position // the position of the next record that Take returns; used by Take only
-	rest chunk           // the chunk that Take has begun to return; used by Take only
-}
-
-// A chunk holds the records of one fetch that Take has not returned yet.
-type chunk struct {
-	records []events.Record
-	bytes   int64 // the memory of the fetch, released once all of its records were returned
-}
-
-func (c *chunk) add(r events.Record) {
-	c.records = append(c.records, r)
-	c.bytes += int64(len(r.Event.Document)) + recordOverhead
-}
-
-// start and end return the offset of the first record, and the one after the last.
-func (c chunk) start() int64 { return c.records[0].Offset }
-func (c chunk) end() int64   { return c.records[len(c.records)-1].Offset + 1 }
-
-// from returns the records from an offset on. Each offset must have a record.
-func (c chunk) from(offset int64) chunk {
-	if offset > c.start() {
-		c.records = c.records[offset-c.start():]
-	}
-	return c
+	rest tail.Chunk      // the chunk that Take has begun to return; used by Take only
 }
 
 // Subscribe starts to read at a position. The broker need not be reachable. The
@@ -83,7 +59,7 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 	s := &Subscription{
 		log:    l,
 		ahead:  semaphore.NewWeighted(maxWaitingBytes),
-		chunks: make(chan chunk, maxChunks),
+		chunks: make(chan tail.Chunk, maxChunks),
 		cancel: cancel,
 		lost:   make(chan struct{}),
 		next:   from,
@@ -118,7 +94,7 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 	}
 	defer f.close()
 	for first := true; ; first = false {
-		seen := s.log.tail.seen()
+		seen := s.log.tail.Seen()
 		found, err := f.fetch(ctx, next)
 		if err != nil {
 			// Only the first answer counts, because the client has just asked for the leader. A
@@ -137,7 +113,7 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 			s.pause(ctx, len(found))
 		}
 		if next >= f.end {
-			next = s.log.tail.follow(ctx, next, seen, s.offer)
+			next = s.log.tail.Follow(ctx, next, seen, s.offer)
 		}
 	}
 }
@@ -163,12 +139,12 @@ func (s *Subscription) pause(ctx context.Context, fetched int) {
 
 // hand passes the records of a fetch to Take, once there is room for them.
 func (s *Subscription) hand(ctx context.Context, found []fetched) error {
-	c := chunk{records: make([]events.Record, 0, len(found))}
+	c := tail.Chunk{Records: make([]events.Record, 0, len(found))}
 	for i := range found {
-		c.add(found[i].record())
+		c.Add(found[i].record())
 	}
-	c.bytes = min(c.bytes, maxWaitingBytes)
-	if err := s.ahead.Acquire(ctx, c.bytes); err != nil {
+	c.Bytes = min(c.Bytes, maxWaitingBytes)
+	if err := s.ahead.Acquire(ctx, c.Bytes); err != nil {
 		return err
 	}
 	select {
@@ -180,15 +156,15 @@ func (s *Subscription) hand(ctx context.Context, found []fetched) error {
 }
 
 // offer passes records to Take if there is room for them. It does not block.
-func (s *Subscription) offer(c chunk) bool {
-	if !s.ahead.TryAcquire(c.bytes) {
+func (s *Subscription) offer(c tail.Chunk) bool {
+	if !s.ahead.TryAcquire(c.Bytes) {
 		return false
 	}
 	select {
 	case s.chunks <- c:
 		return true
 	default:
-		s.ahead.Release(c.bytes)
+		s.ahead.Release(c.Bytes)
 		return false
 	}
 }
@@ -203,7 +179,7 @@ func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, er
 	if err := s.await(ctx); err != nil {
 		return nil, err
 	}
-	size := s.rest.bytes
+	size := s.rest.Bytes
 	batch := s.cut(nil, limit)
 	for len(batch) < limit && size < maxTakenBytes && !batch[len(batch)-1].Checkpoint {
 		select {
@@ -212,7 +188,7 @@ func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, er
 				return batch, nil
 			}
 			s.rest = c
-			size += c.bytes
+			size += c.Bytes
 			batch = s.cut(batch, limit)
 		default:
 			return batch, nil
@@ -223,17 +199,17 @@ func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, er
 
 // cut moves records from s.rest to a batch, up to the limit or a checkpoint.
 func (s *Subscription) cut(batch []events.Record, limit int) []events.Record {
-	n := min(limit-len(batch), len(s.rest.records))
-	for i, r := range s.rest.records[:n] {
+	n := min(limit-len(batch), len(s.rest.Records))
+	for i, r := range s.rest.Records[:n] {
 		if r.Checkpoint {
 			n = i + 1
 			break
 		}
 	}
-	taken := s.rest.records[:n:n]
-	if s.rest.records = s.rest.records[n:]; len(s.rest.records) == 0 {
-		s.ahead.Release(s.rest.bytes)
-		s.rest = chunk{}
+	taken := s.rest.Records[:n:n]
+	if s.rest.Records = s.rest.Records[n:]; len(s.rest.Records) == 0 {
+		s.ahead.Release(s.rest.Bytes)
+		s.rest = tail.Chunk{}
 	}
 	s.next = taken[n-1].Position()
 	if batch == nil {
@@ -245,7 +221,7 @@ func (s *Subscription) cut(batch []events.Record, limit int) []events.Record {
 // await waits until s.rest holds records. Records that were read before the log lost the next
 // one are still valid, so they come first.
 func (s *Subscription) await(ctx context.Context) error {
-	if len(s.rest.records) > 0 {
+	if len(s.rest.Records) > 0 {
 		return nil
 	}
 	var ok bool

@@ -86,16 +86,16 @@ func withAdmin[T any](ctx context.Context, l *Log, f func(sarama.Client, sarama.
 			config.Net.ReadTimeout = 5 * l.config.AskTimeout
 			config.Net.WriteTimeout = 5 * l.config.AskTimeout
 			connections := l.dialWith(l.ctx, config)
-			defer connections.cut()
-			defer context.AfterFunc(ctx, connections.cut)()
-			defer time.AfterFunc(l.config.adminPatience(), connections.cut).Stop()
+			defer connections.Cut()
+			defer context.AfterFunc(ctx, connections.Cut)()
+			defer time.AfterFunc(l.config.adminPatience(), connections.Cut).Stop()
 			client, err := sarama.NewClient(l.config.Brokers, config)
 			if err != nil {
 				return none, unreachable(l.diagnose(ctx, connections, err))
 			}
 			admin, err := sarama.NewClusterAdminFromClient(client)
 			if err != nil {
-				return none, errors.Join(unreachable(connections.explain(err)), client.Close())
+				return none, errors.Join(unreachable(connections.Explain(err)), client.Close())
 			}
 			defer func() { _ = admin.Close() }() // this closes the client too
 			value, err := f(client, admin)

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
@@ -49,7 +50,7 @@ type Config struct {
 	// Dial makes the connections to the brokers; nil means TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Attach connects to a broker in this process; nil means that it runs elsewhere.
-	Attach func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error)
+	Attach func(ctx context.Context, topic string, s inprocess.Source) (*inprocess.Appender, error)
 	// Stores are the kinds of buckets in which the node looks for snapshots.
 	Stores snapshots.Providers
 	// Before, if not nil, is started after the data folder is locked and before everything

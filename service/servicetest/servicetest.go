@@ -17,6 +17,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -76,7 +77,7 @@ func (b *Broker) OpenLog() *eventlog.Log {
 	b.t.Helper()
 	l, err := eventlog.Open(eventlog.Config{
 		Brokers: []string{b.addr}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: 2 * time.Second,
-		Attach: func(ctx context.Context, topic string, s eventlog.Source) (eventlog.Appender, error) {
+		Attach: func(ctx context.Context, topic string, s inprocess.Source) (*inprocess.Appender, error) {
 			if b.Broker == nil {
 				return nil, eventlog.ErrUnreachable
 			}

@@ -1,16 +1,15 @@
-package embedded
+package inprocess
 
 import (
-	"path/filepath"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// appenders are the appenders of a broker. They know whether others write to the log too. Safe for
+// Appenders are the appenders of a broker. They know whether others write to the log too. Safe for
 // concurrent use.
-type appenders struct {
+type Appenders struct {
 	mu  sync.RWMutex
 	all map[string]*Appender // by the topic in their requests
 	// unsynced reports that kfake may have written records that are not on disk, besides those of
@@ -21,27 +20,27 @@ type appenders struct {
 	transactions bool
 }
 
-// newAppenders returns the appenders of a broker that has just opened its log.
-func newAppenders(dir string) *appenders {
-	known := sizeOf(filepath.Join(dir, "pids.log")) > 0 // producers, perhaps with open transactions
-	return &appenders{unsynced: true, transactions: known, all: map[string]*Appender{}}
+// New returns the appenders of a broker that has just opened its log. producers reports that the
+// broker knows producers from an earlier run, which may have open transactions.
+func New(producers bool) *Appenders {
+	return &Appenders{unsynced: true, transactions: producers, all: map[string]*Appender{}}
 }
 
-func (a *appenders) add(one *Appender) {
+func (a *Appenders) add(one *Appender) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.all[one.token] = one
 }
 
-func (a *appenders) remove(one *Appender) {
+func (a *Appenders) remove(one *Appender) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.all, one.token)
 	a.unsynced = true
 }
 
-// of returns the appender that sent a request, or nil. No other client knows the topic.
-func (a *appenders) of(request *kmsg.ProduceRequest) *Appender {
+// Of returns the appender that sent a request, or nil. No other client knows the topic.
+func (a *Appenders) Of(request *kmsg.ProduceRequest) *Appender {
 	if len(request.Topics) != 1 {
 		return nil
 	}
@@ -50,24 +49,24 @@ func (a *appenders) of(request *kmsg.ProduceRequest) *Appender {
 	return a.all[request.Topics[0].Topic]
 }
 
-// synced reports whether all records are on disk, because only one appender has written any since
+// Synced reports whether all records are on disk, because only one appender has written any since
 // the last sync. It does not send a request before it has the answer to the previous one, and no
 // answer leaves the broker before what it reports is on disk.
-func (a *appenders) synced() bool {
+func (a *Appenders) Synced() bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return !a.unsynced && !a.transactions && len(a.all) < 2
 }
 
-// note records that everything that was written so far is on disk.
-func (a *appenders) note() {
+// NoteSync records that everything that was written so far is on disk.
+func (a *Appenders) NoteSync() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unsynced = false
 }
 
-// changed is called before another client's request is handled that may change a log.
-func (a *appenders) changed(request kmsg.Request) {
+// Changed is called before another client's request is handled that may change a log.
+func (a *Appenders) Changed(request kmsg.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unsynced = true
@@ -87,15 +86,15 @@ func transactional(request kmsg.Request) bool {
 	return false
 }
 
-// watch reports the requests of other clients that may change a log, except for those that
+// Watch reports the requests of other clients that may change a log, except for those that
 // produce.
-func (a *appenders) watch(cluster *kfake.Cluster) {
+func (a *Appenders) Watch(cluster *kfake.Cluster) {
 	for _, key := range []kmsg.Key{
 		kmsg.EndTxn, kmsg.WriteTxnMarkers, kmsg.InitProducerID, // which can end a transaction
 		kmsg.DeleteRecords, kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions,
 	} {
 		cluster.ControlKey(int16(key), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			a.changed(r)
+			a.Changed(r)
 			return nil, nil, false
 		})
 	}

@@ -1,20 +1,18 @@
-package eventlog
+package tail
 
 import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/clusterlite/clusterlite/events"
 )
 
-// A tail passes the records that this log has just appended to its subscriptions, which then need
+// A Tail passes the records that this log has just appended to its subscriptions, which then need
 // not fetch them. It works only for a broker in the same process, which reports when another client
-// may have appended something (see [Source]). A subscription that has read the whole log follows
-// the tail until something else may be in the log, or until it can't keep up. Then it fetches.
+// may have appended something. A subscription that has read the whole log follows the tail until
+// something else may be in the log, or until it can't keep up. Then it fetches.
 //
 // All numbers are offsets. Safe for concurrent use.
-type tail struct {
+type Tail struct {
 	mu        sync.Mutex
 	attached  bool
 	changes   int64 // the number of changes by other clients
@@ -22,7 +20,7 @@ type tail struct {
 	endKnown  bool  // all records up to end are on disk, and no other client has appended since
 	followers map[*follower]struct{}
 	// recent are the last batches without a gap, for subscriptions that are about to follow.
-	recent      []chunk
+	recent      []Chunk
 	recentBytes int64
 }
 
@@ -38,27 +36,30 @@ const (
 // A follower is a subscription that follows the tail.
 type follower struct {
 	next   int64
-	offer  func(chunk) bool // it must not block
+	offer  func(Chunk) bool // it must not block
 	behind chan struct{}    // closed when the follower has to fetch
 }
 
-func newTail() *tail { return &tail{followers: map[*follower]struct{}{}} }
+// New returns a tail that is not attached to a broker.
+func New() *Tail { return &Tail{followers: map[*follower]struct{}{}} }
 
-func (t *tail) attach() {
+// Attach begins to trust the broker's reports.
+func (t *Tail) Attach() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.attached = true
 }
 
-func (t *tail) detach() {
-	t.changed()
+// Detach ends that, and makes all followers fetch.
+func (t *Tail) Detach() {
+	t.Changed()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.attached = false
 }
 
-// changed makes all followers fetch, because another client may have changed the log.
-func (t *tail) changed() {
+// Changed makes all followers fetch, because another client may have changed the log.
+func (t *Tail) Changed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.changes++
@@ -69,21 +70,21 @@ func (t *tail) changed() {
 }
 
 // drop makes a follower fetch.
-func (t *tail) drop(f *follower) {
+func (t *Tail) drop(f *follower) {
 	delete(t.followers, f)
 	close(f.behind)
 }
 
-// seen returns the number of changes so far. Everything that they appended is in the answer to a
+// Seen returns the number of changes so far. Everything that they appended is in the answer to a
 // request that is sent later.
-func (t *tail) seen() int64 {
+func (t *Tail) Seen() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.changes
 }
 
-// learned records the end of the log, as the broker reported it after seen was called.
-func (t *tail) learned(end, seen int64) {
+// Learned records the end of the log, as the broker reported it after Seen was called.
+func (t *Tail) Learned(end, seen int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.attached || seen != t.changes {
@@ -100,28 +101,27 @@ func (t *tail) learned(end, seen int64) {
 }
 
 // last returns the end of the recent batches.
-func (t *tail) last() int64 {
+func (t *Tail) last() int64 {
 	if len(t.recent) == 0 {
 		return 0
 	}
-	return t.recent[len(t.recent)-1].end()
+	return t.recent[len(t.recent)-1].End()
 }
 
-// acknowledged returns the end of the log without asking the broker, if that is possible. Every
+// Acknowledged returns the end of the log without asking the broker, if that is possible. Every
 // event whose append was acknowledged lies before it.
-func (t *tail) acknowledged() (end int64, known bool) {
+func (t *Tail) Acknowledged() (end int64, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.end, t.attached && t.endKnown
 }
 
-// appended passes the records of a batch on. They are on disk.
-func (t *tail) appended(base int64, at time.Time, group []*publication) {
-	batch := newChunk(base, at, group)
+// Appended passes the records of a batch on. They are on disk.
+func (t *Tail) Appended(batch Chunk) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.endKnown {
-		t.end = max(t.end, batch.end())
+		t.end = max(t.end, batch.End())
 	}
 	t.remember(batch)
 	for f := range t.followers {
@@ -131,38 +131,38 @@ func (t *tail) appended(base int64, at time.Time, group []*publication) {
 	}
 }
 
-func (t *tail) remember(batch chunk) {
-	if len(t.recent) > 0 && t.last() != batch.start() {
+func (t *Tail) remember(batch Chunk) {
+	if len(t.recent) > 0 && t.last() != batch.Start() {
 		t.recent, t.recentBytes = nil, 0
 	}
 	t.recent = append(t.recent, batch)
-	t.recentBytes += batch.bytes
+	t.recentBytes += batch.Bytes
 	for len(t.recent) > maxRecent || len(t.recent) > 1 && t.recentBytes > maxRecentBytes {
-		t.recentBytes -= t.recent[0].bytes
+		t.recentBytes -= t.recent[0].Bytes
 		t.recent = t.recent[1:]
 	}
 }
 
 // take passes the part of a batch on that the follower lacks. It returns false if there is a gap
 // before it, or no room for it.
-func (f *follower) take(batch chunk) bool {
-	if batch.start() > f.next {
+func (f *follower) take(batch Chunk) bool {
+	if batch.Start() > f.next {
 		return false
 	}
-	if batch.end() <= f.next {
+	if batch.End() <= f.next {
 		return true
 	}
-	if !f.offer(batch.from(f.next)) {
+	if !f.offer(batch.From(f.next)) {
 		return false
 	}
-	f.next = batch.end()
+	f.next = batch.End()
 	return true
 }
 
-// follow passes records from the offset next on to offer, until the caller has to fetch or ctx
+// Follow passes records from the offset next on to offer, until the caller has to fetch or ctx
 // ends. The caller has read the whole log in answer to a request that it sent after it had called
-// seen. follow returns the offset after the last record that it has passed on.
-func (t *tail) follow(ctx context.Context, next, seen int64, offer func(chunk) bool) int64 {
+// Seen. Follow returns the offset after the last record that it has passed on.
+func (t *Tail) Follow(ctx context.Context, next, seen int64, offer func(Chunk) bool) int64 {
 	f := &follower{next: next, offer: offer, behind: make(chan struct{})}
 	if !t.begin(f, seen) {
 		return f.next
@@ -188,7 +188,7 @@ func (t *tail) follow(ctx context.Context, next, seen int64, offer func(chunk) b
 }
 
 // begin lets a follower follow, if the recent batches close the gap to what it has read.
-func (t *tail) begin(f *follower, seen int64) bool {
+func (t *Tail) begin(f *follower, seen int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.attached || seen != t.changes {
@@ -203,31 +203,14 @@ func (t *tail) begin(f *follower, seen int64) bool {
 	return true
 }
 
-func (t *tail) reached(f *follower) int64 {
+func (t *Tail) reached(f *follower) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return f.next
 }
 
-func (t *tail) leave(f *follower) {
+func (t *Tail) leave(f *follower) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.followers, f)
-}
-
-// newChunk parses the records of a group.
-func newChunk(base int64, at time.Time, group []*publication) chunk {
-	n := 0
-	for _, s := range group {
-		n += len(s.records)
-	}
-	c := chunk{records: make([]events.Record, 0, n)}
-	for _, s := range group {
-		for _, r := range s.records {
-			r.Offset, r.Timestamp = base, at
-			c.add(newFetched(r).record())
-			base++
-		}
-	}
-	return c
 }

@@ -1,4 +1,4 @@
-package embedded
+package inprocess
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 func pipeConns(t *testing.T) (client, server net.Conn) {
 	t.Helper()
-	client, server = newPipeConns(&net.TCPAddr{})
+	client, server = Pipe(&net.TCPAddr{})
 	t.Cleanup(func() { _ = errors.Join(client.Close(), server.Close()) })
 	return client, server
 }

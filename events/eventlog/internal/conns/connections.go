@@ -1,4 +1,5 @@
-package eventlog
+// Package conns opens connections to brokers that can be cut at once.
+package conns
 
 import (
 	"context"
@@ -6,57 +7,60 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-
-	"github.com/IBM/sarama"
+	"time"
 )
 
-// connections are the connections of one client to the brokers. Sarama's calls take no context.
+// Config says how connections are opened.
+type Config struct {
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Encrypt returns the connection that encrypts plain, or plain itself.
+	Encrypt func(ctx context.Context, plain net.Conn, addr string) (net.Conn, error)
+	// Timeout is the maximum time for opening a connection.
+	Timeout time.Duration
+	// Denied returns an error that says why access was denied, or nil if err has another cause.
+	Denied func(err error) error
+}
+
+// Connections are the connections of one client to the brokers. Sarama's calls take no context.
 // If a broker accepts connections and never answers, such a call lasts for many read timeouts,
 // one for each retry of each step. Cutting the connections ends it at once.
-type connections struct {
+type Connections struct {
 	config Config
 	ctx    context.Context // ends when the connections are cut
 	cancel context.CancelFunc
 
-	access atomic.Pointer[AccessError] // why the last connection failed, if access was denied
+	denied atomic.Pointer[error] // why the last connection failed, if access was denied
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
 }
 
-// newConnections returns connections that are cut when ctx ends. Code that closes the client must
+// Open returns connections that are cut when ctx ends. Code that closes the client must
 // also cut them, so that they do not stay open until then.
-func (c Config) newConnections(ctx context.Context) *connections {
-	n := &connections{config: c, open: map[*connection]struct{}{}}
+func (c Config) Open(ctx context.Context) *Connections {
+	n := &Connections{config: c, open: map[*connection]struct{}{}}
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	context.AfterFunc(n.ctx, n.closeAll)
 	return n
 }
 
-// dialWith makes a client of sarama open its connections so that they can be cut.
-func (l *Log) dialWith(ctx context.Context, c *sarama.Config) *connections {
-	n := l.config.newConnections(ctx)
-	c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, n // the place where sarama accepts a dialer
-	return n
-}
-
-// cut closes all connections and prevents new ones.
-func (n *connections) cut() { n.cancel() }
+// Cut closes all connections and prevents new ones.
+func (n *Connections) Cut() { n.cancel() }
 
 // errCut is the error of connections after cut.
 var errCut = errors.New("the broker did not answer in time, or the log was closed")
 
 // Dial opens a connection for sarama.
-func (n *connections) Dial(network, addr string) (net.Conn, error) {
-	return n.dial(n.ctx, network, addr)
+func (n *Connections) Dial(network, addr string) (net.Conn, error) {
+	return n.DialContext(n.ctx, network, addr)
 }
 
-// dial opens a connection.
-func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+// DialContext opens a connection.
+func (n *Connections) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if n.ctx.Err() != nil {
 		return nil, errCut
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.config.AskTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	made, err := n.connect(ctx, network, addr)
@@ -75,12 +79,12 @@ func (n *connections) dial(ctx context.Context, network, addr string) (net.Conn,
 }
 
 // connect opens a connection, and encrypts it if the brokers require that.
-func (n *connections) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+func (n *Connections) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	plain, err := n.config.Dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	encrypted, err := n.config.Security.encrypt(ctx, plain, addr)
+	encrypted, err := n.config.Encrypt(ctx, plain, addr)
 	if err != nil {
 		_ = plain.Close()
 		n.note(err)
@@ -91,24 +95,24 @@ func (n *connections) connect(ctx context.Context, network, addr string) (net.Co
 
 // note keeps the error of a connection to which access was denied. Sarama reports only that it
 // has run out of brokers.
-func (n *connections) note(err error) {
-	if access := accessError(err); access != nil {
-		n.access.Store(access)
+func (n *Connections) note(err error) {
+	if denied := n.config.Denied(err); denied != nil {
+		n.denied.Store(&denied)
 	}
 }
 
-// explain returns err, or an [AccessError] if that is its cause.
-func (n *connections) explain(err error) error {
-	if access := accessError(err); access != nil {
-		return access
+// Explain returns err, or the error of the configuration's Denied if that is its cause.
+func (n *Connections) Explain(err error) error {
+	if denied := n.config.Denied(err); denied != nil {
+		return denied
 	}
-	if access := n.access.Load(); access != nil && err != nil {
-		return access
+	if denied := n.denied.Load(); denied != nil && err != nil {
+		return *denied
 	}
 	return err
 }
 
-func (n *connections) closeAll() {
+func (n *Connections) closeAll() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.open {
@@ -120,7 +124,7 @@ func (n *connections) closeAll() {
 // A connection is one of the connections of a client.
 type connection struct {
 	net.Conn
-	of *connections
+	of *Connections
 }
 
 // Close closes the connection.

@@ -1,4 +1,4 @@
-package embedded
+package inprocess
 
 import (
 	"io"
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A signalConn is the broker's end of a connection without a client. Each signal lets the broker
+// A Conn is the broker's end of a connection without a client. Each signal lets the broker
 // read one more copy of a constant request. Signals that come before the broker has received that
 // request need no further one.
-type signalConn struct {
+type Conn struct {
 	addr     net.Addr
 	request  []byte
 	answered func(answer []byte) // called for each answer, one at a time
@@ -25,12 +25,12 @@ type signalConn struct {
 	over    bool
 }
 
-func newSignalConn(addr net.Addr, request []byte, answered func([]byte), ended func()) *signalConn {
-	return &signalConn{addr: addr, request: request, answered: answered, ended: ended, signalled: make(chan struct{}, 1), closed: make(chan struct{})}
+func newConn(addr net.Addr, request []byte, answered func([]byte), ended func()) *Conn {
+	return &Conn{addr: addr, request: request, answered: answered, ended: ended, signalled: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 // signal makes the broker read a request, unless the connection is closed.
-func (c *signalConn) signal() {
+func (c *Conn) signal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.pending && !c.over {
@@ -40,14 +40,14 @@ func (c *signalConn) signal() {
 }
 
 // received is called when the broker handles a request.
-func (c *signalConn) received() {
+func (c *Conn) received() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = false
 }
 
 // Read waits for a signal. Only one goroutine may read at a time.
-func (c *signalConn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (int, error) {
 	if len(c.rest) == 0 {
 		select {
 		case <-c.signalled:
@@ -62,13 +62,13 @@ func (c *signalConn) Read(b []byte) (int, error) {
 }
 
 // Write gets one whole answer.
-func (c *signalConn) Write(answer []byte) (int, error) {
+func (c *Conn) Write(answer []byte) (int, error) {
 	c.answered(answer)
 	return len(answer), nil
 }
 
 // Close ends the connection.
-func (c *signalConn) Close() error {
+func (c *Conn) Close() error {
 	c.mu.Lock()
 	over := c.over
 	c.over = true
@@ -81,16 +81,16 @@ func (c *signalConn) Close() error {
 }
 
 // LocalAddr is the broker's address.
-func (c *signalConn) LocalAddr() net.Addr { return c.addr }
+func (c *Conn) LocalAddr() net.Addr { return c.addr }
 
 // RemoteAddr is the broker's address too, because there is no client.
-func (c *signalConn) RemoteAddr() net.Addr { return c.addr }
+func (c *Conn) RemoteAddr() net.Addr { return c.addr }
 
 // SetDeadline does nothing: a read may wait forever, and writes never wait.
-func (c *signalConn) SetDeadline(time.Time) error { return nil }
+func (c *Conn) SetDeadline(time.Time) error { return nil }
 
 // SetReadDeadline does nothing.
-func (c *signalConn) SetReadDeadline(time.Time) error { return nil }
+func (c *Conn) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline does nothing.
-func (c *signalConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *Conn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,11 +1,21 @@
-package embedded
+package inprocess
 
 import (
 	"encoding/binary"
 	"hash/crc32"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
+
+// The positions of two fields of a record batch, and the size of all of its fields.
+const (
+	atLength    = 8
+	atCRC       = 17
+	batchHeader = 61
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // encodeBatch returns a record batch, version 2, without compression and without a producer's id.
 // All records have the same time, in milliseconds since 1970.
@@ -15,21 +25,20 @@ func encodeBatch(records []*kgo.Record, now int64) []byte {
 		sizes[i] = bodySize(r, i)
 		total += binary.MaxVarintLen32 + sizes[i]
 	}
-	b := make([]byte, batchHeader, total)
+	header := kmsg.RecordBatch{
+		PartitionLeaderEpoch: -1, // the broker sets it
+		Magic:                2,
+		LastOffsetDelta:      int32(len(records) - 1),
+		FirstTimestamp:       now, MaxTimestamp: now,
+		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1,
+		NumRecords: int32(len(records)),
+	}
+	b := header.AppendTo(make([]byte, 0, total))
 	for i, r := range records {
 		b = appendRecord(b, r, i, sizes[i])
 	}
-	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-batchPrefix))
-	binary.BigEndian.PutUint32(b[atEpoch:], ^uint32(0)) // the broker sets the leader's epoch
-	b[atMagic] = 2
-	binary.BigEndian.PutUint32(b[atLastDelta:], uint32(len(records)-1))
-	binary.BigEndian.PutUint64(b[atFirstTime:], uint64(now))
-	binary.BigEndian.PutUint64(b[atMaxTime:], uint64(now))
-	for i := atMaxTime + 8; i < atRecords; i++ {
-		b[i] = 0xff // the producer's id and epoch, and the first sequence number, are -1
-	}
-	binary.BigEndian.PutUint32(b[atRecords:], uint32(len(records)))
-	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], castagnoli))
+	binary.BigEndian.PutUint32(b[atLength:], uint32(len(b)-atLength-4)) // the length of what follows it
+	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atCRC+4:], castagnoli))
 	return b
 }
 

@@ -1,4 +1,4 @@
-package eventlog
+package linger
 
 import (
 	"testing"
@@ -30,11 +30,11 @@ func TestOnlyAppendsOfSeveralClientsLinger(t *testing.T) {
 		"a log whose appends do not": {0, []group{{8, took, false}}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLinger(test.limit)
+			l := New(test.limit)
 			for _, g := range test.recent {
-				l.sent(g.appends, g.took, !g.failed)
+				l.Sent(g.appends, g.took, !g.failed)
 			}
-			if got := l.begin(test.waiting); got != test.want {
+			if got := l.Begin(test.waiting); got != test.want {
 				t.Errorf("got a wait of %s for %d appends, want %s", got, test.waiting, test.want)
 			}
 		})
@@ -43,21 +43,21 @@ func TestOnlyAppendsOfSeveralClientsLinger(t *testing.T) {
 
 // TestALingerEndsOnce lets appends arrive after the one that ended the wait.
 func TestALingerEndsOnce(t *testing.T) {
-	l := newLinger(time.Second)
-	l.sent(3, time.Second, true)
+	l := New(time.Second)
+	l.Sent(3, time.Second, true)
 	for range 2 {
-		if l.begin(1) == 0 {
+		if l.Begin(1) == 0 {
 			t.Fatal("got no wait, want one")
 		}
 		for waiting := 2; waiting <= 5; waiting++ {
-			l.arrived(waiting)
+			l.Arrived(waiting)
 		}
-		if len(l.enough) != 1 {
-			t.Errorf("got %d tokens, want one", len(l.enough))
+		if len(l.Enough) != 1 {
+			t.Errorf("got %d tokens, want one", len(l.Enough))
 		}
-		l.end()
-		if len(l.enough) != 0 || l.wanted != 0 {
-			t.Errorf("got %d tokens and %d wanted after the end, want none", len(l.enough), l.wanted)
+		l.End()
+		if len(l.Enough) != 0 || l.wanted != 0 {
+			t.Errorf("got %d tokens and %d wanted after the end, want none", len(l.Enough), l.wanted)
 		}
 	}
 }

@@ -1,9 +1,9 @@
-package embedded
+package inprocess
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -45,7 +45,7 @@ type Appender struct {
 	topic  string
 	token  string // the name of the topic in the request
 	source Source
-	conn   *signalConn
+	conn   *Conn
 	detach func()
 
 	taken bool // Take has returned records whose outcome is not known yet; guarded by conn.mu
@@ -55,17 +55,18 @@ type Appender struct {
 // errLost means that the connection ended before the broker answered.
 var errLost = errors.New("the embedded broker did not answer")
 
-// Attach returns an appender for a topic, which need not exist yet. Close it before the broker.
-func (b *Broker) Attach(ctx context.Context, topic string, source Source) (*Appender, error) {
-	a := &Appender{topic: topic, token: rand.Text(), source: source}
-	a.conn = newSignalConn(b.gate.Addr(), a.request(), a.answered, a.ended)
-	b.appenders.add(a)
-	a.detach = func() { b.appenders.remove(a) }
-	if err := b.gate.connect(ctx, a.conn); err != nil {
-		a.detach()
+// Attach returns an appender for a topic, which need not exist yet. connect gives the broker its
+// end of a connection. Close the appender before the broker.
+func (a *Appenders) Attach(topic string, source Source, addr net.Addr, connect func(net.Conn) error) (*Appender, error) {
+	one := &Appender{topic: topic, token: rand.Text(), source: source}
+	one.detach = func() { a.remove(one) }
+	one.conn = newConn(addr, one.request(), one.answered, one.ended)
+	a.add(one)
+	if err := connect(one.conn); err != nil {
+		one.detach()
 		return nil, err
 	}
-	return a, nil
+	return one, nil
 }
 
 // Wake makes the broker call [Source.Take] soon, unless the appender has ended. It does not block.
@@ -90,9 +91,9 @@ func (a *Appender) request() []byte {
 	return kmsg.NewRequestFormatter().AppendRequest(nil, r, 0)
 }
 
-// fill puts the next batch into the request. now is the broker's time. If there is nothing to
-// append, fill returns the answer to the request. It is called in kfake's loop.
-func (a *Appender) fill(request *kmsg.ProduceRequest, now int64) kmsg.Response {
+// Fill puts the next batch into the request. now is the broker's time. If there is nothing to
+// append, Fill returns the answer to the request. It is called in kfake's loop.
+func (a *Appender) Fill(request *kmsg.ProduceRequest, now int64) kmsg.Response {
 	a.conn.received()
 	records := a.source.Take()
 	if len(records) == 0 {
@@ -119,7 +120,7 @@ func (a *Appender) answered(answer []byte) {
 	for _, t := range response.Topics {
 		for _, p := range t.Partitions {
 			if !a.finish(p.BaseOffset, kerr.ErrorForCode(p.ErrorCode)) {
-				a.Close() // the broker has refused the request before fill, because its disk failed
+				a.Close() // the broker has refused the request before Fill, because its disk failed
 			}
 			return
 		}

@@ -1,7 +1,8 @@
-package embedded
+// Package inprocess connects a log to the embedded broker of its process, without the network:
+// [Pipe] makes connections for clients, and an [Appender] appends without a client.
+package inprocess
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -98,8 +99,8 @@ type pipeConn struct {
 	addr    net.Addr // the broker's
 }
 
-// newPipeConns returns both ends of a new connection.
-func newPipeConns(addr net.Addr) (client, server net.Conn) {
+// Pipe returns both ends of a new connection.
+func Pipe(addr net.Addr) (client, server net.Conn) {
 	a, b := newPipe(), newPipe()
 	return &pipeConn{a, b, addr}, &pipeConn{b, a, addr}
 }
@@ -134,6 +135,3 @@ func (c *pipeConn) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline does nothing.
 func (c *pipeConn) SetWriteDeadline(time.Time) error { return nil }
-
-// errStopped is returned for a connection to a broker that was stopped.
-var errStopped = errors.New("the embedded broker was stopped")
