@@ -6,8 +6,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 )
 
 // feed returns the change feed of the node.
@@ -22,14 +22,6 @@ func (a *API) feed() *changes.Feed {
 	}
 }
 
-// visible returns which events the caller of a request may see: those of declared collections.
-func (a *API) visible(echo.Context) changes.Rule {
-	return func(e *journal.Entry) bool {
-		_, declared := a.Collections.Get(e.Event.Collection)
-		return declared
-	}
-}
-
 // changes handles GET and HEAD of the feed of a collection, or of all.
 func (a *API) changes(feed *changes.Feed) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -38,6 +30,9 @@ func (a *API) changes(feed *changes.Feed) echo.HandlerFunc {
 			if _, err := a.collection(c); err != nil {
 				return err
 			}
+		}
+		if v := a.viewer(c); v.barred(name) {
+			return access.Denied(v.who)
 		}
 		return feed.Serve(c, name)
 	}

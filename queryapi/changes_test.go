@@ -63,7 +63,12 @@ func (n node) write(id string, kind events.Kind, version int64, name string) eve
 
 func (n node) changes(path string) (got []change, r *http.Response) {
 	n.t.Helper()
-	r = n.get(path, 200)
+	return n.changesAs("", path)
+}
+
+func (n node) changesAs(user, path string) (got []change, r *http.Response) {
+	n.t.Helper()
+	r = n.get(path, 200, "X-User: "+user)
 	if err := json.Unmarshal([]byte(servicetest.Body(n.t, r)), &got); err != nil {
 		n.t.Fatal(err)
 	}

@@ -2,16 +2,15 @@ package queryapi
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -26,7 +25,9 @@ const (
 // A past is an entity's history in the journal of this node.
 type past struct {
 	*journal.Journal
+	*viewer
 	collection, id string
+	reader         access.Reader
 }
 
 // past makes the model fresh and opens the history of the entity that the path names. The caller
@@ -36,15 +37,18 @@ func (a *API) past(c echo.Context, parameters ...string) (h past, release func()
 	if err != nil {
 		return h, nil, err
 	}
+	h = past{viewer: a.viewer(c), collection: collection.Name(), id: c.Param("id")}
+	if h.reader, _ = h.viewer.reader(h.collection); h.reader.Barred() {
+		return h, nil, noEntity(c, h.reader)
+	}
 	if err := contract.RefuseUnknownParameters(c.Request(), parameters...); err != nil {
 		return h, nil, err
 	}
 	if err := a.makeFresh(c); err != nil {
 		return h, nil, err
 	}
-	h = past{collection: collection.Name(), id: c.Param("id")}
 	if !events.ValidID(h.id) {
-		return h, nil, noEntity()
+		return h, nil, noVersion()
 	}
 	contract.SetPosition(c.Response().Header(), int64(a.Model.Position()))
 	if h.Journal, release, err = a.Model.Journal(); err != nil {
@@ -70,30 +74,36 @@ func (a *API) versions(c echo.Context) error {
 	}
 	e, err := h.newestBefore(int64(before))
 	if err != nil {
-		return missing(err)
+		return h.missing(err)
 	}
 	body := []byte{'['}
-	visible := a.visible(c)
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		if n == limit {
 			web.SetField(c, "Link", "</"+h.collection+"/"+h.id+"/versions?before="+strconv.FormatInt(e.Event.Version+1, 10)+"&limit="+strconv.Itoa(limit)+`>; rel="next"`)
 			break
 		}
-		if visible(&e) {
-			if len(body) > 1 {
+		if h.sees(&e) {
+			if n > 0 {
 				body = append(body, ',')
 			}
 			body = changes.Append(body, &e)
+			n++
 		}
 		if e.Previous == 0 {
 			break
 		}
+		if err := c.Request().Context().Err(); err != nil {
+			return problem.NotReady.Because(err, "The client cancelled the request.")
+		}
 		if e, err = h.At(e.Previous); err != nil {
-			return missing(err)
+			return h.missing(err)
 		}
 	}
 	if e.Previous == 0 && e.Event.Version > 1 {
-		return missing(journal.ErrNotHeld)
+		return h.missing(journal.ErrNotHeld)
+	}
+	if len(body) == 1 {
+		return noVersion() // an entity of which the caller may see no version is like one that does not exist
 	}
 	return write(c, append(body, ']'))
 }
@@ -120,7 +130,7 @@ func (a *API) version(c echo.Context) error {
 	}
 	e, err := h.Version(h.collection, h.id, n)
 	if err != nil {
-		return missing(err)
+		return h.missing(err)
 	}
 	return a.writePast(c, h, &e)
 }
@@ -136,11 +146,11 @@ func (a *API) getAt(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	contract.SetPosition(c.Response().Header(), int64(at))
 	e, err := h.Newest(h.collection, h.id, at)
 	if err != nil {
-		return missing(err)
+		return h.missing(err)
 	}
-	contract.SetPosition(c.Response().Header(), int64(at))
 	return a.writePast(c, h, &e)
 }
 
@@ -164,19 +174,18 @@ func (a *API) moment(ctx context.Context, j *journal.Journal, text string) (even
 
 // writePast sends the entity as an event left it. The caller's rule for events applies.
 func (a *API) writePast(c echo.Context, h past, e *journal.Entry) error {
-	if !a.visible(c)(e) {
-		return noEntity()
+	if !h.sees(e) {
+		return noVersion()
 	}
 	if e.Event.Kind == events.Deleted {
 		return problem.NotFound.New("The entity was deleted by then, with version " + strconv.FormatInt(e.Event.Version, 10) + ".")
 	}
-	first, err := h.Version(h.collection, h.id, 1)
+	body, err := entityAfter(h.Journal, e)
 	if err != nil {
-		return missing(err)
+		return h.missing(err)
 	}
 	etag := contract.ETag(e.Event.Version)
 	web.SetField(c, "Etag", etag)
-	body := document.Render(h.id, e.Event.Version, events.FormatTime(first.Event.Time), events.FormatTime(e.Event.Time), e.Event.Document)
 	has, err := contract.NoneMatch(c.Request(), etag)
 	if err != nil {
 		return err
@@ -187,12 +196,9 @@ func (a *API) writePast(c echo.Context, h past, e *journal.Entry) error {
 	return write(c, body)
 }
 
-// missing turns an error of the journal into a problem.
-func missing(err error) error {
-	if errors.Is(err, journal.ErrNotFound) {
-		return problem.NotFound.New("No entity has this id, or it had no such version by then.")
-	}
-	return changes.Unreadable(err)
+// noVersion returns the response for a version that does not exist, or that the caller may not see.
+func noVersion() error {
+	return problem.NotFound.New("No entity has this id, or it had no such version by then.")
 }
 
 // numberIn reads a query parameter. The error is a problem.

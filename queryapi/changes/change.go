@@ -31,11 +31,15 @@ func appendChange(b []byte, e *journal.Entry, withPrevious bool, previous []byte
 // Append appends an event as the feed shows it.
 func Append(b []byte, e *journal.Entry) []byte { return appendChange(b, e, false, nil) }
 
-// previousOf returns the document before an event, or nil if there was none.
-func previousOf(j *journal.Journal, at events.Position) ([]byte, error) {
+// previousOf returns the document before an event. It is nil if there was none, or if the caller may
+// not see it.
+func previousOf(j *journal.Journal, at events.Position, visible Rule) ([]byte, error) {
 	if at == 0 {
 		return nil, nil
 	}
 	e, err := j.At(at)
-	return e.Event.Document, err
+	if err != nil || e.Event.Kind == events.Deleted || !visible(&e) {
+		return nil, err
+	}
+	return e.Event.Document, nil
 }

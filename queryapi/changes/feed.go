@@ -132,6 +132,9 @@ func (f *Feed) head(c echo.Context, tail events.Position) error {
 // catchUp answers with what there is. An answer that ends before the tail never changes.
 func (f *Feed) catchUp(c echo.Context, q query, tail events.Position) error {
 	h := c.Response().Header()
+	if f.Secured {
+		web.AddVary(h, "Authorization")
+	}
 	if q.now {
 		h.Set("Cache-Control", "no-store")
 		return f.answer(c, chunk{body: []byte("[]"), next: tail, upToDate: true})
@@ -157,8 +160,8 @@ func (f *Feed) catchUp(c echo.Context, q query, tail events.Position) error {
 	return f.answer(c, got)
 }
 
-// immutable is the Cache-Control of an answer that never changes. Who may see an event may change,
-// so a cache forgets the answers of an API that has rules.
+// immutable is the Cache-Control of an answer that never changes. If callers have credentials, what
+// they may see may change, so only their own caches keep it, for a minute.
 func (f *Feed) immutable() string {
 	if f.Secured {
 		return "private, max-age=60"
@@ -242,7 +245,7 @@ func (got chunk) add(q query, j *journal.Journal, e *journal.Entry) (chunk, erro
 	var previous []byte
 	if q.previous {
 		var err error
-		if previous, err = previousOf(j, e.Previous); err != nil {
+		if previous, err = previousOf(j, e.Previous, q.visible); err != nil {
 			return got, err
 		}
 	}

@@ -105,6 +105,9 @@ func (p *Policy) Reader(who caller.Caller) Reader {
 	return r
 }
 
+// Decided reports what the caller may read, if that is the same for all entities.
+func (r Reader) Decided() (allowed, decided bool) { return r.known == always, r.known != depends }
+
 // Allows reports whether the caller may read an entity, given as clients see it.
 func (r Reader) Allows(entity []byte) bool {
 	return r.known == always || r.known == depends && r.policy.MayRead(r.who, entity)

@@ -1,0 +1,117 @@
+package queryapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/servicetest"
+)
+
+// newRuledFeed returns a node with notes that only their owner may read. The header field X-User
+// names the caller.
+func newRuledFeed(t *testing.T) node {
+	t.Helper()
+	dir := t.TempDir()
+	schema := `{"title":"notes","type":"object","x-access":{"read":"old.owner == auth.sub"},"properties":{"owner":{"type":"string"},"text":{"type":"string"}}}`
+	if err := os.WriteFile(filepath.Join(dir, "notes.json"), []byte(schema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := collections.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := access.Compile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := servicetest.StartBroker(t)
+	log := b.OpenLog()
+	model := servicetest.OpenModel(t, log, set).Follow()
+	a := &queryapi.API{
+		Log: log, Model: model.Projection, Collections: set, Access: rules, Secured: true,
+		Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute,
+	}
+	e := servicetest.Echo(web.Options{Callers: func(r *http.Request) (caller.Caller, error) {
+		return caller.Caller{Name: r.Header.Get("X-User")}, nil
+	}})
+	contract.Mount(e, a.Routes())
+	return node{e, t, b, log, model}
+}
+
+func (n node) writeNote(id string, kind events.Kind, version int64, owner string) {
+	n.t.Helper()
+	e := events.Event{
+		ID: uuid.Must(uuid.NewV7()).String(), Source: "/test", Collection: "notes", EntityID: id, Kind: kind, Version: version,
+		Time: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+	}
+	if kind != events.Deleted {
+		e.Document = fmt.Appendf(nil, `{"owner":%q,"text":"secret of %s"}`, owner, owner)
+	}
+	if _, err := n.log.Append(servicetest.Context(n.t), e); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Feeds and histories obey the rule for reading: an event shows the entity that it left, and a
+// deletion the one before it.
+func TestEventsObeyTheReadRule(t *testing.T) {
+	n := newRuledFeed(t)
+	id := uuid.NewString()
+	n.writeNote(id, events.Created, 1, "ada")
+	n.writeNote(id, events.Updated, 2, "bob")
+	n.writeNote(id, events.Deleted, 3, "")
+
+	for user, want := range map[string][]string{"ada": {"1"}, "bob": {"2", "3"}, "eve": nil} {
+		for _, path := range []string{"/changes", "/notes/changes?previous=true"} {
+			got, r := n.changesAs(user, path)
+			if !slices.Equal(positions(got), want) {
+				t.Errorf("%s, %s: got positions %v, want %v", user, path, positions(got), want)
+			}
+			if vary := r.Header.Get("Vary"); vary == "" {
+				t.Errorf("%s, %s: got no Vary, want Authorization", user, path)
+			}
+			for _, c := range got {
+				if user == "bob" && c.Position == "2" && c.Previous != nil && string(c.Previous) != "null" {
+					t.Errorf("%s: got the previous document %s, want none of another owner", user, c.Previous)
+				}
+			}
+		}
+	}
+
+	// For a caller who may see nothing of it, the entity is like one that does not exist.
+	other := uuid.NewString()
+	for _, form := range []string{"/notes/%s/versions", "/notes/%s/versions?before=3", "/notes/%s/versions?limit=1", "/notes/%s/versions/1", "/notes/%s/versions/3", "/notes/%s?at=1", "/notes/%s?at=3"} {
+		hidden := servicetest.Do(n, "GET", fmt.Sprintf(form, id), "", "X-User: eve", "X-Request-Id: same")
+		missing := servicetest.Do(n, "GET", fmt.Sprintf(form, other), "", "X-User: eve", "X-Request-Id: same")
+		for _, h := range []http.Header{hidden.Header, missing.Header} {
+			h.Del("X-Request-Id")
+			h.Del("Date")
+		}
+		if got, want := servicetest.Body(t, hidden), servicetest.Body(t, missing); hidden.StatusCode != 404 || got != want || fmt.Sprint(hidden.Header) != fmt.Sprint(missing.Header) {
+			t.Errorf("%s: got %d %s %v, want %s %v", form, hidden.StatusCode, got, hidden.Header, want, missing.Header)
+		}
+		if r := servicetest.Do(n, "GET", fmt.Sprintf(form, id), ""); r.StatusCode != 401 {
+			t.Errorf("%s, anonymous: got %d, want 401", form, r.StatusCode)
+		}
+	}
+	if r := servicetest.Do(n, "GET", "/notes/"+id+"/versions/1", "", "X-User: ada"); r.StatusCode != 200 {
+		t.Errorf("version 1 for its owner: got %d, want 200", r.StatusCode)
+	}
+	if r := servicetest.Do(n, "GET", "/changes", ""); r.StatusCode != 401 || r.Header.Get("WWW-Authenticate") == "" {
+		t.Errorf("the feed without credentials: got %d %v, want 401", r.StatusCode, r.Header)
+	}
+}
