@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"time"
 
@@ -41,7 +42,10 @@ type Entities struct {
 	// there is no key.
 	oldestKey time.Time
 	judged    *overlay // the state after the batch that Judge judged last
-	scratch   []byte
+	// claimChanges is reused by each batch.
+	claimChanges []claimChange
+	direct       direct
+	scratch      []byte
 }
 
 var _ readmodel.Model = (*Entities)(nil)
@@ -176,25 +180,32 @@ func entityKey(e events.Event) events.EntityKey {
 // writeEntities writes each changed entity once, in the order of the log, because ids and the
 // table grow with time.
 func (m *Entities) writeEntities(ctx context.Context, tx readmodel.Tx, o *overlay, done []readmodel.Judged) error {
-	written := make(map[events.EntityKey]bool, len(done))
 	for _, j := range done {
-		key := entityKey(j.Record.Event)
-		if j.Verdict.Outcome != events.Admitted || written[key] {
+		if !j.Admitted() {
 			continue
 		}
-		written[key] = true
-		m.Cache.Change(key)
-		if err := m.writeEntity(ctx, tx, o.entities[key], o.Entities[key]); err != nil {
-			return fmt.Errorf("write %s/%s: %w", key.Collection, key.ID, err)
+		if err := m.addCollection(ctx, tx, j.Record.Event.Collection); err != nil {
+			return err
 		}
 	}
-	return nil
+	written := make(map[events.EntityKey]bool, len(done))
+	return m.direct.on(tx, func(exec execFunc) error {
+		for _, j := range done {
+			key := entityKey(j.Record.Event)
+			if !j.Admitted() || written[key] {
+				continue
+			}
+			written[key] = true
+			m.Cache.Change(key)
+			if err := m.writeEntity(exec, o.entities[key], o.Entities[key]); err != nil {
+				return fmt.Errorf("write %s/%s: %w", key.Collection, key.ID, err)
+			}
+		}
+		return nil
+	})
 }
 
-func (m *Entities) writeEntity(ctx context.Context, tx readmodel.Tx, before, after events.Entity) error {
-	if err := m.addCollection(ctx, tx, after.Collection); err != nil {
-		return err
-	}
+func (m *Entities) writeEntity(exec execFunc, before, after events.Entity) error {
 	claims := rowformat.JoinClaims(after.Claims)
 	m.digest(before, after, claims)
 	table := schema.Quote(after.Collection)
@@ -207,27 +218,26 @@ func (m *Entities) writeEntity(ctx context.Context, tx readmodel.Tx, before, aft
 	}
 	if after.Deleted {
 		if before.Version > 0 {
-			if err := m.exec(ctx, tx, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
+			if err := exec(`DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
 				return err
 			}
 		}
-		return m.exec(ctx, tx, `INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
+		return exec(`INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
 			after.Collection, id, after.Version, after.CreatedAt, after.UpdatedAt)
 	}
 	doc := rowformat.StoredDocument(after)
-	var folded sql.NullString
+	var folded driver.Value // nil if the collection has no values to fold
 	if properties := m.folded[after.Collection]; len(properties) > 0 {
-		if folded.String, err = m.folder.Fold(after.Rendered, properties); err != nil {
+		if folded, err = m.folder.Fold(after.Rendered, properties); err != nil {
 			return fmt.Errorf("fold its values: %w", err)
 		}
-		folded.Valid = true
 	}
 	if before.Version == 0 {
-		return m.exec(ctx, tx, `INSERT INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		return exec(`INSERT INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 	}
 	// Update in place, because a replaced row moves to the end of the table.
-	return m.exec(ctx, tx, `UPDATE `+table+` SET version = ?2, created_at = ?3, updated_at = ?4, doc = ?5, _claims = ?6, _folded = ?7 WHERE id = ?1`,
+	return exec(`UPDATE `+table+` SET version = ?2, created_at = ?3, updated_at = ?4, doc = ?5, _claims = ?6, _folded = ?7 WHERE id = ?1`,
 		id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 }
 

@@ -1,9 +1,13 @@
 package applier
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -16,33 +20,50 @@ import (
 // keptVoids is how many void records are kept for operators. All of them are counted.
 const keptVoids = 10_000
 
-func (m *Entities) writeClaims(ctx context.Context, tx readmodel.Tx, o *overlay, _ []readmodel.Judged) error {
-	for key, holder := range o.Claims {
-		before := o.claims[key]
-		if before == holder {
-			continue
-		}
-		if err := m.writeClaim(ctx, tx, key.Collection, rowformat.PackClaim(key.Claim), before, holder); err != nil {
-			return fmt.Errorf("write claims of %s: %w", key.Collection, err)
-		}
-	}
-	return nil
+// A claimChange is a claim that a batch gives to an entity, takes from one, or both.
+type claimChange struct {
+	collection     string
+	claim          []byte
+	before, holder string // empty for none
 }
 
-func (m *Entities) writeClaim(ctx context.Context, tx readmodel.Tx, collection string, claim []byte, before, holder string) error {
-	if holder == "" {
-		return m.exec(ctx, tx, `DELETE FROM _claims WHERE collection = ? AND claim = ?`, collection, claim)
+// writeClaims writes the changed claims in the order of the table. A large batch has several
+// claims for a page, which is then changed once, while it is in the processor's caches.
+func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _ []readmodel.Judged) error {
+	m.claimChanges = m.claimChanges[:0]
+	for key, holder := range o.Claims {
+		if before := o.claims[key]; before != holder {
+			m.claimChanges = append(m.claimChanges, claimChange{key.Collection, rowformat.PackClaim(key.Claim), before, holder})
+		}
 	}
-	id, err := rowformat.ParseID(holder)
+	slices.SortFunc(m.claimChanges, func(a, b claimChange) int {
+		return cmp.Or(strings.Compare(a.collection, b.collection), bytes.Compare(a.claim, b.claim))
+	})
+	defer clear(m.claimChanges) // they keep the events in memory
+	return m.direct.on(tx, func(exec execFunc) error {
+		for _, c := range m.claimChanges {
+			if err := m.writeClaim(exec, c); err != nil {
+				return fmt.Errorf("write claims of %s: %w", c.collection, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (m *Entities) writeClaim(exec execFunc, c claimChange) error {
+	if c.holder == "" {
+		return exec(`DELETE FROM _claims WHERE collection = ? AND claim = ?`, c.collection, c.claim)
+	}
+	id, err := rowformat.ParseID(c.holder)
 	if err != nil {
 		return err
 	}
-	m.Claims.add(collection, claim)
-	if before == "" {
+	m.Claims.add(c.collection, c.claim)
+	if c.before == "" {
 		// This fails if an entity holds the claim despite the filter.
-		return m.exec(ctx, tx, `INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
+		return exec(`INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
 	}
-	return m.exec(ctx, tx, `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, collection, claim, id)
+	return exec(`INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
 }
 
 // writeKeys stores the idempotency keys of admitted events with the answer to a retry, and

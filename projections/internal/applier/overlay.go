@@ -26,12 +26,20 @@ type overlay struct {
 }
 
 // loadOverlay reads from the file what admission needs to judge the records of a batch. It
-// looks up no entity whose id is greater than all in the file, and no claim that the filter
-// of claims knows to be free.
+// looks up no entity whose id is greater than all in the file, no claim that the filter of
+// claims knows to be free, and no claim that an entity of the batch holds.
 func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []events.Record) (*overlay, error) {
 	ids, claims, keys := touched(records)
-	o := &overlay{Memory: events.NewMemory()}
-	o.Time = m.LogTime
+	o := &overlay{
+		Memory: &events.Memory{
+			Entities: make(map[events.EntityKey]events.Entity, len(records)),
+			Claims:   make(map[events.ClaimKey]string, len(records)),
+			Keys:     map[string]events.KeyUse{},
+			Time:     m.LogTime,
+		},
+		entities: map[events.EntityKey]events.Entity{},
+		claims:   map[events.ClaimKey]string{},
+	}
 	for collection, set := range ids {
 		if !m.known[collection] {
 			continue
@@ -45,7 +53,10 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 		}
 	}
 	for collection, set := range claims {
-		set = slices.DeleteFunc(set, func(claim string) bool { return m.Claims.Free(collection, rowformat.PackClaim(claim)) })
+		set = slices.DeleteFunc(set, func(claim string) bool {
+			_, known := o.claims[events.ClaimKey{Collection: collection, Claim: claim}] // that of an entity that was loaded
+			return known || m.Claims.Free(collection, rowformat.PackClaim(claim))
+		})
 		if err := o.loadClaims(ctx, tx, collection, set); err != nil {
 			return nil, fmt.Errorf("load claims of %s: %w", collection, err)
 		}
@@ -53,7 +64,8 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 	if err := o.loadKeys(ctx, tx, keys); err != nil {
 		return nil, fmt.Errorf("load idempotency keys: %w", err)
 	}
-	o.entities, o.claims = maps.Clone(o.Entities), maps.Clone(o.Claims)
+	maps.Copy(o.Entities, o.entities)
+	maps.Copy(o.Claims, o.claims)
 	return o, nil
 }
 
@@ -105,10 +117,10 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 		if err != nil {
 			return err
 		}
-		o.Entities[events.EntityKey{Collection: collection, ID: e.ID}] = e
+		o.entities[events.EntityKey{Collection: collection, ID: e.ID}] = e
 		for _, claim := range e.Claims {
 			// The batch may free the claim without naming it.
-			o.Claims[events.ClaimKey{Collection: collection, Claim: claim}] = e.ID
+			o.claims[events.ClaimKey{Collection: collection, Claim: claim}] = e.ID
 		}
 	}
 	return rows.Err()
@@ -116,7 +128,7 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 
 func (o *overlay) loadClaims(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string) error {
 	return rowformat.EachHolder(ctx, q, collection, claims, func(claim, id string) {
-		o.Claims[events.ClaimKey{Collection: collection, Claim: claim}] = id
+		o.claims[events.ClaimKey{Collection: collection, Claim: claim}] = id
 	})
 }
 

@@ -129,7 +129,7 @@ func (w *Writer) Load(ctx context.Context) (err error) {
 
 // Close closes the connection.
 func (w *Writer) Close() error {
-	var errs []error
+	errs := []error{w.direct.close()}
 	for _, statement := range []*sqlx.Stmt{w.begin, w.commit} {
 		if statement != nil {
 			errs = append(errs, statement.Close())
