@@ -72,7 +72,7 @@ func (db *Database) open(ctx context.Context, declared *collections.Set, logger 
 
 // OpenAround opens everything besides the connection that writes.
 func (db *Database) OpenAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
-	if db.Points, err = openReaders(ctx, db.Path, pointReaders, 2<<10); err != nil {
+	if db.Points, err = openReaders(ctx, db.Path, pointReaders, 1<<10); err != nil {
 		return err
 	}
 	if db.Lists, err = openReaders(ctx, db.Path, ListReaders, 2<<10); err != nil {
