@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,7 +20,12 @@ import (
 type IdentityProvider struct {
 	// URL is where clients get tokens, and Keys where the keys are that verify them (JWKS).
 	URL, Keys string
-	key       *rsa.PrivateKey
+
+	mu sync.Mutex
+	// keys are published in this order, and named after their place, from 1. The last one signs.
+	keys []*rsa.PrivateKey
+	// withdrawn is how many of the first keys are no longer published.
+	withdrawn int
 }
 
 // Audience and Issuer are those of the provider's tokens.
@@ -31,19 +37,24 @@ const (
 // NewIdentityProvider starts a provider that knows these clients, by their secrets.
 func NewIdentityProvider(t testing.TB, clients map[string]string) *IdentityProvider {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &IdentityProvider{key: key}
+	s := &IdentityProvider{}
+	s.AddKey(t)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
 		encode := base64.RawURLEncoding.EncodeToString
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{
-			"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256",
-			"n": encode(key.N.Bytes()), "e": encode(big.NewInt(int64(key.E)).Bytes()),
-		}}})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		published := []any{}
+		for i, key := range s.keys {
+			if i >= s.withdrawn {
+				published = append(published, map[string]any{
+					"kty": "RSA", "kid": fmt.Sprint(i + 1), "use": "sig", "alg": "RS256",
+					"n": encode(key.N.Bytes()), "e": encode(big.NewInt(int64(key.E)).Bytes()),
+				})
+			}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": published})
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		id, secret, ok := r.BasicAuth()
@@ -62,6 +73,25 @@ func NewIdentityProvider(t testing.TB, clients map[string]string) *IdentityProvi
 	t.Cleanup(server.Close)
 	s.URL, s.Keys = server.URL+"/token", server.URL+"/keys"
 	return s
+}
+
+// AddKey publishes another key, which signs all further tokens.
+func (s *IdentityProvider) AddKey(t testing.TB) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = append(s.keys, key)
+}
+
+// WithdrawKeys publishes only the newest key.
+func (s *IdentityProvider) WithdrawKeys() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.withdrawn = len(s.keys) - 1
 }
 
 // Token returns a token of the provider for a subject, after changes of its claims. A claim that
@@ -84,9 +114,12 @@ func (s *IdentityProvider) Token(t testing.TB, subject string, changes map[strin
 		}
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
-	signed := part(map[string]any{"alg": "RS256", "kid": "1", "typ": "JWT"}) + "." + part(claims)
+	s.mu.Lock()
+	key, id := s.keys[len(s.keys)-1], fmt.Sprint(len(s.keys))
+	s.mu.Unlock()
+	signed := part(map[string]any{"alg": "RS256", "kid": id, "typ": "JWT"}) + "." + part(claims)
 	sum := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, s.key, crypto.SHA256, sum[:])
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
 	if err != nil {
 		t.Fatal(err)
 	}
