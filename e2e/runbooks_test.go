@@ -108,6 +108,7 @@ func TestRunbookOfADamagedLog(t *testing.T) {
 // runbookPages are the pages with blocks marked "runbook", in the order in which their blocks
 // run. Each page uses the cluster in the state that the page before left.
 var runbookPages = []string{
+	"issue-api-keys.md",
 	"back-up-with-snapshots.md",
 	"add-or-remove-a-node.md",
 	"replace-a-node.md",

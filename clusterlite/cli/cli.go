@@ -9,6 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/importer"
+	"github.com/clusterlite/clusterlite/clusterlite/operator/keys"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/models"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/readmodel"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic"
@@ -34,6 +35,8 @@ type Grammar struct {
 	Model  models.Model   `cmd:"" help:"Manage read models in SQL: list, rebuild, retry, skip, verify."`
 	Voids  cluster.Voids  `cmd:"" help:"List the records that admission rejected."`
 	Verify cluster.Verify `cmd:"" help:"Verify that all nodes hold the same data, and that it matches the log; exit with status 1 if not."`
+
+	Keys keys.Keys `cmd:"" help:"Manage API keys of clients: create, list, revoke."`
 
 	Completion completion `cmd:"" help:"Print a completion script for bash, zsh or fish."`
 

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { cluster.Main(m) }
 // A rig is a store that needs tokens, with one entity, and the provider of the tokens.
 type rig struct {
 	*cluster.Process
+	broker   string
 	provider *cluster.IdentityProvider
 	token    string
 	entity   string // the path of the entity
@@ -35,9 +36,10 @@ const secret = "Lovelace-7d1c"
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{provider: cluster.NewIdentityProvider(t, nil)}
+	r := &rig{provider: cluster.NewIdentityProvider(t, nil), broker: cluster.Address(t)}
 	r.Process = cluster.ServeWith(t, map[string]string{
 		"CLUSTERLITE_AUTH_JWKS": r.provider.Keys, "CLUSTERLITE_AUTH_ISSUER": cluster.Issuer, "CLUSTERLITE_AUTH_AUDIENCE": cluster.Audience,
+		"CLUSTERLITE_AUTH_KEYS": "true", "CLUSTERLITE_KAFKA_LISTEN": r.broker,
 		"CLUSTERLITE_COLLECTIONS": filepath.Join(cluster.Root(t), "examples"),
 	})
 	r.Start()
@@ -121,6 +123,8 @@ func TestEveryOperationNeedsAToken(t *testing.T) {
 		"basic":           "Basic YWRhOnNlY3JldA==",
 		"unsigned":        "Bearer eyJhbGciOiJub25lIn0." + strings.Split(r.token, ".")[1] + ".",
 		"without a space": "Bearer" + r.token,
+		"unknown key":     "Bearer clk_069jr1s0kxxjq71z38nkrkaydw_60rk4csm6mv3ee1sc5h66s35crr32chk6gtkcdsr75gp4rv4cnk0dj1nek0",
+		"no key":          "Bearer clk_069jr1s0kxxjq71z38nkrkaydw",
 	}
 	operations := 0
 	for path, methods := range d.Paths {

@@ -30,6 +30,15 @@ func ServeWith(t testing.TB, settings map[string]string) *Process {
 	return listening(t, "http", "serve", "clusterlite", env, "serve")
 }
 
+// QueryOf returns a query service on a broker, with the given settings. The process is not
+// started.
+func QueryOf(t testing.TB, broker string, settings map[string]string) *Process {
+	t.Helper()
+	env := map[string]string{"CLUSTERLITE_KAFKA_BROKERS": broker}
+	maps.Copy(env, settings)
+	return listening(t, "http", "query", "clusterlite-query", env)
+}
+
 // listening returns a process with free addresses and a data folder, unless the settings
 // choose others.
 func listening(t testing.TB, scheme, name, program string, settings map[string]string, args ...string) *Process {

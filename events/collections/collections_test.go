@@ -204,6 +204,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another title":           {"things", `{"title":"other","type":"object"}`, "/title", "must be the file's name"},
 		"no type":                 {"things", `{"title":"things"}`, "/type", `must be "object"`},
 		"upper case":              {"Things", object(``), "", "does not match [a-z][a-z0-9_]*"},
+		"reserved for the store":  {"clusterlite_keys", `{"title":"clusterlite_keys","type":"object"}`, "", "reserved"},
 		"reserved":                {"docs", `{"title":"docs","type":"object"}`, "", "reserved"},
 		"SQLite's":                {"sqlite_x", `{"title":"sqlite_x","type":"object"}`, "", "reserved"},
 		"a server's member":       {"things", object(`"id":{"type":"string"}`), "/properties/id", "is set by the server"},

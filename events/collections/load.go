@@ -117,6 +117,10 @@ var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 // reserved are names that a collection can't have because they are paths of the API.
 var reserved = []string{"docs", "openapi", "clusterlite", "changes"}
 
+// reservedPrefix is the prefix of the names of collections that the store itself keeps in the log,
+// such as that of API keys.
+const reservedPrefix = "clusterlite_"
+
 // parse returns the collection that a file's content declares.
 func parse(path string, source []byte) (*Collection, error) {
 	wrong := func(pointer, format string, args ...any) error {
@@ -126,7 +130,7 @@ func parse(path string, source []byte) (*Collection, error) {
 	switch {
 	case !validName.MatchString(name):
 		return nil, wrong("", "a collection is named after its file; %q does not match [a-z][a-z0-9_]* or is longer than 63 characters", name)
-	case slices.Contains(reserved, name), strings.HasPrefix(name, "sqlite_"):
+	case slices.Contains(reserved, name), strings.HasPrefix(name, "sqlite_"), strings.HasPrefix(name, reservedPrefix):
 		return nil, wrong("", "the name %q is reserved", name)
 	}
 	if pointer, reason := notJSON(source); reason != "" {

@@ -20,7 +20,7 @@ func (b builder) require(doc *openapi3.T) {
 	doc.Security = openapi3.SecurityRequirements{{schemeName: []string{}}}
 	doc.Components.SecuritySchemes = openapi3.SecuritySchemes{schemeName: &openapi3.SecuritySchemeRef{Value: &openapi3.SecurityScheme{
 		Type: "http", Scheme: "bearer", BearerFormat: "JWT",
-		Description: "A JSON Web Token of the identity provider that the store trusts.",
+		Description: "A JSON Web Token of the identity provider that the store trusts, or an API key that its operators have issued.",
 	}}}
 	response := b.problemResponse("The request has no valid token. Nothing was done.", problem.Unauthorized)
 	response.Headers["WWW-Authenticate"] = &openapi3.HeaderRef{Value: &openapi3.Header{Parameter: openapi3.Parameter{

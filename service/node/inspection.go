@@ -74,6 +74,21 @@ func (n *Node) voids(w http.ResponseWriter, r *http.Request) {
 	admin.Answer(w, http.StatusOK, answer)
 }
 
+// listKeys answers with the API keys at a position.
+func (n *Node) listKeys(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.reach(r); err != nil {
+		admin.Refuse(w, problem.From(err))
+		return
+	}
+	answer, err := n.keys.List(r.Context())
+	if err != nil {
+		admin.Refuse(w, problem.Internal.New(err.Error()))
+		return
+	}
+	answer.Node = n.NodeID
+	admin.Answer(w, http.StatusOK, answer)
+}
+
 // digests answers with the digests at a checkpoint in the log.
 func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
 	position, err := n.reach(r)

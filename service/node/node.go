@@ -31,6 +31,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/node/keyring"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/logging"
@@ -88,6 +89,9 @@ type Node struct {
 	access    admin.Access
 	// callers identifies who sent a request to the API; nil if clients need no token.
 	callers caller.Identify
+
+	// keys are the API keys of clients.
+	keys *keyring.Ring
 
 	group *process.Group
 	// snapshotting holds a token while a snapshot is being created, because each one needs
@@ -231,6 +235,9 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	n.group.Defer("the projection's file", n.Model.Close)
 	n.group.Defer("the announcement", n.farewell)
 	n.group.Go("the projection", n.Model.Run)
+	if n.keys.Uses != nil {
+		n.group.Go("the uses of API keys", n.keys.Uses.Keep)
+	}
 	return n.openModels(ctx)
 }
 

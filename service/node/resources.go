@@ -18,6 +18,7 @@ func (n *Node) resources() map[string]admin.Methods {
 		"/digests": {http.MethodGet: n.digests},
 		"/verify":  {http.MethodGet: n.verify},
 		"/rows":    {http.MethodGet: n.rows},
+		"/keys":    {http.MethodGet: n.listKeys},
 	}
 	maps.Copy(resources, n.modelResources())
 	if n.Pprof {

@@ -3,12 +3,16 @@ package node
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
+	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/auth"
+	"github.com/clusterlite/clusterlite/service/httpapi/auth/apikeys"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/node/keyring"
 )
 
 // secure reads the files for the encryption of the listeners and for the credentials of
@@ -33,20 +37,28 @@ func (n *Node) secure() (err error) {
 	return n.authenticate()
 }
 
-// authenticate prepares to verify the tokens of clients, if they need one, and compiles the access
-// rules of the collections.
+// authenticate prepares to verify the tokens and API keys of clients, if they need one, and
+// compiles the access rules of the collections.
 func (n *Node) authenticate() error {
+	n.keys = &keyring.Ring{Model: func() *projections.Projection { return n.Model }, ReadyLag: n.ReadyLag}
 	policies, err := access.Compile(n.Collections)
 	if err != nil {
 		return err // a mistake in a rule is found even where it has no effect yet
 	}
 	if !n.Auth.Required() {
 		n.warnOfRules()
-		n.Logger.Info("the API requires no authentication: any client that reaches it can read and write everything; see CLUSTERLITE_AUTH_JWKS")
+		n.Logger.Info("the API requires no authentication: any client that reaches it can read and write everything; see CLUSTERLITE_AUTH_JWKS and CLUSTERLITE_AUTH_KEYS")
 		return nil
 	}
+	var keys *apikeys.Verifier
+	if n.Auth.APIKeys {
+		n.keys.Uses = apikeys.OpenUses(filepath.Join(n.DataDir, keyring.UsesFile), n.Logger)
+		if keys, err = apikeys.NewVerifier(n.keys.Find, n.keys.Uses); err != nil {
+			return err
+		}
+	}
 	verifier, err := auth.New(auth.Options{
-		Keys: n.Auth.Keys, Issuer: n.Auth.Issuer, Audience: n.Auth.Audience, RolesClaim: n.Auth.Roles,
+		APIKeys: keys, Keys: n.Auth.Keys, Issuer: n.Auth.Issuer, Audience: n.Auth.Audience, RolesClaim: n.Auth.Roles,
 		Open: admits(policies), Logger: n.Logger,
 	})
 	if err != nil {

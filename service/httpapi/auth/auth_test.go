@@ -179,6 +179,8 @@ func TestTokens(t *testing.T) {
 		"no subject":           {rs.token(t, with(map[string]any{"sub": nil})), "no subject"},
 		"subject too long":     {rs.token(t, with(map[string]any{"sub": strings.Repeat("x", 2049)})), "more than 2048 bytes"},
 		"control characters":   {rs.token(t, with(map[string]any{"sub": "ada\nadmin"})), "control character"},
+		"named like a key":     {rs.token(t, with(map[string]any{"sub": "clk_7f3k2m9q"})), "API key"},
+		"an API key":           {"clk_7f3k2m9q_abc", "RS256"},
 		"other issuer":         {rs.token(t, with(map[string]any{"iss": "https://evil.example.com"})), "another issuer"},
 		"no issuer":            {rs.token(t, with(map[string]any{"iss": nil})), "another issuer"},
 		"other audience":       {rs.token(t, with(map[string]any{"aud": "other"})), "another audience"},

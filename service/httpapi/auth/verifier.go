@@ -1,5 +1,5 @@
-// Package auth finds out who sent a request: it verifies bearer tokens, JSON Web Tokens that an
-// identity provider has signed (RFC 7519, RFC 6750). Package node passes its verifier to the
+// Package auth finds out who sent a request: it verifies bearer tokens (RFC 6750), which are JSON
+// Web Tokens that an identity provider has signed (RFC 7519), or API keys. Package node passes its verifier to the
 // HTTP server of the API, which puts the caller into the context of each request.
 package auth
 
@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/httpapi/auth/apikeys"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -39,8 +40,10 @@ var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}
 // Options say which tokens are valid.
 type Options struct {
 	// Keys is the set of keys (JWKS, RFC 7517) that sign tokens: the path of a file, or an
-	// http or https URL.
+	// http or https URL. If it is empty, no token is valid.
 	Keys string
+	// APIKeys verifies API keys; nil means that none is valid.
+	APIKeys *apikeys.Verifier
 	// Issuer and Audience are what tokens must hold as iss and among aud. An empty one is not
 	// checked.
 	Issuer, Audience string
@@ -54,7 +57,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// A Verifier verifies tokens. Safe for concurrent use.
+// A Verifier verifies tokens and API keys. Safe for concurrent use.
 type Verifier struct {
 	options Options
 	keys    keySource
@@ -77,6 +80,9 @@ func New(o Options) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{options: o, known: cache, now: time.Now}
+	if o.Keys == "" {
+		return v, nil
+	}
 	if v.keys, err = openKeys(o.Keys, o.Logger); err != nil {
 		return nil, err
 	}
@@ -103,6 +109,13 @@ func (v *Verifier) Identify(r *http.Request) (caller.Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return caller.Anonymous, invalid("it is not a bearer token")
 	}
+	if v.options.APIKeys != nil && strings.HasPrefix(token, apikeys.Prefix) {
+		who, err := v.options.APIKeys.Verify(r.Context(), token)
+		if errors.Is(err, apikeys.ErrInvalid) {
+			err = invalid(err.Error())
+		}
+		return who, err
+	}
 	who, err := v.verify(r.Context(), token)
 	if unavailable := (*unavailableError)(nil); errors.As(err, &unavailable) {
 		return caller.Anonymous, problem.NotReady.Because(err, "The keys that verify tokens could not be fetched from the identity provider. Nothing was done. Retry later.")
@@ -123,6 +136,9 @@ func invalid(reason string) *problem.Problem {
 func (v *Verifier) verify(ctx context.Context, token string) (caller.Caller, error) {
 	if len(token) > maxToken {
 		return caller.Anonymous, errors.New("it is too long")
+	}
+	if v.keys == nil {
+		return caller.Anonymous, apikeys.ErrInvalid
 	}
 	sum := sha256.Sum256([]byte(token))
 	if k, ok := v.known.Get(sum); ok && k.generation == v.keys.generation() {
@@ -172,6 +188,8 @@ func (v *Verifier) check(c jwt.Claims) (known, error) {
 		return known{}, errors.New("it has no expiry")
 	case c.Subject == "":
 		return known{}, errors.New("it has no subject")
+	case strings.HasPrefix(c.Subject, apikeys.Prefix):
+		return known{}, errors.New("its subject begins like the name of an API key")
 	case !events.ValidActor(c.Subject):
 		return known{}, errors.New("its subject has more than 2048 bytes or a control character")
 	}

@@ -7,7 +7,8 @@ import (
 
 // Auth says who may use the API.
 type Auth struct {
-	Keys     string `name:"auth-jwks" env:"CLUSTERLITE_AUTH_JWKS" placeholder:"URL|FILE" help:"Keys (JWKS) of the identity provider whose tokens clients must send, as a URL or a file. Default: none; everybody may do everything."`
+	APIKeys  bool   `name:"auth-keys" env:"CLUSTERLITE_AUTH_KEYS" help:"Accept API keys, which operators create with clusterlite keys. Clients must then send a key, or a token if --auth-jwks is set."`
+	Keys     string `name:"auth-jwks" env:"CLUSTERLITE_AUTH_JWKS" placeholder:"URL|FILE" help:"Keys (JWKS) of the identity provider whose tokens clients must send, as a URL or a file. Default: none; without --auth-keys everybody may do everything."`
 	Issuer   string `name:"auth-issuer" env:"CLUSTERLITE_AUTH_ISSUER" placeholder:"URL" help:"Issuer (iss) that tokens must have. Default: any."`
 	Audience string `name:"auth-audience" env:"CLUSTERLITE_AUTH_AUDIENCE" placeholder:"NAME" help:"Audience (aud) that tokens must have. Default: any."`
 	Roles    string `name:"auth-roles-claim" env:"CLUSTERLITE_AUTH_ROLES_CLAIM" default:"roles" placeholder:"NAME" help:"Claim of tokens with the roles of the client: a name, or a path with dots such as realm_access.roles (default ${default})."`
@@ -30,4 +31,4 @@ func (a *Auth) Validate() error {
 }
 
 // Required reports whether clients must authenticate.
-func (a *Auth) Required() bool { return a.Keys != "" }
+func (a *Auth) Required() bool { return a.Keys != "" || a.APIKeys }
