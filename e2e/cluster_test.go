@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/feed"
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
@@ -27,6 +28,7 @@ func TestKafkaCluster(t *testing.T) {
 // services tests separate services behind Nginx.
 func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
+	t.Run("feed", func(t *testing.T) { feed.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
 	t.Run("one winner over two command services", func(t *testing.T) { suite.OneWinner(t, c.WriteURLs(), 20) })
 	t.Run("no gaps over two command services", func(t *testing.T) { suite.NoGaps(t, c.WriteURLs(), c.ReadURLs()) })
 	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/feed"
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
@@ -30,6 +31,7 @@ func TestStandalone(t *testing.T) {
 		}
 	})
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
+	t.Run("feed", func(t *testing.T) { feed.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
 	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })
 	t.Run("foreign records", func(t *testing.T) { foreignRecords(t, c) })
 	t.Run("kill under load", func(t *testing.T) { killUnderLoad(t, c, c.Server) })

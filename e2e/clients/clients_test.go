@@ -92,6 +92,13 @@ func rejected(t *testing.T, dir, name string, args ...string) {
 	}
 }
 
+// The published client of the Durable Streams protocol follows the change feed.
+func TestClientOfDurableStreams(t *testing.T) {
+	url := serve(t)
+	dir, _ := node(t)
+	run(t, dir, "node", "changes.mjs", url)
+}
+
 func TestClientOfPython(t *testing.T) { clientOfPython(t, serve(t)) }
 
 func TestClientOfPythonWithAToken(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/feed"
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
@@ -122,6 +123,7 @@ func TestCompose(t *testing.T) {
 	t.Cleanup(clients.end)
 	unnamed := p.volumes(anonymous)
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
+	t.Run("feed", func(t *testing.T) { feed.Run(t, suite.Target{URL: url}) })
 	t.Run("containers are added", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)

@@ -43,8 +43,8 @@ func (f *Feed) news(c echo.Context, q query, after events.Position, size int) (g
 		return got, nil, Unreadable(failed)
 	}
 	if !held {
+		// The tail is asked for after the channel was taken, so nothing falls in between.
 		got, err = f.read(c.Request().Context(), q, after, f.Model.Position(), size)
-		got.upToDate = false // the hub has more, or nothing; the next call shows it
 		return got, more, err
 	}
 	got = chunk{body: append(make([]byte, 0, 512), '['), next: upTo, upToDate: true}

@@ -1,0 +1,216 @@
+// Package feed tests the change feed and the history of a store over HTTP, as its clients see them.
+// It does not know whether the store is one process or a cluster.
+package feed
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterlite/clusterlite/e2e/suite"
+)
+
+// A change is an event of the feed.
+type change struct {
+	Type, Subject, Position string
+	Data, Previous          json.RawMessage
+}
+
+func (c change) String() string { return c.Position + " " + c.Type + " " + c.Subject }
+
+// Run tests the store.
+func Run(t *testing.T, target suite.Target) {
+	t.Run("a list and the feed from its position are everything", func(t *testing.T) { listThenFeed(t, target) })
+	t.Run("followers see every change once, in order", func(t *testing.T) { followers(t, target) })
+	t.Run("history", func(t *testing.T) { history(t, target) })
+}
+
+// create makes a user, and returns its id and the position of the write.
+func create(t *testing.T, target suite.Target, name string) (id, position string) {
+	t.Helper()
+	r := target.Do(t, "POST", "/users", fmt.Sprintf(`{"name":%q,"email":"%s-%d@example.com"}`, name, name, time.Now().UnixNano())).Want(t, 201)
+	var e suite.Entity
+	if err := json.Unmarshal(r.Body, &e); err != nil {
+		t.Fatal(err)
+	}
+	return e.ID, r.Header.Get("Clusterlite-Position")
+}
+
+// changes returns the feed after an offset up to its end.
+func changes(t *testing.T, target suite.Target, path, offset string) (all []change, next string) {
+	t.Helper()
+	for {
+		r := target.Do(t, "GET", path+"?offset="+offset, "").Want(t, 200)
+		var some []change
+		if err := json.Unmarshal(r.Body, &some); err != nil {
+			t.Fatal(err)
+		}
+		all, offset = append(all, some...), r.Header.Get("Stream-Next-Offset")
+		if r.Header.Get("Stream-Up-To-Date") == "true" {
+			return all, offset
+		}
+	}
+}
+
+func listThenFeed(t *testing.T, target suite.Target) {
+	create(t, target, "before")
+	at := target.Do(t, "GET", "/users?limit=1", "").Want(t, 200).Header.Get("Clusterlite-Position")
+	id, _ := create(t, target, "after")
+	target.Do(t, "PATCH", "/users/"+id, `{"name":"later"}`).Want(t, 200)
+	target.Do(t, "DELETE", "/users/"+id, "").Want(t, 204)
+	all, _ := changes(t, target, "/users/changes", at)
+	var got []string
+	for _, c := range all {
+		if c.Subject == id {
+			got = append(got, c.Type)
+		} else if target.Exclusive {
+			t.Errorf("got %s, want only changes after the list", c)
+		}
+	}
+	if want := []string{"clusterlite.users.created", "clusterlite.users.updated", "clusterlite.users.deleted"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// follow reads server-sent events from an offset, and connects again whenever the stream ends, until
+// it has seen a position. It returns the changes.
+func follow(ctx context.Context, url, offset string, done func([]change) bool) (all []change, err error) {
+	for ctx.Err() == nil {
+		r, err := http.NewRequestWithContext(ctx, "GET", url+"?live=sse&offset="+offset, nil)
+		if err != nil {
+			return all, err
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			continue // the node is gone; the next attempt reaches another
+		}
+		if response.StatusCode != 200 {
+			_ = response.Body.Close()
+			if response.StatusCode != 503 {
+				return all, fmt.Errorf("got status %d", response.StatusCode)
+			}
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		lines := bufio.NewScanner(response.Body)
+		lines.Buffer(nil, 4<<20)
+		event, id, data := "", "", ""
+		for lines.Scan() {
+			switch name, value, _ := strings.Cut(lines.Text(), ": "); name {
+			case "event":
+				event = value
+			case "id":
+				id = value
+			case "data":
+				data = value
+			case "":
+				if event == "data" {
+					var some []change
+					if err := json.Unmarshal([]byte(data), &some); err != nil {
+						return all, err
+					}
+					all = append(all, some...)
+				}
+				if event != "" {
+					offset = id
+				}
+				event = ""
+				if done(all) {
+					_ = response.Body.Close()
+					return all, nil
+				}
+			}
+		}
+		_ = response.Body.Close()
+	}
+	return all, ctx.Err()
+}
+
+func followers(t *testing.T, target suite.Target) {
+	const clients, writes = 8, 100
+	_, at := create(t, target, "first")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	seen := make([][]change, clients)
+	var lastID string // once known is closed
+	var wait sync.WaitGroup
+	known := make(chan struct{})
+	for i := range clients {
+		wait.Go(func() {
+			var err error
+			seen[i], err = follow(ctx, target.URL+"/users/changes", at, func(all []change) bool {
+				select {
+				case <-known:
+				default:
+					return false
+				}
+				return slices.ContainsFunc(all, func(c change) bool { return c.Subject == lastID })
+			})
+			if err != nil {
+				t.Errorf("follower %d: %v after %d changes", i, err, len(seen[i]))
+			}
+		})
+	}
+	for i := range writes {
+		id, _ := create(t, target, fmt.Sprintf("n%d", i))
+		if i == writes-1 {
+			lastID = id
+			close(known)
+		}
+	}
+	// More writes wake followers that had the last one before it was known.
+	more := make(chan struct{})
+	go func() {
+		defer close(more)
+		for ctx.Err() == nil {
+			_, _ = suite.Send("POST", target.URL+"/users", fmt.Sprintf(`{"name":"more","email":"more-%d@example.com"}`, time.Now().UnixNano()))
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	wait.Wait()
+	cancel()
+	<-more
+	want, _ := changes(t, target, "/users/changes", at)
+	for i, got := range seen {
+		if len(got) < writes || len(got) > len(want) {
+			t.Errorf("follower %d: got %d changes, want at least %d and at most %d", i, len(got), writes, len(want))
+			continue
+		}
+		for k, c := range got {
+			if c.String() != want[k].String() {
+				t.Errorf("follower %d: change %d is %s, want %s", i, k, c, want[k])
+				break
+			}
+		}
+	}
+}
+
+func history(t *testing.T, target suite.Target) {
+	id, at := create(t, target, "one")
+	target.Do(t, "PATCH", "/users/"+id, `{"name":"two"}`).Want(t, 200)
+	target.Do(t, "DELETE", "/users/"+id, "").Want(t, 204)
+	target.Do(t, "GET", "/users/"+id, "").Want(t, 404)
+	var versions []change
+	if err := json.Unmarshal(target.Do(t, "GET", "/users/"+id+"/versions", "").Want(t, 200).Body, &versions); err != nil {
+		t.Fatal(err)
+	}
+	if len(versions) != 3 || versions[0].Type != "clusterlite.users.deleted" {
+		t.Errorf("got versions %v, want three, the deletion first", versions)
+	}
+	for path, want := range map[string]string{"/versions/1": "one", "/versions/2": "two", "?at=" + at: "one"} {
+		var e suite.Entity
+		if err := json.Unmarshal(target.Do(t, "GET", "/users/"+id+path, "").Want(t, 200).Body, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Name != want {
+			t.Errorf("%s: got %q, want %q", path, e.Name, want)
+		}
+	}
+}
