@@ -3,6 +3,7 @@ package openapi
 import (
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
@@ -21,6 +22,8 @@ func headers() openapi3.Headers {
 		"X-Request-Id":             header("The id of the request: the client's, or a generated one.", openapi3.NewStringSchema()),
 		contract.HeaderPosition:    header("The position in the log that the response reflects.", openapi3.NewIntegerSchema().WithMin(0)),
 		contract.HeaderConsistency: header("The consistency of the response.", openapi3.NewStringSchema().WithEnum("strong", "eventual", "linearizable")),
+		changes.HeaderNextOffset:   header("The offset after the changes, where the next request begins.", openapi3.NewStringSchema()),
+		changes.HeaderUpToDate:     header("`true` if the response has all changes that there were.", openapi3.NewStringSchema().WithEnum("true")),
 		"Accept-Patch":             header("The media types that PATCH accepts (RFC 5789).", openapi3.NewStringSchema()),
 		"Accept-Encoding":          header("The content codings that a request body may have. Present if the request used a different one.", openapi3.NewStringSchema()),
 	}

@@ -127,7 +127,7 @@ func TestDescriptionSuitsGenerators(t *testing.T) {
 					if strings.HasPrefix(path, "/openapi") || path == "/" {
 						continue
 					}
-					if described := in(operation, "x-ndjson") != nil; described != (method == "get" && !strings.Contains(path, "{") || method == "post") {
+					if described := in(operation, "x-ndjson") != nil; described != (method == "get" && !strings.Contains(path, "{") && !strings.HasSuffix(path, "/changes") || method == "post") {
 						t.Errorf("%s %s: got lines described: %v, want that for lists and creates alone", method, path, described)
 					}
 				}

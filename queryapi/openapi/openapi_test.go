@@ -56,7 +56,7 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"users", "orders", "products"} {
-		for _, o := range []string{"list_", "create_", "get_", "replace_", "patch_", "delete_"} {
+		for _, o := range []string{"list_", "create_", "get_", "replace_", "patch_", "delete_", "changes_", "versions_", "version_"} {
 			if !operations[o+name] {
 				t.Errorf("got no operation %s%s, want one", o, name)
 			}

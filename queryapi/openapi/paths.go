@@ -116,6 +116,7 @@ func entityPath(r resource) *openapi3.PathItem {
 		problems: []string{"notFound", "notAcceptable", "preconditionFailed"},
 	}.build()
 	get.Responses.Set("304", notModified())
+	get.Parameters = append(get.Parameters, queryParameter("at", "Read the entity as it was at this position or time, such as `2026-11-24T14:05:00Z`. The response is 404 if it did not exist or was deleted then.", openapi3.NewStringSchema().WithPattern(`^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.*)$`)))
 	problems := slices.Concat(writeProblems, []string{"preconditionFailed"})
 	asks := slices.Concat([]string{"id", "ifMatch"}, writeAsks)
 	changed := response("The entity after the change.", entity, "ETag", contract.HeaderPosition)
