@@ -74,30 +74,44 @@ func BenchmarkBuild(b *testing.B) {
 	}
 	users, _ := declared.Get("users")
 	ctx := context.Background()
-	g, err := generation.OpenPrivate(ctx, filepath.Join(b.TempDir(), "projection.db"), declared)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for next := 0; next < b.N; {
-		b.StopTimer()
-		records := make([]events.Record, min(b.N-next, 1000))
-		for i := range records {
-			records[i] = createdUser(b, users, int64(next))
-			next++
-		}
-		b.StartTimer()
-		if _, err := g.Writer.Apply(ctx, records); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := g.Publish(ctx, declared, slog.New(slog.DiscardHandler)); err != nil {
-		b.Fatal(err)
-	}
-	b.StopTimer()
-	if err := g.Close(); err != nil {
-		b.Fatal(err)
+	for _, journaled := range []bool{false, true} {
+		b.Run(fmt.Sprintf("journal=%t", journaled), func(b *testing.B) {
+			g, err := generation.OpenPrivate(ctx, filepath.Join(b.TempDir(), "projection.db"), declared)
+			if err == nil {
+				err = g.KeepJournal(journaled, slog.New(slog.DiscardHandler))
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			var spent time.Duration
+			for next := 0; next < b.N; {
+				b.StopTimer()
+				records := make([]events.Record, min(b.N-next, 1000))
+				for i := range records {
+					records[i] = createdUser(b, users, int64(next))
+					next++
+				}
+				before := cpuTime(b)
+				b.StartTimer()
+				if _, err := g.Writer.Apply(ctx, records); err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				spent += cpuTime(b) - before
+				b.StartTimer()
+			}
+			before := cpuTime(b)
+			if err := g.Publish(ctx, declared, slog.New(slog.DiscardHandler)); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			spent += cpuTime(b) - before
+			b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "cpu-ns/op")
+			if err := g.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }
 
