@@ -8,6 +8,9 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
+# Full-text search is an option of the SQLite driver. Read models in SQL can use it.
+export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
+
 .PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check scale e2e docs-page faults compose bench bench-quick costs costs-update
 
 help: ## list the targets

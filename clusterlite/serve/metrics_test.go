@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -20,7 +22,16 @@ import (
 // The tables in docs/reference/metrics.md and the metrics at /metrics agree: names, types and
 // labels.
 func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
-	s := clitest.Serve(t, t.TempDir())
+	models := t.TempDir()
+	if err := os.WriteFile(filepath.Join(models, "m.sql"), []byte("CREATE TABLE t (x);"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := clitest.Serve(t, t.TempDir(), "--models-dir="+models)
+	for end := time.Now().Add(20 * time.Second); !bytes.Contains(clitest.Request(t, "GET", s.Admin+"/models", ""), []byte(`"serving":{`)); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("got no read model in time, want one")
+		}
+	}
 	clitest.Request(t, "POST", s.URL+"/users", `{"name":"Ada","email":"ada@example.com"}`)
 	clitest.Request(t, "GET", s.URL+"/users", "")
 	parser := expfmt.NewTextParser(model.UTF8Validation)
