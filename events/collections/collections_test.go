@@ -206,6 +206,8 @@ func TestLoadRefuses(t *testing.T) {
 		"upper case":              {"Things", object(``), "", "does not match [a-z][a-z0-9_]*"},
 		"reserved for the store":  {"clusterlite_keys", `{"title":"clusterlite_keys","type":"object"}`, "", "reserved"},
 		"reserved":                {"docs", `{"title":"docs","type":"object"}`, "", "reserved"},
+		"reserved for feeds":      {"changes", `{"title":"changes","type":"object"}`, "", "reserved"},
+		"reserved for models":     {"models", `{"title":"models","type":"object"}`, "", "reserved"},
 		"SQLite's":                {"sqlite_x", `{"title":"sqlite_x","type":"object"}`, "", "reserved"},
 		"a server's member":       {"things", object(`"id":{"type":"string"}`), "/properties/id", "is set by the server"},
 		"an underscore":           {"things", object(`"_x":{"type":"string"}`), "/properties/_x", "reserved"},

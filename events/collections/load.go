@@ -115,7 +115,7 @@ func loadFile(dir string, entry fs.DirEntry) (*Collection, error) {
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // reserved are names that a collection can't have because they are paths of the API.
-var reserved = []string{"docs", "openapi", "clusterlite", "changes"}
+var reserved = []string{"docs", "openapi", "clusterlite", "changes", "models"}
 
 // reservedPrefix is the prefix of the names of collections that the store itself keeps in the log,
 // such as that of API keys.
