@@ -74,6 +74,7 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable fun
 		c.release(request)
 		var response kmsg.Response
 		if appender != nil {
+			appenders.Appending(appender)
 			response = appender.Fill(request, c.time())
 		} else {
 			appenders.Changed(request)

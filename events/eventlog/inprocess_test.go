@@ -116,12 +116,12 @@ func openByTCP(t testing.TB, addr string) *eventlog.Log {
 // TestTheEndIncludesTheAppendsOfOthers asks for the end after each of many appends of two logs.
 func TestTheEndIncludesTheAppendsOfOthers(t *testing.T) {
 	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
-	logs := []*eventlog.Log{open(t, b.Addr()), openByTCP(t, b.Addr())}
+	logs := []*eventlog.Log{open(t, b.Addr()), openByTCP(t, b.Addr()), open(t, b.Addr())}
 	if _, err := logs[0].Prepare(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 60 {
-		p, err := logs[i/3%2].Append(deadline(t), event(i))
+		p, err := logs[i/3%3].Append(deadline(t), event(i))
 		if err != nil || p != events.Position(i+1) {
 			t.Fatalf("got %d, %v, want %d", p, err, i+1)
 		}

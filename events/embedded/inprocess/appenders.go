@@ -71,9 +71,24 @@ func (a *Appenders) Changed(request kmsg.Request) {
 	defer a.mu.Unlock()
 	a.unsynced = true
 	a.transactions = a.transactions || transactional(request)
+	a.inform(nil)
+}
+
+// inform reports a change to all appenders except its author. The caller holds the mutex.
+func (a *Appenders) inform(author *Appender) {
 	for _, one := range a.all {
-		one.source.Changed()
+		if one != author {
+			one.source.Changed()
+		}
 	}
+}
+
+// Appending is called before the request of an appender is filled. To the other appenders, it is
+// another client.
+func (a *Appenders) Appending(author *Appender) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	a.inform(author)
 }
 
 func transactional(request kmsg.Request) bool {
