@@ -62,10 +62,21 @@ func serving(log *eventlog.Log, model *servicetest.Model, set *collections.Set) 
 // created appends an entity's first event as a command service would.
 func (n node) created(i int) (id string, at events.Position) {
 	n.t.Helper()
+	return n.createdAt(i, fmt.Sprintf(`{"name":"N%d","email":"u%d@example.com"}`, i, i))
+}
+
+// createdWith appends the first event of an entity with a document.
+func (n node) createdWith(document string) (id string, at events.Position) {
+	n.t.Helper()
+	return n.createdAt(1, document)
+}
+
+func (n node) createdAt(i int, document string) (id string, at events.Position) {
+	n.t.Helper()
 	id = uuid.Must(uuid.NewV7()).String()
 	at, err := n.log.Append(servicetest.Context(n.t), events.Event{
 		ID: uuid.Must(uuid.NewV7()).String(), Source: "/test", Collection: "users", EntityID: id, Kind: events.Created, Version: 1,
-		Time: time.Date(2026, 11, 24, 12, 0, i, 0, time.UTC), Document: fmt.Appendf(nil, `{"name":"N%d","email":"u%d@example.com"}`, i, i),
+		Time: time.Date(2026, 11, 24, 12, 0, i, 0, time.UTC), Document: []byte(document),
 	})
 	if err != nil {
 		n.t.Fatal(err)

@@ -1,6 +1,7 @@
 package listsql
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/clusterlite/clusterlite/projections/query"
@@ -49,12 +50,7 @@ func restriction(c query.Condition) Statement {
 	case query.AnyOf:
 		return combine(c, " OR ", "FALSE")
 	case query.Match:
-		s := Condition(exact(c.Filter))
-		if c.Not {
-			s.Text = "NOT (" + s.Text + ")"
-		}
-		s.Text = join(" AND ", s.Text, ofKind(c.Filter.Column))
-		return s
+		return match(c)
 	case query.Comparison:
 		text := ColumnName(c.Left) + " " + operators[c.Op] + " " + ColumnName(c.Right)
 		return Statement{Text: join(" AND ", text, ofKind(c.Left), ofKind(c.Right))}
@@ -70,6 +66,38 @@ func restriction(c query.Condition) Statement {
 		return Statement{Text: "coalesce(json_type(doc, " + path(c.Member) + "), 'null') " + map[bool]string{false: "<>", true: "="}[c.Not] + " 'null'"}
 	}
 	return Statement{Text: "FALSE"} // for an unknown condition, nothing is safe to show
+}
+
+// match turns a comparison with values into SQL.
+func match(c query.Match) Statement {
+	f := exact(c.Filter)
+	if f.Column.Kind() == query.Boolean && f.Op == query.Equal && !f.Column.Indexed() {
+		// The literals true and false have only one spelling.
+		return Statement{Text: "doc -> " + path(f.Column.Name()) + " = '" + strconv.FormatBool(f.Values[0] == true != c.Not) + "'"}
+	}
+	s := Condition(f)
+	if c.Not {
+		s.Text = "NOT (" + s.Text + ")"
+	} else if f.Column.Kind() == query.Text && onlyTexts(f) {
+		return s
+	}
+	s.Text = join(" AND ", s.Text, ofKind(f.Column))
+	return s
+}
+
+// onlyTexts reports whether a filter on a column of texts can only match texts: no number, truth
+// value, object or array becomes one of its values when SQLite computes the column.
+func onlyTexts(f query.Filter) bool {
+	if f.Op != query.Equal && f.Op != query.In && f.Op != query.Prefix {
+		return false
+	}
+	for _, v := range f.Values {
+		text, ok := v.(string)
+		if !ok || text == "" || text[0] == '{' || text[0] == '[' || strings.Trim(text, "0123456789.+-eEInf") == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // operators are those of comparisons between two columns that are not NULL.
