@@ -39,6 +39,8 @@ type API struct {
 	Secured bool
 	// FeedTiming has the durations of live change feeds; zero fields have defaults.
 	FeedTiming changes.Timing
+	// RateLimited reports that the requests of clients are limited, which the description says.
+	RateLimited bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 

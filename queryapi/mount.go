@@ -10,6 +10,6 @@ import (
 func New(n *node.Node, reads settings.Reads) *API {
 	return &API{
 		Log: n.Log, Model: n.Model, Collections: n.Collections,
-		Default: events.Consistency(reads.Consistency), Wait: reads.Wait, MaxLag: n.ReadyLag, Secured: n.Auth.Required(), Access: n.Access, Models: n.Models,
+		Default: events.Consistency(reads.Consistency), Wait: reads.Wait, MaxLag: n.ReadyLag, Secured: n.Auth.Required(), Access: n.Access, Models: n.Models, RateLimited: n.Rates.Limited(),
 	}
 }

@@ -33,7 +33,11 @@ func (a *API) root(c echo.Context) error {
 // describe serves the OpenAPI description. It is created once.
 func (a *API) describe(c echo.Context) error {
 	a.describeOnce.Do(func() {
-		a.description, a.describeErr = openapi.Describe(a.Collections, process.Version(), a.Secured, a.Access)
+		var more []openapi.Option
+		if a.RateLimited {
+			more = append(more, openapi.RateLimited)
+		}
+		a.description, a.describeErr = openapi.Describe(a.Collections, process.Version(), a.Secured, a.Access, more...)
 	})
 	return a.static(c, func() ([]byte, error) { return a.description, a.describeErr })
 }

@@ -26,8 +26,8 @@ An operation with ` + "`x-ndjson`" + ` also accepts or returns lines of JSON, ap
 const tagOfNone = "clusterlite"
 
 // Describe returns the description as JSON. secured reports that clients need a token, and
-// policies hold the access rules that then apply. The same arguments always give the same bytes.
-func Describe(set *collections.Set, version string, secured bool, policies *access.Policies) ([]byte, error) {
+// policies hold the access rules that then apply. more adds what depends on other settings. The same arguments always give the same bytes.
+func Describe(set *collections.Set, version string, secured bool, policies *access.Policies, more ...Option) ([]byte, error) {
 	taken := names{}
 	for _, c := range set.All() {
 		taken.claim(c.Name()) // first, so that the schema of a collection has the name of the collection
@@ -69,6 +69,9 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 	if secured {
 		b.require(doc)
 		b.describeRules(doc, set, policies)
+	}
+	for _, add := range more {
+		add(b, doc)
 	}
 	out, err := json.Marshal(doc)
 	if err != nil {

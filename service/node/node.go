@@ -30,6 +30,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/keyring"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
@@ -271,7 +272,11 @@ func (n *Node) listen() error {
 		n.Logger.Warn("the admin listener can be reached from other hosts, and no credential of operators is set: it serves only /livez, /readyz and /metrics; set CLUSTERLITE_ADMIN_TOKEN_FILE", "admin", n.Admin.String())
 	}
 	n.registerMetrics()
-	e := web.New(web.Options{Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, MaxBody: int64(n.MaxBody), Uncompressed: !n.Compress, Callers: n.callers,
+	rates, err := ratelimit.New(n.rateLimits(), n.Registry)
+	if err != nil {
+		return errors.Join(err, adminListener.Close(), apiListener.Close())
+	}
+	e := web.New(web.Options{Rates: rates, Logger: n.Logger, Registry: n.Registry, Tracing: n.Tracing, MaxBody: int64(n.MaxBody), Uncompressed: !n.Compress, Callers: n.callers,
 		CORS:   web.CORS{Origins: n.CORSOrigins, AllowHeaders: n.CORSAllowHeaders, ExposeHeaders: n.CORSExposeHeaders},
 		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)

@@ -12,6 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/auth"
 	"github.com/clusterlite/clusterlite/service/httpapi/auth/apikeys"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 	"github.com/clusterlite/clusterlite/service/node/keyring"
 )
 
@@ -89,6 +90,20 @@ func (n *Node) warnOfRules() {
 	if len(names) > 0 {
 		n.Logger.Warn("collections have access rules, but the API requires no authentication, so the rules have no effect", "collections", names)
 	}
+}
+
+// rateLimits returns the limits of the settings, which have been checked.
+func (n *Node) rateLimits() ratelimit.Options {
+	o := ratelimit.Options{Anonymous: ratelimit.Limit(n.Rates.Anonymous), Callers: ratelimit.Limit(n.Rates.Callers), Roles: map[string]ratelimit.Limit{}}
+	for role, r := range n.Rates.Roles {
+		o.Roles[role] = ratelimit.Limit(r)
+	}
+	for _, text := range n.Rates.Proxies {
+		if p, err := ratelimit.ParseProxy(text); err == nil {
+			o.Proxies = append(o.Proxies, p)
+		}
+	}
+	return o
 }
 
 // unusable logs that a file of the settings was replaced with content that can't be used.

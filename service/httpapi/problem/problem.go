@@ -86,6 +86,7 @@ var (
 	UnsupportedMediaType = Kind{"unsupported-media-type", "Unsupported media type", http.StatusUnsupportedMediaType, 0}
 	InvalidDocument      = Kind{"invalid-document", "The document is invalid", http.StatusUnprocessableEntity, 0}
 	IdempotencyKeyReused = Kind{"idempotency-key-reused", "The Idempotency-Key was used for a different request", http.StatusUnprocessableEntity, 0}
+	RateLimited          = Kind{"rate-limited", "Too many requests", http.StatusTooManyRequests, time.Second}
 	BrokerUnreachable    = Kind{"broker-unreachable", "The log is unreachable", http.StatusServiceUnavailable, time.Second}
 	ReadModelBehind      = Kind{"read-model-behind", "The read model did not catch up in time", http.StatusServiceUnavailable, time.Second}
 	OutcomeUnknown       = Kind{"outcome-unknown", "The outcome of the write is unknown", http.StatusServiceUnavailable, time.Second}

@@ -32,7 +32,7 @@ var (
 	// answerHeaders are all fields that the API sets and scripts may need.
 	answerHeaders = []string{
 		"Accept", "Accept-Encoding", "Accept-Patch", "Accept-Post", "Allow", "Content-Encoding", "Date", "ETag", "Last-Modified", "Link", "Location",
-		"Retry-After", "Total-Count", "Vary", "WWW-Authenticate", "X-Request-Id", "Clusterlite-Consistency", "Clusterlite-Position",
+		"RateLimit", "RateLimit-Policy", "Retry-After", "Total-Count", "Vary", "WWW-Authenticate", "X-Request-Id", "Clusterlite-Consistency", "Clusterlite-Position",
 		"Stream-Next-Offset", "Stream-Up-To-Date", "Stream-Cursor",
 	}
 )

@@ -28,9 +28,9 @@ var chain = []middleware{
 	// Before authentication and admission, so that scripts can read rejections, and a preflight
 	// needs neither credentials nor a place.
 	{"CORS", func(o Options) echo.MiddlewareFunc { return o.CORS.middleware() }},
-	// Before admission, so that limits can depend on the caller, and a request without valid
-	// credentials takes no memory for its body.
-	{"caller", func(o Options) echo.MiddlewareFunc { return identifyCaller(o.Callers) }},
+	// Before admission, so that a request without valid credentials, or of a client that sends too
+	// many, takes no memory for its body.
+	{"caller", func(o Options) echo.MiddlewareFunc { return identifyCaller(o.Callers, o.Rates) }},
 	// Before admission, whose problems are responses too.
 	{"no compression", func(o Options) echo.MiddlewareFunc {
 		if !o.Uncompressed {

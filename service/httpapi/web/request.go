@@ -2,10 +2,12 @@ package web
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 )
 
@@ -64,14 +66,24 @@ func SetField(c echo.Context, name, value string) {
 }
 
 // identifyCaller sets who sent the request in its context. With a nil function all callers are
-// anonymous, which is the zero value.
-func identifyCaller(who caller.Identify) echo.MiddlewareFunc {
+// anonymous, which is the zero value. It also takes a token of the caller from rates, which may be
+// nil. A request whose credentials are rejected counts as an anonymous one, so that they can't be
+// guessed at any rate.
+func identifyCaller(who caller.Identify, rates *ratelimit.Limiter) echo.MiddlewareFunc {
 	if who == nil {
-		return nil
+		if rates == nil {
+			return nil
+		}
+		who = func(*http.Request) (caller.Caller, error) { return caller.Anonymous, nil }
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			from, err := who(c.Request())
+			if rates != nil {
+				if limited := rates.Take(c.Request(), from, c.Response().Header()); limited != nil {
+					return limited
+				}
+			}
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 )
 
 const (
@@ -44,6 +45,8 @@ type Options struct {
 	Tracing trace.TracerProvider
 	// Callers identifies who sent a request; nil means that all callers are anonymous.
 	Callers caller.Identify
+	// Rates limits the requests of each client; nil limits none.
+	Rates *ratelimit.Limiter
 	// CORS lists the scripts that may call the API.
 	CORS CORS
 	// Uncompressed turns compression of responses off, whatever clients accept.

@@ -93,7 +93,7 @@ func ofOthers(name string) bool {
 	if slices.Contains([]string{"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_TOKEN", "CLUSTERLITE_TOKEN_FILE", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN"}, name) {
 		return true
 	}
-	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, Auth{}, HTTP{}, Reads{}, Writes{}} {
+	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, Auth{}, RateLimits{}, HTTP{}, Reads{}, Writes{}} {
 		t := reflect.TypeOf(group)
 		for i := range t.NumField() {
 			if t.Field(i).Tag.Get("env") == name {

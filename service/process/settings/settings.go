@@ -50,8 +50,9 @@ type Topic struct {
 
 // HTTP has the settings of an API listener.
 type HTTP struct {
-	TLS  APITLS `embed:""`
-	Auth Auth   `embed:""`
+	TLS   APITLS     `embed:""`
+	Auth  Auth       `embed:""`
+	Rates RateLimits `embed:""`
 
 	MaxBody        ByteSize `name:"max-body" env:"CLUSTERLITE_MAX_BODY" default:"1MiB" placeholder:"SIZE" help:"Maximum size of a request body, 1KiB to 3MiB (default ${default})."`
 	MaxConnections int      `name:"max-connections" env:"CLUSTERLITE_MAX_CONNECTIONS" default:"4096" placeholder:"N" help:"Maximum number of client connections; more wait until one closes (default ${default})."`

@@ -63,6 +63,20 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+func TestRateLimits(t *testing.T) {
+	g, _, _, err := parse(t)
+	if err != nil || g.Rates.Limited() {
+		t.Errorf("got %+v, %v; want no limit by default", g.Rates, err)
+	}
+	g, _, _, err = parse(t, "--rate-limit-anonymous=10/s", "--rate-limit-caller=300/m", "--rate-limit-roles=importer=5000/h,admin=off,a=b=1/s", "--trusted-proxies=10.0.0.0/8,::1")
+	r := g.Rates
+	if err != nil || r.Anonymous != (settings.Rate{Requests: 10, Per: time.Second}) || r.Callers != (settings.Rate{Requests: 300, Per: time.Minute}) ||
+		len(r.Roles) != 3 || r.Roles["importer"] != (settings.Rate{Requests: 5000, Per: time.Hour}) || r.Roles["admin"] != (settings.Rate{}) || r.Roles["a=b"].Requests != 1 ||
+		len(r.Proxies) != 2 || !r.Limited() {
+		t.Errorf("got %+v, %v; want the rates of the flags", r, err)
+	}
+}
+
 func TestBadValuesAreRejectedByName(t *testing.T) {
 	for _, bad := range [][2]string{
 		{"node-id", "a b"}, {"node-id", strings.Repeat("x", 101)}, {"http-addr", "8080"}, {"http-addr", ":99999"}, {"admin-addr", "x"}, {"admin-advertise", "x"}, {"data-dir", ""},
@@ -72,6 +86,8 @@ func TestBadValuesAreRejectedByName(t *testing.T) {
 		{"max-body", "1"}, {"max-body", "4MiB"}, {"max-body", "x"}, {"max-body", "1.5MiB"}, {"max-body", "99999999999999999999GiB"},
 		{"cors-origins", "a.example"}, {"cors-origins", "https://a.example/"}, {"cors-origins", "*,https://a.example"}, {"cors-origins", "null"}, {"cors-allow-headers", "X Y"}, {"cors-allow-headers", "*"}, {"cors-expose-headers", "a:b"}, {"compress", "perhaps"},
 		{"log-format", "xml"}, {"log-level", "loud"},
+		{"rate-limit-anonymous", "10"}, {"rate-limit-anonymous", "0/s"}, {"rate-limit-caller", "10/d"}, {"rate-limit-caller", "-1/s"}, {"rate-limit-roles", "editor"}, {"rate-limit-roles", "=1/s"},
+		{"rate-limit-roles", "a=1/s,a=2/s"}, {"rate-limit-roles", "a=1/s,"}, {"trusted-proxies", "proxy"}, {"trusted-proxies", "10.0.0.0/99"}, {"trusted-proxies", "10.0.0.1:80"},
 		{"auth-roles-claim", ""}, {"auth-roles-claim", " roles"}, {"auth-roles-claim", strings.Repeat("x", 257)},
 	} {
 		_, _, _, err := parse(t, "--"+bad[0]+"="+bad[1])
