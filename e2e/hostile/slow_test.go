@@ -2,7 +2,6 @@ package hostile_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -141,7 +140,7 @@ func (r rig) readsNothing(t *testing.T) {
 
 func TestSlowClientsDirectly(t *testing.T) {
 	if os.Getenv("CLUSTERLITE_E2E") == "" {
-		t.Skip(fmt.Sprintf("CLUSTERLITE_E2E is not set: this test waits for deadlines of up to %s", time.Minute))
+		t.Skipf("CLUSTERLITE_E2E is not set: this test waits for deadlines of up to %s", time.Minute)
 	}
 	directly(t).slowClients(t)
 }
