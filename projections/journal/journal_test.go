@@ -102,7 +102,12 @@ func (h *history) all(after, until events.Position) (all []journal.Entry) {
 
 func open(t testing.TB, dir string, at events.Position, logTime time.Time) *journal.Journal {
 	t.Helper()
-	j, err := journal.Open(journal.Options{Dir: dir, At: at, LogTime: logTime, SegmentBytes: 2000})
+	return openWith(t, journal.Options{Dir: dir, At: at, LogTime: logTime, SegmentBytes: 2000})
+}
+
+func openWith(t testing.TB, o journal.Options) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,9 +296,10 @@ func TestRandom(t *testing.T) {
 // to the read model's position, or it says that it begins there.
 func TestCutAtEveryByte(t *testing.T) {
 	h, dir := newHistory(42), t.TempDir()
-	j := open(t, dir, 0, time.Time{})
-	for range 14 {
-		b := h.next(6)
+	const segment = 600
+	j := openWith(t, journal.Options{Dir: dir, SegmentBytes: segment})
+	for range 7 {
+		b := h.next(4)
 		add(t, j, b)
 		j.Publish(b.through)
 	}
@@ -305,7 +311,14 @@ func TestCutAtEveryByte(t *testing.T) {
 		t.Fatalf("got %d files, %v, want at least 2", len(files), err)
 	}
 	slices.Sort(files)
+	copied := filepath.Join(t.TempDir(), "copy")
 	middle, last := h.batches[len(h.batches)/2], h.batches[len(h.batches)-1]
+	want := map[events.Position][]string{}
+	for _, b := range []batch{middle, last} {
+		for _, e := range h.all(0, b.through) {
+			want[b.through] = append(want[b.through], plain(e))
+		}
+	}
 	for n := range 2 { // in the last file, and in the one before it while the last is missing
 		name := files[len(files)-1-n]
 		content, err := os.ReadFile(name)
@@ -314,7 +327,9 @@ func TestCutAtEveryByte(t *testing.T) {
 		}
 		for size := range len(content) + 1 {
 			for _, b := range []batch{middle, last} {
-				copied := t.TempDir()
+				if err := errors.Join(os.RemoveAll(copied), os.Mkdir(copied, 0o700)); err != nil {
+					t.Fatal(err)
+				}
 				for _, f := range files[:len(files)-1-n] {
 					if err := os.Link(f, filepath.Join(copied, filepath.Base(f))); err != nil {
 						t.Fatal(err)
@@ -324,9 +339,17 @@ func TestCutAtEveryByte(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(copied, filepath.Base(name)), content[:size], 0o600); err != nil {
 					t.Fatal(err)
 				}
-				j := open(t, copied, b.through, b.logTime)
+				j, err := journal.Open(journal.Options{Dir: copied, At: b.through, LogTime: b.logTime, SegmentBytes: segment})
+				if err != nil {
+					t.Fatal(err)
+				}
 				if j.Reset() == nil {
-					h.check(t, j, b.through)
+					if got, _ := read(t, j, 0, b.through); !slices.Equal(got, want[b.through]) {
+						t.Fatalf("cut at %d: got %d events up to %d, want %d", size, len(got), b.through, len(want[b.through]))
+					}
+					if size%50 == 0 {
+						h.check(t, j, b.through)
+					}
 				} else if j.Start() != b.through || j.End() != b.through {
 					t.Fatalf("cut at %d: got a journal from %d to %d after %v, want both to be %d", size, j.Start(), j.End(), j.Reset(), b.through)
 				}
@@ -598,5 +621,40 @@ func BenchmarkAppend(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Check counts the events of a sound journal.
+func TestCheck(t *testing.T) {
+	h := newHistory(5)
+	j := open(t, t.TempDir(), 0, time.Time{})
+	for range 40 {
+		b := h.next(8)
+		add(t, j, b)
+		j.Publish(b.through)
+	}
+	want := map[string]int64{}
+	for key, versions := range h.versions {
+		want[key.Collection] += versions
+	}
+	if got, err := j.Check(t.Context(), j.End()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+// Check finds an event that names no previous one although its version says that there is one.
+func TestCheckFindsAGap(t *testing.T) {
+	h := newHistory(5)
+	j := open(t, t.TempDir(), 0, time.Time{})
+	b := h.next(8)
+	for len(b.entries) == 0 {
+		b = h.next(8)
+	}
+	b.entries[0].Event.Version = 3
+	add(t, j, b)
+	j.Publish(b.through)
+	var damaged *journal.DamagedError
+	if _, err := j.Check(t.Context(), j.End()); !errors.As(err, &damaged) || j.Damage() == nil {
+		t.Errorf("got %v, want damage", err)
 	}
 }

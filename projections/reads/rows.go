@@ -129,3 +129,32 @@ func (s *Tx) Summary(ctx context.Context, collection string) (summary digest.Sum
 	summary.Digest = digest.FromBytes(sum)
 	return summary, nil
 }
+
+// Versions returns the number of versions of all entities of each collection, deleted ones included:
+// as many as there were admitted events.
+func (s *Tx) Versions(ctx context.Context) (map[string]int64, error) {
+	failed := func(err error) error { return s.observed(fmt.Errorf("count the versions: %w", err)) }
+	names, err := schema.Tables(ctx, s.conn)
+	if err != nil {
+		return nil, failed(err)
+	}
+	var deleted []struct {
+		Collection string
+		Versions   int64
+	}
+	if err := s.conn.SelectContext(ctx, &deleted, `SELECT collection, sum(version) AS versions FROM _tombstones GROUP BY collection`); err != nil {
+		return nil, failed(err)
+	}
+	all := make(map[string]int64, len(names))
+	for _, d := range deleted {
+		all[d.Collection] = d.Versions
+	}
+	for _, name := range names {
+		var living int64
+		if err := s.conn.GetContext(ctx, &living, `SELECT coalesce(sum(version), 0) FROM `+schema.Quote(name)); err != nil {
+			return nil, failed(err)
+		}
+		all[name] += living
+	}
+	return all, nil
+}

@@ -3,9 +3,11 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -62,9 +64,43 @@ func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
+		if err := n.checkJournal(ctx, s); err != nil {
+			return err
+		}
 		audit := NewAudit(n.NodeID, found)
 		return lines.Write(VerifyLine{Audit: &audit})
 	})
+}
+
+// checkJournal compares the journal with the rows at the same position: each event made one version.
+// A journal that does not reach back to the beginning of the log is only checked in itself.
+func (n *Node) checkJournal(ctx context.Context, s *reads.Tx) error {
+	j, release, err := n.Model.Journal()
+	if errors.Is(err, projections.ErrNoJournal) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	found, err := j.Check(ctx, s.At)
+	if err != nil || j.Start() > 0 {
+		return err
+	}
+	want, err := s.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	for name, versions := range want {
+		if found[name] != versions {
+			return fmt.Errorf("the journal has %d events of %s up to position %d, and the rows are from %d", found[name], name, s.At, versions)
+		}
+		delete(found, name)
+	}
+	for name, events := range found {
+		return fmt.Errorf("the journal has %d events of %s up to position %d, and there are no rows of it", events, name, s.At)
+	}
+	return nil
 }
 
 // NewAudit converts an audit of a node's rows into the form of the answers.
