@@ -326,7 +326,10 @@ func TestCutAtEveryByte(t *testing.T) {
 			t.Fatal(err)
 		}
 		for size := range len(content) + 1 {
-			for _, b := range []batch{middle, last} {
+			for i, b := range []batch{last, middle} {
+				if i == 1 && size%4 != 0 {
+					continue
+				}
 				if err := errors.Join(os.RemoveAll(copied), os.Mkdir(copied, 0o700)); err != nil {
 					t.Fatal(err)
 				}
