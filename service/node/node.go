@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -34,6 +35,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/keyring"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
+	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -240,6 +242,24 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 		n.group.Go("the uses of API keys", n.keys.Uses.Keep)
 	}
 	return n.openModels(ctx)
+}
+
+// openModels opens the read models in SQL, if the node serves any. A mistake in a definition stops
+// the start.
+func (n *Node) openModels(ctx context.Context) (err error) {
+	if n.ModelsDir == "" || n.Role == "command" {
+		return nil
+	}
+	if !n.keepsJournal() {
+		return errors.New("--models-dir (CLUSTERLITE_MODELS_DIR) needs the journal of events, but --journal (CLUSTERLITE_JOURNAL) is off")
+	}
+	if n.Models, err = sqlmodels.Open(ctx, n.ModelsDir, filepath.Join(n.DataDir, "models"), n.Model, n.Logger); err != nil {
+		return err
+	}
+	n.group.Defer("the files of the models", n.Models.Close)
+	n.group.Go("the models", n.Models.Run)
+	n.Registry.MustRegister(sqlmodels.Metrics(n.Models))
+	return nil
 }
 
 // applied returns a function that records applied batches in metrics and traces.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
+	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 )
 
 // resources are the resources of the admin listener besides health, status and metrics.
@@ -20,7 +21,7 @@ func (n *Node) resources() map[string]admin.Methods {
 		"/rows":    {http.MethodGet: n.rows},
 		"/keys":    {http.MethodGet: n.listKeys},
 	}
-	maps.Copy(resources, n.modelResources())
+	maps.Copy(resources, sqlmodels.Resources(n.NodeID, n.Models))
 	if n.Pprof {
 		maps.Copy(resources, admin.Profiles())
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/modelset"
+	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
@@ -43,7 +44,7 @@ func (n *Node) status(ctx context.Context) (any, error) {
 	if unready := n.Model.Ready(n.ReadyLag); unready != nil {
 		answer.Ready, answer.Reason = false, unready.Error()
 	}
-	answer.Models = n.modelStatuses()
+	answer.Models = sqlmodels.Statuses(n.Models)
 	answer.Degraded = n.Model.Degraded()
 	if free, size, err := diskSpace(n.DataDir); err == nil {
 		answer.Disk = &disk{free, size}

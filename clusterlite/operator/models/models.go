@@ -18,7 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/modelset"
-	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -106,7 +106,7 @@ Examples:
 
 // models is the result of model list.
 type models struct {
-	Nodes []node.ModelList `json:"nodes"`
+	Nodes []sqlmodels.List `json:"nodes"`
 }
 
 // Text writes the models as text.
@@ -168,7 +168,7 @@ func (c List) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	lists, errs := each[node.ModelList](ctx, out, asked, http.MethodGet, "/models")
+	lists, errs := each[sqlmodels.List](ctx, out, asked, http.MethodGet, "/models")
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -69,7 +70,7 @@ func appendUser(t *testing.T, n *node.Node, name string) events.Position {
 	return at
 }
 
-type lists struct{ Nodes []node.ModelList }
+type lists struct{ Nodes []sqlmodels.List }
 
 type verified struct {
 	Equal  bool

@@ -12,7 +12,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
-	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
@@ -53,7 +53,7 @@ type compared struct {
 	Model   string             `json:"model"`
 	Result  string             `json:"result"`
 	Detail  string             `json:"detail,omitempty"`
-	Digests []node.ModelDigest `json:"digests"`
+	Digests []sqlmodels.Digest `json:"digests"`
 }
 
 // Text writes the comparison as text.
@@ -93,7 +93,7 @@ func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	lists, errs := each[node.ModelList](ctx, out, asked, http.MethodGet, "/models")
+	lists, errs := each[sqlmodels.List](ctx, out, asked, http.MethodGet, "/models")
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
 // compare asks until all nodes have the model as of the same event.
 func (c Verify) compare(ctx context.Context, out subcommand.Streams, asked []nodes.Node, name string) (one compared, err error) {
 	for end := time.Now().Add(c.Wait); ; {
-		digests, errs := each[node.ModelDigest](ctx, out, asked, http.MethodGet, "/models/digest?name="+url.QueryEscape(name))
+		digests, errs := each[sqlmodels.Digest](ctx, out, asked, http.MethodGet, "/models/digest?name="+url.QueryEscape(name))
 		if ctx.Err() != nil {
 			return one, ctx.Err()
 		}
@@ -142,10 +142,10 @@ func (c Verify) compare(ctx context.Context, out subcommand.Streams, asked []nod
 }
 
 // judge compares the digests of one model.
-func judge(name string, digests []node.ModelDigest, err error) compared {
+func judge(name string, digests []sqlmodels.Digest, err error) compared {
 	one := compared{Model: name, Result: equal, Digests: digests}
 	if err != nil {
-		one.Result, one.Detail, one.Digests = unknown, err.Error(), []node.ModelDigest{}
+		one.Result, one.Detail, one.Digests = unknown, err.Error(), []sqlmodels.Digest{}
 		return one
 	}
 	first := digests[0]

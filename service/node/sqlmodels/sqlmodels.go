@@ -1,16 +1,19 @@
-package node
+// Package sqlmodels connects the read models in SQL of a node with its admin listener and its
+// metrics.
+package sqlmodels
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
@@ -18,30 +21,19 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// openModels opens the read models in SQL, if the node serves any. A mistake in a definition stops
-// the start.
-func (n *Node) openModels(ctx context.Context) error {
-	if n.ModelsDir == "" || n.Role == "command" {
-		return nil
-	}
-	if !n.keepsJournal() {
-		return errors.New("--models-dir (CLUSTERLITE_MODELS_DIR) needs the journal of events, but --journal (CLUSTERLITE_JOURNAL) is off")
-	}
-	is, err := n.Model.Status(ctx)
+// Open opens the read models of a folder, of which dir has the files, on a node whose journal has the events.
+func Open(ctx context.Context, folder, dir string, model *projections.Projection, logger *slog.Logger) (*modelset.Set, error) {
+	is, err := model.Status(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	n.Models, err = modelset.Open(ctx, modelset.Options{
-		Folder: n.ModelsDir, Dir: filepath.Join(n.DataDir, "models"), Source: modelset.FromJournal(n.Model), Log: is.TopicID,
-		Check: checkModel, Logger: n.Logger,
+	set, err := modelset.Open(ctx, modelset.Options{
+		Folder: folder, Dir: dir, Source: modelset.FromJournal(model), Log: is.TopicID, Check: checkModel, Logger: logger,
 	})
 	if err != nil {
-		return fmt.Errorf("the read models of --models-dir (CLUSTERLITE_MODELS_DIR): %w", err)
+		return nil, fmt.Errorf("the read models of --models-dir (CLUSTERLITE_MODELS_DIR): %w", err)
 	}
-	n.group.Defer("the files of the models", n.Models.Close)
-	n.group.Go("the models", n.Models.Run)
-	n.Registry.MustRegister(modelMetrics{n.Models})
-	return nil
+	return set, nil
 }
 
 // checkModel checks what package sqlmodel does not know: the expression that says who may read a
@@ -54,26 +46,26 @@ func checkModel(d *sqlmodel.Definition) error {
 	return err
 }
 
-// modelStatuses describes the models; nil if there are none.
-func (n *Node) modelStatuses() (all []modelset.Status) {
-	if n.Models == nil {
+// Statuses describes the models of a set, which may be nil.
+func Statuses(set *modelset.Set) (all []modelset.Status) {
+	if set == nil {
 		return nil
 	}
-	for _, m := range n.Models.All() {
+	for _, m := range set.All() {
 		all = append(all, m.Status())
 	}
 	return all
 }
 
-// ModelList is the answer of /models.
-type ModelList struct {
+// List is the answer of /models.
+type List struct {
 	Node   string            `json:"node"`
 	Models []modelset.Status `json:"models"`
 }
 
-// ModelDigest is the answer of /models/digest. Two nodes whose models were changed last at the same
+// Digest is the answer of /models/digest. Two nodes whose models were changed last at the same
 // position have the same digest.
-type ModelDigest struct {
+type Digest struct {
 	Node     string          `json:"node"`
 	Model    string          `json:"model"`
 	Hash     string          `json:"hash"`
@@ -84,15 +76,21 @@ type ModelDigest struct {
 	Skipped []events.Position `json:"skipped,omitempty"`
 }
 
-// modelResources are the resources of the admin listener for models.
-func (n *Node) modelResources() map[string]admin.Methods {
+type resources struct {
+	node string
+	set  *modelset.Set
+}
+
+// Resources are the resources of the admin listener of a node for a set of models, which may be nil.
+func Resources(node string, set *modelset.Set) map[string]admin.Methods {
+	n := resources{node, set}
 	return map[string]admin.Methods{
 		"/models": {http.MethodGet: func(w http.ResponseWriter, _ *http.Request) {
-			all := n.modelStatuses()
+			all := Statuses(n.set)
 			if all == nil {
 				all = []modelset.Status{}
 			}
-			admin.Answer(w, http.StatusOK, ModelList{n.NodeID, all})
+			admin.Answer(w, http.StatusOK, List{n.node, all})
 		}},
 		"/models/rebuild": {
 			http.MethodPost:   n.forModel(func(_ *http.Request, m *modelset.Model) (any, error) { return nil, m.Rebuild() }),
@@ -112,12 +110,12 @@ func (n *Node) modelResources() map[string]admin.Methods {
 
 // forModel answers a request for the model that its parameter name names, with the model's status
 // if do has no other answer.
-func (n *Node) forModel(do func(*http.Request, *modelset.Model) (any, error)) http.HandlerFunc {
+func (n resources) forModel(do func(*http.Request, *modelset.Model) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var m *modelset.Model
 		known := false
-		if n.Models != nil {
-			m, known = n.Models.Get(r.URL.Query().Get("name"))
+		if n.set != nil {
+			m, known = n.set.Get(r.URL.Query().Get("name"))
 		}
 		if !known {
 			admin.Refuse(w, problem.NotFound.New("No read model of this node has this name."))
@@ -138,7 +136,7 @@ func (n *Node) forModel(do func(*http.Request, *modelset.Model) (any, error)) ht
 }
 
 // digestOfModel reads all rows of the model that serves.
-func (n *Node) digestOfModel(r *http.Request, m *modelset.Model) (any, error) {
+func (n resources) digestOfModel(r *http.Request, m *modelset.Model) (any, error) {
 	tx, release, err := m.Begin(r.Context())
 	if err != nil {
 		return nil, err
@@ -149,7 +147,7 @@ func (n *Node) digestOfModel(r *http.Request, m *modelset.Model) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := ModelDigest{Node: n.NodeID, Model: m.Name(), Hash: tx.Hash, Position: tx.At, Changed: tx.Changed, Digest: sum.String()}
+	answer := Digest{Node: n.node, Model: m.Name(), Hash: tx.Hash, Position: tx.At, Changed: tx.Changed, Digest: sum.String()}
 	for _, skip := range m.Status().Skips {
 		if skip.Hash == tx.Hash {
 			answer.Skipped = append(answer.Skipped, skip.Position)
@@ -158,8 +156,11 @@ func (n *Node) digestOfModel(r *http.Request, m *modelset.Model) (any, error) {
 	return answer, nil
 }
 
-// modelMetrics collects the metrics of the models, at each scrape.
-type modelMetrics struct{ models *modelset.Set }
+// metrics collects the metrics of the models, at each scrape.
+type metrics struct{ models *modelset.Set }
+
+// Metrics returns the collector of the metrics of a set.
+func Metrics(set *modelset.Set) prometheus.Collector { return metrics{set} }
 
 func modelDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("clusterlite_model_"+name, help, append([]string{"model"}, labels...), nil)
@@ -174,14 +175,14 @@ var (
 )
 
 // Describe implements [prometheus.Collector].
-func (modelMetrics) Describe(ch chan<- *prometheus.Desc) {
+func (metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{modelPositionDesc, modelLagDesc, modelStoppedDesc, modelBuildingDesc, modelSkipsDesc} {
 		ch <- d
 	}
 }
 
 // Collect implements [prometheus.Collector].
-func (c modelMetrics) Collect(ch chan<- prometheus.Metric) {
+func (c metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range c.models.All() {
 		s := m.Status()
 		gauge := func(d *prometheus.Desc, value float64) {
@@ -199,4 +200,11 @@ func (c modelMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(modelBuildingDesc, bit(s.Building != nil))
 		gauge(modelSkipsDesc, float64(len(s.Skips)))
 	}
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
