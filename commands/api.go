@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/commands/metrics"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
@@ -43,7 +44,7 @@ func New(n *node.Node, writes settings.Writes) *API {
 		Executor: &Executor{
 			Log: n.Log, Model: n.Model, Wait: writes.Wait,
 			Source:  n.Source(),
-			Metrics: NewMetrics(n.Registry), Tracer: n.Tracing.Tracer("github.com/clusterlite/clusterlite/commands"),
+			Metrics: metrics.New(n.Registry), Tracer: n.Tracing.Tracer("github.com/clusterlite/clusterlite/commands"),
 		},
 		Collections: n.Collections,
 		Access:      n.Access,

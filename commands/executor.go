@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clusterlite/clusterlite/commands/entityqueue"
+	"github.com/clusterlite/clusterlite/commands/metrics"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -41,7 +42,7 @@ type Executor struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Metrics and Tracer observe appends. Either may be nil.
-	Metrics *Metrics
+	Metrics *metrics.Metrics
 	Tracer  trace.Tracer
 
 	queues entityqueue.Queues

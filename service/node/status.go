@@ -6,6 +6,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/modelset"
+	"github.com/clusterlite/clusterlite/service/node/diskspace"
 	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 )
@@ -46,7 +47,7 @@ func (n *Node) status(ctx context.Context) (any, error) {
 	}
 	answer.Models = sqlmodels.Statuses(n.Models)
 	answer.Degraded = n.Model.Degraded()
-	if free, size, err := diskSpace(n.DataDir); err == nil {
+	if free, size, err := diskspace.Of(n.DataDir); err == nil {
 		answer.Disk = &disk{free, size}
 	}
 	if r, any := n.Model.Rebuild(); any {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
+	"github.com/clusterlite/clusterlite/service/node/diskspace"
 )
 
 // storage collects the metrics of the projection's storage, at each scrape.
@@ -67,7 +68,7 @@ func (s storage) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(scrubEndedDesc, ended)
 	gauge(scrubTookDesc, of.Scrub.Took.Seconds())
-	if free, size, err := diskSpace(s.node.DataDir); err == nil {
+	if free, size, err := diskspace.Of(s.node.DataDir); err == nil {
 		gauge(diskDesc, float64(free), "free")
 		gauge(diskDesc, float64(size), "size")
 	}

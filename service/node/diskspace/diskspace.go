@@ -1,12 +1,13 @@
 //go:build linux || darwin
 
-package node
+// Package diskspace reports the space of file systems.
+package diskspace
 
 import "syscall"
 
-// diskSpace returns the number of bytes that the file system of a folder has for ordinary
+// Of returns the number of bytes that the file system of a folder has for ordinary
 // users, free and in total.
-func diskSpace(dir string) (free, size uint64, err error) {
+func Of(dir string) (free, size uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return 0, 0, err

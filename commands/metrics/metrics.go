@@ -1,4 +1,5 @@
-package commands
+// Package metrics counts and measures what an executor appends.
+package metrics
 
 import (
 	"errors"
@@ -21,8 +22,8 @@ type Metrics struct {
 	append, verdict    prometheus.Histogram
 }
 
-// NewMetrics registers the metrics. The names are documented in docs/reference/metrics.md.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// New registers the metrics. The names are documented in docs/reference/metrics.md.
+func New(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterlite_command_verdicts_total", Help: "Verdicts on events that this node appended, by verdict.",
