@@ -54,17 +54,19 @@ func (c Caller) Has(role string) bool {
 // rejected before its body is read. Safe for concurrent use.
 type Identify func(*http.Request) (Caller, error)
 
-// Key is the key of the [Caller] in a context. A context type may return the caller for this
-// key from one of its fields.
+// Key is the key of the caller in a context. Its value is a *[Caller], so that a context type may
+// return the address of one of its fields without an allocation.
 type Key struct{}
 
 // With returns a context of a request by the caller.
-func With(ctx context.Context, c Caller) context.Context { return context.WithValue(ctx, Key{}, c) }
+func With(ctx context.Context, c Caller) context.Context { return context.WithValue(ctx, Key{}, &c) }
 
 // Of returns the caller of the request that ctx belongs to, or [Anonymous].
 func Of(ctx context.Context) Caller {
-	c, _ := ctx.Value(Key{}).(Caller)
-	return c
+	if c, ok := ctx.Value(Key{}).(*Caller); ok {
+		return *c
+	}
+	return Anonymous
 }
 
 // IdempotencyKey returns the key under which a write is stored whose client sent the given

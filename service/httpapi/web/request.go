@@ -35,7 +35,7 @@ func (r *request) Value(key any) any {
 	case logging.RequestIDKey:
 		return r.id
 	case caller.Key:
-		return r.caller
+		return &r.caller
 	}
 	return r.Context.Value(key)
 }
