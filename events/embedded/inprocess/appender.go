@@ -117,13 +117,12 @@ func (a *Appender) answered(answer []byte) {
 		a.finish(0, errLost)
 		return
 	}
-	for _, t := range response.Topics {
-		for _, p := range t.Partitions {
-			if !a.finish(p.BaseOffset, kerr.ErrorForCode(p.ErrorCode)) {
-				a.Close() // the broker has refused the request before Fill, because its disk failed
-			}
-			return
-		}
+	if len(response.Topics) == 0 || len(response.Topics[0].Partitions) == 0 {
+		return // there was nothing to append
+	}
+	p := response.Topics[0].Partitions[0]
+	if !a.finish(p.BaseOffset, kerr.ErrorForCode(p.ErrorCode)) {
+		a.Close() // the broker has refused the request before Fill, because its disk failed
 	}
 }
 
