@@ -13,7 +13,7 @@ import (
 func readAs(t *testing.T, h http.Handler, who, path string, fields ...string) (int, http.Header, string) {
 	t.Helper()
 	if who != "" {
-		fields = append(fields, "From", who)
+		fields = append(fields, "From: "+who)
 	}
 	r := servicetest.Do(h, http.MethodGet, path, "", fields...)
 	return r.StatusCode, r.Header, servicetest.Body(t, r)
@@ -42,7 +42,7 @@ func TestPagesUnderARule(t *testing.T) {
 			if tag := header.Get("ETag"); tags[tag] || tag == "" {
 				t.Errorf("%s: got the tag %q, want one of its own", who, tag)
 			} else if tags[tag] = true; tag != "" {
-				if status, _, _ := readAs(t, h, who, "/users?count=true&limit=2", "If-None-Match", tag); status != http.StatusNotModified {
+				if status, _, _ := readAs(t, h, who, "/users?count=true&limit=2", "If-None-Match: "+tag); status != http.StatusNotModified {
 					t.Errorf("%s: with its tag: got %d, want 304", who, status)
 				}
 			}
