@@ -296,9 +296,16 @@ func TestKeysAreReplacedUnderLoad(t *testing.T) {
 	last := newSigner(t, "0", jose.ES256)
 	p := newProvider(t, last)
 	v := newVerifier(t, p.URL)
-	current := atomic.Pointer[string]{}
-	token := last.token(t, valid())
-	current.Store(&token)
+	// inUse is held while a request is in progress, so that no request still uses the token before
+	// the current one when its key is removed.
+	var inUse sync.RWMutex
+	current := last.token(t, valid())
+	use := func() error {
+		inUse.RLock()
+		defer inUse.RUnlock()
+		_, err := identify(v, "/users", "Bearer "+current)
+		return err
+	}
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	for range 4 {
@@ -309,14 +316,14 @@ func TestKeysAreReplacedUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := identify(v, "/users", "Bearer "+*current.Load()); err != nil {
+				if err := use(); err != nil {
 					t.Errorf("a request failed: %v", err)
 					return
 				}
 			}
 		})
 	}
-	old := token
+	old := current
 	for _, id := range []string{"1", "2"} {
 		next := newSigner(t, id, jose.ES256)
 		p.serve(t, last, next) // both for a while, as providers do
@@ -324,7 +331,9 @@ func TestKeysAreReplacedUnderLoad(t *testing.T) {
 		if _, err := identify(v, "/users", "Bearer "+token); err != nil {
 			t.Errorf("a token of a new key: %v", err)
 		}
-		current.Store(&token)
+		inUse.Lock()
+		current = token
+		inUse.Unlock()
 		last = next
 	}
 	close(stop)
