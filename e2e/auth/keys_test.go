@@ -63,7 +63,7 @@ func TestKeysAndActorsOnTwoNodes(t *testing.T) {
 	for _, url := range []string{r.URL, query.URL} {
 		r.await(t, url, key, http.StatusOK)
 	}
-	status, header, body := r.send(t, http.MethodPut, r.entity, `{"name":"`+secret+`","email":"ada@example.com","by":"ci"}`, "Bearer "+key)
+	status, header, body := r.send(t, http.MethodPut, r.entity, `{"name":"`+secret+` II","email":"ada@example.com"}`, "Bearer "+key)
 	if status != http.StatusOK {
 		t.Fatalf("PUT with a key: got %d %s, want 200", status, body)
 	}
