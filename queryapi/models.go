@@ -77,21 +77,29 @@ func (a *API) model(c echo.Context) (*modelset.Model, *sqlmodel.Definition, erro
 	who := caller.Of(c.Request().Context())
 	if !known {
 		if a.Secured && who.IsAnonymous() {
-			return nil, nil, access.Denied(who)
+			return nil, nil, deniedModel(who)
 		}
 		return nil, nil, problem.NotFound.New("No read model has the name in the path.")
 	}
 	d, built := m.Definition()
 	if !built {
 		if a.Secured && !who.Has(caller.RoleAdmin) {
-			return nil, nil, access.Denied(who)
+			return nil, nil, deniedModel(who)
 		}
 		return nil, nil, beingBuilt(m)
 	}
 	if a.Secured && !a.admits(d, who) {
-		return nil, nil, access.Denied(who)
+		return nil, nil, deniedModel(who)
 	}
 	return m, d, nil
+}
+
+// deniedModel returns the problem of a caller who may not read a model.
+func deniedModel(who caller.Caller) error {
+	if who.IsAnonymous() {
+		return access.Denied(who)
+	}
+	return problem.Forbidden.New("The caller may not read this read model.")
 }
 
 // admits reports whether a caller may read a model. Without a rule only the role admin may.
@@ -301,7 +309,7 @@ func modelProblem(ctx context.Context, err error) error {
 		return problem.NotReady.Because(ctx.Err(), "The client cancelled the request.")
 	case errors.Is(err, sqlmodel.ErrBusy):
 		return problem.Overloaded.Because(err, "The node is at capacity: too many reads of the model are running. Retry later.")
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), sqlmodel.IsInterrupted(err):
 		return problem.Overloaded.Because(err, fmt.Sprintf("The query took longer than %s. Ask for less, or let the model keep what the query computes.", modelPageTimeout))
 	case errors.Is(err, modelquery.ErrCursor):
 		return problem.MalformedRequest.New("after must be a cursor from a Link field of this list, with the same sort.")

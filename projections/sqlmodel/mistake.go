@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/mattn/go-sqlite3"
 )
 
 // A MistakeError is a mistake in the file of a model.
@@ -54,4 +56,20 @@ func explain(err error) error {
 		return ErrNoFullText
 	}
 	return err
+}
+
+// IsInterrupted reports whether a statement was ended because its time was over.
+func IsInterrupted(err error) bool {
+	var failure sqlite3.Error
+	return errors.As(err, &failure) && failure.Code == sqlite3.ErrInterrupt
+}
+
+// Rejection returns why SQLite rejected the arguments of a statement that it has accepted without
+// them, such as a malformed expression for full-text search. rejected is false for other errors.
+func Rejection(err error) (reason string, rejected bool) {
+	var failure sqlite3.Error
+	if !errors.As(err, &failure) || failure.Code != sqlite3.ErrError {
+		return "", false
+	}
+	return failure.Error(), true
 }

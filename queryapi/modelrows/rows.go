@@ -5,13 +5,9 @@ package modelrows
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
-
-	"github.com/mattn/go-sqlite3"
 
 	"github.com/clusterlite/clusterlite/projections/modelquery"
 	"github.com/clusterlite/clusterlite/projections/query"
@@ -160,14 +156,13 @@ func (r *Rows) Count(ctx context.Context, tx *sqlmodel.Tx, asked Request) (int64
 // badArguments turns the error of a query into a problem if its arguments are the reason. The
 // statement itself was checked when the model was loaded.
 func badArguments(err error) error {
-	var failure sqlite3.Error
-	if errors.As(err, &failure) && failure.Code == sqlite3.ErrError {
-		return problem.MalformedRequest.Because(err, fmt.Sprintf("The query can't be run with these parameters: %s.", contract.Quote(strings.TrimSpace(failure.Error()))))
+	if reason, rejected := sqlmodel.Rejection(err); rejected {
+		return problem.MalformedRequest.Because(err, fmt.Sprintf("The query can't be run with these parameters: %s.", contract.Quote(reason)))
 	}
 	return err
 }
 
-// Relation returns the columns for an OpenAPI description, and the filters of a table or view.
+// Columns are the columns of the rows.
 func (r *Rows) Columns() []sqlmodel.Column { return r.columns }
 
 // QueryColumns are the columns by which the list can be filtered and sorted.
