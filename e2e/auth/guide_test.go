@@ -18,8 +18,8 @@ func TestGuideToAccessRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	schema := regexp.MustCompile("(?s)<!-- notes.json -->\n```json\n(.*?)```").FindSubmatch(page)
-	blocks := regexp.MustCompile("(?s)<!-- runbook -->\n```sh\n(.*?)```").FindAllSubmatch(page, -1)
-	if schema == nil || len(blocks) != strings.Count(string(page), "<!-- runbook -->") || len(blocks) < 3 {
+	blocks := regexp.MustCompile("(?s)<!-- access -->\n```sh\n(.*?)```").FindAllSubmatch(page, -1)
+	if schema == nil || len(blocks) != strings.Count(string(page), "<!-- access -->") || len(blocks) < 3 {
 		t.Fatalf("got %d blocks, want the schema and all marked blocks", len(blocks))
 	}
 	dir := t.TempDir()

@@ -70,12 +70,16 @@ func (n *Node) authenticate() error {
 }
 
 // admits returns a function that reports whether a request without credentials may be let in, by
-// its path: to resources without data, and to collections whose rules let anonymous callers do
-// something. The handlers then apply the rules.
+// its path: to resources without data, to collections whose rules let anonymous callers do
+// something, and, if there are any, to the feed of all collections. The handlers then apply the
+// rules.
 func admits(policies *access.Policies) func(path string) bool {
 	return func(path string) bool {
+		if contract.Open(path) || path == contract.AllChanges.Path && policies.AdmitAnonymousSomewhere() {
+			return true
+		}
 		collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-		return contract.Open(path) || policies.AdmitAnonymous(collection)
+		return policies.AdmitAnonymous(collection)
 	}
 }
 

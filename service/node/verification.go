@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
@@ -28,6 +30,9 @@ type (
 		Node        string             `json:"node"`
 		Position    events.Position    `json:"position"`
 		Collections map[string]Audited `json:"collections"`
+		// Journal is what is wrong with the journal of events. It is empty if the journal matches
+		// the rows, and if the node keeps none.
+		Journal string `json:"journal,omitempty"`
 	}
 	// Audited is one collection.
 	Audited struct {
@@ -64,43 +69,50 @@ func (n *Node) verify(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		if err := n.checkJournal(ctx, s); err != nil {
+		audit := NewAudit(n.NodeID, found)
+		if audit.Journal, err = n.checkJournal(ctx, s); err != nil {
 			return err
 		}
-		audit := NewAudit(n.NodeID, found)
 		return lines.Write(VerifyLine{Audit: &audit})
 	})
 }
 
-// checkJournal compares the journal with the rows at the same position: each event made one version.
-// A journal that does not reach back to the beginning of the log is only checked in itself.
-func (n *Node) checkJournal(ctx context.Context, s *reads.Tx) error {
+// checkJournal compares the journal with the rows at the same position, because each event made one
+// version, and says what differs. A journal that does not reach back to the beginning of the log is
+// only checked in itself.
+func (n *Node) checkJournal(ctx context.Context, s *reads.Tx) (wrong string, err error) {
 	j, release, err := n.Model.Journal()
 	if errors.Is(err, projections.ErrNoJournal) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
 	found, err := j.Check(ctx, s.At)
-	if err != nil || j.Start() > 0 {
-		return err
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return err.Error(), nil
+	}
+	if j.Start() > 0 {
+		return "", nil
 	}
 	want, err := s.Versions(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	for name, versions := range want {
-		if found[name] != versions {
-			return fmt.Errorf("the journal has %d events of %s up to position %d, and the rows are from %d", found[name], name, s.At, versions)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if found[name] != want[name] {
+			return fmt.Sprintf("the journal has %d events of %s up to position %d, and the rows are from %d", found[name], name, s.At, want[name]), nil
 		}
 		delete(found, name)
 	}
-	for name, events := range found {
-		return fmt.Errorf("the journal has %d events of %s up to position %d, and there are no rows of it", events, name, s.At)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		return fmt.Sprintf("the journal has %d events of %s up to position %d, and there are no rows of it", found[name], name, s.At), nil
 	}
-	return nil
+	return "", nil
 }
 
 // NewAudit converts an audit of a node's rows into the form of the answers.

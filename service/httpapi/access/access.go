@@ -77,7 +77,9 @@ func Compile(set *collections.Set) (*Policies, error) {
 		return nil, err
 	}
 	for name, p := range all.byName {
-		all.anonymous[name] = slices.ContainsFunc(actions, func(a Action) bool { return !p.Excludes(a, caller.Anonymous) })
+		if slices.ContainsFunc(actions, func(a Action) bool { return !p.Excludes(a, caller.Anonymous) }) {
+			all.anonymous[name] = true
+		}
 	}
 	return all, nil
 }
@@ -98,6 +100,9 @@ func (p *Policies) Of(collection string) *Policy {
 func (p *Policies) AdmitAnonymous(collection string) bool {
 	return p == nil || p.anonymous[collection]
 }
+
+// AdmitAnonymousSomewhere reports whether that holds for any collection.
+func (p *Policies) AdmitAnonymousSomewhere() bool { return p == nil || len(p.anonymous) > 0 }
 
 // Denied returns the problem of a caller who may not do what the request asks for. Without
 // credentials it is a 401, because credentials could help.

@@ -80,6 +80,9 @@ func (r *Report) concludeAudit(n Node) {
 			r.differ("node %s: the index of unique values of %s does not match its rows", n.Node, name)
 		}
 	}
+	if n.Audit.Journal != "" {
+		r.differ("node %s: %s", n.Node, n.Audit.Journal)
+	}
 }
 
 func (r *Report) concludeDeep(n Node) {
