@@ -166,7 +166,7 @@ func (s *Set) files(ctx context.Context) (map[string][]numbered, error) {
 		if err != nil || f.Name != name {
 			s.options.Logger.Warn("the file of a model can't be used, and is built again", "file", path, "error", err)
 			if f != nil {
-				err = f.Close()
+				_ = f.Close() // the file goes anyway
 			}
 			if err := sqlmodel.Remove(path); err != nil {
 				return nil, err

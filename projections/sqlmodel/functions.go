@@ -1,6 +1,7 @@
 package sqlmodel
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -116,11 +117,11 @@ func (c *calculator) call(name string, args []any) (any, error) {
 		}
 		c.statements[text] = statement
 	}
-	values := make([]driver.Value, len(args))
+	values := make([]driver.NamedValue, len(args))
 	for i, arg := range args {
-		values[i] = arg
+		values[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
 	}
-	rows, err := statement.Query(values) //nolint:staticcheck // the connection is not in a pool
+	rows, err := statement.(*sqlite3.SQLiteStmt).QueryContext(context.Background(), values)
 	if err != nil {
 		return nil, err
 	}
