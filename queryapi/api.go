@@ -49,6 +49,7 @@ type API struct {
 
 	modelRules   sync.Map // hash of a model's definition → *access.CallerRule
 	words        sync.Map // collection's name → *listing.Vocabulary
+	tables       sync.Map // collection's name → *matching.Table
 	describeOnce sync.Once
 	description  []byte
 	describeErr  error

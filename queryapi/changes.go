@@ -13,7 +13,7 @@ import (
 // feed returns the change feed of the node.
 func (a *API) feed() *changes.Feed {
 	return &changes.Feed{
-		Model: a.Model, Fresh: a.makeFresh, Secured: a.Secured, Timing: a.FeedTiming, Visible: a.visible,
+		Model: a.Model, Fresh: a.makeFresh, Secured: a.Secured, Timing: a.FeedTiming, Visible: a.visible, Filters: a.feedFilters,
 		Reach: func(ctx context.Context, position events.Position) error {
 			ctx, cancel := context.WithTimeout(ctx, a.Wait)
 			defer cancel()

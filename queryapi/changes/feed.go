@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -36,6 +37,8 @@ type Feed struct {
 	Reach func(ctx context.Context, position events.Position) error
 	// Visible returns the rule by which the caller of a request may see events: see [Rule].
 	Visible func(echo.Context) Rule
+	// Filters returns the filters of the feed of a collection. Nil means that feeds have none.
+	Filters func(collection string) Filters
 	// Secured reports that answers depend on who asks, so that shared caches must not keep them.
 	Secured bool
 	// Timing has the durations of live reads; zero fields have defaults. Tests shorten them.
@@ -47,6 +50,21 @@ type Feed struct {
 // A Rule reports whether a caller may see an event. This is the only place where the feed checks
 // access: every event of every answer passes it.
 type Rule func(*journal.Entry) bool
+
+// Filters are the filters that clients may put on the feed of a collection.
+type Filters struct {
+	// Names are the names of their parameters, without those in [Parameters].
+	Names []string
+	// Parse returns the condition that a query string with parameters of these names asks for. It is
+	// nil if there are no such parameters. The error is a problem.
+	Parse func(url.Values) (Condition, error)
+	// Definition changes with the definition of the collection, on which matches may depend.
+	Definition string
+}
+
+// A Condition reports whether an event matches the filters of a client. It is only asked about events
+// that the client may see. The error is one of the journal.
+type Condition func(*journal.Entry) (bool, error)
 
 // Timing has the durations of live reads.
 type Timing struct {
@@ -92,7 +110,7 @@ func FormatOffset(p events.Position) string {
 
 // Serve handles GET and HEAD of the feed of a collection, or of all if the name is empty.
 func (f *Feed) Serve(c echo.Context, collection string) error {
-	q, err := parse(c.Request(), collection)
+	q, err := f.parse(c.Request(), collection)
 	if err != nil {
 		return err
 	}
@@ -146,7 +164,7 @@ func (f *Feed) catchUp(c echo.Context, q query, tail events.Position) error {
 	etag := `"` + FormatOffset(q.offset) + "-" + FormatOffset(got.next) + q.variant() + `"`
 	h.Set("ETag", etag)
 	h.Set("Cache-Control", "no-cache")
-	if !got.upToDate {
+	if !got.upToDate && q.matches == nil {
 		h.Set("Cache-Control", f.immutable())
 	}
 	has, err := contract.NoneMatch(c.Request(), etag)
@@ -216,10 +234,10 @@ func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, s
 	until := min(tail, after+maxScan)
 	got = chunk{body: append(make([]byte, 0, 4<<10), '['), next: until}
 	_, err = j.Each(ctx, after, until, func(e *journal.Entry) error {
-		if !q.wants(e) {
-			return nil
+		wanted, err := q.wants(e)
+		if !wanted || err != nil {
+			return err
 		}
-		var err error
 		if got, err = got.add(q, j, e); err != nil {
 			return err
 		}

@@ -51,7 +51,11 @@ func (f *Feed) news(c echo.Context, q query, after events.Position, size int) (g
 	var j *journal.Journal
 	for i := range changes {
 		e := &changes[i]
-		if !q.wants(&e.Entry) {
+		wanted, err := q.wants(&e.Entry)
+		if err != nil {
+			return got, nil, Unreadable(err)
+		}
+		if !wanted {
 			continue
 		}
 		if q.previous {

@@ -39,15 +39,26 @@ type query struct {
 	previous   bool
 	ids, types []string
 	visible    Rule
+	matches    Condition // nil if there are no filters
+	definition string    // of the filters
 }
 
 // parse reads the query string. The error is a problem.
-func parse(r *http.Request, collection string) (q query, err error) {
-	if err := contract.RefuseUnknownParameters(r, Parameters...); err != nil {
+func (f *Feed) parse(r *http.Request, collection string) (q query, err error) {
+	var filters Filters
+	if f.Filters != nil && collection != "" {
+		filters = f.Filters(collection)
+	}
+	if err := contract.RefuseUnknownParameters(r, slices.Concat(Parameters, filters.Names)...); err != nil {
 		return q, err
 	}
 	values := r.URL.Query()
-	q = query{collection: collection, limit: DefaultLimit, live: values.Get("live")}
+	q = query{collection: collection, limit: DefaultLimit, live: values.Get("live"), definition: filters.Definition}
+	if filters.Parse != nil {
+		if q.matches, err = filters.Parse(values); err != nil {
+			return q, err
+		}
+	}
 	if values.Has("live") && q.live != livePoll && q.live != liveSSE {
 		return q, problem.MalformedRequest.New("live must be long-poll or sse.")
 	}
@@ -105,17 +116,27 @@ func parseOffset(text string) (p events.Position, now bool, err error) {
 }
 
 // wants reports whether an event is part of the answer.
-func (q *query) wants(e *journal.Entry) bool {
-	return (q.collection == "" || e.Event.Collection == q.collection) &&
-		(len(q.ids) == 0 || slices.Contains(q.ids, e.Event.EntityID)) &&
-		(len(q.types) == 0 || slices.Contains(q.types, string(e.Event.Kind))) &&
-		q.visible(e)
+func (q *query) wants(e *journal.Entry) (bool, error) {
+	if q.collection != "" && e.Event.Collection != q.collection ||
+		len(q.ids) > 0 && !slices.Contains(q.ids, e.Event.EntityID) ||
+		len(q.types) > 0 && !slices.Contains(q.types, string(e.Event.Kind)) ||
+		!q.visible(e) {
+		return false, nil
+	}
+	if q.matches == nil {
+		return true, nil
+	}
+	return q.matches(e)
 }
 
 // variant distinguishes answers to different queries that cover the same positions.
 func (q *query) variant() string {
+	variant := ""
 	if q.previous {
-		return "p"
+		variant = "p"
 	}
-	return ""
+	if q.matches != nil {
+		variant += "-" + q.definition
+	}
+	return variant
 }

@@ -121,6 +121,31 @@ func (v *Vocabulary) Parse(values url.Values) (r Request, err error) {
 	return r, nil
 }
 
+// FilterNames returns the names of the parameters that filter, except some.
+func (v *Vocabulary) FilterNames(except []string) (names []string) {
+	for _, name := range v.Parameters {
+		if !IsParameter(name) && !slices.Contains(except, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ParseFilters reads the filters of a query string, in which all names that are not excepted are
+// [Vocabulary.FilterNames]. The error is a problem.
+func (v *Vocabulary) ParseFilters(values url.Values, except []string) ([]query.Filter, error) {
+	var q query.Query
+	for _, name := range sortedNames(values) {
+		if slices.Contains(except, name) {
+			continue
+		}
+		if err := v.parseFilter(&q, name, values.Get(name)); err != nil {
+			return nil, err
+		}
+	}
+	return q.Filters, nil
+}
+
 // sortedNames returns the names in order, so that equal filters in any order lead to the same
 // SQL text.
 func sortedNames(values url.Values) []string {

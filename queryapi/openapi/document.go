@@ -8,6 +8,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 )
 
@@ -58,13 +59,13 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 		doc.Tags = append(doc.Tags, &openapi3.Tag{Name: c.Name(), Description: c.Description()})
 		doc.Paths.Set("/"+c.Name(), b.collectionPath(r))
 		doc.Paths.Set("/"+c.Name()+"/{id}", entityPath(r))
-		doc.Paths.Set("/"+c.Name()+"/changes", changesPath(c.Name(), "changes_"+c.Name(), c.Name()))
+		doc.Paths.Set("/"+c.Name()+"/changes", changesPath(c.Name(), "changes_"+c.Name(), c.Name(), filterParameters(c, changes.Parameters)))
 		doc.Paths.Set("/"+c.Name()+"/{id}/versions", versionsPath(r))
 		doc.Paths.Set("/"+c.Name()+"/{id}/versions/{version}", versionPath(r))
 	}
 	doc.Paths.Set("/", rootPath())
 	doc.Paths.Set("/openapi.json", descriptionPath())
-	doc.Paths.Set("/changes", changesPath(tagOfNone, "changes_clusterlite", "all collections"))
+	doc.Paths.Set("/changes", changesPath(tagOfNone, "changes_clusterlite", "all collections", nil))
 	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "The collections of this store."})
 	if secured {
 		b.require(doc)

@@ -160,7 +160,11 @@ func listParameters(c *collections.Collection) openapi3.Parameters {
 			all = append(all, &openapi3.ParameterRef{Value: listParameter(p, c)})
 		}
 	}
+	return append(all, filterParameters(c, nil)...)
+}
 
+// filterParameters are the filters of a collection, except those with the names of other parameters.
+func filterParameters(c *collections.Collection, except []string) (all openapi3.Parameters) {
 	columns := query.Columns(c)
 	formats := map[string]string{}
 	for _, p := range c.Properties() {
@@ -173,7 +177,7 @@ func listParameters(c *collections.Collection) openapi3.Parameters {
 		server := (i+shared)%len(columns) < shared
 		for _, operator := range documented(column, formats[column.Name()]) {
 			switch name := listing.FilterName(column.Name(), operator); {
-			case listing.IsParameter(name): // it has another meaning
+			case listing.IsParameter(name), slices.Contains(except, name): // it has another meaning
 			case server:
 				all = append(all, parameterRef(serverFilter(column, operator)))
 			default:

@@ -31,8 +31,8 @@ func queryParameter(name, description string, schema *openapi3.Schema) *openapi3
 	return &openapi3.ParameterRef{Value: p}
 }
 
-// changesPath describes a change feed: of a collection, or of all if there is no name.
-func changesPath(tag, id, of string) *openapi3.PathItem {
+// changesPath describes a change feed: of a collection with its filters, or of all.
+func changesPath(tag, id, of string, filters openapi3.Parameters) *openapi3.PathItem {
 	get := operation{
 		id: id, tag: tag, summary: "Read the changes of " + of,
 		description: "Returns the admitted events after an offset, in the order of the log. An offset means the same on every node." + live,
@@ -48,6 +48,7 @@ func changesPath(tag, id, of string) *openapi3.PathItem {
 		queryParameter("id", "Only changes of these entities: ids, separated by commas.", text()),
 		queryParameter("type", "Only changes of these types: `created`, `updated`, `deleted`, separated by commas.", text().WithPattern(`^(created|updated|deleted)(,(created|updated|deleted))*$`)),
 	}, get.Parameters...)
+	get.Parameters = append(filters, get.Parameters...)
 	get.Responses.Set("304", notModified())
 	return &openapi3.PathItem{Get: get}
 }

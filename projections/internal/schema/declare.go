@@ -117,6 +117,17 @@ func wantedColumns(c *collections.Collection) (all []wantedColumn) {
 	return all
 }
 
+// Declaration returns the statements that create the table of a collection with its declared
+// columns, without indexes.
+func Declaration(c *collections.Collection) []string {
+	statements := []string{CreateCollection(c.Name())}
+	columns, _ := changesTo(c, nil, nil)
+	for _, ch := range columns {
+		statements = append(statements, ch.statement)
+	}
+	return statements
+}
+
 // wantedIndexes returns the names of a collection's declared indexes, and what each is on.
 func wantedIndexes(c *collections.Collection) (names []string, on map[string]string) {
 	on = map[string]string{}
