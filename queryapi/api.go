@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -39,6 +40,9 @@ type API struct {
 	Secured bool
 	// FeedTiming has the durations of live change feeds; zero fields have defaults.
 	FeedTiming changes.Timing
+	// PastWindow is the number of entities that a list of the past looks for in its first pass over the
+	// journal. Zero means a default; tests reduce it.
+	PastWindow int
 	// RateLimited reports that the requests of clients are limited, which the description says.
 	RateLimited bool
 	// Now is the clock; nil means time.Now.
@@ -47,9 +51,10 @@ type API struct {
 	// Models are the read models in SQL; nil if there are none.
 	Models *modelset.Set
 
-	modelRules   sync.Map // hash of a model's definition → *access.CallerRule
-	words        sync.Map // collection's name → *listing.Vocabulary
-	tables       sync.Map // collection's name → *matching.Table
+	modelRules   sync.Map     // hash of a model's definition → *access.CallerRule
+	words        sync.Map     // collection's name → *listing.Vocabulary
+	tables       sync.Map     // collection's name → *matching.Table
+	pastLists    atomic.Int32 // lists of the past that are being read
 	describeOnce sync.Once
 	description  []byte
 	describeErr  error

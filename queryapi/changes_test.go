@@ -36,7 +36,7 @@ func newFeed(t testing.TB, timing changes.Timing) node {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()
 	model := servicetest.OpenModel(t, log, set).Follow()
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, FeedTiming: timing}
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, FeedTiming: timing, PastWindow: 3}
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, a.Routes())
 	return node{e, t, b, log, model}

@@ -3,6 +3,7 @@ package queryapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -129,6 +130,19 @@ func TestHistoryEqualsReplay(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+		living := slices.DeleteFunc(slices.Sorted(maps.Keys(want)), func(id string) bool { return want[id] == "" })
+		for _, limit := range []string{"7", "10000"} {
+			if got := n.ids("/users?at="+at+"&limit="+limit, nil); !slices.Equal(got, living) {
+				t.Errorf("the list at %s with limit %s: got %v, want %v", at, limit, got, living)
+			}
+		}
+		var whole []string
+		for _, id := range living {
+			whole = append(whole, want[id])
+		}
+		if got, want := servicetest.Body(t, n.get("/users?limit=10000&at="+at, 200)), "["+strings.Join(whole, ",")+"]"; got != want {
+			t.Errorf("the list at %s: got %s, want %s", at, got, want)
+		}
 		for _, id := range ids {
 			r := servicetest.Do(n, "GET", "/users/"+id+"?at="+at, "")
 			got := servicetest.Body(t, r)
@@ -143,5 +157,71 @@ func TestHistoryEqualsReplay(t *testing.T) {
 	}
 	if pairs < 1000 {
 		t.Errorf("compared %d pairs, want at least 1,000", pairs)
+	}
+}
+
+// The pages of a list of the past are of one moment. Filters apply to the entities as they were.
+func TestListsOfThePast(t *testing.T) {
+	n := newFeed(t, changes.Timing{})
+	var ids []string
+	write := func(i int, kind events.Kind, version int64, name string) events.Position {
+		e := events.Event{
+			ID: uuid.Must(uuid.NewV7()).String(), Source: "/test", Collection: "users", EntityID: ids[i], Kind: kind, Version: version,
+			Time: time.Date(2026, 11, 24, 12, 0, int(version), 0, time.UTC), Document: documentOf(kind, ids[i], name),
+		}
+		at, err := n.log.Append(servicetest.Context(t), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	for i := range 10 {
+		ids = append(ids, productID(i+1))
+		write(i, events.Created, 1, fmt.Sprint("N", i%2))
+	}
+	at := write(0, events.Updated, 2, "N1")
+	path := fmt.Sprintf("/users?at=%d", at)
+	// The entities change between the pages.
+	version := int64(2)
+	got := n.ids(path+"&limit=3", func() {
+		for i := 1; i < 10; i++ {
+			write(i, events.Updated, version, "later")
+		}
+		version++
+	})
+	if !slices.Equal(got, ids) {
+		t.Errorf("got %v, want %v", got, ids)
+	}
+	for filter, want := range map[string][]string{
+		"name=N1":                  {ids[0], ids[1], ids[3], ids[5], ids[7], ids[9]},
+		"name=N0&id[gt]=" + ids[3]: {ids[4], ids[6], ids[8]},
+		"version=2":                {ids[0]},
+		"name=later":               nil,
+		"created_at=2026-11-24T12:00:01Z&updated_at=2026-11-24T12:00:02Z": {ids[0]},
+		"sort=id&fields=id&name=N1&id[lt]=" + ids[2]:                      {ids[0], ids[1]},
+	} {
+		for _, limit := range []string{"1", "2", "100"} {
+			if got := n.ids(path+"&limit="+limit+"&"+filter, nil); !slices.Equal(got, want) {
+				t.Errorf("%s with limit %s: got %v, want %v", filter, limit, got, want)
+			}
+		}
+	}
+	r := n.get(path+"&limit=3", 200)
+	if got, want := r.Header.Get("Clusterlite-Position"), fmt.Sprint(at); got != want {
+		t.Errorf("got position %s, want %s", got, want)
+	}
+	n.get(path+"&limit=3", 304, "If-None-Match: "+r.Header.Get("ETag"))
+	if body := servicetest.Body(t, n.get("/users?at=0", 200)); body != "[]" {
+		t.Errorf("at the beginning: got %s, want no entities", body)
+	}
+	link := strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Link"), "<"), `>; rel="next"`)
+	for path, status := range map[string]int{
+		"/users?at=x": 400, "/users?at=": 400, path + "&sort=name": 400, path + "&sort=-id": 400, path + "&count=true": 400, path + "&after=x": 400, path + "&limit=0": 400,
+		path + "&nam=x": 400, strings.Replace(link, fmt.Sprintf("at=%d", at), "at=3", 1): 400, "/none?at=1": 404, strings.Replace(link, "at=", "a=", 1): 400,
+	} {
+		n.get(path, status)
+	}
+	if r := n.get(path, 200, "Accept: application/x-ndjson"); r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("got %s, want JSON, the only representation", r.Header.Get("Content-Type"))
 	}
 }

@@ -39,6 +39,9 @@ func (a *API) list(c echo.Context) error {
 	if scope.Nothing() {
 		return access.Denied(who)
 	}
+	if asksForPast(c) {
+		return a.listAt(c, collection)
+	}
 	media, err := negotiation.Accepts(c.Request(), contract.JSON, contract.NDJSON)
 	if err != nil {
 		return err

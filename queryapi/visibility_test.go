@@ -1,6 +1,7 @@
 package queryapi_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -110,6 +111,27 @@ func TestEventsObeyTheReadRule(t *testing.T) {
 	}
 	if r := servicetest.Do(n, "GET", "/notes/"+id+"/versions/1", "", "X-User: ada"); r.StatusCode != 200 {
 		t.Errorf("version 1 for its owner: got %d, want 200", r.StatusCode)
+	}
+	// A list of the past has the entities whose version of then the caller may see.
+	for user, want := range map[string][]int{"ada": {1, 0, 0}, "bob": {0, 1, 0}, "eve": {0, 0, 0}} {
+		for i, n1 := range want {
+			for _, filter := range []string{"", "&text[prefix]=secret"} {
+				path := fmt.Sprintf("/notes?at=%d%s", i+1, filter)
+				var got []json.RawMessage
+				if err := json.Unmarshal([]byte(servicetest.Body(t, n.get(path, 200, "X-User: "+user))), &got); err != nil || len(got) != n1 {
+					t.Errorf("%s, %s: got %s, %v, want %d entities", user, path, got, err, n1)
+				}
+			}
+		}
+	}
+	if r := servicetest.Do(n, "GET", "/notes?at=1", ""); r.StatusCode != 401 {
+		t.Errorf("a list of the past without credentials: got %d, want 401", r.StatusCode)
+	}
+	// A filter does not say more about what the caller may not see.
+	for _, text := range []string{"ada", "bob"} {
+		if got, _ := n.changesAs("eve", "/notes/changes?owner="+text); len(got) != 0 {
+			t.Errorf("got %v, want no changes", got)
+		}
 	}
 	if r := servicetest.Do(n, "GET", "/changes", ""); r.StatusCode != 401 || r.Header.Get("WWW-Authenticate") == "" {
 		t.Errorf("the feed without credentials: got %d %v, want 401", r.StatusCode, r.Header)

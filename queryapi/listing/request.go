@@ -79,7 +79,7 @@ func definitionOf(c *collections.Collection) string {
 }
 
 func (v *Vocabulary) addFilter(name string, column query.Column, op query.Op) {
-	if IsParameter(name) {
+	if IsParameter(name) || name == At && !v.rows {
 		return // it would hide the parameter; a member called limit is filtered by limit[in]
 	}
 	v.filters[name] = query.Filter{Column: column, Op: op}

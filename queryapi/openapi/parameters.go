@@ -177,7 +177,7 @@ func filterParameters(c *collections.Collection, except []string) (all openapi3.
 		server := (i+shared)%len(columns) < shared
 		for _, operator := range documented(column, formats[column.Name()]) {
 			switch name := listing.FilterName(column.Name(), operator); {
-			case listing.IsParameter(name), slices.Contains(except, name): // it has another meaning
+			case listing.IsParameter(name), name == listing.At, slices.Contains(except, name): // it has another meaning
 			case server:
 				all = append(all, parameterRef(serverFilter(column, operator)))
 			default:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 )
 
@@ -86,6 +87,7 @@ func (b builder) collectionPath(r resource) *openapi3.PathItem {
 		problems: []string{"notAcceptable"},
 	}.build()
 	list.Parameters = append(listParameters(r.Collection), list.Parameters...)
+	list.Parameters = append(list.Parameters, queryParameter(listing.At, "List the entities as they were at this position or time, such as `2026-11-24T14:05:00Z`, in the order of ids. `count` and any other `sort` are not available then.", momentSchema()))
 	list.Responses.Set("304", notModified())
 	list.Extensions = map[string]any{linesKeyword: lines{
 		Description: "With `Accept: " + contract.NDJSON + "` the response streams all matching entities, one per line, from one consistent snapshot. Without `limit`, their number is unlimited.",
@@ -116,7 +118,7 @@ func entityPath(r resource) *openapi3.PathItem {
 		problems: []string{"notFound", "notAcceptable", "preconditionFailed"},
 	}.build()
 	get.Responses.Set("304", notModified())
-	get.Parameters = append(get.Parameters, queryParameter("at", "Read the entity as it was at this position or time, such as `2026-11-24T14:05:00Z`. The response is 404 if it did not exist or was deleted then.", openapi3.NewStringSchema().WithPattern(`^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.*)$`)))
+	get.Parameters = append(get.Parameters, queryParameter("at", "Read the entity as it was at this position or time, such as `2026-11-24T14:05:00Z`. The response is 404 if it did not exist or was deleted then.", momentSchema()))
 	problems := slices.Concat(writeProblems, []string{"preconditionFailed"})
 	asks := slices.Concat([]string{"id", "ifMatch"}, writeAsks)
 	changed := response("The entity after the change.", entity, "ETag", contract.HeaderPosition)
@@ -135,6 +137,11 @@ func entityPath(r resource) *openapi3.PathItem {
 		success: response("The entity was deleted.", nil, contract.HeaderPosition), problems: []string{"notFound", "conflict", "preconditionFailed", "unprocessable"},
 	}.build()
 	return &openapi3.PathItem{Get: get, Put: put, Patch: patch, Delete: remove}
+}
+
+// momentSchema describes a position or time.
+func momentSchema() *openapi3.Schema {
+	return openapi3.NewStringSchema().WithPattern(`^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.*)$`)
 }
 
 func notModified() *openapi3.ResponseRef {
