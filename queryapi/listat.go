@@ -25,9 +25,9 @@ import (
 
 const (
 	// maxPastLists is how many lists of the past a node reads at a time, and pastListTime how long
-	// each may take. It is more than the time for which the proxy would try another node.
+	// each may take. The proxy waits for a response for ten seconds.
 	maxPastLists = 2
-	pastListTime = 10 * time.Second
+	pastListTime = 8 * time.Second
 	// firstWindow and maxWindow are numbers of entities: see [pastList.window].
 	firstWindow = 1 << 10
 	maxWindow   = 64 << 10

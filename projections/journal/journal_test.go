@@ -583,6 +583,34 @@ func BenchmarkVersion(b *testing.B) {
 	}
 }
 
+// The cost of reading events in the order of the log.
+func BenchmarkEach(b *testing.B) {
+	j, err := journal.Open(journal.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	const count = 100_000
+	now, document := time.Now(), []byte(`{"name":"Ada Lovelace","email":"ada@example.com","about":"`+strings.Repeat("x", 110)+`"}`)
+	var batch []journal.Entry
+	for p := events.Position(1); p <= count; p++ {
+		batch = append(batch, journal.Entry{Position: p, Appended: now, LogTime: now, Event: events.Event{
+			ID: uuid.NewString(), Source: "/node/1", Collection: "users", EntityID: uuid.NewString(), Version: 1, Kind: events.Created, Time: now, Document: document,
+		}})
+	}
+	if err := j.Append(batch, count, now); err != nil {
+		b.Fatal(err)
+	}
+	j.Publish(count)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := j.Each(b.Context(), 0, count, func(*journal.Entry) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/count, "ns/event")
+}
+
 // The cost of one event in a batch of a thousand.
 func BenchmarkAppend(b *testing.B) {
 	for name, updates := range map[string]bool{"creates": false, "updates": true} {
