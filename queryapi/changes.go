@@ -2,11 +2,16 @@ package queryapi
 
 import (
 	"context"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/projections/matching"
+	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
+	"github.com/clusterlite/clusterlite/queryapi/pastlist"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 )
 
@@ -36,4 +41,32 @@ func (a *API) changes(feed *changes.Feed) echo.HandlerFunc {
 		}
 		return feed.Serve(c, name)
 	}
+}
+
+// feedFilters returns the filters of the feed of a collection: those of its lists.
+func (a *API) feedFilters(collection string) changes.Filters {
+	c, ok := a.Collections.Get(collection)
+	if !ok {
+		return changes.Filters{}
+	}
+	words := a.vocabulary(c)
+	return changes.Filters{
+		Names: words.FilterNames(changes.Parameters), Definition: words.Definition,
+		Parse: func(values url.Values) (changes.Condition, error) {
+			filters, err := words.ParseFilters(values, changes.Parameters)
+			if len(filters) == 0 || err != nil {
+				return nil, err
+			}
+			return a.selection(c, filters).Matches, nil
+		},
+	}
+}
+
+// selection returns what compares versions of entities of a collection with filters.
+func (a *API) selection(c *collections.Collection, filters []query.Filter) *pastlist.Selection {
+	table, ok := a.tables.Load(c.Name())
+	if !ok {
+		table, _ = a.tables.LoadOrStore(c.Name(), matching.NewTable(c))
+	}
+	return pastlist.NewSelection(a.Model, table.(*matching.Table), filters)
 }

@@ -2,16 +2,22 @@ package queryapi
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
+	"github.com/clusterlite/clusterlite/queryapi/pastlist"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
+	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -199,6 +205,119 @@ func (a *API) writePast(c echo.Context, h past, e *journal.Entry) error {
 // noVersion returns the response for a version that does not exist, or that the caller may not see.
 func noVersion() error {
 	return problem.NotFound.New("No entity has this id, or it had no such version by then.")
+}
+
+const (
+	// maxPastLists is how many lists of the past a node reads at a time, and pastListTime how long
+	// each may take. The proxy waits for a response for ten seconds.
+	maxPastLists = 2
+	pastListTime = 8 * time.Second
+)
+
+// asksForPast reports whether a request for a list asks for an earlier moment.
+func asksForPast(c echo.Context) bool {
+	return strings.Contains(c.Request().URL.RawQuery, listing.At+"=") && c.QueryParams().Has(listing.At)
+}
+
+// listAt handles GET and HEAD of a collection as it was at a position or time, in the order of ids.
+// The caller may read at least a part of the collection.
+func (a *API) listAt(c echo.Context, collection *collections.Collection) error {
+	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
+		return err
+	}
+	words := a.vocabulary(collection)
+	if c.QueryParams().Has("count") {
+		return problem.MalformedRequest.New("count is not available with at.")
+	}
+	if err := contract.RefuseUnknownParameters(c.Request(), words.PastParameters()...); err != nil {
+		return err
+	}
+	asked, err := words.ParsePast(c.QueryParams())
+	if err != nil {
+		return err
+	}
+	if err := a.makeFresh(c); err != nil {
+		return err
+	}
+	if a.pastLists.Add(1) > maxPastLists {
+		a.pastLists.Add(-1)
+		return problem.Overloaded.New("The node is reading the maximum number of lists of the past. Retry later.")
+	}
+	defer a.pastLists.Add(-1)
+	j, release, err := a.Model.Journal()
+	if err != nil {
+		return changes.Unreadable(err)
+	}
+	defer release()
+	at, err := a.pastPosition(c, j, asked)
+	if err != nil {
+		return err
+	}
+	p, err := a.pastPage(c, j, collection, asked, at)
+	if err != nil {
+		return err
+	}
+	return p.answer(c, at)
+}
+
+// pastPosition returns the position of a list. The pages after the first are of the same position as
+// the first. The error is a problem.
+func (a *API) pastPosition(c echo.Context, j *journal.Journal, asked listing.Past) (events.Position, error) {
+	n, err := strconv.ParseInt(asked.At, 10, 64)
+	if asked.After != nil && (err != nil || events.Position(n) != asked.After.At) {
+		return 0, problem.MalformedRequest.New("With after, at must be the position that the Link field has.")
+	}
+	if given := c.Response().Header().Get(contract.HeaderConsistency); err == nil && given != string(events.Eventual) && events.Position(n) > a.Model.Position() {
+		// The model has reached what was the end of the log when the request arrived.
+		return 0, problem.MalformedRequest.New("at is beyond the end of the log.")
+	}
+	return a.moment(c.Request().Context(), j, asked.At)
+}
+
+// pastPage reads a page of a list of the past. The error is a problem.
+func (a *API) pastPage(c echo.Context, j *journal.Journal, collection *collections.Collection, asked listing.Past, at events.Position) (*page, error) {
+	if err := web.TakeMemory(c, initialPageMemory); err != nil {
+		return nil, err
+	}
+	body, room := []byte{'['}, initialPageMemory
+	l := pastlist.List{
+		Journal: j, Collection: collection.Name(), At: at, Limit: asked.Limit, Window: a.PastWindow,
+		Selection: a.selection(collection, asked.Filters), Visible: a.viewer(c).sees,
+		Take: func(bytes int) error { return web.TakeMoreMemory(c, bytes) },
+		Each: func(rendered []byte) (err error) {
+			if len(body) > 1 {
+				body = append(body, ',')
+			}
+			if body, err = appendFields(body, rendered, asked.Fields); err != nil || cap(body) <= room {
+				return err
+			}
+			err = web.TakeMoreMemory(c, cap(body)-room)
+			room = cap(body)
+			return err
+		},
+	}
+	if asked.After != nil {
+		l.After = asked.After.ID
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), pastListTime)
+	defer cancel()
+	last, err := l.Read(ctx)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && c.Request().Context().Err() == nil:
+		return nil, problem.Overloaded.Because(err, "It takes too long to read this list from the journal. Replay the log into a file to read it there.")
+	case err != nil:
+		return nil, changes.Unreadable(err)
+	}
+	p := &page{body: append(body, ']')}
+	if last != "" {
+		query := c.QueryParams()
+		query.Set(listing.At, strconv.FormatInt(int64(at), 10))
+		query.Set("limit", strconv.Itoa(asked.Limit))
+		query.Set("after", listing.PastCursor{Collection: collection.Name(), At: at, ID: last}.Encode())
+		p.link = "</" + collection.Name() + "?" + query.Encode() + `>; rel="next"`
+	}
+	p.etag = p.contentTag()
+	return p, nil
 }
 
 // numberIn reads a query parameter. The error is a problem.

@@ -216,7 +216,7 @@ func TestListsOfThePast(t *testing.T) {
 	}
 	link := strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Link"), "<"), `>; rel="next"`)
 	for path, status := range map[string]int{
-		"/users?at=x": 400, "/users?at=": 400, path + "&sort=name": 400, path + "&sort=-id": 400, path + "&count=true": 400, path + "&after=x": 400, path + "&limit=0": 400,
+		"/users?at=x": 400, "/users?at=1000000": 400, "/users?at=": 400, path + "&sort=name": 400, path + "&sort=-id": 400, path + "&count=true": 400, path + "&after=x": 400, path + "&limit=0": 400,
 		path + "&nam=x": 400, strings.Replace(link, fmt.Sprintf("at=%d", at), "at=3", 1): 400, "/none?at=1": 404, strings.Replace(link, "at=", "a=", 1): 400,
 	} {
 		n.get(path, status)
