@@ -57,7 +57,7 @@ func newModelNode(t *testing.T, role string, files map[string]string) modelNode 
 			t.Fatal(err)
 		}
 	}
-	models, err := modelset.Open(t.Context(), modelset.Options{Folder: folder, Dir: t.TempDir(), Source: modelset.FromJournal(p)})
+	models, err := modelset.Open(t.Context(), modelset.Options{Folder: folder, Dir: t.TempDir(), Collections: []string{"orders", "users"}, Source: modelset.FromJournal(p)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,11 +45,12 @@ const (
 // A build is one file of a model, and what applies events to it. Its goroutine alone uses the
 // file.
 type build struct {
-	source Source
-	logger *slog.Logger
-	skips  *Skips
-	file   *sqlmodel.File
-	number int
+	source   Source
+	declared []string
+	logger   *slog.Logger
+	skips    *Skips
+	file     *sqlmodel.File
+	number   int
 	// caughtUp is called when the build has all events that the source has.
 	caughtUp func(*build)
 
@@ -73,7 +75,7 @@ func newBuild(ctx context.Context, f *sqlmodel.File, number int, s *Set) (*build
 		return nil, err
 	}
 	b := &build{
-		source: s.options.Source, logger: s.options.Logger.With("model", f.Name), skips: s.skips, file: f, number: number, readers: readers,
+		source: s.options.Source, declared: s.options.Collections, logger: s.options.Logger.With("model", f.Name), skips: s.skips, file: f, number: number, readers: readers,
 		state: Building, position: f.Position(), began: f.Position(), moved: make(chan struct{}), again: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if f.Complete() {
@@ -131,9 +133,18 @@ func (b *build) ready(ctx context.Context) error {
 	return nil
 }
 
+// wants implements [Wants]. The collections of a file that was built before the node started may have
+// been declared no longer since.
+func (b *build) wants(collection string, kind events.Kind) (event, previous bool) {
+	if !slices.Contains(b.declared, collection) {
+		return false, false
+	}
+	return b.file.Wants(collection, kind)
+}
+
 // step applies the next events.
 func (b *build) step(ctx context.Context) error {
-	batch, to, err := b.source.Next(ctx, b.position, maxBatch, b.file.Wants)
+	batch, to, err := b.source.Next(ctx, b.position, maxBatch, b.wants)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	// Dir is the folder for the files of the models. It belongs to the set, and the caller holds the
 	// lock of the data folder around it.
 	Dir string
+	// Collections are the names of the declared collections. The events of others never reach a model.
+	Collections []string
 	// Source has the events.
 	Source Source
 	// Log identifies the log. Files that were built from another are built again, and all files if
@@ -67,7 +69,7 @@ func Open(ctx context.Context, options Options) (_ *Set, err error) {
 	}
 	s := &Set{options: options, models: map[string]*Model{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	definitions, err := sqlmodel.LoadFolder(ctx, options.Folder)
+	definitions, err := sqlmodel.LoadFolder(ctx, options.Folder, options.Collections)
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +313,7 @@ func (s *Set) refresh(ctx context.Context) {
 }
 
 func (s *Set) reread(ctx context.Context, name, path string) {
-	d, err := sqlmodel.LoadFile(ctx, path)
+	d, err := sqlmodel.LoadFile(ctx, path, s.options.Collections)
 	if err == nil {
 		err = s.check(d)
 	}

@@ -83,13 +83,15 @@ type fixture struct {
 	source *source
 	folder string
 	dir    string
-	close  func()
+	// declared are the names of the declared collections.
+	declared []string
+	close    func()
 	*modelset.Set
 }
 
 func newFixture(t *testing.T, files map[string]string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, source: newSource(), folder: t.TempDir(), dir: t.TempDir()}
+	f := &fixture{t: t, source: newSource(), folder: t.TempDir(), dir: t.TempDir(), declared: []string{"a", "b"}}
 	for name, text := range files {
 		f.write(name, text)
 	}
@@ -107,11 +109,15 @@ func (f *fixture) write(name, text string) {
 	}
 }
 
+func (f *fixture) tryOpen() (*modelset.Set, error) {
+	return modelset.Open(f.t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Collections: f.declared, Source: f.source, Log: "log", WatchInterval: 5 * time.Millisecond})
+}
+
 // open opens the set until the end of the test, or the next open.
 func (f *fixture) open() {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := modelset.Open(ctx, modelset.Options{Folder: f.folder, Dir: f.dir, Source: f.source, Log: "log", WatchInterval: 5 * time.Millisecond})
+	s, err := f.tryOpen()
 	if err != nil {
 		cancel()
 		f.t.Fatal(err)
@@ -345,7 +351,7 @@ func TestAnInterruptedBuild(t *testing.T) {
 
 func TestAMistakeAtTheStart(t *testing.T) {
 	f := newFixture(t, map[string]string{"m": sums, "bad": "CREATE TABLE t (x);\nDELETE FROM t;"})
-	_, err := modelset.Open(t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Source: f.source})
+	_, err := modelset.Open(t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Collections: f.declared, Source: f.source})
 	var m *sqlmodel.MistakeError
 	if !errors.As(err, &m) || m.Line != 2 || !strings.HasSuffix(m.File, "bad.sql") {
 		t.Errorf("got %v, want a mistake in line 2 of bad.sql", err)
@@ -367,7 +373,7 @@ func TestAnotherLog(t *testing.T) {
 	f.until("build", f.following("m", f.source.add("a", `{"n":5}`)))
 	f.close()
 	f.source = newSource()
-	s, err := modelset.Open(t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Source: f.source, Log: "another"})
+	s, err := modelset.Open(t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Collections: f.declared, Source: f.source, Log: "another"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,5 +381,55 @@ func TestAnotherLog(t *testing.T) {
 	m, _ := s.Get("m")
 	if got := m.Position(); got != 0 {
 		t.Errorf("got position %d of a model of another log, want 0", got)
+	}
+}
+
+// TestOnlyDeclaredCollectionsReachAModel checks that * does not stand for what the store itself
+// keeps in the log, such as API keys, and that no file can name it.
+func TestOnlyDeclaredCollectionsReachAModel(t *testing.T) {
+	const all = "CREATE TABLE t (n TEXT, doc TEXT);\n"
+	for name, on := range map[string]string{"all": "*", "collections": "*.created", "several": "a.created, *.*"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, map[string]string{"m": all + "-- on: " + on + "\nINSERT INTO t VALUES (:collection, :document);"})
+			f.source.add("clusterlite_keys", `{"name":"ci","hash":"secret"}`)
+			f.source.add("a", `{}`)
+			f.open()
+			end := f.source.add("clusterlite_keys", `{"name":"ops","hash":"secret"}`)
+			f.until("end", f.following("m", end))
+			if got, want := f.rows("m", "t"), "a {}"; got != want {
+				t.Errorf("got rows %q, want %q", got, want)
+			}
+		})
+	}
+	t.Run("by name", func(t *testing.T) {
+		f := newFixture(t, map[string]string{"m": all + "-- on: a.created, clusterlite_keys.created\nINSERT INTO t VALUES (:collection, :document);"})
+		s, err := f.tryOpen()
+		if err == nil {
+			err = s.Close()
+		}
+		var m *sqlmodel.MistakeError
+		if !errors.As(err, &m) || m.Line != 2 || !strings.Contains(err.Error(), `no collection "clusterlite_keys" is declared`) {
+			t.Errorf("got %v, want a mistake in line 2", err)
+		}
+	})
+}
+
+// TestAnotherSetOfCollections checks that a model with * is built again if it stands for other
+// collections than before, and that other models are left alone.
+func TestAnotherSetOfCollections(t *testing.T) {
+	f := newFixture(t, map[string]string{"m": "CREATE TABLE t (n TEXT);\n-- on: *\nINSERT INTO t VALUES (:collection);", "other": counts})
+	f.source.add("a", `{}`)
+	f.source.add("b", `{}`)
+	end := f.source.add("c", `{}`)
+	f.open()
+	f.until("build", f.following("m", end))
+	f.until("build of the other", f.following("other", end))
+	before := f.status("other").Serving.Hash
+	f.close()
+	f.declared = []string{"a", "c"}
+	f.open()
+	f.until("build with the other collections", func() bool { return f.following("m", end)() && f.rows("m", "t") == "a; c" })
+	if s := f.status("other"); s.Serving == nil || s.Serving.Hash != before || s.Building != nil {
+		t.Errorf("got %+v, want the other model as it was", s)
 	}
 }

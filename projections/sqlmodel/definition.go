@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/clusterlite/clusterlite/events"
 )
@@ -15,8 +16,12 @@ type Definition struct {
 	Name string
 	// Text is the content of the file.
 	Text string
-	// Hash identifies the content: two files with the same hash build the same tables.
+	// Hash identifies the content, and the collections that * stands for: two definitions with the
+	// same hash build the same tables.
 	Hash string
+	// Collections are the names of the declared collections, sorted. The events of others never
+	// reach the model.
+	Collections []string
 	// Description is the comment at the beginning of the file.
 	Description string
 	// Access says who may read the model, as an expression over the caller. Empty means that only
@@ -56,8 +61,13 @@ type trigger struct {
 	kind       events.Kind
 }
 
-// For returns the statements that an event runs, in the order of the file.
+// For returns the statements that an event runs, in the order of the file. There are none for an
+// event of a collection that is not declared, because the log also has what the store itself keeps
+// there, such as API keys.
 func (d *Definition) For(collection string, kind events.Kind) (statements []Statement) {
+	if _, declared := slices.BinarySearch(d.Collections, collection); !declared {
+		return nil
+	}
 	for _, r := range d.rules {
 		for _, t := range r.on {
 			if (t.collection == "" || t.collection == collection) && (t.kind == "" || t.kind == kind) {
@@ -132,10 +142,22 @@ type Parameter struct {
 // queries. A table whose name begins with an underscore is not served.
 var ValidName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// hashOf returns the hash of a file, whose line endings have been made the same on all systems.
-func hashOf(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:12])
+// identify sets the hash, after the file has been parsed. Line endings have been made the same on all
+// systems.
+func (d *Definition) identify() {
+	content := d.Text
+	if d.hasWildcard() {
+		content += "\x00" + strings.Join(d.Collections, ",")
+	}
+	sum := sha256.Sum256([]byte(content))
+	d.Hash = hex.EncodeToString(sum[:12])
+}
+
+// hasWildcard reports whether the events of all collections run a statement.
+func (d *Definition) hasWildcard() bool {
+	return slices.ContainsFunc(d.rules, func(r rule) bool {
+		return slices.ContainsFunc(r.on, func(t trigger) bool { return t.collection == "" })
+	})
 }
 
 // SQL returns the statement of the query, and its arguments from the values of its parameters.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -17,7 +18,7 @@ import (
 
 // tablesVersion is the version of the tables of this package. A file of another version is built
 // again.
-const tablesVersion = 1
+const tablesVersion = 2
 
 // EventTimeout is how long the statements of one event may take.
 const EventTimeout = 5 * time.Second
@@ -81,14 +82,14 @@ func (f *File) create(ctx context.Context) error {
 		return err
 	}
 	for _, text := range []string{
-		`CREATE TABLE _clusterlite (position INTEGER NOT NULL, changed INTEGER NOT NULL, complete INTEGER NOT NULL, name TEXT NOT NULL, file TEXT NOT NULL, definition TEXT NOT NULL)`,
+		`CREATE TABLE _clusterlite (position INTEGER NOT NULL, changed INTEGER NOT NULL, complete INTEGER NOT NULL, name TEXT NOT NULL, file TEXT NOT NULL, definition TEXT NOT NULL, collections TEXT NOT NULL)`,
 		fmt.Sprintf(`PRAGMA user_version = %d`, tablesVersion),
 	} {
 		if _, err := f.conn.ExecContext(ctx, text); err != nil {
 			return err
 		}
 	}
-	if _, err := f.conn.ExecContext(ctx, `INSERT INTO _clusterlite VALUES (0, 0, 0, ?, ?, ?)`, f.Name, f.file, f.Text); err != nil {
+	if _, err := f.conn.ExecContext(ctx, `INSERT INTO _clusterlite VALUES (0, 0, 0, ?, ?, ?, ?)`, f.Name, f.file, f.Text, strings.Join(f.Collections, ",")); err != nil {
 		return err
 	}
 	_, err := f.conn.ExecContext(ctx, `COMMIT`)
@@ -122,11 +123,11 @@ func (f *File) open(ctx context.Context) error {
 	if version != tablesVersion {
 		return ErrOtherVersion
 	}
-	var name, file, text string
-	if err := f.conn.QueryRowContext(ctx, `SELECT name, file, definition FROM _clusterlite`).Scan(&name, &file, &text); err != nil {
+	var name, file, text, declared string
+	if err := f.conn.QueryRowContext(ctx, `SELECT name, file, definition, collections FROM _clusterlite`).Scan(&name, &file, &text, &declared); err != nil {
 		return err
 	}
-	d, err := Load(ctx, name, file, text)
+	d, err := Load(ctx, name, file, text, strings.Split(declared, ","))
 	if err != nil {
 		return err
 	}

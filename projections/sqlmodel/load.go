@@ -18,9 +18,9 @@ const maxFile = 1 << 20
 const checkTimeout = 10 * time.Second
 
 // LoadFolder reads all models of a folder, sorted by name. Files of other kinds are ignored, so that
-// collections can be in the same folder. It returns the models that are right, and the mistakes
-// in the others.
-func LoadFolder(ctx context.Context, folder string) (models []*Definition, err error) {
+// collections can be in the same folder. declared are the names of the declared collections. It returns the models
+// that are right, and the mistakes in the others.
+func LoadFolder(ctx context.Context, folder string, declared []string) (models []*Definition, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("read the folder of models: %w", err)
@@ -31,7 +31,7 @@ func LoadFolder(ctx context.Context, folder string) (models []*Definition, err e
 		if strings.HasPrefix(name, ".") || entry.IsDir() || filepath.Ext(strings.ToLower(name)) != ".sql" {
 			continue
 		}
-		model, err := LoadFile(ctx, filepath.Join(folder, name))
+		model, err := LoadFile(ctx, filepath.Join(folder, name), declared)
 		if err != nil {
 			mistakes = append(mistakes, err)
 			continue
@@ -41,8 +41,8 @@ func LoadFolder(ctx context.Context, folder string) (models []*Definition, err e
 	return models, errors.Join(mistakes...)
 }
 
-// LoadFile reads one model.
-func LoadFile(ctx context.Context, path string) (*Definition, error) {
+// LoadFile reads one model. declared are the names of the declared collections.
+func LoadFile(ctx context.Context, path string, declared []string) (*Definition, error) {
 	name := strings.TrimSuffix(filepath.Base(path), ".sql")
 	if !ValidName.MatchString(name) {
 		return nil, &MistakeError{File: path, What: "the name of a model's file must be lower-case letters, digits and underscores, begin with a letter, and end in .sql"}
@@ -58,14 +58,14 @@ func LoadFile(ctx context.Context, path string) (*Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the model %s: %w", name, err)
 	}
-	return Load(ctx, name, path, string(text))
+	return Load(ctx, name, path, string(text), declared)
 }
 
 // Load parses a model and tries it on an empty database in memory, so that every mistake that does
-// not depend on the events is found before any is applied. file is the path for messages. The
-// error is a [MistakeError].
-func Load(ctx context.Context, name, file, text string) (*Definition, error) {
-	d, err := parse(name, file, text)
+// not depend on the events is found before any is applied. file is the path for messages, and
+// declared are the names of the declared collections. The error is a [MistakeError].
+func Load(ctx context.Context, name, file, text string, declared []string) (*Definition, error) {
+	d, err := parse(name, file, text, declared)
 	if err != nil {
 		return nil, err
 	}

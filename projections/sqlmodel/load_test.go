@@ -11,10 +11,13 @@ import (
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 )
 
+// declared are the collections of the tests.
+var declared = []string{"users", "orders", "things", "a", "b"}
+
 // load loads a model from text, as from a file m.sql.
 func load(t testing.TB, text string) (*sqlmodel.Definition, error) {
 	t.Helper()
-	return sqlmodel.Load(t.Context(), "m", "m.sql", text)
+	return sqlmodel.Load(t.Context(), "m", "m.sql", text, declared)
 }
 
 func mustLoad(t testing.TB, text string) *sqlmodel.Definition {
@@ -27,7 +30,7 @@ func mustLoad(t testing.TB, text string) *sqlmodel.Definition {
 }
 
 func TestShippedModels(t *testing.T) {
-	models, err := sqlmodel.LoadFolder(t.Context(), "../../models")
+	models, err := sqlmodel.LoadFolder(t.Context(), "../../models", declared)
 	names := []string{}
 	for _, m := range models {
 		names = append(names, m.Name)
@@ -75,7 +78,7 @@ SELECT * FROM months;
 	for _, c := range []struct {
 		collection, kind string
 		want             int
-	}{{"orders", "created", 3}, {"orders", "updated", 1}, {"users", "deleted", 3}, {"things", "created", 1}} {
+	}{{"orders", "created", 3}, {"orders", "updated", 1}, {"users", "deleted", 3}, {"things", "created", 1}, {"clusterlite_keys", "created", 0}} {
 		if got := len(d.For(c.collection, kind(c.kind))); got != c.want {
 			t.Errorf("got %d statements for %s.%s, want %d", got, c.collection, c.kind, c.want)
 		}
@@ -119,6 +122,8 @@ func TestMistakes(t *testing.T) {
 		"unknown table":             {base + "-- on: a.created\nDELETE FROM u;", "no such table", 3},
 		"bad type":                  {base + "-- on: a.create\nDELETE FROM t;", "is not a type of events", 2},
 		"bad collection":            {base + "-- on: A-.created\nDELETE FROM t;", "not the name of a collection", 2},
+		"undeclared collection":     {base + "-- on: user.created\nDELETE FROM t;", `no collection "user" is declared. Did you mean "users"?`, 2},
+		"reserved collection":       {base + "-- on: *, clusterlite_keys.*\nDELETE FROM t;", `no collection "clusterlite_keys" is declared; declared are a, b, orders`, 2},
 		"nothing to do":             {base + "-- on: a.created\n-- on: b.created\nDELETE FROM t;", "no statement follows", 2},
 		"DELETE at the beginning":   {base + "DELETE FROM t;", "before the first directive", 2},
 		"CREATE for an event":       {base + "-- on: a.created\nCREATE TABLE u (x);", "CREATE statements come before", 3},
@@ -160,7 +165,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	models, err := sqlmodel.LoadFolder(t.Context(), folder)
+	models, err := sqlmodel.LoadFolder(t.Context(), folder, declared)
 	if len(models) != 1 || models[0].Name != "a" {
 		t.Errorf("got %v, want the model a", models)
 	}

@@ -27,13 +27,13 @@ var eventArguments = []string{"position", "time", "type", "collection", "id", "v
 var directive = regexp.MustCompile(`^ ?([A-Za-z]+):[ \t]*(.*)$`)
 
 // parse reads a file without running it. name is the name of the model.
-func parse(name, file, text string) (*Definition, error) {
+func parse(name, file, text string, declared []string) (*Definition, error) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	pieces, err := scan(file, text)
 	if err != nil {
 		return nil, err
 	}
-	p := parser{Definition: &Definition{Name: name, Text: text, Hash: hashOf(text), file: file}}
+	p := parser{Definition: &Definition{Name: name, Text: text, Collections: slices.Sorted(slices.Values(declared)), file: file}}
 	for _, next := range pieces {
 		if next.comment {
 			err = p.comment(next)
@@ -51,6 +51,7 @@ func parse(name, file, text string) (*Definition, error) {
 		return nil, &MistakeError{File: file, What: "the model creates no table"}
 	}
 	p.Description = strings.TrimSpace(p.Description)
+	p.identify()
 	return p.Definition, nil
 }
 
@@ -150,6 +151,9 @@ func (p *parser) triggers(c piece, value string) (on []trigger, err error) {
 		if collection != "*" && !events.ValidCollection(collection) {
 			return nil, p.mistake(c, "%q is not the name of a collection", collection)
 		}
+		if collection != "*" && !slices.Contains(p.Collections, collection) {
+			return nil, p.mistake(c, "no collection %q is declared%s", collection, p.nearestCollection(collection))
+		}
 		t := trigger{collection: collection, kind: events.Kind(kind)}
 		switch t.kind {
 		case events.Created, events.Updated, events.Deleted:
@@ -164,6 +168,17 @@ func (p *parser) triggers(c piece, value string) (on []trigger, err error) {
 		on = append(on, t)
 	}
 	return on, nil
+}
+
+// nearestCollection names the declared collection that a file may mean, or all if they are few.
+func (p *parser) nearestCollection(name string) string {
+	if meant, similar := nearest.Name(name, p.Collections); similar {
+		return fmt.Sprintf(". Did you mean %q?", meant)
+	}
+	if n := len(p.Collections); n == 0 || n > 10 {
+		return ""
+	}
+	return "; declared are " + strings.Join(p.Collections, ", ")
 }
 
 // signature matches the name and the parameters of a query.

@@ -253,7 +253,7 @@ func (n *Node) openModels(ctx context.Context) (err error) {
 	if !n.keepsJournal() {
 		return errors.New("--models-dir (CLUSTERLITE_MODELS_DIR) needs the journal of events, but --journal (CLUSTERLITE_JOURNAL) is off")
 	}
-	if n.Models, err = sqlmodels.Open(ctx, n.ModelsDir, filepath.Join(n.DataDir, "models"), n.Model, n.Logger); err != nil {
+	if n.Models, err = sqlmodels.Open(ctx, n.ModelsDir, filepath.Join(n.DataDir, "models"), n.Collections, n.Model, n.Logger); err != nil {
 		return err
 	}
 	n.group.Defer("the files of the models", n.Models.Close)

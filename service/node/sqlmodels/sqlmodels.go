@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
@@ -21,14 +22,19 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// Open opens the read models of a folder, of which dir has the files, on a node whose journal has the events.
-func Open(ctx context.Context, folder, dir string, model *projections.Projection, logger *slog.Logger) (*modelset.Set, error) {
+// Open opens the read models of a folder, of which dir has the files, on a node whose journal has the
+// events. Only those of the declared collections reach a model.
+func Open(ctx context.Context, folder, dir string, declared *collections.Set, model *projections.Projection, logger *slog.Logger) (*modelset.Set, error) {
 	is, err := model.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var names []string
+	for _, c := range declared.All() {
+		names = append(names, c.Name())
+	}
 	set, err := modelset.Open(ctx, modelset.Options{
-		Folder: folder, Dir: dir, Source: modelset.FromJournal(model), Log: is.TopicID, Check: checkModel, Logger: logger,
+		Folder: folder, Dir: dir, Collections: names, Source: modelset.FromJournal(model), Log: is.TopicID, Check: checkModel, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the read models of --models-dir (CLUSTERLITE_MODELS_DIR): %w", err)
