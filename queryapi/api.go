@@ -51,13 +51,12 @@ type API struct {
 	// Models are the read models in SQL; nil if there are none.
 	Models *modelset.Set
 
-	modelRules   sync.Map     // hash of a model's definition → *access.CallerRule
-	words        sync.Map     // collection's name → *listing.Vocabulary
-	tables       sync.Map     // collection's name → *matching.Table
-	pastLists    atomic.Int32 // lists of the past that are being read
-	describeOnce sync.Once
-	description  []byte
-	describeErr  error
+	modelRules  sync.Map     // hash of a model's definition → *access.CallerRule
+	words       sync.Map     // collection's name → *listing.Vocabulary
+	tables      sync.Map     // collection's name → *matching.Table
+	pastLists   atomic.Int32 // lists of the past that are being read
+	describing  sync.Mutex
+	description *description // guarded by describing; nil before the first request
 }
 
 // Routes returns the handlers, for [contract.Mount].

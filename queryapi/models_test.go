@@ -57,7 +57,7 @@ func newModelNode(t *testing.T, role string, files map[string]string) modelNode 
 			t.Fatal(err)
 		}
 	}
-	models, err := modelset.Open(t.Context(), modelset.Options{Folder: folder, Dir: t.TempDir(), Collections: []string{"orders", "users"}, Source: modelset.FromJournal(p)})
+	models, err := modelset.Open(t.Context(), modelset.Options{Folder: folder, Dir: t.TempDir(), Collections: []string{"orders", "users"}, Source: modelset.FromJournal(p), WatchInterval: 5 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,5 +263,38 @@ func TestWhoMayReadAModel(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v for closed and open, want %v", role, got, want)
 		}
+	}
+}
+
+// TestModelsAreListed checks that the root and the description have the models, and follow their
+// changes.
+func TestModelsAreListed(t *testing.T) {
+	n := newModelNode(t, "", map[string]string{"m": "-- People.\n" + people})
+	root := servicetest.Body(t, n.get("/", 200))
+	if want := `"models":[{"name":"m","description":"People.","reads":[{"name":"parities","href":"/models/m/parities"},{"name":"people","href":"/models/m/people"},{"name":"named","href":"/models/m/named"},{"name":"bad","href":"/models/m/bad"}]}]`; !strings.Contains(root, want) {
+		t.Errorf("got %s, want %s", root, want)
+	}
+	first := n.get("/openapi.json", 200)
+	if body := servicetest.Body(t, first); !strings.Contains(body, `"/models/m/people"`) || strings.Contains(body, `"/models/more/t"`) {
+		t.Errorf("got %s, want the paths of m alone", body)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- n.models.Run(ctx) }()
+	defer func() { stop(); <-ran }()
+	if err := os.WriteFile(filepath.Join(n.folder, "more.sql"), []byte("CREATE TABLE t (x);"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for end := servicetest.Context(t); ; time.Sleep(time.Millisecond) {
+		if m, ok := n.models.Get("more"); ok && m.Status().Serving != nil {
+			break
+		}
+		if end.Err() != nil {
+			t.Fatal("got no model more in time, want one")
+		}
+	}
+	n.get("/openapi.json", 304, "If-None-Match: "+n.get("/openapi.json", 200).Header.Get("ETag"))
+	if body := servicetest.Body(t, n.get("/openapi.json", 200, "If-None-Match: "+first.Header.Get("ETag"))); !strings.Contains(body, `"/models/more/t"`) {
+		t.Errorf("got %s, want the paths of the new model", body)
 	}
 }

@@ -83,9 +83,12 @@ var Parameters = []Parameter{
 }
 
 // sortSchema lists the keys by which a collection can be sorted.
-func sortSchema(c *collections.Collection) *openapi3.Schema {
+func sortSchema(c *collections.Collection) *openapi3.Schema { return SortSchema(query.Columns(c)) }
+
+// SortSchema lists the keys by which a list with these columns can be sorted.
+func SortSchema(columns []query.Column) *openapi3.Schema {
 	var keys []any
-	for _, column := range query.Columns(c) {
+	for _, column := range columns {
 		keys = append(keys, column.Name(), "-"+column.Name())
 		if column.Nullable() { // the other place than the default
 			keys = append(keys, column.Name()+".nullslast", "-"+column.Name()+".nullsfirst")

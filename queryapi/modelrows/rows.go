@@ -122,8 +122,8 @@ func (r *Rows) Parse(values url.Values) (Request, error) {
 	return asked, nil
 }
 
-// maxRows is the maximum number of rows of a query, which has no pages.
-const maxRows = 10_000
+// MaxRows is the maximum number of rows of a query, which has no pages.
+const MaxRows = 10_000
 
 // Read passes the rows that match to each, as JSON. The bytes are valid until each returns. next is
 // the cursor for the next page, or empty.
@@ -137,7 +137,7 @@ func (r *Rows) Read(ctx context.Context, tx *sqlmodel.Tx, asked Request, each fu
 	if r.query != nil {
 		limit := asked.Limit
 		if limit == 0 {
-			limit = maxRows
+			limit = MaxRows
 		}
 		return "", badArguments(modelquery.Run(ctx, tx, *r.query, asked.arguments, limit, add))
 	}
@@ -164,6 +164,17 @@ func badArguments(err error) error {
 
 // Columns are the columns of the rows.
 func (r *Rows) Columns() []sqlmodel.Column { return r.columns }
+
+// IsQuery reports whether the rows are those of a named query.
+func (r *Rows) IsQuery() bool { return r.query != nil }
+
+// Arguments are the parameters that a named query declares.
+func (r *Rows) Arguments() []sqlmodel.Parameter {
+	if r.query == nil {
+		return nil
+	}
+	return r.query.Parameters
+}
 
 // QueryColumns are the columns by which the list can be filtered and sorted.
 func (r *Rows) QueryColumns() []query.Column {

@@ -33,7 +33,7 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 	for _, c := range set.All() {
 		taken.claim(c.Name()) // first, so that the schema of a collection has the name of the collection
 	}
-	b := builder{problem: taken.claim("problem"), fieldError: taken.claim("field_error")}
+	b := builder{problem: taken.claim("problem"), fieldError: taken.claim("field_error"), taken: taken, secured: secured}
 	schemas := openapi3.Schemas{
 		b.problem:    problemSchema(b.problem, b.fieldError),
 		b.fieldError: fieldErrorSchema(b.fieldError),
@@ -67,12 +67,12 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 	doc.Paths.Set("/openapi.json", descriptionPath())
 	doc.Paths.Set("/changes", changesPath(tagOfNone, "changes_clusterlite", "all collections", nil))
 	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "The collections of this store."})
+	for _, add := range more {
+		add(b, doc)
+	}
 	if secured {
 		b.require(doc)
 		b.describeRules(doc, set, policies)
-	}
-	for _, add := range more {
-		add(b, doc)
 	}
 	out, err := json.Marshal(doc)
 	if err != nil {
@@ -82,7 +82,11 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 }
 
 // A builder creates operations from the names of the schemas that they share.
-type builder struct{ problem, fieldError string }
+type builder struct {
+	problem, fieldError string
+	taken               names
+	secured             bool
+}
 
 func schemaRef(name string) *openapi3.SchemaRef {
 	return &openapi3.SchemaRef{Ref: componentRef(name)}

@@ -97,10 +97,15 @@ func documented(column query.Column, format string) []listing.Operator {
 	})
 }
 
-// filter is the parameter of a filter.
+// filter is the parameter of a filter of a collection.
 func filter(column query.Column, operator listing.Operator) *openapi3.Parameter {
+	return filterOf("entities", column, operator)
+}
+
+// filterOf is the parameter of a filter. what are the things that the list has.
+func filterOf(what string, column query.Column, operator listing.Operator) *openapi3.Parameter {
 	p := openapi3.NewQueryParameter(listing.FilterName(column.Name(), operator))
-	p.Description = "Return only entities whose `" + column.Name() + "` " + operator.Means + "."
+	p.Description = "Return only " + what + " whose `" + column.Name() + "` " + operator.Means + "."
 	if column.Indexed() {
 		p.Description += " This member has an index."
 	}

@@ -151,11 +151,17 @@ func notModified() *openapi3.ResponseRef {
 func rootPath() *openapi3.PathItem {
 	entry := openapi3.NewObjectSchema().WithProperty("name", openapi3.NewStringSchema()).WithProperty("href", openapi3.NewStringSchema()).WithProperty("description", openapi3.NewStringSchema())
 	entry.Required = []string{"name", "href"}
+	read := openapi3.NewObjectSchema().WithProperty("name", openapi3.NewStringSchema()).WithProperty("href", openapi3.NewStringSchema())
+	read.Required = []string{"name", "href"}
+	model := openapi3.NewObjectSchema().WithProperty("name", openapi3.NewStringSchema()).WithProperty("description", openapi3.NewStringSchema()).
+		WithProperty("reads", described(openapi3.NewArraySchema().WithItems(read), "The tables, views and queries of the read model."))
+	model.Required = []string{"name", "reads"}
 	s := openapi3.NewObjectSchema().
 		WithProperty("collections", openapi3.NewArraySchema().WithItems(entry)).
+		WithProperty("models", openapi3.NewArraySchema().WithItems(model)).
 		WithProperty("description", openapi3.NewStringSchema()).WithProperty("documentation", openapi3.NewStringSchema())
 	s.Required = []string{"collections", "description", "documentation"}
-	return &openapi3.PathItem{Get: static("get_clusterlite", "List the collections", response("The collections.", jsonContent(s.NewRef(), nil), "ETag", contract.HeaderPosition))}
+	return &openapi3.PathItem{Get: static("get_clusterlite", "List the collections and read models", response("The collections and read models.", jsonContent(s.NewRef(), nil), "ETag", contract.HeaderPosition))}
 }
 
 func descriptionPath() *openapi3.PathItem {
