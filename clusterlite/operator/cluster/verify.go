@@ -29,8 +29,9 @@ type Verify struct {
 func (Verify) Help() string {
 	return `Compares the digests of all nodes at one position, a checkpoint that it appends to the log, while
 writes continue. Each node also recomputes its digests from its rows, which finds rows that another
-program has changed. With --deep, each row is compared with the log. The exit status is 1 if
-anything differs or could not be checked.
+program has changed. Read models in SQL are compared at the last event that changed each of them.
+With --deep, each row is compared with the log. The exit status is 1 if anything differs or could
+not be checked.
 
 Examples:
 

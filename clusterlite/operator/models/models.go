@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"text/tabwriter"
 
+	"github.com/clusterlite/clusterlite/clusterlite/operator/models/digests"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
@@ -72,20 +73,6 @@ func (c target) asked(ctx context.Context, out subcommand.Streams) (context.Cont
 		return nil, nil, errors.New("no running node with read models is known to the broker")
 	}
 	return ctx, living, nil
-}
-
-// each sends a request to all nodes, and returns an error for each that rejected it.
-func each[T any](ctx context.Context, out subcommand.Streams, asked []nodes.Node, method, path string) ([]T, []error) {
-	answers := make([]T, len(asked))
-	errs := nodes.Each(ctx, out.Stderr, asked, func(ctx context.Context, i int, n nodes.Node) error {
-		response, err := n.DoPatiently(ctx, method, path)
-		if err != nil {
-			return err
-		}
-		err = json.NewDecoder(response.Body).Decode(&answers[i])
-		return errors.Join(err, response.Body.Close())
-	})
-	return answers, errs
 }
 
 // List lists the models.
@@ -168,7 +155,7 @@ func (c List) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	lists, errs := each[sqlmodels.List](ctx, out, asked, http.MethodGet, "/models")
+	lists, errs := digests.Ask[sqlmodels.List](ctx, out.Stderr, asked, http.MethodGet, "/models")
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -206,7 +193,7 @@ func (c target) change(ctx context.Context, out subcommand.Streams, method, path
 	if err != nil {
 		return err
 	}
-	_, errs := each[json.RawMessage](ctx, out, asked, method, path)
+	_, errs := digests.Ask[json.RawMessage](ctx, out.Stderr, asked, method, path)
 	var all changed
 	failed := 0
 	for i, n := range asked {

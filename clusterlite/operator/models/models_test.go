@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,6 +78,33 @@ type verified struct {
 	Models []struct{ Model, Result, Detail string }
 }
 
+// A report is that of verify.
+type report struct {
+	Equal       bool
+	Differences []string
+	Models      []struct {
+		Model, Result string
+		Digests       []sqlmodels.Digest
+	}
+}
+
+// damage changes a row of the model in a folder.
+func damage(t *testing.T, dir string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "m.*.db"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("got %v, %v, want one file", paths, err)
+	}
+	db, err := sql.Open("sqlite3", "file:"+paths[0]+"?_busy_timeout=5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), `UPDATE t SET name = 'other' WHERE name = 'good'`); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestModels(t *testing.T) {
 	b, running := cluster(t, `CREATE TABLE t (id TEXT, name TEXT CHECK (name <> 'bad'), at TEXT);
 -- on: users.created
@@ -134,6 +162,14 @@ INSERT INTO t VALUES (:id, :document ->> 'name', datetime(:time));`)
 	until(t, "rebuild", everywhere(func(m modelset.Status) bool { return m.Building == nil && m.Serving.Position >= end }))
 	if err := clitest.Tool(t, b, &result, "model", "verify"); err != nil || !result.Equal {
 		t.Errorf("got %+v, %v from verify after a rebuild, want an equal model", result, err)
+	}
+	whole := func() (r report, err error) { return r, clitest.Tool(t, b, &r, "verify", "--wait", "5s") }
+	if r, err := whole(); err != nil || !r.Equal || len(r.Models) != 1 || r.Models[0].Result != "equal" || len(r.Models[0].Digests) != 2 {
+		t.Errorf("got %+v, %v from verify of the nodes, want an equal model of two nodes", r, err)
+	}
+	damage(t, filepath.Join(running[1].DataDir, "models"))
+	if r, err := whole(); !errors.Is(err, process.ErrReported) || r.Equal || len(r.Models) != 1 || r.Models[0].Result != "different" || !strings.Contains(strings.Join(r.Differences, "\n"), "the read model m is not the same on all nodes: the rows differ at the same event") {
+		t.Errorf("got %+v, %v from verify of the nodes, want a difference", r, err)
 	}
 	if err := clitest.Tool(t, b, &done, "model", "rebuild", "other"); !errors.Is(err, process.ErrReported) {
 		t.Errorf("got %v for an unknown model, want %v", err, process.ErrReported)

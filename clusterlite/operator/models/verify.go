@@ -2,17 +2,12 @@ package models
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
-	"slices"
 	"time"
 
-	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
+	"github.com/clusterlite/clusterlite/clusterlite/operator/models/digests"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
-	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
@@ -44,48 +39,19 @@ func (c *Verify) Validate() error {
 
 // comparison is the result of model verify.
 type comparison struct {
-	Equal  bool       `json:"equal"`
-	Models []compared `json:"models"`
-}
-
-// compared is one model. Result is equal, different or unknown.
-type compared struct {
-	Model   string             `json:"model"`
-	Result  string             `json:"result"`
-	Detail  string             `json:"detail,omitempty"`
-	Digests []sqlmodels.Digest `json:"digests"`
+	Equal  bool               `json:"equal"`
+	Models []digests.Compared `json:"models"`
 }
 
 // Text writes the comparison as text.
 func (r comparison) Text(w io.Writer) error {
 	for _, m := range r.Models {
-		text := fmt.Sprintf("%s: %s on %d nodes", m.Model, m.Result, len(m.Digests))
-		if m.Detail != "" {
-			text += ": " + m.Detail
-		}
-		if _, err := fmt.Fprintln(w, text); err != nil {
+		if err := m.Write(w); err != nil {
 			return err
-		}
-		if m.Result == equal {
-			continue
-		}
-		for _, d := range m.Digests {
-			if _, err := fmt.Fprintf(w, "  %s: file %s, changed at %d, digest %s, skipped %v\n", d.Node, d.Hash[:12], d.Changed, d.Digest[:16], d.Skipped); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
-
-const (
-	equal     = "equal"
-	different = "different"
-	unknown   = "unknown"
-
-	// between two attempts to find the nodes at the same position.
-	pause = 500 * time.Millisecond
-)
 
 // Run compares the models.
 func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
@@ -93,25 +59,12 @@ func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
 	if err != nil {
 		return err
 	}
-	lists, errs := each[sqlmodels.List](ctx, out, asked, http.MethodGet, "/models")
-	if err := errors.Join(errs...); err != nil {
+	result := comparison{Equal: true}
+	if result.Models, err = digests.Compare(ctx, out.Stderr, asked, c.Wait); err != nil {
 		return err
 	}
-	var names []string
-	for _, list := range lists {
-		for _, m := range list.Models {
-			names = append(names, m.Model)
-		}
-	}
-	slices.Sort(names)
-	result := comparison{Equal: true, Models: []compared{}}
-	for _, name := range slices.Compact(names) {
-		one, err := c.compare(ctx, out, asked, name)
-		if err != nil {
-			return err
-		}
-		result.Equal = result.Equal && one.Result == equal
-		result.Models = append(result.Models, one)
+	for _, m := range result.Models {
+		result.Equal = result.Equal && m.Result == digests.Equal
 	}
 	if err := c.Print(out, result); err != nil {
 		return err
@@ -120,51 +73,4 @@ func (c Verify) Run(ctx context.Context, out subcommand.Streams) error {
 		return process.ErrReported
 	}
 	return nil
-}
-
-// compare asks until all nodes have the model as of the same event.
-func (c Verify) compare(ctx context.Context, out subcommand.Streams, asked []nodes.Node, name string) (one compared, err error) {
-	for end := time.Now().Add(c.Wait); ; {
-		digests, errs := each[sqlmodels.Digest](ctx, out, asked, http.MethodGet, "/models/digest?name="+url.QueryEscape(name))
-		if ctx.Err() != nil {
-			return one, ctx.Err()
-		}
-		one = judge(name, digests, errors.Join(errs...))
-		if one.Result != unknown || time.Now().After(end) {
-			return one, nil
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return one, ctx.Err()
-		}
-	}
-}
-
-// judge compares the digests of one model.
-func judge(name string, digests []sqlmodels.Digest, err error) compared {
-	one := compared{Model: name, Result: equal, Digests: digests}
-	if err != nil {
-		one.Result, one.Detail, one.Digests = unknown, err.Error(), []sqlmodels.Digest{}
-		return one
-	}
-	first := digests[0]
-	for _, d := range digests[1:] {
-		switch {
-		case d.Hash != first.Hash:
-			return with(one, unknown, "the nodes serve different files")
-		case d.Changed != first.Changed:
-			return with(one, unknown, "the nodes are at different events")
-		case !slices.Equal(d.Skipped, first.Skipped):
-			return with(one, different, "the nodes skipped different events")
-		case d.Digest != first.Digest:
-			return with(one, different, "the rows differ at the same event")
-		}
-	}
-	return one
-}
-
-func with(one compared, result, detail string) compared {
-	one.Result, one.Detail = result, detail
-	return one
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/clusterlite/clusterlite/clusterlite/operator/models/digests"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
@@ -47,6 +48,7 @@ func Compare(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	r.audits(ctx, o, all)
+	r.models(ctx, o, all)
 	if o.Deep {
 		if err := r.deep(ctx, o, all); err != nil {
 			return Report{}, err
@@ -78,6 +80,24 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 		return nil, errors.New("no running node is known to the broker")
 	}
 	return running, nil
+}
+
+// models compares the read models in SQL of the nodes that could be checked so far. Command services
+// have none.
+func (r *Report) models(ctx context.Context, o Options, all []nodes.Node) {
+	var asked []nodes.Node
+	for i, n := range all {
+		if n.Role != "command" && r.Nodes[i].Error == "" {
+			asked = append(asked, n)
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	var err error
+	if r.Models, err = digests.Compare(ctx, o.Progress, asked, o.Wait); err != nil {
+		r.differ("the read models in SQL could not be compared: %s", err)
+	}
 }
 
 // attempts is the maximum number of checkpoints. More than one is needed because a node that

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/clusterlite/clusterlite/clusterlite/operator/models/digests"
 	"github.com/clusterlite/clusterlite/service/node"
 )
 
@@ -25,8 +26,16 @@ func (r *Report) conclude() {
 			r.concludeDeep(n)
 		}
 	}
+	for _, m := range r.Models {
+		if m.Result != digests.Equal {
+			r.differ("the read model %s is %s on all nodes: %s", m.Model, result[m.Result], m.Detail)
+		}
+	}
 	r.Equal = len(r.Differences) == 0
 }
+
+// result describes the results of models that are not equal.
+var result = map[string]string{digests.Different: "not the same", digests.Unknown: "not known to be the same"}
 
 func (r *Report) differ(format string, args ...any) {
 	r.Differences = append(r.Differences, fmt.Sprintf(format, args...))

@@ -3,6 +3,7 @@
 package comparison
 
 import (
+	"github.com/clusterlite/clusterlite/clusterlite/operator/models/digests"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/node"
 )
@@ -18,6 +19,9 @@ type Report struct {
 	// Position is the position at which the nodes' digests were compared.
 	Position events.Position `json:"position"`
 	Nodes    []Node          `json:"nodes"`
+	// Models are the read models in SQL of the nodes that answered. Each is compared at the last
+	// event that changed it.
+	Models []digests.Compared `json:"models,omitempty"`
 }
 
 // Node is the result for one node.

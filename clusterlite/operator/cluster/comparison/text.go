@@ -24,6 +24,12 @@ func (r Report) Text(w io.Writer) error {
 		}
 	}
 	_ = table.Flush() // writes to memory never fail
+	if len(r.Models) > 0 {
+		_, _ = fmt.Fprintln(&b, "\nRead models in SQL:")
+	}
+	for _, m := range r.Models {
+		_ = m.Write(&b)
+	}
 	if r.Equal {
 		_, _ = fmt.Fprintf(&b, "\nEqual: %d of %d nodes at position %d.\n", len(r.Nodes), len(r.Nodes), r.Position)
 	} else {
