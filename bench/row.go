@@ -54,7 +54,7 @@ var errMissing = errors.New("not measured")
 
 // rows returns all rows, in the order of the report.
 func rows() []row {
-	return slices.Concat(readRows(), writeRows(), clusterRows(), latencyRows(), importRows(), largeRows(), fileRows(), modelRows())
+	return slices.Concat(readRows(), ruleRows(), writeRows(), clusterRows(), latencyRows(), importRows(), largeRows(), fileRows(), modelRows())
 }
 
 // chosen returns the rows whose name matches. A quick run leaves out the slow ones.
@@ -89,6 +89,9 @@ threads; what is read or written is a document of about 170 bytes with a unique 
   the disk before it is acknowledged.
 - **` + subjects.ClusterName + `**: behind Nginx with the shipped ` + "`nginx.conf`" + `, on three
   brokers of Apache Kafka with three replicas.
+- **` + subjects.SecuredName + `** and **` + subjects.RuledName + `**: the same, with clients that
+  send an API key. With the rule ` + "`old.owner == auth.sub`" + `, they read what they own, which is all
+  entities.
 - **` + subjects.RqliteName + `**: one node, or three with the load on the leader. A write is on the disk
   before it is acknowledged. ` + "`eventual`" + ` is compared with its level ` + "`none`" + `, ` + "`strong`" + ` with
   ` + "`linearizable`" + `, ` + "`linearizable`" + ` with ` + "`strong`" + `.

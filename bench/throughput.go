@@ -28,6 +28,21 @@ func readRows() []row {
 	}
 }
 
+// ruleRows compare reads that obey an access rule with reads by the same caller that need none.
+func ruleRows() []row {
+	compared := []string{subjects.RuledName, subjects.SecuredName}
+	reads := func(name string, w load.Workload, floor float64) row {
+		return row{name: name, unit: requestsPerSecond, subjects: compared, targets: map[string]target{subjects.SecuredName: {floor, 1}},
+			run: func(b *bench, ctx context.Context, record recordFunc) error {
+				return b.compareRunning(ctx, compared, b.entities, w, 64, time.Second, record)
+			}}
+	}
+	return []row{
+		reads("GET by id under a rule", load.GetEventual, 0.95),
+		reads("list of 20 under a rule", load.ListEventual, 0.90),
+	}
+}
+
 // writeRows compare writes. Each measurement starts with an empty store, so that no earlier
 // write slows it down.
 func writeRows() []row {

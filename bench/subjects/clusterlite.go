@@ -36,6 +36,11 @@ func (*ClusterLite) Name() string { return ClusterLiteName }
 
 // Start implements [Subject].
 func (s *ClusterLite) Start(ctx context.Context, dir string) (process.Running, error) {
+	return s.launch(ctx, dir, nil)
+}
+
+// launch starts the program with further variables of its environment.
+func (s *ClusterLite) launch(ctx context.Context, dir string, env []string) (process.Running, error) {
 	var addrs [3]string
 	for i := range addrs {
 		var err error
@@ -46,11 +51,16 @@ func (s *ClusterLite) Start(ctx context.Context, dir string) (process.Running, e
 	s.url, s.Admin, s.Broker = "http://"+addrs[0], "http://"+addrs[1], addrs[2]
 	command := append(slices.Clone(s.Under), s.Program, "serve",
 		"--data-dir", dir+"/data", "--http-addr", addrs[0], "--admin-addr", addrs[1], "--kafka-listen", addrs[2], "--log-level", "warn")
-	return process.Launch(ctx, dir, s.Admin+"/readyz", nil, command[0], command[1:]...)
+	return process.Launch(ctx, dir, s.Admin+"/readyz", env, command[0], command[1:]...)
 }
 
 // Fill implements [Subject]. It creates the entities with imports.
 func (s *ClusterLite) Fill(ctx context.Context, entities int) error {
+	return s.fill(ctx, "users", entities)
+}
+
+// fill creates entities in a collection, with further header fields.
+func (s *ClusterLite) fill(ctx context.Context, collection string, entities int, header ...string) error {
 	const chunk = 5000
 	s.IDs = nil
 	count := 0
@@ -60,7 +70,8 @@ func (s *ClusterLite) Fill(ctx context.Context, entities int) error {
 			name, email := Person(n)
 			fmt.Fprintf(&lines, "{\"name\":%q,\"email\":%q}\n", name, email)
 		}
-		status, answer, err := load.Send(ctx, http.MethodPost, s.url+"/users", "application/x-ndjson", lines.Bytes(), "Accept", "application/x-ndjson")
+		status, answer, err := load.Send(ctx, http.MethodPost, s.url+"/"+collection, "application/x-ndjson", lines.Bytes(),
+			append([]string{"Accept", "application/x-ndjson"}, header...)...)
 		if err != nil || status != http.StatusOK {
 			return fmt.Errorf("import: status %d, %w", status, err)
 		}

@@ -38,7 +38,8 @@ type File struct {
 // other hashes: TestBrowserCreatesWithATypedToken in e2e reports them.
 const Policy = "default-src 'self'; script-src 'self'; img-src 'self' data:; " +
 	"style-src-elem 'self' 'sha256-QpRH++jfSE25E/ku5JwG+oucjRD32SqdyuYxGFVNDSA=' 'sha256-l/2OpPg0d+2VLTLgwjf5mQo2CYwHDEqdj5TjbfEyVJI=' " +
-	"'sha256-T13Uev3xCax2N28XaoAE8DOzQZKvPp7ZQVAi1iRREjo=' 'sha256-2UEMd/YPsMy7CNRXElhBjwvL9rdy9m1ti/gu4lHLCUk='; " +
+	"'sha256-T13Uev3xCax2N28XaoAE8DOzQZKvPp7ZQVAi1iRREjo=' 'sha256-2UEMd/YPsMy7CNRXElhBjwvL9rdy9m1ti/gu4lHLCUk=' " +
+	"'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-5aYZjEQUL/uZ8QitcdPDMQtgHyi61hB60cNYV6L0hHI='; " +
 	"style-src-attr 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Page is the name of the page among the files.
