@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -8,9 +10,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/commands/history"
 	"github.com/clusterlite/clusterlite/commands/metrics"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -30,6 +35,8 @@ type API struct {
 	Access *access.Policies
 	// MaxBody is the maximum size in bytes of a request body, and of a document after a patch.
 	MaxBody int
+	// History has the versions of entities for restores. Nil means that the node has none.
+	History history.Model
 	// SpoolDir is the folder for the results of imports that clients have not read yet.
 	SpoolDir string
 	// Logger gets the errors of import lines on which the server failed. Nil discards them.
@@ -49,6 +56,7 @@ func New(n *node.Node, writes settings.Writes) *API {
 		Collections: n.Collections,
 		Access:      n.Access,
 		MaxBody:     int(n.MaxBody),
+		History:     n.Model,
 		SpoolDir:    n.DataDir,
 		Logger:      n.Logger,
 	}
@@ -58,6 +66,7 @@ func New(n *node.Node, writes settings.Writes) *API {
 func (a *API) Routes() contract.Routes {
 	return contract.Routes{
 		contract.Collection.Path: {http.MethodPost: a.create},
+		contract.Restore.Path:    {http.MethodPost: a.restore},
 		contract.Entity.Path:     {http.MethodPut: a.replace, http.MethodPatch: a.patch, http.MethodDelete: a.remove},
 	}
 }
@@ -129,6 +138,67 @@ func (a *API) remove(c echo.Context) error {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+// restore replaces an entity with an earlier version of it.
+func (a *API) restore(c echo.Context) error {
+	command, err := a.beginEntity(c, Replace)
+	if err != nil {
+		return err
+	}
+	version, body, err := readRestore(c)
+	if err != nil {
+		return err
+	}
+	command = keyed(c, command, body)
+	if command.Document, err = a.earlier(c.Request().Context(), command, version); err != nil {
+		return err
+	}
+	if err := complete(&command); err != nil {
+		return err
+	}
+	result, err := a.execute(c, command)
+	if err != nil {
+		return a.whyNotRestored(command, err)
+	}
+	return write(c, http.StatusOK, result)
+}
+
+// earlier returns the document of an earlier version that the caller may read. The error is a problem.
+func (a *API) earlier(ctx context.Context, command Command, version int64) (document.Document, error) {
+	v, err := history.Find(a.History, command.Collection.Name(), command.ID, version)
+	if errors.Is(err, journal.ErrNotFound) && command.Consistency != events.Eventual {
+		// The version may be one that another command service has just written.
+		ctx, cancel := context.WithTimeout(ctx, a.Executor.Wait)
+		defer cancel()
+		if err := a.Executor.freshen(ctx, command.Consistency); err != nil {
+			return document.Document{}, toProblem(err)
+		}
+		v, err = history.Find(a.History, command.Collection.Name(), command.ID, version)
+	}
+	if err == nil && !command.Asker.Policy.MayRead(command.Asker.Caller, v.Rendered) {
+		err = journal.ErrNotFound // a version that the caller may not read is like one that does not exist
+	}
+	switch {
+	case errors.Is(err, journal.ErrNotFound):
+		return document.Document{}, problem.NotFound.New("No entity has this id, or it has no such version. Nothing was written.")
+	case err != nil:
+		return document.Document{}, problem.NotReady.Because(err, "This node can't read the version, because it keeps no journal of events, or not yet all of it. Nothing was written. Retry: another node may accept the write. Or read the version, and PUT it.")
+	}
+	return parseBody(v.Document, "")
+}
+
+// whyNotRestored tells an entity that was deleted from one that the caller can't see.
+func (a *API) whyNotRestored(command Command, err error) error {
+	var p *problem.Problem
+	if !errors.As(err, &p) || !p.Of(problem.NotFound) {
+		return err
+	}
+	before, missing := history.BeforeDeletion(a.History, command.Collection.Name(), command.ID)
+	if missing != nil || !command.Asker.Policy.MayRead(command.Asker.Caller, before.Rendered) {
+		return err
+	}
+	return problem.EntityDeleted.New("A deleted entity can't be restored, because its id is never used again. Nothing was written. Read the version, and create a new entity from it.")
 }
 
 // begin reads the parts of a request that all writes share. The error is a problem.

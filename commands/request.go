@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events/collections"
@@ -76,6 +78,28 @@ func readPatch(c echo.Context, command *Command) error {
 	command.Patch = d.Bytes()
 	*command = keyed(c, *command, body)
 	return err
+}
+
+// readRestore reads the version to restore from the body. The error is a problem.
+func readRestore(c echo.Context) (version int64, body []byte, err error) {
+	if _, err := negotiation.ContentType(c.Request(), contract.Restore.Accepts[http.MethodPost]...); err != nil {
+		return 0, nil, err
+	}
+	if body, err = web.ReadBody(c); err != nil {
+		return 0, nil, err
+	}
+	var syntax *jsontext.SyntacticError
+	var asked struct {
+		Version int64 `json:"version"`
+	}
+	switch err := json.Unmarshal(body, &asked, json.RejectUnknownMembers(true)); {
+	case errors.As(err, &syntax):
+		return 0, nil, problem.MalformedRequest.New("The body is not JSON.")
+	case err != nil || asked.Version < 1:
+		return 0, nil, problem.InvalidDocument.New(`The body must be an object such as {"version": 3}.`).
+			With(problem.FieldError{Pointer: "/version", Detail: "must be an integer of at least 1"})
+	}
+	return asked.Version, body, nil
 }
 
 // keyed adds the hash of the request if the client sent an idempotency key.

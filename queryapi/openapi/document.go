@@ -60,6 +60,7 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 		doc.Paths.Set("/"+c.Name(), b.collectionPath(r))
 		doc.Paths.Set("/"+c.Name()+"/{id}", entityPath(r))
 		doc.Paths.Set("/"+c.Name()+"/changes", changesPath(c.Name(), "changes_"+c.Name(), c.Name(), filterParameters(c, changes.Parameters)))
+		doc.Paths.Set("/"+c.Name()+"/{id}/restore", restorePath(r))
 		doc.Paths.Set("/"+c.Name()+"/{id}/versions", versionsPath(r))
 		doc.Paths.Set("/"+c.Name()+"/{id}/versions/{version}", versionPath(r))
 	}

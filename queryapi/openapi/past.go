@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
@@ -77,4 +78,20 @@ func versionPath(r resource) *openapi3.PathItem {
 	get.Parameters = append(get.Parameters, &openapi3.ParameterRef{Value: version})
 	get.Responses.Set("304", notModified())
 	return &openapi3.PathItem{Get: get}
+}
+
+func restorePath(r resource) *openapi3.PathItem {
+	version := openapi3.NewObjectSchema().WithProperty("version", openapi3.NewInt64Schema().WithMin(1))
+	version.Required = []string{"version"}
+	version.AdditionalProperties = openapi3.AdditionalProperties{Has: new(bool)}
+	problems := slices.DeleteFunc(slices.Clone(writeProblems), func(name string) bool { return name == "conflict" })
+	post := operation{
+		id: "restore_" + r.Name(), tag: r.Name(), summary: "Restore a version of an entity of " + r.Name(),
+		description: "Replaces the entity with an earlier version of it, as PUT would. Members that only the server sets keep their values.",
+		parameters:  slices.Concat([]string{"id", "ifMatch"}, writeAsks), status: http.StatusOK,
+		body:     requestBody("The version to restore.", jsonContent(version.NewRef(), map[string]any{"version": 1})),
+		success:  response("The entity after the change.", jsonContent(schemaRef(r.entity), r.entityExample()), "ETag", contract.HeaderPosition),
+		problems: append(problems, "restoreConflict", "preconditionFailed"),
+	}.build()
+	return &openapi3.PathItem{Post: post}
 }

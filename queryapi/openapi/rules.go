@@ -36,8 +36,12 @@ func (b builder) describeRules(doc *openapi3.T, set *collections.Set, policies *
 			Value: b.problemResponse("The access rules of the collection do not allow this. Nothing was done.", problem.Forbidden),
 		}
 		for method, op := range item.Operations() {
+			needs := ruled[method]
+			if strings.HasSuffix(path, "/restore") {
+				needs = access.Update
+			}
 			op.Responses.Set("403", &openapi3.ResponseRef{Ref: "#/components/responses/" + problemResponse(forbidden)})
-			if policies != nil && !policies.Of(name).Excludes(ruled[method], caller.Anonymous) {
+			if policies != nil && !policies.Of(name).Excludes(needs, caller.Anonymous) {
 				op.Security = &openapi3.SecurityRequirements{{schemeName: []string{}}, {}}
 			}
 		}

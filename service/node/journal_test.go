@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,5 +50,33 @@ func TestVerifyReadsTheJournal(t *testing.T) {
 	}
 	if line := last(); line.Audit == nil || !strings.Contains(line.Audit.Journal, "journal") {
 		t.Errorf("after a change: got %+v, want the damage of the journal", line)
+	}
+}
+
+// Command services keep a journal only if the setting says so.
+func TestWhoKeepsAJournal(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	for i, c := range []struct {
+		role, journal string
+		want          bool
+	}{
+		{"query", "on", true}, {"command", "on", false}, {"all", "on", true}, {"command", "all", true}, {"query", "all", true}, {"query", "off", false},
+	} {
+		ready, stop := servicetest.RunNode(t, b, fmt.Sprint("n", i), func(config *node.Config) { config.Role, config.Journal = c.role, c.journal })
+		select {
+		case n := <-ready:
+			_, release, err := n.Model.Journal()
+			if err == nil {
+				release()
+			}
+			if (err == nil) != c.want {
+				t.Errorf("%s with %s: got %v, want a journal: %t", c.role, c.journal, err, c.want)
+			}
+		case <-servicetest.Context(t).Done():
+			t.Fatal("got no readiness in time, want it")
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
 	}
 }

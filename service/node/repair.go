@@ -44,8 +44,10 @@ func (n *Node) openProjection(ctx context.Context) (err error) {
 const journalFillAfter = 30 * time.Second
 
 // keepsJournal reports whether the node keeps a journal. Command services serve no reads, so they
-// need none.
-func (n *Node) keepsJournal() bool { return n.Config.Journal != "off" && n.Role != "command" }
+// need one only to restore versions.
+func (n *Node) keepsJournal() bool {
+	return n.Config.Journal == "all" || n.Config.Journal != "off" && n.Role != "command"
+}
 
 // repairFrom returns what a repair starts from: a snapshot, if --bootstrap is set.
 func (n *Node) repairFrom() func(ctx context.Context, path string) error {

@@ -56,6 +56,13 @@ var (
 	Versions = web.Resource{Path: "/:collection/:id/versions", Methods: readOnly}
 	Version  = web.Resource{Path: "/:collection/:id/versions/:version", Methods: readOnly}
 
+	// Restore makes an earlier version of an entity the current one.
+	Restore = web.Resource{
+		Path:    "/:collection/:id/restore",
+		Methods: []string{http.MethodPost, http.MethodOptions},
+		Accepts: map[string][]string{http.MethodPost: {JSON}},
+	}
+
 	Collection = web.Resource{
 		Path:    "/:collection",
 		Methods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions},
@@ -86,7 +93,7 @@ type Routes map[string]web.Handlers
 // them. A resource that none of them serves is registered too, so that every process knows
 // all methods.
 func Mount(e *echo.Echo, apis ...Routes) {
-	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, AllChanges, Changes, Versions, Version, Collection, Entity, Model} {
+	for _, r := range []web.Resource{Root, Description, Documentation, DocumentationFiles, AllChanges, Changes, Versions, Version, Restore, Collection, Entity, Model} {
 		var handlers []web.Handlers
 		for _, routes := range apis {
 			handlers = append(handlers, routes[r.Path])

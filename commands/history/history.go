@@ -1,0 +1,79 @@
+// Package history reads earlier versions of entities from the journal of the node, for commands that
+// restore one.
+package history
+
+import (
+	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/document"
+	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/journal"
+)
+
+// A Model is what restoring needs of the projection. [projections.Projection] implements it. It must
+// be safe for concurrent use.
+type Model interface {
+	// Journal returns the journal of events, and a function that the caller calls when it has read.
+	// The error is [projections.ErrNoJournal] if the node keeps none.
+	Journal() (j *journal.Journal, release func(), err error)
+}
+
+// A Version is an entity as an event left it.
+type Version struct {
+	// Document is the document in the event, and Rendered the entity as clients saw it.
+	Document, Rendered []byte
+}
+
+// Find returns a version of an entity. It returns [journal.ErrNotFound] if there is none, or if it is
+// that of a deletion, and otherwise the errors of the journal. m may be nil: then there is no journal.
+func Find(m Model, collection, id string, version int64) (Version, error) {
+	if m == nil {
+		return Version{}, projections.ErrNoJournal
+	}
+	j, release, err := m.Journal()
+	if err != nil {
+		return Version{}, err
+	}
+	defer release()
+	e, err := j.Version(collection, id, version)
+	if err != nil {
+		return Version{}, err
+	}
+	return render(j, &e)
+}
+
+// BeforeDeletion returns a deleted entity as it was before. It returns [journal.ErrNotFound] if the
+// entity is not deleted.
+func BeforeDeletion(m Model, collection, id string) (Version, error) {
+	j, release, err := m.Journal()
+	if err != nil {
+		return Version{}, err
+	}
+	defer release()
+	newest, err := j.Newest(collection, id, j.End())
+	if err != nil {
+		return Version{}, err
+	}
+	if newest.Event.Kind != events.Deleted {
+		return Version{}, journal.ErrNotFound
+	}
+	e, err := j.At(newest.Previous)
+	if err != nil {
+		return Version{}, err
+	}
+	return render(j, &e)
+}
+
+func render(j *journal.Journal, e *journal.Entry) (Version, error) {
+	if e.Event.Kind == events.Deleted {
+		return Version{}, journal.ErrNotFound
+	}
+	first := *e
+	if e.Event.Version > 1 {
+		var err error
+		if first, err = j.Version(e.Event.Collection, e.Event.EntityID, 1); err != nil {
+			return Version{}, err
+		}
+	}
+	rendered := document.Render(e.Event.EntityID, e.Event.Version, events.FormatTime(first.Event.Time), events.FormatTime(e.Event.Time), e.Event.Document)
+	return Version{e.Event.Document, rendered}, nil
+}
