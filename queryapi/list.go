@@ -34,6 +34,9 @@ func (a *API) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Request().URL.RawQuery != "" && c.QueryParams().Has(searchFor) {
+		return a.search(c, collection)
+	}
 	who := caller.Of(c.Request().Context())
 	scope := a.Access.Of(collection.Name()).Reading(who)
 	if scope.Nothing() {

@@ -71,7 +71,7 @@ func (a *API) readModel(c echo.Context) error {
 func (a *API) model(c echo.Context) (*modelset.Model, *sqlmodel.Definition, error) {
 	var m *modelset.Model
 	var known bool
-	if a.Models != nil {
+	if a.Models != nil && sqlmodel.ValidName.MatchString(c.Param("model")) { // others are the program's own
 		m, known = a.Models.Get(c.Param("model"))
 	}
 	who := caller.Of(c.Request().Context())

@@ -52,13 +52,14 @@ type description struct {
 	json   []byte
 }
 
-// builtModels returns the definitions of the read models that serve, sorted by name.
+// builtModels returns the definitions of the read models that serve, sorted by name, without the
+// program's own.
 func (a *API) builtModels() (built []*sqlmodel.Definition) {
 	if a.Models == nil {
 		return nil
 	}
 	for _, m := range a.Models.All() {
-		if d, ok := m.Definition(); ok {
+		if d, ok := m.Definition(); ok && sqlmodel.ValidName.MatchString(d.Name) {
 			built = append(built, d)
 		}
 	}

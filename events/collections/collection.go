@@ -1,5 +1,5 @@
 // Package collections loads the collections of resources. Each is declared by a JSON Schema
-// (2020-12) with additional keywords: x-access for the collection, and x-unique, x-index and
+// (2020-12) with additional keywords: x-access for the collection, and x-unique, x-index, x-search and
 // x-default for its properties.
 package collections
 
@@ -36,6 +36,8 @@ type Property struct {
 	// Default is an expression over the caller, whose value the property gets when an entity is
 	// created. Clients can't set the property then. It is empty if there is none.
 	Default string
+	// Search means that the full-text search of the collection covers the property.
+	Search bool
 }
 
 // Name is the collection's name, and its path.
@@ -50,6 +52,16 @@ func (c *Collection) Schema() json.RawMessage { return c.source }
 // Members returns all declared top-level members by name, regardless of their types. open
 // reports whether a document may have others.
 func (c *Collection) Members() (names []string, open bool) { return c.members, c.open }
+
+// Searched are the names of the properties that the full-text search covers, sorted.
+func (c *Collection) Searched() (names []string) {
+	for _, p := range c.properties {
+		if p.Search {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
 
 // Properties are the declared scalar properties that can be a column, by name.
 func (c *Collection) Properties() []Property { return c.properties }

@@ -218,6 +218,8 @@ func TestLoadRefuses(t *testing.T) {
 		"unique on an array":      {"things", object(`"a":{"type":"array","x-unique":true}`), "/properties/a", "scalar"},
 		"index on two types":      {"things", object(`"a":{"type":["string","integer"],"x-index":true}`), "/properties/a", "scalar"},
 		"index, badly":            {"things", object(`"a":{"type":"string","x-index":1}`), "/properties/a", "x-index must be"},
+		"search, badly":           {"things", object(`"a":{"type":"string","x-search":"yes"}`), "/properties/a", "x-search must be"},
+		"search of numbers":       {"things", object(`"a":{"type":"integer","x-search":true}`), "/properties/a", "x-search is only for strings"},
 		"index on an odd name":    {"things", object(`"a b":{"type":"string","x-index":true}`), "/properties/a b", "letters"},
 		"misspelt":                {"things", object(`"a":{"type":"string","x-uniqe":true}`), "/properties/a/x-uniqe", "unknown keyword"},
 		"ours in the wrong place": {"things", object(`"a":{"type":"object","properties":{"b":{"x-unique":true}}}`), "/properties/a/properties/b/x-unique", "unknown keyword"},

@@ -26,6 +26,7 @@ var extensions = []extension{
 	{"x-unique", readUnique, []string{"uniq", noCase}},
 	{"x-index", readIndex, []string{"index"}},
 	{"x-default", readDefault, nil},
+	{"x-search", readSearch, []string{"search", "fulltext"}},
 }
 
 // noCase is the value of x-unique that ignores case.
@@ -52,6 +53,18 @@ func readIndex(p *Property, value any) string {
 		return " must be true or false"
 	}
 	p.Index = on
+	return ""
+}
+
+func readSearch(p *Property, value any) string {
+	on, ok := value.(bool)
+	switch {
+	case !ok:
+		return " must be true or false"
+	case on && p.Type != "string":
+		return " is only for strings"
+	}
+	p.Search = on
 	return ""
 }
 

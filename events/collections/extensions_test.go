@@ -35,7 +35,7 @@ func TestAKeywordIsOneEntryOfTheTable(t *testing.T) {
 	}
 	for property, want := range map[string]string{
 		`{"type":"string","x-audited":1}`:                                         "x-audited must be true",
-		`{"type":"array","x-audited":true}`:                                       "x-unique, x-index, x-default and x-audited are only for scalar properties",
+		`{"type":"array","x-audited":true}`:                                       "x-unique, x-index, x-default, x-search and x-audited are only for scalar properties",
 		`{"type":"object","properties":{"a":{"type":"string","x-audited":true}}}`: "only for top-level properties",
 		`{"type":"string","x-audted":true}`:                                       `"x-audited"`,
 		`{"type":"string","x-Audit":true}`:                                        "unknown keyword",

@@ -18,8 +18,11 @@ import (
 
 // Options configure a set.
 type Options struct {
-	// Folder has the definitions: files named <model>.sql.
+	// Folder has the definitions: files named <model>.sql. Empty means that there are none.
 	Folder string
+	// Builtin are definitions of the program's own. Their names begin with an underscore, which
+	// those of files can't.
+	Builtin []*sqlmodel.Definition
 	// Dir is the folder for the files of the models. It belongs to the set, and the caller holds the
 	// lock of the data folder around it.
 	Dir string
@@ -69,15 +72,18 @@ func Open(ctx context.Context, options Options) (_ *Set, err error) {
 	}
 	s := &Set{options: options, models: map[string]*Model{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	definitions, err := sqlmodel.LoadFolder(ctx, options.Folder, options.Collections)
-	if err != nil {
-		return nil, err
+	var definitions []*sqlmodel.Definition
+	if options.Folder != "" {
+		if definitions, err = sqlmodel.LoadFolder(ctx, options.Folder, options.Collections); err != nil {
+			return nil, err
+		}
 	}
 	for _, d := range definitions {
 		if err := s.check(d); err != nil {
 			return nil, err
 		}
 	}
+	definitions = append(definitions, options.Builtin...)
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder for the files of the models: %w", err)
 	}
@@ -92,7 +98,9 @@ func Open(ctx context.Context, options Options) (_ *Set, err error) {
 	if err := s.forgetOtherLog(); err != nil {
 		return nil, err
 	}
-	s.seen, _ = s.look() // a folder that changes meanwhile is read again
+	if options.Folder != "" {
+		s.seen, _ = s.look() // a folder that changes meanwhile is read again
+	}
 	found, err := s.files(ctx)
 	if err != nil {
 		return nil, err
@@ -260,6 +268,10 @@ func (s *Set) All() []*Model {
 
 // Run notices changes of the folder until ctx ends. The models follow the events with or without it.
 func (s *Set) Run(ctx context.Context) error {
+	if s.options.Folder == "" {
+		<-ctx.Done()
+		return nil
+	}
 	tick := time.NewTicker(s.options.WatchInterval)
 	defer tick.Stop()
 	for {

@@ -68,6 +68,7 @@ func Describe(set *collections.Set, version string, secured bool, policies *acce
 	doc.Paths.Set("/openapi.json", descriptionPath())
 	doc.Paths.Set("/changes", changesPath(tagOfNone, "changes_clusterlite", "all collections", nil))
 	doc.Tags = append(doc.Tags, &openapi3.Tag{Name: tagOfNone, Description: "The collections of this store."})
+	b.describeSearch(doc, set)
 	for _, add := range more {
 		add(b, doc)
 	}

@@ -27,6 +27,28 @@ CREATE VIEW months AS SELECT substr(day, 1, 7) AS month, n FROM days;
 SELECT day, n * 2 AS double FROM days WHERE n >= :least AND day >= :since AND day <> :word;
 `
 
+// Only the list of a collection with properties to search describes the search.
+func TestSearchIsDescribed(t *testing.T) {
+	dir := t.TempDir()
+	writeCollection(t, dir, "notes", `{"title":"notes","type":"object","properties":{"text":{"type":"string","x-search":true},"other":{"type":"string"}}}`)
+	set, err := collections.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := openapi.Describe(set, "v", false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := load(t, b)
+	for path, want := range map[string]bool{"/notes": true, "/users": false} {
+		list := doc.Paths.Value(path).Get
+		q, highlight := list.Parameters.GetByInAndName("query", "q"), list.Parameters.GetByInAndName("query", "highlight")
+		if (q != nil) != want || (highlight != nil) != want || (list.Responses.Value("501") != nil) != want {
+			t.Errorf("%s: got q %v, highlight %v and 501 %v, want them %t", path, q, highlight, list.Responses.Value("501"), want)
+		}
+	}
+}
+
 func TestModelsAreDescribed(t *testing.T) {
 	set, err := collections.Load("")
 	if err != nil {

@@ -247,19 +247,32 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 // openModels opens the read models in SQL, if the node serves any. A mistake in a definition stops
 // the start.
 func (n *Node) openModels(ctx context.Context) (err error) {
-	if n.ModelsDir == "" || n.Role == "command" {
+	if n.Role == "command" {
 		return nil
 	}
 	if !n.keepsJournal() {
+		if n.ModelsDir == "" {
+			n.warnOfSearch()
+			return nil
+		}
 		return errors.New("--models-dir (CLUSTERLITE_MODELS_DIR) needs the journal of events, but --journal (CLUSTERLITE_JOURNAL) is off")
 	}
-	if n.Models, err = sqlmodels.Open(ctx, n.ModelsDir, filepath.Join(n.DataDir, "models"), n.Collections, n.Model, n.Logger); err != nil {
+	if n.Models, err = sqlmodels.Open(ctx, n.ModelsDir, filepath.Join(n.DataDir, "models"), n.Collections, n.Model, n.Logger); err != nil || n.Models == nil {
 		return err
 	}
 	n.group.Defer("the files of the models", n.Models.Close)
 	n.group.Go("the models", n.Models.Run)
 	n.Registry.MustRegister(sqlmodels.Metrics(n.Models))
 	return nil
+}
+
+// warnOfSearch says that the collections that declare properties to search can't be searched.
+func (n *Node) warnOfSearch() {
+	for _, c := range n.Collections.All() {
+		if len(c.Searched()) > 0 {
+			n.Logger.Warn("the full-text search that the collection declares with x-search needs the journal of events, but --journal (CLUSTERLITE_JOURNAL) is off", "collection", c.Name())
+		}
+	}
 }
 
 // applied returns a function that records applied batches in metrics and traces.

@@ -93,6 +93,7 @@ var (
 	OutcomeUnknown       = Kind{"outcome-unknown", "The outcome of the write is unknown", http.StatusServiceUnavailable, time.Second}
 	Overloaded           = Kind{"overloaded", "The server is overloaded", http.StatusServiceUnavailable, time.Second}
 	NotReady             = Kind{"not-ready", "The node is not ready", http.StatusServiceUnavailable, time.Second}
+	SearchUnavailable    = Kind{"search-unavailable", "Full-text search is not available", http.StatusNotImplemented, 0}
 	Internal             = Kind{"internal", "Internal server error", http.StatusInternalServerError, 0}
 )
 

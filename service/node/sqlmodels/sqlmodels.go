@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/fulltext"
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
@@ -22,9 +23,19 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// Open opens the read models of a folder, of which dir has the files, on a node whose journal has the
-// events. Only those of the declared collections reach a model.
+// Open opens the read models of a folder, which may be empty, and those of the full-text search, of which
+// dir has the files, on a node whose journal has the events. Only those of the declared collections
+// reach a model. It returns nil if there is neither a folder nor a collection to search.
 func Open(ctx context.Context, folder, dir string, declared *collections.Set, model *projections.Projection, logger *slog.Logger) (*modelset.Set, error) {
+	builtin, err := fulltext.Definitions(ctx, declared)
+	if errors.Is(err, sqlmodel.ErrNoFullText) {
+		logger.Warn("the full-text search that collections declare with x-search is not available", "error", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if folder == "" && len(builtin) == 0 {
+		return nil, nil
+	}
 	is, err := model.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -34,7 +45,7 @@ func Open(ctx context.Context, folder, dir string, declared *collections.Set, mo
 		names = append(names, c.Name())
 	}
 	set, err := modelset.Open(ctx, modelset.Options{
-		Folder: folder, Dir: dir, Collections: names, Source: modelset.FromJournal(model), Log: is.TopicID, Check: checkModel, Logger: logger,
+		Folder: folder, Builtin: builtin, Dir: dir, Collections: names, Source: modelset.FromJournal(model), Log: is.TopicID, Check: checkModel, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the read models of --models-dir (CLUSTERLITE_MODELS_DIR): %w", err)
