@@ -80,8 +80,10 @@ func TestClusterDiskFull(t *testing.T) {
 		p.AwaitReady()
 	}
 	position := suite.Target{URL: command.URL}.Do(t, "PATCH", "/users/"+id, `{"name":"Bob"}`).Want(t, 200).Position(t)
-	for _, p := range []*cluster.Process{command, query} {
+	for _, p := range []*cluster.Process{c.Server, command, query} {
 		eventually(t, p.Name+" has all", func() bool { return p.Status().Position >= position })
+	}
+	for _, p := range []*cluster.Process{command, query} {
 		if got, want := p.Status().Digests["users"], c.Server.Status().Digests["users"]; got != want {
 			t.Errorf("%s: got digest %s, want %s", p.Name, got, want)
 		}

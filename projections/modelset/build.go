@@ -62,6 +62,7 @@ type build struct {
 	mu       sync.Mutex
 	state    State
 	failure  error
+	resumed  State // after a retry
 	position events.Position
 	began    events.Position // the position when the goroutine began
 	moved    chan struct{}   // closed when position or state changes
@@ -183,14 +184,13 @@ func (b *build) step(ctx context.Context) error {
 // stop waits after an event failed until an operator retries or skips it.
 func (b *build) stop(ctx context.Context, err error) {
 	b.logger.Error("the model has stopped: a statement failed", "error", err)
-	b.change(func() { b.state, b.failure = Stopped, err })
+	resumed := Following
+	if !b.file.Complete() {
+		resumed = Building
+	}
+	b.change(func() { b.state, b.failure, b.resumed = Stopped, err, resumed })
 	select {
 	case <-b.again:
-		state := Following
-		if !b.file.Complete() {
-			state = Building
-		}
-		b.change(func() { b.state, b.failure = state, nil })
 	case <-ctx.Done():
 	}
 }
@@ -205,8 +205,10 @@ func (b *build) fail(err error) {
 	b.change(func() { b.state, b.failure = Failing, err })
 }
 
-// retry wakes a stopped build.
+// retry wakes a stopped build. When it returns, the build has no longer stopped, or has stopped
+// again.
 func (b *build) retry() {
+	b.change(func() { b.state, b.failure = b.resumed, nil })
 	select {
 	case b.again <- struct{}{}:
 	default: // it is awake
