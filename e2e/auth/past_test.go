@@ -44,6 +44,33 @@ func (r *ruledRig) checkPast(t *testing.T, name string, who identity, collection
 	}
 }
 
+// checkRestore restores the first version of an entity, which needs the rules for reading and for
+// updating.
+func (r *ruledRig) checkRestore(t *testing.T, name string, who identity, collection string) {
+	t.Helper()
+	powers := who.powers[collection]
+	readable := who.valid && strings.Contains(powers, "r")
+	restore := func(id string) (int, http.Header, string) {
+		return r.send(t, http.MethodPost, "/"+collection+"/"+id+"/restore", `{"version":1}`, who.authorization)
+	}
+	for exists, id := range map[bool]string{true: r.entities[collection], false: missing} {
+		status, header, text := restore(id)
+		if want := who.want(collection, http.MethodPut, exists); !slices.Contains(want, status) {
+			t.Errorf("%s: restore in %s, which exists: %t: got %d %s, want %v", name, collection, exists, status, text, want)
+		}
+		r.checkResponse(t, name+": restore in "+collection, readable, status, header, text)
+	}
+	if readable {
+		return
+	}
+	there, thereHeader, thereBody := restore(r.entities[collection])
+	gone, goneHeader, goneBody := restore(missing)
+	if there != gone || !slices.Equal(fieldsOf(thereHeader), fieldsOf(goneHeader)) || withoutInstance(thereBody) != withoutInstance(goneBody) {
+		t.Errorf("%s: restore in %s: a hidden entity differs from a missing one: %d %v %s, and %d %v %s", name, collection,
+			there, fieldsOf(thereHeader), thereBody, gone, fieldsOf(goneHeader), goneBody)
+	}
+}
+
 // The feed of all collections shows each caller the events of entities that it may read, also
 // while it follows the feed.
 func TestTheFeedOfAllCollectionsObeysTheRules(t *testing.T) {

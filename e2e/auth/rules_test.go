@@ -182,7 +182,9 @@ func TestMatrix(t *testing.T) {
 			for name, who := range r.identities {
 				r.refill(t)
 				requests++
-				if strings.HasSuffix(path, "/changes") || strings.Contains(path, "/versions") {
+				if strings.HasSuffix(path, "/restore") {
+					r.checkRestore(t, name, who, collection)
+				} else if strings.HasSuffix(path, "/changes") || strings.Contains(path, "/versions") {
 					r.checkPast(t, name, who, collection, method, path)
 				} else if strings.Contains(path, "{id}") {
 					r.checkEntity(t, name, who, collection, method, requests)
