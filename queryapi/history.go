@@ -186,7 +186,7 @@ func (a *API) writePast(c echo.Context, h past, e *journal.Entry) error {
 	if e.Event.Kind == events.Deleted {
 		return problem.NotFound.New("The entity was deleted by then, with version " + strconv.FormatInt(e.Event.Version, 10) + ".")
 	}
-	body, err := entityAfter(h.Journal, e)
+	body, err := h.Render(e)
 	if err != nil {
 		return h.missing(err)
 	}

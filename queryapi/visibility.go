@@ -5,8 +5,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
@@ -73,28 +71,12 @@ func (v *viewer) sees(e *journal.Entry) bool {
 		return false
 	}
 	defer release()
-	if e.Event.Kind == events.Deleted {
-		before, err := j.At(e.Previous)
-		if err != nil {
-			return false
-		}
-		e = &before
+	shown, err := j.Shown(e)
+	if err != nil {
+		return false
 	}
-	entity, err := entityAfter(j, e)
+	entity, err := j.Render(shown)
 	return err == nil && reader.Allows(entity)
-}
-
-// entityAfter renders the entity as clients saw it after an event that did not delete it.
-func entityAfter(j *journal.Journal, e *journal.Entry) ([]byte, error) {
-	created := e
-	if e.Event.Version > 1 {
-		first, err := j.Version(e.Event.Collection, e.Event.EntityID, 1)
-		if err != nil {
-			return nil, err
-		}
-		created = &first
-	}
-	return document.Render(e.Event.EntityID, e.Event.Version, events.FormatTime(created.Event.Time), events.FormatTime(e.Event.Time), e.Event.Document), nil
 }
 
 // missing turns an error of the journal into a problem. That this node does not hold an event says

@@ -4,7 +4,6 @@ package history
 
 import (
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/journal"
 )
@@ -23,8 +22,9 @@ type Version struct {
 	Document, Rendered []byte
 }
 
-// Find returns a version of an entity. It returns [journal.ErrNotFound] if there is none, or if it is
-// that of a deletion, and otherwise the errors of the journal. m may be nil: then there is no journal.
+// Find returns a version of an entity. The error is [journal.ErrNotFound] if the entity has no such
+// version, or if that version is a deletion. Other errors are those of the journal. A nil m means that
+// the node keeps no journal.
 func Find(m Model, collection, id string, version int64) (Version, error) {
 	if m == nil {
 		return Version{}, projections.ErrNoJournal
@@ -56,24 +56,20 @@ func BeforeDeletion(m Model, collection, id string) (Version, error) {
 	if newest.Event.Kind != events.Deleted {
 		return Version{}, journal.ErrNotFound
 	}
-	e, err := j.At(newest.Previous)
+	shown, err := j.Shown(&newest)
 	if err != nil {
 		return Version{}, err
 	}
-	return render(j, &e)
+	return render(j, shown)
 }
 
 func render(j *journal.Journal, e *journal.Entry) (Version, error) {
 	if e.Event.Kind == events.Deleted {
 		return Version{}, journal.ErrNotFound
 	}
-	first := *e
-	if e.Event.Version > 1 {
-		var err error
-		if first, err = j.Version(e.Event.Collection, e.Event.EntityID, 1); err != nil {
-			return Version{}, err
-		}
+	rendered, err := j.Render(e)
+	if err != nil {
+		return Version{}, err
 	}
-	rendered := document.Render(e.Event.EntityID, e.Event.Version, events.FormatTime(first.Event.Time), events.FormatTime(e.Event.Time), e.Event.Document)
 	return Version{e.Event.Document, rendered}, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/projections/journal"
 )
 
@@ -140,8 +139,7 @@ func (l *List) add(v *version) error {
 	if err != nil || !l.Visible(&e) {
 		return err
 	}
-	createdAt := events.FormatTime(v.created)
-	if matches, err := l.Selection.compare(&e, createdAt); !matches || err != nil {
+	if matches, err := l.Selection.compare(&e, events.FormatTime(v.created)); !matches || err != nil {
 		return err
 	}
 	if l.given == l.Limit {
@@ -149,5 +147,5 @@ func (l *List) add(v *version) error {
 		return nil
 	}
 	l.given, l.last = l.given+1, v.id
-	return l.Each(document.Render(v.id, e.Event.Version, createdAt, events.FormatTime(e.Event.Time), e.Event.Document))
+	return l.Each(e.Rendered(v.created))
 }

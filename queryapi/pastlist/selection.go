@@ -48,20 +48,14 @@ func (s *Selection) matchesWith(e *journal.Entry) (bool, error) {
 		return false, err
 	}
 	defer release()
-	if e.Event.Kind == events.Deleted {
-		before, err := j.At(e.Previous)
-		if err != nil {
-			return false, err
-		}
-		e = &before
+	if e, err = j.Shown(e); err != nil {
+		return false, err
 	}
 	created := e.Event.Time
-	if s.byAge && e.Event.Version > 1 {
-		first, err := j.Version(e.Event.Collection, e.Event.EntityID, 1)
-		if err != nil {
+	if s.byAge {
+		if created, err = j.Created(e); err != nil {
 			return false, err
 		}
-		created = first.Event.Time
 	}
 	return s.compare(e, events.FormatTime(created))
 }
