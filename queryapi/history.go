@@ -322,20 +322,15 @@ func (a *API) pastPage(c echo.Context, j *journal.Journal, collection *collectio
 
 // numberIn reads a query parameter. The error is a problem.
 func numberIn(c echo.Context, name string, otherwise, low, high int) (int, error) {
-	text := c.QueryParam(name)
-	if !c.Request().URL.Query().Has(name) {
+	if !c.QueryParams().Has(name) {
 		return otherwise, nil
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < low || n > high {
-		return 0, problem.MalformedRequest.New(name + " must be an integer from " + strconv.Itoa(low) + " to " + strconv.Itoa(high) + ".")
-	}
-	return n, nil
+	return contract.Integer(name, c.QueryParam(name), low, high)
 }
 
 // getOrPast chooses between the current entity and an earlier one.
 func (a *API) getOrPast(c echo.Context) error {
-	if c.Request().URL.RawQuery != "" && c.Request().URL.Query().Has("at") {
+	if c.Request().URL.RawQuery != "" && c.QueryParams().Has("at") {
 		return a.getAt(c)
 	}
 	return a.get(c)

@@ -75,8 +75,8 @@ func (f *Feed) parse(r *http.Request, collection string) (q query, err error) {
 		}
 	}
 	if text := values.Get("limit"); values.Has("limit") {
-		if q.limit, err = strconv.Atoi(text); err != nil || q.limit < 1 || q.limit > MaxLimit {
-			return q, problem.MalformedRequest.New("limit must be an integer from 1 to " + strconv.Itoa(MaxLimit) + ".")
+		if q.limit, err = contract.Integer("limit", text, 1, MaxLimit); err != nil {
+			return q, err
 		}
 	}
 	switch text := values.Get("previous"); {

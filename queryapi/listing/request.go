@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/clusterlite/clusterlite/events/collections"
@@ -162,11 +161,7 @@ func malformed(format string, args ...any) error {
 }
 
 func parseLimit(value string) (int, error) {
-	limit, err := strconv.Atoi(value)
-	if err != nil || limit < 1 || limit > maxLimit {
-		return 0, malformed("limit must be an integer from 1 to %d.", maxLimit)
-	}
-	return limit, nil
+	return contract.Integer("limit", value, 1, maxLimit)
 }
 
 func parseBool(name, value string) (bool, error) {

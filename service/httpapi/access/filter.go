@@ -48,45 +48,41 @@ func (t truth) bind(slots []ref.Val) query.Condition {
 	return constant(slots[t.slot] == types.Bool(t.want)).bind(nil)
 }
 
-type all []filter
+// all is met if all parts are, and anyOf if one is.
+type (
+	all   []filter
+	anyOf []filter
+)
 
 func (a all) bind(slots []ref.Val) query.Condition {
-	bound := query.All{}
-	for _, part := range a {
-		switch c := part.bind(slots).(type) {
-		case query.All:
-			bound = append(bound, c...)
-		case query.AnyOf:
-			if len(c) == 0 {
-				return nothing
-			}
-			bound = append(bound, c)
-		default:
-			bound = append(bound, c)
-		}
-	}
-	if len(bound) == 1 {
-		return bound[0]
-	}
-	return bound
+	return join[query.All, query.AnyOf](a, slots)
 }
 
-type anyOf []filter
-
 func (a anyOf) bind(slots []ref.Val) query.Condition {
-	bound := query.AnyOf{}
-	for _, part := range a {
-		switch c := part.bind(slots).(type) {
-		case query.AnyOf:
-			bound = append(bound, c...)
-		case query.All:
-			if len(c) == 0 {
-				return everything
-			}
-			bound = append(bound, c)
-		default:
-			bound = append(bound, c)
+	return join[query.AnyOf, query.All](a, slots)
+}
+
+// junction is a condition that consists of others.
+type junction interface {
+	~[]query.Condition
+	query.Condition
+}
+
+// join binds the parts of a junction, of which Other is the opposite. Parts that bind to the same
+// kind of junction are merged into it. An empty part of the opposite kind decides alone: [nothing]
+// among all, and [everything] among any.
+func join[Same, Other junction](parts []filter, slots []ref.Val) query.Condition {
+	bound := Same{}
+	for _, part := range parts {
+		c := part.bind(slots)
+		if same, ok := c.(Same); ok {
+			bound = append(bound, same...)
+			continue
 		}
+		if other, ok := c.(Other); ok && len(other) == 0 {
+			return other
+		}
+		bound = append(bound, c)
 	}
 	if len(bound) == 1 {
 		return bound[0]

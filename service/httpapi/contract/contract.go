@@ -8,6 +8,7 @@
 package contract
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -173,6 +174,15 @@ func Nearest(name string, known []string) string {
 		return ""
 	}
 	return " Did you mean " + strconv.Quote(meant) + "?"
+}
+
+// Integer reads the value of a query parameter: an integer from low to high. The error is a problem.
+func Integer(name, value string, low, high int) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < low || n > high {
+		return 0, problem.MalformedRequest.New(fmt.Sprintf("%s must be an integer from %d to %d.", name, low, high))
+	}
+	return n, nil
 }
 
 // Quote quotes untrusted text for a message, and shortens it.
