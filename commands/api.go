@@ -159,7 +159,7 @@ func (a *API) restore(c echo.Context) error {
 	}
 	result, err := a.execute(c, command)
 	if err != nil {
-		return a.whyNotRestored(command, err)
+		return a.restoreProblem(command, err)
 	}
 	return write(c, http.StatusOK, result)
 }
@@ -188,8 +188,9 @@ func (a *API) earlier(ctx context.Context, command Command, version int64) (docu
 	return parseBody(v.Document, "")
 }
 
-// whyNotRestored tells an entity that was deleted from one that the caller can't see.
-func (a *API) whyNotRestored(command Command, err error) error {
+// restoreProblem replaces the problem of a missing entity if the entity was deleted, provided that the
+// caller was allowed to read it before its deletion. It returns any other error unchanged.
+func (a *API) restoreProblem(command Command, err error) error {
 	var p *problem.Problem
 	if !errors.As(err, &p) || !p.Of(problem.NotFound) {
 		return err

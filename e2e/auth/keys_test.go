@@ -53,7 +53,7 @@ func (r *rig) await(t *testing.T, url, key string, want int) {
 }
 
 // Each node accepts a new key, and rejects it soon after its revocation, also after a restart. The
-// log says which client changed what, and no client learns that from the API.
+// log records which client made each change, and the API does not reveal it.
 func TestKeysAndActorsOnTwoNodes(t *testing.T) {
 	r := newRig(t)
 	query := cluster.QueryOf(t, r.broker, map[string]string{"CLUSTERLITE_AUTH_KEYS": "true"})

@@ -384,8 +384,8 @@ func TestOwnershipCannotBeForged(t *testing.T) {
 	}
 }
 
-// A value that a hidden entity holds is taken, and nothing says by which one. A caller without the
-// right to create learns not even that.
+// A unique value of a hidden entity is taken, and the response does not reveal which entity holds it.
+// The response to a caller who may not create entities does not reveal that the value is taken.
 func TestUniqueValuesOfHiddenEntities(t *testing.T) {
 	r := newRuledRig(t)
 	r.refill(t)

@@ -26,7 +26,7 @@ type Property struct {
 	Type string
 	// Nullable reports whether null is allowed too.
 	Nullable bool
-	// Format is the schema's format, such as email. It is empty if there is none.
+	// Format is the schema's format, such as email. It is empty if the schema has no format.
 	Format string
 	// Unique means that no two living entities have the same value. NoCase means that
 	// values that differ only in case are equal.
@@ -34,7 +34,8 @@ type Property struct {
 	// Index means that lists can filter and sort by the property fast.
 	Index bool
 	// Default is an expression over the caller, whose value the property gets when an entity is
-	// created. Clients can't set the property then. It is empty if there is none.
+	// created. Clients can't set such a property. An empty Default means that the
+	// property is not set by the server.
 	Default string
 	// Search means that the full-text search of the collection covers the property.
 	Search bool

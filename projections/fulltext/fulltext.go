@@ -34,7 +34,8 @@ func Definitions(ctx context.Context, set *collections.Set) (all []*sqlmodel.Def
 	return all, nil
 }
 
-// The bytes around a match in a snippet. Unlike tags they can be told from the text of a document.
+// begin and end enclose a match in a snippet. Unlike tags, they can be distinguished from the text of a
+// document.
 const (
 	begin = "\x02"
 	end   = "\x03"

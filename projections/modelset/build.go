@@ -22,7 +22,7 @@ const (
 	Building State = "building"
 	// Following: it applies the events as they come.
 	Following State = "following"
-	// Failing: it can't apply events at the moment, and tries again.
+	// Failing: it can't apply events, and retries.
 	Failing State = "failing"
 	// Stopped: a statement failed for an event. An operator has to change the file, or retry or
 	// skip the event.
@@ -200,13 +200,12 @@ func (b *build) fail(err error) {
 	known := b.failure
 	b.mu.Unlock()
 	if known == nil || known.Error() != err.Error() {
-		b.logger.Warn("the model can't apply events at the moment, and tries again", "error", err)
+		b.logger.Warn("the model can't apply events; retrying", "error", err)
 	}
 	b.change(func() { b.state, b.failure = Failing, err })
 }
 
-// retry wakes a stopped build. When it returns, the build has no longer stopped, or has stopped
-// again.
+// retry wakes a stopped build. When it returns, the earlier stop is cleared.
 func (b *build) retry() {
 	b.change(func() { b.state, b.failure = b.resumed, nil })
 	select {

@@ -21,7 +21,7 @@ type Wants func(collection string, kind events.Kind) (event, previous bool)
 
 // A Source has the admitted events in order. It is safe for concurrent use.
 type Source interface {
-	// Position is the position up to which the source has the events at the moment.
+	// Position is the position up to which the source currently has the events.
 	Position() events.Position
 	// Next waits until there are records after a position. It returns the wanted events among at
 	// most max, and the position up to which it has looked, which is beyond after. The error is

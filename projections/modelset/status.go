@@ -25,7 +25,7 @@ type BuildStatus struct {
 	Position events.Position `json:"position"`
 	// End is the position of the node.
 	End events.Position `json:"end"`
-	// Failure is why the build has stopped, or why it fails at the moment.
+	// Failure is the reason why the build has stopped, or why it is failing and retries.
 	Failure string `json:"failure,omitempty"`
 	// Stopped is the event for which it has stopped.
 	Stopped *Stop `json:"stopped,omitempty"`

@@ -255,7 +255,7 @@ func (f *File) run(ctx context.Context, conn *sqlite3.SQLiteConn, batch []Event)
 	return changed, nil
 }
 
-// failed tells a statement that can't be applied to this event from storage that fails for now.
+// failed distinguishes a statement that can't be applied to this event from a temporary storage failure.
 func (f *File) failed(ctx context.Context, e *Event, s Statement, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, errSlow) {
 		err = fmt.Errorf("%w: the maximum is %s", errSlow, f.timeout)

@@ -149,10 +149,10 @@ func (f *Feed) stream(c echo.Context, q query) error {
 	heartbeat := time.NewTicker(timing.Heartbeat)
 	defer heartbeat.Stop()
 	piece := append(make([]byte, 0, 1<<10), "retry: 250\n\n"...)
-	told := events.Position(-1) // the offset that the client has
+	sent := events.Position(-1) // the offset that the client has
 	for {
-		if got.changes > 0 || got.upToDate && told < 0 {
-			piece, told = f.appendEvents(piece, q, got), got.next
+		if got.changes > 0 || got.upToDate && sent < 0 {
+			piece, sent = f.appendEvents(piece, q, got), got.next
 		}
 		if len(piece) > 0 {
 			if out.Send(piece) != nil {
@@ -171,8 +171,8 @@ func (f *Feed) stream(c echo.Context, q query) error {
 				continue
 			case <-heartbeat.C:
 				piece = append(piece, ":\n\n"...)
-				if at != told { // progress past changes that the client does not want
-					piece, told = f.appendEvents(piece[:0], q, chunk{next: at, upToDate: true}), at
+				if at != sent { // progress past changes that the client does not want
+					piece, sent = f.appendEvents(piece[:0], q, chunk{next: at, upToDate: true}), at
 				}
 				if out.Send(piece) != nil {
 					return nil

@@ -77,7 +77,8 @@ func (r linesResult) Text(w io.Writer) error {
 	return err
 }
 
-// token returns the current token, or nil if there is none.
+// token returns a function that gives the current token. It is nil if no token is set. The error says
+// that the token file cannot be used.
 func (i Command) token(stderr io.Writer) (func() string, error) {
 	const setting = "--token-file (CLUSTERLITE_TOKEN_FILE)"
 	report := func(err error) { fmt.Fprintf(stderr, "import: %s: %v\n", setting, err) }

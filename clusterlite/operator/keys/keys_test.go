@@ -161,7 +161,7 @@ func TestTheLifeOfAKey(t *testing.T) {
 	}
 }
 
-// Nobody learns from the response why a key is not accepted.
+// The response does not reveal why a node rejects a key.
 func TestKeysThatAreNotAccepted(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	running, _ := start(t, b)

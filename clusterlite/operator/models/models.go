@@ -138,7 +138,7 @@ func (r models) details(w io.Writer) (err error) {
 					s := b.Stopped
 					write("\n%s on %s has stopped at the event at position %d: %s.%s of %s version %d\n  %s:%d: %s\n  %s\n", m.Model, n.Node, s.Position, s.Collection, s.Type, s.ID, s.Version, s.File, s.Line, s.Error, s.Statement)
 				case b.Failure != "":
-					write("\n%s on %s fails at the moment: %s\n", m.Model, n.Node, b.Failure)
+					write("\n%s on %s is failing and retries: %s\n", m.Model, n.Node, b.Failure)
 				}
 			}
 			for _, s := range m.Skips {
