@@ -6,21 +6,32 @@ import (
 	"os"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
+// The broker keeps the announcement that arrives last, so the farewell must not be overtaken by an
+// announcement that was sent before it. When the node stops, an announcement that was sent is
+// therefore not abandoned, which would leave it on its way, but gets this time to complete.
+const lastAnnouncement = 2 * time.Second
+
+// announceAgain is the time from a failed announcement to the next attempt.
+const announceAgain = 250 * time.Millisecond
+
 // announce announces the node to the broker until ctx ends, so that the tool finds it. A
 // failure only means that the tool does not find the node, which continues to serve.
 func (n *Node) announce(ctx context.Context) error {
-	// The first announcement may fail because the topic does not exist yet.
-	const again = 250 * time.Millisecond
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnnouncement, cancel) })()
 	failing := false
 	for ctx.Err() == nil {
 		pause := roster.Interval
-		err := roster.Announce(ctx, n.Log, n.entry(roster.Running))
+		err := roster.Announce(sending, n.Log, n.entry(roster.Running))
 		if err != nil {
-			pause = again
+			pause = announceAgain // the first one may fail because the topic does not exist yet
 		}
 		if was := failing; was != (err != nil) && ctx.Err() == nil {
 			failing = err != nil
@@ -35,19 +46,23 @@ func (n *Node) announce(ctx context.Context) error {
 }
 
 // farewell announces to the broker that the node is stopping, with the reason if the stop
-// was not requested.
+// was not requested. It tries for some time, because a broker that answers too late once would
+// leave the node in the roster as running.
 func (n *Node) farewell() error {
-	const patience = 2 * time.Second
+	patience := 3 * time.Second
 	if n.Admin == nil {
 		return nil // it was never announced
 	}
 	e := n.entry(roster.Left)
 	if n.cause != nil {
 		e.State, e.Reason = roster.Failed, n.cause.Error()
+		patience = 10 * time.Second // an operator needs the reason, and no one waits for the stop
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := roster.Announce(ctx, n.Log, e); err != nil {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, roster.Announce(ctx, n.Log, e) },
+		backoff.WithBackOff(backoff.NewConstantBackOff(announceAgain)), backoff.WithMaxElapsedTime(patience))
+	if err != nil {
 		n.Logger.Debug("could not announce to the broker that the node is stopping", "error", err)
 	}
 	return nil

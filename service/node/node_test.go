@@ -110,7 +110,7 @@ func TestANodeThatFailsGivesTheReason(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	other, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "other.events"})
+	other, err := eventlog.Open(eventlog.Config{Brokers: []string{b.Addr()}, Topic: "other.events", AskTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
