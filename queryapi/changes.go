@@ -30,6 +30,10 @@ func (a *API) feed() *changes.Feed {
 // changes handles GET and HEAD of the feed of a collection, or of all.
 func (a *API) changes(feed *changes.Feed) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		// The protocol asks for these in all responses, also in errors.
+		h := c.Response().Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		name := c.Param("collection")
 		if name != "" {
 			if _, err := a.collection(c); err != nil {

@@ -93,7 +93,8 @@ func TestChangesCatchUp(t *testing.T) {
 	if want := []string{"1", "3", "4"}; !slices.Equal(positions(got), want) {
 		t.Fatalf("got positions %v, want %v", positions(got), want)
 	}
-	if h := r.Header; h.Get("Stream-Next-Offset") != "0000000000000004" || h.Get("Stream-Up-To-Date") != "true" || h.Get("Cache-Control") != "no-cache" || h.Get("Content-Type") != "application/json" {
+	if h := r.Header; h.Get("Stream-Next-Offset") != "0000000000000004" || h.Get("Stream-Up-To-Date") != "true" || h.Get("Cache-Control") != "no-cache" || h.Get("Content-Type") != "application/json" ||
+		h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cross-Origin-Resource-Policy") != "same-origin" {
 		t.Errorf("got header %v, want that of an answer up to the tail", h)
 	}
 	for i, c := range got {
@@ -137,7 +138,9 @@ func TestChangesCatchUp(t *testing.T) {
 		"/users/changes?live=x&offset=0": 400, "/users/changes?limit=0": 400, "/users/changes?type=x": 400, "/users/changes?previous=x": 400,
 		"/users/changes?ofset=1": 400, "/users/changes?offset=1&offset=2": 400, "/changes?live=long-poll": 400, "/changes/x/y": 404,
 	} {
-		n.get(path, status)
+		if h := n.get(path, status).Header; h.Get("X-Content-Type-Options") != "nosniff" && !strings.HasPrefix(path, "/changes/") {
+			t.Errorf("%s: got header %v, want nosniff", path, h)
+		}
 	}
 	if r := servicetest.Do(n, "POST", "/users/changes", "{}"); r.StatusCode != 405 {
 		t.Errorf("POST: got %d, want 405", r.StatusCode)
@@ -208,7 +211,8 @@ func listen(t testing.TB, url string, header ...string) *listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = response.Body.Close() })
-	if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" || response.Header.Get("Content-Encoding") != "" {
+	if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" || response.Header.Get("Content-Encoding") != "" ||
+		!strings.Contains(response.Header.Get("Cache-Control"), "no-cache") {
 		t.Fatalf("got %d, %v, want a stream", response.StatusCode, response.Header)
 	}
 	l := &listener{t, response, bufio.NewScanner(response.Body)}
@@ -219,11 +223,11 @@ func listen(t testing.TB, url string, header ...string) *listener {
 // next returns the next event. ok is false at the end of the stream.
 func (l *listener) next() (event, id, data string, ok bool) {
 	for l.lines.Scan() {
-		switch name, value, _ := strings.Cut(l.lines.Text(), ": "); name {
+		switch name, value, _ := strings.Cut(l.lines.Text(), ":"); name {
 		case "event":
-			event = value
+			event = strings.TrimSpace(value)
 		case "id":
-			id = value
+			id = strings.TrimSpace(value)
 		case "data":
 			data = value
 		case "":

@@ -103,11 +103,11 @@ func follow(ctx context.Context, url, offset string, done func([]change) bool) (
 		lines.Buffer(nil, 4<<20)
 		event, id, data := "", "", ""
 		for lines.Scan() {
-			switch name, value, _ := strings.Cut(lines.Text(), ": "); name {
+			switch name, value, _ := strings.Cut(lines.Text(), ":"); name {
 			case "event":
-				event = value
+				event = strings.TrimSpace(value)
 			case "id":
-				id = value
+				id = strings.TrimSpace(value)
 			case "data":
 				data = value
 			case "":

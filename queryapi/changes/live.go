@@ -139,8 +139,8 @@ func (f *Feed) stream(c echo.Context, q query) error {
 	w := c.Response()
 	h := w.Header()
 	h.Set("Content-Type", EventStream)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // for Nginx
+	h.Set("Cache-Control", "no-cache, no-store") // no-cache is what proxies know streams by
+	h.Set("X-Accel-Buffering", "no")             // for Nginx
 	w.WriteHeader(http.StatusOK)
 	out := stream.NewWriter(w, pieceTimeout)
 	defer out.End()
@@ -204,14 +204,14 @@ func (f *Feed) stream(c echo.Context, q query) error {
 func (f *Feed) appendEvents(b []byte, q query, got chunk) []byte {
 	offset := FormatOffset(got.next)
 	if got.changes > 0 {
-		b = append(append(append(b, "event: data\nid: "...), offset...), "\ndata: "...)
-		b = append(append(b, got.body...), "\n\n"...) // the array has no line breaks
+		b = append(append(b, "event: data\ndata:"...), got.body...) // which has no line breaks
+		b = append(append(append(b, "\nid: "...), offset...), "\n\n"...)
 	}
-	b = append(append(append(b, "event: control\nid: "...), offset...), "\ndata: {\"streamNextOffset\":\""...)
-	b = append(append(append(b, offset...), `","streamCursor":"`...), nextCursor(q.cursor, time.Now())...)
+	b = append(append(b, "event: control\ndata:{\"streamNextOffset\":\""...), offset...)
+	b = append(append(b, `","streamCursor":"`...), nextCursor(q.cursor, time.Now())...)
 	b = append(b, '"')
 	if got.upToDate {
 		b = append(b, `,"upToDate":true`...)
 	}
-	return append(b, "}\n\n"...)
+	return append(append(append(b, "}\nid: "...), offset...), "\n\n"...)
 }
