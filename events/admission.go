@@ -130,14 +130,21 @@ func conflict(s State, r Record) (Verdict, bool) {
 		}
 		return Verdict{Reason: ReasonConflict, Version: version, Detail: "the entity exists or existed"}, true
 	}
-	if !living {
+	switch {
+	case e.Kind == Restored && living:
+		return Verdict{Reason: ReasonConflict, Version: version, Detail: "the entity is not deleted"}, true
+	case e.Kind == Restored && version == 0, e.Kind != Restored && !living:
 		return Verdict{Reason: ReasonConflict, Detail: "the entity does not exist"}, true
 	}
 	if version != e.Version-1 {
-		return Verdict{
-			Reason: ReasonConflict, Version: version,
+		v := Verdict{
+			Reason: ReasonConflict,
 			Detail: fmt.Sprintf("it would create version %d, but the entity has version %d", e.Version, version),
-		}, true
+		}
+		if living {
+			v.Version = version
+		}
+		return v, true
 	}
 	return Verdict{}, false
 }

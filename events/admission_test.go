@@ -97,6 +97,14 @@ func (s *story) later(d time.Duration) *story {
 	return s
 }
 
+func TestAdmitClaimsOfRestored(t *testing.T) {
+	s := given(t).admitted(events.Created, ada, 1, claiming(mail1)).admitted(events.Deleted, ada, 2).admitted(events.Created, bob, 1, claiming(mail1))
+	if v := s.void(events.ReasonTaken, events.Restored, ada, 3, claiming(mail1)); v.Holder != bob || v.Field != "email" {
+		t.Errorf("got %+v, want the value held by %s", v, bob)
+	}
+	s.admitted(events.Restored, ada, 3, claiming(mail2)).void(events.ReasonTaken, events.Updated, bob, 2, claiming(mail2))
+}
+
 func TestAdmitStreams(t *testing.T) {
 	t.Run("versions follow each other", func(t *testing.T) {
 		given(t).admitted(events.Created, ada, 1).admitted(events.Updated, ada, 2).admitted(events.Deleted, ada, 3)
@@ -112,6 +120,31 @@ func TestAdmitStreams(t *testing.T) {
 		s.void(events.ReasonConflict, events.Created, ada, 1)
 		s.void(events.ReasonConflict, events.Updated, ada, 3)
 		s.void(events.ReasonConflict, events.Deleted, ada, 3)
+	})
+	t.Run("a deleted entity is restored", func(t *testing.T) {
+		s := given(t).admitted(events.Created, ada, 1).later(time.Hour).admitted(events.Deleted, ada, 2).admitted(events.Restored, ada, 3)
+		e := s.state.Entities[events.EntityKey{Collection: "users", ID: ada}]
+		if e.Deleted || e.Version != 3 || e.CreatedAt == e.UpdatedAt || e.Rendered == nil {
+			t.Errorf("got %+v, want version 3 of the entity that was created first", e)
+		}
+		s.admitted(events.Updated, ada, 4).admitted(events.Deleted, ada, 5).admitted(events.Restored, ada, 6)
+	})
+	t.Run("only a deleted entity is restored", func(t *testing.T) {
+		s := given(t)
+		if v := s.void(events.ReasonConflict, events.Restored, ada, 2); v.Version != 0 {
+			t.Errorf("got version %d of an unknown entity, want 0", v.Version)
+		}
+		s.admitted(events.Created, ada, 1)
+		if v := s.void(events.ReasonConflict, events.Restored, ada, 2); v.Version != 1 {
+			t.Errorf("got version %d of a living entity, want 1", v.Version)
+		}
+	})
+	t.Run("the first of two racing restores holds", func(t *testing.T) {
+		s := given(t).admitted(events.Created, ada, 1).admitted(events.Deleted, ada, 2)
+		if v := s.void(events.ReasonConflict, events.Restored, ada, 4); v.Version != 0 {
+			t.Errorf("got version %d of a deleted entity, want 0", v.Version)
+		}
+		s.admitted(events.Restored, ada, 3).void(events.ReasonConflict, events.Restored, ada, 3)
 	})
 	t.Run("an update of an unknown entity creates nothing", func(t *testing.T) {
 		s := given(t)

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Format is the log format that this code writes, and the highest that it can read. A reader
-// stops at a record with a higher one; see [NewerFormatError].
-const Format = 1
+// Format is the highest log format that this code can read. A reader stops at a record with a higher
+// one; see [NewerFormatError]. Writers use the lowest format that a record needs; see [Kind.Format].
+const Format = 2
 
 // A Kind is what an event does to its entity.
 type Kind string
@@ -20,7 +20,17 @@ const (
 	Created Kind = "created"
 	Updated Kind = "updated"
 	Deleted Kind = "deleted"
+	// Restored brings a deleted entity back. It needs log format 2.
+	Restored Kind = "restored"
 )
+
+// Format returns the log format of events of the kind: the lowest that a reader must know.
+func (k Kind) Format() int {
+	if k == Restored {
+		return 2
+	}
+	return 1
+}
 
 // An Event says that an entity got a new version with this document. It carries its own
 // preconditions, the version and the claims, by which [Admit] decides whether it takes effect.

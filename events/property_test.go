@@ -25,7 +25,7 @@ func records() *rapid.Generator[[]events.Record] {
 			r.Content, r.Malformed = events.Malformed, "rubbish"
 			return r
 		}
-		kind := rapid.SampledFrom([]events.Kind{events.Created, events.Updated, events.Updated, events.Deleted}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]events.Kind{events.Created, events.Updated, events.Updated, events.Deleted, events.Restored}).Draw(t, "kind")
 		r.Event = events.Event{
 			Source: "/test", Kind: kind, Time: noon, Version: 1,
 			Collection: rapid.SampledFrom([]string{"users", "orders"}).Draw(t, "collection"),

@@ -37,6 +37,8 @@ var headerOrder = [...]string{
 const (
 	typePrefix  = "clusterlite."
 	barrierType = typePrefix + "barrier"
+	// barrierFormat is the log format of barriers.
+	barrierFormat = "1"
 )
 
 // headers holds the headers of a record that have a meaning. It is not a map, because every

@@ -112,7 +112,7 @@ func ParseLine(line []byte) (events.Event, error) {
 	if format > events.Format {
 		return events.Event{}, fmt.Errorf("it has log format %d, but this version supports formats up to %d: install a version of ClusterLite that supports format %[1]d", format, events.Format)
 	}
-	e, err := parseEvent(&h, document)
+	e, err := parseEvent(&h, format, document)
 	if err != nil {
 		return events.Event{}, err
 	}

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func TestGoldenLines(t *testing.T) {
 	for name, event := range lineSamples() {
 		t.Run(name, func(t *testing.T) {
 			got := append(wire.AppendLine(nil, event), '\n')
-			want := goldenFile(t, filepath.Join("..", "testdata", "lines-1", name+".json"), got)
+			want := goldenFile(t, filepath.Join("..", "testdata", fmt.Sprintf("lines-%d", event.Kind.Format()), name+".json"), got)
 			read, err := wire.ParseLine(bytes.TrimSuffix(want, []byte("\n")))
 			if diff := cmp.Diff(event, read); err != nil || diff != "" {
 				t.Errorf("got %+v, %v from the stored line, want the sample (-want +got):\n%s", read, err, diff)
@@ -81,7 +82,8 @@ func TestBadLinesAreRefused(t *testing.T) {
 		replace(`"entityversion":"3"`, `"entityversion":3`):                               "not a string",
 		replace(`"entityversion":"3"`, `"entityversion":"03"`):                            "ce_entityversion",
 		replace(`"entityversion":"3"`, `"entityversion":"1"`):                             "updated can't create version 1",
-		replace(`"format":"1"`, `"format":"2"`):                                           "supports format 2",
+		replace(`"format":"1"`, `"format":"3"`):                                           "supports format 3",
+		replace(`"format":"1"`, `"format":"2"`):                                           "ce_format is 2",
 		replace(`"format":"1"`, `"format":"x"`):                                           "ce_format",
 		replace(`"source":"/cl`, `"source":"\u002fcl`):                                    "canonical form",
 		replace(`,"requesthash":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"`, ""):       "together",

@@ -25,7 +25,7 @@ func NewMessage(e events.Event) *message.Message {
 		headerSubject:       e.EntityID,
 		headerTime:          events.FormatTime(e.Time),
 		headerEntityVersion: strconv.FormatInt(e.Version, 10),
-		headerFormat:        strconv.Itoa(events.Format),
+		headerFormat:        strconv.Itoa(e.Kind.Format()),
 		headerClaims:        encodeClaims(e.Claims),
 		headerContentType:   contentJSON,
 	}
@@ -52,7 +52,7 @@ func NewBarrier(id, source string, at time.Time) *message.Message {
 		headerSource:      source,
 		headerType:        barrierType,
 		headerTime:        events.FormatTime(at),
-		headerFormat:      strconv.Itoa(events.Format),
+		headerFormat:      barrierFormat,
 	}
 	return m
 }

@@ -35,7 +35,7 @@ func Parse(s Stored) events.Record {
 		r.Content, r.Checkpoint = events.Barrier, h.get(headerCheckpoint) == isTrue
 		return r
 	}
-	if r.Event, err = parseEvent(&h, s.Value); err != nil {
+	if r.Event, err = parseEvent(&h, format, s.Value); err != nil {
 		return malformed(r, err)
 	}
 	r.Content = events.HasEvent
@@ -75,13 +75,13 @@ func parseType(s string) (collection string, kind events.Kind, err error) {
 		return "", "", fmt.Errorf("unknown type %q", clip(s))
 	}
 	switch kind = events.Kind(verb); kind {
-	case events.Created, events.Updated, events.Deleted:
+	case events.Created, events.Updated, events.Deleted, events.Restored:
 		return collection, kind, nil
 	}
 	return "", "", fmt.Errorf("unknown type %q", clip(s))
 }
 
-func parseEvent(h *headers, value []byte) (events.Event, error) {
+func parseEvent(h *headers, format int, value []byte) (events.Event, error) {
 	e := events.Event{
 		ID:          h.get(headerID),
 		Source:      h.get(headerSource),
@@ -91,6 +91,12 @@ func parseEvent(h *headers, value []byte) (events.Event, error) {
 	var err error
 	if e.Collection, e.Kind, err = parseType(h.get(headerType)); err != nil {
 		return events.Event{}, err
+	}
+	if needs := e.Kind.Format(); format < needs {
+		// It is malformed for readers that know only this format.
+		return events.Event{}, fmt.Errorf("unknown type %q", clip(h.get(headerType)))
+	} else if format > needs {
+		return events.Event{}, fmt.Errorf("%s is %d, but events of type %s have format %d", headerFormat, format, e.Kind, needs)
 	}
 	if err = checkNames(e); err != nil {
 		return events.Event{}, err

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -48,13 +49,15 @@ func samples() map[string]events.Event {
 	deleted.Kind, deleted.Version, deleted.Claims, deleted.Document = events.Deleted, 4, nil, nil
 	byAda, byKey := full(), deleted
 	byAda.Actor, byKey.Actor = "auth0|ada@example.com", "clk_7f3k2m9q"
-	return map[string]events.Event{"created": created, "updated": full(), "deleted": deleted, "updated-by": byAda, "deleted-by": byKey}
+	restored := byAda
+	restored.Kind, restored.Version = events.Restored, 5
+	return map[string]events.Event{"created": created, "updated": full(), "deleted": deleted, "updated-by": byAda, "deleted-by": byKey, "restored": restored}
 }
 
 func TestGoldenRecords(t *testing.T) {
 	for name, event := range samples() {
 		t.Run(name, func(t *testing.T) {
-			stored := golden(t, name, wire.NewMessage(event))
+			stored := golden(t, fmt.Sprintf("format-%d", event.Kind.Format()), name, wire.NewMessage(event))
 			read := wire.Parse(stored.stored())
 			if diff := cmp.Diff(event, read.Event); diff != "" || read.Content != events.HasEvent {
 				t.Errorf("got %+v (%s) from the stored record, want the sample (-want +got):\n%s", read, read.Malformed, diff)
@@ -64,13 +67,13 @@ func TestGoldenRecords(t *testing.T) {
 }
 
 // golden compares the record of a message with its golden file, and returns the stored record.
-func golden(t *testing.T, name string, m *message.Message) (stored goldenRecord) {
+func golden(t *testing.T, folder, name string, m *message.Message) (stored goldenRecord) {
 	t.Helper()
 	record := wire.Record("t", m)
 	if record.Topic != "t" {
 		t.Errorf("got topic %q, want t", record.Topic)
 	}
-	if err := json.Unmarshal(goldenFile(t, filepath.Join("..", "testdata", "format-1", name+".json"), show(t, record)), &stored); err != nil {
+	if err := json.Unmarshal(goldenFile(t, filepath.Join("..", "testdata", folder, name+".json"), show(t, record)), &stored); err != nil {
 		t.Fatal(err)
 	}
 	return stored
@@ -296,12 +299,36 @@ func TestIdentity(t *testing.T) {
 
 func TestNewerFormatStopsAReader(t *testing.T) {
 	for name, record := range map[string]goldenRecord{
-		"an event":   good().with("ce_format", "2"),
-		"a barrier":  good().with("ce_format", "2").with("ce_type", "clusterlite.barrier"),
+		"an event":   good().with("ce_format", "3"),
+		"a barrier":  good().with("ce_format", "3").with("ce_type", "clusterlite.barrier"),
 		"a new kind": good().with("ce_format", "999999999").with("ce_type", "clusterlite.users.archived").without("ce_claims"),
 	} {
-		if r := wire.Parse(record.stored()); r.Content != events.NewerFormat || r.Format < 2 {
+		if r := wire.Parse(record.stored()); r.Content != events.NewerFormat || r.Format < 3 {
 			t.Errorf("%s: got %+v, want a newer format", name, r)
+		}
+	}
+}
+
+// Each type of event has one format, so that versions that know only format 1 either understand a
+// record as this version does, or stop before it.
+func TestFormatsOfTypes(t *testing.T) {
+	restored := func(format string) goldenRecord {
+		return good().with("ce_type", "clusterlite.users.restored").with("ce_entityversion", "3").with("ce_format", format)
+	}
+	for name, c := range map[string]struct {
+		record goldenRecord
+		says   string // empty if the record is an event
+	}{
+		"restored in format 1": {restored("1"), `unknown type "clusterlite.users.restored"`},
+		"restored in format 2": {restored("2"), ""},
+		"created in format 2":  {good().with("ce_format", "2"), "ce_format is 2, but events of type created have format 1"},
+		"unknown in format 2":  {good().with("ce_format", "2").with("ce_type", "clusterlite.users.archived"), "unknown type"},
+		"restored, version 1":  {restored("2").with("ce_entityversion", "1"), "can't create version 1"},
+		"restored, no value":   {restored("2").holding(""), "value"},
+	} {
+		r := wire.Parse(c.record.stored())
+		if (r.Content == events.HasEvent) != (c.says == "") || !strings.Contains(r.Malformed, c.says) {
+			t.Errorf("%s: got %+v, want %q", name, r, c.says)
 		}
 	}
 }
@@ -311,7 +338,7 @@ func TestBarriers(t *testing.T) {
 	for name, m := range map[string]*message.Message{
 		"barrier": wire.NewBarrier(id, source, full().Time), "checkpoint": wire.NewCheckpoint(id, source, full().Time),
 	} {
-		stored := golden(t, name, m)
+		stored := golden(t, "format-1", name, m)
 		if stored.Value != nil || stored.Key != "" {
 			t.Errorf("%s: got a value or the key %q, want neither", name, stored.Key)
 		}
