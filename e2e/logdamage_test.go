@@ -305,8 +305,8 @@ func newerFormat(t *testing.T) {
 	suite.Target{URL: c.URL}.Create(t, "Ada")
 	ready(t, c, query)
 	at := query.Status().Position
-	produce(t, kafka(t, c), foreignRecord("users/x", `{"name":"Eve"}`, "ce_specversion", "1.0", "ce_type", "clusterlite.users.archived", "ce_format", "2"))
-	stops(t, query, "newer-format", "log format 2", "Install a newer version")
+	produce(t, kafka(t, c), foreignRecord("users/x", `{"name":"Eve"}`, "ce_specversion", "1.0", "ce_type", "clusterlite.users.archived", "ce_format", "3"))
+	stops(t, query, "newer-format", "log format 3", "Install a newer version")
 	stops(t, c.Server, "newer-format")
 	query.Kill()
 	query.Start() // a restart changes nothing

@@ -155,7 +155,7 @@ func TestABuildThatFailsLeavesNoFiles(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || len(files(t, dir)) != 0 {
 		t.Errorf("cancelled: got %v and files %v, want %v and no files", err, files(t, dir), context.Canceled)
 	}
-	r.produceFormat("2")
+	r.produceFormat("3")
 	_, err = r.build(filepath.Join(dir, "out.db"), offline.Until{})
 	var refused *refusal.Error
 	if !errors.As(err, &refused) || refused.Reason != refusal.Format || len(files(t, dir)) != 0 {

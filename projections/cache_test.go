@@ -39,6 +39,8 @@ func newHistory(n int, random *rand.Rand) *history {
 		}
 		e := events.Event{Collection: "products", EntityID: id, Kind: events.Created, Version: 1}
 		switch v := now[id]; {
+		case v < 0 && random.IntN(2) == 0:
+			e.Kind, e.Version = events.Restored, 1-v
 		case v < 0:
 			h.versions, h.events = append(h.versions, now), append(h.events, events.Event{Collection: "products", EntityID: h.fresh(), Kind: events.Created, Version: 1, Document: []byte(`{}`)})
 			continue

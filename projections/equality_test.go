@@ -25,6 +25,7 @@ import (
 func clashing(t *rapid.T) []events.Record {
 	n := rapid.IntRange(5, 60).Draw(t, "events")
 	log := make([]events.Record, n)
+	now := events.NewMemory()
 	for i := range log {
 		log[i].Offset = int64(i)
 		log[i].Timestamp = time.UnixMilli(int64(rapid.IntRange(0, 50).Draw(t, "hour")) * 3600_000)
@@ -33,12 +34,15 @@ func clashing(t *rapid.T) []events.Record {
 			continue
 		}
 		e := events.Event{
-			ID: fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", i), Source: "/test", Version: 1, Kind: rapid.SampledFrom([]events.Kind{events.Created, events.Updated, events.Deleted}).Draw(t, "kind"),
+			ID: fmt.Sprintf("0193a1a0-0000-7000-9000-%012x", i), Source: "/test", Version: 1, Kind: rapid.SampledFrom([]events.Kind{events.Created, events.Updated, events.Deleted, events.Deleted, events.Restored}).Draw(t, "kind"),
 			Collection: rapid.SampledFrom([]string{"users", "orders"}).Draw(t, "collection"),
 			EntityID:   fmt.Sprintf("0193a1a0-0000-7000-8000-00000000000%d", rapid.IntRange(0, 3).Draw(t, "entity")),
 		}
 		if e.Kind != events.Created {
-			e.Version = int64(rapid.IntRange(2, 5).Draw(t, "version"))
+			if e.Version = int64(rapid.IntRange(2, 5).Draw(t, "version")); rapid.Bool().Draw(t, "follows") {
+				version, _ := now.Version(e.Collection, e.EntityID)
+				e.Version = max(version+1, 2)
+			}
 		}
 		if e.Kind != events.Deleted {
 			e.Document = fmt.Appendf(nil, `{"name":"n%d"}`, i)
@@ -52,6 +56,9 @@ func clashing(t *rapid.T) []events.Record {
 			e.IdempotencyKey, e.RequestHash = fmt.Sprintf("key-%d", k), "h"
 		}
 		log[i].Event = e
+		if _, err := now.Take(log[i]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return log
 }

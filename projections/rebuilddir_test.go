@@ -170,7 +170,7 @@ func TestAStoppedNodeIsLeftAsItWas(t *testing.T) {
 		t.Errorf("back to nothing: got %v, want %v", err, datafolder.ErrNothingKept)
 	}
 	r.append(user(uuid.NewString(), "Eve", ""))
-	r.produceFormat("2")
+	r.produceFormat("3")
 	var refused *refusal.Error
 	if _, err := r.rebuildDir(r.log, dir, projections.RebuildOptions{}); !errors.As(err, &refused) || refused.Reason != refusal.Format {
 		t.Errorf("a newer format: got %v, want a refusal (%s)", err, refusal.Format)

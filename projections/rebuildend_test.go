@@ -79,7 +79,7 @@ func TestAStoppedProjection(t *testing.T) {
 	r := newRig(t)
 	t.Run("at a record of a newer format is rebuilt up to there", func(t *testing.T) {
 		p := r.append(user(uuid.NewString(), "Ada", ""))
-		r.produceFormat("2")
+		r.produceFormat("3")
 		n := r.node(t.TempDir(), 0)
 		wantRefusal(t, n, refusal.Format)
 		if s := n.rebuild(projections.RebuildOptions{}); s.State != projections.RebuildDone || s.Position != p {

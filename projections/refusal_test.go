@@ -221,7 +221,7 @@ func TestANewerFormatStopsTheNode(t *testing.T) {
 	r := newRig(t)
 	dir := t.TempDir()
 	p := r.append(user(uuid.NewString(), "Ada", ""))
-	r.produceFormat("2")
+	r.produceFormat("3")
 	r.append(user(uuid.NewString(), "Bob", ""))
 	for range 2 { // a restart changes nothing
 		n := r.node(dir, 0)
@@ -229,8 +229,8 @@ func TestANewerFormatStopsTheNode(t *testing.T) {
 		if n.Position() != p || living(t, n) != 1 {
 			t.Errorf("got position %d, want %d with 1 user", n.Position(), p)
 		}
-		if !strings.Contains(n.Err().Error(), "format 2") {
-			t.Errorf("got message %q, want it to name format 2", n.Err())
+		if !strings.Contains(n.Err().Error(), "format 3") {
+			t.Errorf("got message %q, want it to name format 3", n.Err())
 		}
 		if err := n.close(); err != nil {
 			t.Errorf("got %v from Run, want nil", err)

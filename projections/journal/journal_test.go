@@ -33,12 +33,13 @@ type history struct {
 	at       events.Position
 	logTime  time.Time
 	versions map[events.EntityKey]int64
+	deleted  map[events.EntityKey]bool
 	keys     []events.EntityKey
 	batches  []batch
 }
 
 func newHistory(seed uint64) *history {
-	return &history{random: rand.New(rand.NewPCG(seed, 1)), logTime: time.UnixMilli(1_700_000_000_000).UTC(), versions: map[events.EntityKey]int64{}}
+	return &history{random: rand.New(rand.NewPCG(seed, 1)), logTime: time.UnixMilli(1_700_000_000_000).UTC(), versions: map[events.EntityKey]int64{}, deleted: map[events.EntityKey]bool{}}
 }
 
 func (h *history) id() string {
@@ -72,10 +73,12 @@ func (h *history) next(n int) batch {
 		switch {
 		case e.Version == 1:
 			e.Kind = events.Created
+		case h.deleted[key]:
+			e.Kind = events.Restored
 		case h.random.IntN(4) == 0:
 			e.Kind, e.TraceParent = events.Deleted, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		}
-		if e.Kind != events.Deleted {
+		if h.deleted[key] = e.Kind == events.Deleted; !h.deleted[key] {
 			e.Document = fmt.Appendf(nil, `{"n":%d,"text":%q}`, h.at, strings.Repeat("x", h.random.IntN(60)))
 		}
 		b.entries = append(b.entries, journal.Entry{Position: h.at, Appended: appended, LogTime: h.logTime, Event: e})

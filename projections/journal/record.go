@@ -35,9 +35,10 @@ const (
 	created
 	updated
 	deleted
+	restored
 )
 
-var kinds = [...]events.Kind{created: events.Created, updated: events.Updated, deleted: events.Deleted}
+var kinds = [...]events.Kind{created: events.Created, updated: events.Updated, deleted: events.Deleted, restored: events.Restored}
 
 func kindOf(k events.Kind) byte {
 	for i, kind := range kinds {

@@ -56,12 +56,16 @@ func (s journalSource) Next(ctx context.Context, after events.Position, most int
 			return errEnough
 		}
 		seen++
-		wanted, previous := wants(e.Event.Collection, e.Event.Kind)
+		kind := e.Event.Kind
+		if kind == events.Restored {
+			kind = events.Created // for a model, which has removed the entity, it is another creation
+		}
+		wanted, previous := wants(e.Event.Collection, kind)
 		if !wanted {
 			return nil
 		}
 		next := sqlmodel.Event{
-			Position: e.Position, Time: e.Event.Time, Kind: e.Event.Kind,
+			Position: e.Position, Time: e.Event.Time, Kind: kind,
 			Collection: e.Event.Collection, ID: e.Event.EntityID, Version: e.Event.Version,
 			Document: slices.Clone(e.Event.Document),
 		}

@@ -91,8 +91,8 @@ func (f *Feed) parse(r *http.Request, collection string) (q query, err error) {
 	if values.Has("type") {
 		q.types = strings.Split(values.Get("type"), ",")
 		for _, t := range q.types {
-			if !slices.Contains([]string{"created", "updated", "deleted"}, t) {
-				return q, problem.MalformedRequest.New("type must be created, updated or deleted, or several of them separated by commas.")
+			if !slices.Contains([]string{"created", "updated", "deleted", "restored"}, t) {
+				return q, problem.MalformedRequest.New("type must be created, updated, deleted or restored, or several of them separated by commas.")
 			}
 		}
 	}

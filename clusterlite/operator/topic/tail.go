@@ -54,8 +54,8 @@ func (c *Tail) Validate() error {
 		return errors.New("--no-follow without --from starts at the end of the log and shows nothing: add --from")
 	}
 	for _, t := range c.Type {
-		if !slices.Contains([]string{string(events.Created), string(events.Updated), string(events.Deleted)}, t) && !strings.Contains(t, ".") {
-			return fmt.Errorf("--type is %q; allowed: created, updated, deleted, or a type in full such as clusterlite.users.created", t)
+		if !slices.Contains([]string{string(events.Created), string(events.Updated), string(events.Deleted), string(events.Restored)}, t) && !strings.Contains(t, ".") {
+			return fmt.Errorf("--type is %q; allowed: created, updated, deleted, restored, or a type in full such as clusterlite.users.created", t)
 		}
 	}
 	return nil

@@ -216,12 +216,17 @@ func (m *Entities) writeEntity(exec execFunc, before, after events.Entity) error
 	if m.unseen(after.Collection, id) {
 		m.newest[after.Collection] = id
 	}
+	lived := before.Version > 0 && !before.Deleted
+	switch {
+	case lived && after.Deleted:
+		err = exec(`DELETE FROM `+table+` WHERE id = ?`, id)
+	case before.Deleted:
+		err = exec(`DELETE FROM _tombstones WHERE collection = ? AND id = ?`, after.Collection, id)
+	}
+	if err != nil {
+		return err
+	}
 	if after.Deleted {
-		if before.Version > 0 {
-			if err := exec(`DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
-				return err
-			}
-		}
 		return exec(`INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
 			after.Collection, id, after.Version, after.CreatedAt, after.UpdatedAt)
 	}
@@ -232,7 +237,7 @@ func (m *Entities) writeEntity(exec execFunc, before, after events.Entity) error
 			return fmt.Errorf("fold its values: %w", err)
 		}
 	}
-	if before.Version == 0 {
+	if !lived {
 		return exec(`INSERT INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
 	}
@@ -262,7 +267,9 @@ func (m *Entities) digest(before, after events.Entity, claims string) {
 	d.changed = true
 	if before.Version > 0 {
 		d.Digest.Subtract(digest.OfRow(before, rowformat.JoinClaims(before.Claims), &m.scratch))
-		d.Living--
+		if !before.Deleted {
+			d.Living--
+		}
 	}
 	d.Digest.Add(digest.OfRow(after, claims, &m.scratch))
 	if !after.Deleted {
