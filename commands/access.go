@@ -22,7 +22,7 @@ type Asker struct {
 }
 
 // rules are the kinds of access that commands need.
-var rules = map[Action]access.Action{Create: access.Create, Replace: access.Update, Patch: access.Update, Delete: access.Delete}
+var rules = map[Action]access.Action{Create: access.Create, Replace: access.Update, Patch: access.Update, Delete: access.Delete, Restore: access.Update}
 
 // admit returns a problem if no entity could make the command allowed. To change an entity, the
 // caller must also be able to read it.
@@ -35,8 +35,12 @@ func (a Asker) admit(action Action) error {
 
 // permit returns a rejection if the rules do not allow the change that an event makes. The event
 // is admitted only on the version that before has, so no other write can get between this
-// decision and the change.
+// decision and the change. To bring a deleted entity back, the caller needs the right to create it,
+// too; before.Rendered is then the entity as it was.
 func (a Asker) permit(action Action, before events.Entity, event events.Event) *Rejection {
+	if before.Deleted && !a.Policy.Allows(access.Create, a.Caller, nil, before.Next(event).Rendered) {
+		return a.forbid()
+	}
 	if !a.Policy.Inspects(rules[action], a.Caller) {
 		return nil // admit has decided
 	}
@@ -58,7 +62,7 @@ func (a Asker) permitReplay(use reads.KeyUse) *Rejection {
 		if !a.Policy.Allows(access.Create, a.Caller, nil, use.Rendered) {
 			return a.forbid()
 		}
-	case events.Updated:
+	case events.Updated, events.Restored:
 		if !a.Policy.MayRead(a.Caller, use.Rendered) {
 			return &Rejection{Kind: NotFound, Detail: "the caller may not read the entity"}
 		}
@@ -84,7 +88,7 @@ func (a Asker) setDefaults(d document.Document) (document.Document, error) {
 	return set, nil
 }
 
-// kept returns the members that a Replace with this document does not change.
+// kept returns the members that a Replace or Restore with this document does not change.
 func (a Asker) kept(d document.Document) []string {
 	names := a.Policy.ServerSet()
 	if a.Policy.Bypasses(a.Caller) {

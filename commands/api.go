@@ -23,6 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
@@ -35,8 +36,6 @@ type API struct {
 	Access *access.Policies
 	// MaxBody is the maximum size in bytes of a request body, and of a document after a patch.
 	MaxBody int
-	// History has the versions of entities for restores. Nil means that the node has none.
-	History history.Model
 	// SpoolDir is the folder for the results of imports that clients have not read yet.
 	SpoolDir string
 	// Logger gets the errors of import lines on which the server failed. Nil discards them.
@@ -49,14 +48,13 @@ type API struct {
 func New(n *node.Node, writes settings.Writes) *API {
 	return &API{
 		Executor: &Executor{
-			Log: n.Log, Model: n.Model, Wait: writes.Wait,
+			Log: n.Log, Model: n.Model, History: n.Model, Nodes: roster.NewFormats(n.Log), Wait: writes.Wait,
 			Source:  n.Source(),
 			Metrics: metrics.New(n.Registry), Tracer: n.Tracing.Tracer("github.com/clusterlite/clusterlite/commands"),
 		},
 		Collections: n.Collections,
 		Access:      n.Access,
 		MaxBody:     int(n.MaxBody),
-		History:     n.Model,
 		SpoolDir:    n.DataDir,
 		Logger:      n.Logger,
 	}
@@ -140,9 +138,9 @@ func (a *API) remove(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// restore replaces an entity with an earlier version of it.
+// restore replaces an entity with an earlier version of it, and brings it back if it was deleted.
 func (a *API) restore(c echo.Context) error {
-	command, err := a.beginEntity(c, Replace)
+	command, err := a.beginEntity(c, Restore)
 	if err != nil {
 		return err
 	}
@@ -159,14 +157,14 @@ func (a *API) restore(c echo.Context) error {
 	}
 	result, err := a.execute(c, command)
 	if err != nil {
-		return a.restoreProblem(command, err)
+		return err
 	}
 	return write(c, http.StatusOK, result)
 }
 
 // earlier returns the document of an earlier version that the caller may read. The error is a problem.
 func (a *API) earlier(ctx context.Context, command Command, version int64) (document.Document, error) {
-	v, err := history.Find(a.History, command.Collection.Name(), command.ID, version)
+	v, err := history.Find(a.Executor.History, command.Collection.Name(), command.ID, version)
 	if errors.Is(err, journal.ErrNotFound) && command.Consistency != events.Eventual {
 		// The version may be one that another command service has just written.
 		ctx, cancel := context.WithTimeout(ctx, a.Executor.Wait)
@@ -174,7 +172,7 @@ func (a *API) earlier(ctx context.Context, command Command, version int64) (docu
 		if err := a.Executor.freshen(ctx, command.Consistency); err != nil {
 			return document.Document{}, toProblem(err)
 		}
-		v, err = history.Find(a.History, command.Collection.Name(), command.ID, version)
+		v, err = history.Find(a.Executor.History, command.Collection.Name(), command.ID, version)
 	}
 	if err == nil && !command.Asker.Policy.MayRead(command.Asker.Caller, v.Rendered) {
 		err = journal.ErrNotFound // a version that the caller may not read is like one that does not exist
@@ -183,23 +181,9 @@ func (a *API) earlier(ctx context.Context, command Command, version int64) (docu
 	case errors.Is(err, journal.ErrNotFound):
 		return document.Document{}, problem.NotFound.New("No entity has this id, or it has no such version. Nothing was written.")
 	case err != nil:
-		return document.Document{}, problem.NotReady.Because(err, "This node can't read the version, because it keeps no journal of events, or not yet all of it. Nothing was written. Retry: another node may accept the write. Or read the version, and PUT it.")
+		return document.Document{}, toProblem(err)
 	}
 	return parseBody(v.Document, "")
-}
-
-// restoreProblem replaces the problem of a missing entity if the entity was deleted, provided that the
-// caller was allowed to read it before its deletion. It returns any other error unchanged.
-func (a *API) restoreProblem(command Command, err error) error {
-	var p *problem.Problem
-	if !errors.As(err, &p) || !p.Of(problem.NotFound) {
-		return err
-	}
-	before, missing := history.BeforeDeletion(a.History, command.Collection.Name(), command.ID)
-	if missing != nil || !command.Asker.Policy.MayRead(command.Asker.Caller, before.Rendered) {
-		return err
-	}
-	return problem.EntityDeleted.New("A deleted entity can't be restored, because its id is never used again. Nothing was written. Read the version, and create a new entity from it.")
 }
 
 // begin reads the parts of a request that all writes share. The error is a problem.

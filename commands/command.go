@@ -16,6 +16,9 @@ const (
 	Replace
 	Patch
 	Delete
+	// Restore is a Replace with the document of an earlier version. It also brings a deleted entity
+	// back.
+	Restore
 )
 
 // A Command is what a client wants to do to an entity. It is valid by itself: its document
@@ -25,16 +28,17 @@ type Command struct {
 	Collection *collections.Collection
 	// Asker is who sent the command.
 	Asker Asker
-	// Kept are the members that a Replace or Patch can't change, because only the server sets
-	// them. A Replace with such members is validated when it is decided.
+	// Kept are the members that a Replace, Patch or Restore can't change, because only the server
+	// sets them. A Replace or Restore with such members is validated when it is decided.
 	Kept []string
 	// ID is the id of the entity. For Create it is new.
 	ID string
-	// Document is the new document, for Create and Replace.
+	// Document is the new document, for Create, Replace and Restore.
 	Document document.Document
 	// Patch is a merge patch (RFC 7396), for Patch.
 	Patch []byte
-	// Match is the client's If-Match.
+	// Match is the client's If-Match. A deleted entity has the version of its deletion, and does not
+	// satisfy If-Match: *, which asks for one that exists.
 	Match Precondition
 	// MaxDocument is the maximum size in bytes of the document after a Patch, and with its
 	// default values. Zero means no limit.

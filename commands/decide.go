@@ -14,8 +14,12 @@ import (
 
 // State is the state of an entity on which a decision depends.
 type State struct {
-	// Version is the version of the entity, or zero if the entity does not exist or was deleted.
+	// Version is the version of the entity, or zero if the entity does not exist. It is zero for a
+	// deleted entity, too, except for a Restore.
 	Version int64
+	// Deleted reports, for a Restore, that the entity was deleted. Document is then what it was
+	// before.
+	Deleted bool
 	// CreatedAt is in events.TimeFormat.
 	CreatedAt string
 	// Document is the document of the living entity. Only a Patch, [Changes] and members to keep
@@ -52,6 +56,8 @@ const (
 	// Unchanged: the entity is already as the command wants it. The client gets a successful
 	// response.
 	Unchanged
+	// Gone: the client's precondition asks for a living entity, but the entity was deleted.
+	Gone
 	// Forbidden: the access rules of the collection do not allow the command.
 	Forbidden
 )
@@ -60,7 +66,8 @@ const (
 // so a client gets it only if the state is known to be fresh.
 type Rejection struct {
 	Kind RejectionKind
-	// Version is the current version and Match the client's precondition, for VersionMismatch.
+	// Version is the current version, for VersionMismatch and Gone, and Match the client's
+	// precondition, for VersionMismatch.
 	Version int64
 	Match   Precondition
 	// Field is the unique field whose value is taken, and Holder is the entity that holds it.
@@ -103,8 +110,10 @@ func Decide(c Command, s State, stamp Stamp) (events.Event, *Rejection) {
 		if next, rejection = patched(c, s); rejection != nil {
 			return events.Event{}, rejection
 		}
-	case Replace:
-		e.Kind = events.Updated
+	case Replace, Restore:
+		if e.Kind = events.Updated; s.Deleted {
+			e.Kind = events.Restored
+		}
 		var rejection *Rejection
 		if next, rejection = replaced(c, s); rejection != nil {
 			return events.Event{}, rejection
@@ -130,13 +139,16 @@ func reject(c Command, s State) *Rejection {
 	if s.Version == 0 {
 		return &Rejection{Kind: NotFound, Detail: fmt.Sprintf("%s/%s does not exist", c.Collection.Name(), c.ID)}
 	}
+	if s.Deleted && c.Match.Any {
+		return &Rejection{Kind: Gone, Version: s.Version, Detail: fmt.Sprintf("the entity was deleted, with version %d", s.Version)}
+	}
 	if !c.Match.Holds(s.Version) {
 		return &Rejection{Kind: VersionMismatch, Version: s.Version, Match: c.Match, Detail: fmt.Sprintf("the entity has version %d, which does not match If-Match", s.Version)}
 	}
 	return nil
 }
 
-// replaced returns the document of a Replace. It is valid unless it has members to keep.
+// replaced returns the document of a Replace or Restore. It is valid unless it has members to keep.
 func replaced(c Command, s State) (document.Document, *Rejection) {
 	if len(c.Kept) == 0 {
 		return c.Document, nil

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clusterlite/clusterlite/commands/entityqueue"
+	"github.com/clusterlite/clusterlite/commands/history"
 	"github.com/clusterlite/clusterlite/commands/metrics"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
@@ -35,6 +36,10 @@ type Executor struct {
 	Log Log
 	// Model is the write model. It follows Log.
 	Model WriteModel
+	// History has the versions of entities for a Restore. Nil means that the node has none.
+	History history.Model
+	// Nodes knows which log formats all nodes can read. Nil stands for nodes of this version.
+	Nodes Nodes
 	// Source names this node in its events.
 	Source string
 	// Wait is the maximum time from the decision of a command to its verdict.
@@ -110,6 +115,9 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 			}
 			fresh = true
 			continue
+		}
+		if err := x.readable(ctx, event); err != nil {
+			return Result{}, err
 		}
 		outcome := x.append(ctx, event)
 		if outcome.Err != nil {
@@ -210,11 +218,14 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 		return State{}, entityAt{}, nil // the id is new
 	}
 	e, found, at, err := x.Model.Entity(ctx, c.Collection.Name(), c.ID)
+	if err == nil && found && e.Deleted && c.Action == Restore {
+		return x.deletedState(ctx, c, e, at)
+	}
 	if err != nil || !found || e.Deleted || !c.Asker.Policy.MayRead(c.Asker.Caller, e.Rendered) {
 		return State{}, entityAt{}, err // what the caller may not read does not exist for it
 	}
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
-	if c.Action == Patch || c.Action == Replace && (c.IdempotencyKey == "" || len(c.Kept) > 0) {
+	if c.Action == Patch || (c.Action == Replace || c.Action == Restore) && (c.IdempotencyKey == "" || len(c.Kept) > 0) {
 		if s.Document, err = document.ParseStored(e.Rendered); err != nil {
 			return State{}, entityAt{}, x.Model.ReportDamage(fmt.Errorf("read the document of %s/%s: %w", c.Collection.Name(), c.ID, err))
 		}

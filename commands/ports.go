@@ -24,6 +24,14 @@ type Log interface {
 	Barrier(ctx context.Context) (events.Position, error)
 }
 
+// Nodes knows which log formats the nodes of the log can read. [roster.Formats] implements it. It must
+// be safe for concurrent use.
+type Nodes interface {
+	// Read returns nil if all running nodes can read a log format. The error is a
+	// [roster.OlderNodeError] if one can't, or that of the log.
+	Read(ctx context.Context, format int) error
+}
+
 // A WriteModel is what an [Executor] needs of the projection on which it decides.
 // [projections.Projection] implements it. It must be safe for concurrent use.
 type WriteModel interface {

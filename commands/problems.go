@@ -3,20 +3,24 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
+	"github.com/clusterlite/clusterlite/commands/history"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/appending"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 )
 
 // toProblem turns an error of an executor into a problem for the client.
 func toProblem(err error) error {
 	var rejection *Rejection
 	var verdict *appending.NoVerdictError
+	var older *roster.OlderNodeError
 	switch {
 	case errors.As(err, &rejection):
 		return rejection.problem()
@@ -30,6 +34,10 @@ func toProblem(err error) error {
 		return problem.BrokerUnreachable.Because(err, "The node can't reach the broker that leads the log. Nothing was written. Retry later.")
 	case errors.Is(err, ErrBehind):
 		return problem.ReadModelBehind.Because(err, "The node could not confirm the latest state in time. Nothing was written. Retry later.")
+	case errors.Is(err, history.ErrUnreadable):
+		return problem.NotReady.Because(err, "This node can't read the version, because it keeps no journal of events, or not yet all of it. Nothing was written. Retry: another node may accept the write. Or read the version, and PUT it.")
+	case errors.As(err, &older):
+		return problem.NotReady.Because(err, "A deleted entity can be restored only when all nodes run a version of ClusterLite that can read it. "+sentence(older.Error())+" Nothing was written. Retry after the upgrade.")
 	case errors.Is(err, ErrInFlight):
 		return problem.IdempotencyInFlight.Because(err, "Nothing was written by this request. Retry it to get the response of the first one.")
 	case errors.Is(err, ErrContended):
@@ -62,6 +70,8 @@ func (r *Rejection) problem() *problem.Problem {
 		return access.Denied(r.Caller)
 	case VersionMismatch:
 		return r.Match.Mismatch(r.Version)
+	case Gone:
+		return problem.VersionMismatch.New(fmt.Sprintf(`The entity was deleted, with version %[1]d, and If-Match: * asks for one that exists. Nothing was changed. To bring it back, send If-Match: "%[1]d", or no If-Match.`, r.Version))
 	case Taken:
 		return problem.UniqueTaken.New("Another entity already has this value of " + r.Field + ". Nothing was written.").
 			With(problem.FieldError{Pointer: "/" + r.Field, Detail: "is already taken"})

@@ -37,8 +37,8 @@ func readDocument(c echo.Context, command *Command) error {
 	return nil
 }
 
-// complete adds the default values to the document of a Create or Replace, and validates the
-// result. A Replace that keeps members is validated with them, when it is decided. The error is a
+// complete adds the default values to the document of a Create, Replace or Restore, and validates
+// the result. A Replace or Restore that keeps members is validated with them, when it is decided. The error is a
 // problem.
 func complete(command *Command) (err error) {
 	switch command.Action {
@@ -46,7 +46,7 @@ func complete(command *Command) (err error) {
 		if command.Document, err = command.Asker.setDefaults(command.Document); err != nil {
 			return err
 		}
-	case Replace:
+	case Replace, Restore:
 		command.Kept = command.Asker.kept(command.Document)
 	}
 	command.Document, err = command.Collection.Complete(command.Document, command.MaxDocument)

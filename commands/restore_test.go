@@ -16,6 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -38,11 +39,11 @@ func restoring(t *testing.T, b *servicetest.Broker, schema string, history bool)
 	log := b.OpenLog()
 	model := servicetest.OpenModel(t, log, set).Follow()
 	a := &commands.API{
-		Executor:    &commands.Executor{Log: log, Model: model.Projection, Source: "/test", Wait: 5 * time.Second},
+		Executor:    &commands.Executor{Log: log, Model: model.Projection, Nodes: roster.NewFormats(log), Source: "/test", Wait: 5 * time.Second},
 		Collections: set, Access: rules, MaxBody: 1 << 20, SpoolDir: t.TempDir(),
 	}
 	if history {
-		a.History = model.Projection
+		a.Executor.History = model.Projection
 	}
 	e := servicetest.Echo(web.Options{Callers: func(r *http.Request) (caller.Caller, error) {
 		return caller.Caller{Name: r.Header.Get("X-User")}, nil
@@ -106,10 +107,99 @@ func TestRestore(t *testing.T) {
 	}
 
 	written(t, h, "DELETE", path, "", 204)
-	if p, _ := written(t, h, "POST", path+"/restore", `{"version":1}`, 409); !strings.HasSuffix(fmt.Sprint(p["type"]), "entity-deleted") {
-		t.Errorf("a deleted entity: got %v, want entity-deleted", p)
-	}
 	written(t, h, "POST", path+"/restore", `{"version":4}`, 404) // the deletion
+}
+
+// A restore brings a deleted entity back, with its id, its age and the next version.
+func TestRestoreUndeletes(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	h, other := restoring(t, b, plainNotes, true), restoring(t, b, plainNotes, true)
+	note, _ := written(t, h, "POST", "/notes", `{"text":"one","code":"a"}`, 201)
+	path := fmt.Sprint("/notes/", note["id"])
+	written(t, h, "PUT", path, `{"text":"two","code":"b"}`, 200)
+	written(t, h, "DELETE", path, "", 204)
+
+	// The deletion is the current version. If-Match: * asks for an entity that exists.
+	for _, match := range []string{`If-Match: "2"`, `If-Match: "4"`, `If-Match: *`} {
+		if p, _ := written(t, h, "POST", path+"/restore", `{"version":1}`, 412, match); !strings.HasSuffix(fmt.Sprint(p["type"]), "version-mismatch") {
+			t.Errorf("%s: got %v, want version-mismatch", match, p)
+		}
+	}
+	written(t, h, "POST", path+"/restore", `{"version":3}`, 404) // the deletion
+	restored, etag := written(t, h, "POST", path+"/restore", `{"version":1}`, 200, `If-Match: "3"`, "Idempotency-Key: k")
+	if restored["id"] != note["id"] || restored["text"] != "one" || restored["version"] != 4.0 || restored["created_at"] != note["created_at"] || etag != `"4"` {
+		t.Errorf("got %v with %s, want version 4 with the document of version 1", restored, etag)
+	}
+	if again, _ := written(t, other, "POST", path+"/restore", `{"version":1}`, 200, `If-Match: "3"`, "Idempotency-Key: k"); fmt.Sprint(again) != fmt.Sprint(restored) {
+		t.Errorf("a retry at another service: got %v, want %v", again, restored)
+	}
+	changed, _ := written(t, other, "PATCH", path, `{"text":"three"}`, 200, "Content-Type: application/merge-patch+json", `If-Match: "4"`)
+	if changed["version"] != 5.0 || changed["created_at"] != note["created_at"] {
+		t.Errorf("got %v, want version 5 of the same entity", changed)
+	}
+
+	// Its unique values are taken again, if they are still free.
+	if p, _ := written(t, other, "POST", "/notes", `{"text":"other","code":"a"}`, 409); !strings.HasSuffix(fmt.Sprint(p["type"]), "unique-taken") {
+		t.Errorf("got %v, want unique-taken", p)
+	}
+	written(t, h, "DELETE", path, "", 204)
+	written(t, h, "POST", "/notes", `{"text":"other","code":"a"}`, 201)
+	if p, _ := written(t, other, "POST", path+"/restore", `{"version":5}`, 409); !strings.HasSuffix(fmt.Sprint(p["type"]), "unique-taken") {
+		t.Errorf("a value that another entity has taken: got %v, want unique-taken", p)
+	}
+	if restored, _ := written(t, other, "POST", path+"/restore", `{"version":2}`, 200); restored["version"] != 7.0 || restored["code"] != "b" {
+		t.Errorf("got %v, want version 7 with the document of version 2", restored)
+	}
+}
+
+// Of several services that bring an entity back at the same time, one does it, and the others restore a
+// version of a living entity.
+func TestRestoresRace(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	services := []http.Handler{restoring(t, b, plainNotes, true), restoring(t, b, plainNotes, true), restoring(t, b, plainNotes, true)}
+	note, _ := written(t, services[0], "POST", "/notes", `{"text":"one"}`, 201)
+	path := fmt.Sprint("/notes/", note["id"])
+	written(t, services[0], "DELETE", path, "", 204)
+	answers := make(chan string, len(services))
+	for i, h := range services {
+		go func() {
+			answers <- servicetest.Do(h, "POST", path+"/restore", `{"version":1}`, "Content-Type: application/json", fmt.Sprint("Idempotency-Key: ", i)).Header.Get("ETag")
+		}()
+	}
+	seen := map[string]bool{}
+	for range services {
+		seen[<-answers] = true
+	}
+	if !seen[`"3"`] || !seen[`"4"`] || !seen[`"5"`] {
+		t.Errorf("got the versions %v, want 3, 4 and 5", seen)
+	}
+}
+
+// No service writes an event that a running node can't read.
+func TestRestoreWaitsForOlderNodes(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	h := restoring(t, b, plainNotes, true)
+	note, _ := written(t, h, "POST", "/notes", `{"text":"one"}`, 201)
+	path := fmt.Sprint("/notes/", note["id"])
+	announce := func(state roster.State, format int) {
+		t.Helper()
+		if err := roster.Announce(servicetest.Context(t), b.OpenLog(), roster.Entry{Node: "query-1", Role: "query", Version: "v0.9", State: state, At: time.Now(), Format: format}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	announce(roster.Running, 0) // as versions do that know only format 1
+	written(t, h, "PUT", path, `{"text":"two"}`, 200)
+	written(t, h, "POST", path+"/restore", `{"version":1}`, 200)
+	written(t, h, "DELETE", path, "", 204)
+	p, _ := written(t, h, "POST", path+"/restore", `{"version":1}`, 503)
+	if text := fmt.Sprint(p["detail"]); !strings.HasSuffix(fmt.Sprint(p["type"]), "not-ready") || !strings.Contains(text, "Node query-1 runs version v0.9") {
+		t.Errorf("got %v, want not-ready with the name of the node", p)
+	}
+	announce(roster.Left, 0)
+	written(t, h, "POST", path+"/restore", `{"version":1}`, 200)
+	written(t, h, "DELETE", path, "", 204)
+	announce(roster.Running, 2)
+	written(t, h, "POST", path+"/restore", `{"version":1}`, 200)
 }
 
 // The schema of today applies to the restored document.
@@ -158,10 +248,30 @@ func TestRestoreObeysTheRules(t *testing.T) {
 	written(t, h, "DELETE", path, "", 204, bob)
 	// That the entity was deleted is for those who could read it.
 	written(t, h, "POST", path+"/restore", `{"version":1}`, 404, ada)
-	written(t, h, "POST", path+"/restore", `{"version":2}`, 409, bob)
+	written(t, h, "POST", path+"/restore", `{"version":1}`, 404, bob)
+	if restored, _ := written(t, h, "POST", path+"/restore", `{"version":2}`, 200, bob); restored["text"] != "two" {
+		t.Errorf("a deleted entity: got %v, want version 2", restored)
+	}
 
 	secret, _ := written(t, h, "POST", "/notes", `{"owner":"ada","text":"secret"}`, 201, ada)
 	path = fmt.Sprint("/notes/", secret["id"])
 	written(t, h, "PUT", path, `{"owner":"ada","text":"open"}`, 200, ada)
 	written(t, h, "POST", path+"/restore", `{"version":1}`, 403, ada)
+	written(t, h, "DELETE", path, "", 204, ada)
+	written(t, h, "POST", path+"/restore", `{"version":1}`, 403, ada)
+}
+
+// Who brings an entity back must be allowed to create it as well. Members that only the server sets keep
+// the values that they had before the deletion.
+func TestUndeleteNeedsCreate(t *testing.T) {
+	h := restoring(t, servicetest.StartBroker(t), `"x-access":{"read":"true","create":"new.text != \"closed\"","update":"true","delete":"true"},"properties":{"owner":{"type":"string","x-default":"auth.sub"},"text":{"type":"string"}}`, true)
+	ada, bob := "X-User: ada", "X-User: bob"
+	note, _ := written(t, h, "POST", "/notes", `{"text":"open"}`, 201, ada)
+	path := fmt.Sprint("/notes/", note["id"])
+	written(t, h, "PUT", path, `{"text":"closed"}`, 200, ada)
+	written(t, h, "DELETE", path, "", 204, ada)
+	written(t, h, "POST", path+"/restore", `{"version":2}`, 403, bob)
+	if restored, _ := written(t, h, "POST", path+"/restore", `{"version":1}`, 200, bob); restored["owner"] != "ada" {
+		t.Errorf("got %v, want it to belong to ada", restored)
+	}
 }

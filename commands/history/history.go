@@ -3,6 +3,9 @@
 package history
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/journal"
@@ -22,10 +25,22 @@ type Version struct {
 	Document, Rendered []byte
 }
 
+// ErrUnreadable means that the node can't read the version, because it keeps no journal, or because
+// the journal lacks the version or is damaged.
+var ErrUnreadable = errors.New("the journal does not have the version")
+
 // Find returns a version of an entity. The error is [journal.ErrNotFound] if the entity has no such
-// version, or if that version is a deletion. Other errors are those of the journal. A nil m means that
+// version, or if that version is a deletion. Otherwise it wraps [ErrUnreadable]. A nil m means that
 // the node keeps no journal.
 func Find(m Model, collection, id string, version int64) (Version, error) {
+	v, err := find(m, collection, id, version)
+	if err != nil && !errors.Is(err, journal.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	return v, err
+}
+
+func find(m Model, collection, id string, version int64) (Version, error) {
 	if m == nil {
 		return Version{}, projections.ErrNoJournal
 	}
@@ -39,28 +54,6 @@ func Find(m Model, collection, id string, version int64) (Version, error) {
 		return Version{}, err
 	}
 	return render(j, &e)
-}
-
-// BeforeDeletion returns a deleted entity as it was before. It returns [journal.ErrNotFound] if the
-// entity is not deleted.
-func BeforeDeletion(m Model, collection, id string) (Version, error) {
-	j, release, err := m.Journal()
-	if err != nil {
-		return Version{}, err
-	}
-	defer release()
-	newest, err := j.Newest(collection, id, j.End())
-	if err != nil {
-		return Version{}, err
-	}
-	if newest.Event.Kind != events.Deleted {
-		return Version{}, journal.ErrNotFound
-	}
-	shown, err := j.Shown(&newest)
-	if err != nil {
-		return Version{}, err
-	}
-	return render(j, shown)
 }
 
 func render(j *journal.Journal, e *journal.Entry) (Version, error) {

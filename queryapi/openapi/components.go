@@ -40,7 +40,6 @@ var answers = map[string]struct {
 	"notAcceptable":        {406, "The Accept field rules out the media type of the response. Nothing was done.", []problem.Kind{problem.NotAcceptable}},
 	"requestTimeout":       {408, "The request body was sent too slowly. Nothing was done.", []problem.Kind{problem.RequestTimeout}},
 	"conflict":             {409, "A unique value is already taken, or the first request with the same Idempotency-Key is still in progress. Nothing was done.", []problem.Kind{problem.UniqueTaken, problem.IdempotencyInFlight}},
-	"restoreConflict":      {409, "The entity was deleted, a unique value is already taken, or the first request with the same Idempotency-Key is still in progress. Nothing was done.", []problem.Kind{problem.EntityDeleted, problem.UniqueTaken, problem.IdempotencyInFlight}},
 	"preconditionFailed":   {412, "The version of the entity does not match If-Match. Nothing was done.", []problem.Kind{problem.VersionMismatch}},
 	"contentTooLarge":      {413, "The request body is too large. Nothing was done.", []problem.Kind{problem.BodyTooLarge}},
 	"unsupportedMediaType": {415, "The operation does not accept the media type or content coding of the request body. Nothing was done.", []problem.Kind{problem.UnsupportedMediaType}},

@@ -47,7 +47,7 @@ func changesPath(tag, id, of string, filters openapi3.Parameters) *openapi3.Path
 		queryParameter("limit", "The maximum number of changes.", openapi3.NewIntegerSchema().WithMin(1).WithMax(changes.MaxLimit).WithDefault(changes.DefaultLimit)),
 		queryParameter("previous", "Whether each change has the previous document in `previous`, or null.", openapi3.NewBoolSchema()),
 		queryParameter("id", "Only changes of these entities: ids, separated by commas.", text()),
-		queryParameter("type", "Only changes of these types: `created`, `updated`, `deleted`, separated by commas.", text().WithPattern(`^(created|updated|deleted)(,(created|updated|deleted))*$`)),
+		queryParameter("type", "Only changes of these types: `created`, `updated`, `deleted`, `restored`, separated by commas.", text().WithPattern(`^(created|updated|deleted|restored)(,(created|updated|deleted|restored))*$`)),
 	}, get.Parameters...)
 	get.Parameters = append(filters, get.Parameters...)
 	get.Responses.Set("304", notModified())
@@ -84,14 +84,13 @@ func restorePath(r resource) *openapi3.PathItem {
 	version := openapi3.NewObjectSchema().WithProperty("version", openapi3.NewInt64Schema().WithMin(1))
 	version.Required = []string{"version"}
 	version.AdditionalProperties = openapi3.AdditionalProperties{Has: new(bool)}
-	problems := slices.DeleteFunc(slices.Clone(writeProblems), func(name string) bool { return name == "conflict" })
 	post := operation{
 		id: "restore_" + r.Name(), tag: r.Name(), summary: "Restore a version of an entity of " + r.Name(),
-		description: "Replaces the entity with an earlier version of it, as PUT would. Members that only the server sets keep their values.",
+		description: "Replaces the entity with an earlier version of it, as PUT would. Members that only the server sets keep their values. A deleted entity comes back with its id, if its unique values are still free. `If-Match` then names the version of the deletion.",
 		parameters:  slices.Concat([]string{"id", "ifMatch"}, writeAsks), status: http.StatusOK,
 		body:     requestBody("The version to restore.", jsonContent(version.NewRef(), map[string]any{"version": 1})),
 		success:  response("The entity after the change.", jsonContent(schemaRef(r.entity), r.entityExample()), "ETag", contract.HeaderPosition),
-		problems: append(problems, "restoreConflict", "preconditionFailed"),
+		problems: slices.Concat(writeProblems, []string{"preconditionFailed"}),
 	}.build()
 	return &openapi3.PathItem{Post: post}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/node/roster"
 	"github.com/clusterlite/clusterlite/service/process"
 )
@@ -71,7 +72,7 @@ func (n *Node) farewell() error {
 func (n *Node) entry(state roster.State) roster.Entry {
 	return roster.Entry{
 		Node: n.NodeID, Position: n.Model.Position(), Role: n.Role, Version: process.Version(),
-		Admin: advertised(n.AdminAdvertise, n.Admin), TLS: n.adminTLS != nil, State: state, At: time.Now(),
+		Admin: advertised(n.AdminAdvertise, n.Admin), TLS: n.adminTLS != nil, State: state, At: time.Now(), Format: events.Format,
 	}
 }
 

@@ -28,7 +28,7 @@ type Tail struct {
 	Follow     bool              `name:"follow" default:"true" negatable:"" help:"Wait for new events; --no-follow stops at the current end of the log."`
 	Collection []string          `name:"collection" placeholder:"NAME" help:"Only events of these collections."`
 	ID         []string          `name:"id" placeholder:"ID" help:"Only events of these entities."`
-	Type       []string          `name:"type" placeholder:"TYPE" help:"Only events of these types: created, updated, deleted, or in full such as clusterlite.users.created."`
+	Type       []string          `name:"type" placeholder:"TYPE" help:"Only events of these types: created, updated, deleted, restored, or in full such as clusterlite.users.created."`
 	Actor      []string          `name:"actor" placeholder:"NAME" help:"Only events of these clients, by the subject of their token or the name of their API key."`
 	All        bool              `name:"all" help:"Also show what is not an event: barriers, malformed records, and offsets without a record."`
 }

@@ -78,7 +78,6 @@ var (
 	NotAcceptable        = Kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable, 0}
 	RequestTimeout       = Kind{"request-timeout", "The request body timed out", http.StatusRequestTimeout, 0}
 	UniqueTaken          = Kind{"unique-taken", "A unique value is already taken", http.StatusConflict, 0}
-	EntityDeleted        = Kind{"entity-deleted", "The entity was deleted", http.StatusConflict, 0}
 	IdempotencyInFlight  = Kind{"idempotency-in-flight", "The first request with this Idempotency-Key is still in progress", http.StatusConflict, time.Second}
 	RebuildRefused       = Kind{"rebuild-refused", "The node can't start this rebuild now", http.StatusConflict, 0}
 	VersionMismatch      = Kind{"version-mismatch", "The resource has a different version", http.StatusPreconditionFailed, 0}

@@ -50,6 +50,8 @@ type Entry struct {
 	Reason string `json:"reason,omitempty"`
 	// At is the time of the announcement, by the node's own clock.
 	At time.Time `json:"at"`
+	// Format is the highest log format that the node can read.
+	Format int `json:"format"`
 }
 
 // Silent reports whether a node that should be running has not announced itself for so long
@@ -66,6 +68,8 @@ type note struct {
 	Reason  string    `json:"reason,omitempty"`
 	At      time.Time `json:"at"`
 	TLS     bool      `json:"tls,omitempty"`
+	// Format is missing in the notes of versions that knew only format 1.
+	Format int `json:"format,omitempty"`
 }
 
 // maxReason keeps a note within the size that a broker accepts.
@@ -76,7 +80,7 @@ func Announce(ctx context.Context, log *eventlog.Log, e Entry) error {
 	if len(e.Reason) > maxReason {
 		e.Reason = e.Reason[:maxReason] + "…"
 	}
-	b, err := json.Marshal(note{e.Role, e.Version, e.Admin, e.State, e.Reason, e.At.UTC(), e.TLS})
+	b, err := json.Marshal(note{e.Role, e.Version, e.Admin, e.State, e.Reason, e.At.UTC(), e.TLS, e.Format})
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", e.Node, err)
 	}
@@ -98,6 +102,7 @@ func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 		}
 		entries = append(entries, Entry{
 			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, TLS: n.TLS, State: n.State, Reason: n.Reason, At: n.At,
+			Format: max(n.Format, 1),
 		})
 	}
 	return entries, nil
