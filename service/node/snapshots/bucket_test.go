@@ -141,7 +141,7 @@ func TestAnOperationThatTimesOutNamesTheBucket(t *testing.T) {
 		return err
 	}
 	prune := func(ctx context.Context, s *snapshots.Store) error {
-		_, err := s.Prune(ctx, 1)
+		_, err := s.Prune(ctx, snapshots.Retention{Keep: 1})
 		return err
 	}
 	const (
@@ -158,7 +158,7 @@ func TestAnOperationThatTimesOutNamesTheBucket(t *testing.T) {
 		{"list", "list", nil, answer, list},
 		{"get", "get", b, answer, manifest},
 		{"read", "read", b, stall, manifest},
-		{"delete", "delete", nil, answer, prune},
+		{"delete", "delete", b, answer, prune},
 		{"list for prune", "list", nil, answer, prune},
 		{"put: exists", "exists", nil, answer, put},
 		{"put: get the present one", "get", b, answer, put},

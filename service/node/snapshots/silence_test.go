@@ -117,7 +117,7 @@ func TestASilentBucketStoresNothing(t *testing.T) {
 			return err
 		},
 		"prune": func(ctx context.Context) error {
-			_, err := store.Prune(ctx, 1)
+			_, err := store.Prune(ctx, snapshots.Retention{Keep: 1})
 			return err
 		},
 	} {

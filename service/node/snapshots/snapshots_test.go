@@ -266,10 +266,10 @@ func TestListAndPrune(t *testing.T) {
 	if got := list(); len(got) != 4 || got[0] != 4 || got[3] != 1 {
 		t.Errorf("got the list %v, want positions from 4 to 1", got)
 	}
-	if _, err := r.store.Prune(t.Context(), 0); err == nil {
+	if _, err := r.store.Prune(t.Context(), snapshots.Retention{}); err == nil {
 		t.Error("got no error for the removal of all snapshots, want one")
 	}
-	removed, err := r.store.Prune(t.Context(), 3)
+	removed, err := r.store.Prune(t.Context(), snapshots.Retention{Keep: 3})
 	if err != nil || len(removed) != 1 || removed[0].Position != 1 {
 		t.Errorf("got %v removed, %v, want position 1", removed, err)
 	}

@@ -262,12 +262,12 @@ func (s *Store) replaceable(ctx context.Context, w waiting, m Manifest) error {
 	if maps.Equal(old.Digests, m.Digests) {
 		return nil
 	}
-	sound, err := s.sound(ctx, m.name())
+	_, _, err = s.Verify(ctx, m.name(), nil)
+	if unusable(err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%s already holds %s with different rows, and it can't be verified: %w", s.name, m.name(), err)
-	}
-	if !sound {
-		return nil
 	}
 	return fmt.Errorf("%s already holds %s, of the same topic and position but with different rows, created by %s: the log changed in between. Nothing was stored. Use another store to keep both", s.name, m.name(), old.Node)
 }
@@ -277,28 +277,6 @@ func unusable(err error) bool {
 	var corrupt *CorruptError
 	var format *FormatError
 	return errors.As(err, &corrupt) || errors.As(err, &format)
-}
-
-// sound reads a snapshot to its end and checks it.
-func (s *Store) sound(ctx context.Context, name string) (ok bool, err error) {
-	dir, err := os.MkdirTemp("", "clusterlite-check-*")
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	body, err := s.Open(ctx, name)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = body.Close() }() // it was only read
-	reader, err := Read(body)
-	if err == nil {
-		_, err = reader.Save(ctx, filepath.Join(dir, "snapshot.db"), nil)
-	}
-	if broken := (*CorruptError)(nil); errors.As(err, &broken) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // tee passes what is read on to a writer. It keeps what is read before the writer is set, and
@@ -348,27 +326,4 @@ func (s *Store) Manifest(ctx context.Context, name string) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return reader.Manifest, nil
-}
-
-// Prune removes all snapshots except the newest of each topic. keep is the number to keep
-// for each, at least one. It returns the removed snapshots.
-func (s *Store) Prune(ctx context.Context, keep int) (removed []Entry, err error) {
-	if keep < 1 {
-		return nil, errors.New("at least one snapshot must be kept")
-	}
-	all, err := s.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kept := map[string]int{}
-	for _, e := range all {
-		if kept[e.TopicID]++; kept[e.TopicID] <= keep {
-			continue
-		}
-		if err := s.remove(ctx, e.Name); err != nil {
-			return removed, fmt.Errorf("remove %s from %s: %w", e.Name, s.name, err)
-		}
-		removed = append(removed, e)
-	}
-	return removed, nil
 }
