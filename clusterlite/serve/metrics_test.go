@@ -26,7 +26,7 @@ func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(models, "m.sql"), []byte("CREATE TABLE t (x);"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := clitest.Serve(t, t.TempDir(), "--models-dir="+models)
+	s := clitest.Serve(t, t.TempDir(), "--models-dir="+models, "--bootstrap="+t.TempDir())
 	for end := time.Now().Add(20 * time.Second); !bytes.Contains(clitest.Request(t, "GET", s.Admin+"/models", ""), []byte(`"serving":{`)); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("got no read model in time, want one")

@@ -305,6 +305,7 @@ func (n *Node) listen() error {
 		n.Logger.Warn("the admin listener can be reached from other hosts, and no credential of operators is set: it serves only /livez, /readyz and /metrics; set CLUSTERLITE_ADMIN_TOKEN_FILE", "admin", n.Admin.String())
 	}
 	n.registerMetrics()
+	n.watchSnapshots()
 	rates, err := ratelimit.New(n.rateLimits(), n.Registry)
 	if err != nil {
 		return errors.Join(err, adminListener.Close(), apiListener.Close())

@@ -9,5 +9,6 @@ type (
 	Restored      = restored
 	Listed        = listed
 	Pruned        = pruned
+	Verified      = verified
 	Appended      = appended
 )

@@ -1,34 +1,29 @@
 package readmodel
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"path/filepath"
-	"slices"
 	"text/tabwriter"
 
-	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/progress"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/service/httpclient"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
-	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
-// Snapshot has the subcommands that create, list, restore and prune snapshots in a store.
+// Snapshot has the subcommands that create, list, verify, restore and prune snapshots in a store.
 type Snapshot struct {
-	Create  SnapshotCreate  `cmd:"" help:"Create a snapshot of a running node, or of a stopped node's folder; check it and store it."`
+	Create  SnapshotCreate  `cmd:"" help:"Create a snapshot of a running node, or of a stopped node's folder; check it and store it. Once, or on a schedule."`
 	List    SnapshotList    `cmd:"" help:"List the snapshots in a store."`
 	Restore SnapshotRestore `cmd:"" help:"Restore the read model of a stopped node from a snapshot."`
 	Append  SnapshotAppend  `cmd:"" help:"Recreate the log of a lost topic from a snapshot."`
-	Prune   SnapshotPrune   `cmd:"" help:"Remove all but the newest snapshots of each topic."`
+	Verify  SnapshotVerify  `cmd:"" help:"Check that snapshots can be restored; exit with status 1 if one can't."`
+	Prune   SnapshotPrune   `cmd:"" help:"Remove old snapshots of each topic."`
 }
 
 // snapshotStore is the argument that names the store.
@@ -52,144 +47,6 @@ func (s snapshotStore) with(ctx context.Context, open func(context.Context, stri
 		return err
 	}
 	return errors.Join(use(store), store.Close())
-}
-
-type SnapshotCreate struct {
-	settings.Kafka    `embed:""`
-	Access            subcommand.Access `embed:""`
-	subcommand.Output `embed:""`
-	snapshotStore     `embed:""`
-	Node              string `name:"node" xor:"whose" placeholder:"NAME" help:"The node to create it. Default: the node that has applied the most records."`
-	DataDir           string `name:"data-dir" xor:"whose" placeholder:"DIR" help:"Create it from the data folder of a stopped node. Needs no broker."`
-}
-
-func (SnapshotCreate) Help() string {
-	return `A running node sends a consistent copy of its read model and continues to serve meanwhile.
-
-With --data-dir the snapshot is created from the data folder of a stopped node. This works without a
-broker or a topic, so it can save the data when the log is lost. All rows are checked first, and
-nothing in the folder is changed. TMPDIR must have room for a copy of the read model.
-
-If the store is a folder that does not exist, it is created; its parent folder must exist.
-
-Examples:
-
-    clusterlite snapshot create s3://backups?region=eu-west-1&prefix=clusterlite/ --node query-1
-    clusterlite snapshot create /backups --data-dir /var/lib/clusterlite`
-}
-
-// stored is the result of snapshot create.
-type stored struct {
-	snapshots.Entry
-	Manifest snapshots.Manifest `json:"manifest"`
-}
-
-func (s stored) Text(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "stored %s: position %d of topic %s, %d bytes of %d, created by %s\n",
-		s.Name, s.Position, s.Manifest.Topic, s.Bytes, s.Manifest.Size, s.Manifest.Node)
-	return err
-}
-
-func (c SnapshotCreate) Run(ctx context.Context, out subcommand.Streams) error {
-	ctx, err := c.Access.Apply(ctx, out)
-	if err != nil {
-		return err
-	}
-	if c.DataDir != "" {
-		return c.stopped(ctx, out)
-	}
-	n, err := c.node(ctx, out)
-	if err != nil {
-		return err
-	}
-	return c.create(ctx, func(store *snapshots.Store) error {
-		var response *http.Response
-		errs := nodes.Each(ctx, out.Stderr, []nodes.Node{n}, func(ctx context.Context, _ int, n nodes.Node) (err error) {
-			response, err = n.DoPatiently(ctx, http.MethodGet, snapshots.Path)
-			return err
-		})
-		if errs[0] != nil {
-			return errs[0]
-		}
-		defer func() { _ = response.Body.Close() }() // it was only read
-		return c.put(ctx, out, store, response.Body, "snapshot of "+n.Node)
-	})
-}
-
-// stopped creates a snapshot from the folder of a stopped node.
-func (c SnapshotCreate) stopped(ctx context.Context, out subcommand.Streams) (err error) {
-	lock, err := datafolder.LockExisting(c.DataDir, "clusterlite-snapshot")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	return c.create(ctx, func(store *snapshots.Store) error {
-		task := progress.Start(out.Stderr, "check "+c.DataDir, 0, "rows")
-		defer task.Done()
-		made, err := snapshots.FromFolder(ctx, c.DataDir, whereabouts(c.DataDir), func(done, all int64) error {
-			task.Total(all)
-			task.Set(done)
-			return nil
-		})
-		task.Done()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = made.Close() }() // a folder for temporary files
-		body, err := made.Open(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = body.Close() }() // it was only read
-		return c.put(ctx, out, store, body, "snapshot of "+c.DataDir)
-	})
-}
-
-// whereabouts identifies a folder on this host, because there may be no node to name.
-func whereabouts(dir string) string {
-	if absolute, err := filepath.Abs(dir); err == nil {
-		dir = absolute
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return dir
-	}
-	return host + ":" + dir
-}
-
-func (c SnapshotCreate) put(ctx context.Context, out subcommand.Streams, store *snapshots.Store, body io.Reader, name string) error {
-	task := progress.Start(out.Stderr, name, 0, progress.Bytes)
-	defer task.Done()
-	e, m, err := store.Put(ctx, body, task.Set)
-	if err != nil {
-		return err
-	}
-	task.Done()
-	return c.Print(out, stored{e, m})
-}
-
-// node finds the node that creates the snapshot.
-func (c SnapshotCreate) node(ctx context.Context, out subcommand.Streams) (nodes.Node, error) {
-	log, err := subcommand.OpenLog(c.Kafka, out)
-	if err != nil {
-		return nodes.Node{}, err
-	}
-	all, err := nodes.All(ctx, log)
-	if err = errors.Join(err, log.Close()); err != nil {
-		return nodes.Node{}, err
-	}
-	if c.Node != "" {
-		selected, err := nodes.Select(all, c.Node)
-		if err != nil {
-			return nodes.Node{}, err
-		}
-		return selected[0], nil
-	}
-	living := nodes.Living(all)
-	if len(living) == 0 {
-		return nodes.Node{}, errors.New("no running node is known to the broker")
-	}
-	return slices.MaxFunc(living, func(a, b nodes.Node) int { return cmp.Compare(a.Position, b.Position) }), nil
 }
 
 type SnapshotList struct {
@@ -388,48 +245,4 @@ func saveSnapshot(ctx context.Context, out subcommand.Streams, store *snapshots.
 		return m, fmt.Errorf("%s: %w", name, err)
 	}
 	return reader.Manifest, nil
-}
-
-type SnapshotPrune struct {
-	subcommand.Output `embed:""`
-	snapshotStore     `embed:""`
-	Keep              int `name:"keep" default:"7" placeholder:"N" help:"Number of snapshots to keep for each topic (default ${default})."`
-}
-
-func (SnapshotPrune) Help() string {
-	return `Example:
-  clusterlite snapshot prune /backups --keep 3`
-}
-
-// Validate is called by the parser.
-func (c SnapshotPrune) Validate() error {
-	if c.Keep < 1 {
-		return fmt.Errorf("--keep is %d; allowed: at least 1", c.Keep)
-	}
-	return nil
-}
-
-// pruned lists the snapshots that were removed.
-type pruned struct {
-	Removed []snapshots.Entry `json:"removed"`
-}
-
-func (p pruned) Text(w io.Writer) error {
-	for _, e := range p.Removed {
-		if _, err := fmt.Fprintf(w, "removed %s\n", e.Name); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, "%d removed\n", len(p.Removed))
-	return err
-}
-
-func (c SnapshotPrune) Run(ctx context.Context, out subcommand.Streams) error {
-	return c.open(ctx, func(store *snapshots.Store) error {
-		removed, err := store.Prune(ctx, c.Keep)
-		if err != nil {
-			return err
-		}
-		return c.Print(out, pruned{append([]snapshots.Entry{}, removed...)})
-	})
 }

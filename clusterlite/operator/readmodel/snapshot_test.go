@@ -60,6 +60,10 @@ func TestSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The newest snapshot is broken, so the restore uses the next older one.
+	whole, err := os.ReadFile(filepath.Join(store, created.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Truncate(filepath.Join(store, created.Name), created.Bytes-1); err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +79,9 @@ func TestSnapshots(t *testing.T) {
 	}
 	if err := clitest.ToolAlone(t, &r, "snapshot", "restore", store, "--data-dir="+dir, "--topic-id=00"); err == nil || !strings.Contains(err.Error(), snapshots.ErrNone.Error()) {
 		t.Errorf("got %v, want %v", err, snapshots.ErrNone)
+	}
+	if err := os.WriteFile(filepath.Join(store, created.Name), whole, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	var gone readmodel.Pruned
 	if err := clitest.ToolAlone(t, &gone, "snapshot", "prune", store, "--keep=1"); err != nil || len(gone.Removed) != 2 {

@@ -157,6 +157,16 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
+// Newest returns when the newest snapshot of any topic was stored, or the zero time if there is
+// none.
+func (s *Store) Newest(ctx context.Context) (newest time.Time, err error) {
+	all, err := s.List(ctx)
+	if len(all) > 0 {
+		newest = slices.MaxFunc(all, func(a, b Entry) int { return a.StoredAt.Compare(b.StoredAt) }).StoredAt
+	}
+	return newest, err
+}
+
 // page returns one page of the listing.
 func (s *Store) page(ctx context.Context, w waiting, page string) (objects []Object, next string, err error) {
 	objects, err = ask(w, func() (objects []Object, err error) {
