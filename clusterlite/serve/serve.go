@@ -39,6 +39,7 @@ func (s Command) Run(ctx context.Context, out subcommand.Streams) error {
 	return node.Run(ctx, node.Config{
 		Role: "all", Node: s.Node, Kafka: settings.Kafka{Topic: s.Topic}, HTTP: s.HTTP, Stderr: out.Stderr, Stores: subcommand.Stores,
 		Before: s.startBroker,
+		Feed:   queryapi.WebhookFeed,
 		Mount: func(e *echo.Echo, n *node.Node) {
 			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)
 			contract.Mount(e, reads.Routes(), writes.Routes())

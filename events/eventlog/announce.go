@@ -145,6 +145,25 @@ func (l *Log) Announcements(ctx context.Context) ([]Announcement, error) {
 	})
 }
 
+// Announced returns the announcement of one node for the topic of the log. found is false if there is
+// none.
+func (l *Log) Announced(ctx context.Context, node string) (a Announcement, found bool, err error) {
+	known, err := withAdmin(ctx, l, func(_ sarama.Client, admin sarama.ClusterAdmin) (*Announcement, error) {
+		switch a, there, err := l.announcement(admin, groupPrefix+node, node); {
+		case err != nil:
+			return nil, fmt.Errorf("read what node %s announced: %w: %w", node, ErrUnreachable, err)
+		case !there:
+			return nil, nil //nolint:nilnil // there is none
+		default:
+			return &a, nil
+		}
+	})
+	if err != nil || known == nil {
+		return Announcement{}, false, err
+	}
+	return *known, true, nil
+}
+
 func (l *Log) announcement(admin sarama.ClusterAdmin, group, node string) (a Announcement, there bool, err error) {
 	offsets, err := admin.ListConsumerGroupOffsets(group, map[string][]int32{l.config.Topic: {partition}})
 	if err != nil {

@@ -29,10 +29,12 @@ func (n *Node) announce(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAnnouncement, cancel) })()
 	failing := false
 	for ctx.Err() == nil {
-		pause := roster.Interval
+		pause, began := roster.Interval, time.Now()
 		err := roster.Announce(sending, n.Log, n.entry(roster.Running))
 		if err != nil {
 			pause = announceAgain // the first one may fail because the topic does not exist yet
+		} else {
+			n.announced.Store(&began)
 		}
 		if was := failing; was != (err != nil) && ctx.Err() == nil {
 			failing = err != nil

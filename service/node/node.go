@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -36,6 +37,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/node/keyring"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
+	"github.com/clusterlite/clusterlite/service/node/webhooks"
 	"github.com/clusterlite/clusterlite/service/process"
 	"github.com/clusterlite/clusterlite/service/process/logging"
 	"github.com/clusterlite/clusterlite/service/process/settings"
@@ -62,6 +64,9 @@ type Config struct {
 	Before func(context.Context, *Config, *slog.Logger) (stop func() error, err error)
 	// Mount registers the API's routes.
 	Mount func(*echo.Echo, *Node)
+	// Feed returns what webhooks have in common with the change feed. A program without one sends
+	// none.
+	Feed func(*Node) webhooks.Feed
 	// Ready, if not nil, is called when the node is ready for the first time.
 	Ready func(*Node)
 }
@@ -95,6 +100,10 @@ type Node struct {
 
 	// keys are the API keys of clients.
 	keys *keyring.Ring
+	// hooks are the webhooks; nil if the node sends none.
+	hooks *webhooks.Set
+	// announced is when the last announcement began that the brokers confirmed.
+	announced atomic.Pointer[time.Time]
 
 	group *process.Group
 	// snapshotting holds a token while a snapshot is being created, because each one needs
@@ -241,7 +250,10 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	if n.keys.Uses != nil {
 		n.group.Go("the uses of API keys", n.keys.Uses.Keep)
 	}
-	return n.openModels(ctx)
+	if err := n.openModels(ctx); err != nil {
+		return err
+	}
+	return n.openWebhooks()
 }
 
 // openModels opens the read models in SQL, if the node serves any. A mistake in a definition stops

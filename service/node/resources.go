@@ -22,6 +22,9 @@ func (n *Node) resources() map[string]admin.Methods {
 		"/keys":    {http.MethodGet: n.listKeys},
 	}
 	maps.Copy(resources, sqlmodels.Resources(n.NodeID, n.Models))
+	if n.hooks != nil {
+		maps.Copy(resources, n.hooks.Resources())
+	}
 	if n.Pprof {
 		maps.Copy(resources, admin.Profiles())
 	}

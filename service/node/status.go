@@ -8,6 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/service/node/diskspace"
 	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
+	"github.com/clusterlite/clusterlite/service/node/webhooks"
 	"github.com/clusterlite/clusterlite/service/process"
 )
 
@@ -25,6 +26,8 @@ type status struct {
 	Disk *disk `json:"disk"`
 	// Models are the read models in SQL.
 	Models []modelset.Status `json:"models,omitempty"`
+	// Webhooks are those that the node may deliver.
+	Webhooks []webhooks.Status `json:"webhooks,omitempty"`
 	// Rebuild is the current rebuild, or the last one since the process started; null if
 	// there was none.
 	Rebuild *projections.RebuildStatus `json:"rebuild"`
@@ -46,6 +49,7 @@ func (n *Node) status(ctx context.Context) (any, error) {
 		answer.Ready, answer.Reason = false, unready.Error()
 	}
 	answer.Models = sqlmodels.Statuses(n.Models)
+	answer.Webhooks = n.webhooks(ctx)
 	answer.Degraded = n.Model.Degraded()
 	if free, size, err := diskspace.Of(n.DataDir); err == nil {
 		answer.Disk = &disk{free, size}

@@ -54,6 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return node.Run(ctx, node.Config{
 		Role: "query", Node: s.Node, Kafka: s.Kafka, HTTP: s.HTTP, Stderr: stderr,
 		Stores: snapshots.Providers{s3.Scheme: s3.Open, gcs.Scheme: gcs.Open, azure.Scheme: azure.Open},
+		Feed:   queryapi.WebhookFeed,
 		Mount: func(e *echo.Echo, n *node.Node) {
 			contract.Mount(e, queryapi.New(n, s.Reads).Routes())
 		},

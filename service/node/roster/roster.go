@@ -96,16 +96,34 @@ func List(ctx context.Context, log *eventlog.Log) ([]Entry, error) {
 	}
 	entries := []Entry{}
 	for _, a := range announced {
-		var n note
-		if json.Unmarshal([]byte(a.Note), &n) != nil || n.Role == "" {
-			continue // a foreign group whose name resembles a node's
+		if e, ours := entryOf(a); ours {
+			entries = append(entries, e)
 		}
-		entries = append(entries, Entry{
-			Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, TLS: n.TLS, State: n.State, Reason: n.Reason, At: n.At,
-			Format: max(n.Format, 1),
-		})
 	}
 	return entries, nil
+}
+
+// Find returns one node. found is false if the broker does not know it.
+func Find(ctx context.Context, log *eventlog.Log, node string) (e Entry, found bool, err error) {
+	a, found, err := log.Announced(ctx, node)
+	if err != nil || !found {
+		return Entry{}, false, err
+	}
+	e, found = entryOf(a)
+	return e, found, nil
+}
+
+// entryOf reads an announcement. ours is false for that of a foreign group whose name resembles a
+// node's.
+func entryOf(a eventlog.Announcement) (e Entry, ours bool) {
+	var n note
+	if json.Unmarshal([]byte(a.Note), &n) != nil || n.Role == "" {
+		return Entry{}, false
+	}
+	return Entry{
+		Node: a.Node, Position: a.Position, Role: n.Role, Version: n.Version, Admin: n.Admin, TLS: n.TLS, State: n.State, Reason: n.Reason, At: n.At,
+		Format: max(n.Format, 1),
+	}, true
 }
 
 // Forget removes a node from the roster. found is false if the roster does not have it. A
