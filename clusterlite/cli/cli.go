@@ -13,6 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/models"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/readmodel"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic"
+	"github.com/clusterlite/clusterlite/clusterlite/operator/webhooks"
 	"github.com/clusterlite/clusterlite/clusterlite/serve"
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/service/process"
@@ -36,7 +37,8 @@ type Grammar struct {
 	Voids  cluster.Voids  `cmd:"" help:"List the records that admission rejected."`
 	Verify cluster.Verify `cmd:"" help:"Verify that all nodes hold the same data, and that it matches the log; exit with status 1 if not."`
 
-	Keys keys.Keys `cmd:"" help:"Manage API keys of clients: create, list, revoke."`
+	Keys     keys.Keys         `cmd:"" help:"Manage API keys of clients: create, list, revoke."`
+	Webhooks webhooks.Webhooks `cmd:"" help:"Manage webhooks: list, pause, resume, replay."`
 
 	Completion completion `cmd:"" help:"Print a completion script for bash, zsh or fish."`
 

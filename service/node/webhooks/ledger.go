@@ -50,15 +50,20 @@ type ledger struct {
 	mu   sync.Mutex
 	at   events.Position // of all
 	all  map[string]*records
-	read bool
+	read time.Time // when; zero if never, or if they have changed since
 }
 
 // of returns the records of a webhook, and the position at which they are valid. They must not be
 // changed.
 func (l *ledger) of(ctx context.Context, webhook string) (*records, events.Position, error) {
+	return l.recent(ctx, webhook, 0)
+}
+
+// recent is like of, but others may have changed the records for some time.
+func (l *ledger) recent(ctx context.Context, webhook string, age time.Duration) (*records, events.Position, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.read || l.model.Position() != l.at {
+	if l.read.IsZero() || l.model.Position() != l.at && time.Since(l.read) >= age {
 		if err := l.load(ctx); err != nil {
 			return nil, 0, err
 		}
@@ -79,7 +84,7 @@ func (l *ledger) load(ctx context.Context) error {
 	if err := tx.Entities(ctx, Collection, "", func(e events.Entity) error { return add(all, e) }); err != nil {
 		return fmt.Errorf("read the records of webhooks: %w", err)
 	}
-	l.at, l.all, l.read = tx.At, all, true
+	l.at, l.all, l.read = tx.At, all, time.Now()
 	return nil
 }
 
@@ -110,6 +115,11 @@ func (l *ledger) append(ctx context.Context, e events.Event) error {
 	e.ID, e.Source, e.Collection, e.Time = eventID.String(), l.source, Collection, time.Now().UTC().Truncate(time.Millisecond)
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.read = time.Time{}
+	}()
 	o := appending.Appender{Log: l.log, Model: l.model}.Send(ctx, []events.Event{e}).Wait(ctx)[0]
 	if o.Err != nil {
 		return fmt.Errorf("write a record of webhooks to the log: %w", o.Err)

@@ -65,16 +65,6 @@ func (q *queue) remove(i *item) {
 	}
 }
 
-// recorded finds the item of a record.
-func (q *queue) recorded(id string) *item {
-	for _, i := range q.items {
-		if i.id == id {
-			return i
-		}
-	}
-	return nil
-}
-
 // counts returns the number of events without a record, and with one.
 func (q *queue) counts() (fresh, recorded int) {
 	for _, i := range q.items {

@@ -27,7 +27,7 @@ func (s *session) finish(ctx context.Context, r result) error {
 func (s *session) take(ctx context.Context, r result) error {
 	i, now := r.item, time.Now().UTC()
 	switch {
-	case unreadable(r.err):
+	case r.err != nil && unreadable(r.err):
 		i.sending = false
 		s.queue.sending--
 		return r.err
@@ -42,8 +42,8 @@ func (s *session) take(ctx context.Context, r result) error {
 			s.done[i.id] = i.version
 		}
 		return nil
-	case ctx.Err() != nil:
-		i.sending = false // the process stops, so the failure says nothing
+	case s.ending:
+		i.sending = false
 		s.queue.sending--
 		return nil
 	}
@@ -193,6 +193,7 @@ func (s *session) write(ctx context.Context, change func(*progress)) error {
 func (s *session) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
+	_ = s.settle(ctx) // what fails is delivered again
 	cursor := max(s.queue.cursor(), s.saved)
 	if err := s.write(ctx, func(p *progress) { p.Node, p.Cursor = "", cursor }); err != nil {
 		s.set.options.Logger.Debug("a webhook was not handed over", "webhook", s.webhook.Name, "error", err)

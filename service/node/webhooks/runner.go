@@ -213,7 +213,8 @@ func (r *runner) deliver(ctx context.Context) error {
 		r.set.options.Logger.Info("another node delivers a webhook now", "webhook", r.webhook.Name)
 		return nil
 	case errors.Is(err, errChanged):
-		_ = s.save(context.WithoutCancel(ctx), true) // a failure repeats deliveries
+		ctx := context.WithoutCancel(ctx)
+		_, _ = s.settle(ctx), s.save(ctx, true) // what fails is delivered again
 		r.nudge()
 		return nil
 	}
@@ -232,29 +233,28 @@ type watch struct {
 	// silence is how long a node that lives may be silent.
 	silence time.Duration
 
-	asked time.Time // when lookup was called last
-	node  string
-	said  time.Time // in the last announcement, by the clock of the node
-	since time.Time // when this process first saw that announcement
+	asked   time.Time // when lookup was called last
+	verdict bool      // then
+	node    string
+	said    time.Time // in the last announcement, by the clock of the node
+	since   time.Time // when this process first saw that announcement
 }
 
 // gone reports whether a node has stopped, or is dead. An error means that this is not known.
 func (w *watch) gone(ctx context.Context, node string) (bool, error) {
 	if w.node == node && time.Since(w.asked) < w.silence/lookups {
-		return false, nil
+		return w.verdict, nil
 	}
 	e, found, err := w.lookup(ctx, node)
 	if err != nil {
 		return false, err
 	}
-	if found && e.State != roster.Running {
-		return true, nil
-	}
 	w.asked = time.Now()
-	if now := w.asked; w.node != node || !w.said.Equal(e.At) {
-		w.node, w.said, w.since = node, e.At, now
+	if w.node != node || !w.said.Equal(e.At) {
+		w.node, w.said, w.since = node, e.At, w.asked
 	}
-	return time.Since(w.since) >= w.silence, nil
+	w.verdict = found && e.State != roster.Running || w.asked.Sub(w.since) >= w.silence
+	return w.verdict, nil
 }
 
 // lookups is the number of times that a watch asks for a node before it considers it dead.

@@ -27,6 +27,8 @@ type session struct {
 	delivered bool
 	// done are the versions of the records of delivered events that are not removed yet.
 	done map[string]int64
+	// ending reports that requests are cancelled, so that their failures say nothing.
+	ending bool
 	// quiet is until when nothing is written to the log, after a failure.
 	quiet   time.Time
 	results chan result
@@ -58,7 +60,7 @@ const (
 func (s *session) deliver(ctx context.Context) (err error) {
 	requests, cancel := context.WithCancel(ctx)
 	defer func() {
-		if errors.Is(err, errLost) {
+		if s.ending = ctx.Err() != nil || errors.Is(err, errLost); s.ending {
 			cancel()
 		}
 		for s.queue.sending > 0 {
@@ -89,9 +91,12 @@ func (s *session) deliver(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
+// refreshes is how often the records may be read in the time of a poll.
+const refreshes = 10
+
 // refresh reads the records if they may have changed, and reacts to what others wrote.
 func (s *session) refresh(ctx context.Context) error {
-	of, at, err := s.set.ledger.of(ctx, s.webhook.Name)
+	of, at, err := s.set.ledger.recent(ctx, s.webhook.Name, s.set.options.Timing.Poll/refreshes)
 	if err != nil || at == s.known {
 		return err
 	}
@@ -102,8 +107,12 @@ func (s *session) refresh(ctx context.Context) error {
 	if c := of.control.record; c.State != Active || c.Rewind != of.progress.record.Rewind {
 		return errChanged
 	}
+	recorded := map[string]*item{}
+	for _, i := range s.queue.items {
+		recorded[i.id] = i
+	}
 	for _, d := range of.deliveries {
-		known := s.queue.recorded(d.id)
+		known := recorded[d.id]
 		switch {
 		case s.done[d.id] != 0:
 			s.done[d.id] = d.version // delivered, but the log does not know it yet

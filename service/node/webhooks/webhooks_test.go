@@ -38,7 +38,10 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("got the body %s, want no hash of the request", r.body)
 		}
 	}
-	eventually(t, "lag of 0", func() bool { d := n.webhook().Delivery; return d != nil && d.LagEvents == 0 && d.LagSeconds == 0 && d.LastSuccess != nil })
+	eventually(t, "lag of 0", func() bool {
+		d := n.webhook().Delivery
+		return d != nil && d.LagEvents == 0 && d.LagSeconds == 0 && d.LastSuccess != nil
+	})
 	s := n.webhook()
 	if s.State != webhooks.Active || s.Node != "one" || strings.Contains(s.Endpoint, "hidden") || s.Parked+s.Retrying != 0 {
 		t.Errorf("got %+v, want an active webhook, delivered by the node, without its path", s)
