@@ -213,4 +213,36 @@ func history(t *testing.T, target suite.Target) {
 			t.Errorf("%s: got %q, want %q", path, e.Name, want)
 		}
 	}
+	undelete(t, target, id)
+}
+
+// undelete restores the first version of an entity that was deleted with version 3. A retry at another
+// service gives the same response.
+func undelete(t *testing.T, target suite.Target, id string) {
+	t.Helper()
+	at := target.Do(t, "GET", "/users?limit=1", "").Want(t, 200).Header.Get("Clusterlite-Position")
+	target.Do(t, "POST", "/users/"+id+"/restore", `{"version":1}`, `If-Match: "2"`).Want(t, 412)
+	var e suite.Entity
+	for range 2 {
+		r := target.Do(t, "POST", "/users/"+id+"/restore", `{"version":1}`, `If-Match: "3"`, "Idempotency-Key: "+id).Want(t, 200)
+		if err := json.Unmarshal(r.Body, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.ID != id || e.Name != "one" || e.Version != 4 || r.Header.Get("ETag") != `"4"` {
+			t.Errorf("got %s, want version 4 of %s with the name one", r.Body, id)
+		}
+	}
+	if r := target.Do(t, "GET", "/users/"+id, "").Want(t, 200); r.Header.Get("ETag") != `"4"` {
+		t.Errorf("got %s, want version 4", r.Body)
+	}
+	target.Do(t, "GET", "/users/"+id+"?at="+at, "").Want(t, 404)
+	all, _ := changes(t, target, "/users/changes", at)
+	all = slices.DeleteFunc(all, func(c change) bool { return c.Subject != id })
+	if len(all) != 1 || all[0].Type != "clusterlite.users.restored" {
+		t.Errorf("got the changes %v, want one of type restored", all)
+	}
+	// It is an entity like any other.
+	target.Do(t, "PATCH", "/users/"+id, `{"name":"three"}`).Want(t, 200)
+	target.Do(t, "DELETE", "/users/"+id, "").Want(t, 204)
+	target.Do(t, "GET", "/users/"+id, "").Want(t, 404)
 }

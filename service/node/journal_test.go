@@ -53,14 +53,15 @@ func TestVerifyReadsTheJournal(t *testing.T) {
 	}
 }
 
-// Command services keep a journal only if the setting says so.
+// Every node keeps a journal, unless the setting says otherwise.
 func TestWhoKeepsAJournal(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	for i, c := range []struct {
 		role, journal string
 		want          bool
 	}{
-		{"query", "on", true}, {"command", "on", false}, {"all", "on", true}, {"command", "all", true}, {"query", "all", true}, {"query", "off", false},
+		{"query", "on", true}, {"command", "on", true}, {"all", "on", true}, {"query", "query", true}, {"command", "query", false}, {"all", "query", true},
+		{"command", "all", true}, {"query", "all", true}, {"query", "off", false}, {"command", "off", false},
 	} {
 		ready, stop := servicetest.RunNode(t, b, fmt.Sprint("n", i), func(config *node.Config) { config.Role, config.Journal = c.role, c.journal })
 		select {

@@ -46,7 +46,7 @@ const journalFillAfter = 30 * time.Second
 // keepsJournal reports whether the node keeps a journal. Command services serve no reads, so they
 // need one only to restore versions.
 func (n *Node) keepsJournal() bool {
-	return n.Config.Journal == "all" || n.Config.Journal != "off" && n.Role != "command"
+	return n.Config.Journal != "off" && (n.Config.Journal != "query" || n.Role != "command")
 }
 
 // repairFrom returns what a repair starts from: a snapshot, if --bootstrap is set.
