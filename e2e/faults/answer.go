@@ -90,10 +90,14 @@ func request(base string, o history.Operation, headers ...string) (*http.Request
 		method = http.MethodPatch
 	case history.Delete:
 		method = http.MethodDelete
+	case history.Restore:
+		method, path = http.MethodPost, path+"/restore"
 	case history.Find:
 		path = "/users?limit=2&email=" + url.QueryEscape(o.Email)
 	}
-	if method != http.MethodGet && method != http.MethodDelete {
+	if o.Kind == history.Restore {
+		body = strings.NewReader(fmt.Sprintf(`{"version":%d}`, o.Of))
+	} else if method != http.MethodGet && method != http.MethodDelete {
 		b, err := json.Marshal(struct {
 			Name  string `json:"name,omitempty"`
 			Email string `json:"email,omitempty"`

@@ -96,8 +96,10 @@ func (g *group) choose(rng *rand.Rand, name string) history.Operation {
 		}
 	case dice < 90:
 		o.Kind, o.Name = history.Replace, name
-	default:
+	case dice < 96:
 		o.Kind, o.Email = history.Delete, ""
+	default:
+		o.Kind, o.Email, o.Of = history.Restore, "", 1+rng.Int64N(max(1, g.versions[o.ID]))
 	}
 	if rng.IntN(5) < 2 {
 		o.Match = max(1, g.versions[o.ID]-int64(rng.IntN(4)/3))

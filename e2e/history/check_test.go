@@ -46,6 +46,10 @@ func (s *script) remove(start, end int, id string) *script {
 	return s.add(start, end, history.Operation{Kind: history.Delete, ID: id, Outcome: history.Done})
 }
 
+func (s *script) restore(start, end int, of int64, e history.Entity) *script {
+	return s.add(start, end, history.Operation{Kind: history.Restore, ID: e.ID, Of: of, Outcome: history.Done, Entity: e})
+}
+
 func (s *script) read(start, end int, e history.Entity) *script {
 	return s.add(start, end, history.Operation{Kind: history.Read, ID: e.ID, Outcome: history.Done, Entity: e})
 }
@@ -81,6 +85,7 @@ var (
 	a2  = entity("a", 2, "x", "two")
 	a2b = entity("a", 2, "x", "other")
 	a3  = entity("a", 3, "x", "three")
+	a4  = entity("a", 4, "x", "one")
 	b1  = entity("b", 1, "x", "bob")
 )
 
@@ -92,6 +97,16 @@ func TestGoodHistoriesAreAccepted(t *testing.T) {
 			refused(8, 9, history.Operation{Kind: history.Create, Email: "x", Name: "n"}, history.Taken).
 			remove(10, 11, "a").at(3).missing(12, 13, "a").at(3).find(12, 13, "x", history.Entity{}).create(14, 15, b1).at(4).
 			refused(16, 17, history.Operation{Kind: history.Replace, ID: "a", Email: "y", Name: "n"}, history.Missing),
+		"a restore": new(script).create(0, 1, a1).at(1).rename(2, 3, 1, a2).at(2).restore(4, 5, 1, entity("a", 3, "x", "one")).at(3).
+			refused(6, 7, history.Operation{Kind: history.Restore, ID: "a", Of: 4}, history.Missing).restore(8, 9, 3, entity("a", 3, "x", "one")).at(3),
+		"a deleted entity is restored": new(script).create(0, 1, a1).at(1).rename(2, 3, 1, a2).at(2).remove(4, 5, "a").at(3).missing(6, 7, "a").at(3).
+			refused(6, 7, history.Operation{Kind: history.Restore, ID: "a", Of: 3}, history.Missing).
+			refused(6, 7, history.Operation{Kind: history.Restore, ID: "a", Of: 1, Match: 2, Entity: history.Entity{Version: 3}}, history.Mismatch).
+			restore(8, 9, 1, a4).at(4).read(10, 11, a4).at(4).find(10, 11, "x", a4).remove(12, 13, "a").at(5).missing(14, 15, "a").at(5).stale(),
+		"an address was taken before the restore": new(script).create(0, 1, a1).remove(2, 3, "a").create(4, 5, b1).
+			refused(6, 7, history.Operation{Kind: history.Restore, ID: "a", Of: 1}, history.Taken),
+		"an unknown restore was done": new(script).create(0, 1, a1).at(1).rename(2, 3, 1, a2).at(2).remove(4, 5, "a").at(3).
+			unknown(6, history.Operation{Kind: history.Restore, ID: "a", Of: 1}).read(7, 8, a4).at(4).remove(9, 10, "a").at(5),
 		"a read beside a write sees it or not": new(script).create(0, 1, a1).rename(2, 9, 0, a2).read(3, 4, a1).read(5, 6, a2).read(7, 8, a2),
 		"an unknown write was done":            new(script).create(0, 1, a1).unknown(2, history.Operation{Kind: history.Patch, ID: "a", Name: "two"}).read(3, 4, a2),
 		"an unknown write is done late": new(script).create(0, 1, a1).unknown(2, history.Operation{Kind: history.Patch, ID: "a", Name: "two"}).
@@ -149,6 +164,12 @@ func TestBadHistoriesAreRejected(t *testing.T) {
 		"version before its write":      {new(script).create(0, 1, a1).at(1).read(2, 9, a2).at(4).stale().rename(2, 9, 0, a2).at(5), "before the position"},
 		"gone before its deletion":      {new(script).create(0, 1, a1).at(1).missing(2, 9, "a").at(4).stale().remove(2, 9, "a").at(5), "gone before"},
 		"resurrected on a stale read":   {new(script).create(0, 1, a1).at(1).remove(2, 3, "a").at(2).read(4, 5, a1).at(3).stale(), "lives at a later position"},
+		"restored with another content": {new(script).create(0, 1, a1).rename(2, 3, 1, a2).remove(4, 5, "a").restore(6, 7, 2, a4), order},
+		"restored with an old version":  {new(script).create(0, 1, a1).rename(2, 3, 1, a2).remove(4, 5, "a").restore(6, 7, 1, a2), order},
+		"restored without its past":     {new(script).create(0, 1, a1).remove(2, 3, "a").refused(4, 5, history.Operation{Kind: history.Restore, ID: "a", Of: 1}, history.Missing), order},
+		"restored with a taken address": {new(script).create(0, 1, a1).rename(2, 3, 1, a2).remove(4, 5, "a").create(6, 7, b1).restore(8, 9, 1, a4), order},
+		"restore lost":                  {new(script).create(0, 1, a1).rename(2, 3, 1, a2).remove(4, 5, "a").restore(6, 7, 1, a4).missing(8, 9, "a"), order},
+		"lives before it is restored":   {new(script).create(0, 1, a1).at(1).remove(2, 3, "a").at(2).unknown(3, history.Operation{Kind: history.Restore, ID: "a", Of: 1}).read(4, 5, a2).at(3).stale(), "from before its deletion"},
 		"a node that goes back":         {new(script).create(0, 1, a1).at(1).rename(2, 3, 0, a2).at(2).read(4, 5, a2).at(2).by("n").stale().read(6, 7, a1).at(1).by("n").stale(), "went back"},
 	} {
 		v := c.s.violations()

@@ -1,45 +1,68 @@
 package history
 
 import (
+	"cmp"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"github.com/anishathalye/porcupine"
 )
 
-// A state is the living entities of one group, sorted by id. It is immutable.
-type state []Entity
+// A record is an entity with its past.
+type record struct {
+	Entity
+	deleted bool
+	// past has the values of all versions, in order, so that records can be compared. That of a
+	// deletion is empty.
+	past string
+}
 
-func (s state) find(ok func(Entity) bool) (Entity, bool) {
-	if i := slices.IndexFunc(s, ok); i >= 0 {
-		return s[i], true
+const endOfVersion, endOfEmail = "\n", "\t"
+
+// version returns the entity as an earlier version. found is false for that of a deletion.
+func (r record) version(n int64) (e Entity, found bool) {
+	versions := strings.Split(r.past, endOfVersion) // with an empty text at the end
+	if n < 1 || n >= int64(len(versions)) || versions[n-1] == "" {
+		return Entity{}, false
+	}
+	email, name, _ := strings.Cut(versions[n-1], endOfEmail)
+	return Entity{r.ID, n, email, name}, true
+}
+
+// A state is the entities of one group, deleted ones included, sorted by id. It is immutable.
+type state []record
+
+func (s state) byID(id string) (e record, living bool) {
+	if i := slices.IndexFunc(s, func(e record) bool { return e.ID == id }); i >= 0 {
+		return s[i], !s[i].deleted
+	}
+	return record{}, false
+}
+
+func (s state) byEmail(email string) (e Entity, found bool) {
+	if i := slices.IndexFunc(s, func(e record) bool { return e.Email == email && !e.deleted }); i >= 0 {
+		return s[i].Entity, true
 	}
 	return Entity{}, false
 }
 
-func (s state) byID(id string) (Entity, bool) {
-	return s.find(func(e Entity) bool { return e.ID == id })
-}
-
-func (s state) byEmail(email string) (Entity, bool) {
-	return s.find(func(e Entity) bool { return e.Email == email })
-}
-
-// with returns the state after adding or replacing an entity.
+// with returns the state after an entity got a new version.
 func (s state) with(e Entity) state {
-	next := append(s.without(e.ID), e)
-	slices.SortFunc(next, func(a, b Entity) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
-	return next
+	before, _ := s.byID(e.ID)
+	return s.set(record{Entity: e, past: before.past + e.Email + endOfEmail + e.Name + endOfVersion})
 }
 
-// without returns the state after removing an entity.
+// without returns the state after an entity was deleted.
 func (s state) without(id string) state {
-	return slices.DeleteFunc(slices.Clone(s), func(e Entity) bool { return e.ID == id })
+	before, _ := s.byID(id)
+	return s.set(record{Entity{ID: id, Version: before.Version + 1}, true, before.past + endOfVersion})
+}
+
+func (s state) set(r record) state {
+	next := append(slices.DeleteFunc(slices.Clone(s), func(e record) bool { return e.ID == r.ID }), r)
+	slices.SortFunc(next, func(a, b record) int { return cmp.Compare(a.ID, b.ID) })
+	return next
 }
 
 // do is the complete specification. It returns the answer of a sequential store with a single
@@ -56,9 +79,17 @@ func (s state) do(o Operation) (Outcome, Entity, state) {
 		e, _ := s.byEmail(o.Email)
 		return Done, e, s
 	}
-	e, found := s.byID(o.ID)
+	before, living := s.byID(o.ID)
+	e := before.Entity
+	if o.Kind == Restore {
+		earlier, found := before.version(o.Of)
+		if !found {
+			return Missing, Entity{}, s
+		}
+		o.Email, o.Name = earlier.Email, earlier.Name
+	}
 	switch {
-	case !found:
+	case !living && o.Kind != Restore:
 		return Missing, Entity{}, s
 	case o.Kind == Read:
 		return Done, e, s
@@ -78,7 +109,7 @@ func (s state) do(o Operation) (Outcome, Entity, state) {
 	}
 	// A write that changes nothing creates no version. In general, a replacement could differ
 	// in the order of members, but replacements here always have a new name.
-	if before, _ := s.byID(o.ID); e == before && !o.Keyed {
+	if e == before.Entity && living && !o.Keyed {
 		return Done, e, s
 	}
 	e.Version++

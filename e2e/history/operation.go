@@ -20,11 +20,13 @@ const (
 	Read
 	// Find looks for the entity that holds an e-mail address.
 	Find
+	// Restore makes an earlier version of an entity the current one, also if it was deleted.
+	Restore
 )
 
 // String returns the kind's name.
 func (k Kind) String() string {
-	return [...]string{"create", "replace", "patch", "delete", "read", "find"}[k]
+	return [...]string{"create", "replace", "patch", "delete", "read", "find", "restore"}[k]
 }
 
 // An Outcome is the result of an operation according to its answer.
@@ -74,6 +76,8 @@ type Operation struct {
 	Email, Name string
 	// Match is the version in If-Match. Zero means that the request has none.
 	Match int64
+	// Of is the version that a Restore restores.
+	Of int64
 	// Keyed reports whether a write had an idempotency key.
 	Keyed bool
 	// Start is when the first request was sent, and End when the last answer arrived. Both are
@@ -101,7 +105,13 @@ func (o Operation) write() bool { return o.Kind != Read && o.Kind != Find }
 // leavesEvent reports whether the completed operation has certainly appended an event. A write
 // without a key that changes nothing appends none.
 func (o Operation) leavesEvent() bool {
-	return o.write() && (o.Kind != Patch || o.Name != "" || o.Keyed)
+	switch o.Kind {
+	case Patch:
+		return o.Name != "" || o.Keyed
+	case Restore:
+		return o.Keyed
+	}
+	return o.write()
 }
 
 // String describes the operation in one line.
@@ -116,6 +126,9 @@ func (o Operation) String() string {
 	}
 	if o.Name != "" {
 		s += " name=" + o.Name
+	}
+	if o.Of != 0 {
+		s += fmt.Sprintf(" version=%d", o.Of)
 	}
 	if o.Match != 0 {
 		s += fmt.Sprintf(" if-match=%d", o.Match)

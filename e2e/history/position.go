@@ -10,12 +10,13 @@ import (
 // atPositions checks that all answers about an entity that have a position are consistent with
 // one log. The entity at a position is the same on every node and at every time. Its versions
 // only grow. A version exists from the position of its acknowledgement on, and not before. A
-// deleted entity stays deleted. This applies to reads of every consistency, on every node.
+// deleted entity stays deleted unless it is restored. This applies to reads of every consistency, on every node.
 func atPositions(name string, group []Operation) []string {
-	entities := map[string][]Operation{}
+	entities, restored := map[string][]Operation{}, map[string]bool{}
 	for _, o := range group {
 		// An error has the position of its node at the time of the answer, not the position of
 		// the state that it is based on. An empty result shows no entity.
+		restored[o.ID] = restored[o.ID] || o.Kind == Restore && o.Outcome <= Done
 		showsState := o.Outcome == Done || o.Outcome == Missing && o.Kind == Read
 		id := cmp.Or(o.ID, o.Entity.ID)
 		if showsState && o.Position != 0 && id != "" {
@@ -23,12 +24,12 @@ func atPositions(name string, group []Operation) []string {
 		}
 	}
 	var violations []string
-	for _, answers := range entities {
+	for id, answers := range entities {
 		slices.SortFunc(answers, func(a, b Operation) int {
 			// Sort the write first: the other operations saw its result.
 			return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(order(b), order(a)))
 		})
-		var l life
+		l := life{restored: restored[id]}
 		for _, o := range answers {
 			if why := l.add(o); why != "" {
 				violations = append(violations, fmt.Sprintf("group %s: %s:\n  %s\n  %s", name, why, l.last, o))
@@ -50,6 +51,10 @@ func order(o Operation) int {
 type life struct {
 	last       Operation
 	seen, gone bool
+	// version is the greatest version so far.
+	version int64
+	// restored reports that the entity was restored, or may have been, at whatever position.
+	restored bool
 }
 
 // add adds the next answer, at the last position or a later one. If the answer can't be true,
@@ -60,9 +65,11 @@ func (l *life) add(o Operation) string {
 	switch {
 	case same && o.Entity != l.last.Entity:
 		return "it differs at one position"
-	case l.gone && living:
+	case l.gone && living && !l.restored:
 		return "it was gone, and lives at a later position"
-	case l.gone && o.Kind == Delete:
+	case l.gone && living && o.Entity.Version < l.version+2:
+		return "it was gone, and lives at a later position with a version from before its deletion"
+	case l.gone && o.Kind == Delete && !l.restored:
 		return "it was gone before the position that its deletion was acknowledged with"
 	case living && lived && o.Entity.Version < l.last.Entity.Version:
 		return "its version goes back while the position grows"
@@ -71,8 +78,8 @@ func (l *life) add(o Operation) string {
 	case living && lived && o.leavesEvent() && !same && o.Entity.Version == l.last.Entity.Version:
 		return "a version was there before the position that its write was acknowledged with"
 	}
-	l.gone = l.gone || o.Kind == Delete || lived && !living
-	l.last, l.seen = o, true
+	l.gone = !living && (l.gone || o.Kind == Delete || lived)
+	l.last, l.seen, l.version = o, true, max(l.version, o.Entity.Version)
 	return ""
 }
 
