@@ -12,6 +12,7 @@ import (
 	"github.com/clusterlite/clusterlite/clusterlite/operator/keys"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/models"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/readmodel"
+	"github.com/clusterlite/clusterlite/clusterlite/operator/support"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/topic"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/webhooks"
 	"github.com/clusterlite/clusterlite/clusterlite/serve"
@@ -23,7 +24,7 @@ import (
 // Grammar lists the subcommands in the order of --help.
 type Grammar struct {
 	Serve       serve.Command       `cmd:"" help:"Run everything in one process, with an embedded broker."`
-	Snapshot    readmodel.Snapshot  `cmd:"" help:"Manage snapshots of read models: create, list, restore, prune."`
+	Snapshot    readmodel.Snapshot  `cmd:"" help:"Manage snapshots of read models: create, list, verify, restore, prune."`
 	Healthcheck cluster.Healthcheck `cmd:"" help:"Check whether the process on this host is ready; exit with status 0 if it is."`
 	Rebuild     readmodel.Rebuild   `cmd:"" help:"Rebuild read models from the log, online or offline."`
 	Replay      readmodel.Replay    `cmd:"" help:"Write an SQLite file with the state at a position or a time."`
@@ -36,6 +37,8 @@ type Grammar struct {
 	Model  models.Model   `cmd:"" help:"Manage read models in SQL: list, rebuild, retry, skip, verify."`
 	Voids  cluster.Voids  `cmd:"" help:"List the records that admission rejected."`
 	Verify cluster.Verify `cmd:"" help:"Verify that all nodes hold the same data, and that it matches the log; exit with status 1 if not."`
+
+	Support support.Support `cmd:"" help:"Collect what a bug report needs."`
 
 	Keys     keys.Keys         `cmd:"" help:"Manage API keys of clients: create, list, revoke."`
 	Webhooks webhooks.Webhooks `cmd:"" help:"Manage webhooks: list, pause, resume, replay."`

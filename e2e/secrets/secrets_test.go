@@ -174,7 +174,7 @@ func TestAProcessServesNoSecret(t *testing.T) {
 		}
 		searched(t, url, string(body)+fmt.Sprint(response.Header))
 	}
-	for _, path := range []string{"/status", "/metrics", "/readyz", "/voids", "/digests", "/rebuild", "/nothing", "/debug/pprof/cmdline"} {
+	for _, path := range []string{"/status", "/metrics", "/readyz", "/voids", "/digests", "/rebuild", "/nothing", "/debug/pprof/cmdline", "/diagnostics/log", "/diagnostics/settings", "/diagnostics/goroutines"} {
 		get(p.Admin+path, "Bearer "+token)
 		get(p.Admin+path, "Bearer "+mark+"-wrong")
 	}
@@ -189,5 +189,69 @@ func TestAProcessServesNoSecret(t *testing.T) {
 	searched(t, "the log", out)
 	if signature := valid[strings.LastIndex(valid, ".")+1:]; strings.Contains(out, signature) {
 		t.Error("the log: got the signature of a client's token, want it left out")
+	}
+}
+
+// A support bundle holds no secret of the process, of its clients, or of the operator who collects it.
+func TestASupportBundleHoldsNoSecret(t *testing.T) {
+	provider := cluster.NewIdentityProvider(t, nil)
+	authority := cluster.NewAuthority(t, "authority")
+	pair := authority.Issue(t, "127.0.0.1", time.Now().Add(time.Hour))
+	key, err := os.ReadFile(pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const token = mark + "-token-of-operators"
+	p := cluster.ServeWith(t, map[string]string{
+		"CLUSTERLITE_ADMIN_TOKEN": token, "CLUSTERLITE_LOG_LEVEL": "debug", "CLUSTERLITE_BOOTSTRAP": "s3://ada:" + mark + "@127.0.0.1:1/nothing",
+		"CLUSTERLITE_AUTH_JWKS": provider.Keys, "CLUSTERLITE_AUTH_ISSUER": cluster.Issuer, "CLUSTERLITE_AUTH_AUDIENCE": cluster.Audience,
+		"OTEL_EXPORTER_OTLP_HEADERS": "authorization=" + mark, "AWS_SECRET_ACCESS_KEY": mark, "AWS_ACCESS_KEY_ID": "ada",
+		"CLUSTERLITE_ADMIN_TLS_CERT_FILE": pair.Cert, "CLUSTERLITE_ADMIN_TLS_KEY_FILE": pair.Key, "CLUSTERLITE_ADMIN_TLS_CA_FILE": authority.File,
+	})
+	p.Start()
+	valid := provider.Token(t, "ada", nil)
+	for _, authorization := range []string{"Bearer " + mark, "Bearer " + valid} {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // polling: until it listens
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/users?token="+mark[:6], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", authorization)
+			response, err := http.DefaultClient.Do(r)
+			if err == nil {
+				_ = response.Body.Close()
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
+	}
+	bundle := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	cmd := exec.CommandContext(t.Context(), cluster.Binary(t, "clusterlite"), "support", "dump", "--file", bundle, "--kafka-brokers", cluster.Address(t),
+		"--admin", "https://"+strings.TrimPrefix(strings.TrimPrefix(p.Admin, "https://"), "http://"))
+	cmd.Env = []string{"CLUSTERLITE_ADMIN_TOKEN=" + token, "CLUSTERLITE_ADMIN_TLS_CA_FILE=" + authority.File, "CLUSTERLITE_KAFKA_SASL_MECHANISM=PLAIN", "CLUSTERLITE_KAFKA_SASL_USERNAME=ada", "CLUSTERLITE_KAFKA_SASL_PASSWORD=" + mark}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("support dump: %v\n%s", err, out)
+	}
+	searched(t, "what support dump prints", string(out))
+	unpacked, err := exec.CommandContext(t.Context(), "tar", "xzOf", bundle).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(unpacked)
+	for _, want := range []string{"CLUSTERLITE_ADMIN_TOKEN", "goroutine profile", "listening", "clusterlite_position"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got a bundle without %q:\n%s\n%s", want, out, text[:min(len(text), 4000)])
+		}
+	}
+	searched(t, "the bundle", text)
+	for what, secret := range map[string]string{
+		"the signature of a client's token": valid[strings.LastIndex(valid, ".")+1:], "the key of the listener": strings.Split(string(key), "\n")[1],
+	} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the bundle: got %s, want it left out", what)
+		}
 	}
 }

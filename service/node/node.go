@@ -34,6 +34,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
+	"github.com/clusterlite/clusterlite/service/node/diagnostics"
 	"github.com/clusterlite/clusterlite/service/node/keyring"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
@@ -105,6 +106,9 @@ type Node struct {
 	// announced is when the last announcement began that the brokers confirmed.
 	announced atomic.Pointer[time.Time]
 
+	// logged keeps the last log lines.
+	logged *diagnostics.Log
+
 	group *process.Group
 	// snapshotting holds a token while a snapshot is being created, because each one needs
 	// space on the disk.
@@ -129,7 +133,8 @@ func Run(ctx context.Context, config Config) error {
 	if err := n.lock(); err != nil {
 		return err
 	}
-	n.Logger = logging.New(config.Stderr, config.LogFormat, config.LogLevel).With("node", n.NodeID)
+	n.logged = diagnostics.NewLog(config.Stderr)
+	n.Logger = logging.New(n.logged, config.LogFormat, config.LogLevel).With("node", n.NodeID)
 	err := n.start(ctx)
 	if err == nil {
 		err = n.group.Wait(ctx)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/node/diagnostics"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 )
@@ -20,6 +21,10 @@ func (n *Node) resources() map[string]admin.Methods {
 		"/verify":  {http.MethodGet: n.verify},
 		"/rows":    {http.MethodGet: n.rows},
 		"/keys":    {http.MethodGet: n.listKeys},
+
+		diagnostics.LogPath:        {http.MethodGet: n.logged.ServeHTTP},
+		diagnostics.SettingsPath:   {http.MethodGet: diagnostics.ServeSettings(diagnostics.Settings(n.Config))},
+		diagnostics.GoroutinesPath: {http.MethodGet: diagnostics.ServeGoroutines},
 	}
 	maps.Copy(resources, sqlmodels.Resources(n.NodeID, n.Models))
 	if n.hooks != nil {
