@@ -43,11 +43,13 @@ func (c *Cluster) serve() {
 	c.t.Helper()
 	api, admin, broker := Address(c.t), Address(c.t), Address(c.t)
 	c.Brokers = broker
-	c.Server = newProcess(c.t, "clusterlite", binary(c.t, c.programs, "clusterlite"), map[string]string{
+	env := map[string]string{
 		"CLUSTERLITE_NODE_ID": "all-1", "CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin,
 		"CLUSTERLITE_KAFKA_LISTEN": broker, "CLUSTERLITE_DATA_DIR": filepath.Join(c.t.TempDir(), "data"),
 		"CLUSTERLITE_COLLECTIONS": filepath.Join(Root(c.t), "examples"),
-	}, "serve")
+	}
+	c.apply("clusterlite", env)
+	c.Server = newProcess(c.t, "clusterlite", binary(c.t, c.programs, "clusterlite"), env, "serve")
 	c.Server.URL, c.Server.Admin = "http://"+api, "http://"+admin
 	c.Server.Start()
 	c.Server.AwaitReady()
@@ -67,6 +69,15 @@ func EmbeddedOf(t testing.TB, programs string) *Cluster {
 	c := &Cluster{t: t, programs: programs}
 	c.serve()
 	c.services(2, 3)
+	return c
+}
+
+// EmbeddedWith is like Embedded, but with other numbers of services, and with the given settings.
+func EmbeddedWith(t testing.TB, commands, queries int, settings ...Setting) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, settings: settings}
+	c.serve()
+	c.services(commands, queries)
 	return c
 }
 
