@@ -29,6 +29,7 @@ func TestKafkaCluster(t *testing.T) {
 func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
 	t.Run("feed", func(t *testing.T) { feed.Run(t, suite.Target{URL: c.URL, Exclusive: true}) })
+	t.Run("published client of the feed", func(t *testing.T) { feed.PublishedClient(t, c.URL) })
 	t.Run("one winner over two command services", func(t *testing.T) { suite.OneWinner(t, c.WriteURLs(), 20) })
 	t.Run("no gaps over two command services", func(t *testing.T) { suite.NoGaps(t, c.WriteURLs(), c.ReadURLs()) })
 	t.Run("on the wire", func(t *testing.T) { onTheWire(t, c) })

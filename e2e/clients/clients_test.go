@@ -4,26 +4,19 @@
 package clients_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/feed"
+	"github.com/clusterlite/clusterlite/e2e/thirdparty"
 )
 
 func TestMain(m *testing.M) { cluster.Main(m) }
-
-// deadline bounds one command, such as the installation of the tools.
-const deadline = 10 * time.Minute
 
 const oapiCodegen = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 
@@ -64,17 +57,17 @@ func clientsOfTypeScript(t *testing.T, url string, token ...string) {
 	t.Helper()
 	dir, bin := node(t)
 	t.Run("Redocly reports no problems", func(t *testing.T) {
-		out := run(t, dir, filepath.Join(bin, "redocly"), "lint", url+"/openapi.json", "--extends=recommended", "--format=json")
+		out := thirdparty.Run(t, dir, filepath.Join(bin, "redocly"), "lint", url+"/openapi.json", "--extends=recommended", "--format=json")
 		if !strings.Contains(out, `"errors": 0`) || !strings.Contains(out, `"warnings": 0`) {
 			t.Errorf("redocly lint: got %s, want no errors and no warnings", out)
 		}
 	})
-	run(t, dir, filepath.Join(bin, "openapi-typescript"), url+"/openapi.json", "--output", "generated/openapi.d.ts")
-	run(t, dir, filepath.Join(bin, "openapi-ts"), "--input", url+"/openapi.json", "--output", "heyapi")
-	run(t, dir, filepath.Join(bin, "tsc"), "--project", ".")
+	thirdparty.Run(t, dir, filepath.Join(bin, "openapi-typescript"), url+"/openapi.json", "--output", "generated/openapi.d.ts")
+	thirdparty.Run(t, dir, filepath.Join(bin, "openapi-ts"), "--input", url+"/openapi.json", "--output", "heyapi")
+	thirdparty.Run(t, dir, filepath.Join(bin, "tsc"), "--project", ".")
 	for _, program := range []string{"fetch", "heyapi"} {
 		t.Run(program, func(t *testing.T) {
-			run(t, dir, "node", append([]string{"built/" + program + ".js", url}, token...)...)
+			thirdparty.Run(t, dir, "node", append([]string{"built/" + program + ".js", url}, token...)...)
 			if len(token) > 0 {
 				rejected(t, dir, "node", "built/"+program+".js", url)
 			}
@@ -94,9 +87,7 @@ func rejected(t *testing.T, dir, name string, args ...string) {
 
 // The published client of the Durable Streams protocol follows the change feed.
 func TestClientOfDurableStreams(t *testing.T) {
-	url := serve(t)
-	dir, _ := node(t)
-	run(t, dir, "node", "changes.mjs", url)
+	feed.PublishedClient(t, serve(t))
 }
 
 func TestClientOfPython(t *testing.T) { clientOfPython(t, serve(t)) }
@@ -109,9 +100,9 @@ func TestClientOfPythonWithAToken(t *testing.T) {
 func clientOfPython(t *testing.T, url string, token ...string) {
 	t.Helper()
 	dir, bin := python(t)
-	run(t, dir, filepath.Join(bin, "openapi-python-client"), "generate", "--url", url+"/openapi.json", "--output-path", "client", "--meta", "none", "--config", "generator.yml", "--fail-on-warning")
-	run(t, dir, filepath.Join(bin, "mypy"), "--strict", "program.py", "client")
-	run(t, dir, filepath.Join(bin, "python"), append([]string{"program.py", url}, token...)...)
+	thirdparty.Run(t, dir, filepath.Join(bin, "openapi-python-client"), "generate", "--url", url+"/openapi.json", "--output-path", "client", "--meta", "none", "--config", "generator.yml", "--fail-on-warning")
+	thirdparty.Run(t, dir, filepath.Join(bin, "mypy"), "--strict", "program.py", "client")
+	thirdparty.Run(t, dir, filepath.Join(bin, "python"), append([]string{"program.py", url}, token...)...)
 	if len(token) > 0 {
 		rejected(t, dir, filepath.Join(bin, "python"), "program.py", url)
 	}
@@ -123,19 +114,19 @@ func TestClientOfGo(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "api"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	run(t, dir, "go", "run", oapiCodegen, "-generate", "types,client", "-package", "api", "-o", "api/api.go", url+"/openapi.json")
-	run(t, dir, "go", "mod", "init", "clients")
-	run(t, dir, "go", "mod", "edit", "-require", "github.com/oapi-codegen/runtime@v1.9.0")
-	run(t, dir, "go", "mod", "tidy")
-	run(t, dir, "go", "vet", "./...")
-	run(t, dir, "go", "run", ".", url)
+	thirdparty.Run(t, dir, "go", "run", oapiCodegen, "-generate", "types,client", "-package", "api", "-o", "api/api.go", url+"/openapi.json")
+	thirdparty.Run(t, dir, "go", "mod", "init", "clients")
+	thirdparty.Run(t, dir, "go", "mod", "edit", "-require", "github.com/oapi-codegen/runtime@v1.9.0")
+	thirdparty.Run(t, dir, "go", "mod", "tidy")
+	thirdparty.Run(t, dir, "go", "vet", "./...")
+	thirdparty.Run(t, dir, "go", "run", ".", url)
 }
 
 // Requests generated from the description get only answers that the description contains.
 func TestSchemathesis(t *testing.T) {
 	url := serve(t)
 	dir, bin := python(t)
-	run(t, dir, filepath.Join(bin, "schemathesis"), "--config-file", "schemathesis.toml", "run", url+"/openapi.json")
+	thirdparty.Run(t, dir, filepath.Join(bin, "schemathesis"), "--config-file", "schemathesis.toml", "run", url+"/openapi.json")
 }
 
 // node returns a folder with the programs, and the folder of the npm tools. The tools are
@@ -143,22 +134,16 @@ func TestSchemathesis(t *testing.T) {
 func node(t *testing.T) (dir, bin string) {
 	t.Helper()
 	dir = copied(t, "node")
-	home := installed(t, "node", filepath.Join(dir, "package.json"), func(home string) {
-		run(t, home, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent")
-	})
-	if err := os.Symlink(filepath.Join(home, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
-		t.Fatal(err)
-	}
-	return dir, filepath.Join(home, "node_modules", ".bin")
+	return dir, thirdparty.NPM(t, dir)
 }
 
 // python returns the folder with the programs, and the folder of the pip tools.
 func python(t *testing.T) (dir, bin string) {
 	t.Helper()
 	dir = copied(t, "python")
-	home := installed(t, "python", filepath.Join(dir, "requirements.txt"), func(home string) {
-		run(t, home, "python3", "-m", "venv", "venv")
-		run(t, home, filepath.Join(home, "venv", "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt")
+	home := thirdparty.Installed(t, "python", filepath.Join(dir, "requirements.txt"), func(home string) {
+		thirdparty.Run(t, home, "python3", "-m", "venv", "venv")
+		thirdparty.Run(t, home, filepath.Join(home, "venv", "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt")
 	})
 	return dir, filepath.Join(home, "venv", "bin")
 }
@@ -171,61 +156,4 @@ func copied(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// installed returns the folder of the cache that belongs to a list of versions. Missing
-// tools are installed directly in that folder, because Python environments can't be moved.
-// A marker file says that the folder is complete.
-func installed(t *testing.T, name, list string, install func(home string)) string {
-	t.Helper()
-	text, err := os.ReadFile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	sum := sha256.Sum256(text)
-	home := filepath.Join(cache, "clusterlite-e2e", name+"-"+hex.EncodeToString(sum[:6]))
-	complete := filepath.Join(home, "complete")
-	if _, err := os.Stat(complete); err == nil {
-		return home
-	}
-	if err := os.RemoveAll(home); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for file, content := range map[string][]byte{filepath.Join(home, filepath.Base(list)): text} {
-		if err := os.WriteFile(file, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install(home)
-	if err := os.WriteFile(complete, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return home
-}
-
-// run runs a command and returns its output. The test fails if the command fails or is
-// missing.
-func run(t *testing.T, dir, name string, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "PYTHONDONTWRITEBYTECODE=1", "NO_COLOR=1", "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
-	// The processes that the command starts must not outlive the test.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(name), strings.Join(args, " "), err, out.String(), errs.String())
-	}
-	return out.String()
 }

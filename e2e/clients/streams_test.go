@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/thirdparty"
 )
 
 // The conformance suite of the Durable Streams protocol finds no fault in the reads of the feed.
@@ -28,7 +29,7 @@ func TestClientConformanceSuite(t *testing.T) {
 	adapter := httptest.NewServer(&streams{store: p.URL, types: map[string]string{}})
 	defer adapter.Close()
 	t.Setenv("STREAMS", adapter.URL)
-	run(t, dir, filepath.Join(bin, "vitest"), "run", "--testTimeout=60000", "conformance.test.mjs")
+	thirdparty.Run(t, dir, filepath.Join(bin, "vitest"), "run", "--testTimeout=60000", "conformance.test.mjs")
 }
 
 // The type streams is an adapter between the conformance suite and a store. The suite creates its

@@ -124,6 +124,7 @@ func TestCompose(t *testing.T) {
 	unnamed := p.volumes(anonymous)
 	t.Run("suite", func(t *testing.T) { suite.Run(t, suite.Target{URL: url}) })
 	t.Run("feed", func(t *testing.T) { feed.Run(t, suite.Target{URL: url}) })
+	t.Run("published client of the feed", func(t *testing.T) { feed.PublishedClient(t, url) })
 	t.Run("containers are added", func(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)
