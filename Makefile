@@ -11,7 +11,7 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 # Full-text search is an option of the SQLite driver. Read models in SQL can use it.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
 
-.PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check scale e2e docs-page faults drill compose bench bench-quick costs costs-update
+.PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -71,6 +71,9 @@ faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED,
 
 drill: ## lose a store with all its disks, restore it from its snapshots alone, and print recovery point and time
 	CLUSTERLITE_E2E=drill go test -race -count=1 -v -run TestDrill ./e2e
+
+feedload: ## measure the change feed: 1,000 clients, 1,000 events/s, and a node that dies every ten seconds; needs a quiet machine
+	CLUSTERLITE_E2E=feedload go test -count=1 -v -run TestFeedLoadFull ./e2e/feedload
 
 compose: ## build and run the Compose file unchanged; needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose

@@ -157,7 +157,7 @@ func (f *Feed) catchUp(c echo.Context, q query, tail events.Position) error {
 		h.Set("Cache-Control", "no-store")
 		return f.answer(c, chunk{body: []byte("[]"), next: tail, upToDate: true})
 	}
-	got, err := f.read(c.Request().Context(), q, q.offset, tail, maxChunk)
+	got, err := f.read(c.Request().Context(), q, q.offset, tail, maxChunk, make([]byte, 0, 4<<10))
 	if err != nil {
 		return err
 	}
@@ -224,15 +224,16 @@ const (
 var errFull = errors.New("the chunk is full")
 
 // read reads what comes after a position, up to the tail, until the chunk is full. Where a full
-// chunk ends depends on the events alone. The error is a problem.
-func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, size int) (got chunk, err error) {
+// chunk ends depends on the events alone. The chunk's body uses the space of a buffer. The error is a
+// problem.
+func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, size int, buffer []byte) (got chunk, err error) {
 	j, release, err := f.Model.Journal()
 	if err != nil {
 		return got, Unreadable(err)
 	}
 	defer release()
 	until := min(tail, after+maxScan)
-	got = chunk{body: append(make([]byte, 0, 4<<10), '['), next: until}
+	got = chunk{body: append(buffer[:0], '['), next: until}
 	_, err = j.Each(ctx, after, until, func(e *journal.Entry) error {
 		wanted, err := q.wants(e)
 		if !wanted || err != nil {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -36,18 +37,19 @@ func nextCursor(clients int64, now time.Time) string {
 }
 
 // news returns the changes after a position that the client wants, until the chunk is full. It
-// returns a channel that is closed when there is more. The error is a problem.
-func (f *Feed) news(c echo.Context, q query, after events.Position, size int) (got chunk, more <-chan struct{}, err error) {
+// returns a channel that is closed when there is more. The chunk's body uses the space of a buffer. The
+// error is a problem.
+func (f *Feed) news(c echo.Context, q query, after events.Position, size int, buffer []byte) (got chunk, more <-chan struct{}, err error) {
 	changes, upTo, more, held, failed := f.hub.since(after)
 	if failed != nil {
 		return got, nil, Unreadable(failed)
 	}
 	if !held {
 		// The tail is asked for after the channel was taken, so nothing falls in between.
-		got, err = f.read(c.Request().Context(), q, after, f.Model.Position(), size)
+		got, err = f.read(c.Request().Context(), q, after, f.Model.Position(), size, buffer)
 		return got, more, err
 	}
-	got = chunk{body: append(make([]byte, 0, 512), '['), next: upTo, upToDate: true}
+	got = chunk{body: append(buffer[:0], '['), next: upTo, upToDate: true}
 	var j *journal.Journal
 	for i := range changes {
 		e := &changes[i]
@@ -95,7 +97,7 @@ func (f *Feed) poll(c echo.Context, q query) error {
 	defer timeout.Stop()
 	h := c.Response().Header()
 	for at := q.offset; ; {
-		got, more, err := f.news(c, q, at, maxChunk)
+		got, more, err := f.news(c, q, at, maxChunk, nil)
 		if err != nil {
 			return err
 		}
@@ -132,7 +134,8 @@ func (f *Feed) stream(c echo.Context, q query) error {
 	f.hub.join(f.Model)
 	defer f.hub.leave()
 	// Errors before the first piece are answered as such.
-	got, more, err := f.news(c, q, q.offset, maxLive)
+	b := buffersPool.Get().(*buffers)
+	got, more, err := f.news(c, q, q.offset, maxLive, b.body)
 	if err != nil {
 		return err
 	}
@@ -148,21 +151,17 @@ func (f *Feed) stream(c echo.Context, q query) error {
 	defer life.Stop()
 	heartbeat := time.NewTicker(timing.Heartbeat)
 	defer heartbeat.Stop()
-	piece := append(make([]byte, 0, 1<<10), "retry: 250\n\n"...)
+	b.piece = append(b.piece[:0], "retry: 250\n\n"...)
 	sent := events.Position(-1) // the offset that the client has
 	for {
 		if got.changes > 0 || got.upToDate && sent < 0 {
-			piece, sent = f.appendEvents(piece, q, got), got.next
+			b.piece, sent = f.appendEvents(b.piece, q, got), got.next
 		}
-		if len(piece) > 0 {
-			if out.Send(piece) != nil {
-				return nil // it disconnected, or reads too slowly
-			}
-			piece = piece[:0]
-			if cap(piece) > 4*maxLive {
-				piece = nil
-			}
+		if len(b.piece) > 0 && out.Send(b.piece) != nil {
+			return nil // it disconnected, or reads too slowly
 		}
+		b.body = got.body
+		b.release() // a client that waits needs none
 		at, idle := got.next, got.upToDate
 		for idle {
 			select {
@@ -170,14 +169,13 @@ func (f *Feed) stream(c echo.Context, q query) error {
 				idle = false
 				continue
 			case <-heartbeat.C:
-				piece = append(piece, ":\n\n"...)
+				piece := []byte(":\n\n")
 				if at != sent { // progress past changes that the client does not want
 					piece, sent = f.appendEvents(piece[:0], q, chunk{next: at, upToDate: true}), at
 				}
 				if out.Send(piece) != nil {
 					return nil
 				}
-				piece = piece[:0]
 				continue
 			case <-life.C:
 			case <-web.Draining(ctx):
@@ -194,9 +192,22 @@ func (f *Feed) stream(c echo.Context, q query) error {
 			return nil
 		default:
 		}
-		if got, more, err = f.news(c, q, at, maxLive); err != nil {
+		b = buffersPool.Get().(*buffers)
+		b.piece = b.piece[:0]
+		if got, more, err = f.news(c, q, at, maxLive, b.body); err != nil {
 			return nil // the client connects again, perhaps to another node, and gets the problem
 		}
+	}
+}
+
+// buffers are the space in which a piece of a stream is built. Streams share them.
+type buffers struct{ body, piece []byte }
+
+var buffersPool = sync.Pool{New: func() any { return new(buffers) }}
+
+func (b *buffers) release() {
+	if cap(b.body)+cap(b.piece) <= 8*maxLive { // larger ones are rare
+		buffersPool.Put(b)
 	}
 }
 
