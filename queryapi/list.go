@@ -79,7 +79,8 @@ type page struct {
 func (a *API) page(c echo.Context, collection *collections.Collection, asked listing.Request, scope access.Scope) error {
 	query := c.Request().URL.RawQuery
 	if !scope.Everything() {
-		query += "\x00" + scope.Key() // no query string has a zero byte
+		var space [256]byte
+		query = string(scope.AppendKey(append(append(space[:0], query...), 0))) // no query string has a zero byte
 	}
 	known, at, ticket := a.Model.CachedPage(collection.Name(), query)
 	if known, ok := known.(*page); ok {

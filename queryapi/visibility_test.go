@@ -14,7 +14,9 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -26,6 +28,20 @@ import (
 // names the caller.
 func newRuledFeed(t *testing.T) node {
 	t.Helper()
+	set := ownedNotes(t)
+	rules, err := access.Compile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := servicetest.StartBroker(t)
+	log := b.OpenLog()
+	model := servicetest.OpenModel(t, log, set).Follow()
+	return node{ruledServer(log, model, set, rules), t, b, log, model}
+}
+
+// ownedNotes are notes that only their owner may read.
+func ownedNotes(t *testing.T) *collections.Set {
+	t.Helper()
 	dir := t.TempDir()
 	schema := `{"title":"notes","type":"object","x-access":{"read":"old.owner == auth.sub"},"properties":{"owner":{"type":"string"},"text":{"type":"string"}}}`
 	if err := os.WriteFile(filepath.Join(dir, "notes.json"), []byte(schema), 0o600); err != nil {
@@ -35,13 +51,11 @@ func newRuledFeed(t *testing.T) node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := access.Compile(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := servicetest.StartBroker(t)
-	log := b.OpenLog()
-	model := servicetest.OpenModel(t, log, set).Follow()
+	return set
+}
+
+// ruledServer serves a model under rules. The header field X-User names the caller.
+func ruledServer(log *eventlog.Log, model *servicetest.Model, set *collections.Set, rules *access.Policies) http.Handler {
 	a := &queryapi.API{
 		Log: log, Model: model.Projection, Collections: set, Access: rules, Secured: true,
 		Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute,
@@ -50,7 +64,7 @@ func newRuledFeed(t *testing.T) node {
 		return caller.Caller{Name: r.Header.Get("X-User")}, nil
 	}})
 	contract.Mount(e, a.Routes())
-	return node{e, t, b, log, model}
+	return e
 }
 
 func (n node) writeNote(id string, kind events.Kind, version int64, owner string) {
@@ -64,6 +78,46 @@ func (n node) writeNote(id string, kind events.Kind, version int64, owner string
 	}
 	if _, err := n.log.Append(servicetest.Context(n.t), e); err != nil {
 		n.t.Fatal(err)
+	}
+}
+
+// A rule that does not use created_at needs no earlier version of the entity. So a node whose journal
+// begins after the creation shows later events.
+func TestRulesOfEventsWithoutTheFirstVersion(t *testing.T) {
+	set := ownedNotes(t)
+	rules, err := access.Compile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, dir, id := servicetest.StartBroker(t), t.TempDir(), uuid.NewString()
+	log := b.OpenLog()
+	if _, err := log.Prepare(servicetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	was := servicetest.OpenModelIn(t, dir, log, set).Follow()
+	n := node{ruledServer(log, was, set, rules), t, b, log, was}
+	n.writeNote(id, events.Created, 1, "ada")
+	n.get("/notes/"+id, 200, "X-User: ada")
+	was.Stop()
+	if err := was.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*", "*.events"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("got %v, %v, want the files of the journal", segments, err)
+	}
+	for _, segment := range segments {
+		if err := os.Remove(segment); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := servicetest.OpenModelIn(t, dir, log, set).Follow()
+	n = node{ruledServer(log, is, set, rules), t, b, log, is}
+	n.writeNote(id, events.Updated, 2, "ada")
+	for user, want := range map[string][]string{"ada": {"2"}, "eve": nil} {
+		if got, _ := n.changesAs(user, "/notes/changes?offset="+changes.FormatOffset(1)); !slices.Equal(positions(got), want) {
+			t.Errorf("%s: got positions %v, want %v", user, positions(got), want)
+		}
 	}
 }
 

@@ -34,6 +34,23 @@ func Members(object []byte, names []string, values []jsontext.Value) {
 	}
 }
 
+// Holds reports whether a JSON array, which must be valid, has a text as one of its items.
+func Holds(array jsontext.Value, text string) bool {
+	s := scanner{array, bytes.IndexByte(array, '[') + 1}
+	for {
+		s.space()
+		if s.at >= len(array) || array[s.at] == ']' {
+			return false
+		}
+		if item := s.value(); len(item) > 0 && item[0] == '"' && isName(item, text) {
+			return true
+		}
+		if s.space(); s.at < len(array) && array[s.at] == ',' {
+			s.at++
+		}
+	}
+}
+
 // Scalar returns a value as [Document.Value] has it.
 func Scalar(value jsontext.Value) (any, error) {
 	if value.Kind() == '"' && bytes.IndexByte(value, '\\') < 0 {
@@ -70,6 +87,13 @@ func (s *scanner) space() {
 // text passes a text, and returns it with its quotes.
 func (s *scanner) text() []byte {
 	from := s.at
+	if rest := s.in[s.at+1:]; len(rest) > 0 {
+		// Most texts have no escapes.
+		if n := bytes.IndexByte(rest, '"'); n >= 0 && bytes.IndexByte(rest[:n], '\\') < 0 {
+			s.at += n + 2
+			return s.in[from:s.at]
+		}
+	}
 	for s.at++; s.at < len(s.in) && s.in[s.at] != '"'; s.at++ {
 		if s.in[s.at] == '\\' {
 			s.at++

@@ -60,3 +60,15 @@ func FuzzMembers(f *testing.F) {
 		}
 	})
 }
+
+// Holds looks at the items of the array itself, and only at texts.
+func TestHolds(t *testing.T) {
+	for array, want := range map[string]bool{
+		`["a"]`: true, `[ "b" , "a" ]`: true, `["\u0061"]`: true, `[1,true,null,{"a":"a"},["a"],"a"]`: true,
+		`[]`: false, `[ ]`: false, `["b"]`: false, `[["a"],{"x":"a"}]`: false, `["a]","\"a"]`: false, `["aa",""]`: false,
+	} {
+		if got := document.Holds([]byte(array), "a"); got != want {
+			t.Errorf("%s: got %t, want %t", array, got, want)
+		}
+	}
+}

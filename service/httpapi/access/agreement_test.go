@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -137,13 +138,14 @@ var someCallers = []caller.Caller{
 type rows struct {
 	model    *servicetest.Model
 	rendered map[string][]byte // by id
+	versions map[string]*access.Version
 }
 
 func newRows(t testing.TB, r *rand.Rand, n int) rows {
 	t.Helper()
 	set := load(t, `"properties":{`+properties+`}`)
 	log := servicetest.StartBroker(t).OpenLog()
-	m := rows{servicetest.OpenModel(t, log, set).Follow(), map[string][]byte{}}
+	m := rows{servicetest.OpenModel(t, log, set).Follow(), map[string][]byte{}, map[string]*access.Version{}}
 	var at events.Position
 	for i := range n {
 		var err error
@@ -161,6 +163,7 @@ func newRows(t testing.TB, r *rand.Rand, n int) rows {
 	s := m.begin(t)
 	if _, err := s.List(t.Context(), "notes", query.Query{}, func(rendered []byte) error {
 		m.rendered[idIn(rendered)] = slices.Clone(rendered)
+		m.versions[idIn(rendered)] = versionOf(t, rendered)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -181,6 +184,28 @@ func (m rows) begin(t testing.TB) *reads.Tx {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// versionOf returns a rendered entity in the form that histories have.
+func versionOf(t testing.TB, rendered []byte) *access.Version {
+	t.Helper()
+	var members map[string]json.RawMessage
+	var server struct {
+		ID        string
+		Version   int64
+		CreatedAt time.Time `json:"created_at"`
+		UpdatedAt time.Time `json:"updated_at"`
+	}
+	err := errors.Join(json.Unmarshal(rendered, &server), json.Unmarshal(rendered, &members))
+	for _, name := range []string{"id", "version", "created_at", "updated_at"} {
+		delete(members, name)
+	}
+	rest, failed := json.Marshal(members)
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	return &access.Version{ID: server.ID, Version: server.Version, UpdatedAt: server.UpdatedAt, Document: rest,
+		CreatedAt: func() (time.Time, error) { return server.CreatedAt, nil }}
 }
 
 func idIn(rendered []byte) string { return string(rendered[7:43]) }
@@ -222,7 +247,13 @@ func (m rows) check(t testing.TB, rule string, callers []caller.Caller) (visible
 			t.Fatalf("%s: got %d entities, but the scope says that it has nothing (%t) or everything (%t)", rule, len(listed), scope.Nothing(), scope.Everything())
 		}
 		for id, rendered := range m.rendered {
-			want := policy.MayRead(who, rendered)
+			want := policy.Evaluates(who, rendered)
+			if got := policy.MayRead(who, rendered); got != want {
+				t.Fatalf("the rule %s for %q and %s: MayRead says %t, CEL %t", rule, who.Name, rendered, got, want)
+			}
+			if got := policy.Reader(who).AllowsVersion(m.versions[id]); got != want {
+				t.Fatalf("the rule %s for %q and %s: AllowsVersion says %t, CEL %t", rule, who.Name, rendered, got, want)
+			}
 			if want {
 				visible++
 			} else {

@@ -26,7 +26,7 @@ type compiler struct {
 	env    *cel.Env
 	ast    *ast.AST
 	member string
-	slots  []cel.Program
+	slots  []slot
 	known  map[int64]int // the slot of each expression that has one
 	parts  int
 	// lenient replaces what can't be turned into a condition by one that may be met.
@@ -256,7 +256,7 @@ func (c *compiler) slot(e ast.Expr) (int, error) {
 	if c.known == nil {
 		c.known = map[int64]int{}
 	}
-	c.slots = append(c.slots, program)
+	c.slots = append(c.slots, slot{directly(e), program})
 	c.known[e.ID()] = len(c.slots) - 1
 	return len(c.slots) - 1, nil
 }

@@ -6,16 +6,49 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 )
 
+// A Version is an entity at one of its versions. Unlike a rendered entity, it has the members of the
+// server apart from the document.
+type Version struct {
+	ID        string
+	Version   int64
+	UpdatedAt time.Time
+	// CreatedAt is called only for a rule that depends on it.
+	CreatedAt func() (time.Time, error)
+	Document  []byte // valid JSON
+}
+
+// member returns a member of the server.
+func (v *Version) member(name string) (literal jsontext.Value, is bool) {
+	switch name {
+	case "id":
+		return jsontext.Value(strconv.Quote(v.ID)), true // letters and digits
+	case "version":
+		return strconv.AppendInt(nil, v.Version, 10), true
+	case "created_at":
+		created, err := v.CreatedAt()
+		if err != nil {
+			return nil, true
+		}
+		return jsontext.Value(strconv.Quote(events.FormatTime(created))), true
+	case "updated_at":
+		return jsontext.Value(strconv.Quote(events.FormatTime(v.UpdatedAt))), true
+	}
+	return nil, false
+}
+
 // An entity is what old and new refer to. It reads its members when the first one is needed.
 type entity struct {
+	version  *Version // nil if rendered has all members
 	rendered []byte
 	names    []string         // the members that the expression refers to
 	values   []jsontext.Value // their values, once they were read
@@ -23,8 +56,13 @@ type entity struct {
 }
 
 func (e *entity) literal(name string) jsontext.Value {
+	if e.version != nil {
+		if literal, is := e.version.member(name); is {
+			return literal
+		}
+	}
 	if !e.found {
-		e.values, e.found = make([]jsontext.Value, len(e.names)), true
+		e.values, e.found = slices.Grow(e.values[:0], len(e.names))[:len(e.names)], true
 		document.Members(e.rendered, e.names, e.values)
 	}
 	i := slices.Index(e.names, name)

@@ -4,18 +4,17 @@ import (
 	"fmt"
 	"strconv"
 
-	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/common/types/traits"
-
 	"github.com/clusterlite/clusterlite/projections/query"
 )
 
-// A filter is a condition whose slots are still empty. bind fills them with the values for a
-// caller; nil is the value of an expression that failed. A filter binds to [everything] or
-// [nothing] if the values alone decide.
+// A filter is a rule for reads in the form of a tree of comparisons. bind turns it into the
+// condition of a query for one caller. It binds to [everything] or [nothing] if the caller alone
+// decides. meets evaluates it for one entity. Both agree with the expression of the rule.
+//
+// The slots of a filter are the parts of the expression that depend on the caller alone.
 type filter interface {
-	bind(slots []ref.Val) query.Condition
+	bind(slots []value) query.Condition
+	meets(s *subject) bool
 }
 
 var (
@@ -26,7 +25,7 @@ var (
 // constant is everything or nothing.
 type constant bool
 
-func (c constant) bind([]ref.Val) query.Condition {
+func (c constant) bind([]value) query.Condition {
 	if c {
 		return everything
 	}
@@ -36,7 +35,7 @@ func (c constant) bind([]ref.Val) query.Condition {
 // fixed is a condition without slots.
 type fixed struct{ condition query.Condition }
 
-func (f fixed) bind([]ref.Val) query.Condition { return f.condition }
+func (f fixed) bind([]value) query.Condition { return f.condition }
 
 // truth depends on the caller alone.
 type truth struct {
@@ -44,8 +43,8 @@ type truth struct {
 	want bool
 }
 
-func (t truth) bind(slots []ref.Val) query.Condition {
-	return constant(slots[t.slot] == types.Bool(t.want)).bind(nil)
+func (t truth) bind(slots []value) query.Condition {
+	return constant(slots[t.slot].isTruth(t.want)).bind(nil)
 }
 
 // all is met if all parts are, and anyOf if one is.
@@ -54,11 +53,11 @@ type (
 	anyOf []filter
 )
 
-func (a all) bind(slots []ref.Val) query.Condition {
+func (a all) bind(slots []value) query.Condition {
 	return join[query.All, query.AnyOf](a, slots)
 }
 
-func (a anyOf) bind(slots []ref.Val) query.Condition {
+func (a anyOf) bind(slots []value) query.Condition {
 	return join[query.AnyOf, query.All](a, slots)
 }
 
@@ -71,7 +70,7 @@ type junction interface {
 // join binds the parts of a junction, of which Other is the opposite. Parts that bind to the same
 // kind of junction are merged into it. An empty part of the opposite kind decides alone: [nothing]
 // among all, and [everything] among any.
-func join[Same, Other junction](parts []filter, slots []ref.Val) query.Condition {
+func join[Same, Other junction](parts []filter, slots []value) query.Condition {
 	bound := Same{}
 	for _, part := range parts {
 		c := part.bind(slots)
@@ -92,16 +91,16 @@ func join[Same, Other junction](parts []filter, slots []ref.Val) query.Condition
 
 // argument converts a value for a comparison with a column. same is false for a value of another
 // type, which equals none of the column's.
-func argument(column query.Column, value ref.Val) (converted any, same bool) {
-	switch v := value.(type) {
-	case types.String:
-		return string(v), column.Kind() == query.Text || column.Kind() == query.Time
-	case types.Int:
-		return int64(v), column.Kind() == query.Integer
-	case types.Double:
-		return float64(v), column.Kind() == query.Integer
-	case types.Bool:
-		return bool(v), column.Kind() == query.Boolean
+func argument(column query.Column, v value) (converted any, same bool) {
+	switch v.kind {
+	case textValue:
+		return v.text, column.Kind() == query.Text || column.Kind() == query.Time
+	case wholeValue:
+		return v.whole, column.Kind() == query.Integer
+	case floatValue:
+		return v.float, column.Kind() == query.Integer
+	case truthValue:
+		return v.truth, column.Kind() == query.Boolean
 	}
 	return nil, false
 }
@@ -122,10 +121,10 @@ type match struct {
 	slot   int
 }
 
-func (m match) bind(slots []ref.Val) query.Condition {
+func (m match) bind(slots []value) query.Condition {
 	value, same := argument(m.column, slots[m.slot])
 	switch {
-	case slots[m.slot] == nil:
+	case slots[m.slot].kind == noValue:
 		return nothing
 	case same && m.op == query.NotEqual:
 		return matching(m.column, query.Equal, true, value)
@@ -144,21 +143,15 @@ type among struct {
 	not    bool
 }
 
-func (a among) bind(slots []ref.Val) query.Condition {
-	var items traits.Iterator
-	switch v := slots[a.slot].(type) {
-	case traits.Lister:
-		items = v.Iterator()
-	case traits.Mapper:
-		items = v.Iterator() // over its keys, among which "in" looks
-	default:
-		return nothing
-	}
+func (a among) bind(slots []value) query.Condition {
 	values := []any{}
-	for items.HasNext() == types.True {
-		if value, same := argument(a.column, items.Next()); same {
-			values = append(values, value)
+	if !slots[a.slot].each(func(item value) bool {
+		if converted, same := argument(a.column, item); same {
+			values = append(values, converted)
 		}
+		return true
+	}) {
+		return nothing
 	}
 	switch {
 	case len(values) > 0:
@@ -176,14 +169,13 @@ type holds struct {
 	not    bool
 }
 
-func (h holds) bind(slots []ref.Val) query.Condition {
-	switch v := slots[h.slot].(type) {
-	case nil:
+func (h holds) bind(slots []value) query.Condition {
+	switch v := slots[h.slot]; {
+	case v.kind == noValue:
 		return nothing
-	case types.String:
-		return query.Holds{Member: h.member, Text: string(v), Not: h.not}
-	}
-	if h.not {
+	case v.kind == textValue:
+		return query.Holds{Member: h.member, Text: v.text, Not: h.not}
+	case h.not:
 		return query.IsArray{Member: h.member} // no item equals another value
 	}
 	return nothing
@@ -196,9 +188,9 @@ type prefixed struct {
 	not    bool
 }
 
-func (p prefixed) bind(slots []ref.Val) query.Condition {
-	if s, ok := slots[p.slot].(types.String); ok {
-		return matching(p.column, query.Prefix, p.not, string(s))
+func (p prefixed) bind(slots []value) query.Condition {
+	if v := slots[p.slot]; v.kind == textValue {
+		return matching(p.column, query.Prefix, p.not, v.text)
 	}
 	return nothing
 }
@@ -218,17 +210,27 @@ func appendKey(to []byte, c query.Condition) []byte {
 	case query.AnyOf:
 		return list('o', c)
 	case query.Match:
-		to = fmt.Appendf(to, "m%t%d%s", c.Not, c.Filter.Op, c.Filter.Column.Name())
+		to = strconv.AppendInt(strconv.AppendBool(append(to, 'm'), c.Not), int64(c.Filter.Op), 10)
+		to = append(to, c.Filter.Column.Name()...)
 		for _, v := range c.Filter.Values {
-			if s, ok := v.(string); ok {
-				to = strconv.AppendQuote(append(to, ' '), s)
-			} else {
-				to = fmt.Appendf(to, " %T%v", v, v)
-			}
+			to = appendValue(append(to, ' '), v)
 		}
 		return to
 	case query.Holds:
-		return strconv.AppendQuote(fmt.Appendf(to, "h%t%s ", c.Not, c.Member), c.Text)
+		to = append(strconv.AppendBool(append(to, 'h'), c.Not), c.Member...)
+		return strconv.AppendQuote(append(to, ' '), c.Text)
 	}
 	return fmt.Appendf(to, "%T%v", c, c)
+}
+
+func appendValue(to []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return strconv.AppendQuote(to, v)
+	case int64:
+		return strconv.AppendInt(append(to, 'i'), v, 10)
+	case bool:
+		return strconv.AppendBool(append(to, 'b'), v)
+	}
+	return fmt.Appendf(to, "%T%v", v, v)
 }

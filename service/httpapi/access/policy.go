@@ -62,7 +62,13 @@ func (p *Policy) Allows(a Action, who caller.Caller, before, after []byte) bool 
 		return !who.IsAnonymous()
 	}
 	r := p.rules[a]
-	return r != nil && r.allows(who, before, after)
+	switch {
+	case r == nil:
+		return false
+	case a == Read || r.callerOnly:
+		return r.meets(who, entity{rendered: before, names: r.names})
+	}
+	return r.allows(who, before, after)
 }
 
 // Inspects reports whether [Policy.Allows] looks at entities: otherwise [Policy.Excludes] alone
@@ -113,6 +119,15 @@ func (r Reader) Allows(entity []byte) bool {
 	return r.known == always || r.known == depends && r.policy.MayRead(r.who, entity)
 }
 
+// AllowsVersion is Allows for an entity that is not rendered.
+func (r Reader) AllowsVersion(v *Version) bool {
+	if r.known != depends {
+		return r.known == always
+	}
+	rule := r.policy.rules[Read]
+	return rule.meets(r.who, entity{version: v, rendered: v.Document, names: rule.names})
+}
+
 // Barred reports whether it is certain that the caller may read no entity.
 func (r Reader) Barred() bool {
 	return r.known == never || r.known == depends && r.policy.Excludes(Read, r.who)
@@ -159,13 +174,13 @@ func isNothing(c query.Condition) bool {
 // Condition is met by the entities that the caller may read. It is nil if these are all.
 func (s Scope) Condition() query.Condition { return s.condition }
 
-// Key identifies the scope among those of all callers: callers with equal keys may read the same
-// entities. It is empty if the caller may read everything.
-func (s Scope) Key() string {
+// AppendKey appends a text that identifies the scope among those of all callers: callers with equal
+// keys may read the same entities. It appends nothing if the caller may read everything.
+func (s Scope) AppendKey(to []byte) []byte {
 	if s.condition == nil {
-		return ""
+		return to
 	}
-	return string(appendKey(nil, s.condition))
+	return appendKey(to, s.condition)
 }
 
 // Defaults returns the members that the server sets when the caller creates an entity, as JSON

@@ -24,9 +24,10 @@ type rule struct {
 	// names are the members of entities that the expression refers to.
 	names []string
 	// filter is the rule as a condition, and slots are the parts of it that depend on the caller
-	// alone. For rules other than those for Read, it only shows whether the caller decides.
+	// alone. For rules other than those for Read, it only shows whether the caller decides. A rule
+	// that depends on no entity is its only slot.
 	filter filter
-	slots  []cel.Program
+	slots  []slot
 }
 
 // variables are the entities that each rule can refer to.
@@ -139,6 +140,7 @@ func (e *evaluation) ResolveName(name string) (any, bool) {
 // Parent returns nil: there are no further variables.
 func (e *evaluation) Parent() cel.Activation { return nil }
 
+// allows evaluates the expression with CEL.
 func (r *rule) allows(who caller.Caller, before, after []byte) bool {
 	v := &evaluation{auth: identity{who}, old: entity{rendered: before, names: r.names}, new: entity{rendered: after, names: r.names}}
 	result := evaluate(r.program, v)
@@ -156,10 +158,9 @@ func evaluate(p cel.Program, v *evaluation) ref.Val {
 
 // scope returns what a caller may read, or nil if that is everything.
 func (r *rule) scope(who caller.Caller) query.Condition {
-	v := &evaluation{auth: identity{who}}
-	values := make([]ref.Val, len(r.slots))
-	for i, slot := range r.slots {
-		values[i] = evaluate(slot, v)
+	values := make([]value, len(r.slots))
+	for i := range r.slots {
+		values[i] = r.slots[i].value(&who)
 	}
 	c := r.filter.bind(values)
 	if parts, is := c.(query.All); is && len(parts) == 0 {
