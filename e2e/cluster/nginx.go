@@ -27,7 +27,7 @@ func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, comm
 			{"#tls ", ""},
 			{"#tls-upstream ", ""},
 			{"proxy_pass http:", "proxy_pass https:"},
-			{"http2 on; # needs nginx 1.25.1 or later", ""}, // Debian 12 ships nginx 1.22
+			{"http2 on; # needs nginx 1.25.1 or later", ""}, // Debian 12 ships nginx 1.22: see siteConf
 			{"/etc/nginx/tls/tls.crt", pair.Cert},
 			{"/etc/nginx/tls/tls.key", pair.Key},
 			{"/etc/nginx/tls/ca.pem", authority.File},
@@ -84,7 +84,7 @@ func siteConf(t testing.TB, dir, listen, scheme string, change func(string) stri
 	}
 	conf, encrypted := string(b), ""
 	if scheme == "https" {
-		encrypted = " ssl"
+		encrypted = " ssl http2"
 	}
 	for pattern, with := range map[string]string{
 		`user nginx;`:                         ``,
