@@ -27,13 +27,28 @@ var ruledCollections = map[string]string{
 		"properties":{
 			"tenant":{"type":"string","x-default":"auth.claims.tenant","x-index":true},
 			"owner":{"type":"string","x-default":"auth.sub"},
-			"text":{"type":"string"},
+			"text":{"type":"string","x-search":true},
 			"code":{"type":"string","x-unique":true}}}`,
 	"pages": `{"title":"pages","type":"object","required":["text"],"x-access":{"read":"true"},"properties":{"text":{"type":"string"}}}`,
 	"drafts": `{"title":"drafts","type":"object","required":["text"],
 		"x-access":{"read":"old.owner == auth.sub","create":"auth != null","update":"old.owner == auth.sub","delete":"old.owner == auth.sub"},
-		"properties":{"owner":{"type":"string","x-default":"auth.sub"},"text":{"type":"string"}}}`,
+		"properties":{"owner":{"type":"string","x-default":"auth.sub"},"text":{"type":"string","x-search":true}}}`,
 }
+
+// The read models of the matrix: one that writers may read, and one for administrators alone.
+var ruledModels = map[string]string{
+	"drafting": "-- access: 'writer' in auth.roles\n\n" + modelOfNotes,
+	"all":      modelOfNotes,
+}
+
+const modelOfNotes = `CREATE TABLE texts (id TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+
+-- on: notes.created, notes.updated
+INSERT OR REPLACE INTO texts VALUES (:id, :document ->> 'text');
+`
+
+// operatorToken is the credential of operators for the admin listener, which is none for the API.
+const operatorToken = "operators-and-nodes-only"
 
 // what each identity may do: read, create, update and delete. An empty text means that it may do
 // nothing, whatever an entity holds, and a missing letter that the given entity does not allow it.
@@ -61,26 +76,32 @@ func newRuledRig(t *testing.T) *ruledRig {
 			t.Fatal(err)
 		}
 	}
+	for name, model := range ruledModels {
+		if err := os.WriteFile(filepath.Join(dir, name+".sql"), []byte(model), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r := &ruledRig{rig: &rig{provider: cluster.NewIdentityProvider(t, nil)}, entities: map[string]string{}}
 	r.Process = cluster.ServeWith(t, map[string]string{
 		"CLUSTERLITE_AUTH_JWKS": r.provider.Keys, "CLUSTERLITE_AUTH_ISSUER": cluster.Issuer, "CLUSTERLITE_AUTH_AUDIENCE": cluster.Audience,
-		"CLUSTERLITE_COLLECTIONS": dir,
+		"CLUSTERLITE_COLLECTIONS": dir, "CLUSTERLITE_MODELS_DIR": dir, "CLUSTERLITE_ADMIN_TOKEN": operatorToken,
 	})
 	r.Start()
 	r.AwaitReady()
 	token := func(name, tenant string, roles ...string) string {
 		return "Bearer " + r.provider.Token(t, name, map[string]any{"tenant": tenant, "roles": roles})
 	}
-	all := powers{"notes": "rcud", "pages": "rcud", "drafts": "rcud", "users": "rcud"}
+	all := powers{"notes": "rcud", "pages": "rcud", "drafts": "rcud", "users": "rcud", "models/drafting": "r", "models/all": "r"}
 	r.admin = token("root", "none", "admin")
 	stranger := cluster.NewIdentityProvider(t, nil)
 	r.identities = map[string]identity{
 		"anonymous":     {"", true, powers{"pages": "r"}},
 		"wrong token":   {"Bearer " + stranger.Token(t, "ada", map[string]any{"tenant": "a", "roles": []string{"admin"}}), false, nil},
 		"expired token": {"Bearer " + r.provider.Token(t, "ada", map[string]any{"roles": []string{"admin"}, "exp": time.Now().Add(-time.Hour).Unix()}), false, nil},
-		"other tenant":  {token("eve", "b", "writer"), true, powers{"notes": "c", "pages": "r", "drafts": "c", "users": "rcud"}},
+		"other tenant":  {token("eve", "b", "writer"), true, powers{"notes": "c", "pages": "r", "drafts": "c", "users": "rcud", "models/drafting": "r"}},
 		"reader":        {token("rob", "a", "reader"), true, powers{"notes": "r", "pages": "r", "drafts": "c", "users": "rcud"}},
-		"writer":        {token("ada", "a", "writer"), true, powers{"notes": "rcud", "pages": "r", "drafts": "rcud", "users": "rcud"}},
+		"writer":        {token("ada", "a", "writer"), true, powers{"notes": "rcud", "pages": "r", "drafts": "rcud", "users": "rcud", "models/drafting": "r"}},
+		"operator":      {"Bearer " + operatorToken, false, nil},
 		"administrator": {r.admin, true, all},
 	}
 	return r
@@ -163,9 +184,19 @@ func bodyFor(collection, method string, n int) string {
 func TestMatrix(t *testing.T) {
 	r := newRuledRig(t)
 	d := r.describe(t)
-	requests := 0
+	requests, models := 0, 0
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
-		collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		collection, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if collection == "models" {
+			models++
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				for name, who := range r.identities {
+					r.refill(t)
+					r.checkModel(t, name, who, "models/"+strings.Split(rest, "/")[0], method, path)
+				}
+			}
+			continue
+		}
 		if _, ruled := ruledCollections[collection]; !ruled && collection != "users" {
 			continue
 		}
@@ -194,8 +225,8 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 	}
-	if requests < 7*4*8-10 {
-		t.Errorf("got %d requests, want more: the description lacks operations", requests)
+	if requests < 8*4*8-10 || models != len(ruledModels) {
+		t.Errorf("got %d requests and %d read models, want more: the description lacks operations", requests, models)
 	}
 }
 
@@ -231,6 +262,14 @@ func (r *ruledRig) checkCollection(t *testing.T, name string, who identity, coll
 		member = "text"
 	}
 	queries := []string{""}
+	if method == http.MethodPost {
+		r.checkImport(t, name, who, collection, n)
+	} else if !readable {
+		r.checkProbes(t, name, who, collection, method, member)
+	}
+	if method != http.MethodPost && strings.Contains(ruledCollections[collection], "x-search") {
+		queries = append(queries, "?q=Lovelace", "?q=Lovelace&limit=1&fields=text", "?q=Love*&highlight=true")
+	}
 	if method != http.MethodPost {
 		queries = append(queries, "?count=true", "?limit=1&sort=-created_at", "?"+member+"[prefix]=Love&count=true", "?"+member+"="+secret, "?fields="+member, "?id[in]="+r.entities[collection]+"&count=true", "?sort="+member+"&created_at[gt]=2020-01-01T00:00:00Z")
 	}
@@ -239,8 +278,14 @@ func (r *ruledRig) checkCollection(t *testing.T, name string, who identity, coll
 			if method == http.MethodPost && fields != nil {
 				continue
 			}
+			if fields != nil && strings.Contains(query, "?q=") {
+				continue // a search has one media type
+			}
 			status, header, text := r.send(t, method, "/"+collection+query, bodyFor(collection, method, n), who.authorization, fields...)
 			want := who.want(collection, method, true)
+			if strings.Contains(query, "?q=") && method == http.MethodGet && readable && !strings.Contains(text, r.entities[collection]) && !strings.Contains(query, "fields") {
+				t.Errorf("%s: %s /%s%s: got %d %s, want the entity that the caller may read", name, method, collection, query, status, text)
+			}
 			if method != http.MethodPost {
 				want = []int{http.StatusOK, http.StatusNotModified}
 				if len(who.powers[collection]) == 0 {
@@ -257,6 +302,79 @@ func (r *ruledRig) checkCollection(t *testing.T, name string, who identity, coll
 				t.Errorf("%s: %s /%s%s %v: got %d %s, want %v", name, method, collection, query, fields, status, text, want)
 			}
 			r.checkResponse(t, name+": "+method+" "+collection+query, readable, status, header, text)
+		}
+	}
+}
+
+// checkProbes compares lists that filter by a value of a hidden entity with those that filter by a
+// value that no entity has.
+func (r *ruledRig) checkProbes(t *testing.T, name string, who identity, collection, method, member string) {
+	t.Helper()
+	probes := []string{"?" + member + "=%s", "?" + member + "[prefix]=%s&count=true", "?" + member + "[in]=%s,x&sort=-updated_at", "?" + member + "[gte]=%[1]s&" + member + "[lte]=%[1]s&count=true"}
+	if strings.Contains(ruledCollections[collection], "x-search") {
+		probes = append(probes, "?q=%s")
+	}
+	for _, probe := range probes {
+		hit, hitHeader, hitBody := r.send(t, method, "/"+collection+fmt.Sprintf(probe, secret), "", who.authorization)
+		miss, missHeader, missBody := r.send(t, method, "/"+collection+fmt.Sprintf(probe, "Nobody-0000"), "", who.authorization)
+		if hit != miss || !slices.Equal(fieldsOf(hitHeader), fieldsOf(missHeader)) || withoutInstance(hitBody) != withoutInstance(missBody) {
+			t.Errorf("%s: %s %s%s: a value of a hidden entity differs from one that no entity has: %d %v %s, and %d %v %s", name, method, collection, probe,
+				hit, fieldsOf(hitHeader), hitBody, miss, fieldsOf(missHeader), missBody)
+		}
+	}
+}
+
+// checkImport imports two entities. In collections with unique values, the one of the second is taken.
+func (r *ruledRig) checkImport(t *testing.T, name string, who identity, collection string, n int) {
+	t.Helper()
+	taken := bodyFor(collection, http.MethodPost, 200_000+n)
+	switch collection {
+	case "notes":
+		taken = `{"text":"x","code":"taken"}`
+	case "users":
+		taken = `{"name":"x","email":"ada@example.com"}`
+	}
+	status, header, text := r.send(t, http.MethodPost, "/"+collection, bodyFor(collection, http.MethodPost, 100_000+n)+"\n"+taken+"\n", who.authorization, "Content-Type", "application/x-ndjson")
+	created := strings.Count(text, `"status":201`)
+	switch can := strings.Contains(who.powers[collection], "c"); {
+	case !can:
+		if want := who.want(collection, http.MethodPost, true); !slices.Contains(want, status) && (status != http.StatusOK || created > 0) {
+			t.Errorf("%s: import into %s: got %d %s, want %v or nothing created", name, collection, status, text, want)
+		}
+	case status != http.StatusOK || created < 1:
+		t.Errorf("%s: import into %s: got %d %s, want the first line created", name, collection, status, text)
+	}
+	readable := who.valid && strings.Contains(who.powers[collection], "r")
+	if !readable && strings.Contains(text, r.entities[collection]) {
+		t.Errorf("%s: import into %s: the result names a hidden entity: %s", name, collection, text)
+	}
+	r.checkResponse(t, name+": import into "+collection, readable, status, header, strings.NewReplacer("already taken", "", "unique-taken", "").Replace(text))
+}
+
+// checkModel reads a relation of a read model, which has its own rule.
+func (r *ruledRig) checkModel(t *testing.T, name string, who identity, model, method, path string) {
+	t.Helper()
+	readable := who.valid && strings.Contains(who.powers[model], "r")
+	want := []int{http.StatusOK}
+	switch {
+	case who.authorization == "" || !who.valid:
+		want = []int{http.StatusUnauthorized}
+	case !readable:
+		want = []int{http.StatusForbidden}
+	}
+	for _, query := range []string{"", "?limit=1", "?text[prefix]=Love", "?count=true"} {
+		for _, fields := range [][]string{nil, {"Accept", "application/x-ndjson"}, {"If-None-Match", "*"}} {
+			status, header, text := r.send(t, method, path+query, "", who.authorization, fields...)
+			if readable && (status == http.StatusNotModified || status == http.StatusBadRequest) && query+fmt.Sprint(fields) != "[]" {
+				continue
+			}
+			if !slices.Contains(want, status) {
+				t.Errorf("%s: %s %s%s %v: got %d %s, want %v", name, method, path, query, fields, status, text, want)
+			}
+			if readable && method == http.MethodGet && !strings.Contains(text, secret) && query == "" {
+				t.Errorf("%s: %s %s: got %s, want the rows", name, method, path, text)
+			}
+			r.checkResponse(t, name+": "+method+" "+path+query, readable, status, header, text)
 		}
 	}
 }
