@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/clusterlite/clusterlite/bench/load"
@@ -60,9 +61,15 @@ func (b *bench) compareRunning(ctx context.Context, names []string, entities int
 			return err
 		}
 	}
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
 	for range b.rounds {
-		for i, s := range all {
-			one, err := b.measure(ctx, s, w, connections, b.duration)
+		// Every second round is in the reverse order, so that no subject always comes after the same one.
+		slices.Reverse(order)
+		for _, i := range order {
+			one, err := b.measure(ctx, all[i], w, connections, b.duration)
 			if err != nil {
 				return err
 			}
