@@ -55,8 +55,11 @@ deploy-check: ## check the dashboard, alerts and Kubernetes manifests; needs pro
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 
+E2E := CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS'
+
 e2e: ## test services behind nginx, on the embedded broker, on Apache Kafka and on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
-	CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -p 1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS' ./e2e/clients ./e2e/cluster ./e2e/hostile ./e2e/kafkasecurity ./e2e/tls ./e2e
+	$(E2E) -p 2 -parallel 32 ./e2e/clients ./e2e/hostile # these mostly wait
+	$(E2E) -p 1 ./e2e/cluster ./e2e/kafkasecurity ./e2e/tls ./e2e
 
 docs-page: ## fetch the script of /docs from its npm package and check its hash; VERSION=… upgrades it
 	bash queryapi/reference/vendor.sh $(VERSION)
@@ -65,7 +68,6 @@ TIME ?= 10m
 SEED ?=
 
 faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED, and check the answers that clients get: see e2e/README.md
-	go test -count=1 -run TestLogDamage ./e2e
 	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite/serve
 	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 

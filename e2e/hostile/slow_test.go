@@ -144,7 +144,11 @@ func TestSlowClientsDirectly(t *testing.T) {
 	if os.Getenv("CLUSTERLITE_E2E") == "" {
 		t.Skipf("CLUSTERLITE_E2E is not set: this test waits for deadlines of up to %s", time.Minute)
 	}
+	t.Parallel()
 	directly(t).slowClients(t)
 }
 
-func TestSlowClientsThroughNginx(t *testing.T) { throughNginx(t).slowClients(t) }
+func TestSlowClientsThroughNginx(t *testing.T) {
+	t.Parallel()
+	throughNginx(t).slowClients(t)
+}
