@@ -11,7 +11,7 @@ ARG VERSION=dev
 # code: it is linked statically, with Go's own resolver, so that the image needs no C library.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build,sharing=locked \
     cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
-      -tags netgo,osusergo,sqlite_omit_load_extension,sqlite_fts5 \
+      -tags netgo,osusergo,sqlite_omit_load_extension,sqlite_fts5,grpcnotrace \
       -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
       -o /out/clusterlite-command ./cmd/clusterlite-command \
  && mkdir -p /out/data
