@@ -20,12 +20,22 @@ type direct struct {
 	args []driver.NamedValue
 }
 
-// An execFunc runs a statement with arguments of the types of [driver.Value].
-type execFunc func(query string, args ...driver.Value) error
+// A connection runs statements on the driver's connection of a transaction.
+type connection struct {
+	*direct
+	driver driver.ConnPrepareContext
+}
 
-// on calls do with a function that runs statements on the connection of tx. During the call, do
-// must not use tx.
-func (d *direct) on(tx readmodel.Tx, do func(execFunc) error) error {
+// exec runs a statement with arguments of the types of [driver.Value].
+func (c connection) exec(query string, args ...driver.Value) error {
+	if err := c.run(c.driver, query, args); err != nil {
+		return fmt.Errorf("%s: %w", query, err)
+	}
+	return nil
+}
+
+// on calls do with the connection of tx. During the call, do must not use tx.
+func (d *direct) on(tx readmodel.Tx, do func(connection) error) error {
 	raw, ok := tx.(interface{ Raw(func(any) error) error })
 	if !ok {
 		return fmt.Errorf("a %T gives no access to the driver's connection", tx)
@@ -35,12 +45,7 @@ func (d *direct) on(tx readmodel.Tx, do func(execFunc) error) error {
 		if !ok {
 			return fmt.Errorf("the driver's connection is a %T, which can't prepare statements", conn)
 		}
-		return do(func(query string, args ...driver.Value) error {
-			if err := d.run(preparer, query, args); err != nil {
-				return fmt.Errorf("%s: %w", query, err)
-			}
-			return nil
-		})
+		return do(connection{d, preparer})
 	})
 }
 

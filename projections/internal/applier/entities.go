@@ -45,6 +45,7 @@ type Entities struct {
 	// claimChanges is reused by each batch.
 	claimChanges []claimChange
 	direct       direct
+	statements   map[string]statementSet // by collection
 	scratch      []byte
 }
 
@@ -189,7 +190,7 @@ func (m *Entities) writeEntities(ctx context.Context, tx readmodel.Tx, o *overla
 		}
 	}
 	written := make(map[events.EntityKey]bool, len(done))
-	return m.direct.on(tx, func(exec execFunc) error {
+	return m.direct.on(tx, func(conn connection) error {
 		for _, j := range done {
 			key := entityKey(j.Record.Event)
 			if !j.Admitted() || written[key] {
@@ -197,7 +198,7 @@ func (m *Entities) writeEntities(ctx context.Context, tx readmodel.Tx, o *overla
 			}
 			written[key] = true
 			m.Cache.Change(key)
-			if err := m.writeEntity(exec, o.entities[key], o.Entities[key]); err != nil {
+			if err := m.writeEntity(conn, o.entities[key], o.Entities[key]); err != nil {
 				return fmt.Errorf("write %s/%s: %w", key.Collection, key.ID, err)
 			}
 		}
@@ -205,10 +206,9 @@ func (m *Entities) writeEntities(ctx context.Context, tx readmodel.Tx, o *overla
 	})
 }
 
-func (m *Entities) writeEntity(exec execFunc, before, after events.Entity) error {
+func (m *Entities) writeEntity(conn connection, before, after events.Entity) error {
 	claims := rowformat.JoinClaims(after.Claims)
 	m.digest(before, after, claims)
-	table := schema.Quote(after.Collection)
 	id, err := rowformat.ParseID(after.ID)
 	if err != nil {
 		return err
@@ -219,15 +219,15 @@ func (m *Entities) writeEntity(exec execFunc, before, after events.Entity) error
 	lived := before.Version > 0 && !before.Deleted
 	switch {
 	case lived && after.Deleted:
-		err = exec(`DELETE FROM `+table+` WHERE id = ?`, id)
+		err = conn.exec(m.statementsOf(after.Collection).remove, id)
 	case before.Deleted:
-		err = exec(`DELETE FROM _tombstones WHERE collection = ? AND id = ?`, after.Collection, id)
+		err = conn.exec(`DELETE FROM _tombstones WHERE collection = ? AND id = ?`, after.Collection, id)
 	}
 	if err != nil {
 		return err
 	}
 	if after.Deleted {
-		return exec(`INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
+		return conn.exec(`INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
 			after.Collection, id, after.Version, after.CreatedAt, after.UpdatedAt)
 	}
 	doc := rowformat.StoredDocument(after)
@@ -237,13 +237,37 @@ func (m *Entities) writeEntity(exec execFunc, before, after events.Entity) error
 			return fmt.Errorf("fold its values: %w", err)
 		}
 	}
-	if !lived {
-		return exec(`INSERT INTO `+table+` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
+	statement := m.statementsOf(after.Collection).insert
+	if lived {
+		statement = m.statementsOf(after.Collection).update
 	}
-	// Update in place, because a replaced row moves to the end of the table.
-	return exec(`UPDATE `+table+` SET version = ?2, created_at = ?3, updated_at = ?4, doc = ?5, _claims = ?6, _folded = ?7 WHERE id = ?1`,
-		id, after.Version, after.CreatedAt, after.UpdatedAt, doc, claims, folded)
+	updated := driver.Value(after.UpdatedAt)
+	created := updated // one allocation for both, unless they differ
+	if after.CreatedAt != after.UpdatedAt {
+		created = after.CreatedAt
+	}
+	return conn.exec(statement, id, after.Version, created, updated, doc, claims, folded)
+}
+
+// A statementSet holds the statements that write entities of a collection.
+type statementSet struct{ insert, update, remove string }
+
+func (m *Entities) statementsOf(collection string) statementSet {
+	set, known := m.statements[collection]
+	if !known {
+		table := schema.Quote(collection)
+		set = statementSet{
+			insert: `INSERT INTO ` + table + ` (id, version, created_at, updated_at, doc, _claims, _folded) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			// In place, because a replaced row moves to the end of the table.
+			update: `UPDATE ` + table + ` SET version = ?2, created_at = ?3, updated_at = ?4, doc = ?5, _claims = ?6, _folded = ?7 WHERE id = ?1`,
+			remove: `DELETE FROM ` + table + ` WHERE id = ?`,
+		}
+		if m.statements == nil {
+			m.statements = map[string]statementSet{}
+		}
+		m.statements[collection] = set
+	}
+	return set
 }
 
 // addCollection creates the table of a collection that the log names for the first time.

@@ -40,9 +40,9 @@ func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _
 		return cmp.Or(strings.Compare(a.collection, b.collection), bytes.Compare(a.claim, b.claim))
 	})
 	defer clear(m.claimChanges) // they keep the events in memory
-	return m.direct.on(tx, func(exec execFunc) error {
+	return m.direct.on(tx, func(conn connection) error {
 		for _, c := range m.claimChanges {
-			if err := m.writeClaim(exec, c); err != nil {
+			if err := m.writeClaim(conn, c); err != nil {
 				return fmt.Errorf("write claims of %s: %w", c.collection, err)
 			}
 		}
@@ -50,9 +50,9 @@ func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _
 	})
 }
 
-func (m *Entities) writeClaim(exec execFunc, c claimChange) error {
+func (m *Entities) writeClaim(conn connection, c claimChange) error {
 	if c.holder == "" {
-		return exec(`DELETE FROM _claims WHERE collection = ? AND claim = ?`, c.collection, c.claim)
+		return conn.exec(`DELETE FROM _claims WHERE collection = ? AND claim = ?`, c.collection, c.claim)
 	}
 	id, err := rowformat.ParseID(c.holder)
 	if err != nil {
@@ -61,9 +61,9 @@ func (m *Entities) writeClaim(exec execFunc, c claimChange) error {
 	m.Claims.add(c.collection, c.claim)
 	if c.before == "" {
 		// This fails if an entity holds the claim despite the filter.
-		return exec(`INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
+		return conn.exec(`INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
 	}
-	return exec(`INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
+	return conn.exec(`INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
 }
 
 // writeKeys stores the idempotency keys of admitted events with the answer to a retry, and
