@@ -78,10 +78,9 @@ func Parse(body []byte) (Document, error) {
 // was ever admitted can always be read. Callers must not compute with its numbers.
 func ParseStored(body []byte) (Document, error) {
 	d := Document{bytes: append(make([]byte, 0, len(body)), '{'), value: map[string]any{}}
-	in := decoders.Get().(*jsontext.Decoder)
-	defer decoders.Put(in)
-	in.Reset(bytes.NewReader(body))
-	err := eachMember(in, func(name string, value jsontext.Value) error {
+	in := newDecoder(body)
+	defer in.free()
+	err := eachMember(in.Decoder, func(name string, value jsontext.Value) error {
 		if serverMember(name) {
 			return d.take(name, value)
 		}
@@ -104,7 +103,7 @@ func (d *Document) add(name string, value jsontext.Value) error {
 		return fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	if kind := value.Kind(); kind == '{' || kind == '[' {
-		value = bytes.Clone(value) // the decoder reuses its memory
+		value = bytes.Clone(value) // it is part of the body
 		if err := value.Compact(); err != nil {
 			return fmt.Errorf("%w: %w", ErrSyntax, err)
 		}
@@ -126,6 +125,9 @@ func decode(value jsontext.Value) (v any, err error) {
 	case '0':
 		return json.Number(value), nil
 	case '"':
+		if bytes.IndexByte(value, '\\') < 0 {
+			return string(value[1 : len(value)-1]), nil
+		}
 		var text []byte
 		if text, err = jsontext.AppendUnquote(nil, value); err == nil {
 			return string(text), nil

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // The headers of a record. They are stored, so they never change. See CloudEvents 1.0, Kafka
 // protocol binding, binary mode:
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
@@ -52,6 +54,7 @@ type headers struct {
 }
 
 func (s Stored) headers() (h headers) {
+	text := newHeaderText(s.Headers)
 	var others map[string]bool // headers without a meaning; most records have none
 	for _, header := range s.Headers {
 		i := headerIndex(header.Name)
@@ -67,7 +70,7 @@ func (s Stored) headers() (h headers) {
 			h.repeated = header.Name
 		}
 		if i >= 0 {
-			h.values[i], h.has[i] = headerText(header.Value), true
+			h.values[i], h.has[i] = text.of(header.Value), true
 		}
 	}
 	return h
@@ -83,9 +86,40 @@ func headersOf(values map[string]string) (h headers) {
 	return h
 }
 
-// headerText converts a value to a string, without an allocation for the values that nearly all
-// records have.
-func headerText(value []byte) string {
+// sharedText is the maximum size in bytes of a text that the values of a record's headers share. The
+// headers of nearly all records are smaller.
+const sharedText = 1 << 10
+
+// A headerText converts values to strings. They share one allocation, unless they are large: each of
+// them keeps all of it in memory.
+type headerText struct{ shared strings.Builder }
+
+func newHeaderText(all []Header) *headerText {
+	t, size := &headerText{}, 0
+	for _, h := range all {
+		if constant(h.Value) == "" {
+			size += len(h.Value)
+		}
+	}
+	if size <= sharedText {
+		t.shared.Grow(size)
+	}
+	return t
+}
+
+func (t *headerText) of(value []byte) string {
+	if text := constant(value); text != "" {
+		return text
+	}
+	if from := t.shared.Len(); len(value) <= t.shared.Cap()-from {
+		t.shared.Write(value)
+		return t.shared.String()[from:]
+	}
+	return string(value)
+}
+
+// constant returns a value that nearly all records have, or an empty string.
+func constant(value []byte) string {
 	switch string(value) {
 	case specVersion:
 		return specVersion
@@ -96,7 +130,7 @@ func headerText(value []byte) string {
 	case noClaims:
 		return noClaims
 	}
-	return string(value)
+	return ""
 }
 
 // get returns the value of a header, or an empty string if it is missing.

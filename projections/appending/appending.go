@@ -99,17 +99,35 @@ type Sent struct {
 	confirmed  bool
 	judgements []<-chan projections.Judgement
 	forget     []func()
+	outcomes   []Outcome
+	single     single
+}
+
+// single is the memory of a batch of one event, which most batches are.
+type single struct {
+	judgement [1]<-chan projections.Judgement
+	forget    [1]func()
+	outcome   [1]Outcome
+}
+
+func newSent(a Appender, events int) *Sent {
+	s := &Sent{appender: a}
+	if events == 1 {
+		s.judgements, s.forget, s.outcomes = s.single.judgement[:], s.single.forget[:], s.single.outcome[:]
+	} else {
+		s.judgements, s.forget, s.outcomes = make([]<-chan projections.Judgement, events), make([]func(), events), make([]Outcome, events)
+	}
+	return s
 }
 
 // Send appends events together, in order. It returns once the log has confirmed them or has
 // failed to. If the model is stuck, so that no verdict would arrive, Send appends nothing.
 // The caller must call [Sent.Wait] once.
 func (a Appender) Send(ctx context.Context, batch []events.Event) *Sent {
-	s := &Sent{appender: a, judgements: make([]<-chan projections.Judgement, len(batch))}
+	s := newSent(a, len(batch))
 	if s.failed = a.Model.Stuck(); s.failed != nil {
 		return s
 	}
-	s.forget = make([]func(), len(batch))
 	for i := range batch {
 		s.judgements[i], s.forget[i] = a.Model.Expect(batch[i].ID)
 	}
@@ -131,10 +149,12 @@ func (a Appender) Send(ctx context.Context, batch []events.Event) *Sent {
 func (s *Sent) Wait(ctx context.Context) []Outcome {
 	defer func() {
 		for _, forget := range s.forget {
-			forget()
+			if forget != nil { // nil if nothing was appended
+				forget()
+			}
 		}
 	}()
-	outcomes := make([]Outcome, len(s.judgements))
+	outcomes := s.outcomes
 	for i := range outcomes {
 		if s.failed != nil {
 			outcomes[i].Err = s.failed

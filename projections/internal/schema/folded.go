@@ -57,7 +57,7 @@ func FoldedIn(declared *collections.Set) map[string][]string {
 
 // A ValueFolder computes the content of _folded. It reuses its buffers. One goroutine uses it.
 type ValueFolder struct {
-	text bytes.Reader
+	text bytes.Buffer // jsontext parses a Buffer in place
 	in   *jsontext.Decoder
 	out  []byte
 }
@@ -71,7 +71,7 @@ func NewValueFolder() *ValueFolder {
 
 // Fold returns the content of _folded for a document.
 func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
-	f.text.Reset(doc)
+	f.text = *bytes.NewBuffer(doc)
 	f.in.Reset(&f.text)
 	f.out = append(f.out[:0], '{')
 	if _, err := f.in.ReadToken(); err != nil {
