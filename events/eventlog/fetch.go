@@ -182,14 +182,18 @@ func newFetched(r *kgo.Record) fetched {
 		// Offset, time and producer distinguish the marker from any other.
 		return fetched{Stored: wire.Stored{Offset: r.Offset}, none: fmt.Sprintf("marker %d %d", r.Timestamp.UnixMilli(), r.ProducerID)}
 	}
-	s := wire.Stored{
+	return fetched{Stored: storedOf(r, make([]wire.Header, 0, len(r.Headers)))}
+}
+
+// storedOf returns a record as the topic holds it. It appends its headers to headers.
+func storedOf(r *kgo.Record, headers []wire.Header) wire.Stored {
+	for _, h := range r.Headers {
+		headers = append(headers, wire.Header{Name: h.Key, Value: h.Value})
+	}
+	return wire.Stored{
 		Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value,
-		Headers: make([]wire.Header, len(r.Headers)), InTransaction: r.Attrs.IsTransactional(),
+		Headers: headers, InTransaction: r.Attrs.IsTransactional(),
 	}
-	for i, h := range r.Headers {
-		s.Headers[i] = wire.Header{Name: h.Key, Value: h.Value}
-	}
-	return fetched{Stored: s}
 }
 
 // record parses the record.

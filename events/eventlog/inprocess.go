@@ -8,6 +8,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
+	"github.com/clusterlite/clusterlite/events/wire"
 )
 
 // source is the [inprocess.Source] of a log whose broker runs in the same process: appends go to
@@ -33,10 +34,13 @@ func chunkOf(group []*publication, base int64, at time.Time) tail.Chunk {
 		n += len(p.records)
 	}
 	c := tail.Chunk{Records: make([]events.Record, 0, n)}
+	var headers []wire.Header // reused, because a parsed record does not refer to them
 	for _, p := range group {
 		for _, r := range p.records {
 			r.Offset, r.Timestamp = base, at
-			c.Add(newFetched(r).record())
+			stored := storedOf(r, headers[:0])
+			headers = stored.Headers
+			c.Add(wire.Parse(stored))
 			base++
 		}
 	}
