@@ -11,7 +11,7 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 # Full-text search is an option of the SQLite driver. Read models in SQL can use it.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
 
-.PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
+.PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,11 +49,16 @@ fuzz: ## run each fuzz target for ten seconds
 scale: ## export a million entities and check that memory stays bounded
 	CLUSTERLITE_SCALE=1 go test -count=1 -v -run Million ./queryapi
 
-deploy-check: ## check the dashboard, alerts and Kubernetes manifests; needs promtool (Debian: prometheus)
+deploy-check: ## check the dashboard, alerts, Helm chart and Kubernetes manifests; needs promtool (Debian: prometheus)
 	@test -z "$$(gofmt -l deploy)" || { echo "gofmt:"; gofmt -l deploy; exit 1; }
 	cd deploy/check && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
+
+kubernetes: ## create what the kustomize base and the chart render in a Kubernetes API server, which is built first: about five minutes of CPU
+	@set -e; programs=$$(mktemp -d); trap 'rm -rf "$$programs"' EXIT; \
+	(cd deploy/kubernetes/apiserver && GOWORK=off GOFLAGS= go build -ldflags "-s -w" -o "$$programs" go.etcd.io/etcd/server/v3 k8s.io/kubernetes/cmd/kube-apiserver); \
+	cd deploy/check && CLUSTERLITE_KUBERNETES=$$programs GOWORK=off GOFLAGS= go test -count=1 -v -run TestAPIServer .
 
 E2E := CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS'
 
