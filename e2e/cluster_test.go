@@ -51,6 +51,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	t.Run("rebuild under load", func(t *testing.T) { rebuildUnderLoad(t, c) })
 	t.Run("stop a command service under load", func(t *testing.T) { stopUnderLoad(t, c, c.Commands[1]) })
 	t.Run("stop a query service under load", func(t *testing.T) { stopUnderLoad(t, c, c.Queries[1]) })
+	t.Run("rolling restart under load", func(t *testing.T) { rollingRestart(t, c) })
 	// These leave the most entities behind, which every later comparison of whole lists reads.
 	t.Run("across services", func(t *testing.T) { acrossServices(t, c, rounds) })
 	t.Run("every query node has everything", func(t *testing.T) { everyNodeHasAll(t, c) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os/exec"
 	"strings"
 	"sync"
@@ -145,6 +146,20 @@ func (l *load) progress(n int) {
 	count := func() int { l.mu.Lock(); defer l.mu.Unlock(); return l.writes }
 	from := count()
 	eventually(l.t, "writes are acknowledged", func() bool { return count() >= from+n })
+}
+
+// acknowledged returns the number of acknowledged writes so far.
+func (l *load) acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writes
+}
+
+// notDone returns the kinds of answers so far that are not a success, with their numbers.
+func (l *load) notDone() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.refused)
 }
 
 // end stops the clients and checks that each node has every acknowledged write.

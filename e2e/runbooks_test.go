@@ -113,6 +113,7 @@ var runbookPages = []string{
 	"add-or-remove-a-node.md",
 	"replace-a-node.md",
 	"rebuild-a-node.md",
+	"restart-without-failures.md",
 	"upgrade.md",
 	"move-to-another-cluster.md",
 	"restore-from-the-topic.md",

@@ -26,6 +26,7 @@ type Grammar struct {
 	Serve       serve.Command       `cmd:"" help:"Run everything in one process, with an embedded broker."`
 	Snapshot    readmodel.Snapshot  `cmd:"" help:"Manage snapshots of read models: create, list, verify, restore, prune."`
 	Healthcheck cluster.Healthcheck `cmd:"" help:"Check whether the process on this host is ready; exit with status 0 if it is."`
+	Drain       cluster.Drain       `cmd:"" help:"Drain the process on this host: it takes no more clients, and finishes the requests in flight."`
 	Rebuild     readmodel.Rebuild   `cmd:"" help:"Rebuild read models from the log, online or offline."`
 	Replay      readmodel.Replay    `cmd:"" help:"Write an SQLite file with the state at a position or a time."`
 	Reindex     topic.Reindex       `cmd:"" help:"Give existing entities the claims that a changed collection requires."`

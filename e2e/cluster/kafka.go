@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Topic is the log's name, unless a setting says otherwise.
@@ -115,7 +117,51 @@ func (k *Kafka) Kill(i int) {
 	}
 }
 
-// Start starts broker i again after Kill, and waits until it serves.
+// Stop asks broker i to stop, as an upgrade does, and waits until its process has ended.
+func (k *Kafka) Stop(i int) {
+	k.t.Helper()
+	pid := k.pid(i)
+	if pid == 0 {
+		return
+	}
+	_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended
+	for end := time.Now().Add(2 * time.Minute); syscall.Kill(pid, 0) == nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			k.t.Errorf("broker %d is still running two minutes after SIGTERM", i)
+			return
+		}
+	}
+}
+
+// AwaitInSync waits until every broker has an in-sync replica of the topic.
+func (k *Kafka) AwaitInSync(topic string) {
+	k.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.Bootstrap, ",")...))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer client.Close()
+	var got string
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		request := kmsg.NewPtrMetadataRequest()
+		asked := kmsg.NewMetadataRequestTopic()
+		asked.Topic = &topic
+		request.Topics = append(request.Topics, asked)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		response, err := request.RequestWith(ctx, client)
+		cancel()
+		if err == nil && len(response.Topics) == 1 && len(response.Topics[0].Partitions) == 1 && len(response.Topics[0].Partitions[0].ISR) == len(k.Ports) {
+			return
+		}
+		got = fmt.Sprint(err)
+		if err == nil && len(response.Topics) == 1 && len(response.Topics[0].Partitions) == 1 {
+			got = fmt.Sprint("the replicas ", response.Topics[0].Partitions[0].ISR)
+		}
+	}
+	k.t.Errorf("got %s in sync after two minutes, want one of each of %d brokers", got, len(k.Ports))
+}
+
+// Start starts broker i again after Kill or Stop, and waits until it serves.
 func (k *Kafka) Start(i int) {
 	k.t.Helper()
 	out, err := os.Create(filepath.Join(k.dir, "start-one.out"))

@@ -24,7 +24,7 @@ func (n *Node) registerMetrics() {
 	gauge("clusterlite_log_end", "Records in the log, as last reported by the broker.", func() float64 { end, _ := n.Model.Lag(); return float64(end) })
 	gauge("clusterlite_lag_events", "Records in the log that the projection has not applied yet.", func() float64 { _, lag := n.Model.Lag(); return float64(lag.Events) })
 	gauge("clusterlite_lag_seconds", "How long the projection has been behind the log.", func() float64 { _, lag := n.Model.Lag(); return lag.Seconds })
-	gauge("clusterlite_ready", "1 while the node is ready.", func() float64 { return bit(n.Model.Ready(n.ReadyLag) == nil) })
+	gauge("clusterlite_ready", "1 while the node is ready.", func() float64 { return bit(n.ready() == nil) })
 	gauge("clusterlite_broker_reachable", "1 while the broker answers.", func() float64 { return bit(n.Log.Reachable()) })
 	counter("clusterlite_barriers_total", "Barriers appended for linearizable requests. One barrier serves all requests that wait at the time.", func() float64 { appended, _ := n.Log.Barriers(); return float64(appended) })
 	counter("clusterlite_barriers_failed_total", "Barriers that were not confirmed in time.", func() float64 { _, failed := n.Log.Barriers(); return float64(failed) })

@@ -32,6 +32,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/drain"
 	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/diagnostics"
@@ -113,8 +114,10 @@ type Node struct {
 	// snapshotting holds a token while a snapshot is being created, because each one needs
 	// space on the disk.
 	snapshotting chan struct{}
-	cause        error // why the node stops, if the stop was not requested
-	began        time.Time
+	// drain takes the API out of service.
+	drain *drain.Drain
+	cause error // why the node stops, if the stop was not requested
+	began time.Time
 	// setAside says why the node set its projection file aside when it started; nil if it
 	// did not.
 	setAside *storagefault.Error
@@ -126,7 +129,7 @@ func (n *Node) Source() string { return "/clusterlite/" + n.Role + "/" + n.NodeI
 // Run runs a node until ctx ends, and stops it cleanly. It returns an error if the node can't
 // start, if its projection rejects its file, or if a part fails.
 func Run(ctx context.Context, config Config) error {
-	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), began: time.Now(), Registry: admin.NewRegistry()}
+	n := &Node{Config: config, group: process.NewGroup(), snapshotting: make(chan struct{}, 1), drain: drain.New(), began: time.Now(), Registry: admin.NewRegistry()}
 	if err := telemetry.CheckVariables(os.Getenv); err != nil {
 		return err // before anything is created
 	}
@@ -144,6 +147,7 @@ func Run(ctx context.Context, config Config) error {
 	n.cause = err
 	if ctx.Err() != nil {
 		n.Logger.Info("stopping")
+		n.drainBeforeStop()
 	}
 	err = errors.Join(err, n.group.Stop())
 	n.Logger.Info("stopped", "clean", err == nil)
@@ -334,7 +338,7 @@ func (n *Node) listen() error {
 	adminHandler := admin.Handler(admin.Source{
 		Node:      n.NodeID,
 		Operators: n.operators,
-		Ready:     func() error { return n.Model.Ready(n.ReadyLag) },
+		Ready:     n.ready,
 		Degraded:  n.Model.Degraded,
 		Status:    n.status,
 		Registry:  n.Registry,
@@ -344,7 +348,9 @@ func (n *Node) listen() error {
 		return web.Serve(ctx, adminListener, n.adminTLS, admin.Until(ctx, adminHandler), n.Logger)
 	})
 	n.group.Go("the API", func(ctx context.Context) error {
-		return web.Serve(ctx, web.Limit(apiListener, n.MaxConnections), n.apiTLS, e, n.Logger)
+		return n.drain.Serve(ctx, func(serving context.Context) error {
+			return web.Serve(serving, web.Limit(apiListener, n.MaxConnections), n.apiTLS, n.drain.Handler(e), n.Logger)
+		})
 	})
 	n.Logger.Info("listening", "api", n.API.String(), "admin", n.Admin.String(), "role", n.Role, "position", n.Model.Position(), "version", process.Version())
 	n.group.Go("the announcements", n.announce)

@@ -16,6 +16,7 @@ func (n *Node) resources() map[string]admin.Methods {
 		snapshots.Path: {http.MethodGet: n.snapshot},
 
 		"/rebuild": {http.MethodPost: n.startRebuild, http.MethodGet: n.showRebuild, http.MethodDelete: n.cancelRebuild},
+		"/drain":   {http.MethodPost: n.startDrain},
 		"/voids":   {http.MethodGet: n.voids},
 		"/digests": {http.MethodGet: n.digests},
 		"/verify":  {http.MethodGet: n.verify},

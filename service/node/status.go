@@ -45,7 +45,7 @@ type disk struct {
 func (n *Node) status(ctx context.Context) (any, error) {
 	s, err := n.Model.Status(ctx)
 	answer := status{Node: n.NodeID, Role: n.Role, Ready: true, Status: s, Version: process.Version()}
-	if unready := n.Model.Ready(n.ReadyLag); unready != nil {
+	if unready := n.ready(); unready != nil {
 		answer.Ready, answer.Reason = false, unready.Error()
 	}
 	answer.Models = sqlmodels.Statuses(n.Models)

@@ -30,6 +30,9 @@ type grammar struct {
 	Healthcheck struct {
 		settings.AdminAddr `embed:""`
 	} `cmd:"" help:"Check whether the process on this host is ready; exit with status 0 if it is."`
+	Drain struct {
+		settings.AdminAddr `embed:""`
+	} `cmd:"" help:"Drain the process on this host: it takes no more clients, and finishes the requests in flight."`
 	Version settings.VersionFlag `name:"version" help:"Show the version."`
 }
 
@@ -46,6 +49,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if command.Command() == "healthcheck" {
 		return admin.CheckHealth(ctx, g.Healthcheck.Addr, g.Healthcheck.Encrypted())
+	}
+	if command.Command() == "drain" {
+		token, err := g.Drain.TLS.Secret(func(error) {})
+		if err != nil {
+			return err
+		}
+		return admin.Drain(ctx, g.Drain.Addr, g.Drain.Encrypted(), token)
 	}
 	s := g.Serve
 	if err := s.SetDefaults("query"); err != nil {

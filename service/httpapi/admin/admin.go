@@ -5,22 +5,16 @@ package admin
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
-	"github.com/clusterlite/clusterlite/service/httpclient"
 )
 
 // A Source is what a process reports about itself. All functions are called concurrently.
@@ -158,48 +152,3 @@ func Answer(w http.ResponseWriter, status int, v any) {
 
 // Refuse answers an admin request with a problem.
 func Refuse(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true) }
-
-// healthTimeout is how long a health check waits for an answer.
-const healthTimeout = 2 * time.Second
-
-var health = NewClient(httpclient.Limits{Connect: healthTimeout, Answer: healthTimeout, Stall: healthTimeout})
-
-// CheckHealth asks the admin listener at addr, on this host, whether its process is ready. If
-// it is not, the error has the reason. The HEALTHCHECK of a container runs it. If encrypted is
-// set it uses TLS, and does not verify the certificate, which need not be for the loopback
-// address: the request holds no secret.
-func CheckHealth(ctx context.Context, addr string, encrypted bool) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("invalid admin address: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	scheme := "http://"
-	if encrypted {
-		scheme = "https://"
-		ctx = WithAccess(ctx, Access{TLS: func() *tls.Config {
-			return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
-		}})
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort(host, port)+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	response, err := health.Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	var said readiness
-	if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
-		return fmt.Errorf("%s: %w", response.Status, err)
-	}
-	if !said.Ready {
-		return errors.New("not ready: " + said.Reason)
-	}
-	return nil
-}

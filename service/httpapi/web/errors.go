@@ -49,8 +49,17 @@ var validLocation = regexp.MustCompile(`^[a-z_]{1,32}$`)
 // rejected because it is not ready. Nothing was done, so even a write can be tried elsewhere.
 // It returns "" for all other problems, and if no proxy has set the header field.
 func tryNext(r *http.Request, p *problem.Problem) string {
+	if !p.Of(problem.NotReady) {
+		return ""
+	}
+	return TryNext(r)
+}
+
+// TryNext returns the location of the proxy's configuration that sends the request to another
+// process, or "" if no proxy has named one. Use it only for a request that was not executed.
+func TryNext(r *http.Request) string {
 	location := r.Header.Get(HeaderTryNext)
-	if location == "" || !p.Of(problem.NotReady) || !validLocation.MatchString(location) {
+	if location == "" || !validLocation.MatchString(location) {
 		return ""
 	}
 	return "@" + location

@@ -29,6 +29,7 @@ type Node struct {
 	Webhooks    string        `name:"webhooks" env:"CLUSTERLITE_WEBHOOKS" placeholder:"FILE" help:"JSON file with webhooks, to which the node sends events. A changed file takes effect without a restart. Command services send none. Default: none."`
 	Bootstrap   []string      `name:"bootstrap" env:"CLUSTERLITE_BOOTSTRAP" placeholder:"SOURCE" help:"Where a node without a read model looks for a snapshot to start from, separated by commas: a folder, a bucket (s3://…, gs://…, azblob://…), or the admin listener of another node (http://…). Default: none; the node reads the log from its beginning."`
 	ReadyLag    time.Duration `name:"ready-lag" env:"CLUSTERLITE_READY_LAG" default:"30s" placeholder:"DURATION" help:"The node is not ready once it has been behind the log for longer than this, e.g. 30s (default ${default})."`
+	DrainWait   time.Duration `name:"drain-wait" env:"CLUSTERLITE_DRAIN_WAIT" default:"0s" placeholder:"DURATION" help:"When the process stops or is drained, it continues to serve for this long while it is not ready, so that load balancers can notice, e.g. 5s (default ${default})."`
 	SelfRepair  bool          `name:"self-repair" env:"CLUSTERLITE_SELF_REPAIR" default:"true" negatable:"" help:"If the projection file is damaged, rebuild the projection and keep the damaged file (default true)."`
 	Scrub       time.Duration `name:"scrub-interval" env:"CLUSTERLITE_SCRUB_INTERVAL" default:"24h" placeholder:"DURATION" help:"Interval between full checks of the projection file, e.g. 24h; 0 disables them (default ${default})."`
 	Journal     string        `name:"journal" env:"CLUSTERLITE_JOURNAL" enum:"on,query,off,all" default:"on" help:"Keep the events on disk beside the projection, for change feeds, histories and restores: on, off, or query, which leaves out command services (default ${default}). The value all is the same as on."`
@@ -121,6 +122,9 @@ func (n *Node) Validate() error {
 	}
 	if n.ReadyLag <= 0 {
 		return bad("ready-lag", n.ReadyLag.String(), "a duration above zero, such as 30s")
+	}
+	if n.DrainWait < 0 || n.DrainWait > 10*time.Minute {
+		return bad("drain-wait", n.DrainWait.String(), "0s to 10m")
 	}
 	if n.Scrub != 0 && n.Scrub < time.Minute {
 		return bad("scrub-interval", n.Scrub.String(), "a duration of at least 1m, or 0 for never")

@@ -223,10 +223,11 @@ readinessProbe:
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
-# The endpoints drop the pod before it stops accepting requests.
+# The pod becomes unready, serves until the endpoints have dropped it (CLUSTERLITE_DRAIN_WAIT), and
+# finishes its requests.
 lifecycle:
   preStop:
-    sleep: { seconds: 5 }
+    exec: { command: [/clusterlite-{{ $component }}, drain] }
 resources:
   {{- toYaml $values.resources | nindent 2 }}
 securityContext:

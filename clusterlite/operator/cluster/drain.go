@@ -1,0 +1,21 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/process/settings"
+)
+
+// Drain is for what runs before a process is stopped, such as the preStop hook of a container.
+type Drain struct {
+	settings.AdminAddr `embed:""`
+}
+
+func (d Drain) Run(ctx context.Context) error {
+	token, err := d.TLS.Secret(func(error) {})
+	if err != nil {
+		return err
+	}
+	return admin.Drain(ctx, d.Addr, d.Encrypted(), token)
+}

@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/clusterlite/clusterlite/service/httpapi/admin"
+	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+)
+
+// ready returns why the node should get no requests, or nil.
+func (n *Node) ready() error {
+	if err := n.drain.Begun(); err != nil {
+		return err
+	}
+	return n.Model.Ready(n.ReadyLag)
+}
+
+// startDrain drains the API, and responds once that is done.
+func (n *Node) startDrain(w http.ResponseWriter, r *http.Request) {
+	n.Logger.Info("draining", "wait", n.DrainWait)
+	began := time.Now()
+	if err := n.drain.Run(r.Context(), n.DrainWait); err != nil {
+		admin.Refuse(w, problem.NotReady.New("The drain continues, but the request ended before it was done."))
+		return
+	}
+	n.Logger.Info("drained", "took", time.Since(began))
+	admin.Answer(w, http.StatusOK, map[string]bool{"drained": true})
+}
+
+// drainBeforeStop gives load balancers time to notice that the process stops. A second signal ends
+// the process meanwhile. Requests in flight are finished when the API's turn to stop comes.
+func (n *Node) drainBeforeStop() {
+	if n.API == nil || n.DrainWait <= 0 {
+		return
+	}
+	n.Logger.Info("draining", "wait", n.DrainWait)
+	// The API has 15 seconds to finish, and reports it if that is not enough.
+	_ = n.drain.Run(context.Background(), n.DrainWait)
+}
