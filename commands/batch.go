@@ -22,13 +22,6 @@ type Outcome struct {
 	Err error
 }
 
-// ExecuteBatch executes commands, all of which must be Create, for one collection, with one
-// consistency. Each succeeds or fails on its own. Their events are appended together, in order,
-// so a batch costs about as much as one command. Safe for concurrent use.
-func (x *Executor) ExecuteBatch(ctx context.Context, batch []Command) []Outcome {
-	return x.BeginBatch(ctx, batch).Wait()
-}
-
 // A Batch holds commands that were decided and whose events were appended. Some may have their
 // outcome already.
 type Batch struct {
@@ -42,9 +35,11 @@ type Batch struct {
 	sent     *appending.Sent
 }
 
-// BeginBatch is the first part of [Executor.ExecuteBatch]: it decides the commands and appends
-// their events. It returns once the log has confirmed them or has failed to. Another batch can
-// begin then; its events follow these. The caller must call [Batch.Wait] once.
+// BeginBatch begins to execute commands, all of which must be Create, for one collection, with one
+// consistency. Each succeeds or fails on its own. Their events are appended together, in order,
+// so a batch costs about as much as one command. BeginBatch decides the commands and appends their
+// events. It returns once the log has confirmed them or has failed to. Another batch can begin
+// then; its events follow these. The caller must call [Batch.Wait] once. Safe for concurrent use.
 func (x *Executor) BeginBatch(ctx context.Context, commands []Command) *Batch {
 	b := &Batch{x: x, commands: commands, outcomes: make([]Outcome, len(commands)), events: make([]events.Event, len(commands))}
 	b.ctx, b.cancel = context.WithTimeout(ctx, x.Wait)

@@ -40,12 +40,13 @@ var parts = []part{
 	{"service/httpclient", nil},
 	{"service/httpapi", []string{"events", "projections", "service/process", "service/httpclient"}},
 	{"service/node", []string{"events", "projections", "service/process", "service/httpclient", "service/httpapi"}},
+	{"service/program", []string{"service/process", "service/httpapi", "service/node"}},
 	{"service/servicetest", []string{"events", "projections", "service/process", "service/httpclient", "service/httpapi", "service/node"}},
 
 	{"commands", []string{"events", "projections", "service/process", "service/httpapi", "service/node"}},
-	{"commands/cmd", []string{"commands", "service/process", "service/httpapi", "service/node"}},
+	{"commands/cmd", []string{"commands", "service/process", "service/httpapi", "service/node", "service/program"}},
 	{"queryapi", []string{"events", "projections", "service/process", "service/httpapi", "service/node"}},
-	{"queryapi/cmd", []string{"queryapi", "service/process", "service/httpapi", "service/node"}},
+	{"queryapi/cmd", []string{"queryapi", "service/process", "service/httpapi", "service/node", "service/program"}},
 
 	{"clusterlite/subcommand", []string{"events", "projections", "service/process", "service/httpapi", "service/node"}},
 	{"clusterlite/operator", []string{"events", "projections", "service/process", "service/httpclient", "service/httpapi", "service/node", "clusterlite/subcommand"}},

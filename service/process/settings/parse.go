@@ -16,6 +16,8 @@ import (
 type Program struct {
 	// Name and Help are what --help says first.
 	Name, Help string
+	// Serves says what a service serves, for example reads.
+	Serves string
 	// HTTPAddr and AdminAddr are the defaults of its listeners.
 	HTTPAddr, AdminAddr string
 	// Version is what --version prints.
@@ -41,7 +43,7 @@ func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*k
 	exited := false
 	parser, err := kong.New(grammar,
 		kong.Name(p.Name), kong.Description(p.Help),
-		kong.Vars{"http_addr": p.HTTPAddr, "admin_addr": p.AdminAddr, "version": p.Name + " " + p.Version},
+		kong.Vars{"http_addr": p.HTTPAddr, "admin_addr": p.AdminAddr, "version": p.Name + " " + p.Version, "serves": p.Serves},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),

@@ -83,9 +83,6 @@ func (a *Reader) Line() ([]byte, error) {
 	return bytes.TrimSuffix(a.line, []byte("\n")), nil
 }
 
-// Number returns the number of the last line that was read, counted from 1.
-func (a *Reader) Number() int64 { return a.number }
-
 // read reads one line with its newline.
 func (a *Reader) read() (err error) {
 	a.number++
