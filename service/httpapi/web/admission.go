@@ -71,6 +71,9 @@ func (o *capacity) admit() echo.MiddlewareFunc {
 			a.Account, a.capacity = o.memory.Account(), o
 			defer a.end()
 			err := a.serve(c, next)
+			if err == nil {
+				return nil
+			}
 			var busy *overload.BusyError
 			if errors.As(err, &busy) {
 				o.rejected.WithLabelValues(busy.Reason).Inc()
