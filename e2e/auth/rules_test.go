@@ -225,6 +225,9 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 	}
+	if said := r.Output(); strings.Count(said, "members without an index") != 1 || !strings.Contains(said, "collection=drafts members=[owner]") {
+		t.Errorf("got %s, want a warning about the owner of drafts, which has no index", said)
+	}
 	if requests < 8*4*8-10 || models != len(ruledModels) {
 		t.Errorf("got %d requests and %d read models, want more: the description lacks operations", requests, models)
 	}

@@ -66,6 +66,10 @@ func (n *Node) authenticate() error {
 		return fmt.Errorf("--auth-jwks (CLUSTERLITE_AUTH_JWKS): %w", err)
 	}
 	n.callers, n.Access = verifier.Identify, policies
+	for collection, members := range policies.Unindexed() {
+		n.Logger.Warn("the rule for reading selects entities by members without an index, so lists look at all entities; declare one of them with x-index",
+			"collection", collection, "members", members)
+	}
 	return nil
 }
 

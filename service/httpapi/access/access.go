@@ -95,6 +95,20 @@ func (p *Policies) Of(collection string) *Policy {
 	return &Policy{} // of an unknown collection, of which there is nothing to show
 }
 
+// Unindexed returns, by collection, the members by which the rule for reading selects entities of a
+// caller, if none of them has an index. Lists then look at all entities of the collection.
+func (p *Policies) Unindexed() map[string][]string {
+	all := map[string][]string{}
+	for name, policy := range p.byName {
+		if r := policy.rules[Read]; r != nil {
+			if members := unindexed(r.filter); len(members) > 0 {
+				all[name] = members
+			}
+		}
+	}
+	return all
+}
+
 // AdmitAnonymous reports whether a caller without credentials may do anything at all with a
 // collection.
 func (p *Policies) AdmitAnonymous(collection string) bool {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -270,5 +271,29 @@ func TestKeysOfScopes(t *testing.T) {
 			t.Errorf("%s: got the key %q, which is that of %q, want another", rule, key, other)
 		}
 		seen[key] = rule
+	}
+}
+
+// A rule that selects the entities of a caller by members without an index makes lists slow.
+func TestUnindexed(t *testing.T) {
+	for rule, want := range map[string][]string{
+		`old.team == auth.sub`:                                     {"team"},
+		`old.team == auth.claims.team && old.rank == 3`:            {"team", "rank"},
+		`old.open && (old.team in auth.roles && old.open)`:         {"team"},
+		`old.owner == auth.sub`:                                    nil, // has an index
+		`old.team == auth.sub && old.owner == "ada"`:               nil,
+		`old.team == auth.sub && (old.open && old.owner == "ada")`: nil,
+		`"editor" in auth.roles`:                                   nil,
+		`old.team != auth.sub`:                                     nil, // most entities
+		`old.open || old.team == auth.sub`:                         nil,
+		`true`:                                                     nil,
+	} {
+		policies, err := access.Compile(load(t, fmt.Sprintf(`"x-access":{"read":%q},"properties":{%s}`, rule, properties)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := policies.Unindexed()["notes"]; !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", rule, got, want)
+		}
 	}
 }

@@ -195,6 +195,46 @@ func (p prefixed) bind(slots []value) query.Condition {
 	return nothing
 }
 
+// conjuncts returns the filters that every entity meets which meets f.
+func conjuncts(f filter) []filter {
+	parts, ok := f.(all)
+	if !ok {
+		return []filter{f}
+	}
+	var flat []filter
+	for _, part := range parts {
+		flat = append(flat, conjuncts(part)...)
+	}
+	return flat
+}
+
+// unindexed returns the members of which every entity that meets a filter has a certain value, or one
+// of a list, if none of them has an index.
+func unindexed(f filter) (members []string) {
+	for _, part := range conjuncts(f) {
+		var column query.Column
+		switch p := part.(type) {
+		case match:
+			if p.op != query.Equal {
+				continue
+			}
+			column = p.column
+		case among:
+			if p.not {
+				continue
+			}
+			column = p.column
+		default:
+			continue
+		}
+		if column.Indexed() {
+			return nil
+		}
+		members = append(members, column.Name())
+	}
+	return members
+}
+
 // appendKey appends a text that differs for different conditions.
 func appendKey(to []byte, c query.Condition) []byte {
 	list := func(name byte, parts []query.Condition) []byte {
