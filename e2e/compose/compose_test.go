@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -477,6 +478,44 @@ func TestImageNames(t *testing.T) {
 				t.Errorf("prefix %q: got the images %v, want %s among them", prefix, images, name)
 			}
 		}
+	}
+}
+
+// Settings for callers and their limits reach both services from the environment of Compose.
+func TestSettingsOfCallersReachTheServices(t *testing.T) {
+	needsCompose(t)
+	for name, value := range map[string]string{
+		"CLUSTERLITE_AUTH_KEYS": "true", "CLUSTERLITE_AUTH_JWKS": "https://login.example.com/keys", "CLUSTERLITE_AUTH_ISSUER": "https://login.example.com",
+		"CLUSTERLITE_AUTH_AUDIENCE": "store", "CLUSTERLITE_AUTH_ROLES_CLAIM": "scope", "CLUSTERLITE_RATE_LIMIT_ANONYMOUS": "10/s",
+		"CLUSTERLITE_RATE_LIMIT_CALLER": "100/s", "CLUSTERLITE_RATE_LIMIT_ROLES": "importer=off", "CLUSTERLITE_TRUSTED_PROXIES": "10.89.0.2",
+	} {
+		t.Setenv(name, value)
+		services := read(t, "docker-compose.yml").Services
+		for _, service := range []string{"command", "query"} {
+			if got := services[service].Environment[name]; got != value {
+				t.Errorf("%s: got %s=%q, want %q", service, name, got, value)
+			}
+		}
+	}
+}
+
+// The override file of the guide to rate limits gives Nginx the address that it names.
+func TestNginxHasTheAddressOfTheGuide(t *testing.T) {
+	needsCompose(t)
+	page, err := os.ReadFile(filepath.Join(cluster.Root(t), "docs", "how-to", "limit-request-rates.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "<!-- compose.override -->\n```yaml\n")
+	block, _, found := strings.Cut(block, "```")
+	path := filepath.Join(t.TempDir(), "override.yml")
+	if err := os.WriteFile(path, []byte(block), 0o600); err != nil || !found {
+		t.Fatalf("got %v, found %t, want the block", err, found)
+	}
+	p := &project{t: t, port: 80}
+	got := p.run("docker", "compose", "-f", "docker-compose.yml", "-f", path, "config", "--format", "json")
+	if !strings.Contains(got, `"ipv4_address": "10.89.0.2"`) || !strings.Contains(got, `"subnet": "10.89.0.0/24"`) {
+		t.Errorf("got %s, want the fixed address", got)
 	}
 }
 

@@ -57,6 +57,14 @@ func toolInspects(p *project, nodes int) {
 	if out := p.well("snapshot", "list", "/snapshots"); !strings.Contains(out, ".snapshot") {
 		p.t.Errorf("got the store's list %s, want a snapshot in it", out)
 	}
+	key := p.well("keys", "create", "compose", "--role", "reader")
+	if out := p.well("keys", "list"); !strings.HasPrefix(key, "clk_") || !strings.Contains(out, "compose") {
+		p.t.Errorf("got the key %.30s and the list %s, want both", key, out)
+	} else {
+		p.well("keys", "revoke", key[:30])
+	}
+	p.well("rebuild", "--node", "query-1")
+	p.well("verify")
 }
 
 // needsToken checks that the nodes reject a tool without their token, which is random.
