@@ -80,6 +80,8 @@ const (
 
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
+var types = []events.Kind{events.Created, events.Updated, events.Deleted, events.Restored}
+
 // A Vocabulary knows the collections that webhooks may name.
 type Vocabulary interface {
 	// Declared reports whether a collection is declared.
@@ -183,8 +185,8 @@ func (w *Webhook) check(dir string, words Vocabulary, getenv func(string) string
 		}
 	}
 	for _, kind := range w.Types {
-		if kind != events.Created && kind != events.Updated && kind != events.Deleted {
-			return "types", fmt.Errorf("%q is not a type; allowed: created, updated, deleted", kind)
+		if !slices.Contains(types, kind) {
+			return "types", fmt.Errorf("%q is not a type; allowed: created, updated, deleted, restored", kind)
 		}
 	}
 	if err := w.checkFilter(words); err != nil {

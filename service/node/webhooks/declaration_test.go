@@ -66,7 +66,7 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%s: got %v, want no secret", content, err)
 		}
 	}
-	all, err := load(one(ok + `, "types": ["deleted"], "concurrency": 1, "timeout": "1s", "retry_for": "1h", "from": "beginning"`))
+	all, err := load(one(ok + `, "types": ["deleted", "restored"], "concurrency": 1, "timeout": "1s", "retry_for": "1h", "from": "beginning"`))
 	if err != nil || len(all) != 1 || all[0].Name != "w" || all[0].Concurrency != 1 {
 		t.Errorf("got %+v, %v, want the webhook", all, err)
 	}
