@@ -36,7 +36,7 @@ func TestMistakes(t *testing.T) {
 		one(strings.Replace(ok, "https", "http", 1)):                                           "url: http:// sends the events unencrypted",
 		one(strings.Replace(ok, "https", "ftp", 1)):                                            "url: it must begin with https://",
 		one(strings.Replace(ok, "https://", "https://me:hidden@", 1)):                          "url: it must hold no user",
-		one(strings.Replace(ok, "https://example.com", "https://", 1)):                          "url: it must begin with https://",
+		one(strings.Replace(ok, "https://example.com", "https://", 1)):                         "url: it must begin with https://",
 		one(strings.Replace(ok, `["users"]`, `[]`, 1)):                                         "collections: it must name at least one",
 		one(strings.Replace(ok, `users`, `clusterlite_keys`, 1)):                               `collections: no collection has the name "clusterlite_keys"`,
 		one(ok + `, "types": ["made"]`):                                                        `types: "made" is not a type`,
