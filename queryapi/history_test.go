@@ -68,7 +68,7 @@ func TestHistoryEqualsReplay(t *testing.T) {
 	n := newFeed(t, changes.Timing{})
 	random := rand.New(rand.NewPCG(1, 2))
 	var ids []string
-	versions := map[string]int64{}
+	versions, deleted := map[string]int64{}, map[string]bool{}
 	var end events.Position
 	for range 400 {
 		var id string
@@ -80,11 +80,13 @@ func TestHistoryEqualsReplay(t *testing.T) {
 		} else {
 			continue
 		}
-		versions[id]++ // events of a deleted entity are void, and so are those that skip a version
+		versions[id]++ // most events of a deleted entity are void, and so are those that skip a version
 		kind := events.Updated
 		switch {
 		case versions[id] == 1:
 			kind = events.Created
+		case deleted[id] && random.IntN(3) > 0:
+			kind = events.Restored
 		case random.IntN(6) == 0:
 			kind = events.Deleted
 		}
@@ -92,7 +94,7 @@ func TestHistoryEqualsReplay(t *testing.T) {
 			ID: uuid.Must(uuid.NewV7()).String(), Source: "/test", Collection: "users", EntityID: id, Kind: kind, Version: versions[id],
 			Time: time.UnixMilli(1_764_000_000_000 + int64(end)).UTC(),
 		}
-		if kind != events.Deleted {
+		if deleted[id] = kind == events.Deleted; !deleted[id] {
 			e.Document = fmt.Appendf(nil, `{"name":"N%d","email":"%s@example.com"}`, end, id)
 		}
 		var err error

@@ -56,6 +56,10 @@ func (m *machine) keep(t *rapid.T, a answer, want entity) {
 	}
 	want.body = a.body
 	m.entities[want.ID] = want
+	m.past[want.ID] = append(m.past[want.ID], want)
+	if len(m.past[want.ID]) != int(want.Version) {
+		t.Fatalf("got version %d of %s, want %d", want.Version, want.ID, len(m.past[want.ID]))
+	}
 }
 
 func (m *machine) create(t *rapid.T) {
@@ -148,6 +152,46 @@ func (m *machine) remove(t *rapid.T) {
 	if problem == "" {
 		delete(m.entities, id)
 		m.gone = append(m.gone, id)
+		m.past[id] = append(m.past[id], entity{})
+	}
+}
+
+// restore makes an earlier version of an entity the current one. The entity may be deleted.
+func (m *machine) restore(t *rapid.T) {
+	id := m.id(t)
+	past, now := m.past[id], m.entities[id]
+	version := rapid.IntRange(1, len(past)+1).Draw(t, "version")
+	var headers []string
+	matches := true
+	if d := rapid.IntRange(-1, 2).Draw(t, "match"); d < 2 {
+		headers, matches = []string{fmt.Sprintf(`If-Match: "%d"`, len(past)+d)}, d == 0
+	}
+	want, problem := entity{}, ""
+	if version <= len(past) {
+		want = past[version-1]
+	}
+	holder := m.holder(want.Email)
+	switch {
+	case want.Version == 0:
+		problem = "not-found" // there is no such version, or it is a deletion
+	case !matches:
+		problem = "version-mismatch"
+	case holder != "" && holder != id:
+		problem = "unique-taken"
+	}
+	position := m.position
+	a := m.write(t, http.MethodPost, "/users/"+id+"/restore", fmt.Sprintf(`{"version":%d}`, version), headers, http.StatusOK, problem)
+	switch {
+	case problem != "":
+	case want.document() == now.document() && !a.keyed:
+		if a.body != now.body || a.etag != fmt.Sprintf(`"%d"`, now.Version) {
+			t.Fatalf("a restore of the same document: got %+v, want the unchanged %+v", a, now)
+		}
+	case a.position <= position:
+		t.Fatalf("a restore: got position %d, want one after %d", a.position, position)
+	default:
+		want.Version = int64(len(past)) + 1
+		m.keep(t, a, want)
 	}
 }
 

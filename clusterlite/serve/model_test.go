@@ -50,6 +50,7 @@ func TestStoreIsItsModel(t *testing.T) {
 			m := &machine{
 				store:    openStore(rt, broker, set, filepath.Join(t.TempDir(), strconv.Itoa(stores)), fmt.Sprintf("model.%d", stores), 3),
 				entities: map[string]entity{},
+				past:     map[string][]entity{},
 				keys:     map[string]keyed{},
 			}
 			defer m.store.close(rt)
@@ -67,6 +68,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"replace": func(t *rapid.T) { m.change(t, http.MethodPut) },
 		"patch":   func(t *rapid.T) { m.change(t, http.MethodPatch) },
 		"delete":  m.remove,
+		"restore": m.restore,
 		"read":    m.read,
 		"list":    m.list,
 		"retry":   m.retry,
@@ -90,6 +92,13 @@ type entity struct {
 	body      string
 }
 
+// document returns the members that clients set, as they are stored.
+func (e entity) document() string {
+	_, rest, _ := strings.Cut(e.body, `"updated_at":`)
+	_, own, _ := strings.Cut(rest, ",")
+	return own
+}
+
 // keyed is a request with an idempotency key, and its answer.
 type keyed struct {
 	method, path, body string
@@ -102,6 +111,8 @@ type keyed struct {
 type machine struct {
 	store    *store
 	entities map[string]entity
+	// past has all versions of each entity, in order. That of a deletion is empty.
+	past     map[string][]entity
 	gone     []string
 	keys     map[string]keyed
 	position int64

@@ -144,4 +144,17 @@ func TestShippedModels(t *testing.T) {
 			t.Errorf("GET /models/%s: got %s, want %s", path, got, want)
 		}
 	}
+
+	// For a model, an entity that was deleted and comes back is another creation.
+	clitest.Request(t, "POST", s.URL+"/orders/"+third+"/restore", `{"version":1}`)
+	for path, want := range map[string]string{
+		"stats/days?day=2026-12-02":                                       `[{"day":"2026-12-02","orders":1,"total":1305}]`,
+		"stats/activity?collection=orders&fields=created,updated,deleted": `[{"created":4,"updated":1,"deleted":1}]`,
+		"customers/orders?number=3&fields=id,customer_name,total":         fmt.Sprintf(`[{"id":%q,"total":1305,"customer_name":"Bo"}]`, third),
+		"customers/customers?name=Bo&fields=name,orders,total":            `[{"name":"Bo","orders":1,"total":1305}]`,
+	} {
+		if got := string(clitest.Request(t, "GET", s.URL+"/models/"+path, "")); strings.TrimSpace(got) != want {
+			t.Errorf("after the restore: GET /models/%s: got %s, want %s", path, got, want)
+		}
+	}
 }

@@ -105,7 +105,7 @@ func (n *member) start(t fataler, batch int) {
 		t.Fatalf("got %v", err)
 	}
 	ctx, quit := context.WithCancel(context.Background())
-	n.model, err = projections.Open(ctx, projections.Options{Dir: n.dir, Log: n.log, Collections: n.store.set, MaxBatch: batch})
+	n.model, err = projections.Open(ctx, projections.Options{Dir: n.dir, Log: n.log, Collections: n.store.set, MaxBatch: batch, Journal: true})
 	if err != nil {
 		t.Fatalf("open %s: %v", n.dir, err)
 	}
@@ -114,7 +114,7 @@ func (n *member) start(t fataler, batch int) {
 	reads := &queryapi.API{Log: n.log, Model: n.model, Collections: n.store.set, Default: events.Strong, Wait: patience, MaxLag: patience}
 	writes := &commands.API{
 		Executor: &commands.Executor{
-			Log: n.log, Model: n.model, Source: "/" + n.name, Wait: patience,
+			Log: n.log, Model: n.model, History: n.model, Source: "/" + n.name, Wait: patience,
 			Now: func() time.Time { return time.Now().Add(n.clock) },
 		},
 		Collections: n.store.set, MaxBody: 1 << 20, SpoolDir: n.dir,
@@ -153,7 +153,7 @@ func (n *member) forget(t fataler) {
 		t.Fatalf("got no read model in %s: %v", n.dir, err)
 	}
 	for _, f := range files {
-		if err := os.Remove(f); err != nil {
+		if err := os.RemoveAll(f); err != nil {
 			t.Fatalf("got %v", err)
 		}
 	}

@@ -66,17 +66,17 @@ func TestMove(t *testing.T) {
 	)
 	foreign := user(7, events.Created, 1, 7)
 	foreign.Document = []byte("{\n  \"name\": \"n\"\n}\n")
-	from.holds(foreign)
+	from.holds(foreign, user(8, events.Restored, 3, 1))
 	for _, name := range []string{"a.jsonl", "a.jsonl.gz", "a.jsonl.zst"} {
 		t.Run(name, func(t *testing.T) {
 			to := newStore(t)
 			path, done := from.export(name)
-			if done.Events != 6 || done.Left != 4 || done.KeysLeft != 0 || done.Position != from.end() {
-				t.Errorf("got the export %+v, want 6 events and 4 records left out", done)
+			if done.Events != 7 || done.Left != 4 || done.KeysLeft != 0 || done.Position != from.end() {
+				t.Errorf("got the export %+v, want 7 events and 4 records left out", done)
 			}
 			got := to.imported(path)
-			if got.Appended != 6 || got.Found != 0 || got.Built.Position != 6 || !cmp.Equal(got.Trailer, done.Trailer) {
-				t.Errorf("got the import %+v, want 6 appended events", got)
+			if got.Appended != 7 || got.Found != 0 || got.Built.Position != 7 || !cmp.Equal(got.Trailer, done.Trailer) {
+				t.Errorf("got the import %+v, want 7 appended events", got)
 			}
 			same(t, from, to)
 		})
