@@ -16,6 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/queryapi/pastlist"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
+	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/negotiation"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -83,6 +84,8 @@ func (a *API) versions(c echo.Context) error {
 		return h.missing(err)
 	}
 	body := []byte{'['}
+	// Names of clients can be addresses of people, so they are not for every reader of the entity.
+	withActor := h.who.Has(caller.RoleAdmin)
 	for n := 0; ; {
 		if n == limit {
 			web.SetField(c, "Link", "</"+h.collection+"/"+h.id+"/versions?before="+strconv.FormatInt(e.Event.Version+1, 10)+"&limit="+strconv.Itoa(limit)+`>; rel="next"`)
@@ -92,7 +95,11 @@ func (a *API) versions(c echo.Context) error {
 			if n > 0 {
 				body = append(body, ',')
 			}
-			body = changes.Append(body, &e)
+			if !withActor {
+				body = changes.Append(body, &e)
+			} else if body, err = changes.AppendWithActor(body, &e); err != nil {
+				return err
+			}
 			n++
 		}
 		if e.Previous == 0 {

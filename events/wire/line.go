@@ -48,10 +48,10 @@ var headerOf = func() map[string]string {
 func AppendLine(b []byte, e events.Event) []byte { return appendLine(b, e, nil) }
 
 // AppendPublicLine is [AppendLine] without what readers of entities may not know: claims, the
-// idempotency key, and the hash of the request.
+// idempotency key, the hash of the request, and the actor.
 func AppendPublicLine(b []byte, e events.Event) []byte { return appendLine(b, e, confidential) }
 
-var confidential = []string{headerClaims, headerIdempotencyKey, headerRequestHash}
+var confidential = []string{headerClaims, headerIdempotencyKey, headerRequestHash, headerActor}
 
 func appendLine(b []byte, e events.Event, without []string) []byte {
 	headers := NewMessage(e).Metadata

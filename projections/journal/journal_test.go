@@ -74,7 +74,7 @@ func (h *history) next(n int) batch {
 		case e.Version == 1:
 			e.Kind = events.Created
 		case h.deleted[key]:
-			e.Kind = events.Restored
+			e.Kind, e.Actor = events.Restored, "auth0|ada"
 		case h.random.IntN(4) == 0:
 			e.Kind, e.TraceParent = events.Deleted, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		}

@@ -90,7 +90,11 @@ func appendEntry(b []byte, e *Entry) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(v.Version))
 	b = binary.AppendVarint(b, e.Appended.UnixMilli())
 	b = binary.AppendVarint(b, v.Time.UnixMilli())
-	texts := [...]string{v.Collection, v.Source, v.TraceParent}
+	all := [...]string{v.Collection, v.Source, v.TraceParent, v.Actor}
+	texts := all[:]
+	if v.Actor == "" {
+		texts = texts[:3]
+	}
 	b = binary.AppendUvarint(b, uint64(len(texts))) // later versions may store more
 	for _, text := range texts {
 		b = binary.AppendUvarint(b, uint64(len(text)))
@@ -168,6 +172,8 @@ func (d *decoder) entry(content []byte, e *Entry) error {
 			v.Source = d.shared(text)
 		case 2:
 			v.TraceParent = string(text)
+		case 3:
+			v.Actor = d.shared(text)
 		}
 	}
 	if r.err != nil {

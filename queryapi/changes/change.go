@@ -3,6 +3,8 @@ package changes
 import (
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/wire"
 	"github.com/clusterlite/clusterlite/projections/journal"
@@ -30,6 +32,16 @@ func appendChange(b []byte, e *journal.Entry, withPrevious bool, previous []byte
 
 // Append appends an event as the feed shows it.
 func Append(b []byte, e *journal.Entry) []byte { return appendChange(b, e, false, nil) }
+
+// AppendWithActor is Append with the client that asked for the change, if it is known.
+func AppendWithActor(b []byte, e *journal.Entry) ([]byte, error) {
+	b = Append(b, e)
+	if e.Event.Actor == "" {
+		return b, nil
+	}
+	b, err := jsontext.AppendQuote(append(b[:len(b)-1], `,"actor":`...), e.Event.Actor)
+	return append(b, '}'), err
+}
 
 // previousOf returns the document before an event. It is nil if there was none, or if the caller may
 // not see it.

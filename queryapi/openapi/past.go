@@ -26,6 +26,15 @@ func changesSchema() *openapi3.SchemaRef {
 	return array.NewRef()
 }
 
+// versionsSchema describes the events of an entity: those of the feed, with the actor for admins.
+func versionsSchema() *openapi3.SchemaRef {
+	versions := changesSchema()
+	change := versions.Value.Items.Value
+	change.WithProperty("actor", openapi3.NewStringSchema())
+	change.Description += " `actor` is the client that asked for the change, if it is known and the caller has the role `admin`."
+	return versions
+}
+
 func queryParameter(name, description string, schema *openapi3.Schema) *openapi3.ParameterRef {
 	p := openapi3.NewQueryParameter(name).WithSchema(schema)
 	p.Description = description
@@ -59,7 +68,7 @@ func versionsPath(r resource) *openapi3.PathItem {
 		id: "versions_" + r.Name(), tag: r.Name(), summary: "List the versions of an entity of " + r.Name(),
 		description: "Returns the events of the entity, newest first, also if it was deleted. The `Link` field leads to the next page.",
 		parameters:  []string{"id", "consistency", "minPosition"}, status: http.StatusOK, problems: []string{"notFound"},
-		success: response("The versions.", jsonContent(changesSchema(), nil), contract.HeaderPosition, contract.HeaderConsistency, "Link"),
+		success: response("The versions.", jsonContent(versionsSchema(), nil), contract.HeaderPosition, contract.HeaderConsistency, "Link"),
 	}.build()
 	get.Parameters = append(get.Parameters,
 		queryParameter("before", "Only versions below this one.", openapi3.NewIntegerSchema().WithMin(1).WithMax(1<<53)),
