@@ -57,6 +57,14 @@ func (c *Networked) Leader() *Process {
 	return c.Kafkas[leader(c.t, strings.Split(c.Observed, ","))-1]
 }
 
+// Tool returns a command that calls the operator's tool, as in [Cluster.Tool]. No partition affects it.
+func (c *Networked) Tool(t testing.TB, topic string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := c.Cluster.Tool(t, topic, args...)
+	cmd.Env = append(cmd.Env, "CLUSTERLITE_KAFKA_BROKERS="+c.Observed)
+	return cmd
+}
+
 // NotWhole describes how the brokers disagree. It returns an empty string once all of them name
 // the same leader of the log and are in sync. Only then can no deposed broker believe that it
 // leads.

@@ -95,6 +95,14 @@ func request(base string, o history.Operation, headers ...string) (*http.Request
 	case history.Find:
 		path = "/users?limit=2&email=" + url.QueryEscape(o.Email)
 	}
+	if o.Model {
+		path = "/models/mirror/users?limit=2&"
+		if o.Kind == history.Find {
+			path += "email=" + url.QueryEscape(o.Email)
+		} else {
+			path += "id=" + url.QueryEscape(o.ID)
+		}
+	}
 	if o.Kind == history.Restore {
 		body = strings.NewReader(fmt.Sprintf(`{"version":%d}`, o.Of))
 	} else if method != http.MethodGet && method != http.MethodDelete {
@@ -148,7 +156,7 @@ func interpret(o history.Operation, r *http.Response, body []byte) answer {
 	}
 	write := o.Kind != history.Read && o.Kind != history.Find
 	switch {
-	case r.StatusCode < 300 && o.Kind == history.Find:
+	case r.StatusCode < 300 && (o.Kind == history.Find || o.Model):
 		return found(a, o, body)
 	case r.StatusCode == http.StatusNoContent && o.Kind == history.Delete:
 		a.outcome = history.Done
@@ -156,7 +164,7 @@ func interpret(o history.Operation, r *http.Response, body []byte) answer {
 		r.StatusCode == http.StatusOK && o.Kind != history.Create && o.Kind != history.Delete:
 		a.outcome = history.Done
 		return shown(a, o, r, body)
-	case a.said == "not-found" && o.ID != "":
+	case a.said == "not-found" && o.ID != "" && !o.Model:
 		a.outcome = history.Missing
 	case a.said == "unique-taken" && write:
 		a.outcome = history.Taken
@@ -199,7 +207,11 @@ func found(a answer, o history.Operation, body []byte) answer {
 		return answer{meaning: wrong, said: fmt.Sprintf("%s: %v: %s", o, err, body)}
 	}
 	if len(list) > 1 {
-		return answer{meaning: wrong, said: fmt.Sprintf("two hold %s: %s", o.Email, body)}
+		return answer{meaning: wrong, said: fmt.Sprintf("two hold %s%s: %s", o.Email, o.ID, body)}
+	}
+	if len(list) == 0 && o.Kind == history.Read {
+		a.outcome = history.Missing
+		return a
 	}
 	a.outcome = history.Done
 	if len(list) == 1 {

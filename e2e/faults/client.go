@@ -70,6 +70,7 @@ func (c *client) read(g *group, o history.Operation) {
 	// A process that lost its data and was restarted during the request may count as either.
 	before := c.round.run.generation(node)
 	asked := c.consistency()
+	o.Model = c.rng.IntN(4) == 0
 	o.Start = c.round.run.now()
 	a := c.send(url, o, asking(asked)...)
 	o.End = c.round.run.now()
@@ -81,9 +82,19 @@ func (c *client) read(g *group, o history.Operation) {
 	}
 	o.Outcome, o.Entity, o.Position, o.Fresh = a.outcome, a.entity, a.position, c.fresh(a.label)
 	if after := c.round.run.generation(node); node != nil && after == before {
-		o.Node = fmt.Sprintf("%s.%d", node.Name, after)
+		o.Node = nodeName(node, after, o.Model)
 	}
 	c.round.record(g, o)
+}
+
+// nodeName returns the name of what a node answers from: its own read model, or one in SQL, which has a
+// position of its own.
+func nodeName(p *cluster.Process, generation int, model bool) string {
+	name := fmt.Sprintf("%s.%d", p.Name, generation)
+	if model {
+		name += " model"
+	}
+	return name
 }
 
 // route chooses Nginx, half the time, or one of the services. The process is nil if it chooses

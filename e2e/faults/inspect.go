@@ -50,6 +50,7 @@ func (r *round) inspect() {
 		return // the checks below would report the missing nodes again
 	}
 	r.lastReads()
+	r.followed()
 	r.equal()
 	r.violations = append(r.violations, history.Check(r.operations, history.Options{Timeout: checkPatience, Dir: r.run.Dir})...)
 }
@@ -68,7 +69,7 @@ func (r *round) lastReads() {
 			asked = append(asked, history.Operation{Group: g.name, Kind: history.Find, Email: g.email(i)})
 		}
 		for _, id := range g.known() {
-			asked = append(asked, history.Operation{Group: g.name, Kind: history.Read, ID: id})
+			asked = append(asked, history.Operation{Group: g.name, Kind: history.Read, ID: id}, history.Operation{Group: g.name, Kind: history.Read, ID: id, Model: true})
 		}
 		for i, p := range r.run.cluster.Queries {
 			for _, o := range asked {
@@ -92,7 +93,7 @@ func (r *round) lastRead(s sender, p *cluster.Process, client int, o history.Ope
 		return
 	}
 	o.Outcome, o.Entity, o.Position, o.Fresh = a.outcome, a.entity, a.position, true
-	o.Node = fmt.Sprintf("%s.%d", p.Name, r.run.generation(p))
+	o.Node = nodeName(p, r.run.generation(p), o.Model)
 	r.operations = append(r.operations, o)
 }
 

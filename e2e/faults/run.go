@@ -5,6 +5,7 @@ package faults
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,8 @@ type Run struct {
 	rng     *rand.Rand
 	// strongest is the consistency that the last reads demand.
 	strongest string
+	// readers follow the feed during the whole run.
+	readers []*reader
 	// stuck reports whether the cluster has not recovered. No further round can start then.
 	stuck bool
 
@@ -48,6 +51,8 @@ func (run *Run) Play(t testing.TB) Report {
 	run.cluster = cluster.OnNetwork(t, run.settings)
 	run.cluster.StartNginx()
 	run.start = time.Now()
+	stop := run.follow()
+	defer stop()
 	report := Report{Seed: run.Seed}
 	var deck []Fault
 	for n := 1; !run.stuck && time.Since(run.start) < run.Time; n++ {
@@ -70,6 +75,9 @@ func (run *Run) Play(t testing.TB) Report {
 			t.Errorf("round %d, %s: %s", n, r.fault.Name, v)
 		}
 	}
+	if !run.stuck {
+		run.compare(stop)
+	}
 	report.Took = run.now()
 	return report
 }
@@ -78,6 +86,7 @@ func (run *Run) Play(t testing.TB) Report {
 // their clients do.
 func (run *Run) settings(service string, env map[string]string) {
 	env["CLUSTERLITE_WRITE_WAIT"] = "5s"
+	env["CLUSTERLITE_MODELS_DIR"] = filepath.Join(cluster.Root(run.t), "e2e", "faults", "models")
 	if service == "query-3" {
 		env["CLUSTERLITE_DATA_DIR"] = run.disk.dir + "/data"
 	}

@@ -3,27 +3,16 @@
 package feed
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
-
-// A change is an event of the feed.
-type change struct {
-	Type, Subject, Position string
-	Data, Previous          json.RawMessage
-}
-
-func (c change) String() string { return c.Position + " " + c.Type + " " + c.Subject }
 
 // Run tests the store.
 func Run(t *testing.T, target suite.Target) {
@@ -44,11 +33,11 @@ func create(t *testing.T, target suite.Target, name string) (id, position string
 }
 
 // changes returns the feed after an offset up to its end.
-func changes(t *testing.T, target suite.Target, path, offset string) (all []change, next string) {
+func changes(t *testing.T, target suite.Target, path, offset string) (all []Change, next string) {
 	t.Helper()
 	for {
 		r := target.Do(t, "GET", path+"?offset="+offset, "").Want(t, 200)
-		var some []change
+		var some []Change
 		if err := json.Unmarshal(r.Body, &some); err != nil {
 			t.Fatal(err)
 		}
@@ -79,80 +68,27 @@ func listThenFeed(t *testing.T, target suite.Target) {
 	}
 }
 
-// follow reads server-sent events from an offset, and connects again whenever the stream ends, until
-// it has seen a position. It returns the changes.
-func follow(ctx context.Context, url, offset string, done func([]change) bool) (all []change, err error) {
-	for ctx.Err() == nil {
-		r, err := http.NewRequestWithContext(ctx, "GET", url+"?live=sse&offset="+offset, nil)
-		if err != nil {
-			return all, err
-		}
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			continue // the node is gone; the next attempt reaches another
-		}
-		if response.StatusCode != 200 {
-			_ = response.Body.Close()
-			if response.StatusCode != 503 {
-				return all, fmt.Errorf("got status %d", response.StatusCode)
-			}
-			time.Sleep(50 * time.Millisecond)
-			continue
-		}
-		lines := bufio.NewScanner(response.Body)
-		lines.Buffer(nil, 4<<20)
-		event, id, data := "", "", ""
-		for lines.Scan() {
-			switch name, value, _ := strings.Cut(lines.Text(), ":"); name {
-			case "event":
-				event = strings.TrimSpace(value)
-			case "id":
-				id = strings.TrimSpace(value)
-			case "data":
-				data = value
-			case "":
-				if event == "data" {
-					var some []change
-					if err := json.Unmarshal([]byte(data), &some); err != nil {
-						return all, err
-					}
-					all = append(all, some...)
-				}
-				if event != "" {
-					offset = id
-				}
-				event = ""
-				if done(all) {
-					_ = response.Body.Close()
-					return all, nil
-				}
-			}
-		}
-		_ = response.Body.Close()
-	}
-	return all, ctx.Err()
-}
-
 func followers(t *testing.T, target suite.Target) {
 	const clients, writes = 8, 100
 	_, at := create(t, target, "first")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	seen := make([][]change, clients)
+	seen := make([][]Change, clients)
 	var lastID string // once known is closed
 	var wait sync.WaitGroup
 	known := make(chan struct{})
 	for i := range clients {
 		wait.Go(func() {
-			var err error
-			seen[i], err = follow(ctx, target.URL+"/users/changes", at, func(all []change) bool {
+			follower := Follower{Node: func() string { return target.URL }, Path: "/users/changes", Seen: func(some []Change, _ string) bool {
+				seen[i] = append(seen[i], some...)
 				select {
 				case <-known:
 				default:
-					return false
+					return true
 				}
-				return slices.ContainsFunc(all, func(c change) bool { return c.Subject == lastID })
-			})
+				return !slices.ContainsFunc(seen[i], func(c Change) bool { return c.Subject == lastID })
+			}}
+			err := follower.Follow(ctx, at)
 			if err != nil {
 				t.Errorf("follower %d: %v after %d changes", i, err, len(seen[i]))
 			}
@@ -197,7 +133,7 @@ func history(t *testing.T, target suite.Target) {
 	target.Do(t, "PATCH", "/users/"+id, `{"name":"two"}`).Want(t, 200)
 	target.Do(t, "DELETE", "/users/"+id, "").Want(t, 204)
 	target.Do(t, "GET", "/users/"+id, "").Want(t, 404)
-	var versions []change
+	var versions []Change
 	if err := json.Unmarshal(target.Do(t, "GET", "/users/"+id+"/versions", "").Want(t, 200).Body, &versions); err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,8 @@ type Operation struct {
 	Kind  Kind
 	// ID is the entity's id. It is empty for Create and Find.
 	ID string
+	// Model reports whether a Read or Find reads the table of a read model in SQL.
+	Model bool
 	// Email and Name are the values to write. A Patch does not change a member whose value is
 	// empty. For Find, Email is the value to search for.
 	Email, Name string
@@ -121,6 +123,9 @@ func (o Operation) String() string {
 		s += fmt.Sprintf("%.3fs", o.End.Seconds())
 	}
 	s += fmt.Sprintf(" client %d %s %s", o.Client, o.Kind, short(o.ID))
+	if o.Model {
+		s += " in the model"
+	}
 	if o.Email != "" {
 		s += " email=" + o.Email
 	}
