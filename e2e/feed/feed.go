@@ -173,7 +173,7 @@ func undelete(t *testing.T, target suite.Target, id string) {
 	}
 	target.Do(t, "GET", "/users/"+id+"?at="+at, "").Want(t, 404)
 	all, _ := changes(t, target, "/users/changes", at)
-	all = slices.DeleteFunc(all, func(c change) bool { return c.Subject != id })
+	all = slices.DeleteFunc(all, func(c Change) bool { return c.Subject != id })
 	if len(all) != 1 || all[0].Type != "clusterlite.users.restored" {
 		t.Errorf("got the changes %v, want one of type restored", all)
 	}
