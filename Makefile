@@ -80,7 +80,7 @@ drill: ## lose a store with all its disks, restore it from its snapshots alone, 
 	CLUSTERLITE_E2E=drill go test -race -count=1 -v -run TestDrill ./e2e
 
 feedload: ## measure the change feed: 1,000 clients, 1,000 events/s, and a node that dies every ten seconds; needs a quiet machine
-	CLUSTERLITE_E2E=feedload go test -count=1 -v -run TestFeedLoadFull ./e2e/feedload
+	CLUSTERLITE_E2E=feedload go test -count=1 -v -run Full ./e2e/feedload
 
 compose: ## build and run the Compose file unchanged; needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose

@@ -32,7 +32,7 @@ func TestFeedLoadFull(t *testing.T) {
 	if !slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "feedload") {
 		t.Skip("CLUSTERLITE_E2E does not name feedload")
 	}
-	load{clients: number("CLIENTS", 1000), rate: number("RATE", 1000), lasts: time.Minute, deaths: 10 * time.Second, bounded: true}.run(t)
+	load{clients: number("CLIENTS", 1000), rate: number("RATE", 1000), lasts: time.Duration(number("SECONDS", 60)) * time.Second, deaths: 10 * time.Second, bounded: true}.run(t)
 }
 
 func number(name string, otherwise int) int {
