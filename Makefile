@@ -6,12 +6,13 @@ PACKAGES := $(MODULES:%=./%/...)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 # Full-text search is an option of the SQLite driver. Read models in SQL can use it.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
 
-.PHONY: vulncheck release-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
+.PHONY: vulncheck release-check package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +40,9 @@ vulncheck: ## report known vulnerabilities, and fail if an upgrade of a dependen
 
 release-check: ## build all that a release consists of into dist/, and publish nothing; needs gcc-aarch64-linux-gnu; QUICK=1 builds one program
 	@bash .ci/release-check $(GORELEASER) $(if $(QUICK),,$(CYCLONEDX))
+
+package-check: ## build the .deb and the .rpm, and install, run, upgrade and remove the .deb in a clean container; needs Docker and the image debian:bookworm-slim
+	@bash .ci/package-check $(NFPM) debian:bookworm-slim
 
 diagram: ## draw the packages and their imports in docs/explanation/design.md
 	go test -count=1 -run TestDiagram ./e2e/structure -update
