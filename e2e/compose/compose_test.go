@@ -130,6 +130,7 @@ func TestCompose(t *testing.T) {
 		p.compose("up", "-d", "--no-build", "--no-recreate", "--wait", "--scale", "query=7")
 		clients.progress(200)
 	})
+	t.Run("snapshots are created on a schedule", func(*testing.T) { createsSnapshots(p) })
 	t.Run("the tool inspects the cluster", func(*testing.T) { toolInspects(p, 2+7) })
 	t.Run("the nodes require their token", func(*testing.T) { needsToken(p) })
 	killed := p.containers("query")[:2]

@@ -67,6 +67,21 @@ func toolInspects(p *project, nodes int) {
 	p.well("verify")
 }
 
+// createsSnapshots starts the service of the profile, waits until it has stored a snapshot, and
+// removes it.
+func createsSnapshots(p *project) {
+	p.t.Helper()
+	p.compose("--profile", "snapshots", "up", "-d", "--no-recreate", "--no-deps", "snapshots")
+	logs := ""
+	for end := time.Now().Add(2 * time.Minute); !strings.Contains(logs, "stored and verified a snapshot"); time.Sleep(200 * time.Millisecond) { // polling
+		if logs = p.compose("--profile", "snapshots", "logs", "--no-color", "snapshots"); time.Now().After(end) {
+			p.t.Errorf("got no snapshot within two minutes:\n%s", logs)
+			break
+		}
+	}
+	p.compose("--profile", "snapshots", "rm", "-sf", "snapshots")
+}
+
 // needsToken checks that the nodes reject a tool without their token, which is random.
 func needsToken(p *project) {
 	p.t.Helper()
