@@ -60,7 +60,6 @@ type rig struct {
 	c        *cluster.Cluster
 	nodes    [2]*cluster.Process
 	active   atomic.Int32
-	written  atomic.Int64
 	failures atomic.Int64
 
 	mu    sync.Mutex
@@ -83,7 +82,6 @@ func (l load) run(t *testing.T) {
 	start := r.tail(target)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	var last atomic.Int64
 	clients := make([]*client, l.clients)
 	var following sync.WaitGroup
 	var arrived = make([]atomic.Int64, l.clients)
@@ -117,7 +115,6 @@ func (l load) run(t *testing.T) {
 	<-dying
 	end := r.tail(target)
 	n, _ := strconv.ParseInt(end, 10, 64)
-	last.Store(n)
 	deadline := time.Now().Add(2 * time.Minute)
 	for i := range arrived {
 		for arrived[i].Load() < n {
