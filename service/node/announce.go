@@ -98,3 +98,11 @@ func advertised(setting string, bound net.Addr) string {
 	}
 	return net.JoinHostPort(name, port)
 }
+
+// lastAnnounced returns when the last announcement began that the brokers confirmed.
+func (n *Node) lastAnnounced() time.Time {
+	if at := n.announced.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
+}
