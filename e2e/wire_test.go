@@ -66,7 +66,7 @@ func describedWire(t *testing.T) wire {
 	}
 	keyed := compile("messageBindings/keyed/kafka/key")
 	w := wire{map[string]message{}}
-	for _, kind := range []string{"created", "updated", "deleted", "barrier"} {
+	for _, kind := range []string{"created", "updated", "deleted", "restored", "barrier"} {
 		w.messages[kind] = message{compile("messages/" + kind + "/headers"), compile("messages/" + kind + "/payload"), keyed}
 	}
 	return w
@@ -126,6 +126,7 @@ func onTheWire(t *testing.T, c *cluster.Cluster) {
 	target.Do(t, "PUT", path, suite.UserBody("C", suite.Email())).Want(t, 200)
 	target.Do(t, "POST", "/users", suite.UserBody("D", suite.Email())+"\n", "Content-Type: application/x-ndjson", "Idempotency-Key: wire-"+suite.Email(), "traceparent: "+trace).Want(t, 200)
 	target.Do(t, "DELETE", path, "").Want(t, 204)
+	target.Do(t, "POST", path+"/restore", `{"version":1}`).Want(t, 200)
 	// These write a barrier of the node and a barrier of the tool.
 	target.Do(t, "GET", "/users", "", "Clusterlite-Consistency: linearizable").Want(t, 200)
 	if out, err := c.Tool(t, "clusterlite.events", "verify").CombinedOutput(); err != nil {
@@ -149,7 +150,7 @@ func onTheWire(t *testing.T, c *cluster.Cluster) {
 	if !sources["/clusterlite/tool"] || len(sources) < 2 {
 		t.Errorf("got the sources %v, want /clusterlite/tool and a node's", sources)
 	}
-	for _, kind := range []string{"created", "updated", "deleted", "barrier"} {
+	for _, kind := range []string{"created", "updated", "deleted", "restored", "barrier"} {
 		if seen[kind] == 0 {
 			t.Errorf("got no %s in the log: %v", kind, seen)
 		}
