@@ -289,7 +289,7 @@ func TestTheDescriptionOfTheTopicIsComplete(t *testing.T) {
 // The records that are pinned for ever have a description.
 func TestPinnedRecordsAreDescribed(t *testing.T) {
 	w := describedWire(t)
-	files, err := filepath.Glob(filepath.Join(cluster.Root(t), "events", "testdata", "format-1", "*.json"))
+	files, err := filepath.Glob(filepath.Join(cluster.Root(t), "events", "testdata", "format-*", "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, %v, want at least one", len(files), err)
 	}
