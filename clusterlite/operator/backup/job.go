@@ -23,8 +23,8 @@ type Taken struct {
 	Removed int `json:"removed"`
 }
 
-// A Job takes snapshots on a schedule. Create it with [New].
-type Job struct {
+// Options say which snapshots a [Job] takes, and when.
+type Options struct {
 	// Schedule says when a snapshot is due.
 	Schedule Schedule
 	// Deadline bounds each attempt.
@@ -37,6 +37,11 @@ type Job struct {
 	Take func(context.Context) (Taken, error)
 	// Logger logs each attempt.
 	Logger *slog.Logger
+}
+
+// A Job takes snapshots on a schedule. Create it with [New].
+type Job struct {
+	Options
 
 	metrics *metrics
 	mu      sync.Mutex
@@ -58,11 +63,9 @@ type Status struct {
 	Error string `json:"error,omitempty"`
 }
 
-// New registers the metrics of a job.
-func New(j Job, r prometheus.Registerer) *Job {
-	j.metrics = newMetrics(r)
-	j.status.Schedule = j.Schedule.String()
-	return &j
+// New returns a job, and registers its metrics.
+func New(o Options, r prometheus.Registerer) *Job {
+	return &Job{Options: o, metrics: newMetrics(r), status: Status{Schedule: o.Schedule.String()}}
 }
 
 // The retries of an attempt that failed wait from minRetry to maxRetry, and never beyond the next

@@ -72,7 +72,7 @@ func (c SnapshotCreate) keepCreating(ctx context.Context, out subcommand.Streams
 	logger := logging.New(out.Stderr, c.LogFormat, "info")
 	out.Stderr = io.Discard // the progress of a task would disturb the log
 	registry := admin.NewRegistry()
-	j := backup.New(backup.Job{
+	j := backup.New(backup.Options{
 		Schedule: c.Schedule, Deadline: c.Deadline, Logger: logger,
 		Newest: func(ctx context.Context) (newest time.Time, err error) {
 			err = c.create(ctx, func(store *snapshots.Store) (err error) {
