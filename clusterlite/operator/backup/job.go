@@ -130,6 +130,7 @@ func (j *Job) first(ctx context.Context) time.Time {
 }
 
 func (j *Job) attempt(ctx context.Context) error {
+	stopping := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, j.Deadline, fmt.Errorf("the deadline of %s has passed (--deadline)", j.Deadline))
 	defer cancel()
 	j.set(func(s *Status) { s.Running = true })
@@ -137,6 +138,9 @@ func (j *Job) attempt(ctx context.Context) error {
 	taken, err := j.Take(ctx)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	if err != nil && stopping.Err() != nil {
+		return err // the attempt did not fail: the job was stopped
 	}
 	took := time.Since(began)
 	j.metrics.attempted(taken, took, err)
