@@ -12,15 +12,20 @@ import (
 // a 503 that says so, and no connection breaks.
 func rollingRestart(t *testing.T, c *cluster.Cluster) {
 	l := startLoad(t, c.URL)
-	r := startReaders(t, []string{c.URL, c.URL}, "strong", "eventual")
-	for _, p := range append(c.Queries[:len(c.Queries):len(c.Queries)], c.Commands...) {
+	r := startReaders(t, []string{c.URL, c.URL}, "strong")
+	services := append(c.Queries[:len(c.Queries):len(c.Queries)], c.Commands...)
+	for _, p := range append(services[:len(services):len(services)], services...) { // the second time with a wait
 		l.progress(30)
+		p.Set("CLUSTERLITE_DRAIN_WAIT", "1s") // from its next start
 		drain(t, p)
 		if code := p.Stop(); code != 0 {
 			t.Errorf("%s: got exit code %d, want 0", p.Name, code)
 		}
 		p.Start()
 		p.AwaitReady()
+	}
+	for _, p := range services {
+		p.Set("CLUSTERLITE_DRAIN_WAIT", "0s") // other tests do not wait
 	}
 	l.progress(30)
 	t.Logf("services: %d writes acknowledged, not done: %v", l.acknowledged(), l.notDone())
