@@ -208,7 +208,7 @@ func (a *API) begin(c echo.Context, action Action) (Command, error) {
 	if err := checkAccept(c.Request()); err != nil {
 		return Command{}, err
 	}
-	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request()); err != nil {
 		return Command{}, err
 	}
 	if err := checkHeaders(c.Request()); err != nil {
@@ -218,7 +218,7 @@ func (a *API) begin(c echo.Context, action Action) (Command, error) {
 	if err != nil {
 		return Command{}, err
 	}
-	consistency, err := contract.AskedConsistency(c.Request(), events.Strong, events.Linearizable, events.Eventual)
+	consistency, err := contract.RequestedConsistency(c.Request(), events.Strong, events.Linearizable, events.Eventual)
 	return Command{Action: action, Collection: collection, Asker: asker, MaxDocument: a.MaxBody, IdempotencyKey: key, Consistency: consistency}, err
 }
 

@@ -25,7 +25,7 @@ func (a *API) get(c echo.Context) error {
 	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
-	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request()); err != nil {
 		return err
 	}
 	if err := a.makeFresh(c); err != nil {

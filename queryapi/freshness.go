@@ -15,7 +15,7 @@ import (
 // freshen waits until the model is as fresh as the request asks for, and returns the consistency
 // of the response. The error is a problem.
 func (a *API) freshen(r *http.Request) (events.Consistency, error) {
-	asked, err := contract.AskedConsistency(r, events.Strong, events.Linearizable, events.Eventual)
+	asked, err := contract.RequestedConsistency(r, events.Strong, events.Linearizable, events.Eventual)
 	if err != nil {
 		return "", err
 	}

@@ -48,7 +48,7 @@ func (a *API) past(c echo.Context, parameters ...string) (h past, release func()
 	if h.reader, _ = h.viewer.reader(h.collection); h.reader.Barred() {
 		return h, nil, noEntity(c, h.reader)
 	}
-	if err := contract.RefuseUnknownParameters(c.Request(), parameters...); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request(), parameters...); err != nil {
 		return h, nil, err
 	}
 	if err := a.makeFresh(c); err != nil {
@@ -236,7 +236,7 @@ func (a *API) listAt(c echo.Context, collection *collections.Collection) error {
 	if c.QueryParams().Has("count") {
 		return problem.MalformedRequest.New("count is not available with at.")
 	}
-	if err := contract.RefuseUnknownParameters(c.Request(), words.PastParameters()...); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request(), words.PastParameters()...); err != nil {
 		return err
 	}
 	asked, err := words.ParsePast(c.QueryParams())

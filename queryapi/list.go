@@ -50,7 +50,7 @@ func (a *API) list(c echo.Context) error {
 		return err
 	}
 	words := a.vocabulary(collection)
-	if err := contract.RefuseUnknownParameters(c.Request(), words.Parameters...); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request(), words.Parameters...); err != nil {
 		return err
 	}
 	asked, err := words.Parse(c.QueryParams())

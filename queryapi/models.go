@@ -46,7 +46,7 @@ func (a *API) readModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := contract.RefuseUnknownParameters(c.Request(), rows.Parameters()...); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request(), rows.Parameters()...); err != nil {
 		return err
 	}
 	asked, err := rows.Parse(c.QueryParams())

@@ -99,7 +99,7 @@ func (a *API) static(c echo.Context, body func() ([]byte, error)) error {
 	if _, err := negotiation.Accepts(c.Request(), contract.JSON); err != nil {
 		return err
 	}
-	if err := contract.RefuseUnknownParameters(c.Request()); err != nil {
+	if err := contract.RejectUnknownParameters(c.Request()); err != nil {
 		return err
 	}
 	b, err := body()

@@ -94,7 +94,7 @@ func (a *API) parseSearch(r *http.Request, values url.Values, collection *collec
 	if len(collection.Searched()) == 0 {
 		return asked, problem.MalformedRequest.New(fmt.Sprintf("The collection %s has no full-text search: none of its properties is declared with x-search.", collection.Name()))
 	}
-	if err := contract.RefuseUnknownParameters(r, searchFor, searchHighlight, "limit", "fields", "count"); err != nil {
+	if err := contract.RejectUnknownParameters(r, searchFor, searchHighlight, "limit", "fields", "count"); err != nil {
 		return asked, err
 	}
 	of := url.Values{}

@@ -49,7 +49,7 @@ func (f *Feed) parse(r *http.Request, collection string) (q query, err error) {
 	if f.Filters != nil && collection != "" {
 		filters = f.Filters(collection)
 	}
-	if err := contract.RefuseUnknownParameters(r, slices.Concat(Parameters, filters.Names)...); err != nil {
+	if err := contract.RejectUnknownParameters(r, slices.Concat(Parameters, filters.Names)...); err != nil {
 		return q, err
 	}
 	values := r.URL.Query()

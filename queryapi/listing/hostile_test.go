@@ -34,7 +34,7 @@ func TestOnlyDeclaredColumnsReachTheStore(t *testing.T) {
 		}
 		for parameter := range values {
 			if !slices.Contains(words.Parameters, parameter) {
-				return // rejected before it is parsed: contract.RefuseUnknownParameters
+				return // rejected before it is parsed: contract.RejectUnknownParameters
 			}
 		}
 		asked, err := words.Parse(values)

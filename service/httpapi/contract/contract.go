@@ -103,9 +103,9 @@ func Mount(e *echo.Echo, apis ...Routes) {
 	}
 }
 
-// AskedConsistency returns the consistency that the client asks for in
+// RequestedConsistency returns the consistency that the client asks for in
 // Clusterlite-Consistency. The error is a problem, also for a consistency that is not offered.
-func AskedConsistency(r *http.Request, offered ...events.Consistency) (events.Consistency, error) {
+func RequestedConsistency(r *http.Request, offered ...events.Consistency) (events.Consistency, error) {
 	values := r.Header[HeaderConsistency]
 	if len(values) == 0 {
 		return events.Unspecified, nil
@@ -141,9 +141,9 @@ func SetPosition(h http.Header, position int64) {
 	h[HeaderPosition] = []string{strconv.FormatInt(position, 10)}
 }
 
-// RefuseUnknownParameters returns an error if a query parameter is unknown or given twice. If a
+// RejectUnknownParameters returns an error if a query parameter is unknown or given twice. If a
 // misspelt filter were ignored, it would match everything. The error is a problem.
-func RefuseUnknownParameters(r *http.Request, known ...string) error {
+func RejectUnknownParameters(r *http.Request, known ...string) error {
 	if r.URL.RawQuery == "" {
 		return nil
 	}

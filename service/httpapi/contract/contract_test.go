@@ -30,12 +30,12 @@ func FuzzTags(f *testing.F) {
 	})
 }
 
-func TestRefuseUnknownParameters(t *testing.T) {
+func TestRejectUnknownParameters(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "", "limit=1": "", "limit=1&after=x": "", "limt=1": `Did you mean "limit"`, "zzzzzzzz=1": "Unknown query parameter", "limit=1&limit=2": "more than once",
 		"a=%zz": "query string is malformed", "a;b": "query string is malformed", strings.Repeat("x", 500) + "=1": "…",
 	} {
-		err := RefuseUnknownParameters(&http.Request{URL: &url.URL{RawQuery: query}}, "limit", "after")
+		err := RejectUnknownParameters(&http.Request{URL: &url.URL{RawQuery: query}}, "limit", "after")
 		if (err == nil) != (want == "") || err != nil && (problem.From(err).Status != 400 || !strings.Contains(problem.From(err).Detail, want)) {
 			t.Errorf("%s: got %v, want %q", query, err, want)
 		}
@@ -63,17 +63,17 @@ func TestHeaders(t *testing.T) {
 	if _, err := MinPosition(request(HeaderMinPosition, "1", "2")); err == nil {
 		t.Error("got no error for two positions, want one")
 	}
-	if c, err := AskedConsistency(request("X"), events.Strong); c != events.Unspecified || err != nil {
+	if c, err := RequestedConsistency(request("X"), events.Strong); c != events.Unspecified || err != nil {
 		t.Errorf("got %q, %v, want no consistency", c, err)
 	}
-	if c, err := AskedConsistency(request(HeaderConsistency, "eventual"), events.Strong, events.Eventual); c != events.Eventual || err != nil {
+	if c, err := RequestedConsistency(request(HeaderConsistency, "eventual"), events.Strong, events.Eventual); c != events.Eventual || err != nil {
 		t.Errorf("got %q, %v, want eventual", c, err)
 	}
-	if c, err := AskedConsistency(request(HeaderConsistency, "linearizable"), events.Strong, events.Linearizable); c != events.Linearizable || err != nil {
+	if c, err := RequestedConsistency(request(HeaderConsistency, "linearizable"), events.Strong, events.Linearizable); c != events.Linearizable || err != nil {
 		t.Errorf("got %q, %v, want linearizable", c, err)
 	}
 	for _, values := range [][]string{{"Strong"}, {""}, {"strong", "strong"}, {"linearizable"}} {
-		if _, err := AskedConsistency(request(HeaderConsistency, values...), events.Strong, events.Eventual); err == nil {
+		if _, err := RequestedConsistency(request(HeaderConsistency, values...), events.Strong, events.Eventual); err == nil {
 			t.Errorf("%v: got no error, want one", values)
 		}
 	}
