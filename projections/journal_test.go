@@ -75,10 +75,7 @@ func TestJournal(t *testing.T) {
 	want := append(slices.Clone(ofHistory), "7 clusterlite.users.created v1")
 	wantJournal(t, n, 0, want)
 	for _, o := range []projections.RebuildOptions{{Keep: true}, {Back: true}} {
-		if err := n.StartRebuild(o); err != nil {
-			t.Fatal(err)
-		}
-		until(t, "rebuild", func() bool { s, _ := n.Rebuild(); return s.State == projections.RebuildDone })
+		n.rebuild(o)
 		wantJournal(t, n, 0, want)
 		end = r.append(user(uuid.NewString(), "Ed", ""))
 		n.at(end)

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"os"
@@ -26,14 +27,29 @@ func TestMetricsAreThoseThatAreDocumented(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(models, "m.sql"), []byte("CREATE TABLE t (x);"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := clitest.Serve(t, t.TempDir(), "--models-dir="+models, "--bootstrap="+t.TempDir())
-	for end := time.Now().Add(20 * time.Second); !bytes.Contains(clitest.Request(t, "GET", s.Admin+"/models", ""), []byte(`"serving":{`)); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("got no read model in time, want one")
+	hooks := filepath.Join(t.TempDir(), "webhooks.json")
+	for path, content := range map[string]string{
+		hooks: `{"webhooks":[{"name":"w","url":"http://127.0.0.1:1/","plaintext":true,"collections":["users"],"secret_file":"secret"}]}`,
+		filepath.Join(filepath.Dir(hooks), "secret"): "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32)),
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
+	s := clitest.Serve(t, t.TempDir(), "--models-dir="+models, "--bootstrap="+t.TempDir(), "--webhooks="+hooks)
+	await := func(path, content string) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !bytes.Contains(clitest.Request(t, "GET", s.Admin+path, ""), []byte(content)); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("got no %s at %s in time, want it", content, path)
+			}
+		}
+	}
+	await("/models", `"serving":{`)
+	await("/metrics", `clusterlite_webhook_lag_events{`)
 	clitest.Request(t, "POST", s.URL+"/users", `{"name":"Ada","email":"ada@example.com"}`)
 	clitest.Request(t, "GET", s.URL+"/users", "")
+	await("/metrics", `clusterlite_webhook_deliveries_total{`)
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(clitest.Request(t, "GET", s.Admin+"/metrics", "")))
 	if err != nil {

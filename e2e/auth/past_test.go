@@ -101,8 +101,8 @@ func TestTheFeedOfAllCollectionsObeysTheRules(t *testing.T) {
 				}
 			}
 			if strings.Contains(path, "previous") {
-				for collection, powers := range who.powers {
-					if strings.Contains(powers, "r") && !seen[collection] {
+				for collection, powers := range who.powers { // read models have no events
+					if strings.Contains(powers, "r") && !strings.HasPrefix(collection, "models/") && !seen[collection] {
 						t.Errorf("%s: %s: got no event of %s, want one", name, path, collection)
 					}
 				}

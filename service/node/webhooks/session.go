@@ -27,7 +27,7 @@ type session struct {
 	delivered bool
 	// done are the versions of the records of delivered events that are not removed yet.
 	done map[string]int64
-	// ending reports that requests are cancelled, so that their failures say nothing.
+	// ending reports that requests are or will be cancelled, so that their failures say nothing.
 	ending bool
 	// quiet is until when nothing is written to the log, after a failure.
 	quiet   time.Time
@@ -55,12 +55,18 @@ const (
 	skipped = 10_000
 )
 
+// finishTimeout is the time that requests get to complete after a session was asked to end. The
+// events of requests that are cancelled are sent again, although the endpoint may have accepted them.
+const finishTimeout = 2 * time.Second
+
 // deliver delivers until ctx ends or the session has to end. It returns [errLost], [errChanged], or
 // what prevents the node from delivering.
 func (s *session) deliver(ctx context.Context) (err error) {
-	requests, cancel := context.WithCancel(ctx)
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })()
 	defer func() {
-		if s.ending = ctx.Err() != nil || errors.Is(err, errLost); s.ending {
+		lost := errors.Is(err, errLost)
+		if s.ending = lost || ctx.Err() != nil; lost {
 			cancel()
 		}
 		for s.queue.sending > 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -265,6 +266,30 @@ func TestARestartAndARebuildSendNothingAgain(t *testing.T) {
 	e.await(4)
 	n.stop()
 	if got := ids(e.accepted()); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A request that is in flight when the node stops completes, so its event is not sent again.
+func TestAStopAwaitsRequestsInFlight(t *testing.T) {
+	e := newEndpoint(t)
+	const slowly = 100 * time.Millisecond
+	arrived := make(chan struct{}, 1)
+	e.respond(func(received) int {
+		arrived <- struct{}{}
+		time.Sleep(slowly) // what the endpoint has to do
+		return http.StatusNoContent
+	})
+	c := newCluster(t, declaration(e.url, ""))
+	n := c.start("one")
+	entity := uuid.NewString()
+	want := []string{c.put(entity, 1)}
+	<-arrived
+	n.stop()
+	c.start("one")
+	want = append(want, c.put(entity, 2))
+	<-arrived
+	if got := ids(e.await(2)); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
