@@ -44,7 +44,7 @@ func (s Command) Run(ctx context.Context, out subcommand.Streams) error {
 			reads, writes := queryapi.New(n, s.Reads), commands.New(n, s.Writes)
 			contract.Mount(e, reads.Routes(), writes.Routes())
 		},
-		Ready: func(n *node.Node) { greet(out.Stdout, n) },
+		Ready: func(n *node.Node) { s.greet(out.Stdout, n) },
 	})
 }
 
@@ -58,18 +58,26 @@ func (s Command) startBroker(_ context.Context, config *node.Config, logger *slo
 }
 
 // greet shows a new user the addresses, and what to try.
-func greet(w io.Writer, n *node.Node) {
-	url := "http://" + reachable(n.API)
+func (s Command) greet(w io.Writer, n *node.Node) {
+	url := scheme(s.HTTP.TLS.CertFile) + reachable(n.API)
 	_, _ = fmt.Fprintf(w, `ClusterLite is ready.
   API    %[1]s
-  admin  http://%[2]s/status
+  admin  %[2]s/status
   Kafka  %[3]s
   data   %[4]s
 Try:
   curl -i %[1]s/users -H 'Content-Type: application/json' -d '{"name":"John Doe","email":"john@example.com"}'
   curl -i %[1]s/users
   curl -i %[1]s/users/<id>
-`, url, n.Admin, n.Brokers[0], n.DataDir)
+`, url, scheme(s.AdminTLS.CertFile)+n.Admin.String(), n.Brokers[0], n.DataDir)
+}
+
+// scheme returns how the URLs of a listener begin.
+func scheme(certFile string) string {
+	if certFile != "" {
+		return "https://"
+	}
+	return "http://"
 }
 
 // reachable returns an address that a client on this host can use.

@@ -2,10 +2,13 @@ package serve_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,5 +88,31 @@ func TestServeRefusesVariablesOfTracing(t *testing.T) {
 				t.Error("got a data folder after a usage error, want none")
 			}
 		})
+	}
+}
+
+// The greeting shows URLs with https for listeners that are encrypted.
+func TestTheGreetingShowsTheSchemeOfEachListener(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, private := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{
+		cert: {Type: "CERTIFICATE", Bytes: server.Certificate().Raw}, private: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	api := clitest.Serve(t, t.TempDir(), "--tls-cert-file="+cert, "--tls-key-file="+private)
+	admin := clitest.Serve(t, t.TempDir(), "--admin-tls-cert-file="+cert, "--admin-tls-key-file="+private)
+	for url, scheme := range map[string]string{api.URL: "https", api.Admin: "http", admin.URL: "http", admin.Admin: "https"} {
+		if !strings.HasPrefix(url, scheme+"://") {
+			t.Errorf("got %s, want %s", url, scheme)
+		}
 	}
 }
