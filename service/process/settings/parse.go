@@ -92,7 +92,11 @@ func unknownVariables(parser *kong.Kong, environment []string) []string {
 // ofOthers recognises variables that other processes or the Compose file read. They often
 // share one environment.
 func ofOthers(name string) bool {
-	if slices.Contains([]string{"CLUSTERLITE_PORT", "CLUSTERLITE_URL", "CLUSTERLITE_TOKEN", "CLUSTERLITE_TOKEN_FILE", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN"}, name) {
+	if slices.Contains([]string{
+		"CLUSTERLITE_PORT", "CLUSTERLITE_IMAGE_PREFIX", "CLUSTERLITE_VERSION",
+		"CLUSTERLITE_SNAPSHOT_SCHEDULE", "CLUSTERLITE_SNAPSHOT_KEEP", "CLUSTERLITE_SNAPSHOT_KEEP_FOR", // of the Compose file
+		"CLUSTERLITE_URL", "CLUSTERLITE_TOKEN", "CLUSTERLITE_TOKEN_FILE", "CLUSTERLITE_ADMIN", "CLUSTERLITE_KAFKA_LISTEN",
+	}, name) {
 		return true
 	}
 	for _, group := range []any{Node{}, Topic{}, Kafka{}, KafkaSecurity{}, APITLS{}, AdminTLS{}, AdminAccess{}, Auth{}, RateLimits{}, HTTP{}, Reads{}, Writes{}} {
