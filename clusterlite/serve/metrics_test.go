@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -97,4 +99,51 @@ func documentedMetrics(t *testing.T) map[string]bool {
 		documented[fmt.Sprintf("%s %s{%s}", row[3], row[1], strings.Join(labels, ","))] = true
 	}
 	return documented
+}
+
+// The number of series does not grow with what clients send: ids, paths, methods, header fields, keys
+// and names that do not exist.
+func TestSeriesAreBounded(t *testing.T) {
+	s := clitest.Serve(t, t.TempDir())
+	series := func() (n int) {
+		text := clitest.Request(t, "GET", s.Admin+"/metrics", "")
+		for line := range bytes.Lines(text) {
+			if !bytes.HasPrefix(line, []byte("#")) {
+				n++
+			}
+		}
+		return n
+	}
+	// send sends each kind of request with a name of its own.
+	send := func(name string) {
+		for _, request := range []struct{ method, path, header string }{
+			{"GET", "/" + name, ""}, {"GET", "/users/" + name, ""}, {"GET", "/users/" + uuid.NewString(), ""}, {"GET", "/users?" + name + "=1", ""},
+			{"GET", "/users?name=" + name, "User-Agent: " + name}, {"GET", "/models/" + name + "/x", ""}, {"GET", "/users/changes?offset=" + name, ""},
+			{"POST", "/users", "Idempotency-Key: " + name}, {"X" + strings.ToUpper(name), "/users", ""}, {"DELETE", "/users/" + uuid.NewString(), ""},
+			{"GET", "/users", "Authorization: Bearer " + name}, {"GET", "/users", "Accept: text/" + name}, {"PATCH", "/users/" + uuid.NewString(), "Content-Type: x/" + name},
+		} {
+			r, err := http.NewRequestWithContext(t.Context(), request.method, s.URL+request.path, strings.NewReader(`{"name":"`+name+`"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			if field, value, found := strings.Cut(request.header, ": "); found {
+				r.Header.Set(field, value)
+			}
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+		}
+		clitest.Request(t, "GET", s.Admin+"/status?"+name, "")
+	}
+	send("first")
+	before := series()
+	for i := range 50 {
+		send(fmt.Sprintf("n%d", i))
+	}
+	if after := series(); after != before || before < 100 {
+		t.Errorf("got %d series after 50 rounds of requests, want the %d that there were after one", after, before)
+	}
 }
