@@ -42,27 +42,9 @@ func compare(f query.Filter, row *Row, literal jsontext.Value) (matches, known b
 		if !comparable {
 			return false, false
 		}
-		found = found || holds(f.Op, c)
+		found = found || f.Op.Holds(c)
 	}
 	return found, true
-}
-
-func holds(op query.Op, c int) bool {
-	switch op {
-	case query.Equal, query.In:
-		return c == 0
-	case query.NotEqual:
-		return c != 0
-	case query.Greater:
-		return c > 0
-	case query.GreaterOrEqual:
-		return c >= 0
-	case query.Less:
-		return c < 0
-	case query.LessOrEqual:
-		return c <= 0
-	}
-	return false
 }
 
 // folds reports whether a filter compares folded texts.

@@ -104,6 +104,28 @@ const (
 	Present // the value is true, or false for entities that lack the member
 )
 
+// Holds reports whether a value meets the operator, by how it compares with the value of the filter:
+// less than 0, 0, or more than 0 as [cmp.Compare] has it. In is met by an equal value; the other
+// operators that do not compare are never met.
+func (o Op) Holds(compared int) bool {
+	switch o {
+	case Equal, In:
+		return compared == 0
+	case NotEqual:
+		return compared != 0
+	case Greater:
+		return compared > 0
+	case GreaterOrEqual:
+		return compared >= 0
+	case Less:
+		return compared < 0
+	case LessOrEqual:
+		return compared <= 0
+	default:
+		return false
+	}
+}
+
 // A Filter is a condition that entities must meet.
 type Filter struct {
 	Column Column

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 
@@ -68,7 +67,7 @@ func (c target) asked(ctx context.Context, out subcommand.Streams) (context.Cont
 		all, err = nodes.Select(all, c.Node...)
 		return ctx, all, err
 	}
-	living := slices.DeleteFunc(nodes.Living(all), func(n nodes.Node) bool { return n.Role == "command" })
+	living := nodes.Queries(all)
 	if len(living) == 0 {
 		return nil, nil, errors.New("no running node with read models is known to the broker")
 	}

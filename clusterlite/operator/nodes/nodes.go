@@ -36,6 +36,12 @@ func Living(all []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
 }
 
+// Queries returns the nodes that have not announced that they stopped and serve reads: all but
+// command services.
+func Queries(all []Node) []Node {
+	return slices.DeleteFunc(Living(all), func(n Node) bool { return n.Role == "command" })
+}
+
 // Select returns the nodes with these names. If one is missing, the error contains its name and
 // the names of the known nodes.
 func Select(all []Node, names ...string) ([]Node, error) {

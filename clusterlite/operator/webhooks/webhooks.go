@@ -59,7 +59,7 @@ func (c connection) running(ctx context.Context, out subcommand.Streams) (contex
 	if err != nil {
 		return nil, nil, err
 	}
-	living := slices.DeleteFunc(nodes.Living(all), func(n nodes.Node) bool { return n.Role == "command" })
+	living := nodes.Queries(all)
 	if len(living) == 0 {
 		return nil, nil, errors.New("no running node that could have webhooks is known to the broker")
 	}

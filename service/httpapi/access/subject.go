@@ -66,7 +66,7 @@ func (f fixed) meets(s *subject) bool {
 		return len(literal) > 0 && (literal[0] == 't' || literal[0] == 'f') && (literal[0] == 't') == c.Filter.Values[0]
 	case query.Comparison:
 		left, right := s.member(c.Left), s.member(c.Right)
-		return left.kind != noValue && right.kind != noValue && ordered(c.Op, order(left, right))
+		return left.kind != noValue && right.kind != noValue && c.Op.Holds(order(left, right))
 	case query.Has:
 		return s.entity.has(c.Member) != c.Not
 	}
@@ -108,24 +108,6 @@ func order(a, b value) int {
 	return strings.Compare(a.text, b.text)
 }
 
-func ordered(op query.Op, c int) bool {
-	switch op {
-	case query.Equal:
-		return c == 0
-	case query.NotEqual:
-		return c != 0
-	case query.Greater:
-		return c > 0
-	case query.GreaterOrEqual:
-		return c >= 0
-	case query.Less:
-		return c < 0
-	case query.LessOrEqual:
-		return c <= 0
-	}
-	return false
-}
-
 func (m match) meets(s *subject) bool {
 	v := s.value(m.slot)
 	if v.kind == noValue {
@@ -143,7 +125,7 @@ func (m match) meets(s *subject) bool {
 	if _, same := argument(m.column, v); !same {
 		return m.op == query.NotEqual
 	}
-	return ordered(m.op, order(is, v))
+	return m.op.Holds(order(is, v))
 }
 
 // isText compares a column with a text. It makes no copy. known is false if it would have to.
