@@ -146,6 +146,10 @@ type readers struct {
 	longest time.Duration
 }
 
+// byDefault is the consistency of reads that demand none. While no broker can be reached, any node
+// answers them with what it has, so their positions may go back behind Nginx.
+const byDefault = ""
+
 func startReaders(t *testing.T, urls []string, consistencies ...string) *readers {
 	r := &readers{t: t, stop: make(chan struct{})}
 	for _, url := range urls {
@@ -175,14 +179,18 @@ func (r *readers) read(url, consistency string) {
 		default:
 		}
 		began := time.Now()
-		got, err := suite.Send("GET", fmt.Sprintf("%s/users?limit=%d", url, 1+i%50), "", "Clusterlite-Consistency: "+consistency)
+		var header []string
+		if consistency != byDefault {
+			header = []string{"Clusterlite-Consistency: " + consistency}
+		}
+		got, err := suite.Send("GET", fmt.Sprintf("%s/users?limit=%d", url, 1+i%50), "", header...)
 		took := time.Since(began)
 		if err != nil || got.Status != 200 {
 			r.t.Errorf("read: got %d, %v, want 200: %s", got.Status, err, got.Body)
 			return
 		}
 		at := got.Position(r.t)
-		if at < last {
+		if at < last && consistency != byDefault {
 			r.t.Errorf("a read of %s: got position %d, want at least the earlier %d", url, at, last)
 			return
 		}
