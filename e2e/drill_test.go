@@ -14,8 +14,8 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// An acknowledged is a write that a client was told is done.
-type acknowledged struct {
+// An acknowledgedWrite is a write to which a client got a successful response.
+type acknowledgedWrite struct {
 	id       string
 	version  int64
 	position int64
@@ -80,7 +80,7 @@ func TestDrill(t *testing.T) {
 // loseEverything runs a store with scheduled snapshots and a client that writes, and kills and
 // deletes all of it, except the snapshots and an export. It returns the acknowledged writes and
 // the time of the loss.
-func loseEverything(t *testing.T, backups, export string) (writes []acknowledged, lost time.Time) {
+func loseEverything(t *testing.T, backups, export string) (writes []acknowledgedWrite, lost time.Time) {
 	t.Helper()
 	from := cluster.Serve(t)
 	peer := from.AddQuery()
@@ -96,7 +96,7 @@ func loseEverything(t *testing.T, backups, export string) (writes []acknowledged
 	write := func() {
 		t.Helper()
 		r := target.Do(t, "POST", "/users", suite.UserBody("Ada", suite.Email())).Want(t, 201)
-		a := acknowledged{r.Entity(t).ID, 1, r.Position(t), time.Now()}
+		a := acknowledgedWrite{r.Entity(t).ID, 1, r.Position(t), time.Now()}
 		if len(writes)%3 == 0 { // some are changed later
 			r = target.Do(t, "PATCH", "/users/"+a.id, `{"name":"Grace"}`, "Content-Type: application/merge-patch+json").Want(t, 200)
 			a.version, a.position, a.at = 2, r.Position(t), time.Now()
@@ -160,7 +160,7 @@ func newestSnapshot(t *testing.T, c *cluster.Cluster, store string) (s struct {
 }
 
 // restored checks that the writes up to a position are there, and returns how many came later.
-func restored(t *testing.T, url string, writes []acknowledged, position int64) (later int) {
+func restored(t *testing.T, url string, writes []acknowledgedWrite, position int64) (later int) {
 	t.Helper()
 	for _, w := range writes {
 		if w.position > position {

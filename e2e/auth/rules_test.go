@@ -47,7 +47,7 @@ const modelOfNotes = `CREATE TABLE texts (id TEXT PRIMARY KEY, text TEXT NOT NUL
 INSERT OR REPLACE INTO texts VALUES (:id, :document ->> 'text');
 `
 
-// operatorToken is the credential of operators for the admin listener, which is none for the API.
+// operatorToken is the credential of operators for the admin listener. The API does not accept it.
 const operatorToken = "operators-and-nodes-only"
 
 // what each identity may do: read, create, update and delete. An empty text means that it may do

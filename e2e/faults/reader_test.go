@@ -6,7 +6,7 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/feed"
 )
 
-// A reader notices at once what comes twice or out of order.
+// A reader reports a change that arrives twice or out of order at once.
 func TestReaderNoticesRepeats(t *testing.T) {
 	change := func(position string) feed.Change { return feed.Change{ID: "e" + position, Position: position} }
 	r := &reader{offset: "-1"}

@@ -153,7 +153,7 @@ func (l *Log) Announced(ctx context.Context, node string) (a Announcement, found
 		case err != nil:
 			return nil, fmt.Errorf("read what node %s announced: %w: %w", node, ErrUnreachable, err)
 		case !there:
-			return nil, nil //nolint:nilnil // there is none
+			return nil, nil //nolint:nilnil // the node has announced nothing
 		default:
 			return &a, nil
 		}

@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"math"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterlite/clusterlite/service/node/snapshots"
 )
 
 // A node looks into its stores this often, and gives each of them this long.
@@ -20,12 +22,7 @@ const (
 // start (--bootstrap), if there are any. The nodes watch the stores, because whatever creates the
 // snapshots may have stopped and can't report that.
 func (n *Node) watchSnapshots() {
-	var stores []string
-	for _, source := range n.Bootstrap {
-		if !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://") {
-			stores = append(stores, source)
-		}
-	}
+	stores := slices.DeleteFunc(slices.Clone(n.Bootstrap), snapshots.IsNode)
 	if len(stores) == 0 {
 		return
 	}
@@ -33,7 +30,7 @@ func (n *Node) watchSnapshots() {
 	newest.Store(math.Float64bits(math.NaN()))
 	n.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "clusterlite_snapshot_newest_timestamp_seconds",
-		Help: "When the newest snapshot was stored in the stores of --bootstrap, as Unix time; 0 if there is none, NaN if none could be read yet.",
+		Help: "When the newest snapshot was stored in the stores of --bootstrap, as Unix time; 0 if the stores are empty, NaN until a store has been read.",
 	}, func() float64 { return math.Float64frombits(newest.Load()) }))
 	n.group.Go("the age of the snapshots", func(ctx context.Context) error {
 		again := time.NewTicker(snapshotAgeInterval)
@@ -52,7 +49,7 @@ func (n *Node) watchSnapshots() {
 }
 
 // newestSnapshot returns when the newest snapshot in the stores was stored, as Unix time, or 0 if
-// there is none. It returns false if no store could be read.
+// the stores are empty. It returns false if no store could be read.
 func (n *Node) newestSnapshot(ctx context.Context, stores []string) (newest float64, known bool) {
 	for _, place := range stores {
 		at, err := n.newestIn(ctx, place)
@@ -60,7 +57,7 @@ func (n *Node) newestSnapshot(ctx context.Context, stores []string) (newest floa
 			return 0, false
 		}
 		if err != nil {
-			n.Logger.Warn("could not find out how old the newest snapshot is", "error", err)
+			n.Logger.Warn("could not determine the age of the newest snapshot", "error", err)
 			continue
 		}
 		known = true

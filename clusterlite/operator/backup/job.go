@@ -29,8 +29,8 @@ type Options struct {
 	Schedule Schedule
 	// Deadline bounds each attempt.
 	Deadline time.Duration
-	// Newest returns when the newest snapshot in the store was stored, or the zero time if there
-	// is none.
+	// Newest returns when the newest snapshot in the store was stored, or the zero time if the store
+	// is empty.
 	Newest func(context.Context) (time.Time, error)
 	// Take takes one snapshot. It may return a snapshot and an error: the snapshot is stored and
 	// verified, but what follows has failed.
@@ -52,8 +52,8 @@ type Job struct {
 // interface.
 type Status struct {
 	Schedule string `json:"schedule"`
-	// Newest is when the newest snapshot in the store was stored; null if there is none, or if the
-	// store could not be read yet.
+	// Newest is when the newest snapshot in the store was stored; null if the store is empty or has
+	// not been read yet.
 	Newest *time.Time `json:"newest"`
 	// Due is when the next attempt begins.
 	Due time.Time `json:"due"`
@@ -115,7 +115,7 @@ func (j *Job) first(ctx context.Context) time.Time {
 	defer cancel()
 	newest, err := j.Newest(ctx)
 	if err != nil {
-		j.Logger.Warn("could not find out how old the newest snapshot is", "error", err)
+		j.Logger.Warn("could not determine the age of the newest snapshot", "error", err)
 		return now
 	}
 	j.found(newest)

@@ -29,7 +29,7 @@ type attempts struct {
 	times  []time.Duration
 	fail   int           // how many of the first attempts fail
 	take   time.Duration // how long each takes
-	newest time.Duration // how long ago the newest snapshot was stored; zero: there is none
+	newest time.Duration // how long ago the newest snapshot was stored; zero: the store is empty
 }
 
 // run runs a job for a while and returns its log and its final status.

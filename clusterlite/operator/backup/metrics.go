@@ -19,7 +19,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		registry: r,
-		newest:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "clusterlite_snapshot_newest_timestamp_seconds", Help: "When the newest snapshot in the store was stored, as Unix time; 0 if there is none."}),
+		newest:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "clusterlite_snapshot_newest_timestamp_seconds", Help: "When the newest snapshot in the store was stored, as Unix time; 0 if the store is empty."}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "clusterlite_snapshot_attempts_total", Help: "Attempts to take a snapshot, by result."}, []string{"result"}),
 		seconds:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "clusterlite_snapshot_last_duration_seconds", Help: "How long the last attempt took."}),
 		bytes:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "clusterlite_snapshot_last_bytes", Help: "Size of the last snapshot as it is stored."}),

@@ -54,24 +54,7 @@ type target struct {
 
 // asked returns the nodes to ask.
 func (c target) asked(ctx context.Context, out subcommand.Streams) (context.Context, []nodes.Node, error) {
-	ctx, log, err := c.Access.OpenLog(ctx, c.Kafka, out)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = log.Close() }() // it was only read
-	all, err := nodes.All(ctx, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(c.Node) > 0 {
-		all, err = nodes.Select(all, c.Node...)
-		return ctx, all, err
-	}
-	living := nodes.Queries(all)
-	if len(living) == 0 {
-		return nil, nil, errors.New("no running node with read models is known to the broker")
-	}
-	return ctx, living, nil
+	return nodes.ForReads(ctx, c.Access, c.Kafka, out, "with read models", c.Node...)
 }
 
 // List lists the models.

@@ -108,6 +108,19 @@ func (n Node) Get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// AskPatiently sends a request like [Node.DoPatiently] and decodes the answer.
+func (n Node) AskPatiently(ctx context.Context, method, path string, into any) error {
+	response, err := n.DoPatiently(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		return fmt.Errorf("node %s: read the answer: %w", n.Node, err)
+	}
+	return nil
+}
+
 // Lives reports whether the node answers.
 func (n Node) Lives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)

@@ -1,5 +1,5 @@
 // Package nodes finds the nodes of a cluster and talks to their admin listeners. The subcommands
-// in cluster and readmodel use it.
+// use it.
 package nodes
 
 import (
@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/node/roster"
+	"github.com/clusterlite/clusterlite/service/process/settings"
 )
 
 // A Node is a node known to the broker, and a client of its admin listener. It is safe for
@@ -36,10 +38,28 @@ func Living(all []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.State != roster.Running })
 }
 
-// Queries returns the nodes that have not announced that they stopped and serve reads: all but
-// command services.
-func Queries(all []Node) []Node {
-	return slices.DeleteFunc(Living(all), func(n Node) bool { return n.Role == "command" })
+// ForReads returns the nodes with these names or, without names, the running nodes that serve reads:
+// all but command services. If there are none, the error says that they are missing; which describes
+// them. The context that it returns carries the credentials for their admin listeners.
+func ForReads(ctx context.Context, access subcommand.Access, kafka settings.Kafka, out subcommand.Streams, which string, names ...string) (context.Context, []Node, error) {
+	ctx, log, err := access.OpenLog(ctx, kafka, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = log.Close() }() // it was only read
+	all, err := All(ctx, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(names) > 0 {
+		all, err = Select(all, names...)
+		return ctx, all, err
+	}
+	running := slices.DeleteFunc(Living(all), func(n Node) bool { return n.Role == "command" })
+	if len(running) == 0 {
+		return nil, nil, fmt.Errorf("no running node %s is known to the broker", which)
+	}
+	return ctx, running, nil
 }
 
 // Select returns the nodes with these names. If one is missing, the error contains its name and

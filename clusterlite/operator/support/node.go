@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/clusterlite/clusterlite/clusterlite/operator/cluster/overview"
 	"github.com/clusterlite/clusterlite/clusterlite/operator/nodes"
-	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/service/node/diagnostics"
 )
@@ -107,14 +107,7 @@ func folderOf(n nodes.Node, b bundle, used map[string]bool) string {
 
 // topic describes the topic and its brokers.
 type topic struct {
-	Name      string          `json:"name"`
-	ID        string          `json:"id"`
-	Start     events.Position `json:"start"`
-	End       events.Position `json:"end"`
-	Leader    int32           `json:"leader"`
-	Replicas  []int32         `json:"replicas"`
-	InSync    []int32         `json:"in_sync"`
-	MinInSync int             `json:"min_in_sync"`
+	overview.Topic
 	// Unfit says why the topic can lose events; empty if it can't.
 	Unfit      string            `json:"unfit,omitempty"`
 	Controller int32             `json:"controller"`
@@ -122,10 +115,7 @@ type topic struct {
 }
 
 func describe(name string, h eventlog.Health) topic {
-	t := topic{
-		Name: name, ID: h.ID, Start: h.Start, End: h.End, Leader: h.Leader, Replicas: h.Replicas, InSync: h.InSync, MinInSync: h.MinInSync,
-		Controller: h.Controller, Brokers: h.Brokers,
-	}
+	t := topic{Topic: overview.TopicOf(name, h), Controller: h.Controller, Brokers: h.Brokers}
 	if h.Unfit != nil {
 		t.Unfit = h.Unfit.Error()
 	}

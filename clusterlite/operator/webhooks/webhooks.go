@@ -4,12 +4,12 @@ package webhooks
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -50,20 +50,7 @@ type connection struct {
 
 // running returns the nodes that may have webhooks.
 func (c connection) running(ctx context.Context, out subcommand.Streams) (context.Context, []nodes.Node, error) {
-	ctx, log, err := c.Access.OpenLog(ctx, c.Kafka, out)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = log.Close() }() // it was only read
-	all, err := nodes.All(ctx, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	living := nodes.Queries(all)
-	if len(living) == 0 {
-		return nil, nil, errors.New("no running node that could have webhooks is known to the broker")
-	}
-	return ctx, living, nil
+	return nodes.ForReads(ctx, c.Access, c.Kafka, out, "that could have webhooks")
 }
 
 // List lists the webhooks.
@@ -177,12 +164,7 @@ func merge(lists []webhooks.List) (l listing) {
 	for i := range l.Webhooks {
 		l.Webhooks[i].Problem = "" // it is in Problems
 	}
-	slices.SortFunc(l.Webhooks, func(a, b webhook) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(l.Webhooks, func(a, b webhook) int { return strings.Compare(a.Name, b.Name) })
 	return l
 }
 
@@ -229,7 +211,7 @@ func ask[T any](ctx context.Context, out subcommand.Streams, c connection, path 
 	}
 	var errs []error
 	for _, n := range running {
-		err := post(ctx, n, path, &answer)
+		err := n.AskPatiently(ctx, http.MethodPost, path, &answer)
 		if err == nil {
 			return answer, nil
 		}
@@ -240,16 +222,4 @@ func ask[T any](ctx context.Context, out subcommand.Streams, c connection, path 
 		errs = append(errs, err)
 	}
 	return answer, errors.Join(errs...)
-}
-
-func post(ctx context.Context, n nodes.Node, path string, into any) error {
-	response, err := n.DoPatiently(ctx, http.MethodPost, path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
-		return fmt.Errorf("node %s: read the answer: %w", n.Node, err)
-	}
-	return nil
 }

@@ -96,8 +96,13 @@ func (f Finder) await(ctx context.Context) (eventlog.Info, error) {
 	}
 }
 
+// IsNode reports whether a source is the URL of a node's admin listener. All others are stores.
+func IsNode(source string) bool {
+	return strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")
+}
+
 func (f Finder) from(ctx context.Context, source, topicID, path string) (taken bool, err error) {
-	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
+	if IsNode(source) {
 		body, err := fetch(admin.WithAccess(ctx, f.Access), source)
 		if err != nil {
 			return false, err

@@ -108,11 +108,11 @@ func (l *ledger) remove(ctx context.Context, id string, version int64) error {
 }
 
 func (l *ledger) append(ctx context.Context, e events.Event) error {
-	eventID, err := uuid.NewV7()
+	eventID, err := newID()
 	if err != nil {
 		return err
 	}
-	e.ID, e.Source, e.Collection, e.Time = eventID.String(), l.source, Collection, time.Now().UTC().Truncate(time.Millisecond)
+	e.ID, e.Source, e.Collection, e.Time = eventID, l.source, Collection, time.Now().UTC().Truncate(time.Millisecond)
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	defer func() {
@@ -130,8 +130,8 @@ func (l *ledger) append(ctx context.Context, e events.Event) error {
 	return nil
 }
 
-// newRecord returns the id of a new delivery record.
-func newRecord() (string, error) {
+// newID returns the id of a new delivery record, or of an event.
+func newID() (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return "", err

@@ -13,7 +13,7 @@ import (
 type item struct {
 	delivery
 	appended time.Time // when the log received it; zero if that is not known
-	// id and version are those of the record in the log; id is empty if there is none.
+	// id and version are those of the record in the log; id is empty if the event has no record.
 	id      string
 	version int64
 
@@ -115,7 +115,7 @@ func (q *queue) heads() (heads []*item) {
 }
 
 // due returns the events to send now, at most so many that concurrency is not exceeded. wake is when
-// the next one is due; zero if none is.
+// the next one is due; zero if no other event waits for its time.
 func (q *queue) due(now time.Time, concurrency int) (send []*item, wake time.Time) {
 	if q.down() {
 		return q.dueWhileDown(now)
@@ -204,7 +204,7 @@ func (q *queue) stranded() (others []*item) {
 	return others
 }
 
-// oldest returns the time of the oldest event that is not delivered; zero if there is none.
+// oldest returns the time of the oldest event that waits for its delivery; zero if no event waits.
 func (q *queue) oldest() (at time.Time) {
 	for _, i := range q.items {
 		since := i.appended

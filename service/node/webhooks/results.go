@@ -100,7 +100,7 @@ const recordAfter = 3
 
 // record writes the record of an event that has none.
 func (s *session) record(ctx context.Context, i *item) error {
-	id, err := newRecord()
+	id, err := newID()
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (s *session) record(ctx context.Context, i *item) error {
 func (s *session) park(ctx context.Context, i *item) (err error) {
 	id, version := i.id, i.version
 	if id == "" {
-		if id, err = newRecord(); err != nil {
+		if id, err = newID(); err != nil {
 			return err
 		}
 	}

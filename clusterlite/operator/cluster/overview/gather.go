@@ -40,7 +40,7 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	if errors.Is(failed, eventlog.ErrNoTopic) {
 		failed = fmt.Errorf("topic %s does not exist: set --kafka-topic or --kafka-brokers", o.Log.Topic())
 	} else if failed == nil {
-		r.Topic, r.Brokers = topic(o.Log.Topic(), health), brokers(health)
+		r.Topic, r.Brokers = TopicOf(o.Log.Topic(), health), brokers(health)
 	}
 	all, err := nodes.All(ctx, o.Log)
 	if failed == nil {
@@ -104,7 +104,8 @@ func gatherAt(ctx context.Context, known []nodes.Node, admin []string) (shown []
 	return shown
 }
 
-func topic(name string, h eventlog.Health) Topic {
+// TopicOf describes the topic with a name.
+func TopicOf(name string, h eventlog.Health) Topic {
 	return Topic{
 		Name: name, ID: h.ID, Start: h.Start, End: h.End,
 		Leader: h.Leader, Replicas: h.Replicas, InSync: h.InSync, MinInSync: h.MinInSync,

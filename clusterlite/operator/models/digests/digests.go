@@ -3,7 +3,6 @@ package digests
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -145,12 +144,7 @@ func (m Compared) Write(w io.Writer) error {
 func Ask[T any](ctx context.Context, progress io.Writer, asked []nodes.Node, method, path string) ([]T, []error) {
 	answers := make([]T, len(asked))
 	errs := nodes.Each(ctx, progress, asked, func(ctx context.Context, i int, n nodes.Node) error {
-		response, err := n.DoPatiently(ctx, method, path)
-		if err != nil {
-			return err
-		}
-		err = json.NewDecoder(response.Body).Decode(&answers[i])
-		return errors.Join(err, response.Body.Close())
+		return n.AskPatiently(ctx, method, path, &answers[i])
 	})
 	return answers, errs
 }
