@@ -18,6 +18,10 @@ import (
 // therefore not abandoned, which would leave it on its way, but gets this time to complete.
 const lastAnnouncement = 2 * time.Second
 
+// firstAnnouncement is how long the first announcement delays the readiness of the node, so that the
+// tool finds whatever node is ready. A node that can't announce itself becomes ready all the same.
+const firstAnnouncement = 5 * time.Second
+
 // announceAgain is the time from a failed announcement to the next attempt.
 const announceAgain = 250 * time.Millisecond
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -9,12 +10,20 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
+var errUnannounced = errors.New("the broker does not know the node yet")
+
 // ready returns why the node should get no requests, or nil.
 func (n *Node) ready() error {
 	if err := n.drain.Begun(); err != nil {
 		return err
 	}
-	return n.Model.Ready(n.ReadyLag)
+	if err := n.Model.Ready(n.ReadyLag); err != nil {
+		return err
+	}
+	if n.announced.Load() == nil && n.Model.Degraded() == "" && time.Now().Before(n.unannounced) {
+		return errUnannounced
+	}
+	return nil
 }
 
 // startDrain drains the API, and responds once that is done.

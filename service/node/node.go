@@ -106,6 +106,8 @@ type Node struct {
 	hooks *webhooks.Set
 	// announced is when the last announcement began that the brokers confirmed.
 	announced atomic.Pointer[time.Time]
+	// unannounced is how long the node may be ready only if the broker knows it; see [Node.ready].
+	unannounced time.Time
 
 	// logged keeps the last log lines.
 	logged *diagnostics.Log
@@ -335,6 +337,7 @@ func (n *Node) listen() error {
 		CORS:   web.CORS{Origins: n.CORSOrigins, AllowHeaders: n.CORSAllowHeaders, ExposeHeaders: n.CORSExposeHeaders},
 		Limits: web.Limits{Requests: n.MaxRequests, Memory: int64(n.RequestMemory)}})
 	n.Mount(e, n)
+	n.unannounced = time.Now().Add(firstAnnouncement)
 	adminHandler := admin.Handler(admin.Source{
 		Node:      n.NodeID,
 		Operators: n.operators,

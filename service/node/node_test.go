@@ -37,7 +37,11 @@ func TestANodeIsFound(t *testing.T) {
 	b := servicetest.StartBroker(t)
 	log := b.OpenLog()
 	n, stop := servicetest.StartNode(t, b, "query-1")
-	e := await(t, log, "running", func(e roster.Entry) bool { return e.State == roster.Running })
+	entries, err := roster.List(servicetest.Context(t), log) // at once: a ready node is known
+	if err != nil || len(entries) != 1 || entries[0].State != roster.Running {
+		t.Fatalf("got %+v, %v, want the running node", entries, err)
+	}
+	e := entries[0]
 	if host, port, err := net.SplitHostPort(e.Admin); err != nil || host != "127.0.0.1" || port == "0" || e.Node != "query-1" || e.Role != "query" || e.Version == "" || e.Silent(time.Now()) {
 		t.Errorf("got %+v, want query-1 running with its admin address", e)
 	}

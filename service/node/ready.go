@@ -16,7 +16,7 @@ func (n *Node) awaitReady(ctx context.Context) {
 	defer ticker.Stop()
 	next := time.Now().Add(every)
 	for {
-		err := n.Model.Ready(n.ReadyLag)
+		err := n.ready()
 		if err == nil {
 			n.Logger.Info("ready", "position", n.Model.Position())
 			if n.Ready != nil {

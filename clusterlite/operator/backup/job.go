@@ -71,7 +71,7 @@ func New(o Options, r prometheus.Registerer) *Job {
 // The retries of an attempt that failed wait from minRetry to maxRetry, and never beyond the next
 // time of the schedule.
 const (
-	minRetry = time.Minute
+	minRetry = 5 * time.Second
 	maxRetry = 30 * time.Minute
 )
 

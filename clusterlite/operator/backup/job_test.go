@@ -122,14 +122,17 @@ func TestAJobContinuesTheScheduleOfTheStore(t *testing.T) {
 func TestAFailedAttemptIsRepeated(t *testing.T) {
 	a := &attempts{fail: 3}
 	log, status, values := a.run(t, "6h", time.Hour, 30*time.Minute)
-	a.want(t, 0, time.Minute, 3*time.Minute, 7*time.Minute)
+	a.want(t, 0, 5*time.Second, 15*time.Second, 35*time.Second)
 	if !strings.Contains(log, "no node answers") || status.Error != "" || values["clusterlite_snapshot_attempts_total/failed"] != 3 {
 		t.Errorf("got %+v, %v and the log\n%s\nwant three failures in the log", status, values, log)
 	}
 	// A retry never comes after the next time of the schedule.
 	a = &attempts{fail: 9}
-	a.run(t, "90s", time.Hour, 3*time.Minute)
-	a.want(t, 0, time.Minute, 150*time.Second)
+	a.run(t, "90s", time.Hour, 4*time.Minute)
+	a.want(t, 0, 5*time.Second, 15*time.Second, 35*time.Second, 75*time.Second, 155*time.Second)
+	a = &attempts{fail: 20}
+	a.run(t, "1m", time.Hour, 4*time.Minute)
+	a.want(t, 0, 5*time.Second, 15*time.Second, 35*time.Second, 75*time.Second, 135*time.Second, 195*time.Second)
 }
 
 // Attempts never overlap, and one that takes too long ends at its deadline.
@@ -141,8 +144,8 @@ func TestAnAttemptThatTakesLong(t *testing.T) {
 		t.Errorf("got the log\n%s\nwant it to say that times were skipped", log)
 	}
 	a = &attempts{take: 5 * time.Hour}
-	log, status, _ := a.run(t, "24h", time.Hour, 62*time.Minute)
-	a.want(t, 0, time.Hour+time.Minute)
+	log, status, _ := a.run(t, "24h", time.Hour, 61*time.Minute)
+	a.want(t, 0, time.Hour+5*time.Second)
 	if !strings.Contains(log, "deadline of 1h0m0s has passed (--deadline)") || !strings.Contains(status.Error, "--deadline") {
 		t.Errorf("got %+v and the log\n%s\nwant it to name the deadline", status, log)
 	}

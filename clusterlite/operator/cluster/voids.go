@@ -94,7 +94,7 @@ func (c Voids) Run(ctx context.Context, out subcommand.Streams) error {
 		}
 	}
 	if len(asked) == 0 {
-		return errors.New("no running node is known to the broker")
+		return nodes.ErrNone
 	}
 	v, err := c.first(ctx, out, asked)
 	if err != nil {

@@ -4,6 +4,7 @@ package nodes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ func All(ctx context.Context, log *eventlog.Log) ([]Node, error) {
 	}
 	return all, nil
 }
+
+// ErrNone means that no node has announced that it runs.
+var ErrNone = errors.New("no running node is known to the broker")
 
 // Living returns the nodes that have not announced that they stopped.
 func Living(all []Node) []Node {

@@ -142,7 +142,7 @@ func (c *Rebuild) targets(ctx context.Context, out subcommand.Streams) (targets 
 		return nodes.Select(all, c.Node...)
 	}
 	if targets = nodes.Living(all); len(targets) == 0 {
-		return nil, errors.New("no running node is known to the broker")
+		return nil, nodes.ErrNone
 	}
 	return targets, nil
 }

@@ -219,7 +219,7 @@ func (c SnapshotCreate) node(ctx context.Context, out subcommand.Streams) (nodes
 	}
 	living := nodes.Living(all)
 	if len(living) == 0 {
-		return nodes.Node{}, errors.New("no running node is known to the broker")
+		return nodes.Node{}, nodes.ErrNone
 	}
 	return slices.MaxFunc(living, func(a, b nodes.Node) int { return cmp.Compare(a.Position, b.Position) }), nil
 }

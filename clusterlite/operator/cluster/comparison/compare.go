@@ -77,7 +77,7 @@ func (o Options) nodes(ctx context.Context) ([]nodes.Node, error) {
 		}
 	}
 	if len(running) == 0 {
-		return nil, errors.New("no running node is known to the broker")
+		return nil, nodes.ErrNone
 	}
 	return running, nil
 }
