@@ -46,12 +46,12 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("create the broker's folder: %w", err)
 	}
 	logger = logger.With("component", "embedded-broker")
-	checked, err := prepare(dir, logger)
+	checked, err := prepare(dir, addr, logger)
 	if err != nil {
 		return nil, err
 	}
 	syncer := newSyncer(dir, logger)
-	gate := newGate(&guard{dir: dir, logger: logger, durable: syncer.flush, durableRecords: syncer.flushRecords})
+	gate := newGate(&guard{dir: dir, addr: addr, logger: logger, durable: syncer.flush, durableRecords: syncer.flushRecords})
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),

@@ -19,6 +19,7 @@ import (
 // own recovery would mistake damage for the end of the log and truncate everything after it.
 type check struct {
 	dir     string
+	addr    string // of the broker, for what an operator should do
 	mark    *mark
 	topics  topics
 	maxTime int64 // the latest time of a batch, in milliseconds since 1970
@@ -31,13 +32,13 @@ const clusterID = "clusterlite"
 // Check reads the folder of a broker that is not running, and changes nothing. It returns a
 // [*DamagedError] if [Start] would refuse the folder.
 func Check(dir string) error {
-	_, err := checkFolder(dir)
+	_, err := checkFolder(dir, "")
 	return err
 }
 
-// prepare checks a folder and repairs it, so that the broker can open it.
-func prepare(dir string, logger *slog.Logger) (*check, error) {
-	c, err := checkFolder(dir)
+// prepare checks a folder and repairs it, so that a broker can open it and listen on addr.
+func prepare(dir, addr string, logger *slog.Logger) (*check, error) {
+	c, err := checkFolder(dir, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +51,9 @@ func prepare(dir string, logger *slog.Logger) (*check, error) {
 	return c, nil
 }
 
-func checkFolder(dir string) (*check, error) {
-	c := &check{dir: dir}
+// checkFolder checks a folder. addr is where its broker listens, for the remedies; "" is unknown.
+func checkFolder(dir, addr string) (*check, error) {
+	c := &check{dir: dir, addr: addr}
 	empty, err := c.empty()
 	if err != nil || empty {
 		return c, err
@@ -81,7 +83,7 @@ func (c *check) empty() (bool, error) {
 }
 
 func (c *check) damaged(file string, offset int64, found string) error {
-	return &DamagedError{File: file, Offset: offset, Found: found, Remedy: restore(c.dir)}
+	return &DamagedError{File: file, Offset: offset, Found: found, Remedy: restore(c.dir, c.addr)}
 }
 
 // lost returns a [*DamagedError] for a file that could not be read.

@@ -21,6 +21,7 @@ import (
 // KAFKA_STORAGE_ERROR, and the guard logs the damage.
 type guard struct {
 	dir    string
+	addr   string // where the broker listens
 	logger *slog.Logger
 	// durable returns once everything that the broker has written is on disk, and durableRecords
 	// once all records are.
@@ -165,7 +166,7 @@ func (g *guard) report() {
 	}
 	d, err := g.find()
 	if err != nil || d == nil {
-		d = &DamagedError{File: filepath.Join(g.dir, "partitions"), Found: "a client requested damaged records", Remedy: restore(g.dir)}
+		d = &DamagedError{File: filepath.Join(g.dir, "partitions"), Found: "a client requested damaged records", Remedy: restore(g.dir, g.addr)}
 	}
 	g.logger.Error("the embedded broker's log is damaged. The broker still runs, accepts writes, and serves the undamaged part; readers of the damaged part get an error. It will refuse to start until the log is repaired",
 		"file", d.File, "offset", d.Offset, "found", d.Found, "error", err, "do", d.Remedy)
@@ -190,7 +191,7 @@ func (g *guard) find() (*DamagedError, error) {
 			}
 			writing := base == segments[len(segments)-1] && s.tail != nil && s.tail.torn
 			if s.tail != nil && !writing {
-				return &DamagedError{File: s.path, Offset: s.size, Found: s.tail.found, Remedy: restore(g.dir)}, nil
+				return &DamagedError{File: s.path, Offset: s.size, Found: s.tail.found, Remedy: restore(g.dir, g.addr)}, nil
 			}
 		}
 	}

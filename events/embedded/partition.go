@@ -159,7 +159,7 @@ func (c *check) damagedEnd(p *partition, s *segment, last bool, found string) er
 	if !last || !s.indexHasTail {
 		return c.damaged(s.path, s.size, found)
 	}
-	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index lists a record batch here, so it may have been acknowledged", Remedy: restore(c.dir)}
+	d := &DamagedError{File: s.path, Offset: s.size, Found: found + "; its index lists a record batch here, so it may have been acknowledged", Remedy: restore(c.dir, c.addr)}
 	one := len(s.index) < (s.count+2)*indexEntry // at most one write can be in progress
 	if s.indexed && one && (p.known == nil || p.known.End <= s.next) {
 		d.Remedy = fmt.Sprintf(`If the machine lost power while this was written, the batch was almost certainly never acknowledged. (A crash of the process alone can't cause this.) In that case keep a copy, and truncate the files:
