@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -104,5 +105,24 @@ func TestADumpWithoutABroker(t *testing.T) {
 	left, err := filepath.Glob(name + ".partial-*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v, want no temporary file", left, err)
+	}
+}
+
+// The JSON files that the tool itself writes have names in snake_case, as those of the nodes have.
+func TestNamesInADump(t *testing.T) {
+	b := servicetest.StartBroker(t)
+	clitest.StartNodes(t, b, 1, "query-1")
+	name := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	if err := clitest.Tool(t, b, new(dumped), "support", "dump", "--file="+name); err != nil {
+		t.Fatal(err)
+	}
+	all := contents(t, name)
+	for _, file := range []string{"cluster/topic.json", "cluster/status.json"} {
+		if got := regexp.MustCompile(`"\w*[A-Z]\w*":`).FindAllString(all[file], -1); len(got) > 0 {
+			t.Errorf("%s: got the names %v, want names in snake_case", file, got)
+		}
+		if !strings.Contains(all[file], `"addr": "`+b.Addr()+`"`) {
+			t.Errorf("%s: got %s, want the address of the broker, %s", file, all[file], b.Addr())
+		}
 	}
 }

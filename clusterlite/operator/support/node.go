@@ -111,11 +111,11 @@ type topic struct {
 	// Unfit says why the topic can lose events; empty if it can't.
 	Unfit      string            `json:"unfit,omitempty"`
 	Controller int32             `json:"controller"`
-	Brokers    []eventlog.Broker `json:"brokers"`
+	Brokers    []overview.Broker `json:"brokers"`
 }
 
 func describe(name string, h eventlog.Health) topic {
-	t := topic{Topic: overview.TopicOf(name, h), Controller: h.Controller, Brokers: h.Brokers}
+	t := topic{Topic: overview.TopicOf(name, h), Controller: h.Controller, Brokers: overview.BrokersOf(h)}
 	if h.Unfit != nil {
 		t.Unfit = h.Unfit.Error()
 	}

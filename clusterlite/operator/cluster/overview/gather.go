@@ -40,7 +40,7 @@ func Gather(ctx context.Context, o Options) (Report, error) {
 	if errors.Is(failed, eventlog.ErrNoTopic) {
 		failed = fmt.Errorf("topic %s does not exist: set --kafka-topic or --kafka-brokers", o.Log.Topic())
 	} else if failed == nil {
-		r.Topic, r.Brokers = TopicOf(o.Log.Topic(), health), brokers(health)
+		r.Topic, r.Brokers = TopicOf(o.Log.Topic(), health), BrokersOf(health)
 	}
 	all, err := nodes.All(ctx, o.Log)
 	if failed == nil {
@@ -112,7 +112,8 @@ func TopicOf(name string, h eventlog.Health) Topic {
 	}
 }
 
-func brokers(h eventlog.Health) []Broker {
+// BrokersOf describes the running brokers.
+func BrokersOf(h eventlog.Health) []Broker {
 	all := []Broker{}
 	for _, b := range h.Brokers {
 		all = append(all, Broker{b.ID, b.Addr, b.ID == h.Controller})
