@@ -2,16 +2,14 @@ package eventlog
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/denial"
 )
 
 // AccessError is returned if the brokers can be reached, but do not accept this client or
@@ -96,58 +94,12 @@ func accessError(err error) *AccessError {
 	if known := (*AccessError)(nil); errors.As(err, &known) {
 		return known
 	}
-	for _, classify := range []func(error) (reason, remedy string){certificateReason, alertReason, saslReason, permissionReason} {
+	for _, classify := range []func(error) (reason, remedy string){denial.Certificate, denial.Alert, saslReason, permissionReason} {
 		if reason, remedy := classify(err); reason != "" {
 			return &AccessError{reason, remedy, err}
 		}
 	}
 	return nil
-}
-
-// certificateReason recognises why this client does not accept a broker.
-func certificateReason(err error) (reason, remedy string) {
-	var (
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-		host    x509.HostnameError
-		header  tls.RecordHeaderError
-	)
-	switch {
-	case errors.As(err, &unknown):
-		return "the certificate of the broker is not signed by a trusted authority",
-			"Set CLUSTERLITE_KAFKA_TLS_CA_FILE to the certificate of the authority that signed it."
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate of the broker has expired or is not valid yet",
-			"Renew the certificate of the broker, or correct the clock of this machine."
-	case errors.As(err, &invalid):
-		return "the certificate of the broker is not valid", "Replace the certificate of the broker."
-	case errors.As(err, &host):
-		return "the certificate of the broker is for another host",
-			"Use a host name of the certificate in CLUSTERLITE_KAFKA_BROKERS and in the broker's advertised.listeners."
-	case errors.As(err, &header):
-		return "the listener of the broker does not speak TLS",
-			"Use the port of a TLS listener in CLUSTERLITE_KAFKA_BROKERS, or remove CLUSTERLITE_KAFKA_TLS."
-	}
-	return "", ""
-}
-
-// alertReason recognises why a broker does not accept this client's TLS. The alerts are those
-// of RFC 8446, section 6. Their text is compared because crypto/tls does not export its type of
-// received alerts.
-func alertReason(err error) (reason, remedy string) {
-	var remote *net.OpError
-	if !errors.As(err, &remote) || remote.Op != "remote error" {
-		return "", ""
-	}
-	alert := remote.Err.Error()
-	switch {
-	case strings.Contains(alert, "certificate"), strings.Contains(alert, "access denied"):
-		return "the broker rejected the client certificate",
-			"Set CLUSTERLITE_KAFKA_TLS_CERT_FILE and CLUSTERLITE_KAFKA_TLS_KEY_FILE to a valid certificate that the broker trusts."
-	case strings.Contains(alert, "handshake failure"), strings.Contains(alert, "protocol version"), strings.Contains(alert, "insufficient security"):
-		return "the broker rejected the TLS handshake", "Enable TLS 1.2 or 1.3 on the listener of the broker."
-	}
-	return "", ""
 }
 
 // saslReason recognises why a broker does not accept the credentials.
