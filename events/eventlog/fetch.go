@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/metadata"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -90,29 +91,11 @@ func (f *fetcher) fetch(ctx context.Context, offset int64) ([]fetched, error) {
 }
 
 func (f *fetcher) findLeader(ctx context.Context) error {
-	request, topic := kmsg.NewPtrMetadataRequest(), kmsg.NewMetadataRequestTopic()
-	topic.Topic = &f.topic
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(ctx, f.client)
-	if err != nil {
-		return err
+	leader, err := metadata.Partition(ctx, f.client, f.topic, partition)
+	if err == nil {
+		f.leader = &leader
 	}
-	for _, t := range response.Topics {
-		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			return err
-		}
-		for _, p := range t.Partitions {
-			if p.Partition != partition {
-				continue
-			}
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return err
-			}
-			f.leader = &p
-			return nil
-		}
-	}
-	return kerr.UnknownTopicOrPartition
+	return err
 }
 
 // ask asks for records that are committed to the log, regardless of their transactions. If nodes

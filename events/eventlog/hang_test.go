@@ -60,7 +60,11 @@ func TestNothingWaitsForABrokerThatHangs(t *testing.T) {
 		"prepare":  func(ctx context.Context, l *eventlog.Log) error { _, err := l.Prepare(ctx); return err },
 		"describe": func(ctx context.Context, l *eventlog.Log) error { _, err := l.Describe(ctx); return err },
 		"health":   func(ctx context.Context, l *eventlog.Log) error { _, err := l.Health(ctx); return err },
-		"read":     func(ctx context.Context, l *eventlog.Log) error { _, err := l.Read(ctx, 0); return err },
+		"replication": func(ctx context.Context, l *eventlog.Log) error {
+			_, err := l.Replication(ctx)
+			return err
+		},
+		"read": func(ctx context.Context, l *eventlog.Log) error { _, err := l.Read(ctx, 0); return err },
 		"take": func(ctx context.Context, l *eventlog.Log) error {
 			s, err := l.Subscribe(0)
 			if err != nil {
