@@ -37,6 +37,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/node/diagnostics"
 	"github.com/clusterlite/clusterlite/service/node/keyring"
+	"github.com/clusterlite/clusterlite/service/node/replication"
 	"github.com/clusterlite/clusterlite/service/node/snapshots"
 	"github.com/clusterlite/clusterlite/service/node/sqlmodels"
 	"github.com/clusterlite/clusterlite/service/node/webhooks"
@@ -329,6 +330,7 @@ func (n *Node) listen() error {
 	}
 	n.registerMetrics()
 	n.watchSnapshots()
+	n.group.Go("the watch of the topic's replicas", replication.New(n.Log, n.Registry, n.Logger).Run)
 	rates, err := ratelimit.New(n.rateLimits(), n.Registry)
 	if err != nil {
 		return errors.Join(err, adminListener.Close(), apiListener.Close())
