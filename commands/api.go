@@ -17,7 +17,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"github.com/clusterlite/clusterlite/commands/history"
 	"github.com/clusterlite/clusterlite/commands/metrics"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
@@ -171,7 +170,7 @@ func (a *API) restore(c echo.Context) error {
 
 // earlier returns the document of an earlier version that the caller may read. The error is a problem.
 func (a *API) earlier(ctx context.Context, command Command, version int64) (document.Document, error) {
-	v, err := history.Find(a.Executor.History, command.Collection.Name(), command.ID, version)
+	v, err := a.Executor.visible(ctx, command, version)
 	if errors.Is(err, journal.ErrNotFound) && command.Consistency != events.Eventual {
 		// The version may be one that another command service has just written.
 		ctx, cancel := context.WithTimeout(ctx, a.Executor.Wait)
@@ -179,10 +178,7 @@ func (a *API) earlier(ctx context.Context, command Command, version int64) (docu
 		if err := a.Executor.freshen(ctx, command.Consistency); err != nil {
 			return document.Document{}, toProblem(err)
 		}
-		v, err = history.Find(a.Executor.History, command.Collection.Name(), command.ID, version)
-	}
-	if err == nil && !command.Asker.Policy.MayRead(command.Asker.Caller, v.Rendered) {
-		err = journal.ErrNotFound // a version that the caller may not read is like one that does not exist
+		v, err = a.Executor.visible(ctx, command, version)
 	}
 	switch {
 	case errors.Is(err, journal.ErrNotFound):

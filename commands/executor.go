@@ -18,6 +18,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/appending"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/reads"
+	"github.com/clusterlite/clusterlite/service/httpapi/access"
 )
 
 // Errors of an executor, in addition to those of the log. In all cases nothing was written.
@@ -223,8 +224,15 @@ func (x *Executor) state(ctx context.Context, c Command) (State, entityAt, error
 	if err == nil && found && e.Deleted && c.Action == Restore {
 		return x.deletedState(ctx, c, e, at)
 	}
-	if err != nil || !found || e.Deleted || !c.Asker.Policy.MayRead(c.Asker.Caller, e.Rendered) {
-		return State{}, entityAt{}, err // what the caller may not read does not exist for it
+	if err != nil || !found || e.Deleted {
+		return State{}, entityAt{}, err
+	}
+	if !c.Asker.Policy.MayRead(c.Asker.Caller, e.Rendered) {
+		// What the caller may not read does not exist for it, also in the time that the response takes.
+		if e.Cached {
+			err = x.Model.ReadAsMissing(ctx, c.Collection.Name(), c.ID)
+		}
+		return State{}, entityAt{}, err
 	}
 	s := State{Version: e.Version, CreatedAt: e.CreatedAt}
 	if c.Action == Patch || (c.Action == Replace || c.Action == Restore) && (c.IdempotencyKey == "" || len(c.Kept) > 0) {
@@ -271,6 +279,31 @@ func (x *Executor) beforeDeletion(ctx context.Context, c Command, version int64,
 		return v, fmt.Errorf("%w: %w", history.ErrUnreadable, err)
 	}
 	return v, err
+}
+
+// visible returns an earlier version of an entity. A version that the caller may not read does not
+// exist for it, and of an entity that the caller may not read, no version does. Such an entity gets
+// the error of one that does not exist, which a node whose journal begins late can't know.
+func (x *Executor) visible(ctx context.Context, c Command, version int64) (history.Version, error) {
+	v, err := history.Find(x.History, c.Collection.Name(), c.ID, version)
+	if err == nil {
+		if c.Asker.Policy.MayRead(c.Asker.Caller, v.Rendered) {
+			return v, nil
+		}
+		err = journal.ErrNotFound
+	}
+	known := errors.Is(err, journal.ErrNotFound) || errors.Is(err, journal.ErrNotHeld)
+	if !known || !c.Asker.Policy.Inspects(access.Read, c.Asker.Caller) {
+		return history.Version{}, err
+	}
+	s, _, unread := x.state(ctx, c)
+	switch {
+	case unread != nil && !errors.Is(unread, history.ErrUnreadable):
+		return history.Version{}, unread
+	case s.Version == 0: // missing or hidden
+		return history.Find(x.History, c.Collection.Name(), uuid.NewString(), version)
+	}
+	return history.Version{}, err
 }
 
 // readable returns an error if a node could not read an event that needs a newer log format. The node

@@ -134,6 +134,8 @@ func (f *fake) Entity(_ context.Context, collection, id string) (reads.Entity, b
 	return reads.Entity{ID: e.ID, Version: e.Version, Deleted: e.Deleted, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, Rendered: e.Rendered}, found, events.Position(f.applied), nil
 }
 
+func (f *fake) ReadAsMissing(context.Context, string, string) error { return nil }
+
 func (f *fake) Holder(_ context.Context, collection, claim string) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

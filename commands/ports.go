@@ -44,6 +44,9 @@ type WriteModel interface {
 	WaitFor(ctx context.Context, position events.Position) error
 	// Entity reads an entity, also a deleted one, and the position that the answer is valid for.
 	Entity(ctx context.Context, collection, id string) (e reads.Entity, found bool, at events.Position, err error)
+	// ReadAsMissing takes as long for an entity that was in the cache as Entity takes for one that
+	// does not exist.
+	ReadAsMissing(ctx context.Context, collection, id string) error
 	// Holder returns the living entity that holds a claim, or an empty string.
 	Holder(ctx context.Context, collection, claim string) (id string, err error)
 	// Holders returns the living entities that hold claims, by claim. Claims that no entity holds

@@ -50,7 +50,9 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 	cached, at, ticket := g.Cache.Get(entitycache.Key{EntityKey: key})
 	if cached != nil {
 		p.cached.Hits.Add(1)
-		return cached.Entity, true, at, nil
+		e = cached.Entity
+		e.Cached = true
+		return e, true, at, nil
 	}
 	p.cached.Misses.Add(1)
 	err = p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
@@ -64,6 +66,21 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 		g.Cache.Put(ticket, at, entitycache.Key{EntityKey: key}, e, nil, 0)
 	}
 	return e, found, at, nil
+}
+
+// ReadAsMissing does for an entity that was in the cache what [Projection.Entity] does for one that
+// does not exist: it reads the file. A service calls it before it responds to a client that the
+// entity does not exist, because the client may not read it. Otherwise the shorter time would reveal
+// that it does. Errors are those of [Projection.Entity].
+func (p *Projection) ReadAsMissing(ctx context.Context, collection, id string) error {
+	err := p.read(ctx, func(r *sqlite.Conn) error {
+		_, _, _, err := reads.FindEntity(r, events.EntityKey{Collection: collection, ID: id})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read %s/%s: %w", collection, id, err)
+	}
+	return nil
 }
 
 // Holder returns the living entity that holds a claim, or an empty string. Errors are those of

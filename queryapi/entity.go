@@ -40,8 +40,18 @@ func (a *API) get(c echo.Context) error {
 		return gone(c.Request().Context(), err)
 	}
 	web.SetField(c, contract.HeaderPosition, strconv.FormatInt(int64(at), 10))
-	if !found || e.Deleted || !reader.Allows(e.Rendered) {
-		return noEntity(c, reader) // an entity that the caller may not read is like one that does not exist
+	if !found || e.Deleted {
+		return noEntity(c, reader)
+	}
+	if !reader.Allows(e.Rendered) {
+		// An entity that the caller may not read is like one that does not exist, also in the time
+		// that the response takes.
+		if e.Cached {
+			if err := a.Model.ReadAsMissing(c.Request().Context(), collection.Name(), id); err != nil {
+				return gone(c.Request().Context(), err)
+			}
+		}
+		return noEntity(c, reader)
 	}
 	done, err := a.conditions(c, e)
 	if done || err != nil {

@@ -69,6 +69,8 @@ func (f *fake) Entity(context.Context, string, string) (reads.Entity, bool, even
 	return e, true, f.position, f.readErr
 }
 
+func (f *fake) ReadAsMissing(context.Context, string, string) error { return f.readErr }
+
 func (f *fake) CachedPage(string, string) (page any, at events.Position, ticket projections.Ticket) {
 	return nil, 0, projections.Ticket{}
 }

@@ -39,6 +39,9 @@ type ReadModel interface {
 
 	// Entity reads an entity, also a deleted one, and the position that the answer is valid for.
 	Entity(ctx context.Context, collection, id string) (e reads.Entity, found bool, at events.Position, err error)
+	// ReadAsMissing takes as long for an entity that was in the cache as Entity takes for one that
+	// does not exist.
+	ReadAsMissing(ctx context.Context, collection, id string) error
 	// BeginRead begins a read transaction for one page. The caller must close it.
 	BeginRead(ctx context.Context) (*reads.Tx, error)
 	// BeginLongRead begins a read transaction that may take minutes. Their number is limited. The

@@ -28,6 +28,8 @@ type Entity struct {
 	// Rendered is the entity as clients see it, a JSON object. Other reads share it, so its
 	// bytes must not change.
 	Rendered []byte
+	// Cached means that the read model found the entity in its cache, not in the file.
+	Cached bool
 }
 
 // The states of the row that entityQuery returns.
