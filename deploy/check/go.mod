@@ -3,6 +3,7 @@ module github.com/clusterlite/clusterlite/deploy/check
 go 1.26.0
 
 require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.95.2
 	github.com/prometheus/common v0.70.0
 	github.com/prometheus/prometheus v0.310.0
