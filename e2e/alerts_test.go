@@ -2,15 +2,13 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 // TestAlertsOfACluster runs a Prometheus with the shipped rules, whose times are shortened to seconds,
@@ -25,7 +24,9 @@ import (
 func TestAlertsOfACluster(t *testing.T) {
 	wanted(t, "embedded")
 	c := cluster.Serve(t)
-	one, two := c.AddQuery(), c.AddQuery()
+	writer, one, two := c.AddCommand(), c.AddQuery(), c.AddQuery()
+	writer.Set("CLUSTERLITE_MAX_REQUESTS", "1")
+	writer.Set("CLUSTERLITE_WRITE_WAIT", "2s")
 	models := t.TempDir()
 	write(t, filepath.Join(models, "strict.sql"), `
 CREATE TABLE names (id TEXT PRIMARY KEY, name TEXT NOT NULL CHECK (name <> 'Mallory'));
@@ -34,24 +35,83 @@ CREATE TABLE names (id TEXT PRIMARY KEY, name TEXT NOT NULL CHECK (name <> 'Mall
 INSERT INTO names VALUES (:id, :document ->> 'name');
 `)
 	one.Set("CLUSTERLITE_MODELS_DIR", models)
-	for _, p := range []*cluster.Process{one, two} {
+	root := os.Geteuid() == 0
+	if root {
+		if err := os.MkdirAll(one.DataDir(), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Mount(t, one.DataDir(), 64)
+	}
+	for _, p := range []*cluster.Process{writer, one, two} {
 		p.Start()
 		p.AwaitReady()
 	}
-	p := startPrometheus(t, c.Server, one, two)
-	eventually(t, "Prometheus has scraped each process", func() bool { return p.value(t, `sum(up{job="clusterlite"})`) == "3" })
+	p := startPrometheus(t, c.Server, writer, one, two)
+	eventually(t, "Prometheus has scraped each process", func() bool { return p.value(t, `sum(up{job="clusterlite"})`) == "4" })
 	importUsers(t, c.URL, 10)
 	eventually(t, "Prometheus has scraped the entities", func() bool { return p.value(t, `min(clusterlite_position)`) == fmt.Sprint(one.Status().Position) })
 	if firing := p.firing(t); len(firing) > 0 {
 		t.Fatalf("got the alerts %v of a healthy store, want none", firing)
 	}
-	fires := func(alert string, of *cluster.Process) {
-		t.Helper()
-		want := alert + " " + strings.TrimPrefix(of.Admin, "http://")
-		eventually(t, want+" fires", func() bool { return p.firing(t)[want] })
+
+	// First all faults, then their alerts, so that the times of the rules pass at once.
+	uselessRecord(t, c)
+	(suite.Target{URL: c.URL}).Do(t, "POST", "/users", `{"name":"Mallory","email":"m@example.com"}`).Want(t, 201)
+	(suite.Target{URL: two.Admin}).Do(t, "POST", "/rebuild?back=true", "").Want(t, 202) // there is nothing to go back to
+	if root {
+		leaveFree(t, one.DataDir(), 2<<20)
+	}
+	p.fires(t, "ClusterLiteMalformedRecords", two)
+	p.fires(t, "ClusterLiteModelStopped", one)
+	p.fires(t, "ClusterLiteRebuildFailed", two)
+	if root {
+		p.fires(t, "ClusterLiteDiskAlmostFull", one)
 	}
 
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers), kgo.DefaultProduceTopic("clusterlite.events"))
+	file, err := filepath.EvalSymlinks(filepath.Join(two.DataDir(), "projection.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	p.fires(t, "ClusterLiteProjectionDamaged", two)
+
+	stall(t, c, writer)
+	p.fires(t, "ClusterLiteOutcomesUnknown", writer)
+	p.fires(t, "ClusterLiteRequestsRejected", writer)
+
+	two.Stop()
+	two.Set("CLUSTERLITE_BOOTSTRAP", t.TempDir()) // without a snapshot
+	two.Start()
+	p.fires(t, "ClusterLiteSnapshotOld", nil)
+
+	two.Kill()
+	drain(t, one)
+	p.fires(t, "ClusterLiteDown", two)
+	p.fires(t, "ClusterLiteTooFewReady", nil)
+
+	c.Server.Kill() // the broker as well
+	p.fires(t, "ClusterLiteBrokerUnreachable", writer)
+}
+
+// underReplicated stops a broker. The alert fires until the broker is back in sync.
+func underReplicated(t *testing.T, c *cluster.Cluster) {
+	p := startPrometheus(t, c.Queries[0], c.Commands[0])
+	known := `count(clusterlite_topic_in_sync_replicas == 3 and clusterlite_topic_replicas == 3)`
+	eventually(t, "both services know that all replicas are in sync", func() bool { return p.value(t, known) == "2" })
+	const broker = 3
+	c.Kafka.Stop(broker)
+	p.fires(t, "ClusterLiteUnderReplicated", nil)
+	c.Kafka.Start(broker)
+	c.Kafka.AwaitInSync(cluster.Topic)
+	eventually(t, "the alert ends", func() bool { return !p.firing(t)["ClusterLiteUnderReplicated "] })
+}
+
+// uselessRecord appends a record that no rule understands.
+func uselessRecord(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers), kgo.DefaultProduceTopic(cluster.Topic))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,135 +121,45 @@ INSERT INTO names VALUES (:id, :document ->> 'name');
 	if err := client.ProduceSync(ctx, &kgo.Record{Value: []byte("hello")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	fires("ClusterLiteMalformedRecords", two)
-
-	r, err := http.Post(c.URL+"/users", "application/json", strings.NewReader(`{"name":"Mallory","email":"m@example.com"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = r.Body.Close()
-	fires("ClusterLiteModelStopped", one)
-
-	two.Kill()
-	fires("ClusterLiteDown", two)
-
-	c.Server.Kill() // the broker as well
-	fires("ClusterLiteBrokerUnreachable", one)
 }
 
-func write(t *testing.T, path, content string) {
+// leaveFree fills the disk of a folder until so many bytes are free.
+func leaveFree(t *testing.T, dir string, bytes int64) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
 		t.Fatal(err)
 	}
+	write(t, filepath.Join(dir, "ballast"), strings.Repeat("x", int(int64(s.Bavail)*s.Bsize-bytes)))
 }
 
-// A prometheus is a running server.
-type prometheus struct{ url string }
-
-// The times of rules: how long a condition has to hold, and the ranges of rates and increases.
-var (
-	holds  = regexp.MustCompile(`(?m)^( +for:) \d+m$`)
-	ranges = regexp.MustCompile(`\[\d+m\]`)
-)
-
-// startPrometheus starts a Prometheus that scrapes processes each second.
-func startPrometheus(t *testing.T, of ...*cluster.Process) prometheus {
+// stall stops the broker while a command service that serves one request at a time gets many. The
+// outcome of the one in progress is unknown, and others are rejected. If the service noticed first that
+// the broker does not answer, it appended nothing, and stall tries again.
+func stall(t *testing.T, c *cluster.Cluster, writer *cluster.Process) {
 	t.Helper()
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("%v; want Prometheus (Debian: prometheus; see .ci/tools)", err)
-	}
-	rules, err := os.ReadFile(filepath.Join(cluster.Root(t), "deploy", "prometheus", "alerts.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	short := ranges.ReplaceAllString(holds.ReplaceAllString(string(rules), "$1 1s"), "[10s]")
-	if strings.Count(short, "for: 1s") < 10 || strings.Count(short, "[10s]") < 5 {
-		t.Fatal("got rules without times, want some that can be shortened")
-	}
-	dir, address := t.TempDir(), cluster.Address(t)
-	targets := make([]string, len(of))
-	for i, process := range of {
-		targets[i] = strings.TrimPrefix(process.Admin, "http://")
-	}
-	write(t, filepath.Join(dir, "alerts.yml"), short)
-	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
-global: { scrape_interval: 1s, evaluation_interval: 1s }
-rule_files: [alerts.yml]
-scrape_configs:
-  - job_name: clusterlite
-    static_configs: [{ targets: [%s] }]
-`, strings.Join(targets, ", ")))
-	output, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = output.Close()
-		if t.Failed() {
-			said, _ := os.ReadFile(output.Name())
-			t.Logf("Prometheus wrote:\n%s", said)
-		}
-	})
-	p := prometheus{"http://" + address}
-	eventually(t, "Prometheus is ready", func() bool {
-		r, err := http.Get(p.url + "/-/ready")
-		if err != nil {
+	eventually(t, "a write has an unknown outcome", func() bool {
+		if r, err := suite.Send("POST", writer.URL+"/users", suite.UserBody("A", suite.Email())); err != nil || r.Status != http.StatusCreated {
 			return false
 		}
-		_ = r.Body.Close()
-		return r.StatusCode == http.StatusOK
+		c.Server.Signal(syscall.SIGSTOP)
+		defer c.Server.Signal(syscall.SIGCONT)
+		var unknown, rejected atomic.Int64
+		var clients sync.WaitGroup
+		for range 30 {
+			clients.Go(func() {
+				r, err := suite.Send("POST", writer.URL+"/users", suite.UserBody("B", suite.Email()))
+				switch {
+				case err != nil:
+					t.Error(err)
+				case strings.Contains(string(r.Body), "outcome-unknown"):
+					unknown.Add(1)
+				case strings.Contains(string(r.Body), "overloaded"):
+					rejected.Add(1)
+				}
+			})
+		}
+		clients.Wait()
+		return unknown.Load() > 0 && rejected.Load() > 0
 	})
-	return p
-}
-
-func (p prometheus) get(t *testing.T, path string, data any) {
-	t.Helper()
-	r, err := http.Get(p.url + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = r.Body.Close() }()
-	if err := json.NewDecoder(r.Body).Decode(&struct{ Data any }{data}); err != nil || r.StatusCode != http.StatusOK {
-		t.Fatalf("%s: got %d, %v, want 200 and JSON", path, r.StatusCode, err)
-	}
-}
-
-// value returns the value of an expression that has one; empty if it has none.
-func (p prometheus) value(t *testing.T, expression string) string {
-	t.Helper()
-	var data struct{ Result []struct{ Value [2]any } }
-	p.get(t, "/api/v1/query?query="+url.QueryEscape(expression), &data)
-	if len(data.Result) == 0 {
-		return ""
-	}
-	return fmt.Sprint(data.Result[0].Value[1])
-}
-
-// firing returns the alerts that fire, as their name and instance.
-func (p prometheus) firing(t *testing.T) map[string]bool {
-	t.Helper()
-	var data struct {
-		Alerts []struct {
-			State  string
-			Labels map[string]string
-		}
-	}
-	p.get(t, "/api/v1/alerts", &data)
-	firing := map[string]bool{}
-	for _, a := range data.Alerts {
-		if a.State == "firing" {
-			firing[a.Labels["alertname"]+" "+a.Labels["instance"]] = true
-		}
-	}
-	return firing
 }

@@ -23,6 +23,7 @@ func TestKafkaCluster(t *testing.T) {
 	c := cluster.OnKafka(t)
 	services(t, c, 10_000)
 	t.Run("kill the leading broker under load", func(t *testing.T) { killLeader(t, c) })
+	t.Run("the alert for an under-replicated topic", func(t *testing.T) { underReplicated(t, c) })
 }
 
 // services tests separate services behind Nginx.
