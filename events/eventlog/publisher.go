@@ -65,7 +65,7 @@ type publication struct {
 	receipt *receipt
 	// decided is set once it is certain that the records are sent, or that they never will be.
 	decided atomic.Bool
-	done    chan error
+	outcome
 }
 
 func newPublisher(l *Log) *publisher {
@@ -78,12 +78,12 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
+	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), outcome: newOutcome()}
 	for i, m := range messages {
 		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
 		if size > MaxRecordBytes {
-			return fmt.Errorf("%w: it has %d bytes", ErrTooLarge, size)
+			return tooLarge(size)
 		}
 		s.bytes += size
 	}
@@ -91,13 +91,12 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return ErrClosed
 	}
 	select {
-	case err := <-s.done:
+	case <-s.confirmed:
+		return nil
+	case err := <-s.failed:
 		return err
 	case <-s.ctx.Done():
-		if s.decided.CompareAndSwap(false, true) {
-			return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
-		}
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
+		return s.abandon()
 	}
 }
 
@@ -210,7 +209,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 			group, _ = decide(group)
 		}
 		for _, s := range group {
-			s.done <- err
+			s.finish(err)
 		}
 		return
 	}
@@ -236,7 +235,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 		if last := s.records[len(s.records)-1]; err == nil && s.receipt != nil {
 			s.receipt.position = events.Position(last.Offset) + 1
 		}
-		s.done <- appendError(err)
+		s.finish(appendError(err))
 	}
 	if len(failed) > 0 {
 		// The next group starts from the bootstrap list and with a new producer id, because an

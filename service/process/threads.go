@@ -11,8 +11,9 @@ const blockedThreads = 2
 
 // allowForBlockedThreads lets Go run as many threads as there are CPUs besides those that are
 // blocked. Go counts a thread in C code or in a system call as running until its monitor sees that it
-// is not, which takes 20 us under load and up to 10 ms on a quiet node. Meanwhile requests waited
-// for a thread although a CPU was free.
+// is not. Measured with 64 connections, more threads lowered the processor time of a write; see
+// docs/explanation/performance.md. We have not measured whether that is because requests wait less for
+// the monitor, or for another reason.
 //
 // It does nothing if GOMAXPROCS is set, because then the operator has decided. It also does nothing
 // if a limit of the container is lower than the number of CPUs, because more threads would use up
