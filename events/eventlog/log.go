@@ -58,11 +58,10 @@ type Config struct {
 	// so that they share a request. Zero means that they never wait, which is best for a broker
 	// whose requests cost little.
 	Linger time.Duration
-	// FetchPause is the time between a fetch that brought records and the next one of a
-	// subscription that is not behind. Under load each fetch then brings more records. The first
-	// record after a quiet time is not delayed, and [Log.End] and [Log.Barrier] end the pause.
-	// Zero means no pause.
-	FetchPause time.Duration
+	// FetchPause says how long a subscription that is not behind waits after a fetch that brought
+	// records. Under load each fetch then brings more of them. The first record after a quiet time
+	// is not delayed, and [Log.End] and [Log.Barrier] end the pause. The zero value means no pause.
+	FetchPause Pause
 	// AskTimeout is the maximum time for one question to the broker, and half of the maximum time
 	// for a barrier. Zero means one second.
 	AskTimeout time.Duration
@@ -108,6 +107,7 @@ type Log struct {
 	publisher *publisher
 	tail      *tail.Tail
 	hurry     chan struct{} // gets a token when a caller needs the newest records
+	needed    needed
 
 	mu   sync.Mutex        // ensures that no work starts after the log is closed
 	seen map[string]string // the last known settings of the topic: see changed
@@ -141,6 +141,7 @@ func Open(config Config) (*Log, error) {
 		ctx:    ctx,
 		stop:   stop,
 		hurry:  make(chan struct{}, 1),
+		needed: needed{more: make(chan struct{}, 1)},
 	}
 	l.sending, l.abandon = context.WithCancel(context.Background())
 	l.end, l.barriers, l.publisher, l.tail = newEndAsker(l), newBarriers(l), newPublisher(l), tail.New()
@@ -163,14 +164,9 @@ func (l *Log) End(ctx context.Context) (events.Position, error) {
 		return events.Position(end), nil
 	}
 	l.endPause()
-	return l.end.ask(ctx)
-}
-
-func (l *Log) endPause() {
-	select {
-	case l.hurry <- struct{}{}:
-	default:
-	}
+	end, err := l.end.ask(ctx)
+	l.needed.upTo(int64(end))
+	return end, err
 }
 
 // Barrier appends a record that only moves the position, and returns the position after it. Its
@@ -187,7 +183,9 @@ func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	}
 	l.endPause()
 	defer func(asked time.Time) { l.config.BarrierWaited(time.Since(asked)) }(time.Now())
-	return l.barriers.Wait(ctx, l.ctx.Done())
+	end, err := l.barriers.Wait(ctx, l.ctx.Done())
+	l.needed.upTo(int64(end))
+	return end, err
 }
 
 // Barriers returns the number of barriers since the log was opened that were appended, and that

@@ -232,8 +232,13 @@ func (p *publisher) send(group []*publication, decided bool) {
 				err = failed[r]
 			}
 		}
-		if last := s.records[len(s.records)-1]; err == nil && s.receipt != nil {
-			s.receipt.position = events.Position(last.Offset) + 1
+		if last := s.records[len(s.records)-1]; err == nil {
+			if p.log.config.FetchPause.UntilAppended {
+				p.log.needed.upTo(last.Offset + 1)
+			}
+			if s.receipt != nil {
+				s.receipt.position = events.Position(last.Offset) + 1
+			}
 		}
 		s.finish(appendError(err))
 	}

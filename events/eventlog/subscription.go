@@ -110,30 +110,11 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 				return next, err
 			}
 			next = found[len(found)-1].Offset + 1
-			s.pause(ctx, len(found))
+			s.log.pause(ctx, len(found), next)
 		}
 		if next >= f.end {
 			next = s.log.tail.Follow(ctx, next, seen, s.offer)
 		}
-	}
-}
-
-// pausedRecords is the number of records in one fetch from which a subscription counts as behind.
-// It then fetches the next ones at once.
-const pausedRecords = 256
-
-// pause lets records accumulate, so that the next fetch brings several of them. A caller that asks
-// for the end of the log will wait for its records, so the call ends the pause.
-func (s *Subscription) pause(ctx context.Context, fetched int) {
-	if s.log.config.FetchPause == 0 || fetched >= pausedRecords {
-		return
-	}
-	timer := time.NewTimer(s.log.config.FetchPause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.log.hurry:
-	case <-ctx.Done():
 	}
 }
 

@@ -222,9 +222,12 @@ func (n *Node) startBefore(ctx context.Context) error {
 // embedded broker needs no such wait: its requests cost little.
 const maxLinger = 40 * time.Millisecond
 
-// fetchPause makes a query node apply fewer, larger batches under load. A command node has no
-// such pause, because its writes wait for their verdicts.
-const fetchPause = 2 * time.Millisecond
+// Pauses make nodes fetch and apply fewer, larger batches under load. The writes of a command node
+// wait for their verdicts, so the acknowledgement of an append ends its pause.
+var (
+	queryPause   = eventlog.Pause{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond, OfRecord: 500 * time.Microsecond}
+	commandPause = eventlog.Pause{Max: 30 * time.Millisecond, OfRecord: 2 * time.Millisecond, UntilAppended: true}
+)
 
 func (n *Node) openModel(ctx context.Context) (err error) {
 	security, err := n.Security(n.unusable)
@@ -232,12 +235,12 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 		return err
 	}
 	var linger time.Duration
+	var pause eventlog.Pause
 	if n.Dial == nil {
-		linger = maxLinger
+		linger, pause = maxLinger, commandPause
 	}
-	var pause time.Duration
 	if n.Role == "query" {
-		pause = fetchPause
+		pause = queryPause
 	}
 	n.Log, err = eventlog.Open(eventlog.Config{
 		Brokers: n.Brokers, Topic: n.Kafka.Topic.Topic, ClientID: "clusterlite." + n.NodeID, Source: n.Source(), Logger: n.Logger,
