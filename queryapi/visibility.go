@@ -29,7 +29,26 @@ func (a *API) viewer(c echo.Context) *viewer {
 }
 
 // visible returns the rule of the change feed for the caller of a request.
-func (a *API) visible(c echo.Context) changes.Rule { return a.viewer(c).sees }
+func (a *API) visible(c echo.Context, collection string) (rule changes.Rule, all bool) {
+	v := a.viewer(c)
+	return v.sees, v.seesAll(collection)
+}
+
+// seesAll reports whether it is certain that the caller may see every event of a collection, or, if the
+// name is empty, of all declared ones.
+func (v *viewer) seesAll(collection string) bool {
+	if collection != "" {
+		reader, declared := v.reader(collection)
+		allowed, decided := reader.Decided()
+		return declared && decided && allowed
+	}
+	for _, c := range v.api.Collections.All() {
+		if !v.seesAll(c.Name()) {
+			return false
+		}
+	}
+	return true
+}
 
 // barred reports whether it is certain that the caller may see no event of a collection, or, if the
 // name is empty, of any collection.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 // Set sets an environment variable. It takes effect at the next start.
@@ -30,4 +31,22 @@ func (p *Process) Resident() (now, maximum int64) {
 		}
 	}
 	return now, maximum
+}
+
+// CPU returns the CPU time that the process has used.
+func (p *Process) CPU() time.Duration {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may contain spaces
+	fields := strings.Fields(rest)
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		p.t.Fatal(err)
+	}
+	return time.Duration(user+system) * time.Second / 100 // the kernel reports hundredths of a second
 }

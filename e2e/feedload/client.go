@@ -7,12 +7,32 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"hash/fnv"
 	"net/http"
 	"time"
 )
 
-// A sequence is a digest of the events that a client has got, in order.
+// A flow is a digest of the changes that a client has got, byte for byte and in order. How they were
+// divided into pieces makes no difference. It costs little, because the processor computes it.
+type flow struct {
+	bytes  int64
+	digest uint32
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// after returns the flow with an array of changes, without its brackets.
+func (f flow) after(changes []byte) flow {
+	if len(changes) == 0 {
+		return f
+	}
+	f.digest = crc32.Update(crc32.Update(f.digest, castagnoli, []byte(",")), castagnoli, changes)
+	f.bytes += int64(len(changes)) + 1
+	return f
+}
+
+// A sequence is a digest of the ids of events, in order.
 type sequence struct {
 	events int64
 	digest uint64
@@ -43,7 +63,7 @@ func (s sequence) after(changes []byte, seen func(change []byte)) sequence {
 type client struct {
 	node     func() string
 	offset   string
-	got      sequence
+	got      flow
 	seen     func(change []byte) // may be nil
 	arrived  func(offset string) // is called with each new offset
 	connects int
@@ -88,7 +108,10 @@ func (c *client) connect(ctx context.Context) error {
 			return nil // also a line that is too long; the next stream begins with it
 		}
 		if changes, ok := bytes.CutPrefix(line, []byte("data:[")); ok {
-			next = c.got.after(changes, c.seen)
+			changes = bytes.TrimSuffix(changes, []byte("]\n"))
+			if next = c.got.after(changes); c.seen != nil {
+				sequence{}.after(changes, c.seen)
+			}
 		} else if id, ok := bytes.CutPrefix(line, []byte("id: ")); ok {
 			c.got = next
 			if offset := string(bytes.TrimSpace(id)); offset != c.offset {

@@ -101,7 +101,17 @@ func (l load) run(t *testing.T) {
 			}
 		})
 	}
-	r.write(l.rate, 3*time.Second)
+	r.write(l.rate, time.Second) // until all are connected
+	delivered := func() (sum int64) {
+		for i := range arrived {
+			sum += arrived[i].Load()
+		}
+		return sum
+	}
+	cpu, count, began := r.nodes[0].CPU(), delivered(), time.Now()
+	r.write(l.rate, 5*time.Second)
+	deliveries, took := delivered()-count, time.Since(began)
+	cpu = r.nodes[0].CPU() - cpu
 	with, _ := r.nodes[0].Resident()
 
 	dying := make(chan struct{})
@@ -128,10 +138,14 @@ func (l load) run(t *testing.T) {
 	following.Wait()
 
 	want := r.exported(start, end)
+	sequence, flow := r.caughtUp(start, end)
+	if sequence != want {
+		t.Errorf("a client that catches up: got %d events (%x), want %d (%x)", sequence.events, sequence.digest, want.events, want.digest)
+	}
 	connects := 0
 	for i, c := range clients {
-		if connects += c.connects; c.got != want {
-			t.Errorf("client %d: got %d events (%x) over %d connections, want %d (%x)", i, c.got.events, c.got.digest, c.connects, want.events, want.digest)
+		if connects += c.connects; c.got != flow {
+			t.Errorf("client %d: got %d bytes of events (%x) over %d connections, want %d (%x)", i, c.got.bytes, c.got.digest, c.connects, flow.bytes, flow.digest)
 		}
 	}
 	if connects <= l.clients {
@@ -139,6 +153,7 @@ func (l load) run(t *testing.T) {
 	}
 	each := (with - before) / int64(l.clients)
 	t.Logf("%d clients got %d events each over %d connections; %d writes failed", l.clients, want.events, connects, r.failures.Load())
+	t.Logf("without deaths: %.0f deliveries/s, %.2f us of the node's CPU for each, %.0f %% of a core", float64(deliveries)/took.Seconds(), float64(cpu.Microseconds())/float64(max(1, deliveries)), 100*cpu.Seconds()/took.Seconds())
 	t.Logf("from the acknowledgement to the client: %s; without writes around a death: %s", r.latencies(false), r.latencies(true))
 	t.Logf("memory of the node: %d MiB without clients, %d MiB with them, %d KiB a client", before>>20, with>>20, each>>10)
 	if l.bounded && os.Getenv("CLUSTERLITE_E2E_RACE") == "" && each > perClient {
@@ -221,6 +236,17 @@ func (r *rig) latencies(calm bool) string {
 // tail returns the offset of the end of the feed.
 func (r *rig) tail(target suite.Target) string {
 	return target.Do(r.t, http.MethodHead, "/users/changes", "", "Clusterlite-Consistency: linearizable").Want(r.t, 200).Header.Get("Stream-Next-Offset")
+}
+
+// caughtUp reads the changes between two offsets as a client that catches up.
+func (r *rig) caughtUp(start, end string) (s sequence, f flow) {
+	for at := start; at < end; { // offsets have the same length
+		answer := suite.Target{URL: r.nodes[r.active.Load()].URL}.Do(r.t, http.MethodGet, "/users/changes?limit=10000&offset="+at, "").Want(r.t, 200)
+		changes := bytes.TrimSuffix(bytes.TrimPrefix([]byte(answer.Body), []byte("[")), []byte("]"))
+		s, f = s.after(changes, nil), f.after(changes)
+		at = answer.Header.Get("Stream-Next-Offset")
+	}
+	return s, f
 }
 
 // exported returns the sequence of the events of the export between two offsets.

@@ -35,8 +35,9 @@ type Feed struct {
 	Fresh func(echo.Context) error
 	// Reach waits until the model has reached a position. The error is a problem.
 	Reach func(ctx context.Context, position events.Position) error
-	// Visible returns the rule by which the caller of a request may see events: see [Rule].
-	Visible func(echo.Context) Rule
+	// Visible returns the rule by which the caller of a request may see events: see [Rule]. all reports
+	// that the caller may see every event of a collection, or of all declared ones if the name is empty.
+	Visible func(c echo.Context, collection string) (rule Rule, all bool)
 	// Filters returns the filters of the feed of a collection. Nil means that feeds have none.
 	Filters func(collection string) Filters
 	// Secured reports that answers depend on who asks, so that shared caches must not keep them.
@@ -121,7 +122,7 @@ func (f *Feed) Serve(c echo.Context, collection string) error {
 	if err := f.Reach(ctx, q.offset); err != nil {
 		return err
 	}
-	q.visible = f.Visible(c)
+	q.visible, q.seesAll = f.Visible(c, collection)
 	tail := f.Model.Position()
 	contract.SetPosition(c.Response().Header(), int64(tail))
 	if q.now {
@@ -157,7 +158,7 @@ func (f *Feed) catchUp(c echo.Context, q query, tail events.Position) error {
 		h.Set("Cache-Control", "no-store")
 		return f.answer(c, chunk{body: []byte("[]"), next: tail, upToDate: true})
 	}
-	got, err := f.read(c.Request().Context(), q, q.offset, tail, maxChunk, make([]byte, 0, 4<<10))
+	got, err := f.read(c.Request().Context(), &q, q.offset, tail, maxChunk, make([]byte, 0, 4<<10))
 	if err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ var errFull = errors.New("the chunk is full")
 // read reads what comes after a position, up to the tail, until the chunk is full. Where a full
 // chunk ends depends on the events alone. The chunk's body uses the space of a buffer. The error is a
 // problem.
-func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, size int, buffer []byte) (got chunk, err error) {
+func (f *Feed) read(ctx context.Context, q *query, after, tail events.Position, size int, buffer []byte) (got chunk, err error) {
 	j, release, err := f.Model.Journal()
 	if err != nil {
 		return got, Unreadable(err)
@@ -257,7 +258,7 @@ func (f *Feed) read(ctx context.Context, q query, after, tail events.Position, s
 }
 
 // add adds a change to the array.
-func (got chunk) add(q query, j *journal.Journal, e *journal.Entry) (chunk, error) {
+func (got chunk) add(q *query, j *journal.Journal, e *journal.Entry) (chunk, error) {
 	if got.changes > 0 {
 		got.body = append(got.body, ',')
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/journal"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 const (
@@ -16,7 +17,13 @@ const (
 	keptChanges = 4096
 	keptBytes   = 4 << 20
 	// wakeEvery is the minimum pause between two times that the clients are woken.
+	// With many clients the pause grows, up to maxPause: each client costs a write to its connection
+	// whenever it is woken, whether for one change or for twenty.
 	wakeEvery = 10 * time.Millisecond
+	perClient = 20 * time.Microsecond
+	maxPause  = 25 * time.Millisecond
+	// keptPieces is the maximum number of pieces that clients share at a time.
+	keptPieces = 64
 )
 
 // A recent is a change in memory, rendered without its previous document.
@@ -36,11 +43,35 @@ type hub struct {
 	changes []recent // never changed in place, because readers share it
 	bytes   int
 	failed  error
-	wake    chan struct{} // closed when something is new
+	wake    chan struct{} // closed when something is new, and with each beat
+	pieces  map[pieceKey]func() (piece, error)
 }
 
-// join adds a client. It must leave.
-func (h *hub) join(m Model) {
+// A pieceKey identifies a piece that clients share: those that ask for the same and are at the same
+// position.
+type pieceKey struct {
+	collection, types string
+	limit             int
+	after, upTo       events.Position
+}
+
+// piece returns the piece of a key. The first client that asks for it renders it.
+func (h *hub) piece(key pieceKey, render func() (piece, error)) (piece, error) {
+	h.mu.Lock()
+	shared, ok := h.pieces[key]
+	if !ok {
+		shared = render
+		if key.upTo == h.end && len(h.pieces) < keptPieces {
+			shared = sync.OnceValues(render)
+			h.pieces[key] = shared
+		}
+	}
+	h.mu.Unlock()
+	return shared()
+}
+
+// join adds a client of a server. It must leave.
+func (h *hub) join(ctx context.Context, m Model, timing Timing) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clients++
@@ -50,11 +81,13 @@ func (h *hub) join(m Model) {
 	if h.stop != nil {
 		h.stop()
 	}
-	var ctx context.Context
-	ctx, h.stop = context.WithCancel(context.Background())
+	draining := web.Draining(ctx)
+	ctx, h.stop = context.WithCancel(context.Background()) // the hub outlives the client
 	h.start = m.Position()
 	h.end, h.changes, h.bytes, h.failed, h.wake = h.start, nil, 0, nil, make(chan struct{})
+	h.pieces = map[pieceKey]func() (piece, error){}
 	go h.run(ctx, m, h.start)
+	go h.beat(ctx, min(timing.Heartbeat, timing.Life), draining)
 }
 
 func (h *hub) leave() {
@@ -62,21 +95,62 @@ func (h *hub) leave() {
 	defer h.mu.Unlock()
 	if h.clients--; h.clients == 0 {
 		h.stop()
-		h.stop, h.changes = nil, nil
+		h.stop, h.changes, h.pieces = nil, nil, nil
 	}
 }
 
-// since returns the changes after a position, the position up to which they are complete, and a
-// channel that is closed when there is more. held is false if the position is before what the hub
-// has. failed is why the hub has ended.
-func (h *hub) since(after events.Position) (changes []recent, upTo events.Position, more <-chan struct{}, held bool, failed error) {
+// news is what a hub has for a client.
+type news struct {
+	changes []recent
+	upTo    events.Position // the changes are complete up to here
+	more    <-chan struct{} // closed when there is more, and with each beat
+	held    bool            // false if the client is at a position before what the hub has
+	failed  error           // why the hub has ended
+}
+
+// since returns the changes after a position.
+func (h *hub) since(after events.Position) news {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if after < h.start {
-		return nil, h.start, h.wake, false, h.failed
+		return news{upTo: h.start, more: h.wake, failed: h.failed}
 	}
 	i := sort.Search(len(h.changes), func(i int) bool { return h.changes[i].Position > after })
-	return h.changes[i:], max(h.end, after), h.wake, true, h.failed
+	return news{h.changes[i:], max(h.end, after), h.wake, true, h.failed}
+}
+
+// beat wakes the clients at intervals, and when the server drains. So each of them needs no clock of
+// its own.
+func (h *hub) beat(ctx context.Context, every time.Duration, draining <-chan struct{}) {
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-draining:
+			draining = nil
+		case <-ticks.C:
+		}
+		h.mu.Lock()
+		if ctx.Err() == nil {
+			h.wakeAll()
+		}
+		h.mu.Unlock()
+	}
+}
+
+// wakeAll wakes all clients. The caller holds the lock.
+func (h *hub) wakeAll() {
+	close(h.wake)
+	h.wake = make(chan struct{})
+}
+
+// pause returns the pause until the clients are woken again.
+func (h *hub) pause() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return min(max(wakeEvery, time.Duration(h.clients)*perClient), maxPause)
 }
 
 // run reads the journal as it grows.
@@ -95,7 +169,7 @@ func (h *hub) run(ctx context.Context, m Model, at events.Position) {
 			return
 		}
 		select {
-		case <-time.After(wakeEvery):
+		case <-time.After(h.pause()):
 		case <-ctx.Done():
 			return
 		}
@@ -130,8 +204,8 @@ func (h *hub) add(ctx context.Context, news []recent, end events.Position, faile
 	}
 	h.end, h.failed = max(h.end, end), failed
 	h.trim()
-	close(h.wake)
-	h.wake = make(chan struct{})
+	clear(h.pieces)
+	h.wakeAll()
 }
 
 // trim removes the oldest changes if there are too many, down to half, so that it copies rarely.

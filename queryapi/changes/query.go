@@ -39,6 +39,7 @@ type query struct {
 	previous   bool
 	ids, types []string
 	visible    Rule
+	seesAll    bool      // visible allows every event of the collection, or of all declared ones
 	matches    Condition // nil if there are no filters
 	definition string    // of the filters
 }

@@ -33,6 +33,9 @@ func observe(logger *slog.Logger, registry *prometheus.Registry) echo.Middleware
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
+			if r := requestOf(c); r != nil {
+				r.inFlight = inFlight
+			}
 			inFlight.Inc()
 			defer inFlight.Dec()
 			if err := next(c); err != nil {

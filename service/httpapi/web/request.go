@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
@@ -23,6 +24,7 @@ type request struct {
 	admission admission
 	fields    [keptFields]string // values of header fields
 	used      int                // number of fields that are in use
+	inFlight  prometheus.Gauge   // counts the request; nil if nothing does
 }
 
 type requestKey struct{}

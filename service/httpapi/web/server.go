@@ -83,27 +83,25 @@ func Limit(l net.Listener, connections int) net.Listener {
 	return netutil.LimitListener(l, connections)
 }
 
-type drainingKey struct{}
-
 // Draining returns a channel that is closed once the server of a request accepts no more
 // requests and waits for those in flight. A request that may take long should then end, if it
 // can do so in an orderly way. The channel is nil, and so never closed, for a request that no
 // server has accepted.
 func Draining(ctx context.Context) <-chan struct{} {
-	draining, _ := ctx.Value(drainingKey{}).(chan struct{})
-	return draining
+	if s, ok := ctx.Value(servingKey{}).(*serving); ok {
+		return s.draining
+	}
+	return nil
 }
 
 // Serve serves requests until ctx ends. Then it accepts no more, and returns once those in
 // flight are done, or after 15 seconds. encryption returns the TLS configuration of a new
 // connection; if it is nil, connections are plaintext. Encrypted connections may use HTTP/2.
 func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h http.Handler, logger *slog.Logger) error {
-	draining := make(chan struct{})
+	all := newServing(logger)
 	s := &http.Server{
-		Handler: endAfterChunks(h),
-		BaseContext: func(net.Listener) context.Context {
-			return context.WithValue(context.Background(), drainingKey{}, draining)
-		},
+		Handler:           endAfterChunks(h),
+		BaseContext:       func(net.Listener) context.Context { return all.ctx },
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -124,10 +122,12 @@ func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h
 		return err
 	case <-ctx.Done():
 	}
-	close(draining)
+	close(all.draining)
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	if err := s.Shutdown(drain); err != nil {
+	err := s.Shutdown(drain)
+	all.end(drain)
+	if err != nil {
 		// Break off what still hangs. Otherwise its goroutine would outlive what it uses.
 		return errors.Join(fmt.Errorf("requests did not finish within %s: %w", drainTimeout, err), s.Close())
 	}
