@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -267,19 +266,18 @@ func upTo(first, last int) (want []string) {
 
 func TestChangesSSE(t *testing.T) {
 	n := newFeed(t, changes.Timing{Heartbeat: 20 * time.Millisecond})
-	server := httptest.NewServer(n)
-	t.Cleanup(server.Close)
+	url := serveFeed(t, n)
 	for i := range 3 {
 		n.created(i)
 	}
-	l := listen(t, server.URL+"/users/changes?offset=-1&live=sse")
+	l := listen(t, url+"/users/changes?offset=-1&live=sse")
 	if got, last := l.collect(3); !slices.Equal(got, upTo(1, 3)) || last != "0000000000000003" {
 		t.Errorf("got %v, id %s, want the three changes", got, last)
 	}
 	if event, id, data, _ := l.next(); event != "control" || id != "0000000000000003" || !strings.Contains(data, `"streamNextOffset":"0000000000000003","streamCursor":"`) {
 		t.Errorf("got %s %s %s, want the control event", event, id, data)
 	}
-	now := listen(t, server.URL+"/changes?offset=now&live=sse", "Accept-Encoding: gzip")
+	now := listen(t, url+"/changes?offset=now&live=sse", "Accept-Encoding: gzip")
 	if event, _, data, _ := now.next(); event != "control" || !strings.Contains(data, `"streamNextOffset":"0000000000000003"`) || !strings.Contains(data, `"upToDate":true`) {
 		t.Errorf("from now: got %s %s, want the tail", event, data)
 	}
@@ -292,12 +290,12 @@ func TestChangesSSE(t *testing.T) {
 		}
 	}
 	// A browser that connects again sends the last id. It precedes the offset in the URL.
-	again := listen(t, server.URL+"/users/changes?offset=now&live=sse", "Last-Event-ID: 0000000000000002")
+	again := listen(t, url+"/users/changes?offset=now&live=sse", "Last-Event-ID: 0000000000000002")
 	if got, _ := again.collect(4); !slices.Equal(got, upTo(3, 6)) {
 		t.Errorf("again: got %v, want the changes 3 to 6", got)
 	}
 	// Progress past changes that do not match.
-	rare := listen(t, server.URL+"/users/changes?offset=-1&live=sse&type=deleted")
+	rare := listen(t, url+"/users/changes?offset=-1&live=sse&type=deleted")
 	for {
 		event, id, _, ok := rare.next()
 		if !ok || event != "control" {
@@ -317,9 +315,8 @@ func TestChangesSSE(t *testing.T) {
 
 func TestChangesSSEEnds(t *testing.T) {
 	n := newFeed(t, changes.Timing{Life: 50 * time.Millisecond})
-	server := httptest.NewServer(n)
-	t.Cleanup(server.Close)
-	l := listen(t, server.URL+"/changes?offset=now&live=sse")
+	url := serveFeed(t, n)
+	l := listen(t, url+"/changes?offset=now&live=sse")
 	for {
 		if _, _, _, ok := l.next(); !ok {
 			break
@@ -334,8 +331,7 @@ func TestChangesSSEEnds(t *testing.T) {
 // and from the journal.
 func TestChangesManyClients(t *testing.T) {
 	n := newFeed(t, changes.Timing{Life: 100 * time.Millisecond})
-	server := httptest.NewServer(n)
-	t.Cleanup(server.Close)
+	url := serveFeed(t, n)
 	const clients, all = 20, 600
 	var wait sync.WaitGroup
 	for i := range clients {
@@ -343,7 +339,7 @@ func TestChangesManyClients(t *testing.T) {
 			var got []string
 			last := "-1"
 			for len(got) < all {
-				l := listen(t, server.URL+"/users/changes?live=sse&offset="+last)
+				l := listen(t, url+"/users/changes?live=sse&offset="+last)
 				for len(got) < all {
 					event, id, data, ok := l.next()
 					if !ok {
