@@ -17,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
+	"github.com/clusterlite/clusterlite/queryapi/livequery"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -54,10 +55,11 @@ type API struct {
 	// Models are the read models in SQL; nil if there are none.
 	Models *modelset.Set
 
-	modelRules  sync.Map     // hash of a model's definition → *access.CallerRule
-	words       sync.Map     // collection's name → *listing.Vocabulary
-	tables      sync.Map     // collection's name → *matching.Table
-	pastLists   atomic.Int32 // lists of the past that are being read
+	live        livequery.Hub // the queries of models that clients follow
+	modelRules  sync.Map      // hash of a model's definition → *access.CallerRule
+	words       sync.Map      // collection's name → *listing.Vocabulary
+	tables      sync.Map      // collection's name → *matching.Table
+	pastLists   atomic.Int32  // lists of the past that are being read
 	describing  sync.Mutex
 	description *description // guarded by describing; nil before the first request
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/queryapi/changes"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -69,7 +70,7 @@ func newModelNode(t *testing.T, role string, files map[string]string) modelNode 
 		<-ran
 		_ = p.Close()
 	})
-	a := &queryapi.API{Log: log, Model: p, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, Models: models, Secured: role != ""}
+	a := &queryapi.API{Log: log, Model: p, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute, Models: models, Secured: role != "", FeedTiming: changes.Timing{Heartbeat: 20 * time.Millisecond}}
 	e := servicetest.Echo(web.Options{Callers: func(*http.Request) (caller.Caller, error) {
 		if role == "" {
 			return caller.Anonymous, nil

@@ -225,13 +225,19 @@ func (b *build) stopped() *sqlmodel.EventError {
 	return failed
 }
 
-// waitFor waits until the build has reached a position. It returns its failure if it has stopped.
+// errRetired means that the build serves no further reads.
+var errRetired = errors.New("the model was replaced, removed or closed")
+
+// waitFor waits until the build has reached a position. It returns its failure if it has stopped, or
+// errRetired.
 func (b *build) waitFor(ctx context.Context, position events.Position) error {
 	for {
 		b.mu.Lock()
-		at, state, failure, moved := b.position, b.state, b.failure, b.moved
+		at, state, failure, moved, retired := b.position, b.state, b.failure, b.moved, b.retired
 		b.mu.Unlock()
 		switch {
+		case retired:
+			return errRetired
 		case at >= position:
 			return nil
 		case state == Stopped:
@@ -285,11 +291,11 @@ func (b *build) retire(remove bool) error {
 		// Reads that are still open keep the file until they close it.
 		err = errors.Join(err, sqlmodel.Remove(b.file.Path()))
 	}
-	b.mu.Lock()
-	already := b.retired
-	b.retired = true
-	idle := b.reads == 0
-	b.mu.Unlock()
+	var already, idle bool
+	b.change(func() { // wakes those who wait for a position
+		already, idle = b.retired, b.reads == 0
+		b.retired = true
+	})
 	if idle && !already {
 		b.closeReaders()
 	}

@@ -74,7 +74,8 @@ type Timing struct {
 	Poll, Heartbeat, Life time.Duration
 }
 
-func (t Timing) orDefault() Timing {
+// OrDefault fills in the defaults.
+func (t Timing) OrDefault() Timing {
 	// Proxies often drop a connection on which nothing came for ten seconds.
 	if t.Poll <= 0 {
 		t.Poll = 8 * time.Second

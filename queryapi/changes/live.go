@@ -95,9 +95,9 @@ func (f *Feed) choose(q *query, n news, size int, buffer []byte) (got chunk, err
 func (f *Feed) poll(c echo.Context, q query) error {
 	web.LeavePlace(c)
 	ctx := c.Request().Context()
-	f.hub.join(ctx, f.Model, f.Timing.orDefault())
+	f.hub.join(ctx, f.Model, f.Timing.OrDefault())
 	defer f.hub.leave()
-	timeout := time.NewTimer(f.Timing.orDefault().Poll)
+	timeout := time.NewTimer(f.Timing.OrDefault().Poll)
 	defer timeout.Stop()
 	h := c.Response().Header()
 	for at := q.offset; ; {

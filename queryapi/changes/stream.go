@@ -21,7 +21,7 @@ const pieceTimeout = 20 * time.Second
 // stream sends changes as server-sent events, until the client disconnects, reads too slowly, has
 // been connected for a while, or the server stops. The client then connects again.
 func (f *Feed) stream(c echo.Context, q query) error {
-	ctx, timing := c.Request().Context(), f.Timing.orDefault()
+	ctx, timing := c.Request().Context(), f.Timing.OrDefault()
 	f.hub.join(ctx, f.Model, timing)
 	s := &subscription{feed: f, query: q, at: q.offset, sent: -1}
 	// Errors before the first piece are answered as such.
@@ -95,7 +95,7 @@ func (s *subscription) run(ctx context.Context, p piece) {
 // send sends a piece, if there is anything to say.
 func (s *subscription) send(p piece) error {
 	s.at = p.next
-	idle := time.Since(s.last) > s.feed.Timing.orDefault().Heartbeat/2
+	idle := time.Since(s.last) > s.feed.Timing.OrDefault().Heartbeat/2
 	switch {
 	case p.Len() > 0:
 		s.sent = p.next
