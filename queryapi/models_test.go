@@ -177,6 +177,14 @@ func TestRowsOfAModel(t *testing.T) {
 	}
 }
 
+// TestJSONOfAModelIsOnOneLine checks JSON text that a model stores with line breaks.
+func TestJSONOfAModelIsOnOneLine(t *testing.T) {
+	n := newModelNode(t, "", map[string]string{"m": "CREATE TABLE t (doc JSON);\nINSERT INTO t VALUES ('{' || char(13, 10) || ' \"a\": \"b c\" }');"})
+	if lines, want := servicetest.Body(t, n.get("/models/m/t", 200, "Accept: application/x-ndjson")), "{\"doc\":{\"a\":\"b c\"}}\n"; lines != want {
+		t.Errorf("got lines %q, want %q", lines, want)
+	}
+}
+
 // TestPagesOfAModel walks through all rows, in several orders, with equal rows and missing values.
 func TestPagesOfAModel(t *testing.T) {
 	n := newModelNode(t, "", map[string]string{"m": people})

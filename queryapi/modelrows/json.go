@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 )
@@ -59,13 +60,25 @@ func appendValue(b []byte, kind sqlmodel.Kind, value any) []byte {
 		return append(b, text...)
 	case string:
 		if kind == sqlmodel.JSON && json.Valid([]byte(value)) {
-			return append(b, value...)
+			return appendLine(b, value)
 		}
 		return appendString(b, value)
 	case []byte:
 		return appendString(b, base64.StdEncoding.EncodeToString(value))
 	}
 	return append(b, "null"...)
+}
+
+// appendLine appends valid JSON, without line breaks, because a row is one line of a stream.
+func appendLine(b []byte, text string) []byte {
+	if !strings.ContainsAny(text, "\r\n") {
+		return append(b, text...)
+	}
+	compact := bytes.NewBuffer(b)
+	if err := json.Compact(compact, []byte(text)); err != nil { // it is valid
+		panic(err)
+	}
+	return compact.Bytes()
 }
 
 // appendString appends a JSON string. It leaves < and > as they are, because they are common in
