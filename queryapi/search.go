@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -15,6 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/fulltext"
 	"github.com/clusterlite/clusterlite/projections/modelset"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
@@ -29,6 +31,7 @@ import (
 const (
 	searchFor       = "q"
 	searchHighlight = "highlight"
+	searchAfter     = "after"
 )
 
 // maxHits is the maximum number of matches that a search looks through.
@@ -39,6 +42,7 @@ type searchRequest struct {
 	listing.Request
 	expression string
 	highlight  bool
+	after      *listing.SearchCursor // nil for the first page
 }
 
 // search handles GET and HEAD of a collection with the parameter q. It returns the entities that
@@ -94,7 +98,7 @@ func (a *API) parseSearch(r *http.Request, values url.Values, collection *collec
 	if len(collection.Searched()) == 0 {
 		return asked, problem.MalformedRequest.New(fmt.Sprintf("The collection %s has no full-text search: none of its properties is declared with x-search.", collection.Name()))
 	}
-	if err := contract.RejectUnknownParameters(r, searchFor, searchHighlight, "limit", "fields", "count"); err != nil {
+	if err := contract.RejectUnknownParameters(r, searchFor, searchHighlight, searchAfter, "limit", "fields", "count"); err != nil {
 		return asked, err
 	}
 	of := url.Values{}
@@ -111,6 +115,13 @@ func (a *API) parseSearch(r *http.Request, values url.Values, collection *collec
 	}
 	if asked.expression, err = fulltext.Expression(values.Get(searchFor)); err != nil {
 		return asked, problem.MalformedRequest.New("q must have at least one word to search for.")
+	}
+	if values.Has(searchAfter) {
+		after, err := listing.DecodeSearchCursor(values.Get(searchAfter), collection.Name(), asked.expression)
+		if err != nil {
+			return asked, err
+		}
+		asked.after = &after
 	}
 	switch values.Get(searchHighlight) {
 	case "true":
@@ -131,13 +142,17 @@ type finder struct {
 	reader     access.Reader
 	restricted bool // the caller may not read all entities
 
-	tx   *sqlmodel.Tx
-	body []byte
-	seen int64 // matching entities that the caller may read
-	room int   // memory that was taken, in bytes
+	tx    *sqlmodel.Tx
+	body  []byte
+	seen  int    // matching entities that the caller may read, up to where the search has come
+	skip  int    // how many of them were on the pages before
+	given int    // how many are on this page
+	last  string // the id of the last one
+	more  bool   // there are others after the page
+	room  int    // memory that was taken, in bytes
 }
 
-// errEnoughHits ends a search whose page is full.
+// errEnoughHits ends a search once it is known whether there is another page.
 var errEnoughHits = errors.New("the page is full")
 
 // find reads the page. It ends the transaction before the page is sent.
@@ -156,8 +171,12 @@ func (f *finder) find(ctx context.Context, m *modelset.Model) (*page, events.Pos
 	}); err != nil {
 		return nil, 0, err
 	}
-	for i, hit := range hits {
-		if i == maxHits {
+	start, err := f.begin(ctx, hits)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i, hit := range hits[start:] {
+		if start+i == maxHits {
 			return nil, 0, problem.MalformedRequest.New(fmt.Sprintf("More than %d entities match. Search for more words.", maxHits))
 		}
 		if err := f.add(ctx, hit); errors.Is(err, errEnoughHits) {
@@ -168,37 +187,80 @@ func (f *finder) find(ctx context.Context, m *modelset.Model) (*page, events.Pos
 	}
 	p := &page{body: append(f.body, ']')}
 	if f.asked.Count {
-		p.count = strconv.FormatInt(f.seen, 10)
+		p.count = strconv.Itoa(f.seen)
+	}
+	if f.more {
+		query := f.c.QueryParams()
+		query.Set("limit", strconv.Itoa(f.asked.Limit))
+		query.Set(searchAfter, listing.EncodeSearchCursor(f.collection.Name(), f.asked.expression, listing.SearchCursor{ID: f.last, Seen: f.skip + f.given}))
+		p.link = "</" + f.collection.Name() + "?" + query.Encode() + `>; rel="next"`
 	}
 	return p, tx.At, nil
 }
 
-// add adds an entity, if the caller may read it. The rule applies to the entity as it is. If that is
-// not the version that matched, a caller who may not read everything does not get it: that it matched
-// would say something about a version that the caller may not have been allowed to read.
-func (f *finder) add(ctx context.Context, hit fulltext.Hit) error {
-	full := f.seen >= int64(f.asked.Limit)
-	if full && !f.asked.Count {
-		return errEnoughHits
+// begin finds where the page begins: after the last entity of the page before, wherever it is now. If that
+// one does not match any longer, the page begins after as many entities as the pages before had without it. So
+// it does if the caller may not read the entity: a cursor that names it must not show whether it matches.
+func (f *finder) begin(ctx context.Context, hits []fulltext.Hit) (start int, err error) {
+	after := f.asked.after
+	if after == nil {
+		return 0, nil
 	}
+	f.skip = after.Seen - 1
+	last := slices.IndexFunc(hits, func(h fulltext.Hit) bool { return h.ID == after.ID })
+	if last < 0 {
+		return 0, nil
+	}
+	if _, shown, err := f.read(ctx, hits[last]); !shown || err != nil {
+		return 0, err
+	}
+	for _, hit := range hits[:last+1] {
+		_, shown, err := f.read(ctx, hit)
+		if err != nil {
+			return 0, err
+		}
+		if shown {
+			f.seen++
+		}
+	}
+	f.skip = f.seen
+	return last + 1, nil
+}
+
+// read reads an entity. shown reports whether the caller may read it. The rule applies to the entity as it
+// is. If that is not the version that matched, a caller who may not read everything does not get it: that it
+// matched would say something about a version that the caller may not have been allowed to read.
+func (f *finder) read(ctx context.Context, hit fulltext.Hit) (e reads.Entity, shown bool, err error) {
 	e, found, _, err := f.api.Model.Entity(ctx, f.collection.Name(), hit.ID)
-	if err != nil {
+	if err != nil || !found || e.Deleted {
+		return e, false, err
+	}
+	return e, !f.restricted || e.Version == hit.Version && f.reader.Allows(e.Rendered), nil
+}
+
+// add adds an entity to the page, if the caller may read it and it belongs there.
+func (f *finder) add(ctx context.Context, hit fulltext.Hit) error {
+	e, shown, err := f.read(ctx, hit)
+	if !shown || err != nil {
 		return err
 	}
-	same := e.Version == hit.Version
-	if !found || e.Deleted || f.restricted && (!same || !f.reader.Allows(e.Rendered)) {
+	switch f.seen++; {
+	case f.seen <= f.skip:
 		return nil
+	case f.given == f.asked.Limit:
+		if f.more = true; f.asked.Count {
+			return nil
+		}
+		return errEnoughHits
 	}
-	if f.seen++; full {
-		return nil
-	}
+	f.given, f.last = f.given+1, hit.ID
 	if len(f.body) > 1 {
 		f.body = append(f.body, ',')
 	}
 	if f.body, err = appendFields(f.body, e.Rendered, f.asked.Fields); err != nil {
 		return err
 	}
-	if f.asked.highlight && same {
+	if f.asked.highlight && e.Version == hit.Version {
 		if err := f.highlight(ctx, hit.ID); err != nil {
 			return err
 		}

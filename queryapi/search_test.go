@@ -21,6 +21,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 	"github.com/clusterlite/clusterlite/queryapi"
+	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
@@ -203,6 +204,73 @@ func TestSearchUnderARule(t *testing.T) {
 	}
 }
 
+// next returns the path in the Link of a response, or an empty text.
+func next(header http.Header) string {
+	path, _, _ := strings.Cut(strings.TrimPrefix(header.Get("Link"), "<"), ">")
+	return path
+}
+
+// TestPagesOfASearch checks that the pages together are the whole result, also under a rule, and that
+// writes between the pages move only what they change.
+func TestPagesOfASearch(t *testing.T) {
+	n := newSearchNode(t, true)
+	ids := map[string]string{}
+	for i := range 9 {
+		name := fmt.Sprintf("note %d%s", i, strings.Repeat(" word", i))
+		ids[name], _ = n.createdWith(fmt.Sprintf(`{"name":%q,"owner":%q}`, name, []string{"ada", "bob"}[i%2]))
+	}
+	for who, h := range map[string]http.Handler{"": n.open, "ada": n.ruled, "bob": n.ruled} {
+		whole := n.found(h, "q=note&limit=100", who)
+		for _, limit := range []int{1, 2, 3, 4, 5, 9} {
+			var pages []string
+			links := 0
+			for path := fmt.Sprintf("/users?q=note&count=true&limit=%d", limit); path != ""; {
+				status, header, _ := readAs(t, h, who, path)
+				if count := fmt.Sprint(strings.Count(whole, "note")); status != http.StatusOK || header.Get("Total-Count") != count {
+					t.Fatalf("%s: %s: got %d with a count of %s, want %s", who, path, status, header.Get("Total-Count"), count)
+				}
+				pages = append(pages, n.found(h, strings.TrimPrefix(path, "/users?"), who))
+				path = next(header)
+				links++
+			}
+			if got, want := strings.Join(pages, ", "), (strings.Count(whole, "note")+limit-1)/limit; got != whole || links != want {
+				t.Errorf("%s by %d: got %q on %d pages, want %q on %d", who, limit, got, links, whole, want)
+			}
+		}
+	}
+	// The last entity of a page does not match any longer.
+	whole := strings.Split(n.found(n.open, "q=note", ""), ", ")
+	_, header, _ := readAs(t, n.open, "", "/users?q=note&limit=3")
+	page := next(header)
+	n.change(n.log, events.Deleted, ids[whole[2]], 2, "")
+	if got, want := n.found(n.open, strings.TrimPrefix(page, "/users?"), ""), strings.Join(whole[3:6], ", "); got != want {
+		t.Errorf("got %q after the last one was deleted, want %q", got, want)
+	}
+}
+
+// TestACursorShowsNothing checks that a cursor which names an entity that the caller may not read leads to
+// the same page whether or not that entity matches.
+func TestACursorShowsNothing(t *testing.T) {
+	n := newSearchNode(t, true)
+	for i := range 4 {
+		n.createdWith(fmt.Sprintf(`{"name":"note %d","owner":"ada"}`, i))
+	}
+	matches, _ := n.createdWith(`{"name":"note","owner":"bob"}`) // the best match
+	other, _ := n.createdWith(`{"name":"diary","owner":"bob"}`)
+	expression, err := fulltext.Expression("note")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, id := range []string{matches, other} {
+		cursor := listing.EncodeSearchCursor("users", expression, listing.SearchCursor{ID: id, Seen: 3})
+		got = append(got, n.found(n.ruled, "q=note&after="+cursor, "ada"))
+	}
+	if got[0] != got[1] || strings.Count(got[0], "note") != 2 {
+		t.Errorf("got %q after a hidden entity that matches and %q after another, want the last two of the caller's for both", got[0], got[1])
+	}
+}
+
 func TestBadSearches(t *testing.T) {
 	n := newSearchNode(t, true)
 	for path, want := range map[string]struct {
@@ -213,7 +281,7 @@ func TestBadSearches(t *testing.T) {
 		"/users?q=-":                     {400, "at least one word"},
 		"/users?q=a&sort=name":           {400, "sort"},
 		"/users?q=a&name=x":              {400, "name"},
-		"/users?q=a&after=x":             {400, "after"},
+		"/users?q=a&after=x":             {400, "after must be a cursor from a Link field of this search"},
 		"/users?q=a&highlight=1":         {400, "highlight must be"},
 		"/users?q=a&limit=x":             {400, "limit"},
 		"/users?highlight=true":          {400, "highlight"},

@@ -22,7 +22,7 @@ func (b builder) describeSearch(doc *openapi3.T, set *collections.Set) {
 		doc.Components.Responses[problemResponse(searchUnavailable)] = &openapi3.ResponseRef{Value: b.problemResponse("The node has no full-text search.", problem.SearchUnavailable)}
 		list := doc.Paths.Value("/" + c.Name()).Get
 		list.Parameters = append(list.Parameters,
-			queryParameter("q", "Full-text search in `"+strings.Join(searched, "`, `")+"`: the list has the entities in which all words occur, the best matches first. `word*` matches words that begin so, and text in double quotes is a phrase. Only `highlight`, `limit`, `fields` and `count` may accompany it.", openapi3.NewStringSchema().WithMinLength(1)),
+			queryParameter("q", "Full-text search in `"+strings.Join(searched, "`, `")+"`: the list has the entities in which all words occur, the best matches first. `word*` matches words that begin so, and text in double quotes is a phrase. Only `highlight`, `limit`, `after`, `fields` and `count` may accompany it.", openapi3.NewStringSchema().WithMinLength(1)),
 			queryParameter("highlight", "With `q`: whether each entity has the member `_highlights`, which has for each property that matches a part of its text as HTML, with the matches in `<mark>`.", openapi3.NewBoolSchema()))
 		list.Responses.Set("501", &openapi3.ResponseRef{Ref: "#/components/responses/" + problemResponse(searchUnavailable)})
 	}
