@@ -56,6 +56,7 @@ func services(t *testing.T, c *cluster.Cluster, rounds int) {
 	// These leave the most entities behind, which every later comparison of whole lists reads.
 	t.Run("across services", func(t *testing.T) { acrossServices(t, c, rounds) })
 	t.Run("every query node has everything", func(t *testing.T) { everyNodeHasAll(t, c) })
+	t.Run("read models are equal", func(t *testing.T) { modelsAreEqual(t, c) })
 }
 
 // acrossServices creates an entity through one command service, reads it at once through every
