@@ -336,8 +336,8 @@ func TestACommitRemovesWhatItChanges(t *testing.T) {
 
 // The setting limits the memory that the cache takes.
 func TestTheCacheIsBounded(t *testing.T) {
-	const most = 1 << 20
-	c := entitycache.New(most, 0, &entitycache.Counters{})
+	const maxBytes = 1 << 20
+	c := entitycache.New(maxBytes, 0, &entitycache.Counters{})
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -352,12 +352,12 @@ func TestTheCacheIsBounded(t *testing.T) {
 	}
 	took := heap() - before
 	entities, bytes := c.Size()
-	if entities < 1000 || bytes > most || took > most*5/4 {
-		t.Errorf("got %d entities that count %d bytes and take %d, want at least 1,000 in at most %d bytes", entities, bytes, took, most)
+	if entities < 1000 || bytes > maxBytes || took > maxBytes*5/4 {
+		t.Errorf("got %d entities that count %d bytes and take %d, want at least 1,000 in at most %d bytes", entities, bytes, took, maxBytes)
 	}
 	huge := entitycache.Key{EntityKey: events.EntityKey{Collection: "products", ID: "huge"}}
 	_, _, ticket := c.Get(huge)
-	c.Put(ticket, 0, huge, reads.Entity{Rendered: make([]byte, most/entitycache.CacheShards/2)}, nil, 0)
+	c.Put(ticket, 0, huge, reads.Entity{Rendered: make([]byte, maxBytes/entitycache.CacheShards/2)}, nil, 0)
 	if found, _, _ := c.Get(huge); found != nil {
 		t.Error("got an entity that takes half of a shard, want it not to be kept")
 	}

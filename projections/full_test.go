@@ -44,11 +44,11 @@ func TestAFullDiskPasses(t *testing.T) {
 		return p
 	}
 	p, whole := open(), open()
-	pages := func(most int) {
+	pages := func(maxPages int) {
 		t.Helper()
 		p.applying.Lock()
 		defer p.applying.Unlock()
-		if _, err := p.serving.Load().Writer.Conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA max_page_count = %d`, most)); err != nil {
+		if _, err := p.serving.Load().Writer.Conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA max_page_count = %d`, maxPages)); err != nil {
 			t.Fatal(err)
 		}
 	}

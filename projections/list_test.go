@@ -208,7 +208,7 @@ func expected(all []product, q query.Query) []string {
 				c = strings.Compare(a.id, b.id)
 			}
 			switch {
-			case k.Nulls != query.NullsAsLeast && (one == nil) != (other == nil):
+			case k.Nulls != query.NullsAsLowest && (one == nil) != (other == nil):
 				if c = -1; (one == nil) == (k.Nulls == query.NullsLast) {
 					c = 1
 				}
@@ -460,7 +460,7 @@ func BenchmarkListPage(b *testing.B) {
 		f.applyAll(b, created(b, product{fmt.Sprintf("0193a1a0-0000-7000-8000-%012x", i), map[string]any{"name": fmt.Sprint("n", i%100), "price": float64(i % 1000)}}))
 	}
 	for name, q := range map[string]query.Query{
-		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []query.SortKey{{Column: column(b, c, "price"), Descending: true, Nulls: query.NullsAsLeast}}},
+		"by id": {Limit: 100}, "by index": {Limit: 100, Sort: []query.SortKey{{Column: column(b, c, "price"), Descending: true, Nulls: query.NullsAsLowest}}},
 		"filter":       {Limit: 100, Filters: []query.Filter{{Column: column(b, c, "name"), Op: query.Equal, Values: []any{"n5"}}}},
 		"narrow range": {Limit: 100, Filters: []query.Filter{{Column: column(b, c, "price"), Op: query.GreaterOrEqual, Values: []any{990.0}}}},
 		"wide range":   {Limit: 100, Filters: []query.Filter{{Column: column(b, c, "price"), Op: query.GreaterOrEqual, Values: []any{100.0}}}},

@@ -40,9 +40,9 @@ func TestFiltersUseTheirIndexes(t *testing.T) {
 	f, c := newProducts(t)
 	p := onFile(f)
 	values := map[string]any{"name": "a", "price": 1.0, "code": "x", "mail": "a@x"}
-	sorts := map[string][]query.SortKey{"none": nil, "-id": {{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLeast}}, "stock": {{Column: column(t, c, "stock"), Descending: false, Nulls: query.NullsAsLeast}}}
+	sorts := map[string][]query.SortKey{"none": nil, "-id": {{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLowest}}, "stock": {{Column: column(t, c, "stock"), Descending: false, Nulls: query.NullsAsLowest}}}
 	for name := range values {
-		sorts[name] = []query.SortKey{{Column: column(t, c, name), Descending: true, Nulls: query.NullsAsLeast}}
+		sorts[name] = []query.SortKey{{Column: column(t, c, name), Descending: true, Nulls: query.NullsAsLowest}}
 	}
 	s, err := p.BeginRead(t.Context())
 	if err != nil {
@@ -113,11 +113,11 @@ func TestAWideRangeIsWalkedInOrder(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	price := column(t, c, "price")
-	for least, want := range map[float64]listsql.Route{0: listsql.InOrder, 1: listsql.ByFilter} {
+	for lowest, want := range map[float64]listsql.Route{0: listsql.InOrder, 1: listsql.ByFilter} {
 		for _, extra := range []query.Filter{{Column: column(t, c, "name"), Op: query.NotEqual, Values: []any{"b"}}, {Column: column(t, c, "name"), Op: query.GreaterOrEqual, Values: []any{""}}} {
-			got, err := listsql.ChooseRoute(t.Context(), f.db.Lists.Pool, "products", query.Query{Filters: []query.Filter{extra, {Column: price, Op: query.GreaterOrEqual, Values: []any{least}}}})
+			got, err := listsql.ChooseRoute(t.Context(), f.db.Lists.Pool, "products", query.Query{Filters: []query.Filter{extra, {Column: price, Op: query.GreaterOrEqual, Values: []any{lowest}}}})
 			if err != nil || got != want {
-				t.Errorf("from %g on: got route %d, %v, want %d", least, got, err, want)
+				t.Errorf("from %g on: got route %d, %v, want %d", lowest, got, err, want)
 			}
 		}
 	}
@@ -131,13 +131,13 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 	for name, q := range map[string]query.Query{
 		"by id":                     {},
 		"by id, later":              {After: &query.Cursor{ID: id}},
-		"by id, descending":         {Sort: []query.SortKey{{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLeast}}},
-		"by id, descending, later":  {Sort: []query.SortKey{{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLeast}}, After: &query.Cursor{ID: id}},
-		"ascending":                 {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLeast}}},
-		"ascending, later":          {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLeast}}, After: after(1.0)},
-		"ascending, missing":        {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLeast}}, After: after(nil)},
-		"descending":                {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLeast}}},
-		"descending, later":         {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLeast}}, After: after(1.0)},
+		"by id, descending":         {Sort: []query.SortKey{{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLowest}}},
+		"by id, descending, later":  {Sort: []query.SortKey{{Column: query.IDColumn(), Descending: true, Nulls: query.NullsAsLowest}}, After: &query.Cursor{ID: id}},
+		"ascending":                 {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLowest}}},
+		"ascending, later":          {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLowest}}, After: after(1.0)},
+		"ascending, missing":        {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsAsLowest}}, After: after(nil)},
+		"descending":                {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLowest}}},
+		"descending, later":         {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLowest}}, After: after(1.0)},
 		"nulls last":                {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsLast}}},
 		"nulls last, later":         {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsLast}}, After: after(1.0)},
 		"nulls last, missing":       {Sort: []query.SortKey{{Column: price, Descending: false, Nulls: query.NullsLast}}, After: after(nil)},
@@ -145,7 +145,7 @@ func TestSortsUseTheirIndexes(t *testing.T) {
 		"nulls first, later":        {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsFirst}}, After: after(1.0)},
 		"nulls first, missing":      {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsFirst}}, After: after(nil)},
 		"without it, by id":         {Filters: []query.Filter{{Column: price, Op: query.Present, Values: []any{false}}}},
-		"descending, missing":       {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLeast}}, After: after(nil)},
+		"descending, missing":       {Sort: []query.SortKey{{Column: price, Descending: true, Nulls: query.NullsAsLowest}}, After: after(nil)},
 		"of one value, by id":       {Filters: []query.Filter{{Column: price, Op: query.Equal, Values: []any{1.0}}}},
 		"of one value, by id later": {Filters: []query.Filter{{Column: price, Op: query.Equal, Values: []any{1.0}}}, After: &query.Cursor{ID: id}},
 	} {
@@ -196,7 +196,7 @@ func TestNoStringOfARequestReachesSQL(t *testing.T) {
 					}
 				}
 			}
-			q.Sort = []query.SortKey{{Column: column(t, c, "name"), Descending: false, Nulls: query.NullsAsLeast}, {Column: column(t, c, "price"), Descending: true, Nulls: query.NullsAsLeast}}
+			q.Sort = []query.SortKey{{Column: column(t, c, "name"), Descending: false, Nulls: query.NullsAsLowest}, {Column: column(t, c, "price"), Descending: true, Nulls: query.NullsAsLowest}}
 			q.After = &query.Cursor{Keys: []any{value(), value()}, ID: fmt.Sprint(value())}
 			return q
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// The versions of an entity name who asked for a change, to admins. Nobody else sees the name, and no
+// The versions of an entity name who asked for a change, to admins. No other client sees the name, and no
 // feed shows it.
 func TestActorsAreForAdmins(t *testing.T) {
 	set := servicetest.Collections(t)

@@ -39,11 +39,11 @@ func (a *API) conditions(c echo.Context, e reads.Entity) (done bool, err error) 
 		}
 		return false, nil
 	}
-	held, err := contract.HeldTag(r, etag)
-	if err != nil || held == "" {
+	matching, err := contract.MatchingTag(r, etag)
+	if err != nil || matching == "" {
 		return false, err
 	}
-	h.Set("ETag", held)
+	h.Set("ETag", matching)
 	return true, web.NotModified(c, len(e.Rendered))
 }
 

@@ -72,7 +72,7 @@ func noEntity(c echo.Context, reader access.Reader) error {
 
 // write sends a JSON body that is ready.
 func write(c echo.Context, body []byte) error {
-	if err := web.TakeMemory(c, len(body)); err != nil {
+	if err := web.ReserveMemory(c, len(body)); err != nil {
 		return err
 	}
 	return web.Answer(c, http.StatusOK, contract.JSON, body)

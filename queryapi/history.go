@@ -283,14 +283,14 @@ func (a *API) pastPosition(c echo.Context, j *journal.Journal, asked listing.Pas
 
 // pastPage reads a page of a list of the past. The error is a problem.
 func (a *API) pastPage(c echo.Context, j *journal.Journal, collection *collections.Collection, asked listing.Past, at events.Position) (*page, error) {
-	if err := web.TakeMemory(c, initialPageMemory); err != nil {
+	if err := web.ReserveMemory(c, initialPageMemory); err != nil {
 		return nil, err
 	}
 	body, room := []byte{'['}, initialPageMemory
 	l := pastlist.List{
 		Journal: j, Collection: collection.Name(), At: at, Limit: asked.Limit, Window: a.PastWindow,
 		Selection: a.selection(collection, asked.Filters), Visible: a.viewer(c).sees,
-		Take: func(bytes int) error { return web.TakeMoreMemory(c, bytes) },
+		Take: func(bytes int) error { return web.TryReserveMemory(c, bytes) },
 		Each: func(rendered []byte) (err error) {
 			if len(body) > 1 {
 				body = append(body, ',')
@@ -298,7 +298,7 @@ func (a *API) pastPage(c echo.Context, j *journal.Journal, collection *collectio
 			if body, err = appendFields(body, rendered, asked.Fields); err != nil || cap(body) <= room {
 				return err
 			}
-			err = web.TakeMoreMemory(c, cap(body)-room)
+			err = web.TryReserveMemory(c, cap(body)-room)
 			room = cap(body)
 			return err
 		},

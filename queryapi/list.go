@@ -84,7 +84,7 @@ func (a *API) page(c echo.Context, collection *collections.Collection, asked lis
 	}
 	known, at, ticket := a.Model.CachedPage(collection.Name(), query)
 	if known, ok := known.(*page); ok {
-		if err := web.TakeMemory(c, len(known.body)); err != nil {
+		if err := web.ReserveMemory(c, len(known.body)); err != nil {
 			return err
 		}
 		return known.answer(c, at)
@@ -144,7 +144,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 	ctx := c.Request().Context()
 	// Take the memory first. A list must not occupy a connection to SQLite while it waits for
 	// memory.
-	if err := web.TakeMemory(c, initialPageMemory); err != nil {
+	if err := web.ReserveMemory(c, initialPageMemory); err != nil {
 		return nil, 0, err
 	}
 	s, err := a.Model.BeginRead(ctx)
@@ -173,7 +173,7 @@ func (a *API) gather(c echo.Context, collection *collections.Collection, asked l
 		if body, err = appendFields(body, rendered, asked.Fields); err != nil || cap(body) <= room {
 			return err
 		}
-		err = web.TakeMoreMemory(c, cap(body)-room)
+		err = web.TryReserveMemory(c, cap(body)-room)
 		room = cap(body)
 		return err
 	})

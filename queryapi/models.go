@@ -139,11 +139,11 @@ func (a *API) freshenModel(r *http.Request, m *modelset.Model) (events.Consisten
 	if err != nil {
 		return "", err
 	}
-	least, err := contract.MinPosition(r)
+	minPosition, err := contract.MinPosition(r)
 	if err != nil {
 		return "", err
 	}
-	target := events.Position(least)
+	target := events.Position(minPosition)
 	if given != events.Eventual {
 		// The node has all that a request of this consistency has to see.
 		target = max(target, a.Model.Position())
@@ -157,7 +157,7 @@ func (a *API) freshenModel(r *http.Request, m *modelset.Model) (events.Consisten
 		return given, nil
 	case errors.Is(err, modelset.ErrBuilding):
 		return "", beingBuilt(m)
-	case errors.As(err, &stopped) && least <= int64(m.Position()) && len(r.Header[contract.HeaderConsistency]) == 0:
+	case errors.As(err, &stopped) && minPosition <= int64(m.Position()) && len(r.Header[contract.HeaderConsistency]) == 0:
 		return events.Eventual, nil
 	case errors.As(err, &stopped):
 		return "", problem.ReadModelBehind.Because(err, fmt.Sprintf("The read model has stopped at position %d on this node, because a statement failed; the read requires position %d. Accept eventual consistency to read its last good state.", m.Position(), target))
@@ -201,7 +201,7 @@ func beginRows(ctx context.Context, m *modelset.Model, rows *modelrows.Rows) (*s
 }
 
 func (a *API) pageOfRows(c echo.Context, m *modelset.Model, rows *modelrows.Rows, asked modelrows.Request) error {
-	if err := web.TakeMemory(c, initialPageMemory); err != nil {
+	if err := web.ReserveMemory(c, initialPageMemory); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), modelPageTimeout)
@@ -246,7 +246,7 @@ func (a *API) gatherRows(ctx context.Context, c echo.Context, m *modelset.Model,
 		if body = append(body, row...); cap(body) <= room {
 			return nil
 		}
-		err := web.TakeMoreMemory(c, cap(body)-room)
+		err := web.TryReserveMemory(c, cap(body)-room)
 		room = cap(body)
 		return err
 	})

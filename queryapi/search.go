@@ -72,7 +72,7 @@ func (a *API) search(c echo.Context, collection *collections.Collection) error {
 	h := c.Response().Header()
 	h[contract.HeaderConsistency] = consistencyFields[given]
 	h["Cache-Control"] = noCache
-	if err := web.TakeMemory(c, initialPageMemory); err != nil {
+	if err := web.ReserveMemory(c, initialPageMemory); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), modelPageTimeout)
@@ -268,7 +268,7 @@ func (f *finder) add(ctx context.Context, hit fulltext.Hit) error {
 	if cap(f.body) <= f.room {
 		return nil
 	}
-	err = web.TakeMoreMemory(f.c, cap(f.body)-f.room)
+	err = web.TryReserveMemory(f.c, cap(f.body)-f.room)
 	f.room = cap(f.body)
 	return err
 }

@@ -44,7 +44,7 @@ func (c *Collection) Complete(d document.Document, limit int) (document.Document
 	if c.defaults == nil {
 		return d, nil
 	}
-	f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.Bytes())), most: limit}
+	f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.Bytes())), max: limit}
 	if err := f.fill(c.defaults.all); err != nil {
 		return document.Document{}, err
 	}
@@ -58,7 +58,7 @@ func (c *Collection) Complete(d document.Document, limit int) (document.Document
 type filler struct {
 	in     *jsontext.Decoder
 	out    []byte
-	most   int // the maximum size of out in bytes; zero means no limit
+	max    int // the maximum size of out in bytes; zero means no limit
 	filled int
 }
 
@@ -80,7 +80,7 @@ func (f *filler) fill(shapes []*shape) error {
 }
 
 func (f *filler) fits() error {
-	if f.most > 0 && len(f.out) > f.most {
+	if f.max > 0 && len(f.out) > f.max {
 		return ErrDefaultsTooLarge
 	}
 	return nil

@@ -97,7 +97,7 @@ func (s *shaper) completeDefaults() *mistake {
 	for round, changed := 0, true; changed; round++ {
 		changed = false
 		m := s.eachDefault(func(_, at string, d *defaultMember, shapes []*shape) *mistake {
-			f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.value)), most: maxDefault}
+			f := filler{in: jsontext.NewDecoder(bytes.NewReader(d.value)), max: maxDefault}
 			// Valid JSON can still become too large or too deeply nested.
 			if err := f.fill(shapes); err != nil || round > defaultRounds {
 				return mistakeAt(at, "is endless: the default's own members have defaults that lead back to it")

@@ -58,13 +58,13 @@ func (a *endAsker) run() {
 			err = unreachable(err)
 			probe.Reset(probeInterval)
 		}
-		a.tell(err)
+		a.record(err)
 		answerAll(end, err)
 	}
 }
 
-// tell records whether the broker answers, and logs each change.
-func (a *endAsker) tell(err error) {
+// record stores whether the broker answers, and logs each change.
+func (a *endAsker) record(err error) {
 	if was := a.down.Swap(err != nil); was == (err != nil) {
 		return
 	}

@@ -142,7 +142,7 @@ type Nulls int
 
 // The positions of entities that lack the member.
 const (
-	NullsAsLeast Nulls = iota // first in ascending order, and last in descending order
+	NullsAsLowest Nulls = iota // first in ascending order, and last in descending order
 	NullsFirst
 	NullsLast
 )
@@ -156,7 +156,7 @@ type SortKey struct {
 
 // NullsAtEnd reports whether entities that lack the member come last.
 func (k SortKey) NullsAtEnd() bool {
-	return k.Nulls == NullsLast || k.Nulls == NullsAsLeast && k.Descending
+	return k.Nulls == NullsLast || k.Nulls == NullsAsLowest && k.Descending
 }
 
 // A Query selects entities of a collection.

@@ -39,10 +39,10 @@ func (e *MistakeError) Unwrap() error { return e.Err }
 
 // brief returns the beginning of a statement on one line, for messages.
 func brief(statement string) string {
-	const most = 100
+	const max = 100
 	text := strings.Join(strings.Fields(statement), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
+	if len(text) > max {
+		text = strings.ToValidUTF8(text[:max], "") + "…"
 	}
 	return text
 }

@@ -190,7 +190,7 @@ func (f *Feed) immutable() string {
 }
 
 func (f *Feed) answer(c echo.Context, got chunk) error {
-	if err := web.TakeMemory(c, len(got.body)); err != nil {
+	if err := web.ReserveMemory(c, len(got.body)); err != nil {
 		return err
 	}
 	got.describe(c.Response().Header())

@@ -93,7 +93,7 @@ func (f *Feed) choose(q *query, n news, size int, buffer []byte) (got chunk, err
 
 // poll answers as soon as there is a change, or after a while with 204.
 func (f *Feed) poll(c echo.Context, q query) error {
-	web.LeavePlace(c)
+	web.ReleaseSlot(c)
 	ctx := c.Request().Context()
 	f.hub.join(ctx, f.Model, f.Timing.OrDefault())
 	defer f.hub.leave()

@@ -212,7 +212,7 @@ func (v *Vocabulary) parseSortKey(text string) (key query.SortKey, err error) {
 		return key, malformed("sort: %s. must be followed by nullsfirst or nullslast, not %s.", name, contract.Quote(word))
 	}
 	if !key.Column.Nullable() {
-		key.Nulls = query.NullsAsLeast // every entity has the member
+		key.Nulls = query.NullsAsLowest // every entity has the member
 	}
 	return key, nil
 }

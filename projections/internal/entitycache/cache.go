@@ -42,7 +42,7 @@ type Counters struct{ Hits, Misses, PageHits, PageMisses atomic.Int64 }
 // call Change, Close, Open and Drop.
 type Cache struct {
 	counters *Counters
-	most     int64 // maximum bytes in each shard
+	maxBytes int64 // maximum bytes in each shard
 	Quiet    time.Duration
 	seed     maphash.Seed
 	state    atomic.Uint64 // odd while it is closed
@@ -92,7 +92,7 @@ func New(bytes int64, at events.Position, counters *Counters) *Cache {
 	if bytes <= 0 {
 		return nil
 	}
-	c := &Cache{counters: counters, most: bytes / CacheShards, Quiet: quiet, seed: maphash.MakeSeed()}
+	c := &Cache{counters: counters, maxBytes: bytes / CacheShards, Quiet: quiet, seed: maphash.MakeSeed()}
 	c.Position.Store(int64(at))
 	c.lives.Store(&map[string]life{})
 	for i := range c.shards {
@@ -132,7 +132,7 @@ func (c *Cache) Put(ticket uint64, at events.Position, key Key, e reads.Entity, 
 		return
 	}
 	size := int64(bytes+2*len(key.Collection)+2*len(key.ID)+len(key.query)+len(e.CreatedAt)+len(e.UpdatedAt)+cap(e.Rendered)) + cachedOverhead
-	if size > c.most/4 {
+	if size > c.maxBytes/4 {
 		return // it would displace too many others
 	}
 	now := (*c.lives.Load())[key.Collection]
@@ -152,7 +152,7 @@ func (c *Cache) Put(ticket uint64, at events.Position, key Key, e reads.Entity, 
 	key.ID, key.query = strings.Clone(key.ID), strings.Clone(key.query)
 	e.ID = key.ID
 	s.items[key] = s.used.PushFront(&Entry{key, size, e, page, now.number})
-	for s.bytes += size; s.bytes > c.most; {
+	for s.bytes += size; s.bytes > c.maxBytes; {
 		s.remove(s.used.Back().Value.(*Entry).key)
 	}
 }

@@ -14,10 +14,10 @@ const (
 
 // FailureLog decides when to log a failure that occurs repeatedly. Safe for concurrent use.
 type FailureLog struct {
-	mu     sync.Mutex
-	said   string
-	began  time.Time // zero while nothing fails
-	toldAt time.Time
+	mu       sync.Mutex
+	said     string
+	began    time.Time // zero while nothing fails
+	loggedAt time.Time
 }
 
 // Due reports whether to log a failure now, and how long failures have lasted.
@@ -27,9 +27,9 @@ func (n *FailureLog) Due(err error, now time.Time) (lasts time.Duration, due boo
 	if n.began.IsZero() {
 		n.began = now
 	}
-	said, silent := err.Error(), now.Sub(n.toldAt)
+	said, silent := err.Error(), now.Sub(n.loggedAt)
 	if silent >= repeatAfter || said != n.said && silent >= minInterval {
-		n.said, n.toldAt, due = said, now, true
+		n.said, n.loggedAt, due = said, now, true
 	}
 	return now.Sub(n.began).Round(time.Second), due
 }
@@ -39,6 +39,6 @@ func (n *FailureLog) End() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	lasted := time.Since(n.began).Round(time.Second)
-	n.said, n.began, n.toldAt = "", time.Time{}, time.Time{}
+	n.said, n.began, n.loggedAt = "", time.Time{}, time.Time{}
 	return lasted
 }

@@ -22,7 +22,7 @@ func TestPackedIDs(t *testing.T) {
 }
 
 // A packed id compares with the lowest id of a text in the same way as the texts compare.
-func TestLeastIDOfAText(t *testing.T) {
+func TestMinIDOfAText(t *testing.T) {
 	ids := rapid.Custom(func(t *rapid.T) string {
 		return uuid.UUID(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0x0f, 0x10, 0x9a, 0x9f, 0xa0, 0xf0, 0xff}), 16, 16).Draw(t, "bytes")).String()
 	})

@@ -124,12 +124,12 @@ func TestIfMatch(t *testing.T) {
 }
 
 // A client that has the response in another coding has the current version.
-func TestHeldTag(t *testing.T) {
+func TestMatchingTag(t *testing.T) {
 	for _, c := range [][3]string{
 		{`"3"`, `"3"`, `"3"`}, {`W/"3"`, `"3"`, `"3"`}, {`"3-gzip"`, `"3"`, `"3-gzip"`}, {`"2", "3-zstd"`, `"3"`, `"3-zstd"`}, {`W/"3-gzip"`, `"3"`, `"3-gzip"`},
 		{`*`, `"3"`, `"3"`}, {`"3-br"`, `"3"`, ""}, {`"4"`, `"3"`, ""}, {`"p3"`, `W/"p3"`, `W/"p3"`}, {`W/"p3-gzip"`, `W/"p3"`, ""},
 	} {
-		if got, err := HeldTag(&http.Request{Header: http.Header{"If-None-Match": {c[0]}}}, c[1]); got != c[2] || err != nil {
+		if got, err := MatchingTag(&http.Request{Header: http.Header{"If-None-Match": {c[0]}}}, c[1]); got != c[2] || err != nil {
 			t.Errorf("If-None-Match: %s for %s: got %s, %v, want %s", c[0], c[1], got, err, c[2])
 		}
 	}

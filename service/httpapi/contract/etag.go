@@ -96,15 +96,15 @@ func cutTag(s string) (t Tag, rest, reason string) {
 // copy is current. The tag of a compressed response counts as that of the uncompressed one. The
 // error is a problem.
 func NoneMatch(r *http.Request, etag string) (hit bool, err error) {
-	held, err := HeldTag(r, etag)
-	return held != "", err
+	matching, err := MatchingTag(r, etag)
+	return matching != "", err
 }
 
-// HeldTag returns the tag in If-None-Match that matches etag as in [NoneMatch], or "" if none
+// MatchingTag returns the tag in If-None-Match that matches etag as in [NoneMatch], or "" if none
 // does. It is spelt as the client sent it, but strong if etag is strong. For * it is etag. A
 // cache learns from a 304 with this tag which of its responses is still valid. The error is a
 // problem.
-func HeldTag(r *http.Request, etag string) (string, error) {
+func MatchingTag(r *http.Request, etag string) (string, error) {
 	tags, anyTag, err := Tags(r, "If-None-Match")
 	switch {
 	case err != nil:

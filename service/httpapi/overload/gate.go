@@ -12,27 +12,27 @@ const queued = 4
 
 // A Gate limits the number of requests in progress. Safe for concurrent use.
 type Gate struct {
-	places  *semaphore.Weighted
+	slots   *semaphore.Weighted
 	waiting atomic.Int64
 	queue   int64
 }
 
 // NewGate returns a gate for so many requests in progress. Four times as many may wait.
-func NewGate(places int) *Gate {
-	return &Gate{places: semaphore.NewWeighted(int64(places)), queue: int64(places) * queued}
+func NewGate(slots int) *Gate {
+	return &Gate{slots: semaphore.NewWeighted(int64(slots)), queue: int64(slots) * queued}
 }
 
 // Enter waits until the request may proceed, in the order of arrival. After success, call
 // Leave once. The error is a [BusyError], or a problem if ctx ended.
 func (g *Gate) Enter(ctx context.Context) error {
-	if !g.places.TryAcquire(1) {
+	if !g.slots.TryAcquire(1) {
 		defer g.waiting.Add(-1)
 		if g.waiting.Add(1) > g.queue {
 			return &BusyError{QueueFull}
 		}
 		wait, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if g.places.Acquire(wait, 1) != nil {
+		if g.slots.Acquire(wait, 1) != nil {
 			return waitError(ctx, Timeout)
 		}
 	}
@@ -40,7 +40,7 @@ func (g *Gate) Enter(ctx context.Context) error {
 }
 
 // Leave ends what Enter began.
-func (g *Gate) Leave() { g.places.Release(1) }
+func (g *Gate) Leave() { g.slots.Release(1) }
 
 // Waiting returns the number of requests that wait in Enter.
 func (g *Gate) Waiting() int64 { return g.waiting.Load() }

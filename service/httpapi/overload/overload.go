@@ -13,7 +13,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
-// patience is the maximum time that a request waits for a place or for memory. Clients that
+// patience is the maximum time that a request waits for a slot or for memory. Clients that
 // wait longer have often given up, and work for them is wasted.
 const patience = time.Second
 

@@ -25,7 +25,7 @@ type Limits struct {
 	Memory int64
 }
 
-// capacity is what a server accepts at once. A request has a place in one of the gates while
+// capacity is what a server accepts at once. A request has a slot in one of the gates while
 // it is in progress: from when its body has arrived until its response is ready. So a client
 // that sends or reads slowly does not block others.
 type capacity struct {
@@ -63,7 +63,7 @@ func (o *capacity) gateFor(r *http.Request) *overload.Gate {
 	return o.writes
 }
 
-// admit is the middleware that gives each request memory for its body, and a place.
+// admit is the middleware that gives each request memory for its body, and a slot.
 func (o *capacity) admit() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -84,14 +84,14 @@ func (o *capacity) admit() echo.MiddlewareFunc {
 	}
 }
 
-// An admission is what one request holds of a server's capacity: its place, its memory and
-// its body. It wraps the writer of the response, so that it can give the place back as soon
+// An admission is what one request holds of a server's capacity: its slot, its memory and
+// its body. It wraps the writer of the response, so that it can give the slot back as soon
 // as the response is ready. Use it from one goroutine.
 type admission struct {
 	overload.Account
 	*capacity
-	out   http.ResponseWriter // the wrapped writer, once the request has a place
-	place *overload.Gate      // where the request has a place; nil before and afterwards
+	out  http.ResponseWriter // the wrapped writer, once the request has a slot
+	slot *overload.Gate      // where the request has a slot; nil before and afterwards
 
 	slow     *slowBody // nil if the request has no body
 	read     bool      // ReadBody was called
@@ -119,8 +119,8 @@ func (a *admission) serve(c echo.Context, next echo.HandlerFunc) error {
 }
 
 // readsWhole reports whether the handler reads the body as a whole. Such a request takes its
-// place only once the body has arrived, so that a client that sends slowly does not block
-// others. A handler that rejects such a request because of its header needs no place.
+// slot only once the body has arrived, so that a client that sends slowly does not block
+// others. A handler that rejects such a request because of its header needs no slot.
 func (a *admission) readsWhole(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
@@ -129,14 +129,14 @@ func (a *admission) readsWhole(r *http.Request) bool {
 	return false
 }
 
-// enter takes a place for the request until its response is ready. Sending the response may
-// take long, and needs no place.
+// enter takes a slot for the request until its response is ready. Sending the response may
+// take long, and needs no slot.
 func (a *admission) enter(c echo.Context) error {
 	g := a.gateFor(c.Request())
 	if err := g.Enter(c.Request().Context()); err != nil {
 		return err
 	}
-	a.place = g
+	a.slot = g
 	w := c.Response()
 	a.out, w.Writer = w.Writer, a
 	return nil
@@ -146,7 +146,7 @@ func (a *admission) enter(c echo.Context) error {
 func (a *admission) Header() http.Header { return a.out.Header() }
 
 // WriteHeader implements [http.ResponseWriter]. The response is ready now, so it gives the
-// place back.
+// slot back.
 func (a *admission) WriteHeader(status int) {
 	a.release()
 	a.out.WriteHeader(status)
@@ -159,9 +159,9 @@ func (a *admission) Write(p []byte) (int, error) { return a.out.Write(p) }
 func (a *admission) Unwrap() http.ResponseWriter { return a.out }
 
 func (a *admission) release() {
-	if a.place != nil {
-		a.place.Leave()
-		a.place = nil
+	if a.slot != nil {
+		a.slot.Leave()
+		a.slot = nil
 	}
 }
 
@@ -181,18 +181,18 @@ func (a *admission) end() {
 	a.Close()
 }
 
-// LeavePlace gives up the place of a request that is about to wait, for longer than a read may take,
+// ReleaseSlot releases the slot of a request that is about to wait, for longer than a read may take,
 // for something that is not work of this process. It does nothing once the response has begun.
-func LeavePlace(c echo.Context) {
+func ReleaseSlot(c echo.Context) {
 	if a := admissionOf(c); a != nil {
 		a.release()
 	}
 }
 
-// TakeMemory takes n bytes of the memory that all requests share, until the request ends. A
-// handler that collects data of unknown size calls it while it does so. TakeMemory waits for
+// ReserveMemory reserves n bytes of the memory that all requests share, until the request ends. A
+// handler that collects data of unknown size calls it while it does so. ReserveMemory waits for
 // at most a second. The handler must return the error, which the server answers with 503.
-func TakeMemory(c echo.Context, n int) error {
+func ReserveMemory(c echo.Context, n int) error {
 	a := admissionOf(c)
 	if a == nil {
 		return nil
@@ -200,10 +200,10 @@ func TakeMemory(c echo.Context, n int) error {
 	return a.Take(c.Request().Context(), int64(n))
 }
 
-// TakeMoreMemory is [TakeMemory] for a handler that holds something that other requests wait
+// TryReserveMemory is [ReserveMemory] for a handler that holds something that other requests wait
 // for, such as a connection to a database. It does not wait: if the memory is not free, it
 // returns an error at once.
-func TakeMoreMemory(c echo.Context, n int) error {
+func TryReserveMemory(c echo.Context, n int) error {
 	a := admissionOf(c)
 	if a == nil {
 		return nil

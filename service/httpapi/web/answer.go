@@ -26,7 +26,7 @@ func Answer(c echo.Context, status int, contentType string, body []byte) error {
 	if name := chooseCoding(c, len(body)); name != coding.Identity {
 		var err error
 		if body, err = coding.Compress(c.Request().Context(), name, body); err == nil {
-			err = TakeMemory(c, cap(body))
+			err = ReserveMemory(c, cap(body))
 		}
 		if err != nil {
 			w.Header().Del("Content-Encoding") // the problem is not compressed

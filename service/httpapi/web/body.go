@@ -31,7 +31,7 @@ const (
 // Nothing is read before, so a client that waits for "100 Continue" does not send a body that
 // the handler rejects because of the header.
 //
-// Once the body has arrived, the request takes its place among those in progress. Later calls
+// Once the body has arrived, the request takes its slot among those in progress. Later calls
 // return the same bytes. The handler must return the error.
 func ReadBody(c echo.Context) ([]byte, error) {
 	a := admissionOf(c)

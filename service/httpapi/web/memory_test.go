@@ -15,12 +15,12 @@ import (
 
 // A request that holds something else asks for more memory without waiting. The response shows
 // that there was no wait: the request is cancelled, and a wait would end with that and report it.
-func TestTakeMoreMemoryDoesNotWait(t *testing.T) {
+func TestTryReserveMemoryDoesNotWait(t *testing.T) {
 	e := servicetest.Echo(web.Options{Registry: prometheus.NewRegistry(), Limits: web.Limits{Requests: 1, Memory: 1000}})
 	var first error
 	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error {
-		first = web.TakeMoreMemory(c, 900)
-		return web.TakeMoreMemory(c, 200)
+		first = web.TryReserveMemory(c, 900)
+		return web.TryReserveMemory(c, 200)
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	w := httptest.NewRecorder()

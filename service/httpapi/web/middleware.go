@@ -26,7 +26,7 @@ var chain = []middleware{
 	// Inside observe, which then counts a panic as a 500 with a problem as its body.
 	{"recover", func(Options) echo.MiddlewareFunc { return recoverPanics() }},
 	// Before authentication and admission, so that scripts can read rejections, and a preflight
-	// needs neither credentials nor a place.
+	// needs neither credentials nor a slot.
 	{"CORS", func(o Options) echo.MiddlewareFunc { return o.CORS.middleware() }},
 	// Before admission, so that a request without valid credentials, or of a client that sends too
 	// many, takes no memory for its body.
@@ -38,7 +38,7 @@ var chain = []middleware{
 		}
 		return uncompressed
 	}},
-	// Last, next to the handler: it holds a place and memory only while the handler needs them.
+	// Last, next to the handler: it holds a slot and memory only while the handler needs them.
 	{"admission", func(o Options) echo.MiddlewareFunc { return newCapacity(o.Limits, o.MaxBody, o.Registry).admit() }},
 }
 

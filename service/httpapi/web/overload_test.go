@@ -90,7 +90,7 @@ func memoryInUse() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
-// Two thousand clients that never finish their bodies take no place and little memory. Other
+// Two thousand clients that never finish their bodies take no slot and little memory. Other
 // clients are served as if these did not exist.
 func TestSlowSenders(t *testing.T) {
 	e := server(web.Options{Limits: web.Limits{Requests: 2, Memory: 64 << 20}}, func(c echo.Context) error { return c.NoContent(204) })
@@ -120,14 +120,14 @@ func TestSlowSenders(t *testing.T) {
 	}
 }
 
-// Of a burst, as many requests are in progress as there are places, as many wait as the queue
+// Of a burst, as many requests are in progress as there are slots, as many wait as the queue
 // holds, and all others are rejected at once. Afterwards, the server works as before.
 func TestABurst(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	const places, queue, burst = 4, 4 * 4, 10 * (4 + 4*4)
+	const slots, queue, burst = 4, 4 * 4, 10 * (4 + 4*4)
 	working, most := atomic.Int64{}, atomic.Int64{}
 	finish := make(chan struct{})
-	e := server(web.Options{Registry: registry, Limits: web.Limits{Requests: places, Memory: 64 << 20}}, func(c echo.Context) error {
+	e := server(web.Options{Registry: registry, Limits: web.Limits{Requests: slots, Memory: 64 << 20}}, func(c echo.Context) error {
 		n := working.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
@@ -154,15 +154,15 @@ func TestABurst(t *testing.T) {
 		})
 	}
 	// No request has finished, so every request that found no room is rejected by now, or soon.
-	eventually(t, "the others are rejected", func() bool { return refused.Load() >= burst-places-queue })
+	eventually(t, "the others are rejected", func() bool { return refused.Load() >= burst-slots-queue })
 	if r := servicetest.Do(e, "GET", "/things", ""); r.StatusCode != 200 {
 		t.Errorf("a read during a burst of writes: got %d, want 200", r.StatusCode)
 	}
 	close(finish)
 	wait.Wait()
 	// Requests that waited for longer than a second were rejected too.
-	if done.Load() < places || done.Load()+refused.Load() != burst || most.Load() > places {
-		t.Errorf("got %d done, %d rejected and %d at once, want every request done or rejected, and no more at once than places", done.Load(), refused.Load(), most.Load())
+	if done.Load() < slots || done.Load()+refused.Load() != burst || most.Load() > slots {
+		t.Errorf("got %d done, %d rejected and %d at once, want every request done or rejected, and no more at once than slots", done.Load(), refused.Load(), most.Load())
 	}
 	for range burst {
 		if r := post(t, addr, "{}"); r.StatusCode != 204 {
@@ -190,13 +190,13 @@ func counted(t testing.TB, registry *prometheus.Registry) (sum float64) {
 	return sum
 }
 
-// A client that does not read its response holds memory, but no place.
+// A client that does not read its response holds memory, but no slot.
 func TestSlowReaders(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	large := make([]byte, 16<<20) // more than any system buffers
 	e := servicetest.Echo(web.Options{Registry: registry, Limits: web.Limits{Requests: 1, Memory: 64 << 20}})
 	web.Mount(e, things, web.Handlers{"GET": func(c echo.Context) error {
-		if err := web.TakeMemory(c, len(large)); err != nil {
+		if err := web.ReserveMemory(c, len(large)); err != nil {
 			return err
 		}
 		return web.Answer(c, 200, "text/plain", large)
