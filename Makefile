@@ -9,8 +9,9 @@ GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
-# Full-text search is an option of the SQLite driver. Read models in SQL can use it.
-export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
+# Full-text search is an option of the SQLite driver. Read models in SQL can use it. Without the pages
+# of gRPC for traces, nothing links templates, for which the linker keeps methods that are not called.
+export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace)
 
 .PHONY: vulncheck release-check package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
 

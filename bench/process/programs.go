@@ -59,7 +59,7 @@ func (p *Programs) Build(ctx context.Context, dir, pkg string) (string, error) {
 	}
 	path := filepath.Join(p.Dir, fmt.Sprintf("program-%d", len(p.built)))
 	fmt.Fprintln(p.log, "building", pkg, "in", dir)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "sqlite_fts5", "-o", path, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "sqlite_fts5,grpcnotrace", "-o", path, pkg)
 	cmd.Dir = dir
 	if dir != ".." {
 		cmd.Env = append(os.Environ(), "GOWORK=off")

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
@@ -52,13 +53,17 @@ type Grammar struct {
 // Run parses the arguments and runs the subcommand that they name, until it is done or ctx
 // ends. The error is that of the subcommand; see package subcommand.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	command, err := settings.Program{
+	parsed, err := settings.Program{
 		Name: "clusterlite", Help: "An event-sourced store for REST resources.",
 		HTTPAddr: ":8080", AdminAddr: "127.0.0.1:9080", Version: process.Version(),
 	}.Parse(&Grammar{}, args, stdout, stderr)
 	if err != nil {
 		return err
 	}
-	command.BindTo(ctx, (*context.Context)(nil))
-	return command.Run(subcommand.Streams{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr})
+	selected := parsed.Selected()
+	command, ok := selected.Target.Addr().Interface().(subcommand.Command)
+	if !ok {
+		return fmt.Errorf("%s is no command", selected.FullPath())
+	}
+	return command.Run(ctx, subcommand.Streams{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr})
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
@@ -41,7 +42,7 @@ complete -c clusterlite -a "(__complete_clusterlite)"
 }
 
 // Run prints the script.
-func (c completion) Run(out subcommand.Streams) error {
+func (c completion) Run(_ context.Context, out subcommand.Streams) error {
 	if _, err := fmt.Fprint(out.Stdout, scripts[c.Shell]); err != nil {
 		return fmt.Errorf("write the script: %w", err)
 	}

@@ -15,6 +15,7 @@
 package subcommand
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +25,12 @@ import (
 type Streams struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+}
+
+// A Command is a subcommand with its settings.
+type Command interface {
+	// Run runs until it is done or ctx ends.
+	Run(ctx context.Context, out Streams) error
 }
 
 // Output is the flag for the format of the result. Subcommands embed it.

@@ -222,17 +222,39 @@ func TestOnlyTheLogImportsSarama(t *testing.T) {
 	}
 }
 
+// Settings have CheckSettings. Nothing calls a Validate method, as kong would: see package settings.
+func TestSettingsHaveNoValidateMethod(t *testing.T) {
+	for _, p := range list(t) {
+		if !strings.HasPrefix(p.path(), "service/process/settings") && !strings.HasPrefix(p.path(), "clusterlite/") {
+			continue
+		}
+		names, err := filepath.Glob(filepath.Join(p.Dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(b, []byte(") Validate() error")) {
+				t.Errorf("%s: got a method Validate, want CheckSettings", name)
+			}
+		}
+	}
+}
+
 func TestSizeOfPackages(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range list(t) {
 		files, lines := size(t, p.Dir)
-		most, excepted := oversized[p.path()]
+		limit, excepted := oversized[p.path()]
 		seen[p.path()] = true
 		switch over := files > maxFiles || lines > maxLines; {
 		case excepted && !over:
 			t.Errorf("%s is within the limits now: remove it from oversized", p.path())
-		case excepted && (files > most.files || lines > most.lines):
-			t.Errorf("%s: got %d files and %d lines, want at most %d and %d: move something to a package of its own", p.path(), files, lines, most.files, most.lines)
+		case excepted && (files > limit.files || lines > limit.lines):
+			t.Errorf("%s: got %d files and %d lines, want at most %d and %d: move something to a package of its own", p.path(), files, lines, limit.files, limit.lines)
 		case !excepted && over:
 			t.Errorf("%s: got %d files and %d lines, want at most %d and %d: move something to a package of its own", p.path(), files, lines, maxFiles, maxLines)
 		}

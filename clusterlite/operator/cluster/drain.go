@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 
+	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -12,7 +13,8 @@ type Drain struct {
 	settings.AdminAddr `embed:""`
 }
 
-func (d Drain) Run(ctx context.Context) error {
+// Run implements [subcommand.Command].
+func (d Drain) Run(ctx context.Context, _ subcommand.Streams) error {
 	token, err := d.TLS.Secret(func(error) {})
 	if err != nil {
 		return err

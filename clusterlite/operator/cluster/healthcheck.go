@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 
+	"github.com/clusterlite/clusterlite/clusterlite/subcommand"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/process/settings"
 )
@@ -12,6 +13,7 @@ type Healthcheck struct {
 	settings.AdminAddr `embed:""`
 }
 
-func (h Healthcheck) Run(ctx context.Context) error {
+// Run implements [subcommand.Command].
+func (h Healthcheck) Run(ctx context.Context, _ subcommand.Streams) error {
 	return admin.CheckHealth(ctx, h.Addr, h.Encrypted())
 }

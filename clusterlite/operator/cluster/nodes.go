@@ -98,8 +98,8 @@ type NodesForget struct {
 	Left              bool              `name:"left" help:"Forget all nodes that were stopped cleanly and have left."`
 }
 
-// Validate is called by the parser.
-func (c *NodesForget) Validate() error {
+// CheckSettings is called by the parser.
+func (c *NodesForget) CheckSettings() error {
 	if c.Left == (len(c.Names) > 0) {
 		return errors.New("name the nodes to forget, or use --left")
 	}

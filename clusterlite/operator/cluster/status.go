@@ -45,8 +45,8 @@ Examples:
     clusterlite status --admin query:9082,command:9081`
 }
 
-// Validate is called by the parser.
-func (c *Status) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Status) CheckSettings() error {
 	if c.Interval < 100*time.Millisecond {
 		return fmt.Errorf("--interval is %s; allowed: a duration of at least 100ms", c.Interval)
 	}

@@ -40,8 +40,8 @@ Examples:
     clusterlite verify --data-dir /var/lib/clusterlite`
 }
 
-// Validate is called by the parser.
-func (c *Verify) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Verify) CheckSettings() error {
 	if c.Wait <= 0 || c.Wait > time.Hour {
 		return fmt.Errorf("--wait is %s; allowed: above zero, up to 1h", c.Wait)
 	}

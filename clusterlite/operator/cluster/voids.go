@@ -36,8 +36,8 @@ Examples:
     clusterlite voids --output json --node query-2`
 }
 
-// Validate is called by the parser.
-func (c *Voids) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Voids) CheckSettings() error {
 	if c.Limit < 1 || c.Limit > 10_000 {
 		return fmt.Errorf("--limit is %d; allowed: 1 to 10000", c.Limit)
 	}

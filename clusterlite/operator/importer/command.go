@@ -46,8 +46,8 @@ Examples:
 `
 }
 
-// Validate is called by the parser.
-func (i *Command) Validate() error {
+// CheckSettings is called by the parser.
+func (i *Command) CheckSettings() error {
 	u, err := url.Parse(i.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
 		return fmt.Errorf("--url (CLUSTERLITE_URL) is %q; allowed: a URL such as http://localhost:8080", i.URL)

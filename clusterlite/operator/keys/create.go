@@ -77,8 +77,8 @@ func (c *Create) record() apikeys.Record {
 	return r
 }
 
-// Validate is called by the parser.
-func (c *Create) Validate() error { return c.record().Check() }
+// CheckSettings is called by the parser.
+func (c *Create) CheckSettings() error { return c.record().Check() }
 
 // A created is the result of keys create.
 type created struct {

@@ -36,8 +36,8 @@ Examples:
     clusterlite keys revoke clk_069jr1s0kxxjq71z38nkrkaydw`
 }
 
-// Validate is called by the parser.
-func (c *Revoke) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Revoke) CheckSettings() error {
 	for _, id := range c.ID {
 		if _, ok := apikeys.ParseName(id); !ok {
 			// The text may be a key, so it is not repeated.

@@ -29,8 +29,8 @@ Examples:
     clusterlite model verify --wait 5m --output json`
 }
 
-// Validate is called by the parser.
-func (c *Verify) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Verify) CheckSettings() error {
 	if c.Wait <= 0 || c.Wait > time.Hour {
 		return fmt.Errorf("--wait is %s; allowed: above zero, up to 1h", c.Wait)
 	}

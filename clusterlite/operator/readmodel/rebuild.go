@@ -67,8 +67,8 @@ Examples:
     clusterlite rebuild --data-dir ./clusterlite-data`
 }
 
-// Validate is called by the parser.
-func (c *Rebuild) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Rebuild) CheckSettings() error {
 	if c.DataDir != "" && c.Cancel {
 		return errors.New("--cancel applies only to running nodes: stop the rebuild of a folder with Ctrl-C")
 	}

@@ -78,8 +78,8 @@ func (s stored) Text(w io.Writer) error {
 	return err
 }
 
-// Validate is called by the parser.
-func (c *SnapshotCreate) Validate() error {
+// CheckSettings is called by the parser.
+func (c *SnapshotCreate) CheckSettings() error {
 	if c.on() && c.DataDir != "" {
 		return errors.New("--schedule can't be combined with --data-dir, which needs a stopped node")
 	}

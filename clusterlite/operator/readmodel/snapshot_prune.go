@@ -32,8 +32,8 @@ Examples:
     clusterlite snapshot prune /backups --keep 7 --keep-for 30d`
 }
 
-// Validate is called by the parser.
-func (c *SnapshotPrune) Validate() error {
+// CheckSettings is called by the parser.
+func (c *SnapshotPrune) CheckSettings() error {
 	if !c.given() {
 		keep := defaultKeep
 		c.Keep = &keep

@@ -50,8 +50,8 @@ Examples:
     clusterlite support dump --admin query:9082,command:9081 --file bundle.tar.gz`
 }
 
-// Validate is called by the parser.
-func (c *Dump) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Dump) CheckSettings() error {
 	for _, address := range c.Admin {
 		hostPort, _ := nodes.Address(address)
 		if err := settings.CheckAddr("admin", hostPort); err != nil {

@@ -50,8 +50,8 @@ Example:
   clusterlite reindex products --collections ./collections`
 }
 
-// Validate is called by the parser.
-func (r *Reindex) Validate() error {
+// CheckSettings is called by the parser.
+func (r *Reindex) CheckSettings() error {
 	if r.Wait <= 0 || r.Wait > 10*time.Minute {
 		return fmt.Errorf("--wait is %s; allowed: a duration above zero, up to 10m", r.Wait)
 	}

@@ -38,8 +38,8 @@ Examples:
     clusterlite events show 0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d --from 24h`
 }
 
-// Validate is called by the parser.
-func (c *Show) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Show) CheckSettings() error {
 	if n, err := strconv.ParseUint(c.Record, 10, 63); (err != nil || n == 0) && !events.ValidID(c.Record) {
 		return fmt.Errorf("%q does not name a record; allowed: a position of at least 1, or the id of an event, a UUID in lower case", c.Record)
 	}

@@ -48,8 +48,8 @@ Examples:
     clusterlite events tail --from 0 --output json | jq .subject`
 }
 
-// Validate is called by the parser.
-func (c *Tail) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Tail) CheckSettings() error {
 	if !c.Follow && !c.From.Given() {
 		return errors.New("--no-follow without --from starts at the end of the log and shows nothing: add --from")
 	}

@@ -97,8 +97,8 @@ Examples:
     clusterlite webhooks replay billing --from 120000`
 }
 
-// Validate is called by the parser.
-func (c *Replay) Validate() error {
+// CheckSettings is called by the parser.
+func (c *Replay) CheckSettings() error {
 	if c.From < -1 {
 		return fmt.Errorf("--from is %d; allowed: a position of the log, 0 or more", c.From)
 	}

@@ -17,8 +17,8 @@ type Auth struct {
 // maxClaimName bounds the length of the name of a claim in bytes.
 const maxClaimName = 256
 
-// Validate is called by the parser.
-func (a *Auth) Validate() error {
+// CheckSettings is called by the parser.
+func (a *Auth) CheckSettings() error {
 	for _, f := range []struct{ flag, value string }{{"auth-issuer", a.Issuer}, {"auth-audience", a.Audience}} {
 		if f.value != "" && a.Keys == "" {
 			return fmt.Errorf("--%s (%s) is set without --auth-jwks (CLUSTERLITE_AUTH_JWKS)", f.flag, variable(f.flag))

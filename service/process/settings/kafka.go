@@ -43,8 +43,8 @@ var mechanisms = []string{eventlog.Plain, eventlog.ScramSHA256, eventlog.ScramSH
 // tokenPatience bounds one request for an access token.
 const tokenPatience = 10 * time.Second
 
-// Validate is called by the parser.
-func (k *Kafka) Validate() error {
+// CheckSettings is called by the parser.
+func (k *Kafka) CheckSettings() error {
 	if len(k.Brokers) == 0 {
 		return bad("kafka-brokers", "", "at least one host:port")
 	}
@@ -53,14 +53,14 @@ func (k *Kafka) Validate() error {
 			return err
 		}
 	}
-	if err := k.KafkaSecurity.Validate(); err != nil {
+	if err := k.KafkaSecurity.CheckSettings(); err != nil {
 		return err
 	}
-	return k.Topic.Validate()
+	return k.Topic.CheckSettings()
 }
 
-// Validate is called by the parser.
-func (s *KafkaSecurity) Validate() error {
+// CheckSettings is called by the parser.
+func (s *KafkaSecurity) CheckSettings() error {
 	if !s.TLS {
 		for _, f := range []struct{ flag, value string }{{"kafka-tls-ca-file", s.CAFile}, {"kafka-tls-cert-file", s.CertFile}, {"kafka-tls-key-file", s.KeyFile}} {
 			if f.value != "" {

@@ -28,7 +28,7 @@ func TestKafkaSecurityIsChecked(t *testing.T) {
 		"token URL for PLAIN":     {settings.KafkaSecurity{Mechanism: "PLAIN", Username: "ada", Password: "s3cret", TokenURL: "https://a"}, "OAUTHBEARER only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := c.security.Validate()
+			err := c.security.CheckSettings()
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("got %v, want no error", err)

@@ -40,28 +40,30 @@ func (e *UsageError) Unwrap() error { return e.Err }
 // terms, and returns the chosen command. The errors are [ErrHelp] and [UsageError].
 // Warnings about variables that no setting reads go to stderr.
 func (p Program) Parse(grammar any, args []string, stdout, stderr io.Writer) (*kong.Context, error) {
-	exited := false
 	parser, err := kong.New(grammar,
 		kong.Name(p.Name), kong.Description(p.Help),
-		kong.Vars{"http_addr": p.HTTPAddr, "admin_addr": p.AdminAddr, "version": p.Name + " " + p.Version, "serves": p.Serves},
+		kong.Vars{"http_addr": p.HTTPAddr, "admin_addr": p.AdminAddr, "serves": p.Serves},
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.ShortUsageOnError(),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("the command line of %s: %w", p.Name, err)
 	}
-	if completed(parser) {
+	if line, asked := lineToComplete(); asked {
+		for _, word := range completions(parser.Model.Node, line) {
+			if _, err := fmt.Fprintln(stdout, word); err != nil {
+				return nil, fmt.Errorf("write the completions: %w", err)
+			}
+		}
 		return nil, ErrHelp
 	}
 	refused := explain(parser.Model.Node)
-	ctx, err := parser.Parse(args)
-	if exited {
+	ctx, err := p.apply(parser, args)
+	if errors.Is(err, ErrHelp) {
 		return nil, ErrHelp
 	}
 	if err != nil {
-		return nil, p.usage(parser, args, *refused, err, stderr)
+		return nil, p.usage(ctx, args, *refused, err, stderr)
 	}
 	for _, name := range unknownVariables(parser, os.Environ()) {
 		_, _ = fmt.Fprintf(stderr, "%s: warning: %s is not a setting and is ignored\n", p.Name, name)

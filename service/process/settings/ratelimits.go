@@ -16,8 +16,8 @@ type RateLimits struct {
 	Proxies   []string  `name:"trusted-proxies" env:"CLUSTERLITE_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Addresses or networks of the proxies in front of this node, separated by commas, such as 10.0.0.0/8. X-Forwarded-For of these names the address of the client. Default: none."`
 }
 
-// Validate is called by the parser.
-func (r *RateLimits) Validate() error {
+// CheckSettings is called by the parser.
+func (r *RateLimits) CheckSettings() error {
 	for _, proxy := range r.Proxies {
 		_, err := netip.ParseAddr(proxy)
 		if strings.Contains(proxy, "/") {

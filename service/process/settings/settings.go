@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -112,8 +111,8 @@ func NodeName(host string) string {
 	}, host)
 }
 
-// Validate is called by the parser.
-func (n *Node) Validate() error {
+// CheckSettings is called by the parser.
+func (n *Node) CheckSettings() error {
 	if n.NodeID != "" && !validNode.MatchString(n.NodeID) {
 		return bad("node-id", n.NodeID, "1 to 100 letters, digits, dots, dashes and underscores")
 	}
@@ -143,16 +142,16 @@ func (n *Node) Validate() error {
 	return CheckAddr("admin-addr", n.AdminAddr)
 }
 
-// Validate is called by the parser.
-func (t *Topic) Validate() error {
+// CheckSettings is called by the parser.
+func (t *Topic) CheckSettings() error {
 	if !validTopic.MatchString(t.Topic) || t.Topic == "." || t.Topic == ".." {
 		return bad("kafka-topic", t.Topic, "1 to 249 letters, digits, dots, dashes and underscores")
 	}
 	return nil
 }
 
-// Validate is called by the parser.
-func (h *HTTP) Validate() error {
+// CheckSettings is called by the parser.
+func (h *HTTP) CheckSettings() error {
 	if h.MaxBody < 1<<10 || h.MaxBody > 3<<20 {
 		return bad("max-body", h.MaxBody.String(), "1KiB to 3MiB")
 	}
@@ -179,16 +178,16 @@ func (h *HTTP) Validate() error {
 	return checkFieldNames("cors-expose-headers", h.CORSExposeHeaders)
 }
 
-// Validate is called by the parser.
-func (r *Reads) Validate() error {
+// CheckSettings is called by the parser.
+func (r *Reads) CheckSettings() error {
 	if r.Wait <= 0 || r.Wait > time.Minute {
 		return bad("read-wait", r.Wait.String(), "a duration above zero, up to 1m")
 	}
 	return nil
 }
 
-// Validate is called by the parser.
-func (w *Writes) Validate() error {
+// CheckSettings is called by the parser.
+func (w *Writes) CheckSettings() error {
 	if w.Wait <= 0 || w.Wait > time.Minute {
 		return bad("write-wait", w.Wait.String(), "a duration above zero, up to 1m")
 	}
@@ -233,19 +232,16 @@ type AdminAddr struct {
 	Addr string   `name:"admin-addr" env:"CLUSTERLITE_ADMIN_ADDR" default:"${admin_addr}" placeholder:"HOST:PORT" help:"Address of the admin listener (default ${default})."`
 }
 
-// Validate is called by the parser.
-func (a *AdminAddr) Validate() error { return CheckAddr("admin-addr", a.Addr) }
+// CheckSettings is called by the parser.
+func (a *AdminAddr) CheckSettings() error { return CheckAddr("admin-addr", a.Addr) }
 
 // Encrypted reports whether the admin listener uses TLS.
 func (a *AdminAddr) Encrypted() bool { return a.TLS.CertFile != "" }
-
-// VersionFlag shows the version and ends the program.
-type VersionFlag = kong.VersionFlag
 
 // Listen says where an embedded broker is.
 type Listen struct {
 	KafkaListen string `name:"kafka-listen" env:"CLUSTERLITE_KAFKA_LISTEN" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Address of the embedded broker; its clients connect to the same address (default ${default})."`
 }
 
-// Validate is called by the parser.
-func (l *Listen) Validate() error { return CheckAddr("kafka-listen", l.KafkaListen) }
+// CheckSettings is called by the parser.
+func (l *Listen) CheckSettings() error { return CheckAddr("kafka-listen", l.KafkaListen) }

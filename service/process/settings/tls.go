@@ -32,19 +32,21 @@ type AdminAccess struct {
 	TokenFile string `name:"admin-token-file" env:"CLUSTERLITE_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"File with that token. A replaced file takes effect within a second."`
 }
 
-// Validate is called by the parser.
-func (s *APITLS) Validate() error { return checkPair("tls", s.CertFile, s.KeyFile, s.ClientCAFile) }
+// CheckSettings is called by the parser.
+func (s *APITLS) CheckSettings() error {
+	return checkPair("tls", s.CertFile, s.KeyFile, s.ClientCAFile)
+}
 
-// Validate is called by the parser.
-func (s *AdminTLS) Validate() error {
-	if err := s.AdminAccess.Validate(); err != nil {
+// CheckSettings is called by the parser.
+func (s *AdminTLS) CheckSettings() error {
+	if err := s.AdminAccess.CheckSettings(); err != nil {
 		return err
 	}
 	return checkPair("admin-tls", s.CertFile, s.KeyFile, s.ClientCAFile)
 }
 
-// Validate is called by the parser.
-func (s *AdminAccess) Validate() error {
+// CheckSettings is called by the parser.
+func (s *AdminAccess) CheckSettings() error {
 	if s.Token != "" && s.TokenFile != "" {
 		return errors.New("set either --admin-token-file (CLUSTERLITE_ADMIN_TOKEN_FILE) or CLUSTERLITE_ADMIN_TOKEN, not both")
 	}

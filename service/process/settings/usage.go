@@ -13,15 +13,14 @@ import (
 )
 
 // usage turns an error of kong's into one for people, which says where to find help.
-func (p Program) usage(parser *kong.Kong, args []string, refused, found error, stderr io.Writer) error {
-	at := parser.Model.Node
-	var parsing *kong.ParseError
-	if errors.As(found, &parsing) && parsing.Context != nil && parsing.Context.Selected() != nil {
-		at = parsing.Context.Selected()
+func (p Program) usage(ctx *kong.Context, args []string, refused, found error, stderr io.Writer) error {
+	at := ctx.Selected()
+	if at == nil {
+		at = ctx.Model.Node
 	}
 	if len(at.Children) > 0 && strings.Join(args, " ") == at.Path() {
-		parser.Stdout = stderr
-		if err := parsing.Context.PrintUsage(false); err != nil {
+		ctx.Stdout = stderr
+		if err := ctx.PrintUsage(false); err != nil {
 			return fmt.Errorf("write the help: %w", err)
 		}
 		return &UsageError{fmt.Errorf("\n%s: a command is required", at.FullPath())}
@@ -29,7 +28,7 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 	if refused == nil {
 		refused = meant(found, at)
 	}
-	text := strings.TrimSuffix(strings.TrimPrefix(refused.Error(), at.Path()+": "), ".")
+	text := strings.TrimSuffix(refused.Error(), ".")
 	if !strings.HasSuffix(text, "?") {
 		text += "."
 	}
@@ -41,14 +40,8 @@ func (p Program) usage(parser *kong.Kong, args []string, refused, found error, s
 // these errors are not public; TestUnknownFlagsAndCommands detects a change of the wording.
 var unknown = regexp.MustCompile(`^(unknown flag|unexpected argument) ("?)([^ ,"]+)"?(, did you mean .*)?$`)
 
-// missing matches kong's error for a missing argument.
-var missing = regexp.MustCompile(`^expected "(<[^"]*>)"$`)
-
 // meant returns kong's error with a suggestion, if a known name is similar.
 func meant(found error, at *kong.Node) error {
-	if parts := missing.FindStringSubmatch(found.Error()); parts != nil {
-		return fmt.Errorf("the argument %s is required", parts[1])
-	}
 	parts := unknown.FindStringSubmatch(found.Error())
 	if parts == nil {
 		return found
