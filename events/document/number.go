@@ -39,15 +39,6 @@ func (e *NumberError) Error() string {
 // Unwrap returns [ErrNumber].
 func (e *NumberError) Unwrap() error { return ErrNumber }
 
-// CheckNumber returns a [NumberError] without a pointer if a JSON number exceeds the limits, and
-// nil otherwise. It does no arithmetic, so it is safe for untrusted text.
-func CheckNumber(literal string) error {
-	if reason := outOfBounds([]byte(literal)); reason != "" {
-		return &NumberError{Reason: reason}
-	}
-	return nil
-}
-
 // CheckNumbers returns a [NumberError] for the first number in valid JSON that exceeds the
 // limits. It takes time in proportion to the length of the text.
 func CheckNumbers(json []byte) error {

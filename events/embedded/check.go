@@ -29,13 +29,6 @@ type check struct {
 // clusterID is the cluster's id that Kafka clients see.
 const clusterID = "clusterlite"
 
-// Check reads the folder of a broker that is not running, and changes nothing. It returns a
-// [*DamagedError] if [Start] would refuse the folder.
-func Check(dir string) error {
-	_, err := checkFolder(dir, "")
-	return err
-}
-
 // prepare checks a folder and repairs it, so that a broker can open it and listen on addr.
 func prepare(dir, addr string, logger *slog.Logger) (*check, error) {
 	c, err := checkFolder(dir, addr)
@@ -51,7 +44,9 @@ func prepare(dir, addr string, logger *slog.Logger) (*check, error) {
 	return c, nil
 }
 
-// checkFolder checks a folder. addr is where its broker listens, for the remedies; "" is unknown.
+// checkFolder reads the folder of a broker that is not running, and changes nothing. It returns a
+// [*DamagedError] if [Start] would refuse the folder. addr is where the broker listens, for the
+// remedies; "" is unknown.
 func checkFolder(dir, addr string) (*check, error) {
 	c := &check{dir: dir, addr: addr}
 	empty, err := c.empty()

@@ -190,3 +190,9 @@ func lay(t testing.TB, files map[string]string) string {
 func segmentFile(name string) string {
 	return filepath.Join("partitions", testTopic+"-0", name)
 }
+
+// checkStopped checks the folder of a broker that is not running.
+func checkStopped(dir string) error {
+	_, err := checkFolder(dir, "")
+	return err
+}
