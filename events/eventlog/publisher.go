@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/linger"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/outcome"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -65,7 +66,7 @@ type publication struct {
 	receipt *receipt
 	// decided is set once it is certain that the records are sent, or that they never will be.
 	decided atomic.Bool
-	outcome
+	outcome.Outcome
 }
 
 func newPublisher(l *Log) *publisher {
@@ -78,12 +79,12 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), outcome: newOutcome()}
+	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), Outcome: outcome.New()}
 	for i, m := range messages {
 		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
 		if size > MaxRecordBytes {
-			return tooLarge(size)
+			return fmt.Errorf("%w: it has %d bytes", ErrTooLarge, size)
 		}
 		s.bytes += size
 	}
@@ -91,12 +92,12 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return ErrClosed
 	}
 	select {
-	case <-s.confirmed:
+	case <-s.Confirmed():
 		return nil
-	case err := <-s.failed:
+	case err := <-s.Failed():
 		return err
 	case <-s.ctx.Done():
-		return s.abandon()
+		return s.Abandon()
 	}
 }
 
@@ -209,7 +210,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 			group, _ = decide(group)
 		}
 		for _, s := range group {
-			s.finish(err)
+			s.Finish(err)
 		}
 		return
 	}
@@ -240,7 +241,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 				s.receipt.position = events.Position(last.Offset) + 1
 			}
 		}
-		s.finish(appendError(err))
+		s.Finish(appendError(err))
 	}
 	if len(failed) > 0 {
 		// The next group starts from the bootstrap list and with a new producer id, because an
