@@ -47,7 +47,7 @@ func (h *Hub) Serve(c echo.Context, q Query, atLeast events.Position, timing Tim
 		return err
 	}
 	s := session{c: c, watch: w, has: c.Request().Header.Get("Last-Event-ID"), sent: -1}
-	if err := s.takeMemory(state, web.TakeMemory); err != nil {
+	if err := s.takeMemory(state, web.ReserveMemory); err != nil {
 		return err
 	}
 	header := c.Response().Header()
@@ -124,7 +124,7 @@ func (s *session) follow(state State, moved <-chan struct{}, timing Timing) {
 	}
 	failed := error(nil)
 	for beat := false; failed == nil; {
-		if s.takeMemory(state, web.TakeMoreMemory) != nil || s.show(state, beat) != nil {
+		if s.takeMemory(state, web.TryReserveMemory) != nil || s.show(state, beat) != nil {
 			return
 		}
 		select {
