@@ -10,8 +10,6 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections/appending"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 )
 
@@ -23,7 +21,10 @@ type tracedLog Executor
 // Append sets the trace and the actor of the events and appends them.
 func (x *tracedLog) Append(ctx context.Context, batch ...events.Event) (events.Position, error) {
 	ctx, span := x.beginSpan(ctx, len(batch))
-	mark(ctx, batch)
+	carried, actor := traceParent(ctx), caller.Of(ctx).Name
+	for i := range batch {
+		batch[i].TraceParent, batch[i].Actor = carried, actor
+	}
 	position, err := x.Log.Append(ctx, batch...)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
@@ -32,43 +33,12 @@ func (x *tracedLog) Append(ctx context.Context, batch ...events.Event) (events.P
 	return position, err
 }
 
-// mark sets the trace and the actor of events.
-func mark(ctx context.Context, batch []events.Event) {
-	carried, actor := traceParent(ctx), caller.Of(ctx).Name
-	for i := range batch {
-		batch[i].TraceParent, batch[i].Actor = carried, actor
-	}
-}
-
-// A beginner is a log that can append without waking up the caller for it. [eventlog.Log] is one.
-type beginner interface {
-	Begin(ctx context.Context, e events.Event) (eventlog.Appending, error)
-}
-
-// A begunLog is a tracedLog whose appends need no spans.
-type begunLog struct {
-	*tracedLog
-	log beginner
-}
-
-// Begin implements [appending.Beginner].
-func (l begunLog) Begin(ctx context.Context, e events.Event) (appending.Pending, error) {
-	batch := [1]events.Event{e}
-	mark(ctx, batch[:])
-	return l.log.Begin(ctx, batch[0])
-}
-
-// untraced reports that appends are not traced.
-func (x *Executor) untraced() bool {
-	_, off := x.Tracer.(noop.Tracer)
-	return x.Tracer == nil || off
-}
-
 func (x *tracedLog) beginSpan(ctx context.Context, count int) (context.Context, trace.Span) {
-	if (*Executor)(x).untraced() {
+	tracer := x.Tracer
+	if _, off := tracer.(noop.Tracer); tracer == nil || off {
 		return ctx, noop.Span{} // without attributes, which cost more than a span
 	}
-	return x.Tracer.Start(ctx, "append "+x.Log.Topic(), trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+	return tracer.Start(ctx, "append "+x.Log.Topic(), trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 		semconv.MessagingSystemKafka,
 		semconv.MessagingOperationName("append"),
 		semconv.MessagingDestinationName(x.Log.Topic()),

@@ -8,10 +8,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/events/eventlog/internal/outcome"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -76,32 +74,4 @@ func newReceipt(ctx context.Context, messages []*message.Message) *receipt {
 func receiptOf(m *message.Message) *receipt {
 	r, _ := m.Context().Value(receiptKey{}).(*receipt)
 	return r
-}
-
-// An Appending is an append that was begun. Its caller waits for the event's verdict and for Failed,
-// and takes the value from Confirmed afterwards. One of the two channels receives a value, unless
-// the append is abandoned.
-type Appending struct{ *publication }
-
-// Begin begins to append an event. The error is one of [Log.Append]: nothing was sent.
-func (l *Log) Begin(ctx context.Context, e events.Event) (Appending, error) {
-	r := wire.Record(l.config.Topic, wire.NewMessage(e))
-	s := &publication{ctx: ctx, records: []*kgo.Record{r}, bytes: sizeOf(r), Outcome: outcome.New()}
-	switch {
-	case !l.Reachable():
-		return Appending{}, ErrUnreachable
-	case s.bytes > MaxRecordBytes:
-		return Appending{}, fmt.Errorf("%w: it has %d bytes", ErrTooLarge, s.bytes)
-	case !l.publisher.enqueue(s):
-		return Appending{}, ErrClosed
-	}
-	return Appending{s}, nil
-}
-
-// Abandon returns the error of an append whose context has ended.
-func (s *publication) Abandon() error {
-	if s.decided.CompareAndSwap(false, true) {
-		return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
-	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
 }

@@ -82,7 +82,7 @@ func (p *publisher) settle(base int64, err error) {
 		if err == nil && s.receipt != nil {
 			s.receipt.position = next
 		}
-		s.Finish(appendError(err))
+		s.done <- appendError(err)
 	}
 }
 

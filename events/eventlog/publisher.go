@@ -15,7 +15,6 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/linger"
-	"github.com/clusterlite/clusterlite/events/eventlog/internal/outcome"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -66,7 +65,7 @@ type publication struct {
 	receipt *receipt
 	// decided is set once it is certain that the records are sent, or that they never will be.
 	decided atomic.Bool
-	outcome.Outcome
+	done    chan error
 }
 
 func newPublisher(l *Log) *publisher {
@@ -79,7 +78,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), Outcome: outcome.New()}
+	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
 	for i, m := range messages {
 		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
@@ -92,12 +91,13 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return ErrClosed
 	}
 	select {
-	case <-s.Confirmed():
-		return nil
-	case err := <-s.Failed():
+	case err := <-s.done:
 		return err
 	case <-s.ctx.Done():
-		return s.Abandon()
+		if s.decided.CompareAndSwap(false, true) {
+			return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
+		}
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
 	}
 }
 
@@ -210,7 +210,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 			group, _ = decide(group)
 		}
 		for _, s := range group {
-			s.Finish(err)
+			s.done <- err
 		}
 		return
 	}
@@ -241,7 +241,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 				s.receipt.position = events.Position(last.Offset) + 1
 			}
 		}
-		s.Finish(appendError(err))
+		s.done <- appendError(err)
 	}
 	if len(failed) > 0 {
 		// The next group starts from the bootstrap list and with a new producer id, because an

@@ -36,8 +36,8 @@ type Model interface {
 // An Observer is informed about appends and verdicts, for example to count them. It must be
 // safe for concurrent use.
 type Observer interface {
-	// Appended reports the end of an append, how long it took, and its error.
-	Appended(took time.Duration, err error)
+	// Appended reports the end of an append, and its error.
+	Appended(began time.Time, err error)
 	// Judged reports the verdict on one event.
 	Judged(began time.Time, v events.Verdict)
 	// Unjudged reports that no verdict on an event arrived in time.
@@ -134,7 +134,7 @@ func (a Appender) Send(ctx context.Context, batch []events.Event) *Sent {
 	s.began = time.Now()
 	_, err := a.Log.Append(ctx, batch...)
 	if a.Observer != nil {
-		a.Observer.Appended(time.Since(s.began), err)
+		a.Observer.Appended(s.began, err)
 	}
 	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 		s.failed = err
@@ -165,18 +165,18 @@ func (s *Sent) Wait(ctx context.Context) []Outcome {
 		if !ok {
 			outcomes[i].Err = &NoVerdictError{Confirmed: s.confirmed, Waited: time.Since(s.began), Stuck: s.appender.Model.Stuck()}
 		}
-		s.appender.observe(s.began, outcomes[i])
+		s.observe(outcomes[i])
 	}
 	return outcomes
 }
 
-func (a Appender) observe(began time.Time, o Outcome) {
-	switch observer := a.Observer; {
+func (s *Sent) observe(o Outcome) {
+	switch observer := s.appender.Observer; {
 	case observer == nil:
 	case o.Err != nil:
 		observer.Unjudged()
 	default:
-		observer.Judged(began, o.Verdict)
+		observer.Judged(s.began, o.Verdict)
 	}
 }
 

@@ -63,7 +63,7 @@ func (f *fake) judge(id string, j projections.Judgement) { f.expected[id] <- j }
 // counts is an observer that counts its calls.
 type counts struct{ appends, failures, judged, unjudged int }
 
-func (c *counts) Appended(_ time.Duration, err error) {
+func (c *counts) Appended(_ time.Time, err error) {
 	c.appends++
 	if err != nil {
 		c.failures++
