@@ -3,10 +3,12 @@ package web_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -99,5 +101,42 @@ func TestALiveResponseThatFails(t *testing.T) {
 	}
 	if rest, err := io.ReadAll(r.Body); err == nil || strings.Contains(string(rest), "b") {
 		t.Errorf("got %q, %v, want an error: the response is incomplete", rest, err)
+	}
+}
+
+// A client that does not read is dropped once a piece has not been taken in time.
+func TestALiveResponseToAClientThatDoesNotRead(t *testing.T) {
+	large := stream.NewPiece(nil, func(b []byte) []byte { return append(b, make([]byte, 1<<20)...) })
+	ended := make(chan error, 1)
+	e := server(web.Options{}, func(c echo.Context) error {
+		return web.SendLive(c, 100*time.Millisecond, func(_ context.Context, out *web.Live) {
+			var err error
+			for err == nil {
+				err = out.Send(large)
+			}
+			ended <- err
+		})
+	})
+	l, err := web.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(ctx, l, nil, e, slog.New(slog.DiscardHandler)) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /things HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want the deadline of a piece", err)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Errorf("got %v from the server, want an orderly end", err)
 	}
 }
