@@ -68,10 +68,9 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 	return e, found, at, nil
 }
 
-// ReadAsMissing does for an entity that was in the cache what [Projection.Entity] does for one that
-// does not exist: it reads the file. A service calls it before it responds to a client that the
-// entity does not exist, because the client may not read it. Otherwise the shorter time would reveal
-// that it does. Errors are those of [Projection.Entity].
+// ReadAsMissing reads the file, as [Projection.Entity] does for an entity that does not exist. A service
+// calls it before it hides a cached entity from a client, because a shorter time would reveal that it
+// exists. Errors are those of [Projection.Entity].
 func (p *Projection) ReadAsMissing(ctx context.Context, collection, id string) error {
 	err := p.read(ctx, func(r *sqlite.Conn) error {
 		_, _, _, err := reads.FindEntity(r, events.EntityKey{Collection: collection, ID: id})

@@ -76,7 +76,7 @@ func TestRowsAreFollowed(t *testing.T) {
 	// A client that has the rows does not get them again, from any node.
 	again := listen(t, server.URL+"/models/m/people?n[gte]=2&fields=n&sort=-n", liveAccept, "Last-Event-ID: "+tag)
 	again.control(position(at))
-	at = n.change(n.log, events.Deleted, id, 2, "")
+	n.change(n.log, events.Deleted, id, 2, "")
 	for _, l := range []*listener{table, again} {
 		if rows, _ := l.data(); rows != `[{"n":2}]` {
 			t.Errorf("got %s after the deletion, want one row", rows)

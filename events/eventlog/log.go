@@ -17,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/conns"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/demand"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
 )
 
@@ -107,7 +108,7 @@ type Log struct {
 	publisher *publisher
 	tail      *tail.Tail
 	hurry     chan struct{} // gets a token when a caller needs the newest records
-	needed    needed
+	demand    *demand.Demand
 
 	mu   sync.Mutex        // ensures that no work starts after the log is closed
 	seen map[string]string // the last known settings of the topic: see changed
@@ -141,7 +142,7 @@ func Open(config Config) (*Log, error) {
 		ctx:    ctx,
 		stop:   stop,
 		hurry:  make(chan struct{}, 1),
-		needed: needed{more: make(chan struct{}, 1)},
+		demand: demand.New(),
 	}
 	l.sending, l.abandon = context.WithCancel(context.Background())
 	l.end, l.barriers, l.publisher, l.tail = newEndAsker(l), newBarriers(l), newPublisher(l), tail.New()
@@ -165,7 +166,7 @@ func (l *Log) End(ctx context.Context) (events.Position, error) {
 	}
 	l.endPause()
 	end, err := l.end.ask(ctx)
-	l.needed.upTo(int64(end))
+	l.demand.UpTo(int64(end))
 	return end, err
 }
 
@@ -184,7 +185,7 @@ func (l *Log) Barrier(ctx context.Context) (events.Position, error) {
 	l.endPause()
 	defer func(asked time.Time) { l.config.BarrierWaited(time.Since(asked)) }(time.Now())
 	end, err := l.barriers.Wait(ctx, l.ctx.Done())
-	l.needed.upTo(int64(end))
+	l.demand.UpTo(int64(end))
 	return end, err
 }
 
@@ -264,4 +265,14 @@ func denied(err error) error {
 		return access
 	}
 	return nil
+}
+
+// newWatermillLogger passes on the messages of Watermill at a lower level. What matters to a
+// library, such as a reconnect, is a detail for an operator. Errors that are retried become
+// warnings.
+func newWatermillLogger(l *slog.Logger) watermill.LoggerAdapter {
+	return watermill.NewSlogLoggerWithLevelMapping(l.With("component", "watermill"), map[slog.Level]slog.Level{
+		slog.LevelInfo:  slog.LevelDebug,
+		slog.LevelError: slog.LevelWarn,
+	})
 }

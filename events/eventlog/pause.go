@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
@@ -50,9 +49,9 @@ func (l *Log) pause(ctx context.Context, records int, next int64) {
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	for !l.needed.from(next) {
+	for !l.demand.From(next) {
 		select {
-		case <-l.needed.more:
+		case <-l.demand.More:
 		case <-timer.C:
 			return
 		case <-l.hurry:
@@ -68,31 +67,6 @@ func (l *Log) pause(ctx context.Context, records int, next int64) {
 func (l *Log) endPause() {
 	select {
 	case l.hurry <- struct{}{}:
-	default:
-	}
-}
-
-// needed is the offset up to which callers wait for records. Pauses end until all of them are
-// fetched. Safe for concurrent use.
-type needed struct {
-	end  atomic.Int64
-	more chan struct{} // gets a token when end has grown
-}
-
-func (n *needed) from(next int64) bool { return n.end.Load() > next }
-
-func (n *needed) upTo(end int64) {
-	for {
-		before := n.end.Load()
-		if end <= before {
-			return
-		}
-		if n.end.CompareAndSwap(before, end) {
-			break
-		}
-	}
-	select {
-	case n.more <- struct{}{}:
 	default:
 	}
 }

@@ -235,7 +235,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 		}
 		if last := s.records[len(s.records)-1]; err == nil {
 			if p.log.config.FetchPause.UntilAppended {
-				p.log.needed.upTo(last.Offset + 1)
+				p.log.demand.UpTo(last.Offset + 1)
 			}
 			if s.receipt != nil {
 				s.receipt.position = events.Position(last.Offset) + 1

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/scramclient"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
@@ -116,7 +117,7 @@ func (s Security) configure(c *sarama.Config) {
 	case OAuthBearer:
 		c.Net.SASL.TokenProvider = tokenProvider{s.SASL}
 	case ScramSHA256, ScramSHA512:
-		c.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{mechanism: s.SASL.mechanism()} }
+		c.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return scramclient.New(s.SASL.mechanism()) }
 		fallthrough
 	default:
 		c.Net.SASL.User, c.Net.SASL.Password = s.SASL.Credentials()
@@ -133,32 +134,3 @@ func (p tokenProvider) Token() (*sarama.AccessToken, error) {
 	token, err := p.sasl.Token(ctx)
 	return &sarama.AccessToken{Token: token}, err
 }
-
-// scramClient lets sarama use franz-go's implementation of SCRAM, so that both clients share one.
-type scramClient struct {
-	mechanism sasl.Mechanism
-	session   sasl.Session
-	first     []byte
-	done      bool
-}
-
-// Begin implements [sarama.SCRAMClient]. The credentials are those of the mechanism.
-func (c *scramClient) Begin(_, _, _ string) (err error) {
-	c.session, c.first, err = c.mechanism.Authenticate(context.Background(), "")
-	return err
-}
-
-// Step implements [sarama.SCRAMClient].
-func (c *scramClient) Step(challenge string) (string, error) {
-	if c.first != nil {
-		first := c.first
-		c.first = nil
-		return string(first), nil
-	}
-	done, response, err := c.session.Challenge([]byte(challenge))
-	c.done = done
-	return string(response), err
-}
-
-// Done implements [sarama.SCRAMClient].
-func (c *scramClient) Done() bool { return c.done }

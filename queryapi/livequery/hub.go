@@ -113,12 +113,12 @@ func (w *watch) forget() {
 	}
 }
 
-// now returns the state, whether there is one yet, why there will be no other, and a channel that is closed
-// when there is something to send.
-func (w *watch) now() (s State, known bool, failed error, moved <-chan struct{}) {
+// now returns the state, whether there is one yet, a channel that is closed when there is something to
+// send, and why there will be no other state.
+func (w *watch) now() (s State, known bool, moved <-chan struct{}, failed error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.state, w.known, w.failed, w.moved
+	return w.state, w.known, w.moved, w.failed
 }
 
 // change sets the state. It wakes the clients unless they only need the position at the next heartbeat.

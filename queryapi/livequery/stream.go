@@ -74,7 +74,7 @@ func (w *watch) first(ctx context.Context, atLeast events.Position, patience tim
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	for {
-		state, known, failed, moved := w.now()
+		state, known, moved, failed := w.now()
 		switch {
 		case failed != nil:
 			return state, nil, failed
@@ -139,7 +139,7 @@ func (s *session) follow(state State, moved <-chan struct{}, timing Timing) {
 		case <-ctx.Done():
 			return
 		}
-		state, _, failed, moved = s.watch.now()
+		state, _, moved, failed = s.watch.now()
 	}
 }
 
