@@ -18,21 +18,30 @@ func Nginx(t testing.TB, queries, commands []string) *Process {
 }
 
 // EncryptedNginx runs the shipped nginx.conf with TLS enabled for clients and for the services
-// at these URLs. The pair is Nginx's certificate. The authority signs the certificates of the
-// services, which are for localhost.
+// at these URLs, by the block of the guide. The pair is Nginx's certificate. The authority signs the
+// certificates of the services, which are for localhost. The process redirects plain HTTP from the
+// address in its Admin.
 func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, commands []string) *Process {
 	t.Helper()
-	return nginx(t, "https", func(conf string) string {
+	guide, plain := ReadGuide(t, "encrypt-the-listeners.md"), Address(t)
+	p := nginx(t, "https", func(conf string) string {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		guide.Run(t, dir, "#tls-upstream")
+		changed, err := os.ReadFile(filepath.Join(dir, "nginx-tls.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf = string(changed)
 		for _, change := range []struct{ from, to string }{
-			{"#tls ", ""},
-			{"#tls-upstream ", ""},
-			{"proxy_pass http:", "proxy_pass https:"},
 			{"http2 on; # needs nginx 1.25.1 or later", ""}, // Debian 12 ships nginx 1.22: see siteConf
 			{"/etc/nginx/tls/tls.crt", pair.Cert},
 			{"/etc/nginx/tls/tls.key", pair.Key},
 			{"/etc/nginx/tls/ca.pem", authority.File},
 			{"services.clusterlite.internal", "localhost"},
-			{"listen 80;\n", "listen " + Address(t) + ";\n"},
+			{"listen 80;\n", "listen " + plain + ";\n"},
 			{"listen 443 ssl;", ""},
 		} {
 			if !strings.Contains(conf, change.from) {
@@ -42,6 +51,8 @@ func EncryptedNginx(t testing.TB, pair Pair, authority *Authority, queries, comm
 		}
 		return conf
 	}, queries, commands)
+	p.Admin = "http://" + plain
+	return p
 }
 
 // nginx applies a change to nginx.conf and runs it in front of the services at these URLs.

@@ -43,10 +43,9 @@ func QueryOf(t testing.TB, broker string, settings map[string]string) *Process {
 // choose others.
 func listening(t testing.TB, scheme, name, program string, settings map[string]string, args ...string) *Process {
 	t.Helper()
-	api, admin := Address(t), Address(t)
-	env := map[string]string{"CLUSTERLITE_HTTP_ADDR": api, "CLUSTERLITE_ADMIN_ADDR": admin, "CLUSTERLITE_DATA_DIR": t.TempDir()}
+	env := map[string]string{"CLUSTERLITE_HTTP_ADDR": Address(t), "CLUSTERLITE_ADMIN_ADDR": Address(t), "CLUSTERLITE_DATA_DIR": t.TempDir()}
 	maps.Copy(env, settings)
 	p := newProcess(t, name, Binary(t, program), env, args...)
-	p.URL, p.Admin = scheme+"://"+api, scheme+"://"+admin
+	p.URL, p.Admin = scheme+"://"+env["CLUSTERLITE_HTTP_ADDR"], scheme+"://"+env["CLUSTERLITE_ADMIN_ADDR"]
 	return p
 }

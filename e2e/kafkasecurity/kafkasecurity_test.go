@@ -4,8 +4,11 @@ package kafkasecurity_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,9 +26,12 @@ import (
 
 func TestMain(m *testing.M) { cluster.Main(m) }
 
-// passwords are the users' passwords: one user for each kind of program, and one without
-// permissions.
-var passwords = map[string]string{"command": "command-secret", "query": "query-secret", "tool": "tool-secret", "stranger": "stranger-secret"}
+// guided is the user in the guide.
+const guided = "clusterlite-query"
+
+// passwords are the users' passwords: one user for each kind of program, the user in the guide, and one
+// without permissions.
+var passwords = map[string]string{"command": "command-secret", "query": "query-secret", "tool": "tool-secret", guided: "guided-secret", "stranger": "stranger-secret"}
 
 // A rig is a broker together with the files and addresses that its clients need.
 type rig struct {
@@ -145,6 +151,7 @@ func TestKafkaSecurity(t *testing.T) {
 					t.Errorf("%s read: got %d, want 200", consistency, status)
 				}
 			}
+			awaitReplication(t, query, command)
 			awaitNodes(t, with("tool"), 2)
 			runTool(t, with("tool"), "verify")
 			for _, p := range []*cluster.Process{query, command} {
@@ -159,6 +166,66 @@ func TestKafkaSecurity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGuideToASecuredKafka grants a query service the permissions of the guide, and starts it with the
+// settings of each way to authenticate.
+func TestGuideToASecuredKafka(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	pair := r.authority.Issue(t, guided, time.Now().Add(time.Hour))
+	for name, from := range map[string]string{"kafka-ca.pem": r.authority.File, "kafka.crt": pair.Cert, "kafka.key": pair.Key} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"kafka-password", "client-secret"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(passwords[guided]+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := cluster.ReadGuide(t, "connect-to-a-secured-kafka.md",
+		"/etc/clusterlite", dir, "kafka-1:9092", r.Open,
+		"kafka-1:9093,kafka-2:9093,kafka-3:9093", r.SASL, "https://login.example.com/oauth2/token", r.tokens.URL)
+	command := cluster.Service(t, "command", "command-1", r.ways(t)["PLAIN"]("command"))
+	command.Start()
+	command.AwaitReady()
+	location := post(t, command.URL+"/users", `{"name":"Ada","email":"ada@example.com"}`)
+	libs := cmp.Or(os.Getenv("CLUSTERLITE_KAFKA_LIBS"), "/opt/kafka/libs")
+	g.RunAfter(t, `kafka-acls.sh() { java -cp "`+libs+`/*" org.apache.kafka.tools.AclCommand "$@"; }`, dir, "kafka-acls.sh")
+
+	encrypted := map[string]string{}
+	g.Settings(t, encrypted, "KAFKA_BROKERS")
+	for _, way := range []struct {
+		text    string
+		brokers string
+		base    map[string]string
+	}{
+		{"SCRAM-SHA-512", r.SASL, encrypted},
+		{"OAUTHBEARER", r.OAuth, nil},
+		{"KAFKA_TLS_CERT_FILE", r.Mutual, encrypted},
+	} {
+		settings := map[string]string{}
+		maps.Copy(settings, way.base)
+		g.Settings(t, settings, way.text)
+		settings["CLUSTERLITE_KAFKA_BROKERS"] = way.brokers
+		query := cluster.Service(t, "query", "query-1", settings)
+		query.Start()
+		query.AwaitReady()
+		for _, consistency := range []string{"strong", "linearizable"} {
+			if status := get(t, query.URL+location, consistency); status != http.StatusOK {
+				t.Errorf("%s, %s read: got %d, want 200", way.text, consistency, status)
+			}
+		}
+		if code := query.Stop(); code != 0 {
+			t.Errorf("%s: exited with %d, want 0", way.text, code)
+		}
+	}
+	g.Complete(t)
 }
 
 // TestKafkaRefusesAccess starts a service and the tool with settings that the broker rejects,
@@ -251,6 +318,31 @@ func awaitNodes(t *testing.T, settings map[string]string, want int) {
 		}
 	}
 	runTool(t, settings, "status")
+}
+
+// awaitReplication waits until services know how the topic is replicated, for which they have no
+// permission but those on the topic.
+func awaitReplication(t *testing.T, services ...*cluster.Process) {
+	t.Helper()
+	for _, p := range services {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			r, err := http.Get(p.Admin + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			metrics, err := io.ReadAll(r.Body)
+			_ = r.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(metrics, []byte("\nclusterlite_topic_in_sync_replicas 1\n")) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: got no clusterlite_topic_in_sync_replicas of 1 in time, want it", p.Name)
+			}
+		}
+	}
 }
 
 func post(t *testing.T, url, body string) (location string) {

@@ -359,6 +359,16 @@ func TestNginxIsEncrypted(t *testing.T) {
 	if response.StatusCode != http.StatusOK || response.Header.Get("Strict-Transport-Security") == "" {
 		t.Errorf("GET: got %d with Strict-Transport-Security %q, want 200 with one", response.StatusCode, response.Header.Get("Strict-Transport-Security"))
 	}
+	// Plain HTTP is redirected, and nothing else.
+	plain := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err = plain.Get(nginx.Admin + "/users?limit=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode/100 != 3 || !strings.HasPrefix(response.Header.Get("Location"), "https://") || !strings.HasSuffix(response.Header.Get("Location"), "/users?limit=1") {
+		t.Errorf("plain HTTP: got %d to %q, want a redirect to the same path with https", response.StatusCode, response.Header.Get("Location"))
+	}
 	imported, err := c.Post(nginx.URL+"/users", "application/x-ndjson", strings.NewReader(`{"name":"Bob","email":"bob@example.com"}`+"\n"))
 	if err != nil {
 		t.Fatal(err)
