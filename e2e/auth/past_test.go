@@ -45,29 +45,35 @@ func (r *ruledRig) checkPast(t *testing.T, name string, who identity, collection
 }
 
 // checkRestore restores the first version of an entity, which needs the rules for reading and for
-// updating.
+// updating, and once the entity is deleted also the one for creating. In this matrix, whoever may update
+// may create.
 func (r *ruledRig) checkRestore(t *testing.T, name string, who identity, collection string) {
 	t.Helper()
-	powers := who.powers[collection]
-	readable := who.valid && strings.Contains(powers, "r")
+	readable := who.valid && strings.Contains(who.powers[collection], "r")
 	restore := func(id string) (int, http.Header, string) {
 		return r.send(t, http.MethodPost, "/"+collection+"/"+id+"/restore", `{"version":1}`, who.authorization)
 	}
-	for exists, id := range map[bool]string{true: r.entities[collection], false: missing} {
+	check := func(state, id string, exists bool) (int, http.Header, string) {
+		t.Helper()
 		status, header, text := restore(id)
 		if want := who.want(collection, http.MethodPut, exists); !slices.Contains(want, status) {
-			t.Errorf("%s: restore in %s, which exists: %t: got %d %s, want %v", name, collection, exists, status, text, want)
+			t.Errorf("%s: restore in %s, %s: got %d %s, want %v", name, collection, state, status, text, want)
 		}
 		r.checkResponse(t, name+": restore in "+collection, readable, status, header, text)
+		return status, header, text
 	}
-	if readable {
-		return
-	}
-	there, thereHeader, thereBody := restore(r.entities[collection])
-	gone, goneHeader, goneBody := restore(missing)
-	if there != gone || !slices.Equal(fieldsOf(thereHeader), fieldsOf(goneHeader)) || withoutInstance(thereBody) != withoutInstance(goneBody) {
-		t.Errorf("%s: restore in %s: a hidden entity differs from a missing one: %d %v %s, and %d %v %s", name, collection,
-			there, fieldsOf(thereHeader), thereBody, gone, fieldsOf(goneHeader), goneBody)
+	gone, goneHeader, goneBody := check("missing", missing, false)
+	for _, state := range []string{"living", "deleted"} {
+		if state == "deleted" {
+			if status, _, text := r.send(t, http.MethodDelete, "/"+collection+"/"+r.entities[collection], "", r.admin); status != http.StatusNoContent {
+				t.Fatalf("delete in %s: got %d %s, want 204", collection, status, text)
+			}
+		}
+		there, thereHeader, thereBody := check(state, r.entities[collection], true)
+		if !readable && (there != gone || !slices.Equal(fieldsOf(thereHeader), fieldsOf(goneHeader)) || withoutInstance(thereBody) != withoutInstance(goneBody)) {
+			t.Errorf("%s: restore in %s: a hidden entity, %s, differs from a missing one: %d %v %s, and %d %v %s", name, collection, state,
+				there, fieldsOf(thereHeader), thereBody, gone, fieldsOf(goneHeader), goneBody)
+		}
 	}
 }
 

@@ -241,12 +241,23 @@ func (r *ruledRig) checkEntity(t *testing.T, name string, who identity, collecti
 		if readable {
 			break // only hidden entities must look like missing ones
 		}
-		there, thereHeader, thereBody := r.send(t, method, "/"+collection+"/"+id, body, who.authorization, fields...)
-		gone, goneHeader, goneBody := r.send(t, method, "/"+collection+"/"+missing, body, who.authorization, fields...)
+		at := ""
+		if body == "" && method != http.MethodDelete && fields[0] == "Accept" {
+			at = "?at=" + r.position(t)
+		}
+		there, thereHeader, thereBody := r.send(t, method, "/"+collection+"/"+id+at, body, who.authorization, fields...)
+		gone, goneHeader, goneBody := r.send(t, method, "/"+collection+"/"+missing+at, body, who.authorization, fields...)
 		if there != gone || !slices.Equal(fieldsOf(thereHeader), fieldsOf(goneHeader)) || withoutInstance(thereBody) != withoutInstance(goneBody) {
 			t.Errorf("%s: %s %s %v: a hidden entity differs from a missing one: %d %v %s, and %d %v %s", name, method, collection, fields,
 				there, fieldsOf(thereHeader), thereBody, gone, fieldsOf(goneHeader), goneBody)
 		}
+	}
+	if method == http.MethodGet || method == http.MethodHead { // the past obeys the rules as the present does
+		status, header, text := r.send(t, method, "/"+collection+"/"+id+"?at="+r.position(t), "", who.authorization)
+		if want := who.want(collection, method, true); !slices.Contains(want, status) {
+			t.Errorf("%s: %s of %s in the past: got %d %s, want %v", name, method, collection, status, text, want)
+		}
+		r.checkResponse(t, name+": "+method+" "+collection+"?at", readable, status, header, text)
 	}
 	for exists, id := range map[bool]string{false: missing, true: id} {
 		status, header, text := r.send(t, method, "/"+collection+"/"+id, body, who.authorization)
@@ -255,6 +266,17 @@ func (r *ruledRig) checkEntity(t *testing.T, name string, who identity, collecti
 		}
 		r.checkResponse(t, name+": "+method+" "+collection, readable, status, header, text)
 	}
+}
+
+// position returns a position at which the entities exist.
+func (r *ruledRig) position(t *testing.T) string {
+	t.Helper()
+	_, header, _ := r.send(t, http.MethodGet, "/pages?limit=1", "", r.admin)
+	position := header.Get("Clusterlite-Position")
+	if position == "" {
+		t.Fatal("got a list without its position")
+	}
+	return position
 }
 
 func (r *ruledRig) checkCollection(t *testing.T, name string, who identity, collection, method string, n int) {
@@ -274,7 +296,7 @@ func (r *ruledRig) checkCollection(t *testing.T, name string, who identity, coll
 		queries = append(queries, "?q=Lovelace", "?q=Lovelace&limit=1&fields=text", "?q=Love*&highlight=true")
 	}
 	if method != http.MethodPost {
-		queries = append(queries, "?count=true", "?limit=1&sort=-created_at", "?"+member+"[prefix]=Love&count=true", "?"+member+"="+secret, "?fields="+member, "?id[in]="+r.entities[collection]+"&count=true", "?sort="+member+"&created_at[gt]=2020-01-01T00:00:00Z")
+		queries = append(queries, "?at="+r.position(t), "?at="+r.position(t)+"&limit=1", "?count=true", "?limit=1&sort=-created_at", "?"+member+"[prefix]=Love&count=true", "?"+member+"="+secret, "?fields="+member, "?id[in]="+r.entities[collection]+"&count=true", "?sort="+member+"&created_at[gt]=2020-01-01T00:00:00Z")
 	}
 	for _, query := range queries {
 		for _, fields := range [][]string{nil, {"Accept", "application/x-ndjson"}, {"If-None-Match", "*"}} {
