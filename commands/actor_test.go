@@ -1,6 +1,7 @@
 package commands_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/commands"
@@ -13,8 +14,8 @@ import (
 func TestEventsCarryTheirActor(t *testing.T) {
 	f, x := newFake()
 	created := create(t, "a@example.com")
-	ada := caller.With(servicetest.Context(t), caller.Caller{Name: "ada"})
-	bob := caller.With(servicetest.Context(t), caller.Caller{Name: "bob"})
+	ada := context.WithValue(servicetest.Context(t), caller.Key{}, &caller.Caller{Name: "ada"})
+	bob := context.WithValue(servicetest.Context(t), caller.Key{}, &caller.Caller{Name: "bob"})
 	for _, step := range []func() error{
 		func() error { _, err := x.Execute(ada, created); return err },
 		func() error { _, err := x.Execute(bob, change(t, commands.Patch, created.ID, "Bob")); return err },

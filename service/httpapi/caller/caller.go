@@ -58,9 +58,6 @@ type Identify func(*http.Request) (Caller, error)
 // return the address of one of its fields without an allocation.
 type Key struct{}
 
-// With returns a context of a request by the caller.
-func With(ctx context.Context, c Caller) context.Context { return context.WithValue(ctx, Key{}, &c) }
-
 // Of returns the caller of the request that ctx belongs to, or [Anonymous].
 func Of(ctx context.Context) Caller {
 	if c, ok := ctx.Value(Key{}).(*Caller); ok {

@@ -1,6 +1,7 @@
 package caller_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
@@ -26,7 +27,7 @@ func TestOfAContextWithoutACaller(t *testing.T) {
 	if got := caller.Of(t.Context()); !got.IsAnonymous() {
 		t.Errorf("got %+v, want the anonymous caller", got)
 	}
-	if got := caller.Of(caller.With(t.Context(), caller.Caller{Name: "ada"})); got.Name != "ada" {
+	if got := caller.Of(context.WithValue(t.Context(), caller.Key{}, &caller.Caller{Name: "ada"})); got.Name != "ada" {
 		t.Errorf("got %+v, want ada", got)
 	}
 }

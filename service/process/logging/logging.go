@@ -29,11 +29,6 @@ func New(w io.Writer, format, level string) *slog.Logger {
 // the id for this key from one of its fields.
 type RequestIDKey struct{}
 
-// WithRequestID returns a context whose log lines have the request's id.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, RequestIDKey{}, id)
-}
-
 // RequestID returns the id of the request that ctx belongs to, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(RequestIDKey{}).(string)

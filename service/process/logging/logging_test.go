@@ -14,7 +14,7 @@ func TestLinesCarryTheRequestID(t *testing.T) {
 	for format, want := range map[string]string{"text": "request_id=r-1", "json": `"request_id":"r-1"`} {
 		var out strings.Builder
 		l := logging.New(&out, format, "info").With("node", "n-1").WithGroup("g")
-		ctx := logging.WithRequestID(context.Background(), "r-1")
+		ctx := context.WithValue(context.Background(), logging.RequestIDKey{}, "r-1")
 		l.InfoContext(ctx, "x")
 		l.DebugContext(ctx, "hidden")
 		l.InfoContext(context.Background(), "without")
