@@ -28,6 +28,17 @@ func guided(t *testing.T, settings map[string]string) *rig {
 	return r
 }
 
+// Without settings a process is open, and says so when it starts.
+func TestAnOpenProcessSaysSo(t *testing.T) {
+	r := guided(t, nil)
+	if status, _, text := r.send(t, http.MethodPost, "/users", `{"name":"Ada","email":"ada@example.com"}`, ""); status != http.StatusCreated {
+		t.Errorf("got %d %s, want 201", status, text)
+	}
+	if said := r.Output(); !strings.Contains(said, "the API requires no authentication: any client that reaches it can read and write everything") {
+		t.Errorf("got %s, want a line that says that the API is open", said)
+	}
+}
+
 func TestGuideToTokens(t *testing.T) {
 	provider := cluster.NewIdentityProvider(t, nil)
 	settings := map[string]string{"CLUSTERLITE_HTTP_ADDR": cluster.Address(t)}

@@ -115,6 +115,13 @@ func (r *rig) ways(t *testing.T) map[string]func(user string) map[string]string 
 				"CLUSTERLITE_KAFKA_SASL_USERNAME": user, "CLUSTERLITE_KAFKA_SASL_PASSWORD": passwords[user],
 			}
 		},
+		// Go reads the authorities of the system from this file, if it is set.
+		"SCRAM-SHA-256 by the authorities of the system": func(user string) map[string]string {
+			settings := sasl("SCRAM-SHA-256")(user)
+			delete(settings, "CLUSTERLITE_KAFKA_TLS_CA_FILE")
+			settings["SSL_CERT_FILE"] = r.authority.File
+			return settings
+		},
 		"client certificate": func(user string) map[string]string {
 			pair := r.authority.Issue(t, user, time.Now().Add(time.Hour))
 			return map[string]string{
