@@ -280,15 +280,20 @@ func TestAFailingModelStopsAlone(t *testing.T) {
 // TestAChangedModelIsBuiltBeside checks that the old model serves until the new one has caught up,
 // and that other models are not touched.
 func TestAChangedModelIsBuiltBeside(t *testing.T) {
-	f := newFixture(t, map[string]string{"m": sums, "other": counts})
+	models := map[string]string{"m": sums}
+	for i := range 9 {
+		models[fmt.Sprintf("other%d", i)] = counts
+	}
+	f := newFixture(t, models)
 	f.open()
 	end := f.source.add("a", `{"n":5}`)
-	f.until("build", f.following("m", end))
-	f.until("build of the other", f.following("other", end))
+	for name := range models {
+		f.until("build of "+name, f.following(name, end))
+	}
 	files := func() string {
-		paths, err := filepath.Glob(filepath.Join(f.dir, "other.*.db"))
-		if err != nil {
-			t.Fatal(err)
+		paths, err := filepath.Glob(filepath.Join(f.dir, "other*.db"))
+		if err != nil || len(paths) != 9 {
+			t.Fatalf("got %v, %v, want a file for each of the other models", paths, err)
 		}
 		return strings.Join(paths, " ")
 	}
@@ -303,7 +308,7 @@ func TestAChangedModelIsBuiltBeside(t *testing.T) {
 	f.source.hold(false)
 	f.until("swap", func() bool { return f.status("m").Building == nil && f.rows("m", "t") == "1" })
 	if got := files(); got != others {
-		t.Errorf("got files %s of the other model, want %s", got, others)
+		t.Errorf("got files %s of the other models, want %s", got, others)
 	}
 
 	f.write("m", "CREATE TABEL;")
