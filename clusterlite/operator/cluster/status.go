@@ -32,8 +32,9 @@ type Status struct {
 // Help is shown by --help.
 func (Status) Help() string {
 	return `Shows the nodes with their roles, positions, lag, digests and rebuilds, the topic and its brokers,
-and any problems. It exits with status 1 if there is a problem: a node that does not answer, is not
-ready, or differs from another at the same position, or a topic that can lose events.
+the webhooks, and any problems. It exits with status 1 if there is a problem: a node that does not
+answer, is not ready, or differs from another at the same position; a topic that can lose events; a read
+model that has stopped; a webhook that is disabled or whose endpoint accepts nothing.
 
 The tool finds nodes through their announcements to the broker. While the broker is unreachable, it
 shows the nodes that answer on this host, or at the addresses in --admin.

@@ -84,30 +84,19 @@ type webhook struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// state describes a webhook in one word.
-func (w webhook) state() string {
-	switch {
-	case w.State == webhooks.Active && w.Delivery == nil:
-		return "idle"
-	case w.State == webhooks.Active && w.Delivery.Down:
-		return "failing"
-	}
-	return string(w.State)
-}
-
 // Text writes the webhooks as text.
 func (l listing) Text(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "WEBHOOK\tSTATE\tNODE\tCURSOR\tLAG\tRETRYING\tPARKED\tENDPOINT")
 	for _, h := range l.Webhooks {
-		node, lag, cursor := "-", "-", h.Cursor
+		node, cursor := "-", h.Cursor
 		if h.Node != "" {
 			node = h.Node
 		}
 		if d := h.Delivery; d != nil {
-			cursor, lag = d.Position, fmt.Sprintf("%d, %s", d.LagEvents, (time.Duration(d.LagSeconds*1000)*time.Millisecond).Round(time.Second))
+			cursor = d.Position
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\n", h.Name, h.state(), node, cursor, lag, h.Retrying, h.Parked, h.Endpoint)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\n", h.Name, h.Summary(), node, cursor, h.Lag(), h.Retrying, h.Parked, h.Endpoint)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,27 @@ type Status struct {
 	Problem string `json:"problem,omitempty"`
 	// Delivery is what only the node that delivers knows; null on other nodes.
 	Delivery *Delivery `json:"delivery"`
+}
+
+// Summary describes the state in one word: that in the log, idle for an active webhook that no node
+// delivers, or failing for one whose endpoint accepts nothing. Ask the node that delivers.
+func (s Status) Summary() string {
+	switch {
+	case s.State == Active && s.Delivery == nil:
+		return "idle"
+	case s.State == Active && s.Delivery.Down:
+		return "failing"
+	}
+	return string(s.State)
+}
+
+// Lag describes how far the delivery is behind, for people: "-" if this node does not deliver.
+func (s Status) Lag() string {
+	if s.Delivery == nil {
+		return "-"
+	}
+	lag := time.Duration(s.Delivery.LagSeconds*1000) * time.Millisecond
+	return fmt.Sprintf("%d, %s", s.Delivery.LagEvents, lag.Round(time.Second))
 }
 
 // Delivery is the work of the node that delivers a webhook.

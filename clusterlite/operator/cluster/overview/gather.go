@@ -13,7 +13,9 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/service/node/roster"
+	"github.com/clusterlite/clusterlite/service/node/webhooks"
 )
 
 // patience is how long a node may take to report its status.
@@ -137,6 +139,8 @@ type statusPart struct {
 	Digests  map[string]string `json:"digests"`
 	Rebuild  *Rebuild          `json:"rebuild"`
 	Disk     *Disk             `json:"disk"`
+	Models   []modelset.Status `json:"models"`
+	Webhooks []webhooks.Status `json:"webhooks"`
 }
 
 // look asks a node for its status, unless it has announced that it stopped.
@@ -170,6 +174,6 @@ func gatherOne(ctx context.Context, n nodes.Node, end events.Position) Node {
 	shown.Node, shown.Role = t.Node, t.Role
 	shown.Version, shown.TopicID, shown.Position, shown.Lag, shown.Rate, shown.Voids = t.Version, t.TopicID, t.Position, &t.Lag, t.Rate, t.Voids
 	shown.Entities, shown.Digests, shown.Rebuild = t.Entities, t.Digests, t.Rebuild
-	shown.Disk = t.Disk
+	shown.Disk, shown.Models, shown.Webhooks = t.Disk, t.Models, t.Webhooks
 	return shown
 }

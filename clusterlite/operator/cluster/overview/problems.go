@@ -28,8 +28,8 @@ func problemsOfTopic(t Topic, unfit error) []string {
 	return problems
 }
 
-// problemsOfNodes returns the nodes that don't serve, and those that differ from others at the
-// same position. To compare nodes while they apply records, use verify.
+// problemsOfNodes returns the nodes that don't serve, those that differ from others at the same
+// position, and the read models and webhooks that have stopped. To compare nodes while they apply records, use verify.
 func problemsOfNodes(all []Node, t Topic) []string {
 	var problems []string
 	running := false
@@ -43,6 +43,7 @@ func problemsOfNodes(all []Node, t Topic) []string {
 			problems = append(problems, differing(at, n, t)...)
 		}
 		problems = append(problems, problemsOfDisk(n)...)
+		problems = append(problems, problemsOfModels(n)...)
 		if n.State != Ready {
 			problems = append(problems, fmt.Sprintf("node %s is %s: %s", n.Node, n.State, strings.TrimSuffix(n.Reason, ".")))
 		}
@@ -50,7 +51,7 @@ func problemsOfNodes(all []Node, t Topic) []string {
 	if !running {
 		problems = append(problems, "no node serves")
 	}
-	return problems
+	return append(problems, problemsOfWebhooks(all)...)
 }
 
 // littleRoom is the free space in bytes that a node's disk should have. Less is a problem

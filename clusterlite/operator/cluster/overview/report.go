@@ -7,6 +7,8 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/modelset"
+	"github.com/clusterlite/clusterlite/service/node/webhooks"
 )
 
 // A Report is the state of a cluster. Its JSON is for programs, so its names must not
@@ -89,6 +91,9 @@ type Node struct {
 	Rebuild  *Rebuild          `json:"rebuild,omitempty"`
 	// Disk is the file system of the node's data folder.
 	Disk *Disk `json:"disk,omitempty"`
+	// Models are the node's read models in SQL, and Webhooks the webhooks that it could deliver.
+	Models   []modelset.Status `json:"models,omitempty"`
+	Webhooks []webhooks.Status `json:"webhooks,omitempty"`
 }
 
 // Disk holds sizes of a file system in bytes.

@@ -35,6 +35,7 @@ func (r Report) text(w io.Writer, left bool) error {
 	nodesText(&b, shown, len(gone))
 	_ = LeftText(&b, gone) // writes to memory never fail
 	collectionsText(&b, r.Nodes)
+	webhooksText(&b, r.Nodes)
 	if r.Healthy {
 		_, _ = fmt.Fprintln(&b, "\nAll is well.")
 	} else {
