@@ -42,7 +42,7 @@ vulncheck: ## report known vulnerabilities, and fail if an upgrade of a dependen
 release-check: ## build all that a release consists of into dist/, and publish nothing; needs gcc-aarch64-linux-gnu; QUICK=1 builds one program
 	@bash .ci/release-check $(GORELEASER) $(if $(QUICK),,$(CYCLONEDX))
 
-package-check: ## build the .deb and the .rpm, and install, run, upgrade and remove them in clean containers; needs Docker and the image debian:bookworm-slim
+package-check: ## build the .deb and the .rpm, and install, run, upgrade and remove them in clean containers; needs Docker and the image debian:bookworm-slim; SYSTEMD=1 also runs the blocks of docs/how-to/install.md under systemd
 	@bash .ci/package-check $(NFPM) debian:bookworm-slim
 
 diagram: ## draw the packages and their imports in docs/explanation/design.md
