@@ -1,21 +1,18 @@
 package commands_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/commands"
-	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/executions"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
@@ -25,24 +22,12 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// An askedLog counts the questions to the broker, which take the longest of all that a rejected
-// write does.
-type askedLog struct {
-	commands.Log
-	asked atomic.Int64
-}
-
-func (l *askedLog) End(ctx context.Context) (events.Position, error) {
-	l.asked.Add(1)
-	return l.Log.End(ctx)
-}
-
 // A hidingService is a service for notes that only their owner may read. The header field X-User names
 // the caller.
 type hidingService struct {
 	http.Handler
 	broker  *servicetest.Broker
-	log     *askedLog
+	log     *servicetest.AskedLog
 	dir     string // of the model
 	set     *collections.Set
 	model   *servicetest.Model
@@ -63,7 +48,7 @@ func newHidingService(t *testing.T) *hidingService {
 		t.Fatal(err)
 	}
 	s := &hidingService{broker: servicetest.StartBroker(t), dir: t.TempDir(), set: set}
-	s.log = &askedLog{Log: s.broker.OpenLog()}
+	s.log = &servicetest.AskedLog{Log: s.broker.OpenLog()}
 	if _, err := s.broker.OpenLog().Prepare(servicetest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +107,7 @@ func (s *hidingService) awaitVersion(t *testing.T, id string, version int64) {
 // and what the service did for it.
 func (s *hidingService) steps(t *testing.T, method, id, suffix, body string, fields ...string) (seen string, did []string) {
 	t.Helper()
-	asked := s.log.asked.Load()
+	asked := s.log.Asked.Load()
 	did = executions.During(func() {
 		r := servicetest.Do(s, method, "/notes/"+id+suffix, body, append(fields, "X-User: eve", "X-Request-Id: same")...)
 		r.Header.Del("Date")
@@ -132,7 +117,7 @@ func (s *hidingService) steps(t *testing.T, method, id, suffix, body string, fie
 	did = slices.DeleteFunc(did, func(text string) bool {
 		return !strings.Contains(text, `"notes"`) && !strings.Contains(text, "FROM _keys WHERE key")
 	})
-	return seen, append(did, fmt.Sprint("questions to the broker: ", s.log.asked.Load()-asked))
+	return seen, append(did, fmt.Sprint("questions to the broker: ", s.log.Asked.Load()-asked))
 }
 
 // The time of a rejection does not reveal that an entity exists that the caller may not read: the

@@ -133,7 +133,8 @@ func (p prometheus) firing(t *testing.T) map[string]bool {
 	return firing
 }
 
-// fires waits until an alert fires for a process, or for the whole store if there is none.
+// fires waits until an alert fires for a process. If the process is nil, the alert must be one for the
+// whole store.
 func (p prometheus) fires(t *testing.T, alert string, of *cluster.Process) {
 	t.Helper()
 	want := alert + " "

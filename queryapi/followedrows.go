@@ -14,6 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/queryapi/listing"
 	"github.com/clusterlite/clusterlite/queryapi/livequery"
 	"github.com/clusterlite/clusterlite/queryapi/modelrows"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 )
 
@@ -25,10 +26,10 @@ const definitionCheck = time.Second
 // checked, and is checked again at the next connection, which follows within a minute or so.
 func (a *API) followRows(c echo.Context, m *modelset.Model, rows *modelrows.Rows, asked modelrows.Request) error {
 	if asked.Count {
-		return problem.MalformedRequest.New("count is not available in a stream of " + livequery.EventStream + ".")
+		return problem.MalformedRequest.New("count is not available in a stream of " + contract.EventStream + ".")
 	}
 	if c.Request().Method == http.MethodHead {
-		c.Response().Header().Set("Content-Type", livequery.EventStream)
+		c.Response().Header().Set("Content-Type", contract.EventStream)
 		return c.NoContent(http.StatusOK)
 	}
 	if asked.Limit == 0 {

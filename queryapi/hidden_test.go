@@ -1,12 +1,10 @@
 package queryapi_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,17 +20,6 @@ import (
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
-// An askedLog counts the questions to the broker, which take the longest of all that a read does.
-type askedLog struct {
-	queryapi.Log
-	asked atomic.Int64
-}
-
-func (l *askedLog) End(ctx context.Context) (events.Position, error) {
-	l.asked.Add(1)
-	return l.Log.End(ctx)
-}
-
 // The time of a response does not reveal that an entity exists that the caller may not read: the
 // node asks the broker as often and runs the same statements as for an entity that does not exist,
 // or for a value that no entity has, and the response is the same. That holds for the first read,
@@ -44,7 +31,7 @@ func TestHiddenEntitiesTakeTheStepsOfMissingOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &askedLog{Log: n.log}
+	log := &servicetest.AskedLog{Log: n.log}
 	a := &queryapi.API{Log: log, Model: n.model.Projection, Collections: set, Access: policies, Secured: true, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
 	h := servicetest.Echo(web.Options{Callers: func(r *http.Request) (caller.Caller, error) {
 		return caller.Caller{Name: r.Header.Get("From")}, nil
@@ -59,14 +46,14 @@ func TestHiddenEntitiesTakeTheStepsOfMissingOnes(t *testing.T) {
 	// did for it.
 	steps := func(method, path string, fields ...string) (seen string, did []string) {
 		t.Helper()
-		asked := log.asked.Load()
+		asked := log.Asked.Load()
 		did = executions.During(func() {
 			r := servicetest.Do(h, method, path, "", append(fields, "From: eve", "X-Request-Id: same")...)
 			r.Header.Del("Date")
 			seen = fmt.Sprint(r.StatusCode, r.Header, strings.ReplaceAll(servicetest.Body(t, r), path, "PATH"))
 		})
 		did = slices.DeleteFunc(did, func(text string) bool { return !strings.Contains(text, `"users"`) }) // others run in the background
-		return seen, append(did, fmt.Sprint("questions to the broker: ", log.asked.Load()-asked))
+		return seen, append(did, fmt.Sprint("questions to the broker: ", log.Asked.Load()-asked))
 	}
 	limit := 0
 	for _, form := range []struct{ path, hidden, missing string }{

@@ -15,7 +15,6 @@ import (
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
-	"github.com/clusterlite/clusterlite/queryapi/livequery"
 	"github.com/clusterlite/clusterlite/queryapi/modelrows"
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
@@ -43,7 +42,7 @@ func (a *API) readModel(c echo.Context) error {
 	if !found {
 		return problem.NotFound.New(fmt.Sprintf("The read model %s has no table, view or query with the name in the path.%s", d.Name, contract.Nearest(c.Param("relation"), modelrows.Names(d))))
 	}
-	media, err := negotiation.Accepts(c.Request(), contract.JSON, contract.NDJSON, livequery.EventStream)
+	media, err := negotiation.Accepts(c.Request(), contract.JSON, contract.NDJSON, contract.EventStream)
 	if err != nil {
 		return err
 	}
@@ -62,7 +61,7 @@ func (a *API) readModel(c echo.Context) error {
 	h[contract.HeaderConsistency] = consistencyFields[given]
 	h["Cache-Control"] = noCache
 	web.AddVary(h, "Accept")
-	if media == livequery.EventStream {
+	if media == contract.EventStream {
 		return a.followRows(c, m, rows, asked)
 	}
 	if media == contract.NDJSON {

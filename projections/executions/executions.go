@@ -28,8 +28,8 @@ static int recording;
 static char *texts; // each ends with a zero byte
 static size_t used, size;
 
-// SQLite calls it when a statement begins to run, on any thread.
-static int begun(unsigned type, void *unused, void *statement, void *text) {
+// SQLite calls this function when a statement starts, on any thread.
+static int on_statement(unsigned type, void *unused, void *statement, void *text) {
 	pthread_mutex_lock(&mutex);
 	const char *sql = recording ? sqlite3_sql(statement) : NULL;
 	if (sql) {
@@ -48,11 +48,11 @@ static int begun(unsigned type, void *unused, void *statement, void *text) {
 	return 0;
 }
 
-static int connected(sqlite3 *db, const char **message, const void *api) {
-	return sqlite3_trace_v2(db, TRACE_STMT, begun, 0);
+static int on_connection(sqlite3 *db, const char **message, const void *api) {
+	return sqlite3_trace_v2(db, TRACE_STMT, on_statement, 0);
 }
 
-static int trace_all(void) { return sqlite3_auto_extension((void (*)(void))connected); }
+static int trace_all(void) { return sqlite3_auto_extension((void (*)(void))on_connection); }
 
 static void start(void) {
 	pthread_mutex_lock(&mutex);
@@ -89,8 +89,8 @@ func init() {
 	}
 }
 
-// During returns the texts of the statements that begin to run while do runs, in order, on all
-// connections of the process. Statements of other goroutines are among them. Calls must not overlap.
+// During returns the texts of the statements that start while do runs, in order, on all connections of
+// the process. They include statements of other goroutines. Calls must not overlap.
 func During(do func()) []string {
 	C.start()
 	do()

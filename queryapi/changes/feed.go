@@ -96,9 +96,6 @@ const (
 	HeaderCursor     = "Stream-Cursor"
 )
 
-// EventStream is the media type of server-sent events.
-const EventStream = "text/event-stream"
-
 // FormatOffset returns the offset at a position. Offsets have the same length, so that they sort as
 // texts.
 func FormatOffset(p events.Position) string {

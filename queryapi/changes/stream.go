@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
@@ -30,10 +31,7 @@ func (f *Feed) stream(c echo.Context, q query) error {
 		f.hub.leave()
 		return err
 	}
-	h := c.Response().Header()
-	h.Set("Content-Type", EventStream)
-	h.Set("Cache-Control", "no-cache, no-store") // no-cache is what proxies know streams by
-	h.Set("X-Accel-Buffering", "no")             // for Nginx
+	contract.BeginEventStream(c.Response().Header())
 	return web.SendLive(c, pieceTimeout, func(ctx context.Context, out *web.Live) {
 		defer f.hub.leave()
 		s.out, s.until = out, time.Now().Add(timing.Life+rand.N(timing.Life/4)) // so that clients do not all come at once

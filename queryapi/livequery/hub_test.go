@@ -100,11 +100,11 @@ func follow(t *testing.T, url string) (status int, lines *bufio.Scanner, stop fu
 	t.Helper()
 	ctx, cancel := context.WithCancel(servicetest.Context(t))
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultTransport.RoundTrip(r)
+	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,13 +11,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
 	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
-
-// EventStream is the media type of server-sent events.
-const EventStream = "text/event-stream"
 
 // pieceTimeout is how long a client may take to receive one piece. A client that takes longer is
 // dropped. When it connects again it gets the rows as they are then.
@@ -50,10 +48,7 @@ func (h *Hub) Serve(c echo.Context, q Query, atLeast events.Position, timing Tim
 	if err := s.takeMemory(state, web.ReserveMemory); err != nil {
 		return err
 	}
-	header := c.Response().Header()
-	header.Set("Content-Type", EventStream)
-	header.Set("Cache-Control", "no-cache, no-store")
-	header.Set("X-Accel-Buffering", "no") // for Nginx
+	contract.BeginEventStream(c.Response().Header())
 	c.Response().WriteHeader(http.StatusOK)
 	s.out = stream.NewWriter(c.Response(), pieceTimeout)
 	defer s.out.End()

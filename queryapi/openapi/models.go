@@ -10,7 +10,6 @@ import (
 
 	"github.com/clusterlite/clusterlite/projections/sqlmodel"
 	"github.com/clusterlite/clusterlite/queryapi/listing"
-	"github.com/clusterlite/clusterlite/queryapi/livequery"
 	"github.com/clusterlite/clusterlite/queryapi/modelrows"
 	"github.com/clusterlite/clusterlite/service/httpapi/contract"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
@@ -77,7 +76,7 @@ func (b builder) rowsOperation(id, schema string, d *sqlmodel.Definition, rows *
 	if b.secured {
 		get.Responses.Set("403", &openapi3.ResponseRef{Ref: "#/components/responses/" + problemResponse(forbiddenModel)})
 	}
-	get.Description += "\n\nWith `Accept: " + livequery.EventStream + "` the response is a stream of server-sent events: `data` has the rows at the beginning and again whenever they have changed, and `control` the position that they reflect."
+	get.Description += "\n\nWith `Accept: " + contract.EventStream + "` the response is a stream of server-sent events: `data` has the rows at the beginning and again whenever they have changed, and `control` the position that they reflect."
 	get.Extensions = map[string]any{linesKeyword: lines{
 		Description: "With `Accept: " + contract.NDJSON + "` the response streams " + text + ", one per line.",
 		Response:    &lineSchema{http.StatusOK, schemaRef(schema)},

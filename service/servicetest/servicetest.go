@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/embedded"
 	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
@@ -219,4 +221,17 @@ func Body(t testing.TB, r *http.Response) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// An AskedLog is a log that counts the questions about its end, which take the longest of all that a read
+// or a rejected write does.
+type AskedLog struct {
+	*eventlog.Log
+	Asked atomic.Int64
+}
+
+// End counts the question and passes it on.
+func (l *AskedLog) End(ctx context.Context) (events.Position, error) {
+	l.Asked.Add(1)
+	return l.Log.End(ctx)
 }

@@ -37,10 +37,18 @@ const (
 
 // The media types of requests and responses.
 const (
-	JSON       = "application/json"
-	MergePatch = "application/merge-patch+json"
-	NDJSON     = "application/x-ndjson"
+	JSON        = "application/json"
+	MergePatch  = "application/merge-patch+json"
+	NDJSON      = "application/x-ndjson"
+	EventStream = "text/event-stream" // server-sent events
 )
+
+// BeginEventStream sets the header fields of a stream of server-sent events.
+func BeginEventStream(h http.Header) {
+	h.Set("Content-Type", EventStream)
+	h.Set("Cache-Control", "no-cache, no-store") // no-cache is what proxies know streams by
+	h.Set("X-Accel-Buffering", "no")             // for Nginx
+}
 
 // The resources, with all their methods, whichever service serves them.
 var (

@@ -38,6 +38,12 @@ func liveServer(t *testing.T) (address string, stop func() error) {
 			_ = out.Send(letter("b")) // the client may be gone
 		})
 	})
+	return serve(t, e)
+}
+
+// serve serves e until stop is called, which returns the server's error.
+func serve(t *testing.T, e *echo.Echo) (address string, stop func() error) {
+	t.Helper()
 	l, err := web.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,24 +88,24 @@ func TestALiveResponseEndsWithTheServer(t *testing.T) {
 // A panic breaks off one live response. The client sees that it is incomplete, and the process lives.
 func TestALiveResponseThatFails(t *testing.T) {
 	address, stop := liveServer(t)
-	q, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address+"/things", http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address+"/things", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.Header.Set("X-Fails", "yes")
-	r, err := http.DefaultTransport.RoundTrip(q)
+	request.Header.Set("X-Fails", "yes")
+	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = r.Body.Close() }()
+	defer func() { _ = response.Body.Close() }()
 	first := make([]byte, 1)
-	if _, err := io.ReadFull(r.Body, first); err != nil {
+	if _, err := io.ReadFull(response.Body, first); err != nil {
 		t.Fatal(err)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("got %v from the server, want an orderly end", err)
 	}
-	if rest, err := io.ReadAll(r.Body); err == nil || strings.Contains(string(rest), "b") {
+	if rest, err := io.ReadAll(response.Body); err == nil || strings.Contains(string(rest), "b") {
 		t.Errorf("got %q, %v, want an error: the response is incomplete", rest, err)
 	}
 }
@@ -117,14 +123,8 @@ func TestALiveResponseToAClientThatDoesNotRead(t *testing.T) {
 			ended <- err
 		})
 	})
-	l, err := web.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, l, nil, e, slog.New(slog.DiscardHandler)) }()
-	conn, err := net.Dial("tcp", l.Addr().String())
+	address, stop := serve(t, e)
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,8 +135,7 @@ func TestALiveResponseToAClientThatDoesNotRead(t *testing.T) {
 	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want the deadline of a piece", err)
 	}
-	cancel()
-	if err := <-served; err != nil {
+	if err := stop(); err != nil {
 		t.Errorf("got %v from the server, want an orderly end", err)
 	}
 }

@@ -92,8 +92,8 @@ func flagsOf(node *kong.Node) []string {
 	return names
 }
 
-// flagWithValue returns the flag of this name, with its dashes, or nil if there is none or it takes
-// no value.
+// flagWithValue returns the flag with this name, which includes its dashes. It returns nil if the flag
+// does not exist or takes no value.
 func flagWithValue(node *kong.Node, name string) *kong.Flag {
 	var found *kong.Flag
 	eachFlagAt(node, func(f *kong.Flag) {
