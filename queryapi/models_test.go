@@ -32,7 +32,9 @@ import (
 type modelNode struct {
 	node
 	models *modelset.Set
-	folder string
+	// folder has the definitions, and dir the files that the models are in.
+	folder, dir string
+	main        *projections.Projection
 }
 
 // newModelNode starts a node with models. role, if not empty, is that of all callers, who then have
@@ -58,7 +60,8 @@ func newModelNode(t *testing.T, role string, files map[string]string) modelNode 
 			t.Fatal(err)
 		}
 	}
-	models, err := modelset.Open(t.Context(), modelset.Options{Folder: folder, Dir: t.TempDir(), Collections: []string{"orders", "users"}, Source: modelset.FromJournal(p), WatchInterval: 5 * time.Millisecond})
+	dir := t.TempDir()
+	models, err := modelset.Open(t.Context(), modelset.Options{Folder: folder, Dir: dir, Collections: []string{"orders", "users"}, Source: modelset.FromJournal(p), WatchInterval: 5 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,7 @@ func newModelNode(t *testing.T, role string, files map[string]string) modelNode 
 		return caller.Caller{Name: "tester", Roles: []string{role}}, nil
 	}})
 	contract.Mount(e, a.Routes())
-	n := modelNode{node{e, t, broker, log, nil}, models, folder}
+	n := modelNode{node{e, t, broker, log, nil}, models, folder, dir, p}
 	for end := servicetest.Context(t); p.Ready(time.Minute) != nil; time.Sleep(time.Millisecond) {
 		if end.Err() != nil {
 			t.Fatal(p.Ready(time.Minute))

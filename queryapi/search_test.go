@@ -95,7 +95,7 @@ func newSearchNode(t *testing.T, journal bool) searchNode {
 		contract.Mount(e, a.Routes())
 		return e
 	}
-	n := searchNode{modelNode{node{handler(nil), t, broker, log, nil}, models, ""}, handler(nil), handler(policies)}
+	n := searchNode{modelNode{node: node{handler(nil), t, broker, log, nil}, models: models, main: p}, handler(nil), handler(policies)}
 	for end := servicetest.Context(t); p.Ready(time.Minute) != nil || journal && models.All()[0].Status().Serving == nil; time.Sleep(time.Millisecond) {
 		if end.Err() != nil {
 			t.Fatal("got no readiness in time, want it")
