@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -45,7 +46,7 @@ type on struct {
 
 type prepared struct {
 	Statement
-	run driver.StmtExecContext
+	driver.Stmt
 }
 
 // settings of the connection that writes. A commit need not reach the disk: after a power loss the
@@ -246,7 +247,7 @@ func (f *File) run(ctx context.Context, conn *sqlite3.SQLiteConn, batch []Event)
 			for n, name := range s.arguments {
 				args[n] = driver.NamedValue{Ordinal: n + 1, Value: e.argument(name)}
 			}
-			if _, err := s.run.ExecContext(ctx, args[:len(s.arguments)]); err != nil {
+			if err := s.run(ctx, args[:len(s.arguments)]); err != nil {
 				return changed, f.failed(ctx, e, s.Statement, err)
 			}
 		}
@@ -287,10 +288,24 @@ func (f *File) prepare(ctx context.Context, conn *sqlite3.SQLiteConn, e *Event) 
 		if err != nil {
 			return nil, f.failed(ctx, e, s, err)
 		}
-		all = append(all, prepared{s, run.(driver.StmtExecContext)})
+		all = append(all, prepared{s, run})
 	}
 	f.statements[key] = all
 	return all, nil
+}
+
+// run runs the statement. The driver's Exec would start a goroutine to be able to interrupt it, and call
+// into C for each argument. Its Query does neither.
+func (p prepared) run(ctx context.Context, args []driver.NamedValue) error {
+	rows, err := p.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if err != nil {
+		return err
+	}
+	// The statement has ended. It has rows only if it has a RETURNING, and they have no meaning.
+	if err := rows.Next(nil); err != nil && !errors.Is(err, io.EOF) {
+		return errors.Join(err, rows.Close())
+	}
+	return rows.Close()
 }
 
 // Close closes the file.
@@ -298,7 +313,7 @@ func (f *File) Close() error {
 	var errs []error
 	for _, statements := range f.statements {
 		for _, s := range statements {
-			errs = append(errs, s.run.(driver.Stmt).Close())
+			errs = append(errs, s.Stmt.Close())
 		}
 	}
 	f.statements = nil
