@@ -10,7 +10,8 @@ import (
 )
 
 // A Guide is a page of docs/how-to whose shell blocks a test runs. In the blocks, the addresses and
-// paths of the page are replaced by those of the test.
+// paths of the page are replaced by those of the test. Blocks that follow a mark, such as
+// <!-- runbook -->, are not part of it: other tests run those.
 type Guide struct {
 	page   string
 	blocks []string
@@ -30,11 +31,16 @@ func ReadGuide(t testing.TB, page string, replacements ...string) *Guide {
 		}
 	}
 	g := &Guide{page: page}
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllSubmatch(text, -1) {
-		g.blocks = append(g.blocks, strings.NewReplacer(replacements...).Replace(string(block[1])))
+	for _, block := range shellBlock.FindAllSubmatch(text, -1) {
+		if len(block[1]) == 0 {
+			g.blocks = append(g.blocks, strings.NewReplacer(replacements...).Replace(string(block[2])))
+		}
 	}
 	return g
 }
+
+// shellBlock matches a shell block of a page, with the mark before it, if any. The block may be part of a list.
+var shellBlock = regexp.MustCompile("(?ms)^(?: *(<!-- [^\n]* -->)\n)? *```sh\n(.*?)^ *```$")
 
 // Block returns the first block that contains a text, and marks it as run.
 func (g *Guide) Block(t testing.TB, text string) string {
@@ -47,6 +53,16 @@ func (g *Guide) Block(t testing.TB, text string) string {
 	}
 	t.Fatalf("%s has no block with %q that is still to be run", g.page, text)
 	return ""
+}
+
+// Unread returns the number of blocks that were not run yet.
+func (g *Guide) Unread() (n int) {
+	for _, block := range g.blocks {
+		if block != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // Settings adds the variables that a block exports to settings, in the way that a shell would. The text
