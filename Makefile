@@ -13,7 +13,7 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 # of gRPC for traces, nothing links templates, for which the linker keeps methods that are not called.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace)
 
-.PHONY: vulncheck release-check package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update
+.PHONY: vulncheck release-check package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,6 +83,11 @@ faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED,
 
 drill: ## lose a store with all its disks, restore it from its snapshots alone, and print recovery point and time
 	CLUSTERLITE_E2E=drill go test -race -count=1 -v -run TestDrill ./e2e
+
+LOAD ?= 3m
+
+dashboard-images: ## draw docs/images/dashboard from a load of LOAD=3m on a cluster on Apache Kafka; needs chromium, prometheus and npm
+	CLUSTERLITE_DASHBOARD_IMAGES=$(CURDIR)/docs/images/dashboard CLUSTERLITE_DASHBOARD_TIME=$(LOAD) go test -count=1 -timeout 0 -v -run TestDashboardImages ./e2e
 
 feedload: ## measure the change feed: 1,000 clients, 1,000 events/s, and a node that dies every ten seconds; needs a quiet machine
 	CLUSTERLITE_E2E=feedload go test -count=1 -v -run Full ./e2e/feedload

@@ -35,10 +35,6 @@ var (
 // startPrometheus starts a Prometheus that scrapes processes each second.
 func startPrometheus(t *testing.T, of ...*cluster.Process) prometheus {
 	t.Helper()
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("%v; want Prometheus (Debian: prometheus; see .ci/tools)", err)
-	}
 	rules, err := os.ReadFile(filepath.Join(cluster.Root(t), "deploy", "prometheus", "alerts.yml"))
 	if err != nil {
 		t.Fatal(err)
@@ -47,18 +43,28 @@ func startPrometheus(t *testing.T, of ...*cluster.Process) prometheus {
 	if strings.Count(short, "for: 1s") < 10 || strings.Count(short, "[30s]") < 5 {
 		t.Fatal("got rules without times, want some that can be shortened")
 	}
-	dir, address := t.TempDir(), cluster.Address(t)
 	targets := make([]string, len(of))
 	for i, process := range of {
-		targets[i] = strings.TrimPrefix(process.Admin, "http://")
+		targets[i] = fmt.Sprintf("{ targets: [%q] }", strings.TrimPrefix(process.Admin, "http://"))
 	}
-	write(t, filepath.Join(dir, "alerts.yml"), short)
+	return runPrometheus(t, short, targets)
+}
+
+// runPrometheus starts a Prometheus with rules that scrapes targets each second.
+func runPrometheus(t *testing.T, rules string, targets []string) prometheus {
+	t.Helper()
+	program, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Fatalf("%v; want Prometheus (Debian: prometheus; see .ci/tools)", err)
+	}
+	dir, address := t.TempDir(), cluster.Address(t)
+	write(t, filepath.Join(dir, "alerts.yml"), rules)
 	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
 global: { scrape_interval: 1s, evaluation_interval: 1s }
 rule_files: [alerts.yml]
 scrape_configs:
   - job_name: clusterlite
-    static_configs: [{ targets: [%s] }]
+    static_configs: [%s]
 `, strings.Join(targets, ", ")))
 	output, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {

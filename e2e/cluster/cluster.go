@@ -83,9 +83,9 @@ func EmbeddedWith(t testing.TB, commands, queries int, settings ...Setting) *Clu
 
 // OnKafka starts two command and three query services behind Nginx, on three brokers of
 // Apache Kafka.
-func OnKafka(t testing.TB) *Cluster {
+func OnKafka(t testing.TB, settings ...Setting) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, Kafka: startKafka(t, 3)}
+	c := &Cluster{t: t, Kafka: startKafka(t, 3), settings: settings}
 	c.Brokers = c.Kafka.Bootstrap
 	c.services(2, 3)
 	return c
