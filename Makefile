@@ -13,7 +13,7 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 # of gRPC for traces, nothing links templates, for which the linker keeps methods that are not called.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace)
 
-.PHONY: vulncheck release-check package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
+.PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ vulncheck: ## report known vulnerabilities, and fail if an upgrade of a dependen
 
 release-check: ## build all that a release consists of into dist/, and publish nothing; needs gcc-aarch64-linux-gnu; QUICK=1 builds one program
 	@bash .ci/release-check $(GORELEASER) $(if $(QUICK),,$(CYCLONEDX))
+
+packages: ## build the .deb and the .rpm for this machine's architecture into dist/, as VERSION=1.0.0
+	@bash .ci/packages $(NFPM) dist $(or $(VERSION),1.0.0)
 
 package-check: ## build the .deb and the .rpm, and install, run, upgrade and remove them in clean containers; needs Docker and the image debian:bookworm-slim; SYSTEMD=1 also runs the blocks of docs/how-to/install.md under systemd
 	@bash .ci/package-check $(NFPM) debian:bookworm-slim
