@@ -87,9 +87,9 @@ faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED,
 drill: ## lose a store with all its disks, restore it from its snapshots alone, and print recovery point and time
 	CLUSTERLITE_E2E=drill go test -race -count=1 -v -run TestDrill ./e2e
 
-LOAD ?= 3m
+LOAD ?= 2m
 
-dashboard-images: ## draw docs/images/dashboard from a load of LOAD=3m on a cluster on Apache Kafka; needs chromium, prometheus and npm
+dashboard-images: ## draw docs/images/dashboard from a load of LOAD=2m on a cluster on Apache Kafka; needs chromium, prometheus and npm
 	CLUSTERLITE_DASHBOARD_IMAGES=$(CURDIR)/docs/images/dashboard CLUSTERLITE_DASHBOARD_TIME=$(LOAD) go test -count=1 -timeout 0 -v -run TestDashboardImages ./e2e
 
 feedload: ## measure the change feed: 1,000 clients, 1,000 events/s, and a node that dies every ten seconds; needs a quiet machine

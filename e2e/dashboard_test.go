@@ -82,17 +82,18 @@ func TestDashboardImages(t *testing.T) {
 	later(0.85)
 	fails.Store(false)
 	later(1)
-	tools := t.TempDir()
 	r := dashboard.Range{From: from, To: time.Now(), Step: 2 * time.Second, Rate: 15 * time.Second}
+	var all []dashboard.Drawing
 	for _, s := range dashboard.Read(t) {
-		drawn := ask(t, p, s, r)
-		for _, a := range drawn {
+		d := dashboard.Drawing{Title: s.Title, Answers: ask(t, p, s, r)}
+		for _, a := range d.Answers {
 			if len(a.Empty) > 0 {
 				t.Errorf("%s: got no data, want some: %s", a.Panel, strings.Join(a.Empty, "\n"))
 			}
 		}
-		dashboard.Draw(t, tools, dir, s.Title, drawn)
+		all = append(all, d)
 	}
+	dashboard.Draw(t, dir, all)
 }
 
 // allFeatures returns the settings of a store that has a webhook, rate limits and a read model, and

@@ -90,5 +90,5 @@ func Read(t testing.TB) []Section {
 	return sections
 }
 
-// String returns the panel's title.
+// String names the panel in messages.
 func (p Panel) String() string { return fmt.Sprintf("the panel %q", p.Title) }

@@ -1,4 +1,4 @@
-// Draws the panels of one section with uPlot, at their places in Grafana's grid.
+// Draws the panels of all sections with uPlot, at their places in Grafana's grid.
 const columns = 24, line = 30, headline = 44;
 const palette = ["#56a64b", "#f2cc0c", "#3274d9", "#ff780a", "#e02f44", "#8f3bb8", "#37872d", "#e0b400", "#1f60c4", "#fa6400", "#c4162a", "#7c2ea3", "#96d98d", "#ffee52", "#8ab8ff", "#ffb357", "#ff7383", "#ca95e5"];
 const colors = { green: "#56a64b", red: "#e02f44" };
@@ -12,6 +12,7 @@ function scaled(v, steps) {
   const n = v / factor;
   return digits(n, Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : 2) + suffix;
 }
+const powers = Array.from({ length: 45 }, (_, i) => 2 ** i);
 const short = v => Math.abs(v) < 1000 ? digits(v, 3) : scaled(v, [[1, ""], [1e3, " K"], [1e6, " Mil"], [1e9, " Bil"]]);
 const units = {
   none: v => digits(v, 3),
@@ -34,7 +35,7 @@ function element(parent, tag, name, text) {
 
 // The last value, in the color of its threshold.
 function stat(box, { panel, series }, format) {
-  const value = series[0].values.findLast(v => v !== null);
+  const value = +series[0].values.findLast(v => v !== null).toPrecision(3);
   const e = element(box, "div", "stat", format(value));
   let color = colors.green;
   for (const s of panel.fieldConfig.defaults.thresholds.steps ?? []) if (s.value === null || value >= s.value) color = colors[s.color];
@@ -51,8 +52,7 @@ function chart(box, { panel, times, series }, format) {
     entry.append(s.name);
   });
   const { clientWidth: width, clientHeight: height } = area;
-  const { min = null, decimals } = panel.fieldConfig.defaults;
-  const lowest = min ?? null;
+  const { min: lowest, decimals } = panel.fieldConfig.defaults;
   new uPlot({
     width, height, cursor: { show: false }, legend: { show: false },
     scales: {
@@ -65,24 +65,26 @@ function chart(box, { panel, times, series }, format) {
     },
     axes: [
       { stroke: "#555", grid: { stroke: "#ececec", width: 1 }, ticks: { show: false }, font: "10px sans-serif", size: 22,
-        values: (_, at) => at.map(t => new Date(t * 1000).toISOString().slice(11, 16 + 3)), space: 80 },
+        values: (_, at) => at.map(t => new Date(t * 1000).toISOString().slice(11, 19)), space: 80 },
       { stroke: "#555", grid: { stroke: "#ececec", width: 1 }, ticks: { show: false }, font: "10px sans-serif", size: 66, space: 26,
-        incrs: decimals === 0 ? [1, 2, 5, 10, 20, 50, 100] : undefined, values: (_, at) => at.map(format) },
+        incrs: decimals === 0 ? [1, 2, 5, 10, 20, 50, 100] : panel.fieldConfig.defaults.unit === "bytes" ? powers : undefined, values: (_, at) => at.map(format) },
     ],
     series: [{}, ...series.map((s, i) => ({ label: s.name, stroke: palette[i % palette.length], width: 1.4, spanGaps: false, points: { show: false } }))],
   }, [times, ...series.map(s => s.values)], area);
 }
 
-element(document.body, "h1", "", dashboard.title);
-const top_ = Math.min(...dashboard.answers.map(a => a.panel.gridPos.Y));
-for (const answer of dashboard.answers) {
-  const { H, W, X, Y } = answer.panel.gridPos;
-  const box = element(document.body, "div", "panel");
-  Object.assign(box.style, { left: 100 * X / columns + "%", width: 100 * W / columns + "%", top: headline + (Y - top_) * line + "px", height: H * line + "px" });
-  const inner = element(box, "div");
-  element(inner, "h2", "", answer.panel.title);
-  const unit = answer.panel.fieldConfig.defaults.unit;
-  if (!units[unit]) throw new Error("a unit that is not known: " + unit);
-  (answer.panel.type === "stat" ? stat : chart)(inner, answer, units[unit]);
+for (const { title, answers, top: offset } of sections) {
+  element(document.body, "h1", "", title).style.top = offset + "px";
+  const first = Math.min(...answers.map(a => a.panel.gridPos.Y));
+  for (const answer of answers) {
+    const { H, W, X, Y } = answer.panel.gridPos;
+    const box = element(document.body, "div", "panel");
+    Object.assign(box.style, { left: 100 * X / columns + "%", width: 100 * W / columns + "%", top: offset + headline + (Y - first) * line + "px", height: H * line + "px" });
+    const inner = element(box, "div");
+    element(inner, "h2", "", answer.panel.title);
+    const unit = answer.panel.fieldConfig.defaults.unit;
+    if (!units[unit]) throw new Error("a unit that is not known: " + unit);
+    (answer.panel.type === "stat" ? stat : chart)(inner, answer, units[unit]);
+  }
 }
 document.title = "drawn";
