@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -38,15 +39,21 @@ func (p *Process) CPU() time.Duration {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	return CPUOf(p.t, p.cmd.Process.Pid)
+}
+
+// CPUOf returns the CPU time that the process with this id has used.
+func CPUOf(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(b), ") ") // the name may contain spaces
 	fields := strings.Fields(rest)
 	var user, system int64
 	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return time.Duration(user+system) * time.Second / 100 // the kernel reports hundredths of a second
 }
