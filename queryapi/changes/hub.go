@@ -48,26 +48,38 @@ type hub struct {
 }
 
 // A pieceKey identifies a piece that clients share: those that ask for the same and are at the same
-// position.
+// position, while the hub has the changes up to the same end.
 type pieceKey struct {
 	collection, types string
 	limit             int
-	after, upTo       events.Position
+	after, end        events.Position
 }
 
-// piece returns the piece of a key. The first client that asks for it renders it.
+// piece returns the piece of a key. The first client that asks for it renders it. If that fails, the
+// next client tries again.
 func (h *hub) piece(key pieceKey, render func() (piece, error)) (piece, error) {
 	h.mu.Lock()
 	shared, ok := h.pieces[key]
 	if !ok {
 		shared = render
-		if key.upTo == h.end && len(h.pieces) < keptPieces {
-			shared = sync.OnceValues(render)
+		if key.end == h.end && len(h.pieces) < keptPieces {
+			shared = sync.OnceValues(func() (p piece, err error) {
+				if p, err = render(); err != nil {
+					h.forget(key)
+				}
+				return p, err
+			})
 			h.pieces[key] = shared
 		}
 	}
 	h.mu.Unlock()
 	return shared()
+}
+
+func (h *hub) forget(key pieceKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.pieces, key)
 }
 
 // join adds a client of a server. It must leave.
@@ -87,7 +99,7 @@ func (h *hub) join(ctx context.Context, m Model, timing Timing) {
 	h.end, h.changes, h.bytes, h.failed, h.wake = h.start, nil, 0, nil, make(chan struct{})
 	h.pieces = map[pieceKey]func() (piece, error){}
 	go h.run(ctx, m, h.start)
-	go h.beat(ctx, min(timing.Heartbeat, timing.Life), draining)
+	go web.Beat(ctx, min(timing.Heartbeat, timing.Life), draining, func() { h.beat(ctx) })
 }
 
 func (h *hub) leave() {
@@ -103,6 +115,7 @@ func (h *hub) leave() {
 type news struct {
 	changes []recent
 	upTo    events.Position // the changes are complete up to here
+	end     events.Position // the end of what the hub has
 	more    <-chan struct{} // closed when there is more, and with each beat
 	held    bool            // false if the client is at a position before what the hub has
 	failed  error           // why the hub has ended
@@ -113,30 +126,18 @@ func (h *hub) since(after events.Position) news {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if after < h.start {
-		return news{upTo: h.start, more: h.wake, failed: h.failed}
+		return news{upTo: h.start, end: h.end, more: h.wake, failed: h.failed}
 	}
 	i := sort.Search(len(h.changes), func(i int) bool { return h.changes[i].Position > after })
-	return news{h.changes[i:], max(h.end, after), h.wake, true, h.failed}
+	return news{h.changes[i:], max(h.end, after), h.end, h.wake, true, h.failed}
 }
 
-// beat wakes the clients at intervals, and when the server drains. So each of them needs no clock of
-// its own.
-func (h *hub) beat(ctx context.Context, every time.Duration, draining <-chan struct{}) {
-	ticks := time.NewTicker(every)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-draining:
-			draining = nil
-		case <-ticks.C:
-		}
-		h.mu.Lock()
-		if ctx.Err() == nil {
-			h.wakeAll()
-		}
-		h.mu.Unlock()
+// beat wakes the clients of a run, unless another one has begun.
+func (h *hub) beat(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ctx.Err() == nil {
+		h.wakeAll()
 	}
 }
 

@@ -52,14 +52,8 @@ type subscription struct {
 	more  <-chan struct{} // closed when there is something new, and with each beat of the hub
 }
 
-// retry asks the client to connect again soon, should the stream end.
-var retry = stream.NewPiece(nil, func(b []byte) []byte { return append(b, "retry: 250\n\n"...) })
-
-// heartbeat keeps the connection open while there is nothing to send.
-var heartbeat = stream.NewPiece(nil, func(b []byte) []byte { return append(b, ":\n\n"...) })
-
 func (s *subscription) run(ctx context.Context, p piece) {
-	if s.out.Send(retry) != nil {
+	if s.out.Send(stream.Retry) != nil {
 		return
 	}
 	draining := web.Draining(ctx)
@@ -102,7 +96,7 @@ func (s *subscription) send(p piece) error {
 	case s.sent < 0, idle && s.at != s.sent: // progress past changes that the client does not want
 		p.Piece, s.sent = newPiece(s.query.cursor, chunk{next: p.next, upToDate: true}), p.next
 	case idle:
-		p.Piece = heartbeat
+		p.Piece = stream.Heartbeat
 	default:
 		return nil
 	}
@@ -122,23 +116,24 @@ func (s *subscription) next(ctx context.Context) (p piece, err error) {
 	f, q := s.feed, &s.query
 	n := f.hub.since(s.at)
 	s.more = n.more
+	var read func(buffer []byte) (chunk, error)
 	switch {
 	case n.failed != nil:
 		return p, Unreadable(n.failed)
 	case !n.held:
 		// The tail is asked for after the channel was taken, so nothing falls in between.
-		tail := f.Model.Position()
-		return render(q, func(buffer []byte) (chunk, error) { return f.read(ctx, q, s.at, tail, maxLive, buffer) })
+		read = func(buffer []byte) (chunk, error) { return f.read(ctx, q, s.at, f.Model.Position(), maxLive, buffer) }
 	case len(n.changes) == 0:
 		return piece{next: n.upTo, upToDate: true}, nil
-	}
-	choose := func() (piece, error) {
-		return render(q, func(buffer []byte) (chunk, error) { return f.choose(q, n, maxLive, buffer) })
+	default:
+		read = func(buffer []byte) (chunk, error) { return f.choose(q, n, maxLive, buffer) }
 	}
 	if !q.shares() {
-		return choose()
+		return render(q, read)
 	}
-	return f.hub.piece(pieceKey{q.collection, strings.Join(q.types, ","), q.limit, s.at, n.upTo}, choose)
+	// Others wait for the piece too, so it does not end with this client.
+	ctx = context.WithoutCancel(ctx)
+	return f.hub.piece(pieceKey{q.collection, strings.Join(q.types, ","), q.limit, s.at, n.end}, func() (piece, error) { return render(q, read) })
 }
 
 // shares reports whether all clients with the same collection, types and limit get the same pieces.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/service/httpapi/problem"
+	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
 const (
@@ -39,6 +40,8 @@ type State struct {
 	Tag string
 	// Stopped reports that the model applies no events until an operator has helped. The hub sets it.
 	Stopped bool
+
+	pieces *pieces // the same for all clients
 }
 
 // A Query is a query to follow. Its functions must be safe for concurrent use.
@@ -72,11 +75,12 @@ type watch struct {
 	known   bool // the rows were read
 	failed  error
 	waiting int           // clients that wait for a position
-	moved   chan struct{} // closed when there is something to send to clients
+	moved   chan struct{} // closed when there is something to send to clients, and with each beat
 }
 
-// join returns the watch of a query, which the caller has to leave. The error is a problem.
-func (h *Hub) join(q Query) (*watch, error) {
+// join returns the watch of a query for a client of a server. The caller has to leave it. The error is a
+// problem.
+func (h *Hub) join(ctx context.Context, q Query, timing Timing) (*watch, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if w, ok := h.watches[q.Key]; ok {
@@ -89,10 +93,12 @@ func (h *Hub) join(q Query) (*watch, error) {
 	if h.watches == nil {
 		h.watches = map[string]*watch{}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	draining := web.Draining(ctx)
+	ctx, cancel := context.WithCancel(context.Background()) // the watch outlives the client
 	w := &watch{hub: h, query: q, cancel: cancel, clients: 1, moved: make(chan struct{})}
 	h.watches[q.Key] = w
 	go w.run(ctx)
+	go web.Beat(ctx, min(timing.Heartbeat, timing.Life), draining, w.beat)
 	return w, nil
 }
 
@@ -125,11 +131,23 @@ func (w *watch) now() (s State, known bool, moved <-chan struct{}, failed error)
 func (w *watch) change(next State, failed error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	next.pieces = newPieces(next)
 	silent := w.known && failed == nil && w.waiting == 0 && next.Tag == w.state.Tag && next.Stopped == w.state.Stopped
 	w.state, w.known, w.failed = next, w.known || failed == nil, failed
-	if silent {
-		return
+	if !silent {
+		w.wakeAll()
 	}
+}
+
+// beat wakes the clients.
+func (w *watch) beat() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakeAll()
+}
+
+// wakeAll wakes the clients. The caller holds the lock.
+func (w *watch) wakeAll() {
 	close(w.moved)
 	w.moved = make(chan struct{})
 }

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/queryapi/livequery"
@@ -82,17 +83,30 @@ func (s *table) query(key string) livequery.Query {
 	}
 }
 
-// serve returns the URL of a server of the table. The parameter q is the key of the query.
-func serve(t *testing.T, s *table, life time.Duration) string {
+// serve serves the table as programs do, and returns its URL and a function that stops the server. The
+// parameter q is the key of the query.
+func serve(t *testing.T, s *table, options web.Options, life time.Duration) (url string, stop func()) {
 	t.Helper()
 	var hub livequery.Hub
-	e := servicetest.Echo(web.Options{})
+	e := servicetest.Echo(options)
 	e.GET("/", func(c echo.Context) error {
 		return hub.Serve(c, s.query(c.QueryParam("q")), 0, livequery.Timing{First: 10 * time.Second, Heartbeat: 20 * time.Millisecond, Life: life})
 	})
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	return server.URL
+	l, err := web.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(ctx, l, nil, e, slog.New(slog.DiscardHandler)) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("got %v from the server, want an orderly end", err)
+		}
+	})
+	t.Cleanup(stop)
+	return "http://" + l.Addr().String(), stop
 }
 
 // follow begins a stream, which ends with the test or when stop is called.
@@ -126,7 +140,7 @@ func rows(lines *bufio.Scanner) string {
 // the last rows, whatever they missed.
 func TestClientsShareAWatch(t *testing.T) {
 	s := &table{rows: "[0]", moved: make(chan struct{})}
-	url := serve(t, s, time.Minute)
+	url, _ := serve(t, s, web.Options{}, time.Minute)
 	const clients, changes = 20, 30
 	var streams []*bufio.Scanner
 	for range clients {
@@ -155,7 +169,7 @@ func TestClientsShareAWatch(t *testing.T) {
 // TestQueriesAreLimited checks the limit, and that a query whose clients have left makes room.
 func TestQueriesAreLimited(t *testing.T) {
 	s := &table{rows: "[]", moved: make(chan struct{})}
-	url := serve(t, s, time.Minute)
+	url, _ := serve(t, s, web.Options{}, time.Minute)
 	var leave func()
 	for i := range livequery.MaxQueries {
 		status, _, stop := follow(t, fmt.Sprintf("%s?q=%d", url, i))
@@ -181,21 +195,63 @@ func TestQueriesAreLimited(t *testing.T) {
 	}
 }
 
-// TestStreamsEnd checks that a stream ends with its time and with its query.
+// TestStreamsEnd checks that a stream ends with its time, with its query, and when the server stops.
 func TestStreamsEnd(t *testing.T) {
-	for name, life := range map[string]time.Duration{"its time": 50 * time.Millisecond, "its query": time.Minute} {
+	for _, name := range []string{"its time", "its query", "its server"} {
 		t.Run(name, func(t *testing.T) {
+			life := time.Minute
+			if name == "its time" {
+				life = 50 * time.Millisecond
+			}
 			s := &table{rows: "[1]", moved: make(chan struct{})}
-			_, lines, _ := follow(t, serve(t, s, life))
+			url, stop := serve(t, s, web.Options{}, life)
+			_, lines, _ := follow(t, url)
 			if got := rows(lines); got != "[1]" {
 				t.Fatalf("got %s, want the rows", got)
 			}
-			if life == time.Minute {
+			switch name {
+			case "its query":
 				s.end()
+			case "its server":
+				stop()
 			}
 			if got := rows(lines); got != "" || lines.Err() != nil {
 				t.Errorf("got %s, %v, want the end of the stream", got, lines.Err())
 			}
 		})
+	}
+}
+
+// TestRowsTakeMemoryWhileTheyAreFollowed checks that the rows of a client count as memory of requests until
+// its stream ends, although the handler returned long before.
+func TestRowsTakeMemoryWhileTheyAreFollowed(t *testing.T) {
+	s := &table{rows: "[" + strings.Repeat("1", 600) + "]", moved: make(chan struct{})}
+	url, _ := serve(t, s, web.Options{Registry: prometheus.NewRegistry(), Limits: web.Limits{Requests: 10, Memory: 1000}}, time.Minute)
+	_, lines, leave := follow(t, url)
+	if got := rows(lines); got != s.rows {
+		t.Fatalf("got %s, want the rows", got)
+	}
+	if status, _, _ := follow(t, url); status != http.StatusServiceUnavailable {
+		t.Errorf("a second client: got %d, want 503: there is no memory for its rows", status)
+	}
+	// Rows that grow beyond the memory end the stream.
+	s.set("[" + strings.Repeat("2", 1200) + "]")
+	if got := rows(lines); got != "" || lines.Err() != nil {
+		t.Errorf("got %s, %v, want the end of the stream", got, lines.Err())
+	}
+	leave()
+	s.set("[3]")
+	for end := servicetest.Context(t); ; {
+		status, lines, _ := follow(t, url)
+		if status == http.StatusOK {
+			if got := rows(lines); got != "[3]" {
+				t.Errorf("got %s, want the new rows", got)
+			}
+			return
+		}
+		if end.Err() != nil {
+			t.Fatalf("got %d after the stream has ended, want 200", status)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -2,10 +2,7 @@ package livequery
 
 import (
 	"context"
-	"encoding/json"
 	"math/rand/v2"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -31,29 +28,30 @@ type Timing struct {
 }
 
 // Serve sends the rows of a query as server-sent events, as of a position or later, and again whenever they
-// have changed. It returns when the client has disconnected or reads too slowly, when the query has ended,
-// after a while, or when the server stops. The client then connects again, and is authorized again. The
-// error is a problem, before anything was sent.
+// have changed. The stream ends when the client has disconnected or reads too slowly, when the query has ended,
+// after a while, or when the server stops. The client then connects again, and is authorized again. Serve may
+// return before that. The error is a problem, before anything was sent.
 func (h *Hub) Serve(c echo.Context, q Query, atLeast events.Position, timing Timing) error {
-	w, err := h.join(q)
+	w, err := h.join(c.Request().Context(), q, timing)
 	if err != nil {
 		return err
 	}
-	defer w.leave()
+	s := session{watch: w, timing: timing, has: c.Request().Header.Get("Last-Event-ID"), sent: -1}
 	state, moved, err := w.first(c.Request().Context(), atLeast, timing.First)
-	if err != nil {
-		return err
+	if err == nil {
+		s.room = len(state.Rows)
+		err = web.ReserveMemory(c, s.room)
 	}
-	s := session{c: c, watch: w, has: c.Request().Header.Get("Last-Event-ID"), sent: -1}
-	if err := s.takeMemory(state, web.ReserveMemory); err != nil {
+	if err != nil {
+		w.leave()
 		return err
 	}
 	contract.BeginEventStream(c.Response().Header())
-	c.Response().WriteHeader(http.StatusOK)
-	s.out = stream.NewWriter(c.Response(), pieceTimeout)
-	defer s.out.End()
-	s.follow(state, moved, timing)
-	return nil
+	return web.SendLive(c, pieceTimeout, func(ctx context.Context, out *web.Live) {
+		defer w.leave()
+		s.out, s.until = out, time.Now().Add(timing.Life+rand.N(timing.Life/4)) // so that clients do not all come at once
+		s.follow(ctx, state, moved)
+	})
 }
 
 // first waits for the rows as of a position. The error is a problem.
@@ -86,92 +84,77 @@ func (w *watch) first(ctx context.Context, atLeast events.Position, patience tim
 	}
 }
 
-// A session is the stream of one client.
+// A session is the stream of one client. While it waits it costs a goroutine with a small stack, and its
+// part of the memory of requests.
 type session struct {
-	c     echo.Context
-	watch *watch
-	out   stream.Writer
-	has   string          // the tag of the rows that the client has
-	sent  events.Position // the last position that the client got
+	watch  *watch
+	timing Timing
+	out    *web.Live
+	until  time.Time       // when the client has to connect again
+	has    string          // the tag of the rows that the client has
+	sent   events.Position // the last position that the client got
+	last   time.Time       // when something was sent
 	// stopped is what the client knows.
 	stopped bool
-	room    int // the memory that was taken
+	room    int // the memory that was taken for rows that a slow client may keep from being freed
 }
 
-// takeMemory takes memory for the rows that a slow client may keep from being freed.
-func (s *session) takeMemory(state State, take func(echo.Context, int) error) error {
-	more := len(state.Rows) - s.room
-	if more <= 0 {
-		return nil
-	}
-	s.room = len(state.Rows)
-	return take(s.c, more)
-}
-
-func (s *session) follow(state State, moved <-chan struct{}, timing Timing) {
-	ctx := s.c.Request().Context()
-	life := time.NewTimer(timing.Life + rand.N(timing.Life/4)) // so that clients do not all come at once
-	defer life.Stop()
-	heartbeat := time.NewTicker(timing.Heartbeat)
-	defer heartbeat.Stop()
-	if s.send([]byte("retry: 250\n\n")) != nil {
+// follow sends what there is, and then what comes.
+func (s *session) follow(ctx context.Context, state State, moved <-chan struct{}) {
+	if s.out.Send(stream.Retry) != nil {
 		return
 	}
+	draining := web.Draining(ctx)
 	failed := error(nil)
-	for beat := false; failed == nil; {
-		if s.takeMemory(state, web.TryReserveMemory) != nil || s.show(state, beat) != nil {
+	for failed == nil {
+		if s.makeRoom(state) != nil || s.show(state) != nil {
+			return
+		}
+		state = State{} // a client that waits holds no rows
+		select {
+		case <-moved:
+		case <-ctx.Done():
 			return
 		}
 		select {
-		case <-moved:
-			beat = false
-		case <-heartbeat.C:
-			beat = true
-		case <-life.C:
+		case <-draining:
 			return
-		case <-web.Draining(ctx):
-			return
-		case <-ctx.Done():
+		default:
+		}
+		if !time.Now().Before(s.until) {
 			return
 		}
 		state, _, moved, failed = s.watch.now()
 	}
 }
 
-func (s *session) send(pieces ...[]byte) error {
-	for _, piece := range pieces {
-		if _, err := s.out.Write(piece); err != nil {
-			return err
-		}
+// makeRoom reserves memory for the rows, if they are larger than those before.
+func (s *session) makeRoom(state State) error {
+	more := len(state.Rows) - s.room
+	if more <= 0 {
+		return nil
 	}
-	return s.out.Flush()
+	s.room = len(state.Rows)
+	return s.out.TryReserveMemory(more)
 }
 
-// show sends the rows if the client does not have them. With a heartbeat, and at the beginning, it sends at
-// least the position.
-func (s *session) show(state State, beat bool) error {
+// show sends the rows if the client does not have them. At the beginning, and when nothing was sent for a
+// while, it sends at least the position.
+func (s *session) show(state State) error {
+	idle := time.Since(s.last) > s.timing.Heartbeat/2
+	var p stream.Piece
 	switch {
 	case state.Tag != s.has:
-		s.has = state.Tag
-		id := []byte("\nid: " + state.Tag + "\n\n")
-		return s.send([]byte("event: data\ndata:"), state.Rows, id, s.control(state))
-	case s.sent < 0, state.Stopped != s.stopped, beat && state.At != s.sent:
-		return s.send(s.control(state))
-	case beat:
-		return s.send([]byte(":\n\n"))
+		s.has, s.sent, s.stopped = state.Tag, state.At, state.Stopped
+		p = state.pieces.rows()
+	case s.sent < 0, state.Stopped != s.stopped, idle && state.At != s.sent:
+		s.sent, s.stopped = state.At, state.Stopped
+		p = state.pieces.control()
+	case idle:
+		p = stream.Heartbeat
+	default:
+		return nil
 	}
-	return nil
-}
-
-// control returns the event that says how far the rows are.
-func (s *session) control(state State) []byte {
-	s.sent, s.stopped = state.At, state.Stopped
-	text, err := json.Marshal(struct {
-		Position string `json:"position"`
-		Stopped  bool   `json:"stopped,omitempty"`
-	}{strconv.FormatInt(int64(state.At), 10), state.Stopped})
-	if err != nil { // a text and a bool can always be encoded
-		panic(err)
-	}
-	return []byte("event: control\ndata:" + string(text) + "\nid: " + state.Tag + "\n\n")
+	s.last = time.Now()
+	return s.out.Send(p)
 }

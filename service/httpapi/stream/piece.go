@@ -12,6 +12,12 @@ type Piece struct {
 	at    int    // where the content begins
 }
 
+// Retry asks a client of server-sent events to connect again soon, should the response end.
+var Retry = NewPiece(nil, func(b []byte) []byte { return append(b, "retry: 250\n\n"...) })
+
+// Heartbeat keeps a connection with server-sent events open while there is nothing to send.
+var Heartbeat = NewPiece(nil, func(b []byte) []byte { return append(b, ":\n\n"...) })
+
 // NewPiece returns a piece. appendTo appends its content to a buffer, whose space the piece uses.
 func NewPiece(buffer []byte, appendTo func([]byte) []byte) Piece {
 	var room [frameRoom]byte

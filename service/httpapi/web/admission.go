@@ -181,6 +181,13 @@ func (a *admission) end() {
 	a.Close()
 }
 
+// handOver returns an account with the memory of the request, which the caller has to close.
+func (a *admission) handOver() *overload.Account {
+	account := a.Account
+	a.Account = a.memory.Account()
+	return &account
+}
+
 // ReleaseSlot releases the slot of a request that is about to wait, for longer than a read may take,
 // for something that is not work of this process. It does nothing once the response has begun.
 func ReleaseSlot(c echo.Context) {

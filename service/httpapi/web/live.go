@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/overload"
 	"github.com/clusterlite/clusterlite/service/httpapi/stream"
 )
 
@@ -20,6 +21,16 @@ type Live struct {
 	conn    net.Conn      // nil if the response goes through the server
 	through stream.Writer // otherwise
 	timeout time.Duration
+	memory  *overload.Account // nil if the server has no limits
+}
+
+// TryReserveMemory is the function [TryReserveMemory] for the response. The memory is reserved until the
+// response ends, as is what the handler reserved.
+func (l *Live) TryReserveMemory(n int) error {
+	if l.memory == nil {
+		return nil
+	}
+	return l.memory.TryTake(int64(n))
 }
 
 // Send sends a piece at once. An error means that the client has disconnected, or has not read in
@@ -33,6 +44,12 @@ func (l *Live) Send(p stream.Piece) error {
 		return fmt.Errorf("send part of a response: %w", err)
 	}
 	return nil
+}
+
+func (l *Live) release() {
+	if l.memory != nil {
+		l.memory.Close()
+	}
 }
 
 // SendLive sends the header of a response with status 200, and calls serve once to send the body. The
@@ -56,14 +73,41 @@ func SendLive(c echo.Context, timeout time.Duration, serve func(context.Context,
 	if alone {
 		w.Flush()
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-			server.serve(conn, c, func() { serve(server.ctx, &Live{conn: conn, timeout: timeout}) })
+			l := &Live{conn: conn, timeout: timeout}
+			if a := admissionOf(c); a != nil {
+				l.memory = a.handOver()
+			}
+			server.serve(conn, c, func() {
+				defer l.release()
+				serve(server.ctx, l)
+			})
 			return nil
 		}
 	}
 	l := &Live{through: stream.NewWriter(w, timeout)}
+	if a := admissionOf(c); a != nil {
+		l.memory = &a.Account
+	}
 	defer l.through.End()
 	serve(r.Context(), l)
 	return nil
+}
+
+// Beat calls wake at intervals, and when the server of a request drains, until ctx ends. So many live
+// responses that wait for the same need no clock of their own.
+func Beat(ctx context.Context, every time.Duration, draining <-chan struct{}, wake func()) {
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-draining:
+			draining = nil
+		case <-ticks.C:
+		}
+		wake()
+	}
 }
 
 type servingKey struct{}
