@@ -34,6 +34,23 @@ func (c connection) exec(query string, args ...driver.Value) error {
 	return nil
 }
 
+// one runs a query of at most one row, and reads the row into dest. It returns false if there is
+// none.
+func (c connection) one(query string, dest []driver.Value, args ...driver.Value) (found bool, err error) {
+	rows, err := c.start(c.driver, query, args)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", query, err)
+	}
+	err = rows.Next(dest)
+	if found = err == nil; errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err = errors.Join(err, rows.Close()); err != nil {
+		return false, fmt.Errorf("%s: %w", query, err)
+	}
+	return found, nil
+}
+
 // on calls do with the connection of tx. During the call, do must not use tx.
 func (d *direct) on(tx readmodel.Tx, do func(connection) error) error {
 	raw, ok := tx.(interface{ Raw(func(any) error) error })
@@ -50,19 +67,7 @@ func (d *direct) on(tx readmodel.Tx, do func(connection) error) error {
 }
 
 func (d *direct) run(conn driver.ConnPrepareContext, query string, args []driver.Value) error {
-	ctx := context.Background() // a batch that was begun is finished
-	statement := d.kept[query]
-	if statement == nil {
-		var err error
-		if statement, err = d.prepare(ctx, conn, query); err != nil {
-			return err
-		}
-	}
-	d.args = d.args[:0]
-	for i, value := range args {
-		d.args = append(d.args, driver.NamedValue{Ordinal: i + 1, Value: value})
-	}
-	rows, err := statement.(driver.StmtQueryContext).QueryContext(ctx, d.args)
+	rows, err := d.start(conn, query, args)
 	if err != nil {
 		return err
 	}
@@ -70,6 +75,23 @@ func (d *direct) run(conn driver.ConnPrepareContext, query string, args []driver
 		return errors.Join(err, rows.Close())
 	}
 	return rows.Close()
+}
+
+// start begins to run a statement. The caller closes the rows before it runs another statement.
+func (d *direct) start(conn driver.ConnPrepareContext, query string, args []driver.Value) (driver.Rows, error) {
+	ctx := context.Background() // a batch that was begun is finished
+	statement := d.kept[query]
+	if statement == nil {
+		var err error
+		if statement, err = d.prepare(ctx, conn, query); err != nil {
+			return nil, err
+		}
+	}
+	d.args = d.args[:0]
+	for i, value := range args {
+		d.args = append(d.args, driver.NamedValue{Ordinal: i + 1, Value: value})
+	}
+	return statement.(driver.StmtQueryContext).QueryContext(ctx, d.args)
 }
 
 func (d *direct) prepare(ctx context.Context, conn driver.ConnPrepareContext, query string) (driver.Stmt, error) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"fmt"
 	"time"
 
@@ -44,9 +43,11 @@ type Entities struct {
 	judged    *overlay // the state after the batch that Judge judged last
 	// claimChanges is reused by each batch.
 	claimChanges []claimChange
-	direct       direct
-	statements   map[string]statementSet // by collection
-	scratch      []byte
+	// buffer holds claims that a private file lacks; nil in other files.
+	buffer     *claimBuffer
+	direct     direct
+	statements map[string]statementSet // by collection
+	scratch    []byte
 }
 
 var _ readmodel.Model = (*Entities)(nil)
@@ -189,64 +190,20 @@ func (m *Entities) writeEntities(ctx context.Context, tx readmodel.Tx, o *overla
 			return err
 		}
 	}
-	written := make(map[events.EntityKey]bool, len(done))
 	return m.direct.on(tx, func(conn connection) error {
-		for _, j := range done {
-			key := entityKey(j.Record.Event)
-			if !j.Admitted() || written[key] {
-				continue
+		if m.buffer != nil && len(done) > rowsAhead {
+			return m.writePrepared(conn, o, done)
+		}
+		for row, err := range m.rows(o, done) {
+			if err == nil {
+				err = m.writeRow(conn, row)
 			}
-			written[key] = true
-			m.Cache.Change(key)
-			if err := m.writeEntity(conn, o.entities[key], o.Entities[key]); err != nil {
-				return fmt.Errorf("write %s/%s: %w", key.Collection, key.ID, err)
+			if err != nil {
+				return err
 			}
 		}
 		return nil
 	})
-}
-
-func (m *Entities) writeEntity(conn connection, before, after events.Entity) error {
-	claims := rowformat.JoinClaims(after.Claims)
-	m.digest(before, after, claims)
-	id, err := rowformat.ParseID(after.ID)
-	if err != nil {
-		return err
-	}
-	if m.unseen(after.Collection, id) {
-		m.newest[after.Collection] = id
-	}
-	lived := before.Version > 0 && !before.Deleted
-	switch {
-	case lived && after.Deleted:
-		err = conn.exec(m.statementsOf(after.Collection).remove, id)
-	case before.Deleted:
-		err = conn.exec(`DELETE FROM _tombstones WHERE collection = ? AND id = ?`, after.Collection, id)
-	}
-	if err != nil {
-		return err
-	}
-	if after.Deleted {
-		return conn.exec(`INSERT INTO _tombstones (collection, id, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`,
-			after.Collection, id, after.Version, after.CreatedAt, after.UpdatedAt)
-	}
-	doc := rowformat.StoredDocument(after)
-	var folded driver.Value // nil if the collection has no values to fold
-	if properties := m.folded[after.Collection]; len(properties) > 0 {
-		if folded, err = m.folder.Fold(after.Rendered, properties); err != nil {
-			return fmt.Errorf("fold its values: %w", err)
-		}
-	}
-	statement := m.statementsOf(after.Collection).insert
-	if lived {
-		statement = m.statementsOf(after.Collection).update
-	}
-	updated := driver.Value(after.UpdatedAt)
-	created := updated // one allocation for both, unless they differ
-	if after.CreatedAt != after.UpdatedAt {
-		created = after.CreatedAt
-	}
-	return conn.exec(statement, id, after.Version, created, updated, doc, claims, folded)
 }
 
 // A statementSet holds the statements that write entities of a collection.

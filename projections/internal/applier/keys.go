@@ -27,6 +27,13 @@ type claimChange struct {
 	before, holder string // empty for none
 }
 
+// The statements that change claims.
+const (
+	insertClaim  = `INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`
+	replaceClaim = `INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`
+	deleteClaim  = `DELETE FROM _claims WHERE collection = ? AND claim = ?`
+)
+
 // writeClaims writes the changed claims in the order of the table. A large batch has several
 // claims for a page, which is then changed once, while it is in the processor's caches.
 func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _ []readmodel.Judged) error {
@@ -36,10 +43,13 @@ func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _
 			m.claimChanges = append(m.claimChanges, claimChange{key.Collection, rowformat.PackClaim(key.Claim), before, holder})
 		}
 	}
+	defer clear(m.claimChanges) // they keep the events in memory
+	if m.buffer != nil {
+		return m.bufferClaims(tx)
+	}
 	slices.SortFunc(m.claimChanges, func(a, b claimChange) int {
 		return cmp.Or(strings.Compare(a.collection, b.collection), bytes.Compare(a.claim, b.claim))
 	})
-	defer clear(m.claimChanges) // they keep the events in memory
 	return m.direct.on(tx, func(conn connection) error {
 		for _, c := range m.claimChanges {
 			if err := m.writeClaim(conn, c); err != nil {
@@ -50,9 +60,25 @@ func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _
 	})
 }
 
+// bufferClaims moves the changed claims to the buffer, and writes the buffer if it is full.
+func (m *Entities) bufferClaims(tx readmodel.Tx) error {
+	for _, c := range m.claimChanges {
+		if c.holder != "" {
+			m.Claims.add(c.collection, c.claim)
+		}
+		if err := m.buffer.change(c); err != nil {
+			return fmt.Errorf("keep a claim of %s: %w", c.collection, err)
+		}
+	}
+	if m.buffer.count < maxBufferedClaims {
+		return nil
+	}
+	return m.writeBuffered(tx)
+}
+
 func (m *Entities) writeClaim(conn connection, c claimChange) error {
 	if c.holder == "" {
-		return conn.exec(`DELETE FROM _claims WHERE collection = ? AND claim = ?`, c.collection, c.claim)
+		return conn.exec(deleteClaim, c.collection, c.claim)
 	}
 	id, err := rowformat.ParseID(c.holder)
 	if err != nil {
@@ -61,9 +87,9 @@ func (m *Entities) writeClaim(conn connection, c claimChange) error {
 	m.Claims.add(c.collection, c.claim)
 	if c.before == "" {
 		// This fails if an entity holds the claim despite the filter.
-		return conn.exec(`INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
+		return conn.exec(insertClaim, c.collection, c.claim, id)
 	}
-	return conn.exec(`INSERT OR REPLACE INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, c.collection, c.claim, id)
+	return conn.exec(replaceClaim, c.collection, c.claim, id)
 }
 
 // writeKeys stores the idempotency keys of admitted events with the answer to a retry, and

@@ -45,7 +45,11 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 			continue
 		}
 		packed, err := m.seen(collection, set)
-		if err == nil && len(packed) > 0 {
+		switch {
+		case err != nil || len(packed) == 0:
+		case m.buffer != nil:
+			err = m.lookUpEntities(tx, o, collection, packed)
+		default:
 			err = o.loadEntities(ctx, tx, collection, packed)
 		}
 		if err != nil {
@@ -54,8 +58,16 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 	}
 	for collection, set := range claims {
 		set = slices.DeleteFunc(set, func(claim string) bool {
-			_, known := o.claims[events.ClaimKey{Collection: collection, Claim: claim}] // that of an entity that was loaded
-			return known || m.Claims.Free(collection, rowformat.PackClaim(claim))
+			key := events.ClaimKey{Collection: collection, Claim: claim}
+			if _, known := o.claims[key]; known { // that of an entity that was loaded
+				return true
+			}
+			packed := rowformat.PackClaim(claim)
+			holder, known := m.buffer.holder(collection, packed)
+			if holder != "" {
+				o.claims[key] = holder
+			}
+			return known || m.Claims.Free(collection, packed)
 		})
 		if err := o.loadClaims(ctx, tx, collection, set); err != nil {
 			return nil, fmt.Errorf("load claims of %s: %w", collection, err)
@@ -117,13 +129,18 @@ func (o *overlay) loadEntities(ctx context.Context, q sqlx.QueryerContext, colle
 		if err != nil {
 			return err
 		}
-		o.entities[events.EntityKey{Collection: collection, ID: e.ID}] = e
-		for _, claim := range e.Claims {
-			// The batch may free the claim without naming it.
-			o.claims[events.ClaimKey{Collection: collection, Claim: claim}] = e.ID
-		}
+		o.add(e)
 	}
 	return rows.Err()
+}
+
+// add adds an entity of the file.
+func (o *overlay) add(e events.Entity) {
+	o.entities[events.EntityKey{Collection: e.Collection, ID: e.ID}] = e
+	for _, claim := range e.Claims {
+		// The batch may free the claim without naming it.
+		o.claims[events.ClaimKey{Collection: e.Collection, Claim: claim}] = e.ID
+	}
 }
 
 func (o *overlay) loadClaims(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string) error {

@@ -25,6 +25,7 @@ type Writer struct {
 	// Meta identifies the log that the file belongs to.
 	Meta map[string]string
 
+	bulk     *bulk             // nil unless the file is private
 	recorder *recorder         // nil without a journal
 	further  []readmodel.Model // at the same position as the entities
 	served   map[string]error  // nil, or the reason why it can't be read yet; never changed after NewWriter
@@ -152,8 +153,8 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 	}
 	w.Claims.Begin()
 	defer w.Claims.End()
-	if _, err := w.begin.ExecContext(ctx); err != nil {
-		return nil, fmt.Errorf("begin a batch: %w", err)
+	if err := w.beginBatch(ctx); err != nil {
+		return nil, err
 	}
 	before := w.LogTime
 	done, stop, err := w.Judge(ctx, w.Conn, records)
@@ -164,9 +165,11 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 	}
 	w.Cache.Close()
 	if err == nil {
-		if _, err = w.commit.ExecContext(ctx); err != nil {
-			err = fmt.Errorf("commit a batch: %w", err)
-		}
+		err = w.commitBatch(ctx, len(done))
+	}
+	if err != nil && w.bulk != nil {
+		w.bulk.failed = err
+		return nil, err
 	}
 	if err != nil {
 		// Both may fail as well, for example if the disk has failed. The first error explains why.

@@ -14,9 +14,10 @@ import (
 )
 
 // A file that is built from the beginning of the log is private until it is complete: nothing
-// reads it, and what a crash leaves of it is removed. So it is written in place, without a
-// write-ahead log and without syncs. Its columns and indexes are created at the end, because
-// sorting all rows once is cheaper than inserting each in its place.
+// reads it, and what a crash or a failure leaves of it is removed. So it is written in place, without
+// a journal, a write-ahead log and syncs. Its columns and indexes are created at the end, because
+// sorting all rows once is cheaper than inserting each in its place. For the same reason the writer
+// keeps the changes of claims in memory, up to a bound.
 
 // OpenPrivate creates such a file. Only its writer can be used until Publish.
 func OpenPrivate(ctx context.Context, path string, declared *collections.Set, models ...readmodel.Factory) (*Generation, error) {
@@ -28,11 +29,16 @@ func OpenPrivate(ctx context.Context, path string, declared *collections.Set, mo
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	w.BeginBulk()
 	return New(db, w), nil
 }
 
-// Complete creates the columns and indexes of the declared collections in a private file.
+// Complete writes what the writer of a private file still holds in memory. Then it creates the
+// columns and indexes of the declared collections.
 func (g *Generation) Complete(ctx context.Context, declared *collections.Set, logger *slog.Logger) error {
+	if err := g.Writer.EndBulk(ctx); err != nil {
+		return fmt.Errorf("complete %s: %w", g.DB.Path, err)
+	}
 	return schema.Prepare(ctx, g.Writer.Conn, g.DB.Path, declared, logger)
 }
 

@@ -139,7 +139,7 @@ func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) 
 	}
 	for _, setting := range []string{
 		fmt.Sprintf(`PRAGMA page_size = %d`, schema.PageSize),
-		`PRAGMA journal_mode = MEMORY`, // this rolls back a batch that fails, but not after a crash
+		`PRAGMA journal_mode = OFF`, // nothing rolls back a batch that fails
 	} {
 		if _, err := db.Writer.ExecContext(ctx, setting); err != nil {
 			return fmt.Errorf("open %s: %w", db.Path, err)

@@ -1,0 +1,137 @@
+package applier
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+	"github.com/clusterlite/clusterlite/projections/readmodel"
+)
+
+const (
+	// maxBufferedClaims is the number of changed claims to keep in memory. They take about 60 MiB.
+	maxBufferedClaims = 1 << 20
+	// bufferedFilter is the number of claims for which the filter of a private file has room. It
+	// takes 8 MiB. With more claims, more lookups find nothing.
+	bufferedFilter = 4 << 20
+)
+
+// A claimBuffer holds changes of claims that are not in the file yet. The file is private: nothing
+// else reads it, and a crash leaves nothing of it. Claims are in no particular order, so each one
+// changes a page of its own. The buffer writes very many of them at once, in the order of the
+// table. One goroutine uses it.
+type claimBuffer struct {
+	changed map[string]map[packedClaim]bufferedHolder // by collection
+	count   int
+	written bool // the file may hold claims
+}
+
+func newClaimBuffer() *claimBuffer {
+	return &claimBuffer{changed: map[string]map[packedClaim]bufferedHolder{}}
+}
+
+// A packedClaim is the result of [rowformat.PackClaim] as two big-endian numbers, so it sorts as
+// the bytes do.
+type packedClaim [2]uint64
+
+// A bufferedHolder is the packed id of the entity that holds a claim, if one holds it.
+type bufferedHolder struct {
+	id   [16]byte
+	held bool
+}
+
+func newPackedClaim(claim []byte) packedClaim {
+	return packedClaim{binary.BigEndian.Uint64(claim), binary.BigEndian.Uint64(claim[8:])}
+}
+
+func (c packedClaim) bytes() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), c[0]), c[1])
+}
+
+func (c packedClaim) compare(other packedClaim) int {
+	a, b := c[0], other[0]
+	if a == b {
+		a, b = c[1], other[1]
+	}
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// holder returns who holds a claim, according to the buffer. known is false if the buffer does not
+// know. An empty holder means that no entity holds the claim. A nil buffer knows nothing.
+func (b *claimBuffer) holder(collection string, claim []byte) (holder string, known bool) {
+	if b == nil {
+		return "", false
+	}
+	h, known := b.changed[collection][newPackedClaim(claim)]
+	if !h.held {
+		return "", known || !b.written
+	}
+	return rowformat.FormatID(h.id[:]), true
+}
+
+// change records a change.
+func (b *claimBuffer) change(c claimChange) error {
+	of := b.changed[c.collection]
+	if of == nil {
+		of = map[packedClaim]bufferedHolder{}
+		b.changed[c.collection] = of
+	}
+	before := len(of)
+	key := newPackedClaim(c.claim)
+	switch {
+	case c.holder != "":
+		id, err := rowformat.ParseID(c.holder)
+		if err != nil {
+			return err
+		}
+		of[key] = bufferedHolder{[16]byte(id), true}
+	case b.written:
+		of[key] = bufferedHolder{}
+	default:
+		delete(of, key)
+	}
+	b.count += len(of) - before
+	return nil
+}
+
+// writeBuffered writes all buffered claims, and empties the buffer.
+func (m *Entities) writeBuffered(tx readmodel.Tx) error {
+	return m.direct.on(tx, func(conn connection) error {
+		for _, collection := range slices.Sorted(maps.Keys(m.buffer.changed)) {
+			if err := m.buffer.write(conn, collection); err != nil {
+				return fmt.Errorf("write claims of %s: %w", collection, err)
+			}
+		}
+		m.buffer.count, m.buffer.written = 0, true
+		return nil
+	})
+}
+
+func (b *claimBuffer) write(conn connection, collection string) error {
+	changed := b.changed[collection]
+	for _, claim := range slices.SortedFunc(maps.Keys(changed), packedClaim.compare) {
+		holder, key := changed[claim], claim.bytes()
+		var err error
+		switch {
+		case !holder.held:
+			err = conn.exec(deleteClaim, collection, key)
+		case b.written:
+			err = conn.exec(replaceClaim, collection, key, holder.id[:])
+		default:
+			err = conn.exec(insertClaim, collection, key, holder.id[:])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	clear(changed)
+	return nil
+}
