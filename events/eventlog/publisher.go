@@ -181,7 +181,7 @@ func (p *publisher) waitForMore() {
 
 func (p *publisher) noteSent(appends int, took time.Duration, ok bool) {
 	p.mu.Lock()
-	p.linger.Sent(appends, took, ok)
+	p.linger.Sent(appends, len(p.waiting), took, ok)
 	p.mu.Unlock()
 }
 

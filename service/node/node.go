@@ -225,8 +225,8 @@ const maxLinger = 40 * time.Millisecond
 // Pauses make nodes fetch and apply fewer, larger batches under load. The writes of a command node
 // wait for their verdicts, so the acknowledgement of an append ends its pause.
 var (
-	queryPause   = eventlog.Pause{Min: 2 * time.Millisecond, Max: 20 * time.Millisecond, OfRecord: 500 * time.Microsecond}
-	commandPause = eventlog.Pause{Max: 30 * time.Millisecond, OfRecord: 2 * time.Millisecond, UntilAppended: true}
+	queryPause   = eventlog.Pause{Min: 2 * time.Millisecond, Max: 30 * time.Millisecond, OfRecord: 500 * time.Microsecond}
+	commandPause = eventlog.Pause{Max: 50 * time.Millisecond, OfRecord: 2 * time.Millisecond, UntilAppended: true}
 )
 
 func (n *Node) openModel(ctx context.Context) (err error) {

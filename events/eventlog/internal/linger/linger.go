@@ -13,11 +13,17 @@ import "time"
 // previous group, and no longer than the limit. It is sent as soon as it holds as many appends as
 // recent groups did.
 //
+// Clients that write again after each response fall into two parties: one waits for its append
+// while the other waits for its verdict. Then each group holds only half of them. So if many
+// appends are in a group or arrive during it, the next one waits for most of both, and for up to
+// four times as long as the broker took (docs/decisions/2026-11-27-larger-groups.md).
+//
 // It is not safe for concurrent use, except for receiving from Enough.
 type Linger struct {
 	limit    time.Duration // the maximum wait; zero disables the linger
 	took     time.Duration // how long the broker took for the previous group
-	expected int           // the number of appends in recent groups
+	expected int           // the number of appends that the next group should hold
+	many     bool          // many appends were in the previous group or waited at its end
 	wanted   int           // the number of appends that ends the current wait; zero if there is no wait
 	Enough   chan struct{} // gets a token when the wanted number is waiting
 }
@@ -35,11 +41,20 @@ func (l *Linger) Arrived(waiting int) {
 	}
 }
 
-// Sent records the size and the time of a group. After a failure the next group does not linger.
-func (l *Linger) Sent(appends int, took time.Duration, ok bool) {
+// manyAppends is the number of appends from which a group waits for both parties.
+const manyAppends = 16
+
+// Sent records the size and the time of a group, and how many appends were waiting at its end.
+// After a failure the next group does not linger.
+func (l *Linger) Sent(appends, waiting int, took time.Duration, ok bool) {
+	both, expected := appends+waiting, appends
+	if l.many = both >= manyAppends; l.many {
+		// Without an eighth of them, so that no group waits for a few clients that are slow.
+		expected = max(appends, both-both/8)
+	}
 	l.took = took
 	// The number decreases slowly, so that one small group does not end a run of large ones.
-	if l.expected = max(appends, l.expected-l.expected/8-1); !ok {
+	if l.expected = max(expected, l.expected-l.expected/8-1); !ok {
 		l.expected = 0
 	}
 }
@@ -49,7 +64,11 @@ func (l *Linger) Begin(waiting int) time.Duration {
 	if waiting == 0 || l.expected < 2 || waiting >= l.expected {
 		return 0
 	}
-	wait := min(2*l.took, l.limit)
+	wait := 2 * l.took
+	if l.many {
+		wait = 4 * l.took
+	}
+	wait = min(wait, l.limit)
 	if wait > 0 {
 		l.wanted = l.expected
 	}
