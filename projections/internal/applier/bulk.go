@@ -17,12 +17,12 @@ type bulk struct {
 	failed      error
 }
 
-// BeginBulk makes the writer of a new private file keep the changes of claims in memory, and
-// commit less often. After a failed batch, the writer applies nothing more. The caller must call
+// BeginBulk makes the writer of a new private file keep the changes of up to maxClaims claims in
+// memory, and commit less often. After a failed batch, the writer applies nothing more. The caller must call
 // EndBulk before anything else uses the file.
-func (w *Writer) BeginBulk() {
+func (w *Writer) BeginBulk(maxClaims int) {
 	w.bulk = &bulk{}
-	w.buffer = newClaimBuffer()
+	w.buffer = newClaimBuffer(maxClaims)
 	w.Claims.Serving.Store(NewBloom(bufferedFilter)) // the file holds no claims
 }
 

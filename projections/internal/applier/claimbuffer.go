@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// maxBufferedClaims is the number of changed claims to keep in memory. They take about 60 MiB.
-	maxBufferedClaims = 1 << 20
+	// MaxBufferedClaims is the number of changed claims that the writer of a private file keeps in
+	// memory by default. They take about 60 MiB.
+	MaxBufferedClaims = 1 << 20
 	// bufferedFilter is the number of claims for which the filter of a private file has room. It
 	// takes 8 MiB. With more claims, more lookups find nothing.
 	bufferedFilter = 4 << 20
@@ -25,11 +26,12 @@ const (
 type claimBuffer struct {
 	changed map[string]map[packedClaim]bufferedHolder // by collection
 	count   int
+	limit   int
 	written bool // the file may hold claims
 }
 
-func newClaimBuffer() *claimBuffer {
-	return &claimBuffer{changed: map[string]map[packedClaim]bufferedHolder{}}
+func newClaimBuffer(limit int) *claimBuffer {
+	return &claimBuffer{limit: limit, changed: map[string]map[packedClaim]bufferedHolder{}}
 }
 
 // A packedClaim is the result of [rowformat.PackClaim] as two big-endian numbers, so it sorts as

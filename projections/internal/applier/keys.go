@@ -70,7 +70,7 @@ func (m *Entities) bufferClaims(tx readmodel.Tx) error {
 			return fmt.Errorf("keep a claim of %s: %w", c.collection, err)
 		}
 	}
-	if m.buffer.count < maxBufferedClaims {
+	if m.buffer.count < m.buffer.limit {
 		return nil
 	}
 	return m.writeBuffered(tx)

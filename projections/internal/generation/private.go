@@ -29,7 +29,7 @@ func OpenPrivate(ctx context.Context, path string, declared *collections.Set, mo
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	w.BeginBulk()
+	w.BeginBulk(applier.MaxBufferedClaims)
 	return New(db, w), nil
 }
 
