@@ -105,7 +105,25 @@ func (a *API) waitFor(ctx context.Context, target events.Position) error {
 	if err := a.Model.Stuck(); err != nil {
 		return notReady(err) // the reason why the model did not get there
 	}
+	if a.beyond(ctx, target) {
+		return problem.MalformedRequest.New(fmt.Sprintf("The log does not reach position %d, which the request asks for. The position comes from another store, or from a topic that was replaced. Read the data again, and go on from the Clusterlite-Position of that response.", target))
+	}
 	return problem.ReadModelBehind.New(fmt.Sprintf("This node is at position %d; the read requires position %d. Retry later.", a.Model.Position(), target))
+}
+
+// beyond reports that the log has proved to end before a position. The end that a broker reports is not
+// enough: a client may have got the position through a broker that has replaced this one.
+func (a *API) beyond(ctx context.Context, position events.Position) bool {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return false // the client is gone
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Wait) // ctx ended while the node waited
+	defer cancel()
+	if end, err := a.Log.End(ctx); err != nil || position <= end {
+		return false
+	}
+	end, err := a.Log.Barrier(ctx)
+	return err == nil && position > end
 }
 
 // elsewhere advises a client whose read this node can't serve.

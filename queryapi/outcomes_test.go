@@ -25,9 +25,10 @@ const adaID = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
 type fake struct {
 	queryapi.ReadModel // nil: a method that a test does not expect panics
 
-	end      events.Position
-	endErr   error
-	position events.Position
+	end        events.Position
+	endErr     error
+	barrierErr error
+	position   events.Position
 	// waitErr is the result of waiting for a position that the model has not reached. If it is
 	// nil, the wait ends with its context.
 	waitErr      error
@@ -44,7 +45,7 @@ func (f *fake) End(context.Context) (events.Position, error) {
 
 func (f *fake) Barrier(context.Context) (events.Position, error) {
 	f.barriers++
-	return f.end, f.endErr
+	return f.end, errors.Join(f.endErr, f.barrierErr)
 }
 
 func (f *fake) Position() events.Position { return f.position }
