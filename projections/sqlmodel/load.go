@@ -82,7 +82,24 @@ func Load(ctx context.Context, name, file, text string, declared []string) (*Def
 	if err := d.check(ctx, c); err != nil {
 		return nil, err
 	}
+	for _, s := range d.all() {
+		if err := checkLiterals(s.Text); err != nil {
+			return nil, s.mistake(err)
+		}
+	}
 	return d, nil
+}
+
+// all returns all statements of a model.
+func (d *Definition) all() []Statement {
+	all := slices.Clone(d.setup)
+	for _, r := range d.rules {
+		all = append(all, r.statements...)
+	}
+	for _, q := range d.Queries {
+		all = append(all, q.Statement)
+	}
+	return all
 }
 
 // create runs the statements that create the model.

@@ -129,9 +129,11 @@ var unstable = map[string]string{
 	"random": "chance", "randomblob": "chance",
 	"current_timestamp": "the clock", "current_date": "the clock", "current_time": "the clock",
 	"changes": "the connection", "total_changes": "the connection", "last_insert_rowid": "the connection",
-	"sqlite_version": "the build", "sqlite_source_id": "the build", "sqlite_compileoption_get": "the build", "sqlite_compileoption_used": "the build",
+	"sqlite_version": "the build", "sqlite_source_id": "the build", "sqlite_compileoption_get": "the build", "sqlite_compileoption_used": "the build", "fts5_source_id": "the build",
 	"sqlite_offset": "the file", "sqlite_log": "the process",
 	"load_extension": "files of the node", "fts3_tokenizer": "the process",
+	"auth_enabled": "the users of the file", "authenticate": "the users of the file",
+	"auth_user_add": "the users of the file", "auth_user_change": "the users of the file", "auth_user_delete": "the users of the file",
 }
 
 func (s *sandbox) function(name string) int {
