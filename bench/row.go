@@ -54,7 +54,7 @@ var errMissing = errors.New("not measured")
 
 // rows returns all rows, in the order of the report.
 func rows() []row {
-	return slices.Concat(readRows(), ruleRows(), writeRows(), clusterRows(), latencyRows(), modelReadRows(), importRows(), largeRows(), fileRows(), modelRows())
+	return slices.Concat(readRows(), ruleRows(), writeRows(), clusterRows(), latencyRows(), besideRows(), importRows(), largeRows(), fileRows(), modelRows())
 }
 
 // chosen returns the rows whose name matches. A quick run leaves out the slow ones.
