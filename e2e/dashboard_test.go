@@ -111,6 +111,7 @@ func allFeatures(t *testing.T) (cluster.Setting, *atomic.Bool) {
 	write(t, hooks, fmt.Sprintf(`{"webhooks": [{"name": "crm", "url": %q, "plaintext": true, "collections": ["users"], "from": "beginning", "secret_env": "HOOK_SECRET"}]}`, s.URL))
 	return func(service string, env map[string]string) {
 		env["CLUSTERLITE_RATE_LIMIT_ANONYMOUS"] = "100000/s"
+		env["GOMEMLIMIT"] = "512MiB"
 		if strings.HasPrefix(service, "query") {
 			env["CLUSTERLITE_MODELS_DIR"] = filepath.Join(cluster.Root(t), "models")
 			env["CLUSTERLITE_WEBHOOKS"] = hooks
