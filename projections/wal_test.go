@@ -84,7 +84,7 @@ func (r *walRig) walSize() int64 {
 	return size
 }
 
-var closeBounds = sqlite.WALBounds{Checkpoint: 256 << 10, Restart: 1 << 20, Most: 2 << 20}
+var closeBounds = sqlite.WALBounds{Checkpoint: 256 << 10, Restart: 1 << 20, Maximum: 2 << 20}
 
 // The WAL stays bounded while reads and writes go on without a pause.
 func TestTheWALStaysBounded(t *testing.T) {
@@ -114,7 +114,7 @@ func TestTheWALStaysBounded(t *testing.T) {
 	}
 	stop()
 	reads.Wait()
-	if most := closeBounds.Restart + 4*closeBounds.Most; largest > most {
+	if most := closeBounds.Restart + 4*closeBounds.Maximum; largest > most {
 		t.Errorf("got a WAL of %d bytes, want at most %d", largest, most)
 	}
 }
@@ -139,9 +139,9 @@ func TestALongReadLetsTheWALGrow(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for r.walSize() > closeBounds.Most {
+	for r.walSize() > closeBounds.Maximum {
 		if t.Context().Err() != nil {
-			t.Fatalf("got a WAL of %d bytes after the read, want at most %d", r.walSize(), closeBounds.Most)
+			t.Fatalf("got a WAL of %d bytes after the read, want at most %d", r.walSize(), closeBounds.Maximum)
 		}
 		r.fill(64 << 10)
 	}
@@ -167,7 +167,7 @@ func TestACheckpointNeedsNoFurtherWrite(t *testing.T) {
 
 // Stop waits for a running checkpoint, and may be called again.
 func TestStopWaitsForACheckpoint(t *testing.T) {
-	r := newWALRig(t, t.TempDir(), sqlite.WALBounds{Checkpoint: 1, Restart: 1 << 20, Most: 2 << 20})
+	r := newWALRig(t, t.TempDir(), sqlite.WALBounds{Checkpoint: 1, Restart: 1 << 20, Maximum: 2 << 20})
 	c := r.g.DB.WAL
 	r.fill(1 << 20)
 	for range 2 {

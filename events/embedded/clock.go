@@ -64,7 +64,7 @@ func date(cluster *kfake.Cluster, newest int64, changed func() bool, durable fun
 		appender := appenders.Of(request)
 		if appender == nil || !appenders.Synced() {
 			if durable() != nil {
-				return refusal(request, kerr.KafkaStorageError, "The broker could not sync its log. Nothing in the request was stored."), nil, true
+				return rejection(request, kerr.KafkaStorageError, "The broker could not sync its log. Nothing in the request was stored."), nil, true
 			}
 			appenders.NoteSync()
 		}
@@ -113,7 +113,7 @@ func (c *clock) produce(request *kmsg.ProduceRequest) kmsg.Response {
 	if !refused {
 		return nil
 	}
-	return refusal(request, kerr.InvalidRecord, "A record batch in this request is unreadable. Nothing in the request was stored.")
+	return rejection(request, kerr.InvalidRecord, "A record batch in this request is unreadable. Nothing in the request was stored.")
 }
 
 // release frees the records of the previous request. That request is finished, but kfake keeps
@@ -160,8 +160,8 @@ func (c *clock) forget() {
 	clear(c.brokers)
 }
 
-// refusal returns the response that explains why the broker stored nothing of a request.
-func refusal(request *kmsg.ProduceRequest, reason *kerr.Error, detail string) kmsg.Response {
+// rejection returns the response that explains why the broker stored nothing of a request.
+func rejection(request *kmsg.ProduceRequest, reason *kerr.Error, detail string) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.ProduceResponse)
 	for _, t := range request.Topics {
 		rt := kmsg.NewProduceResponseTopic()

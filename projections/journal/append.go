@@ -60,7 +60,7 @@ func (j *Journal) add(e *Entry) error {
 		return fmt.Errorf("append to the journal: %w", err)
 	}
 	j.mu.Lock()
-	s.index = append(s.index, place{at: e.Position, previous: e.Previous, offset: offset, hash: hash})
+	s.index = append(s.index, indexEntry{at: e.Position, previous: e.Previous, offset: offset, hash: hash})
 	s.events++
 	s.end, s.endTime = e.Position, e.LogTime
 	j.heads.move(hash, e.Previous, e.Position)

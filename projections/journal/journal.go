@@ -121,7 +121,7 @@ func (j *Journal) load() (why, err error) {
 	}
 	sort.Strings(paths)
 	for _, path := range paths {
-		s, err := openSegment(path, func(p place) { j.heads.move(p.hash, p.previous, p.at) })
+		s, err := openSegment(path, func(p indexEntry) { j.heads.move(p.hash, p.previous, p.at) })
 		if errors.Is(err, errBad) || errors.Is(err, errTorn) {
 			if n := len(j.segments); n > 0 && j.segments[n-1].end >= j.options.At {
 				// A crash while the next segment was created. It holds nothing that is needed.

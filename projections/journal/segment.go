@@ -39,14 +39,14 @@ type segment struct {
 	startTime  time.Time // the log time at start
 	endTime    time.Time
 	key        hashKey
-	size       int64   // of header and records
-	index      []place // of all events if the segment is open for writing, otherwise of some
-	events     int     // number of events
-	full       bool    // an index follows the records
+	size       int64        // of header and records
+	index      []indexEntry // of all events if the segment is open for writing, otherwise of some
+	events     int          // number of events
+	full       bool         // an index follows the records
 }
 
-// A place is an entry of the index: where an event is.
-type place struct {
+// An indexEntry says where an event is.
+type indexEntry struct {
 	at, previous events.Position
 	offset       int64
 	hash         uint64
@@ -81,7 +81,7 @@ func createSegment(dir string, start events.Position, startTime time.Time, key h
 
 // openSegment opens a segment, and passes each of its events to each. If the segment is not full,
 // it ends before the first record that is incomplete or damaged.
-func openSegment(path string, each func(place)) (*segment, error) {
+func openSegment(path string, each func(indexEntry)) (*segment, error) {
 	s := &segment{path: path}
 	var err error
 	if s.file, err = os.OpenFile(path, os.O_RDWR, 0); err != nil { //nolint:gosec // in the node's folder
@@ -118,7 +118,7 @@ func (s *segment) readHeader() error {
 }
 
 // readIndex returns false if the segment does not end with a valid index.
-func (s *segment) readIndex(each func(place)) (full bool, err error) {
+func (s *segment) readIndex(each func(indexEntry)) (full bool, err error) {
 	info, err := s.file.Stat()
 	if err != nil {
 		return false, err
@@ -145,9 +145,9 @@ func (s *segment) readIndex(each func(place)) (full bool, err error) {
 	s.size, s.events = size, int(count)
 	s.end = events.Position(binary.LittleEndian.Uint64(t[12:]))
 	s.endTime = time.UnixMilli(int64(binary.LittleEndian.Uint64(t[20:]))).UTC()
-	s.index = make([]place, 0, count/sparseEvery+1)
+	s.index = make([]indexEntry, 0, count/sparseEvery+1)
 	for i := range int(count) {
-		p := s.decodePlace(b[i*entryBytes:])
+		p := s.decodeIndexEntry(b[i*entryBytes:])
 		if i%sparseEvery == 0 {
 			s.index = append(s.index, p)
 		}
@@ -156,15 +156,15 @@ func (s *segment) readIndex(each func(place)) (full bool, err error) {
 	return true, nil
 }
 
-func (s *segment) decodePlace(b []byte) place {
-	return place{
+func (s *segment) decodeIndexEntry(b []byte) indexEntry {
+	return indexEntry{
 		at: s.start + events.Position(binary.LittleEndian.Uint32(b)), offset: int64(binary.LittleEndian.Uint32(b[4:])),
 		previous: events.Position(binary.LittleEndian.Uint64(b[8:])), hash: binary.LittleEndian.Uint64(b[16:]),
 	}
 }
 
 // scan reads the records of a segment without an index.
-func (s *segment) scan(each func(place)) error {
+func (s *segment) scan(each func(indexEntry)) error {
 	var d decoder
 	err := s.records(headerBytes, 1<<62, func(offset int64, content []byte) (bool, error) {
 		kind, at, logTime := head(content)
@@ -180,7 +180,7 @@ func (s *segment) scan(each func(place)) error {
 			if err != nil {
 				return false, err
 			}
-			p := place{at: at, previous: e.Previous, offset: offset, hash: s.key.hash(e.Event.Collection, id)}
+			p := indexEntry{at: at, previous: e.Previous, offset: offset, hash: s.key.hash(e.Event.Collection, id)}
 			s.index = append(s.index, p)
 			s.events++
 			each(p)
@@ -240,7 +240,7 @@ func (s *segment) records(from, to int64, each func(offset int64, content []byte
 
 // writeIndex writes the index of a segment that is full, and returns the part of it that stays in
 // memory.
-func (s *segment) writeIndex() (sparse []place, err error) {
+func (s *segment) writeIndex() (sparse []indexEntry, err error) {
 	b := make([]byte, 0, len(s.index)*entryBytes+trailerBytes)
 	for _, p := range s.index {
 		b = binary.LittleEndian.AppendUint32(b, uint32(p.at-s.start))
@@ -257,7 +257,7 @@ func (s *segment) writeIndex() (sparse []place, err error) {
 	if _, err := s.file.WriteAt(b, s.size); err != nil {
 		return nil, err
 	}
-	sparse = make([]place, 0, len(s.index)/sparseEvery+1)
+	sparse = make([]indexEntry, 0, len(s.index)/sparseEvery+1)
 	for i := 0; i < len(s.index); i += sparseEvery {
 		sparse = append(sparse, s.index[i])
 	}
@@ -274,13 +274,13 @@ func (s *segment) unseal() error {
 	}
 	s.full, s.index, s.events = false, nil, 0
 	s.end, s.endTime, s.size = s.start, s.startTime, headerBytes
-	return s.scan(func(place) {})
+	return s.scan(func(indexEntry) {})
 }
 
 // A view is what a reader needs of a segment. It stays valid while the writer goes on.
 type view struct {
 	*segment
-	index  []place
+	index  []indexEntry
 	size   int64
 	end    events.Position
 	events int
@@ -289,16 +289,16 @@ type view struct {
 
 func (s *segment) view() view { return view{s, s.index, s.size, s.end, s.events, s.full} }
 
-// after returns the place of the first event after a position, and the offset after that event's
+// after returns the index entry of the first event after a position, and the offset after that event's
 // record if it is known. found is false if there is no such event.
-func (v view) after(p events.Position) (found bool, at place, next int64, err error) {
-	return v.search(func(q place) bool { return q.at > p })
+func (v view) after(p events.Position) (found bool, at indexEntry, next int64, err error) {
+	return v.search(func(q indexEntry) bool { return q.at > p })
 }
 
-// afterTime returns the place of the first event whose log time is after a time.
-func (v view) afterTime(t time.Time) (found bool, at place, next int64, err error) {
+// afterTime returns the index entry of the first event whose log time is after a time.
+func (v view) afterTime(t time.Time) (found bool, at indexEntry, next int64, err error) {
 	var failed error
-	found, at, next, err = v.search(func(q place) bool {
+	found, at, next, err = v.search(func(q indexEntry) bool {
 		var b [headBytes]byte
 		if _, err := v.file.ReadAt(b[:], q.offset+frameBytes); err != nil {
 			failed = noEOF(err)
@@ -309,18 +309,18 @@ func (v view) afterTime(t time.Time) (found bool, at place, next int64, err erro
 	return found, at, next, errors.Join(failed, err)
 }
 
-// search returns the first place for which a monotonic condition holds.
-func (v view) search(holds func(place) bool) (found bool, at place, next int64, err error) {
+// search returns the first index entry for which a monotonic condition holds.
+func (v view) search(holds func(indexEntry) bool) (found bool, at indexEntry, next int64, err error) {
 	index := v.index
 	if v.full && v.events > 0 {
 		block := max(sort.Search(len(index), func(i int) bool { return holds(index[i]) })-1, 0)
 		if index, err = v.block(block * sparseEvery); err != nil {
-			return false, place{}, 0, err
+			return false, indexEntry{}, 0, err
 		}
 	}
 	i := sort.Search(len(index), func(i int) bool { return holds(index[i]) })
 	if i == len(index) {
-		return false, place{}, 0, nil
+		return false, indexEntry{}, 0, nil
 	}
 	if next = v.size; i+1 < len(index) {
 		next = index[i+1].offset
@@ -328,22 +328,22 @@ func (v view) search(holds func(place) bool) (found bool, at place, next int64, 
 	return true, index[i], next, nil
 }
 
-// block reads the places from one up to the second next one that is in memory.
-func (v view) block(from int) ([]place, error) {
+// block reads the index entries from one up to the second next one that is in memory.
+func (v view) block(from int) ([]indexEntry, error) {
 	n := min(v.events-from, sparseEvery+2)
 	b := make([]byte, n*entryBytes)
 	if _, err := v.file.ReadAt(b, v.size+int64(from)*entryBytes); err != nil {
 		return nil, noEOF(err)
 	}
-	places := make([]place, n)
-	for i := range places {
-		places[i] = v.decodePlace(b[i*entryBytes:])
+	entries := make([]indexEntry, n)
+	for i := range entries {
+		entries[i] = v.decodeIndexEntry(b[i*entryBytes:])
 	}
-	return places, nil
+	return entries, nil
 }
 
-// entry reads the event at a place, whose record ends before next.
-func (v view) entry(d *decoder, p place, next int64) (Entry, error) {
+// entry reads the event of an index entry, whose record ends before next.
+func (v view) entry(d *decoder, p indexEntry, next int64) (Entry, error) {
 	b := make([]byte, next-p.offset)
 	if _, err := v.file.ReadAt(b, p.offset); err != nil {
 		return Entry{}, noEOF(err)

@@ -45,12 +45,12 @@ func (s *source) Position() events.Position {
 	return s.end
 }
 
-func (s *source) Next(ctx context.Context, after events.Position, most int, wants modelset.Wants) (batch []sqlmodel.Event, to events.Position, err error) {
+func (s *source) Next(ctx context.Context, after events.Position, max int, wants modelset.Wants) (batch []sqlmodel.Event, to events.Position, err error) {
 	for {
 		s.mu.Lock()
 		more, held := s.more, s.held
 		if s.end > after && !held {
-			to := min(s.end, after+events.Position(most))
+			to := min(s.end, after+events.Position(max))
 			for _, e := range s.events[after:to] {
 				if wanted, _ := wants(e.Collection, e.Kind); wanted {
 					batch = append(batch, e)

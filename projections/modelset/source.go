@@ -41,7 +41,7 @@ func (s journalSource) Position() events.Position { return s.model.Position() }
 var errEnough = errors.New("the batch is full")
 
 // Next implements [Source].
-func (s journalSource) Next(ctx context.Context, after events.Position, most int, wants Wants) (batch []sqlmodel.Event, to events.Position, err error) {
+func (s journalSource) Next(ctx context.Context, after events.Position, max int, wants Wants) (batch []sqlmodel.Event, to events.Position, err error) {
 	if err := s.model.WaitFor(ctx, after+1); err != nil {
 		return nil, after, err
 	}
@@ -52,7 +52,7 @@ func (s journalSource) Next(ctx context.Context, after events.Position, most int
 	defer release()
 	seen := 0
 	to, err = j.Each(ctx, after, s.model.Position(), func(e *journal.Entry) error {
-		if seen == most {
+		if seen == max {
 			return errEnough
 		}
 		seen++

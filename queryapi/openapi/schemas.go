@@ -95,8 +95,8 @@ func withServerMembers(document map[string]any) map[string]any {
 	maps.Copy(properties, serverMembers)
 	entity["properties"] = properties
 	// The rules of a collection about all members do not take those of the server into account.
-	if most, ok := document["maxProperties"].(float64); ok {
-		entity["maxProperties"] = most + float64(len(serverMembers))
+	if maximum, ok := document["maxProperties"].(float64); ok {
+		entity["maxProperties"] = maximum + float64(len(serverMembers))
 	}
 	if rule, has := document["propertyNames"]; has {
 		entity["propertyNames"] = map[string]any{"anyOf": []any{rule, map[string]any{"enum": slices.Sorted(maps.Keys(serverMembers))}}}

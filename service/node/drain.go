@@ -31,7 +31,7 @@ func (n *Node) startDrain(w http.ResponseWriter, r *http.Request) {
 	n.Logger.Info("draining", "wait", n.DrainWait)
 	began := time.Now()
 	if err := n.drain.Run(r.Context(), n.DrainWait); err != nil {
-		admin.Refuse(w, problem.NotReady.New("The drain continues, but the request ended before it was done."))
+		admin.WriteProblem(w, problem.NotReady.New("The drain continues, but the request ended before it was done."))
 		return
 	}
 	n.Logger.Info("drained", "took", time.Since(began))

@@ -54,17 +54,17 @@ const (
 func (n *Node) voids(w http.ResponseWriter, r *http.Request) {
 	limit, err := number(r, "limit", defaultVoids, 1, maxVoids)
 	if err != nil {
-		admin.Refuse(w, problem.From(err))
+		admin.WriteProblem(w, problem.From(err))
 		return
 	}
 	counts, err := n.Model.VoidCounts(r.Context())
 	if err != nil {
-		admin.Refuse(w, problem.Internal.New(err.Error()))
+		admin.WriteProblem(w, problem.Internal.New(err.Error()))
 		return
 	}
 	newest, err := n.Model.Voids(r.Context(), int(limit))
 	if err != nil {
-		admin.Refuse(w, problem.Internal.New(err.Error()))
+		admin.WriteProblem(w, problem.Internal.New(err.Error()))
 		return
 	}
 	answer := Voids{Node: n.NodeID, Position: n.Model.Position(), Counts: counts, Voids: []VoidRecord{}}
@@ -77,12 +77,12 @@ func (n *Node) voids(w http.ResponseWriter, r *http.Request) {
 // listKeys answers with the API keys at a position.
 func (n *Node) listKeys(w http.ResponseWriter, r *http.Request) {
 	if _, err := n.reach(r); err != nil {
-		admin.Refuse(w, problem.From(err))
+		admin.WriteProblem(w, problem.From(err))
 		return
 	}
 	answer, err := n.keys.List(r.Context())
 	if err != nil {
-		admin.Refuse(w, problem.Internal.New(err.Error()))
+		admin.WriteProblem(w, problem.Internal.New(err.Error()))
 		return
 	}
 	answer.Node = n.NodeID
@@ -96,12 +96,12 @@ func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
 		err = problem.MalformedRequest.New("The parameter position is required: the position of a checkpoint in the log.")
 	}
 	if err != nil {
-		admin.Refuse(w, problem.From(err))
+		admin.WriteProblem(w, problem.From(err))
 		return
 	}
 	summaries, err := n.Model.SummariesAt(position)
 	if err != nil {
-		admin.Refuse(w, problem.NotFound.New(err.Error()))
+		admin.WriteProblem(w, problem.NotFound.New(err.Error()))
 		return
 	}
 	answer := Digests{Node: n.NodeID, Position: position, Collections: map[string]Summary{}}
@@ -114,7 +114,7 @@ func (n *Node) digests(w http.ResponseWriter, r *http.Request) {
 // reach waits until the node is at the position in the request, if it has one, for at most
 // the time in the request. The error is a problem.
 func (n *Node) reach(r *http.Request) (events.Position, error) {
-	least, err := number(r, "position", 0, 1, math.MaxInt64)
+	first, err := number(r, "position", 0, 1, math.MaxInt64)
 	if err != nil {
 		return 0, err
 	}
@@ -126,7 +126,7 @@ func (n *Node) reach(r *http.Request) (events.Position, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	position := events.Position(least)
+	position := events.Position(first)
 	switch err := n.Model.WaitFor(ctx, position); {
 	case err != nil && n.Model.Stuck() != nil:
 		return 0, problem.NotReady.New(n.Model.Stuck().Error())
@@ -143,14 +143,14 @@ func (n *Node) reach(r *http.Request) (events.Position, error) {
 func summary(s digest.Summary) Summary { return Summary{s.Living, s.Digest.String()} }
 
 // number reads a parameter that is a whole number.
-func number(r *http.Request, name string, otherwise, least, most int64) (int64, error) {
+func number(r *http.Request, name string, otherwise, minimum, maximum int64) (int64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return otherwise, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < least || n > most {
-		return 0, problem.MalformedRequest.New("The parameter " + name + " must be a number from " + strconv.FormatInt(least, 10) + " to " + strconv.FormatInt(most, 10) + ".")
+	if err != nil || n < minimum || n > maximum {
+		return 0, problem.MalformedRequest.New("The parameter " + name + " must be a number from " + strconv.FormatInt(minimum, 10) + " to " + strconv.FormatInt(maximum, 10) + ".")
 	}
 	return n, nil
 }

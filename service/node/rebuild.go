@@ -17,11 +17,11 @@ import (
 func (n *Node) startRebuild(w http.ResponseWriter, r *http.Request) {
 	options, err := n.rebuildOptions(r.URL.RawQuery)
 	if err != nil {
-		admin.Refuse(w, problem.MalformedRequest.New(err.Error()))
+		admin.WriteProblem(w, problem.MalformedRequest.New(err.Error()))
 		return
 	}
 	if err := n.Model.StartRebuild(options); err != nil {
-		admin.Refuse(w, problem.RebuildRefused.New(err.Error()))
+		admin.WriteProblem(w, problem.RebuildRefused.New(err.Error()))
 		return
 	}
 	status, _ := n.Model.Rebuild()
@@ -62,7 +62,7 @@ func (n *Node) rebuildOptions(query string) (o projections.RebuildOptions, err e
 func (n *Node) showRebuild(w http.ResponseWriter, _ *http.Request) {
 	status, any := n.Model.Rebuild()
 	if !any {
-		admin.Refuse(w, problem.NotFound.New("No rebuild was started since the process started."))
+		admin.WriteProblem(w, problem.NotFound.New("No rebuild was started since the process started."))
 		return
 	}
 	admin.Answer(w, http.StatusOK, status)
@@ -71,7 +71,7 @@ func (n *Node) showRebuild(w http.ResponseWriter, _ *http.Request) {
 // cancelRebuild answers DELETE /rebuild, once the rebuild has ended.
 func (n *Node) cancelRebuild(w http.ResponseWriter, r *http.Request) {
 	if !n.Model.CancelRebuild() {
-		admin.Refuse(w, problem.RebuildRefused.New("No rebuild is running."))
+		admin.WriteProblem(w, problem.RebuildRefused.New("No rebuild is running."))
 		return
 	}
 	n.showRebuild(w, r)

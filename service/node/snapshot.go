@@ -75,7 +75,7 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 	case n.snapshotting <- struct{}{}:
 		defer func() { <-n.snapshotting }()
 	default:
-		admin.Refuse(w, problem.Overloaded.New("The node is already creating a snapshot. Retry later."))
+		admin.WriteProblem(w, problem.Overloaded.New("The node is already creating a snapshot. Retry later."))
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -93,11 +93,11 @@ func (n *Node) snapshot(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the only way to signal the error to the client
 	case errors.Is(err, projections.ErrBusy):
 		copied()
-		admin.Refuse(w, problem.Overloaded.Because(err, "The node is running the maximum number of long reads. Retry later."))
+		admin.WriteProblem(w, problem.Overloaded.Because(err, "The node is running the maximum number of long reads. Retry later."))
 	default:
 		copied()
 		n.Logger.Warn("could not create a snapshot", "error", err)
-		admin.Refuse(w, problem.Internal.New(err.Error()))
+		admin.WriteProblem(w, problem.Internal.New(err.Error()))
 	}
 }
 

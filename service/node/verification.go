@@ -127,7 +127,7 @@ func NewAudit(name string, found reads.Audit) Audit {
 // rows lists all rows from one snapshot, at the requested position or later.
 func (n *Node) rows(w http.ResponseWriter, r *http.Request) {
 	if _, err := n.reach(r); err != nil {
-		admin.Refuse(w, problem.From(err))
+		admin.WriteProblem(w, problem.From(err))
 		return
 	}
 	n.withRows(w, r, func(ctx context.Context, s *reads.Tx, lines *admin.Lines) error {
@@ -159,7 +159,7 @@ func (n *Node) withRows(w http.ResponseWriter, r *http.Request, answer func(cont
 	ctx := r.Context()
 	s, err := n.Model.BeginLongRead(ctx)
 	if err != nil {
-		admin.Refuse(w, problem.Overloaded.New(err.Error()))
+		admin.WriteProblem(w, problem.Overloaded.New(err.Error()))
 		return
 	}
 	defer func() { _ = s.Close() }() // it only read

@@ -44,11 +44,11 @@ func (c *Voids) CheckSettings() error {
 	return nil
 }
 
-// refused is the result of voids.
-type refused node.Voids
+// voidsReport is the result of voids.
+type voidsReport node.Voids
 
 // Text writes the voids as text.
-func (r refused) Text(w io.Writer) error {
+func (r voidsReport) Text(w io.Writer) error {
 	if len(r.Voids) > 0 {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "OFFSET\tTIME\tREASON\tTYPE\tENTITY\tSOURCE\tDETAIL")
@@ -104,12 +104,12 @@ func (c Voids) Run(ctx context.Context, out subcommand.Streams) error {
 }
 
 // first asks all nodes at once, and returns the first answer.
-func (c Voids) first(ctx context.Context, out subcommand.Streams, asked []nodes.Node) (refused, error) {
+func (c Voids) first(ctx context.Context, out subcommand.Streams, asked []nodes.Node) (voidsReport, error) {
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
-	answers := make(chan refused, len(asked))
+	answers := make(chan voidsReport, len(asked))
 	errs := nodes.Each(ctx, out.Stderr, asked, func(ctx context.Context, _ int, n nodes.Node) error {
-		var v refused
+		var v voidsReport
 		if err := n.Get(ctx, fmt.Sprintf("/voids?limit=%d", c.Limit), &v); err != nil {
 			return err
 		}
@@ -121,6 +121,6 @@ func (c Voids) first(ctx context.Context, out subcommand.Streams, asked []nodes.
 	case v := <-answers:
 		return v, nil
 	default:
-		return refused{}, errors.Join(errs...)
+		return voidsReport{}, errors.Join(errs...)
 	}
 }

@@ -84,7 +84,7 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != contract.NDJSON {
-		return nil, refusal(answer)
+		return nil, errorIn(answer)
 	}
 	results := json.NewDecoder(answer.Body)
 	var failures []Failure
@@ -110,8 +110,8 @@ func (s *sender) attempt(ctx context.Context, c *chunk) ([]Failure, error) {
 	return failures, nil
 }
 
-// refusal returns the error for an answer without results.
-func refusal(answer *http.Response) error {
+// errorIn returns the error of a response without results.
+func errorIn(answer *http.Response) error {
 	text := answer.Status
 	var p problem.Problem
 	if b, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10)); err == nil && json.Unmarshal(b, &p) == nil && p.Title != "" {

@@ -83,9 +83,9 @@ func (n Node) do(ctx context.Context, client *http.Client, method, path string) 
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode == http.StatusMisdirectedRequest {
-		return nil, n.unreachable(refusal(response)) // another node has this address
+		return nil, n.unreachable(problemIn(response)) // another node has this address
 	}
-	return nil, fmt.Errorf("node %s: %w", n.Node, refusal(response))
+	return nil, fmt.Errorf("node %s: %w", n.Node, problemIn(response))
 }
 
 func (n Node) url() string {
@@ -137,11 +137,11 @@ func (n Node) unreachable(err error) error {
 	return &UnreachableError{Node: n.Node, Admin: n.Admin, Err: err}
 }
 
-// refusal reads the problem in an answer.
-func refusal(response *http.Response) *problem.Problem {
-	const most = 64 << 10
+// problemIn reads the problem in a response.
+func problemIn(response *http.Response) *problem.Problem {
+	const maximum = 64 << 10
 	p := &problem.Problem{}
-	b, err := io.ReadAll(io.LimitReader(response.Body, most))
+	b, err := io.ReadAll(io.LimitReader(response.Body, maximum))
 	if err != nil || json.Unmarshal(b, p) != nil || p.Title == "" {
 		p.Title = response.Status
 	}

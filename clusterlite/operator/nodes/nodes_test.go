@@ -38,7 +38,7 @@ func listener(t *testing.T, name string) string {
 		Status:    func(context.Context) (any, error) { return map[string]string{"node": name}, nil },
 		Registry:  admin.NewRegistry(),
 		Resources: map[string]admin.Methods{"/busy": {"GET": func(w http.ResponseWriter, _ *http.Request) {
-			admin.Refuse(w, problem.Overloaded.New("Ask later."))
+			admin.WriteProblem(w, problem.Overloaded.New("Ask later."))
 		}}},
 	}))
 	t.Cleanup(s.Close)

@@ -89,7 +89,7 @@ func (db *Database) checkpointInBackground(ctx context.Context, writer sqlx.Exec
 	for _, setting := range []string{
 		`PRAGMA wal_autocheckpoint = 0`,
 		// A WAL that grew during a long read is truncated when it restarts.
-		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, ServingBounds.Most),
+		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, ServingBounds.Maximum),
 	} {
 		if _, err := writer.ExecContext(ctx, setting); err != nil {
 			return fmt.Errorf("set up the write-ahead log of %s: %w", db.Path, err)

@@ -19,13 +19,13 @@ type WALBounds struct {
 	// Restart is the size of the WAL at which the worker helps to restart it from its
 	// beginning. A larger WAL makes reads slower, because they search it for each page first.
 	Restart int64
-	// Most is the estimated amount that the worker writes during a checkpoint before it waits
+	// Maximum is the estimated amount that the worker writes during a checkpoint before it waits
 	// for it. A WAL that grew during a long read is truncated to this size.
-	Most int64
+	Maximum int64
 }
 
 // ServingBounds are the bounds for a file that serves. Tests lower them.
-var ServingBounds = WALBounds{Checkpoint: 4 << 20, Restart: 32 << 20, Most: 64 << 20}
+var ServingBounds = WALBounds{Checkpoint: 4 << 20, Restart: 32 << 20, Maximum: 64 << 20}
 
 const (
 	// checkpointEvery is the maximum delay of a checkpoint after a write.
@@ -179,7 +179,7 @@ func (c *Checkpointer) MakeRoom(conn *sqlx.Conn) error {
 	if c == nil {
 		return nil
 	}
-	if c.ahead.Load() > c.bounds.Most {
+	if c.ahead.Load() > c.bounds.Maximum {
 		if err := c.pass(); err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func (c *compiler) compile(e ast.Expr, want bool) (filter, error) {
 
 func (c *compiler) translate(e ast.Expr, want bool) (filter, error) {
 	if c.parts++; c.parts > maxParts {
-		return nil, c.refuse(e, "the expression is too complex")
+		return nil, c.unsupported(e, "the expression is too complex")
 	}
 	if !refersToEntity(e) {
 		slot, err := c.slot(e)
@@ -64,9 +64,9 @@ func (c *compiler) translate(e ast.Expr, want bool) (filter, error) {
 		}
 		return fixed{query.Match{Filter: query.Filter{Column: column, Op: query.Equal, Values: []any{want}}}}, nil
 	case ast.ComprehensionKind:
-		return nil, c.refuse(e, "a read rule can't loop over an entity's members or for each entity; use \"in\", such as auth.sub in old.members or old.team in auth.roles")
+		return nil, c.unsupported(e, "a read rule can't loop over an entity's members or for each entity; use \"in\", such as auth.sub in old.members or old.team in auth.roles")
 	}
-	return nil, c.refuse(e, "a read rule can't contain this, because it can't be turned into a query")
+	return nil, c.unsupported(e, "a read rule can't contain this, because it can't be turned into a query")
 }
 
 // opposites are the operators that are true where another is false.
@@ -106,7 +106,7 @@ func (c *compiler) call(e ast.Expr, want bool) (filter, error) {
 	case "startsWith":
 		return c.prefix(e, call.Target(), args[0], want)
 	}
-	return nil, c.refuse(e, "a read rule can't call %s on an entity's members, because it can't be turned into a query", plainName(call.FunctionName()))
+	return nil, c.unsupported(e, "a read rule can't call %s on an entity's members, because it can't be turned into a query", plainName(call.FunctionName()))
 }
 
 // choice is a filter that depends on a condition.
@@ -154,7 +154,7 @@ func (c *compiler) comparison(e ast.Expr, name string, left, right ast.Expr) (fi
 		return nil, err
 	}
 	if column.Kind() == query.Boolean && !equality {
-		return nil, c.refuse(e, "a read rule can compare a boolean only with == and !=")
+		return nil, c.unsupported(e, "a read rule can compare a boolean only with == and !=")
 	}
 	if !refersToEntity(right) {
 		slot, err := c.slot(right)
@@ -165,7 +165,7 @@ func (c *compiler) comparison(e ast.Expr, name string, left, right ast.Expr) (fi
 		return nil, err
 	}
 	if column == query.IDColumn() || other == query.IDColumn() {
-		return nil, c.refuse(e, "a read rule can't compare id with another member")
+		return nil, c.unsupported(e, "a read rule can't compare id with another member")
 	}
 	return fixed{query.Comparison{Left: column, Right: other, Op: op}}, nil
 }
@@ -179,14 +179,14 @@ func (c *compiler) membership(e, item, within ast.Expr, want bool) (filter, erro
 			return nil, err
 		}
 		if column.Kind() == query.Boolean {
-			return nil, c.refuse(e, "a read rule can compare a boolean only with == and !=")
+			return nil, c.unsupported(e, "a read rule can compare a boolean only with == and !=")
 		}
 		slot, err := c.slot(within)
 		return among{column, slot, !want}, err
 	}
 	name, ok := c.memberName(within)
 	if !ok || c.kinds[name] != texts || refersToEntity(item) {
-		return nil, c.refuse(e, "a read rule can look for a value of the caller in a member that is an array of strings, and for a member in a list of the caller")
+		return nil, c.unsupported(e, "a read rule can look for a value of the caller in a member that is an array of strings, and for a member in a list of the caller")
 	}
 	slot, err := c.slot(item)
 	return holds{name, slot, !want}, err
@@ -194,7 +194,7 @@ func (c *compiler) membership(e, item, within ast.Expr, want bool) (filter, erro
 
 func (c *compiler) prefix(e, of, prefix ast.Expr, want bool) (filter, error) {
 	if refersToEntity(prefix) {
-		return nil, c.refuse(e, "a read rule can't look for a prefix that is an entity's member")
+		return nil, c.unsupported(e, "a read rule can't look for a prefix that is an entity's member")
 	}
 	column, err := c.column(of)
 	if err != nil {
@@ -207,7 +207,7 @@ func (c *compiler) prefix(e, of, prefix ast.Expr, want bool) (filter, error) {
 func (c *compiler) presence(e ast.Expr, want bool) (filter, error) {
 	s := e.AsSelect()
 	if s.Operand().Kind() != ast.IdentKind || !validName.MatchString(s.FieldName()) {
-		return nil, c.refuse(e, "a read rule can only use members at the top of an entity")
+		return nil, c.unsupported(e, "a read rule can only use members at the top of an entity")
 	}
 	if column, ok := c.columns[s.FieldName()]; ok && column.ServerColumn() {
 		return constant(want), nil
@@ -231,14 +231,14 @@ func (c *compiler) memberName(e ast.Expr) (string, bool) {
 func (c *compiler) column(e ast.Expr) (query.Column, error) {
 	name, ok := c.memberName(e)
 	if !ok {
-		return query.Column{}, c.refuse(e, "a read rule can only use members at the top of an entity, and compare them with values of the caller, literals, or each other")
+		return query.Column{}, c.unsupported(e, "a read rule can only use members at the top of an entity, and compare them with values of the caller, literals, or each other")
 	}
 	column, ok := c.columns[name]
 	switch {
 	case !ok:
-		return column, c.refuse(e, "a read rule can't use the value of %s, because it is not declared as a string, an integer or a boolean", name)
+		return column, c.unsupported(e, "a read rule can't use the value of %s, because it is not declared as a string, an integer or a boolean", name)
 	case column.Kind() == query.Number:
-		return column, c.refuse(e, "a read rule can't use the value of %s: numbers that are not integers are not compared exactly. It can compare it with null", name)
+		return column, c.unsupported(e, "a read rule can't use the value of %s: numbers that are not integers are not compared exactly. It can compare it with null", name)
 	}
 	return column, nil
 }
@@ -251,7 +251,7 @@ func (c *compiler) slot(e ast.Expr) (int, error) {
 	part := ast.NewCheckedAST(ast.NewAST(e, c.ast.SourceInfo()), c.ast.TypeMap(), c.ast.ReferenceMap())
 	program, err := plan(c.env, part)
 	if err != nil {
-		return 0, c.refuse(e, "%v", err)
+		return 0, c.unsupported(e, "%v", err)
 	}
 	if c.known == nil {
 		c.known = map[int64]int{}
@@ -261,8 +261,8 @@ func (c *compiler) slot(e ast.Expr) (int, error) {
 	return len(c.slots) - 1, nil
 }
 
-// refuse returns the error of a part that can't be turned into a condition.
-func (c *compiler) refuse(e ast.Expr, format string, args ...any) error {
+// unsupported returns the error of a part that can't be turned into a condition.
+func (c *compiler) unsupported(e ast.Expr, format string, args ...any) error {
 	at := c.ast.SourceInfo().GetStartLocation(e.ID())
 	return c.mistake(c.member, at.Line(), at.Column(), format, args...)
 }

@@ -55,7 +55,7 @@ func Handler(s Source) http.Handler {
 			mux.HandleFunc(method+" "+path, h)
 		}
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			Refuse(w, problem.MethodNotAllowed.New("The resource supports "+allow+".").Set("Allow", allow))
+			WriteProblem(w, problem.MethodNotAllowed.New("The resource supports "+allow+".").Set("Allow", allow))
 		})
 	}
 	mount("/livez", Methods{"GET": func(w http.ResponseWriter, _ *http.Request) {
@@ -76,7 +76,7 @@ func Handler(s Source) http.Handler {
 	mount("/status", Methods{"GET": func(w http.ResponseWriter, r *http.Request) {
 		status, err := s.Status(r.Context())
 		if err != nil {
-			Refuse(w, problem.Internal.New(err.Error()))
+			WriteProblem(w, problem.Internal.New(err.Error()))
 			return
 		}
 		Answer(w, http.StatusOK, status)
@@ -85,7 +85,7 @@ func Handler(s Source) http.Handler {
 		mount(path, methods)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		Refuse(w, problem.NotFound.New("No resource exists at this path."))
+		WriteProblem(w, problem.NotFound.New("No resource exists at this path."))
 	})
 	return addressed(s.Node, s.Operators.guard(mux))
 }
@@ -99,7 +99,7 @@ const HeaderNode = "Clusterlite-Node"
 func addressed(node string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if meant := r.Header.Get(HeaderNode); meant != "" && meant != node {
-			Refuse(w, problem.Misdirected.New("This is node "+node+", not the node that the request names. Nothing was done."))
+			WriteProblem(w, problem.Misdirected.New("This is node "+node+", not the node that the request names. Nothing was done."))
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -142,7 +142,7 @@ type readiness struct {
 func Answer(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		Refuse(w, problem.Internal.New(err.Error()))
+		WriteProblem(w, problem.Internal.New(err.Error()))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -150,5 +150,5 @@ func Answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(append(b, '\n')) // the client may have disconnected
 }
 
-// Refuse answers an admin request with a problem.
-func Refuse(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true) }
+// WriteProblem answers an admin request with a problem.
+func WriteProblem(w http.ResponseWriter, p *problem.Problem) { _ = p.Write(w, "", true) }

@@ -47,7 +47,7 @@ func (o Operators) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !open[r.URL.Path] {
 			if p := reject(r); p != nil {
-				Refuse(w, p)
+				WriteProblem(w, p)
 				return
 			}
 		}

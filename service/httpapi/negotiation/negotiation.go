@@ -25,10 +25,10 @@ func Accepts(r *http.Request, offered ...string) (string, error) {
 		return offered[0], nil
 	}
 	ranges := Ranges(header, 1) // a typing error must not exclude a type
-	best, most := "", 0.0
+	best, weight := "", 0.0
 	for _, offer := range offered {
-		if q, _ := quality(ranges, offer); q > most {
-			best, most = offer, q
+		if q, _ := quality(ranges, offer); q > weight {
+			best, weight = offer, q
 		}
 	}
 	if best != "" {

@@ -135,15 +135,15 @@ func (n resources) forModel(do func(*http.Request, *modelset.Model) (any, error)
 			m, known = n.set.Get(r.URL.Query().Get("name"))
 		}
 		if !known {
-			admin.Refuse(w, problem.NotFound.New("No read model of this node has this name."))
+			admin.WriteProblem(w, problem.NotFound.New("No read model of this node has this name."))
 			return
 		}
 		answer, err := do(r, m)
 		switch {
 		case errors.Is(err, modelset.ErrNotStopped), errors.Is(err, modelset.ErrNoBuild), errors.Is(err, modelset.ErrBuilding):
-			admin.Refuse(w, problem.RebuildRefused.New(err.Error()+"."))
+			admin.WriteProblem(w, problem.RebuildRefused.New(err.Error()+"."))
 		case err != nil:
-			admin.Refuse(w, problem.From(err))
+			admin.WriteProblem(w, problem.From(err))
 		case answer == nil:
 			admin.Answer(w, http.StatusOK, m.Status())
 		default:

@@ -83,11 +83,11 @@ func answer(do func(*http.Request) (any, error)) http.HandlerFunc {
 		v, err := do(r)
 		switch {
 		case errors.Is(err, ErrUnknown), errors.Is(err, ErrNotParked):
-			admin.Refuse(w, problem.NotFound.New(err.Error()+"."))
+			admin.WriteProblem(w, problem.NotFound.New(err.Error()+"."))
 		case errors.Is(err, ErrBeyond):
-			admin.Refuse(w, problem.MalformedRequest.New(err.Error()+"."))
+			admin.WriteProblem(w, problem.MalformedRequest.New(err.Error()+"."))
 		case err != nil:
-			admin.Refuse(w, problem.From(err))
+			admin.WriteProblem(w, problem.From(err))
 		default:
 			admin.Answer(w, http.StatusOK, v)
 		}

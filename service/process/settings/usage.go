@@ -13,7 +13,7 @@ import (
 )
 
 // usage turns an error of kong's into one for people, which says where to find help.
-func (p Program) usage(ctx *kong.Context, args []string, refused, found error, stderr io.Writer) error {
+func (p Program) usage(ctx *kong.Context, args []string, failure, found error, stderr io.Writer) error {
 	at := ctx.Selected()
 	if at == nil {
 		at = ctx.Model.Node
@@ -25,10 +25,10 @@ func (p Program) usage(ctx *kong.Context, args []string, refused, found error, s
 		}
 		return &UsageError{fmt.Errorf("\n%s: a command is required", at.FullPath())}
 	}
-	if refused == nil {
-		refused = meant(found, at)
+	if failure == nil {
+		failure = meant(found, at)
 	}
-	text := strings.TrimSuffix(refused.Error(), ".")
+	text := strings.TrimSuffix(failure.Error(), ".")
 	if !strings.HasSuffix(text, "?") {
 		text += "."
 	}

@@ -17,7 +17,7 @@ type check func(value string) (allowed string)
 // would ignore them silently, only log a line, or return an error that does not name them.
 // The error is a *settings.UsageError.
 func CheckVariables(getenv func(string) string) error {
-	refuse := func(allows check, names ...string) error {
+	reject := func(allows check, names ...string) error {
 		for _, name := range names {
 			value := strings.TrimSpace(getenv(name))
 			if value == "" {
@@ -29,10 +29,10 @@ func CheckVariables(getenv func(string) string) error {
 		}
 		return nil
 	}
-	if err := refuse(boolean, "OTEL_SDK_DISABLED"); err != nil || !wanted(getenv) {
+	if err := reject(boolean, "OTEL_SDK_DISABLED"); err != nil || !wanted(getenv) {
 		return err
 	}
-	if err := refuse(oneOf("otlp", "console", "none"), "OTEL_TRACES_EXPORTER"); err != nil {
+	if err := reject(oneOf("otlp", "console", "none"), "OTEL_TRACES_EXPORTER"); err != nil {
 		return err
 	}
 	checks := []struct {
@@ -64,7 +64,7 @@ func CheckVariables(getenv func(string) string) error {
 		}
 	}
 	for _, c := range checks {
-		if err := refuse(c.check, c.names...); err != nil {
+		if err := reject(c.check, c.names...); err != nil {
 			return err
 		}
 	}

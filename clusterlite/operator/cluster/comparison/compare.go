@@ -155,9 +155,9 @@ func digestsAt(ctx context.Context, n nodes.Node, position events.Position, wait
 // at asks a node for its state at a position or later, and waits until the node has reached it.
 // It polls, so that a silent node can be distinguished from one that is behind.
 func at(ctx context.Context, n nodes.Node, path string, position events.Position, wait time.Duration) (*http.Response, error) {
-	const most = 2 * time.Second
+	const maximum = 2 * time.Second
 	for end := time.Now().Add(wait); ; {
-		left := max(0, min(most, time.Until(end)))
+		left := max(0, min(maximum, time.Until(end)))
 		response, err := n.Do(ctx, http.MethodGet, fmt.Sprintf("%s?position=%d&wait=%s", path, position, left))
 		behind := (*problem.Problem)(nil)
 		if errors.As(err, &behind) && behind.Of(problem.ReadModelBehind) && left > 0 {

@@ -130,9 +130,9 @@ func summaryText(s node.Summary) string {
 
 // short returns enough of a digest for a person to compare.
 func short(digest string) string {
-	const most = 16
-	if len(digest) > most {
-		return digest[:most] + "…"
+	const maximum = 16
+	if len(digest) > maximum {
+		return digest[:maximum] + "…"
 	}
 	return digest
 }

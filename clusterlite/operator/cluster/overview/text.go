@@ -62,15 +62,15 @@ func withoutLeft(all []Node) (others []Node, left []string) {
 
 // LeftText writes a line about the nodes that have left, if any.
 func LeftText(w io.Writer, names []string) error {
-	const most = 5
+	const maximum = 5
 	if len(names) == 0 {
 		return nil
 	}
-	have, listed := "nodes have", strings.Join(names[:min(most, len(names))], ", ")
+	have, listed := "nodes have", strings.Join(names[:min(maximum, len(names))], ", ")
 	if len(names) == 1 {
 		have = "node has"
 	}
-	if len(names) > most {
+	if len(names) > maximum {
 		listed += ", …"
 	}
 	_, err := fmt.Fprintf(w, "%d %s left (%s): use --all to show them, or clusterlite nodes forget --left to remove them\n", len(names), have, listed)

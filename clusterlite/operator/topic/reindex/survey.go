@@ -93,9 +93,9 @@ func attainable(id string, wanted []string, keeper map[string]string) []string {
 
 // clip shortens a value for a report.
 func clip(s string) string {
-	const most = 100
-	if len(s) > most {
-		return s[:most] + "…"
+	const maximum = 100
+	if len(s) > maximum {
+		return s[:maximum] + "…"
 	}
 	return s
 }
