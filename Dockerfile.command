@@ -10,7 +10,7 @@ ARG VERSION=dev
 # (sharing=locked), so that only the first one compiles SQLite and the other dependencies. SQLite is C
 # code: it is linked statically, with Go's own resolver, so that the image needs no C library.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build,sharing=locked \
-    cd commands && GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false \
+    cd commands && GOWORK=off CGO_ENABLED=1 CGO_CFLAGS=-O2 go build -trimpath -buildvcs=false \
       -tags netgo,osusergo,sqlite_omit_load_extension,sqlite_fts5,grpcnotrace \
       -ldflags "-s -w -linkmode external -extldflags '-static' -X github.com/clusterlite/clusterlite/service/process.version=${VERSION}" \
       -o /out/clusterlite-command ./cmd/clusterlite-command \

@@ -13,6 +13,10 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 # of gRPC for traces, nothing links templates, for which the linker keeps methods that are not called.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace)
 
+# SQLite is C code, which Go compiles with -O2 -g unless this variable is set. No target reads its debug
+# information. The Dockerfiles and .goreleaser.yaml set the same.
+export CGO_CFLAGS ?= -O2
+
 .PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
 
 help: ## list the targets
@@ -21,8 +25,9 @@ help: ## list the targets
 tools: ## install what the targets need besides Go: Debian packages, as root
 	@bash .ci/tools
 
-serve: ## run all of ClusterLite in one process, with its data in ./clusterlite-data
-	go run ./clusterlite serve
+serve: ## build bin/clusterlite and run all of ClusterLite in one process, with its data in ./clusterlite-data; ARGS=… adds flags
+	go build -ldflags="-s -w" -o bin/ ./clusterlite
+	bin/clusterlite serve $(ARGS)
 
 test: ## run all tests without further requirements: units, properties, the suite on one process
 	go test -race -count=1 $(PACKAGES)

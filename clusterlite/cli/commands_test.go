@@ -58,15 +58,15 @@ func TestCommandsInTheDocumentation(t *testing.T) {
 
 func TestMistakesInTheDocumentationAreFound(t *testing.T) {
 	for block, says := range map[string]string{
-		"clusterlite statsu":                                        "statsu",
-		"sudo clusterlite status --no-such-flag":                    "--no-such-flag",
-		"export CLUSTERLITE_LOG_LEVLE=debug":                        "CLUSTERLITE_LOG_LEVLE",
-		"X=1 CLUSTERLITE_KAFKA_BROKER=k clusterlite status | head":  "CLUSTERLITE_KAFKA_BROKER",
-		"export CLUSTERLITE_DRAIN_WAIT=soon":                        "soon",
-		"if true; then (clusterlite rebuild --rate=\"a lot\"); fi":  "a lot",
-		"docker compose run --rm tool rebuild --nod query-1":        "--nod",
-		"go run -tags sqlite_fts5 ./clusterlite serve --collection": "--collection",
-		"echo 'not closed":                                          "quote",
+		"clusterlite statsu":                                       "statsu",
+		"sudo clusterlite status --no-such-flag":                   "--no-such-flag",
+		"export CLUSTERLITE_LOG_LEVLE=debug":                       "CLUSTERLITE_LOG_LEVLE",
+		"X=1 CLUSTERLITE_KAFKA_BROKER=k clusterlite status | head": "CLUSTERLITE_KAFKA_BROKER",
+		"export CLUSTERLITE_DRAIN_WAIT=soon":                       "soon",
+		"if true; then (clusterlite rebuild --rate=\"a lot\"); fi": "a lot",
+		"docker compose run --rm tool rebuild --nod query-1":       "--nod",
+		"bin/clusterlite serve --collection":                       "--collection",
+		"echo 'not closed":                                         "quote",
 	} {
 		if got := strings.Join(mistakes(block), "\n"); !strings.Contains(got, says) {
 			t.Errorf("%s: got %q, want a mistake about %s", block, got, says)
@@ -164,7 +164,7 @@ func names(environment map[string]string) (names []string) {
 func ofTool(fields []string) (args []string, ours bool) {
 	line := strings.Join(fields, "\x00")
 	for _, start := range []string{
-		"clusterlite\x00", "sudo\x00clusterlite\x00", "./clusterlite\x00", "docker\x00compose\x00run\x00--rm\x00tool\x00", "go\x00run\x00-tags\x00sqlite_fts5\x00./clusterlite\x00",
+		"clusterlite\x00", "sudo\x00clusterlite\x00", "./clusterlite\x00", "docker\x00compose\x00run\x00--rm\x00tool\x00", "bin/clusterlite\x00",
 	} {
 		if rest, ok := strings.CutPrefix(line, start); ok {
 			return strings.Split(rest, "\x00"), true
