@@ -20,11 +20,12 @@ const (
 	smallStoreName = "small store"
 )
 
-// A largeStore is the data folders of a `serve` and of a query node that hold many users. It is
-// filled once and used by several rows.
+// A largeStore is the data folder of a `serve` that holds many users, and that of a query node once a
+// row needs it. It is filled once and used by several rows.
 type largeStore struct {
-	dir string
-	ids []string // a sample of the users, spread over the store
+	dir   string
+	ids   []string // a sample of the users, spread over the store
+	query bool     // there is a query node's folder
 }
 
 // largeRows returns the rows about a store with a million users, or as many as an option sets.
@@ -86,14 +87,29 @@ func (b *bench) large(ctx context.Context) (*largeStore, error) {
 		return nil, err
 	}
 	fmt.Fprintf(b.log, "the large store has %d users after %.0f s\n", b.users, time.Since(began).Seconds())
-	// A query node starts from a copy, so that it need not read the whole log.
-	q, err := subjects.StartQuery(ctx, b.programs, filepath.Join(dir, "query"), own.Broker, "CLUSTERLITE_BOOTSTRAP="+own.Admin)
-	if err != nil {
-		return nil, err
-	}
-	q.Stop()
 	b.big = &largeStore{dir: dir, ids: own.IDs}
 	return b.big, nil
+}
+
+// largeQuery creates the folder of the query node, unless an earlier row has done so. The node starts
+// from a copy, so that it need not read the whole log.
+func (b *bench) largeQuery(ctx context.Context) error {
+	l, err := b.large(ctx)
+	if err != nil || l.query {
+		return err
+	}
+	own, p, err := b.serveLarge(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
+	q, err := subjects.StartQuery(ctx, b.programs, filepath.Join(l.dir, "query"), own.Broker, "CLUSTERLITE_BOOTSTRAP="+own.Admin)
+	if err != nil {
+		return err
+	}
+	q.Stop()
+	l.query = true
+	return nil
 }
 
 func (b *bench) closeLarge() {
@@ -108,7 +124,7 @@ func (b *bench) fileBytes(ctx context.Context, record recordFunc) error {
 	if err != nil {
 		return err
 	}
-	record(subjects.ClusterLiteName, sample{Value: size(filepath.Join(l.dir, "query", "data", "projection.db")) / float64(b.users)})
+	record(subjects.ClusterLiteName, sample{Value: size((&subjects.ClusterLite{}).File(l.dir)) / float64(b.users)})
 	return nil
 }
 
@@ -149,7 +165,11 @@ func (b *bench) serveLarge(ctx context.Context) (*subjects.ClusterLite, process.
 // starts starts serve or a query node once in each round. It passes the time until the process
 // was ready to then.
 func (b *bench) starts(ctx context.Context, which string, then func(took time.Duration, p process.Running, s subjects.Subject) error) error {
-	if _, err := b.large(ctx); err != nil {
+	prepare := b.largeQuery
+	if which == serveName {
+		prepare = func(ctx context.Context) error { _, err := b.large(ctx); return err }
+	}
+	if err := prepare(ctx); err != nil {
 		return err
 	}
 	once := func() error {

@@ -1,10 +1,12 @@
 package applier
 
 import (
+	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 	"github.com/clusterlite/clusterlite/projections/readmodel"
@@ -117,20 +119,46 @@ func (m *Entities) writeBuffered(tx readmodel.Tx) error {
 	})
 }
 
+// claimsAtOnce is the number of claims that one statement writes.
+const claimsAtOnce = 32
+
+// manyClaims returns a statement like insertClaim or replaceClaim for claimsAtOnce claims of a collection.
+func manyClaims(one string) string {
+	before, _, _ := strings.Cut(one, "(?")
+	rows := make([]string, claimsAtOnce)
+	for i := range rows {
+		rows[i] = fmt.Sprintf("(?1, ?%d, ?%d)", 2*i+2, 2*i+3)
+	}
+	return before + strings.Join(rows, ", ")
+}
+
+var insertClaims, replaceClaims = manyClaims(insertClaim), manyClaims(replaceClaim)
+
 func (b *claimBuffer) write(conn connection, collection string) error {
 	changed := b.changed[collection]
+	one, many := insertClaim, insertClaims
+	if b.written {
+		one, many = replaceClaim, replaceClaims
+	}
+	args := make([]driver.Value, 1, 1+2*claimsAtOnce)
+	args[0] = collection
 	for _, claim := range slices.SortedFunc(maps.Keys(changed), packedClaim.compare) {
-		holder, key := changed[claim], claim.bytes()
-		var err error
-		switch {
-		case !holder.held:
-			err = conn.exec(deleteClaim, collection, key)
-		case b.written:
-			err = conn.exec(replaceClaim, collection, key, holder.id[:])
-		default:
-			err = conn.exec(insertClaim, collection, key, holder.id[:])
+		holder := changed[claim]
+		if !holder.held {
+			if err := conn.exec(deleteClaim, collection, claim.bytes()); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		if args = append(args, claim.bytes(), holder.id[:]); len(args) == cap(args) {
+			if err := conn.exec(many, args...); err != nil {
+				return err
+			}
+			args = args[:1]
+		}
+	}
+	for rest := args[1:]; len(rest) > 0; rest = rest[2:] {
+		if err := conn.exec(one, collection, rest[0], rest[1]); err != nil {
 			return err
 		}
 	}
