@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,19 +11,21 @@ import (
 	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
-// modelsAreEqual gives all nodes that serve reads the read models of the fault run, and compares their rows:
-// after they were built from what the log has by now, with writes meanwhile, and after a rebuild of a node,
-// which replaces the journal that the models follow.
+// modelsAreEqual gives all nodes that serve reads the read models of the fault run and an index for searches,
+// and compares their rows: after they were built from what the log has by now, with writes meanwhile, and after
+// a rebuild of a node, which replaces the journal that the models follow. Clients search, and follow rows,
+// through the proxy.
 func modelsAreEqual(t *testing.T, c *cluster.Cluster) {
 	folder := filepath.Join(cluster.Root(t), "e2e", "faults", "models")
 	nodes := c.Queries
 	if c.Server != nil {
 		nodes = append([]*cluster.Process{c.Server}, nodes...)
 	}
-	target := suite.Target{URL: c.WriteURLs()[0]}
+	target, collections := suite.Target{URL: c.WriteURLs()[0]}, searchable(t)
 	for _, p := range nodes {
 		p.Stop()
 		p.Set("CLUSTERLITE_MODELS_DIR", folder)
+		p.Set("CLUSTERLITE_COLLECTIONS", collections)
 		p.Start()
 		p.AwaitReady()
 	}
@@ -31,6 +34,8 @@ func modelsAreEqual(t *testing.T, c *cluster.Cluster) {
 		return err == nil && r.Status == 201
 	})
 	modelsVerify(t, c, len(nodes))
+	t.Run("follow rows", func(t *testing.T) { followRows(t, c.URL) })
+	t.Run("search", func(t *testing.T) { searchPages(t, c.URL) })
 
 	e := target.Create(t, "Ada")
 	target.Do(t, "PATCH", "/users/"+e.ID, `{"name":"Augusta"}`).Want(t, 200)
@@ -61,9 +66,15 @@ func modelsVerify(t *testing.T, c *cluster.Cluster, nodes int) {
 		if err := json.Unmarshal(out, &result); err != nil {
 			t.Fatalf("got %s: %v", out, err)
 		}
-		return len(result.Models) == 1 && len(result.Models[0].Digests) == nodes
+		return len(result.Models) == 2 && len(result.Models[0].Digests) == nodes && len(result.Models[1].Digests) == nodes
 	})
-	if m := result.Models[0]; m.Model != "mirror" || m.Result != "equal" || m.Digests[0].Digest == "" {
-		t.Errorf("got %+v from verify, want the model mirror to be equal", m)
+	names := []string{}
+	for _, m := range result.Models {
+		if names = append(names, m.Model); m.Result != "equal" || m.Digests[0].Digest == "" {
+			t.Errorf("got %+v from verify, want the model to be equal", m)
+		}
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"_search_products", "mirror"}) {
+		t.Errorf("got the models %v from verify, want the index of products and mirror", names)
 	}
 }
