@@ -92,6 +92,7 @@ threads; what is read or written is a document of about 170 bytes with a unique 
 - **` + subjects.SecuredName + `** and **` + subjects.RuledName + `**: the same, with clients that
   send an API key. With the rule ` + "`old.owner == auth.sub`" + `, they read what they own, which is all
   entities.
+- **` + subjects.WithoutJournalName + `**: the same with ` + "`CLUSTERLITE_JOURNAL=off`" + `.
 - **` + subjects.RqliteName + `**: one node, or three with the load on the leader. A write is on the disk
   before it is acknowledged. ` + "`eventual`" + ` is compared with its level ` + "`none`" + `, ` + "`strong`" + ` with
   ` + "`linearizable`" + `, ` + "`linearizable`" + ` with ` + "`strong`" + `.

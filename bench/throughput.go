@@ -52,10 +52,18 @@ func writeRows() []row {
 				return b.compareWrites(ctx, append([]string{subjects.ClusterLiteName}, peers...), connections, record)
 			}}
 	}
+	kept := []string{subjects.ClusterLiteName, subjects.WithoutJournalName}
 	return []row{
 		writes(2, map[string]target{subjects.RqliteName: {1.2, 2}, subjects.PocketBaseName: {0.6, 1}}, subjects.NaiveName, subjects.RqliteName, subjects.PocketBaseName, subjects.PocketBaseUnsyncedName),
 		writes(64, map[string]target{subjects.RqliteName: {1.5, 3}}, subjects.NaiveName, subjects.RqliteName, subjects.PocketBaseName, subjects.RawName),
 		writes(256, map[string]target{subjects.RqliteName: {2, 4}}, subjects.NaiveName, subjects.RqliteName, subjects.PocketBaseName),
+		{
+			name: "write with the journal, 64 connections", unit: requestsPerSecond, subjects: kept, targets: map[string]target{subjects.WithoutJournalName: {0.75, 0.95}},
+			note: "both processes run, and are loaded in turn.",
+			run: func(b *bench, ctx context.Context, record recordFunc) error {
+				return b.compareRunning(ctx, kept, 0, load.Create, 64, time.Second, record)
+			},
+		},
 	}
 }
 

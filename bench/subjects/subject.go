@@ -30,6 +30,10 @@ func New(ctx context.Context, programs *process.Programs, name string) (s Subjec
 		s := &ClusterLite{}
 		s.Program, err = programs.Own(ctx, "./clusterlite")
 		return s, err
+	case WithoutJournalName:
+		s := &withoutJournal{}
+		s.Program, err = programs.Own(ctx, "./clusterlite")
+		return s, err
 	case SecuredName, RuledName:
 		s := &secured{name: name, rule: map[string]string{RuledName: securedRule}[name]}
 		s.Program, err = programs.Own(ctx, "./clusterlite")
