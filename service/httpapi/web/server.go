@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/connection"
 	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 )
 
@@ -115,6 +116,11 @@ func Serve(ctx context.Context, l net.Listener, encryption func() *tls.Config, h
 			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return encryption(), nil },
 		}
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+	}
+	if encryption == nil {
+		watched := connection.Listen(l)
+		defer watched.Stop()
+		l, s.ConnContext = watched, watched.Context
 	}
 	go func() { served <- serve(l) }()
 	select {
