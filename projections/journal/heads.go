@@ -28,8 +28,9 @@ func (k hashKey) hash(collection string, id packedID) uint64 {
 // candidates. Not safe for concurrent use.
 type heads struct{ shards [256]headShard }
 
-// A headShard is a hash table with linear probing. The length is a power of two. The place of a
-// slot follows from its tag, so a table can grow without the hashes.
+// A headShard is a hash table with linear probing. The place of a slot follows from its tag, so a
+// table can grow without the hashes. It grows by a quarter, so that at least three fifths of a large
+// table are in use: with a million entities, this is the largest block of memory of a node.
 type headShard struct {
 	slots []uint64
 	used  int // slots that are not empty, including removed ones
@@ -38,6 +39,7 @@ type headShard struct {
 const (
 	positionBits = 40
 	positionMask = 1<<positionBits - 1
+	tagBits      = 64 - positionBits
 	removedHead  = positionMask // no event has this position
 	minSlots     = 8
 )
@@ -55,8 +57,8 @@ func (h *heads) candidates(hash uint64, yield func(events.Position) bool) {
 	if len(s.slots) == 0 {
 		return
 	}
-	tag, mask := slotOf(hash, 0), uint64(len(s.slots)-1)
-	for i := tag >> positionBits & mask; s.slots[i] != 0; i = (i + 1) & mask {
+	tag := slotOf(hash, 0)
+	for i := s.place(tag); s.slots[i] != 0; i = s.after(i) {
 		slot := s.slots[i]
 		if at := slot & positionMask; slot&^positionMask == tag && at != removedHead && !yield(events.Position(at)) {
 			return
@@ -75,8 +77,8 @@ func (h *heads) move(hash uint64, from, to events.Position) {
 	if len(s.slots) == 0 {
 		return
 	}
-	want, mask := slotOf(hash, from), uint64(len(s.slots)-1)
-	for i := want >> positionBits & mask; s.slots[i] != 0; i = (i + 1) & mask {
+	want := slotOf(hash, from)
+	for i := s.place(want); s.slots[i] != 0; i = s.after(i) {
 		if s.slots[i] != want {
 			continue
 		}
@@ -88,6 +90,19 @@ func (h *heads) move(hash uint64, from, to events.Position) {
 	}
 }
 
+// place returns where a search for a slot begins.
+func (s *headShard) place(slot uint64) int {
+	return int(slot >> positionBits * uint64(len(s.slots)) >> tagBits)
+}
+
+// after returns the index where a search continues after i.
+func (s *headShard) after(i int) int {
+	if i++; i == len(s.slots) {
+		return 0
+	}
+	return i
+}
+
 func (s *headShard) add(slot uint64) {
 	if 4*(s.used+1) > 3*len(s.slots) {
 		s.grow()
@@ -96,10 +111,9 @@ func (s *headShard) add(slot uint64) {
 }
 
 func (s *headShard) put(slot uint64) {
-	mask := uint64(len(s.slots) - 1)
-	i := slot >> positionBits & mask
+	i := s.place(slot)
 	for s.slots[i] != 0 {
-		i = (i + 1) & mask
+		i = s.after(i)
 	}
 	s.slots[i] = slot
 	s.used++
@@ -107,7 +121,7 @@ func (s *headShard) put(slot uint64) {
 
 func (s *headShard) grow() {
 	old := s.slots
-	s.slots, s.used = make([]uint64, max(2*len(old), minSlots)), 0
+	s.slots, s.used = make([]uint64, max(len(old)+len(old)/4, minSlots)), 0
 	for _, slot := range old {
 		if slot != 0 && slot&positionMask != removedHead {
 			s.put(slot)
