@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"math"
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -116,5 +118,29 @@ func TestTake(t *testing.T) {
 func TestRun(t *testing.T) {
 	if err := run([]string{"-root", "../.."}, io.Discard, io.Discard); err != nil {
 		t.Error(err)
+	}
+}
+
+// The tables of the page are those that the model prints for the points in the repository.
+func TestThePageHasTheTables(t *testing.T) {
+	page, err := os.ReadFile("../../docs/explanation/scaling.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed strings.Builder
+	if err := run([]string{"-root", "../.."}, &printed, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(printed.String()) {
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		if rows++; !strings.Contains(string(page), line) {
+			t.Errorf("docs/explanation/scaling.md lacks the row %s", line)
+		}
+	}
+	if rows < 20 {
+		t.Errorf("got %d rows, want all tables", rows)
 	}
 }
