@@ -52,7 +52,7 @@ func Binary(t testing.TB, name string) string {
 // folder, it builds them there: tests of other packages then find them, and Go does not link a
 // program again that is up to date.
 func buildPrograms(root string) (dir string, err error) {
-	args := []string{"build", "-tags", "sqlite_fts5,grpcnotrace"}
+	args := []string{"build", "-tags", "sqlite_fts5,grpcnotrace", "-ldflags=-s -w"} // linking debug information takes longer than the rest
 	kind := "plain"
 	if os.Getenv("CLUSTERLITE_E2E_RACE") != "" {
 		kind, args = "race", append(args, "-race")
