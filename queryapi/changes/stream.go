@@ -24,7 +24,7 @@ const pieceTimeout = 20 * time.Second
 func (f *Feed) stream(c echo.Context, q query) error {
 	ctx, timing := c.Request().Context(), f.Timing.OrDefault()
 	f.hub.join(ctx, f.Model, timing)
-	s := &subscription{feed: f, query: q, at: q.offset, sent: -1}
+	s := &subscription{feed: f, timing: timing, query: q, at: q.offset, sent: -1}
 	// Errors before the first piece are answered as such.
 	first, err := s.next(ctx)
 	if err != nil {
@@ -42,14 +42,15 @@ func (f *Feed) stream(c echo.Context, q query) error {
 // A subscription is a client that receives server-sent events. It costs a goroutine with a small stack,
 // which waits for the hub and for nothing else, and no buffer while it waits.
 type subscription struct {
-	feed  *Feed
-	query query
-	out   *web.Live
-	until time.Time       // when the client has to connect again
-	at    events.Position // up to which the client has what it wants
-	sent  events.Position // the offset that the client has been sent
-	last  time.Time       // when something was sent
-	more  <-chan struct{} // closed when there is something new, and with each beat of the hub
+	feed   *Feed
+	timing Timing
+	query  query
+	out    *web.Live
+	until  time.Time       // when the client has to connect again
+	at     events.Position // up to which the client has what it wants
+	sent   events.Position // the offset that the client has been sent
+	last   time.Time       // when something was sent
+	more   <-chan struct{} // closed when there is something new, and with each beat of the hub
 }
 
 func (s *subscription) run(ctx context.Context, p piece) {
@@ -87,7 +88,8 @@ func (s *subscription) run(ctx context.Context, p piece) {
 // send sends a piece, if there is anything to say.
 func (s *subscription) send(p piece) error {
 	s.at = p.next
-	idle := time.Since(s.last) > s.feed.Timing.OrDefault().Heartbeat/2
+	now := time.Now()
+	idle := now.Sub(s.last) > s.timing.Heartbeat/2
 	switch {
 	case p.Len() > 0:
 		s.sent = p.next
@@ -100,7 +102,7 @@ func (s *subscription) send(p piece) error {
 	default:
 		return nil
 	}
-	s.last = time.Now()
+	s.last = now
 	return s.out.Send(p.Piece)
 }
 
@@ -139,7 +141,7 @@ func (s *subscription) next(ctx context.Context) (p piece, err error) {
 // shares reports whether all clients with the same collection, types and limit get the same pieces.
 // Their cursors must be older than any that a piece may have.
 func (q *query) shares() bool {
-	return q.seesAll && q.matches == nil && len(q.ids) == 0 && !q.previous && q.cursor < currentCursor(time.Now())-1
+	return q.seesAll && q.matches == nil && len(q.ids) == 0 && !q.previous && (q.cursor == 0 || q.cursor < currentCursor(time.Now())-1)
 }
 
 // render returns the piece of a chunk. It reads the chunk into a buffer that streams share.

@@ -21,6 +21,7 @@ type Live struct {
 	conn    net.Conn      // nil if the response goes through the server
 	through stream.Writer // otherwise
 	timeout time.Duration
+	renew   time.Time         // when the deadline has to be set again
 	memory  *overload.Account // nil if the server has no limits
 }
 
@@ -33,13 +34,17 @@ func (l *Live) TryReserveMemory(n int) error {
 	return l.memory.TryTake(int64(n))
 }
 
-// Send sends a piece at once. An error means that the client has disconnected, or has not read in
-// time.
+// Send sends a piece at once. The client has the timeout of the response to receive it, and up to a quarter
+// more. An error means that the client has disconnected, or has not read in time.
 func (l *Live) Send(p stream.Piece) error {
 	if l.conn == nil {
 		return l.through.Send(p.Content())
 	}
-	_ = l.conn.SetWriteDeadline(time.Now().Add(l.timeout)) // fails only if the write fails too
+	if now := time.Now(); !now.Before(l.renew) {
+		// Not for each piece, because it costs more than all else besides the write.
+		l.renew = now.Add(l.timeout / 4)
+		_ = l.conn.SetWriteDeadline(l.renew.Add(l.timeout)) // fails only if the write fails too
+	}
 	if _, err := l.conn.Write(p.Chunk()); err != nil {
 		return fmt.Errorf("send part of a response: %w", err)
 	}
