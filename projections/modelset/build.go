@@ -82,6 +82,9 @@ func newBuild(ctx context.Context, f *sqlmodel.File, number int, s *Set) (*build
 	if f.Complete() {
 		b.state = Following
 	}
+	if s.options.BatchTime > 0 {
+		f.LimitBatches(s.options.BatchTime)
+	}
 	return b, nil
 }
 
@@ -155,6 +158,9 @@ func (b *build) step(ctx context.Context) error {
 		if err := b.file.Apply(ctx, batch, to); err != nil {
 			b.change(func() { b.position = max(b.position, b.file.Position()) })
 			return err
+		}
+		if b.file.Position() < to { // its statements are slow
+			to, caughtUp = b.file.Position(), false
 		}
 	}
 	b.change(func() {

@@ -39,6 +39,9 @@ type Options struct {
 	Logger *slog.Logger
 	// WatchInterval is the time between two looks at the folder. Zero means [DefaultWatchInterval].
 	WatchInterval time.Duration
+	// BatchTime is the time after which a transaction takes no further event. Zero means
+	// [sqlmodel.BatchTime].
+	BatchTime time.Duration
 }
 
 // DefaultWatchInterval is the time after which a changed definition is noticed.

@@ -85,7 +85,9 @@ type fixture struct {
 	dir    string
 	// declared are the names of the declared collections.
 	declared []string
-	close    func()
+	// batchTime is that of the models. Zero means the default.
+	batchTime time.Duration
+	close     func()
 	*modelset.Set
 }
 
@@ -110,7 +112,7 @@ func (f *fixture) write(name, text string) {
 }
 
 func (f *fixture) tryOpen() (*modelset.Set, error) {
-	return modelset.Open(f.t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Collections: f.declared, Source: f.source, Log: "log", WatchInterval: 5 * time.Millisecond})
+	return modelset.Open(f.t.Context(), modelset.Options{Folder: f.folder, Dir: f.dir, Collections: f.declared, Source: f.source, Log: "log", WatchInterval: 5 * time.Millisecond, BatchTime: f.batchTime})
 }
 
 // open opens the set until the end of the test, or the next open.
@@ -436,5 +438,39 @@ func TestAnotherSetOfCollections(t *testing.T) {
 	f.until("build with the other collections", func() bool { return f.following("m", end)() && f.rows("m", "t") == "a; c" })
 	if s := f.status("other"); s.Serving == nil || s.Serving.Hash != before || s.Building != nil {
 		t.Errorf("got %+v, want the other model as it was", s)
+	}
+}
+
+// TestSlowStatements checks that a model whose statements take long commits after each of them, and that it
+// still stops at the event that fails, and no earlier.
+func TestSlowStatements(t *testing.T) {
+	f := newFixture(t, map[string]string{"m": sums})
+	f.batchTime = time.Nanosecond
+	for range 20 {
+		f.source.add("a", `{"n":1}`)
+		f.source.add("b", `{}`)
+	}
+	bad := f.source.add("a", `{"n":100}`)
+	end := f.source.add("a", `{"n":2}`)
+	f.open()
+	f.until("stop of the build", func() bool {
+		s := f.status("m").Building
+		return s != nil && s.Stopped != nil && s.Stopped.Position == bad
+	})
+	if s := f.status("m").Building; s.Position != bad-1 {
+		t.Errorf("got position %d, want %d, before the event that fails", s.Position, bad-1)
+	}
+	m, _ := f.Get("m")
+	if _, err := m.Skip(bad); err != nil {
+		t.Fatal(err)
+	}
+	f.until("end", f.following("m", end))
+	if got, want := f.rows("m", "t"), "22"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	f.source.add("a", `{"n":3}`)
+	f.until("next event", f.following("m", f.source.add("a", `{"n":4}`)))
+	if got, want := f.rows("m", "t"), "29"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

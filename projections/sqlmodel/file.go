@@ -24,6 +24,10 @@ const tablesVersion = 2
 // EventTimeout is how long the statements of one event may take.
 const EventTimeout = 5 * time.Second
 
+// BatchTime is the time after which a transaction takes no further event, so that slow statements do not
+// hide the progress of a model, or lose much of it when the node stops.
+const BatchTime = time.Second
+
 // A File is the SQLite file of one model, with the connection that writes it. It contains the text
 // of its definition, so that a model whose file has changed meanwhile can be served as it was.
 // One goroutine at a time may use it, except that readers are independent.
@@ -37,6 +41,7 @@ type File struct {
 	// statements are those of the events, prepared when they are first used.
 	statements map[on][]prepared
 	timeout    time.Duration
+	batchTime  time.Duration
 }
 
 type on struct {
@@ -67,7 +72,7 @@ func Create(ctx context.Context, path string, d *Definition) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the file of the model %s: %w", d.Name, err)
 	}
-	f := &File{Definition: d, path: path, conn: c, statements: map[on][]prepared{}, timeout: EventTimeout}
+	f := &File{Definition: d, path: path, conn: c, statements: map[on][]prepared{}, timeout: EventTimeout, batchTime: BatchTime}
 	if err := f.create(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("create the file of the model %s: %w", d.Name, err), f.Close(), Remove(path))
 	}
@@ -109,7 +114,7 @@ func Open(ctx context.Context, path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	f := &File{path: path, conn: c, statements: map[on][]prepared{}, timeout: EventTimeout}
+	f := &File{path: path, conn: c, statements: map[on][]prepared{}, timeout: EventTimeout, batchTime: BatchTime}
 	if err := f.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
 	}
@@ -141,6 +146,9 @@ func (f *File) reload(ctx context.Context) error {
 	return f.conn.QueryRowContext(ctx, `SELECT position, changed, complete FROM _clusterlite`).Scan(&f.position, &f.changed, &f.complete)
 }
 
+// LimitBatches changes the time after which a transaction takes no further event.
+func (f *File) LimitBatches(d time.Duration) { f.batchTime = d }
+
 // Path is the path of the file.
 func (f *File) Path() string { return f.path }
 
@@ -159,7 +167,8 @@ func (f *File) MarkComplete(ctx context.Context) error {
 	return nil
 }
 
-// Apply applies events in one transaction and moves the position to to. If an event fails, the
+// Apply applies events in one transaction and moves the position to to. After [BatchTime] it takes no
+// further event, and moves the position to the last one that it has applied. If an event fails, the
 // events before it are applied, and the error is an [EventError]. Other errors, such as those of
 // a full disk, change nothing and may pass.
 func (f *File) Apply(ctx context.Context, batch []Event, to events.Position) error {
@@ -169,7 +178,8 @@ func (f *File) Apply(ctx context.Context, batch []Event, to events.Position) err
 		return err
 	}
 	if n := indexOf(batch, failed.Event.Position); n >= 0 && failed.Event.Position-1 > f.position {
-		if again := f.apply(ctx, batch[:n], failed.Event.Position-1); again != nil {
+		again := f.apply(ctx, batch[:n], failed.Event.Position-1)
+		if again != nil || f.position < failed.Event.Position-1 { // the next batch has the event again
 			return again
 		}
 	}
@@ -201,8 +211,10 @@ func (f *File) apply(ctx context.Context, batch []Event, to events.Position) (er
 	}()
 	changed := f.changed
 	err = f.conn.Raw(func(raw any) error {
-		ran, err := f.run(ctx, raw.(*sqlite3.SQLiteConn), batch)
-		changed = max(changed, ran)
+		n, ran, err := f.run(ctx, raw.(*sqlite3.SQLiteConn), batch)
+		if changed = max(changed, ran); n < len(batch) && err == nil {
+			to = batch[n-1].Position
+		}
 		return err
 	})
 	if err != nil {
@@ -221,8 +233,10 @@ func (f *File) apply(ctx context.Context, batch []Event, to events.Position) (er
 // errSlow is the cause for which the context of a slow event ends.
 var errSlow = errors.New("the statements of the event took too long")
 
-// run runs the statements of events. It returns the position of the last event that had any.
-func (f *File) run(ctx context.Context, conn *sqlite3.SQLiteConn, batch []Event) (changed events.Position, err error) {
+// run runs the statements of events. It returns the number of events, which is at least one if there are
+// any, and the position of the last one that had statements.
+func (f *File) run(ctx context.Context, conn *sqlite3.SQLiteConn, batch []Event) (n int, changed events.Position, err error) {
+	began := time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(f.timeout, func() { cancel(errSlow) })
@@ -230,30 +244,33 @@ func (f *File) run(ctx context.Context, conn *sqlite3.SQLiteConn, batch []Event)
 	f.conn.box.mode = applying
 	defer func() { f.conn.box.mode = trusted }()
 	args := make([]driver.NamedValue, len(eventArguments))
-	for i := range batch {
-		e := &batch[i]
+	for ; n < len(batch); n++ {
+		if n > 0 && time.Since(began) > f.batchTime {
+			return n, changed, nil
+		}
+		e := &batch[n]
 		statements, err := f.prepare(ctx, conn, e)
 		if err != nil {
-			return changed, err
+			return n, changed, err
 		}
 		if len(statements) == 0 {
 			continue
 		}
 		if ctx.Err() != nil {
-			return changed, context.Cause(ctx)
+			return n, changed, context.Cause(ctx)
 		}
 		watchdog.Reset(f.timeout)
 		for _, s := range statements {
-			for n, name := range s.arguments {
-				args[n] = driver.NamedValue{Ordinal: n + 1, Value: e.argument(name)}
+			for i, name := range s.arguments {
+				args[i] = driver.NamedValue{Ordinal: i + 1, Value: e.argument(name)}
 			}
 			if err := s.run(ctx, args[:len(s.arguments)]); err != nil {
-				return changed, f.failed(ctx, e, s.Statement, err)
+				return n, changed, f.failed(ctx, e, s.Statement, err)
 			}
 		}
 		changed = e.Position
 	}
-	return changed, nil
+	return n, changed, nil
 }
 
 // failed distinguishes a statement that can't be applied to this event from a temporary storage failure.

@@ -180,6 +180,28 @@ INSERT INTO t WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) 
 	}
 }
 
+// TestASlowBatchIsCommittedInPieces checks that a transaction takes no further event after its time, and that
+// the position is that of the last one that it has taken.
+func TestASlowBatchIsCommittedInPieces(t *testing.T) {
+	f := create(t, "CREATE TABLE t (id TEXT, n INTEGER CHECK (n < 5));\n-- on: a.created\nINSERT INTO t VALUES (:id, :document ->> 'n');")
+	f.LimitBatches(-1)
+	batch := []sqlmodel.Event{event(2, events.Created, "x", `{"n":1}`), event(4, events.Created, "y", `{"n":2}`), event(7, events.Created, "z", `{"n":3}`)}
+	for i, want := range []events.Position{2, 4, 9} {
+		if err := f.Apply(t.Context(), batch[i:], 9); err != nil || f.Position() != want {
+			t.Fatalf("got position %d, %v, want %d", f.Position(), err, want)
+		}
+	}
+	if got, want := rows(t, f, "t"), "x 1; y 2; z 3"; got != want {
+		t.Errorf("got rows %q, want %q", got, want)
+	}
+	f.LimitBatches(sqlmodel.BatchTime)
+	last := []sqlmodel.Event{event(11, events.Created, "v", `{"n":4}`), event(12, events.Created, "w", `{"n":5}`)}
+	var failed *sqlmodel.EventError
+	if err := f.Apply(t.Context(), last, 12); !errors.As(err, &failed) || f.Position() != 11 {
+		t.Errorf("got position %d, %v, want a failure after position 11", f.Position(), err)
+	}
+}
+
 func TestACancelledBatchChangesNothing(t *testing.T) {
 	f := create(t, "CREATE TABLE t (x);\n-- on: a.created\nINSERT INTO t VALUES (1);")
 	ctx, cancel := context.WithCancel(t.Context())
