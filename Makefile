@@ -50,7 +50,7 @@ release-check: ## build all that a release consists of into dist/, and publish n
 packages: ## build the .deb and the .rpm for this machine's architecture into dist/, as VERSION=1.0.0
 	@bash .ci/packages $(NFPM) dist $(or $(VERSION),1.0.0)
 
-package-check: ## build the .deb and the .rpm, and install, run, upgrade and remove them in clean containers; needs Docker and the image debian:bookworm-slim; SYSTEMD=1 also runs the blocks of docs/how-to/install.md under systemd
+package-check: ## build the .deb and the .rpm, and install, run, upgrade and remove them in clean containers; also by the blocks of docs/how-to/install.md under systemd; needs Docker and the image debian:bookworm-slim
 	@bash .ci/package-check $(NFPM) debian:bookworm-slim
 
 diagram: ## draw the packages and their imports in docs/explanation/design.md
