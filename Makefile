@@ -7,6 +7,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
+CNI := github.com/containernetworking/plugins@v1.9.0
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 # Full-text search is an option of the SQLite driver. Read models in SQL can use it. Without the pages
@@ -17,7 +19,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace)
 # information. The Dockerfiles and .goreleaser.yaml set the same.
 export CGO_CFLAGS ?= -O2
 
-.PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
+.PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes kubernetes-cluster scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -72,6 +74,9 @@ kubernetes: ## create what the kustomize base and the chart render in a Kubernet
 	@set -e; programs=$$(mktemp -d); trap 'rm -rf "$$programs"' EXIT; \
 	(cd deploy/kubernetes/apiserver && GOWORK=off GOFLAGS= go build -ldflags "-s -w" -o "$$programs" go.etcd.io/etcd/server/v3 k8s.io/kubernetes/cmd/kube-apiserver); \
 	cd deploy/check && CLUSTERLITE_KUBERNETES=$$programs GOWORK=off GOFLAGS= go test -count=1 -v -run TestAPIServer .
+
+kubernetes-cluster: ## run the blocks of docs/how-to/run-on-kubernetes.md on three nodes with pods that run, under load; needs root, Docker with its containerd, Java 17 and Kafka's jars: see e2e/README.md
+	@bash .ci/kubernetes-cluster $(HELM) $(CNI)
 
 E2E := CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS'
 

@@ -142,6 +142,9 @@ func (h *Host) command(binary string, args ...string) (string, []string) {
 	return "ip", append([]string{"netns", "exec", h.namespace(), binary}, args...)
 }
 
+// Namespace returns the path of the network namespace that is the host.
+func (h *Host) Namespace() string { return "/run/netns/" + h.namespace() }
+
 func (h *Host) namespace() string { return h.network.namespace(h.Name) }
 
 // port returns the name of the switch's end of one of the host's devices. Such names have
