@@ -22,7 +22,7 @@ export CGO_CFLAGS ?= -O2
 .PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes kubernetes-cluster scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 tools: ## install what the targets need besides Go: Debian packages, as root
 	@bash .ci/tools
