@@ -423,6 +423,9 @@ type config struct {
 			Type, Source string
 			ReadOnly     bool `json:"read_only"`
 		}
+		Deploy struct {
+			Resources struct{ Limits struct{ Memory string } }
+		}
 	}
 }
 
@@ -463,6 +466,16 @@ func TestFilesScale(t *testing.T) {
 			if shares && (v.Source != name+"-data" || s.Environment["CLUSTERLITE_DATA_SLOTS"] != "true") {
 				t.Errorf("the containers of %s share %v: want the service's own volume, divided into slots", name, v)
 			}
+		}
+	}
+}
+
+// Each service that runs on has a memory limit, from which the process derives its own.
+func TestServicesHaveMemoryLimits(t *testing.T) {
+	c := read(t, "docker-compose.yml")
+	for _, name := range []string{"kafka", "command", "query", "nginx"} {
+		if c.Services[name].Deploy.Resources.Limits.Memory == "" {
+			t.Errorf("%s: got no memory limit", name)
 		}
 	}
 }
