@@ -1,11 +1,11 @@
 // Package connection makes the connections of [http.Server] cost less for each request.
 //
-// net/http sets six deadlines for each request, and begins a goroutine that reads while the handler
-// runs, to notice that the client has disconnected. Most handlers end long before any of that matters.
-// So a [Conn] changes the deadline of the operating system's connection only when that makes a
-// difference, and a [Listener] watches only the connections whose handlers have been running for a
-// while. What handlers and clients observe stays the same, except that the context of a request ends a
-// little later when its client disconnects.
+// net/http sets six deadlines for each request, handlers set more, and net/http starts a goroutine that
+// reads while the handler runs, to notice that the client has disconnected. Most handlers end long before
+// any of that matters. So a [Conn] changes the deadline of the operating system's connection only when
+// that makes a difference, and a [Listener] watches only the connections whose handlers have been running
+// for a while. Handlers and clients notice one difference: if a client disconnects soon after its request,
+// the context of the request ends a little later.
 package connection
 
 import (
