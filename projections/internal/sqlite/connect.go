@@ -39,8 +39,6 @@ func Connect(ctx context.Context, path string, connections int, settings url.Val
 	if !settings.Has("_busy_timeout") {
 		settings.Set("_busy_timeout", "10000")
 	}
-	// The pool lets one goroutine at a time use a connection, so SQLite need not lock it for each call.
-	settings.Set("_mutex", "no")
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", path, err)
