@@ -112,7 +112,7 @@ bench: ## compare with rqlite, PocketBase and the machine's limits, about 25 min
 	cd bench && go run . -docs ../docs -only "$(or $(ONLY),.)"
 
 bench-quick: ## one short round of bench without clusters and large stores, printed; under three minutes
-	cd bench && go run . -quick -rounds 1 -duration 1s -entities 2000 -only "$(or $(ONLY),.)"
+	cd bench && go run . -quick -rounds 1 -duration 1s -entities 2000 -budget 150s -only "$(or $(ONLY),.)"
 
 costs: ## compare allocations and compiled statements of the hot paths with bench/costs/limits.txt
 	go run ./bench/costs
