@@ -52,7 +52,8 @@ func Binary(t testing.TB, name string) string {
 // folder, it builds them there: tests of other packages then find them, and Go does not link a
 // program again that is up to date.
 func buildPrograms(root string) (dir string, err error) {
-	args := []string{"build", "-tags", "sqlite_fts5,grpcnotrace", "-ldflags=-s -w"} // linking debug information takes longer than the rest
+	// No test reads debug information, and linking it takes time.
+	args := []string{"build", "-tags", "sqlite_fts5,grpcnotrace", "-ldflags=-s -w"}
 	kind := "plain"
 	if os.Getenv("CLUSTERLITE_E2E_RACE") != "" {
 		kind, args = "race", append(args, "-race")

@@ -18,7 +18,7 @@ ntile nullif octet_length offsets optimize percent_rank printf quote rank replac
 rtreenode rtrim sign snippet string_agg substr substring subtype sum total trim typeof unhex unicode unistr unistr_quote
 unlikely upper zeroblob`
 
-// TestEveryFunctionIsJudged fails if SQLite gains a function, until somebody has decided whether its result
+// TestEveryFunctionIsJudged fails if SQLite has a function of which the list does not say whether its result
 // is the same on all nodes.
 func TestEveryFunctionIsJudged(t *testing.T) {
 	c, err := connect(t.Context(), "", nil)

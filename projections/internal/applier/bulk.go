@@ -9,8 +9,8 @@ import (
 // several batches change are written once.
 const bulkCommit = 100_000
 
-// bulk is the state of the writer of a private file. Nothing else reads the file, and nobody needs
-// it after a failure, so batches share transactions and none is rolled back.
+// bulk is the state of the writer of a private file. Nothing else reads the file, and it is
+// discarded after a failure, so batches share transactions and none is rolled back.
 type bulk struct {
 	begun       bool // a transaction is open
 	uncommitted int  // the records in it
