@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 func TestMain(m *testing.M) { cluster.Main(m) }
@@ -55,27 +55,15 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) send(t *testing.T, method, path, body, authorization string, fields ...string) (int, http.Header, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, r.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if authorization != "" {
-		request.Header.Set("Authorization", authorization)
-	}
+	headers := []string{"Content-Type: application/json", "Authorization: " + authorization} // none if it is empty
 	for i := 0; i < len(fields); i += 2 {
-		request.Header.Set(fields[i], fields[i+1])
+		headers = append(headers, fields[i]+": "+fields[i+1])
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := suite.Send(method, r.URL+path, body, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, response.Header, string(text)
+	return response.Status, response.Header, string(response.Body)
 }
 
 // A description is what the test needs of /openapi.json.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 // effective is the maximum time for a revocation to take effect on all nodes.
@@ -33,21 +34,15 @@ func (r *rig) tool(t *testing.T, args ...string) string {
 func (r *rig) await(t *testing.T, url, key string, want int) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+r.entity, nil)
+		response, err := suite.Send(http.MethodGet, url+r.entity, "", "Authorization: Bearer "+key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.Header.Set("Authorization", "Bearer "+key)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode == want {
+		if response.Status == want {
 			return
 		}
 		if time.Since(began) > effective {
-			t.Fatalf("%s: got %d after %s, want %d", url, response.StatusCode, effective, want)
+			t.Fatalf("%s: got %d after %s, want %d", url, response.Status, effective, want)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 func TestMain(m *testing.M) { cluster.Main(m) }
@@ -354,30 +355,23 @@ func awaitReplication(t *testing.T, services ...*cluster.Process) {
 
 func post(t *testing.T, url, body string) (location string) {
 	t.Helper()
-	response, err := http.Post(url, "application/json", strings.NewReader(body))
+	response, err := suite.Send(http.MethodPost, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusCreated {
-		t.Fatalf("POST %s: got %d, want 201", url, response.StatusCode)
+	if response.Status != http.StatusCreated {
+		t.Fatalf("POST %s: got %d, want 201", url, response.Status)
 	}
 	return response.Header.Get("Location")
 }
 
 func get(t *testing.T, url, consistency string) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	response, err := suite.Send(http.MethodGet, url, "", "Clusterlite-Consistency: "+consistency)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Clusterlite-Consistency", consistency)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	return response.StatusCode
+	return response.Status
 }
 
 func toolCommand(ctx context.Context, t *testing.T, settings map[string]string, args ...string) *exec.Cmd {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 func TestMain(m *testing.M) { cluster.Main(m) }
@@ -158,21 +158,11 @@ func TestAProcessServesNoSecret(t *testing.T) {
 	p.AwaitReady()
 	get := func(url, authorization string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		response, err := suite.Send(http.MethodGet, url, "", "Authorization: "+authorization)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header.Set("Authorization", authorization)
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		searched(t, url, string(body)+fmt.Sprint(response.Header))
+		searched(t, url, string(response.Body)+fmt.Sprint(response.Header))
 	}
 	for _, path := range []string{"/status", "/metrics", "/readyz", "/voids", "/digests", "/rebuild", "/nothing", "/debug/pprof/cmdline", "/diagnostics/log", "/diagnostics/settings", "/diagnostics/goroutines"} {
 		get(p.Admin+path, "Bearer "+token)
@@ -212,14 +202,8 @@ func TestASupportBundleHoldsNoSecret(t *testing.T) {
 	valid := provider.Token(t, "ada", nil)
 	for _, authorization := range []string{"Bearer " + mark, "Bearer " + valid} {
 		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // polling: until it listens
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/users?token="+mark[:6], nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Authorization", authorization)
-			response, err := http.DefaultClient.Do(r)
+			_, err := suite.Send(http.MethodGet, p.URL+"/users?token="+mark[:6], "", "Authorization: "+authorization)
 			if err == nil {
-				_ = response.Body.Close()
 				break
 			}
 			if time.Now().After(end) {

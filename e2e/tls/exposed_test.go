@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 // exposed returns an all-in-one process whose admin listener is on all addresses of the host.
@@ -33,19 +34,11 @@ func exposed(t *testing.T, settings map[string]string) *cluster.Process {
 // status sends a request to the admin listener and returns the status of the response.
 func status(t *testing.T, p *cluster.Process, method, path, authorization string) int {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, p.Admin+path, nil)
+	response, err := suite.Send(method, p.Admin+path, "", "Authorization: "+authorization) // none if it is empty
 	if err != nil {
 		t.Fatal(err)
 	}
-	if authorization != "" {
-		r.Header.Set("Authorization", authorization)
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	return response.StatusCode
+	return response.Status
 }
 
 // Without a credential, an admin listener that other hosts can reach serves only what probes
