@@ -99,7 +99,7 @@ drill: ## lose a store with all its disks, restore it from its snapshots alone, 
 
 LOAD ?= 2m
 
-dashboard-images: ## draw docs/images/dashboard from a load of LOAD=2m on a cluster on Apache Kafka; needs chromium, prometheus and npm
+dashboard-images: ## draw docs/images/dashboard from a load of LOAD=2m on a cluster, with CLUSTERLITE_E2E=kafka on Apache Kafka; needs nginx, chromium, prometheus and npm
 	CLUSTERLITE_DASHBOARD_IMAGES=$(CURDIR)/docs/images/dashboard CLUSTERLITE_DASHBOARD_TIME=$(LOAD) go test -count=1 -timeout 0 -v -run TestDashboardImages ./e2e
 
 feedload: ## measure the change feed: 1,000 clients, 1,000 events/s, and a node that dies every ten seconds; needs a quiet machine

@@ -39,7 +39,11 @@ func TestDashboardOfACluster(t *testing.T) {
 	requests(t, writer.URL, reader.URL)
 	from := time.Now()
 	var empty []string
-	defer func() { t.Logf("without data: %s", strings.Join(empty, "\n")) }()
+	defer func() {
+		if t.Failed() {
+			t.Logf("got no data for\n%s", strings.Join(empty, "\n"))
+		}
+	}()
 	eventually(t, "each panel of the dashboard has data", func() bool {
 		empty = nil
 		now := time.Now()
@@ -52,8 +56,9 @@ func TestDashboardOfACluster(t *testing.T) {
 	})
 }
 
-// TestDashboardImages draws the dashboard from a load on a cluster with three brokers of Apache Kafka,
-// with a rebuild, the loss of a broker and an endpoint that fails meanwhile.
+// TestDashboardImages draws the dashboard from a load on a cluster, with a rebuild and a webhook whose
+// endpoint fails meanwhile. If CLUSTERLITE_E2E names kafka, the cluster has three brokers of Apache Kafka,
+// of which one stops for a while.
 func TestDashboardImages(t *testing.T) {
 	dir := os.Getenv("CLUSTERLITE_DASHBOARD_IMAGES")
 	if dir == "" {
@@ -64,7 +69,12 @@ func TestDashboardImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	features, fails := allFeatures(t)
-	c := cluster.OnKafka(t, features)
+	var c *cluster.Cluster
+	if onKafka := slices.Contains(strings.Split(os.Getenv("CLUSTERLITE_E2E"), ","), "kafka"); onKafka {
+		c = cluster.OnKafka(t, features)
+	} else {
+		c = cluster.EmbeddedWith(t, 1, 2, features)
+	}
 	p := watch(t, c)
 	from := time.Now()
 	requests(t, c.URL, c.URL)
@@ -73,10 +83,12 @@ func TestDashboardImages(t *testing.T) {
 	}
 	later(0.25)
 	suite.Target{URL: c.Queries[1].Admin}.Do(t, "POST", "/rebuild?rate=300", "").Want(t, 202)
-	later(0.5)
-	c.Kafka.Stop(3)
-	later(0.6)
-	c.Kafka.Start(3)
+	if c.Kafka != nil {
+		later(0.5)
+		c.Kafka.Stop(3)
+		later(0.6)
+		c.Kafka.Start(3)
+	}
 	later(0.75)
 	fails.Store(true)
 	later(0.85)
