@@ -11,10 +11,11 @@ import (
 
 // A Guide is a page of docs/how-to whose shell blocks a test runs. In the blocks, the addresses and
 // paths of the page are replaced by those of the test. Blocks that follow a mark, such as
-// <!-- runbook -->, are not part of it: other tests run those.
+// <!-- runbook -->, are also run by other tests.
 type Guide struct {
 	page   string
-	blocks []string
+	blocks []string // those without a mark; empty if they were run
+	marked []string
 }
 
 // ReadGuide reads a page. The replacements are pairs of texts, as for [strings.NewReplacer]; the page
@@ -32,8 +33,11 @@ func ReadGuide(t testing.TB, page string, replacements ...string) *Guide {
 	}
 	g := &Guide{page: page}
 	for _, block := range shellBlock.FindAllSubmatch(text, -1) {
+		text := strings.NewReplacer(replacements...).Replace(string(block[2]))
 		if len(block[1]) == 0 {
-			g.blocks = append(g.blocks, strings.NewReplacer(replacements...).Replace(string(block[2])))
+			g.blocks = append(g.blocks, text)
+		} else {
+			g.marked = append(g.marked, text)
 		}
 	}
 	return g
@@ -42,20 +46,23 @@ func ReadGuide(t testing.TB, page string, replacements ...string) *Guide {
 // shellBlock matches a shell block of a page, with the mark before it, if any. The block may be part of a list.
 var shellBlock = regexp.MustCompile("(?ms)^(?: *(<!-- [^\n]* -->)\n)? *```sh\n(.*?)^ *```$")
 
-// Block returns the first block that contains a text, and marks it as run.
+// Block returns the first block that contains a text, and notes that it was run. Blocks without a mark
+// come first.
 func (g *Guide) Block(t testing.TB, text string) string {
 	t.Helper()
-	for i, block := range g.blocks {
-		if strings.Contains(block, text) {
-			g.blocks[i] = ""
-			return block
+	for _, blocks := range [][]string{g.blocks, g.marked} {
+		for i, block := range blocks {
+			if strings.Contains(block, text) {
+				blocks[i] = ""
+				return block
+			}
 		}
 	}
 	t.Fatalf("%s has no block with %q that is still to be run", g.page, text)
 	return ""
 }
 
-// Unread returns the number of blocks that were not run yet.
+// Unread returns the number of blocks without a mark that were not run yet.
 func (g *Guide) Unread() (n int) {
 	for _, block := range g.blocks {
 		if block != "" {
@@ -101,8 +108,8 @@ func (g *Guide) RunAfter(t testing.TB, preamble, dir, text string, env ...string
 	return string(out)
 }
 
-// Complete fails the test if blocks are left that were not run, except those with one of these texts,
-// which another test runs.
+// Complete fails the test if blocks without a mark are left that were not run, except those with one of
+// these texts, which another test runs.
 func (g *Guide) Complete(t testing.TB, others ...string) {
 	t.Helper()
 blocks:
