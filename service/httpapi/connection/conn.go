@@ -27,22 +27,46 @@ type Conn struct {
 	watch    *watch
 }
 
-// A deadline is that of reads or of writes.
+// A deadline is that of reads or of writes. The mutex of its connection guards it.
 type deadline struct {
+	system func(time.Time) error // sets the deadline of the operating system's connection
 	// wanted is what was set last, and applied what the operating system's connection has. Reads and
 	// writes make up for the difference.
 	wanted, applied time.Time
 	waiting         int // the number of calls that may wait, so that a new deadline is applied at once
 }
 
-// early reports whether the operating system's connection would wait too long.
-func (d *deadline) early() bool {
-	return !d.wanted.IsZero() && (d.applied.IsZero() || d.wanted.Before(d.applied))
+// set sets the deadline.
+func (d *deadline) set(t time.Time) error {
+	if d.wanted = t; d.waiting > 0 {
+		return d.apply()
+	}
+	return nil
 }
 
-// outdated reports whether a call has been ended by a deadline that is no longer wanted.
-func (d *deadline) outdated(err error) bool {
-	return err != nil && errors.Is(err, os.ErrDeadlineExceeded) && !d.applied.Equal(d.wanted)
+// apply gives the wanted deadline to the operating system's connection.
+func (d *deadline) apply() error {
+	d.applied = d.wanted
+	return d.system(d.wanted)
+}
+
+// begin precedes a call that may wait. It applies the deadline if the operating system's connection
+// would wait too long.
+func (d *deadline) begin() {
+	d.waiting++
+	if !d.wanted.IsZero() && (d.applied.IsZero() || d.wanted.Before(d.applied)) {
+		_ = d.apply()
+	}
+}
+
+// end follows a call. It returns true if a deadline that is no longer wanted has ended the call, which
+// then has to be repeated.
+func (d *deadline) end(err error) (again bool) {
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) && !d.applied.Equal(d.wanted) && d.apply() == nil {
+		return true
+	}
+	d.waiting--
+	return false
 }
 
 // A watch reads the byte that a client sends while a handler runs, which is mostly the end of the
@@ -70,74 +94,52 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.mu.Unlock()
 		return n, nil
 	}
-	c.read.waiting++
-	if c.read.early() {
-		_ = c.applyRead()
-	}
+	c.read.begin()
 	c.mu.Unlock()
 	for {
 		n, err := c.Conn.Read(p)
 		c.mu.Lock()
-		if n > 0 || !c.read.outdated(err) || c.applyRead() != nil {
-			c.read.waiting--
-			c.mu.Unlock()
+		ended := err
+		if n > 0 {
+			ended = nil // the bytes are returned first
+		}
+		again := c.read.end(ended)
+		c.mu.Unlock()
+		if !again {
 			return n, err
 		}
-		c.mu.Unlock()
 	}
 }
 
 // Write writes as [net.Conn] describes.
 func (c *Conn) Write(p []byte) (written int, err error) {
 	c.mu.Lock()
-	c.write.waiting++
-	if c.write.early() {
-		_ = c.applyWrite()
-	}
+	c.write.begin()
 	c.mu.Unlock()
 	for {
 		n, err := c.Conn.Write(p[written:])
 		written += n
 		c.mu.Lock()
-		if !c.write.outdated(err) || c.applyWrite() != nil {
-			c.write.waiting--
-			c.mu.Unlock()
+		again := c.write.end(err)
+		c.mu.Unlock()
+		if !again {
 			return written, err
 		}
-		c.mu.Unlock()
 	}
-}
-
-// applyRead gives the wanted deadline to the operating system's connection. The caller holds the mutex.
-func (c *Conn) applyRead() error {
-	c.read.applied = c.read.wanted
-	return c.Conn.SetReadDeadline(c.read.wanted)
-}
-
-// applyWrite does the same for writes.
-func (c *Conn) applyWrite() error {
-	c.write.applied = c.write.wanted
-	return c.Conn.SetWriteDeadline(c.write.wanted)
 }
 
 // SetReadDeadline sets the deadline of reads.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.read.wanted = t; c.read.waiting > 0 {
-		return c.applyRead()
-	}
-	return nil
+	return c.read.set(t)
 }
 
 // SetWriteDeadline sets the deadline of writes.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.write.wanted = t; c.write.waiting > 0 {
-		return c.applyWrite()
-	}
-	return nil
+	return c.write.set(t)
 }
 
 // SetDeadline sets both deadlines. net/http calls it when a handler hijacks the connection. The

@@ -45,7 +45,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{Conn: conn, closed: l.forget, cancel: func() {}}
+	c := &Conn{
+		Conn: conn, closed: l.forget, cancel: func() {},
+		read: deadline{system: conn.SetReadDeadline}, write: deadline{system: conn.SetWriteDeadline},
+	}
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	first := len(l.conns) == 1
