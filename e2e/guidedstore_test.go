@@ -234,8 +234,8 @@ func (s *guidedStore) restoreServe(t *testing.T) {
 	g.Complete(t)
 }
 
-// timeAfterNow returns the next full second, and waits until it has begun, so that it is a time of the past
-// that comes after everything that happened before.
+// timeAfterNow waits for the next full second and returns it. The result is in the past, and later than
+// everything that happened before the call.
 func timeAfterNow(t *testing.T) string {
 	t.Helper()
 	next := time.Now().Truncate(time.Second).Add(time.Second)

@@ -68,8 +68,8 @@ func TestACrashDuringAConversionLosesNothing(t *testing.T) {
 	}
 }
 
-// killDuringConversion starts a process that converts a file, and kills it some time after it has begun
-// to write the new file. It returns true if the process left the old file in place.
+// killDuringConversion starts a process that converts a file, and kills it some time after it started to
+// write the new file. It returns true if the process left the old file in place.
 func killDuringConversion(t *testing.T, path string, after time.Duration) (unfinished bool) {
 	t.Helper()
 	child := exec.CommandContext(deadline(t), os.Args[0])

@@ -1,4 +1,4 @@
 // Package feedload measures the change feed under many clients. They run in a process of their own, so that
-// their processor time can be told from that of the store, and one goroutine serves all of them. It needs
-// Linux.
+// their processor time is measured apart from that of the store. One goroutine serves all of them. The
+// package needs Linux.
 package feedload

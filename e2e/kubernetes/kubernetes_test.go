@@ -213,7 +213,7 @@ func (k *kubernetes) watch() rollout {
 func (r rollout) queryFirst(t *testing.T) {
 	t.Helper()
 	r.stop()
-	ready, begun := map[string]bool{}, false
+	ready, replaced := map[string]bool{}, false
 	for _, line := range <-r.done {
 		pod := strings.Fields(line)
 		if len(pod) < 2 || !strings.HasSuffix(pod[1], ":v1.1.0") {
@@ -223,13 +223,13 @@ func (r rollout) queryFirst(t *testing.T) {
 		case strings.HasPrefix(pod[0], "clusterlite-query-") && len(pod) == 3 && pod[2] == "True":
 			ready[pod[0]] = true
 		case strings.HasPrefix(pod[0], "clusterlite-command-"):
-			if !begun && len(ready) < 3 {
+			if !replaced && len(ready) < 3 {
 				t.Errorf("got the command pod %s with %d query pods of its version that are ready, want 3", pod[0], len(ready))
 			}
-			begun = true
+			replaced = true
 		}
 	}
-	if !begun {
+	if !replaced {
 		t.Error("got no command pod of the new version, want some")
 	}
 }

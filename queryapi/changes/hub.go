@@ -132,7 +132,7 @@ func (h *hub) since(after events.Position) news {
 	return news{h.changes[i:], max(h.end, after), h.end, h.wake, true, h.failed}
 }
 
-// beat wakes the clients of a run, unless another one has begun.
+// beat wakes the clients of a run, unless another run has started.
 func (h *hub) beat(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +197,7 @@ func (h *hub) add(ctx context.Context, news []recent, end events.Position, faile
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if ctx.Err() != nil {
-		return // another run has begun
+		return // another run has started
 	}
 	h.changes = append(h.changes, news...)
 	for _, n := range news {

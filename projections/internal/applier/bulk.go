@@ -12,7 +12,7 @@ const bulkCommit = 100_000
 // bulk is the state of the writer of a private file. Nothing else reads the file, and it is
 // discarded after a failure, so batches share transactions and none is rolled back.
 type bulk struct {
-	begun       bool // a transaction is open
+	open        bool // a transaction is open
 	uncommitted int  // the records in it
 	failed      error
 }
@@ -50,14 +50,14 @@ func (w *Writer) beginBatch(ctx context.Context) error {
 	if w.bulk != nil && w.bulk.failed != nil {
 		return fmt.Errorf("an earlier batch failed: %w", w.bulk.failed)
 	}
-	if w.bulk != nil && w.bulk.begun {
+	if w.bulk != nil && w.bulk.open {
 		return nil
 	}
 	if _, err := w.begin.ExecContext(ctx); err != nil {
 		return fmt.Errorf("begin a batch: %w", err)
 	}
 	if w.bulk != nil {
-		w.bulk.begun = true
+		w.bulk.open = true
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func (w *Writer) commitBatch(ctx context.Context, records int) error {
 		if b.uncommitted += records; b.uncommitted < bulkCommit {
 			return nil
 		}
-		b.begun, b.uncommitted = false, 0
+		b.open, b.uncommitted = false, 0
 	}
 	if _, err := w.commit.ExecContext(ctx); err != nil {
 		return fmt.Errorf("commit a batch: %w", err)
