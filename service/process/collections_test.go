@@ -36,6 +36,7 @@ func TestTheCollectorIsPaced(t *testing.T) {
 	}
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
+	runtime.GC() // an earlier run of this test may have left its heap
 	paceCollections()
 	if got := percentNow(); got <= 100 {
 		t.Errorf("got %d %% for the small heap of this test, want more than 100 %%", got)
