@@ -108,7 +108,7 @@ feedload: ## measure the change feed: 1,000 clients, 1,000 events/s, and a node 
 compose: ## build and run the Compose file unchanged; needs Docker with Compose v2
 	CLUSTERLITE_E2E_COMPOSE=1 go test -count=1 -timeout 30m -v ./e2e/compose
 
-bench: ## compare with rqlite, PocketBase and the machine's limits, about 25 minutes, and write docs/benchmarks.md; needs wrk and a quiet machine; ONLY=regexp for some rows
+bench: ## compare with rqlite, PocketBase and the machine's limits, about half an hour, and write docs/benchmarks.md; needs wrk and a quiet machine; ONLY=regexp for some rows
 	cd bench && go run . -docs ../docs -only "$(or $(ONLY),.)"
 
 bench-quick: ## one short round of bench without clusters and large stores, printed; under three minutes

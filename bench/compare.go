@@ -47,9 +47,12 @@ func (s started) remove() {
 	_ = os.RemoveAll(s.dir) // a temporary folder
 }
 
-// compareRunning starts each subject once, with so many entities. It loads each for the duration
-// of warm, so that caches fill and virtual machines compile. Then it measures them in turn.
-func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w load.Workload, connections int, warm time.Duration, record recordFunc) error {
+// warmUp is how long a subject is loaded before it is measured.
+const warmUp = time.Second
+
+// compareRunning starts each subject once, with so many entities. It loads each for a
+// moment, so that caches fill. Then it measures them in turn.
+func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w load.Workload, connections int, record recordFunc) error {
 	all := make([]started, len(names))
 	for i, name := range names {
 		var err error
@@ -57,7 +60,7 @@ func (b *bench) compareRunning(ctx context.Context, names []string, entities int
 			return err
 		}
 		defer all[i].remove()
-		if _, err := b.measure(ctx, all[i], w, connections, warm); err != nil {
+		if _, err := b.measure(ctx, all[i], w, connections, warmUp); err != nil {
 			return err
 		}
 	}
@@ -99,7 +102,7 @@ func (b *bench) writeOnce(ctx context.Context, name string, connections int) (sa
 		return sample{}, err
 	}
 	defer s.remove()
-	if _, err := b.measure(ctx, s, load.Create, connections, time.Second); err != nil {
+	if _, err := b.measure(ctx, s, load.Create, connections, warmUp); err != nil {
 		return sample{}, err
 	}
 	return b.measure(ctx, s, load.Create, connections, b.duration)

@@ -104,7 +104,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags.DurationVar(&o.duration, "duration", 2*time.Second, "how long each measurement takes")
 	flags.IntVar(&o.entities, "entities", 10_000, "entities of a small store")
 	flags.IntVar(&o.users, "large", 1_000_000, "entities of a large store")
-	flags.DurationVar(&o.budget, "budget", 23*time.Minute, "start no other row after this time; rows that are left keep their last results")
+	flags.DurationVar(&o.budget, "budget", 28*time.Minute, "start no other row after this time; rows that are left keep their last results")
 	flags.BoolVar(&o.quick, "quick", false, "leave out the rows that take long: those of a cluster and of a large store")
 	flags.BoolVar(&o.render, "render", false, "measure nothing, and write the report again from the results of earlier runs")
 	flags.StringVar(&o.docs, "docs", "", "write benchmarks.md and its plots to this folder, and keep the results there; without it the report is printed")

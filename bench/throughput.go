@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/clusterlite/clusterlite/bench/load"
 	"github.com/clusterlite/clusterlite/bench/subjects"
@@ -17,7 +16,7 @@ func readRows() []row {
 	reads := func(name string, w load.Workload, targets map[string]target, peers ...string) row {
 		return row{name: name, unit: requestsPerSecond, subjects: append([]string{subjects.ClusterLiteName}, peers...), targets: targets,
 			run: func(b *bench, ctx context.Context, record recordFunc) error {
-				return b.compareRunning(ctx, append([]string{subjects.ClusterLiteName}, peers...), b.entities, w, 64, time.Second, record)
+				return b.compareRunning(ctx, append([]string{subjects.ClusterLiteName}, peers...), b.entities, w, 64, record)
 			}}
 	}
 	return []row{
@@ -34,7 +33,7 @@ func ruleRows() []row {
 	reads := func(name string, w load.Workload, floor float64) row {
 		return row{name: name, unit: requestsPerSecond, subjects: compared, targets: map[string]target{subjects.SecuredName: {floor, 1}},
 			run: func(b *bench, ctx context.Context, record recordFunc) error {
-				return b.compareRunning(ctx, compared, b.entities, w, 64, time.Second, record)
+				return b.compareRunning(ctx, compared, b.entities, w, 64, record)
 			}}
 	}
 	return []row{
@@ -61,7 +60,7 @@ func writeRows() []row {
 			name: "CPU of a write with the journal, 64 connections", unit: "us", lower: true, subjects: kept, targets: map[string]target{subjects.WithoutJournalName: {1.25, 1.05}},
 			note: "both processes run, and are loaded in turn. The value is the CPU time of a request.",
 			run: func(b *bench, ctx context.Context, record recordFunc) error {
-				return b.compareRunning(ctx, kept, 0, load.Create, 64, time.Second, func(subject string, s sample) {
+				return b.compareRunning(ctx, kept, 0, load.Create, 64, func(subject string, s sample) {
 					s.Value = s.CPU
 					record(subject, s)
 				})
@@ -109,13 +108,8 @@ func clusterRows() []row {
 		name: "POST through Nginx and 3 Kafka brokers, 64 connections", unit: requestsPerSecond, slow: true,
 		subjects: compared, targets: map[string]target{subjects.RqliteClusterName: {1, 2}}, missing: subjects.ClusterMissing,
 		run: func(b *bench, ctx context.Context, record recordFunc) error {
-			return b.compareRunning(ctx, compared, 0, load.Create, 64, clusterWarmUp, record)
+			return b.compareRunning(ctx, compared, 0, load.Create, 64, record)
 		},
-		note: "both clusters run at once on one machine, and each is loaded for a minute before the first round.",
+		note: "both clusters run at once on one machine. The brokers are loaded for four minutes before the nodes start, because their virtual machines compile themselves.",
 	}}
 }
-
-// clusterWarmUp is how long a cluster is loaded before it is measured. During this time the
-// virtual machine of Apache Kafka compiles, which takes more processor time than the actual
-// work: after 25 seconds of load the brokers used 1,060 us a write, and after a minute 400 us.
-const clusterWarmUp = time.Minute
