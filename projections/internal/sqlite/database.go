@@ -16,6 +16,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite/walbuffer"
 )
 
 // Database is an open file, with one connection that writes and several that read. In WAL mode
@@ -42,6 +43,7 @@ func Open(ctx context.Context, path string, declared *collections.Set, logger *s
 
 func (db *Database) open(ctx context.Context, declared *collections.Set, logger *slog.Logger) (err error) {
 	if db.Writer, err = Connect(ctx, db.Path, 1, url.Values{
+		"vfs": {walbuffer.VFS},
 		// A commit need not reach the disk. After a power loss the file is in some earlier
 		// state, and the log has the rest.
 		"_synchronous": {"NORMAL"},
@@ -129,6 +131,7 @@ func (db *Database) closeReaders() error {
 // and nothing is synced.
 func (db *Database) OpenPrivate(ctx context.Context, declared *collections.Set) (err error) {
 	if db.Writer, err = Connect(ctx, db.Path, 1, url.Values{
+		"vfs":              {walbuffer.VFS}, // for the time when the file serves
 		"_synchronous":     {"OFF"},
 		"_txlock":          {"immediate"},
 		"_cache_size":      {"-65536"},

@@ -1,0 +1,3 @@
+package walbuffer
+
+var Writes = writes
