@@ -38,15 +38,16 @@ type validator struct {
 
 // validators pools the idle validators of a collection.
 type validators struct {
-	name string
-	root map[string]any
-	idle chan *validator
+	name     string
+	root     map[string]any
+	shortcut *shortcut // nil if the schema has none
+	idle     chan *validator
 }
 
 // newValidators creates the first validator. If that succeeds, creating further validators will
 // succeed too.
 func newValidators(name string, root map[string]any) (*validators, error) {
-	all := &validators{name: name, root: root, idle: make(chan *validator, idleValidators)}
+	all := &validators{name: name, root: root, shortcut: newShortcut(root), idle: make(chan *validator, idleValidators)}
 	v, err := all.make()
 	if err != nil {
 		return nil, err
@@ -56,7 +57,10 @@ func newValidators(name string, root map[string]any) (*validators, error) {
 }
 
 // validate validates a document. The error is the library's, or errTooManySteps.
-func (all *validators) validate(document any) error {
+func (all *validators) validate(document map[string]any) error {
+	if all.shortcut.accepts(document) {
+		return nil
+	}
 	v, err := all.take()
 	if err != nil {
 		return err
@@ -110,16 +114,7 @@ func (v *validator) validate(document any) (err error) {
 
 // count counts the evaluation of a schema on a value.
 func (v *validator) count(value any) {
-	steps := 1
-	switch value := value.(type) {
-	case map[string]any:
-		steps += len(value)
-	case []any:
-		steps += len(value)
-	case string:
-		steps += len(value) / 64
-	}
-	if v.left -= steps; v.left >= 0 {
+	if v.left -= stepsOf(value); v.left >= 0 {
 		return
 	}
 	if !v.extended {
@@ -129,6 +124,19 @@ func (v *validator) count(value any) {
 	if v.left < 0 {
 		panic(errTooManySteps)
 	}
+}
+
+// stepsOf returns the steps that the evaluation of a schema on a value takes.
+func stepsOf(value any) int {
+	switch value := value.(type) {
+	case map[string]any:
+		return 1 + len(value)
+	case []any:
+		return 1 + len(value)
+	case string:
+		return 1 + len(value)/64
+	}
+	return 1
 }
 
 // countValues counts the values in a document.

@@ -36,6 +36,18 @@ func TestStepsAreBounded(t *testing.T) {
 	}
 }
 
+// The shortcut for valid documents has the same bound: a text of 8 MB takes more steps than a document
+// with a single value may.
+func TestStepsOfTheShortcutAreBounded(t *testing.T) {
+	c := load(t, "things", object(`"s":{"type":"string"}`))
+	if got := c.Validate(value(t, `{"s":"`+strings.Repeat("a", 1<<20)+`"}`)); got != nil {
+		t.Errorf("a short text: got %v, want none", got)
+	}
+	if got := c.Validate(value(t, `{"s":"`+strings.Repeat("a", 8<<20)+`"}`)); len(got) != 1 || !strings.Contains(got[0].Detail, "steps") {
+		t.Errorf("a long text: got %v, want a violation about too many steps", got)
+	}
+}
+
 // A large document may take more steps than a small one.
 func TestLargeDocumentsMayTakeMoreSteps(t *testing.T) {
 	c := load(t, "things", object(`"l":{"items":{"allOf":[{"minimum":0},{"maximum":9},{"multipleOf":1},{"type":"integer"}]}}`))
@@ -118,6 +130,9 @@ func TestVerdictsAreTheLibrarys(t *testing.T) {
 		member := rapid.SampledFrom([]string{
 			`{"enum":[%s]}`, `{"uniqueItems":true}`, `{"items":{"enum":[%s]},"uniqueItems":true}`, `{"not":{"enum":[%s]}}`, `{"anyOf":[{"format":"email","type":"string"},{"enum":[%s]}]}`,
 			`{"oneOf":[{"enum":[%s]},{"type":"string","format":"date"},{"uniqueItems":true,"type":"array"}]}`, `{"prefixItems":[{"enum":[%s]}],"unevaluatedItems":false}`,
+			`{"type":["string","integer"],"maxLength":1}`, `{"type":"number","minimum":0,"maximum":5}`, `{"type":["null","boolean","array"],"minItems":1,"maxItems":2,"items":{"minimum":1.5}}`,
+			`{"type":"object","required":["x"],"additionalProperties":false,"properties":{"x":{"enum":[%s]},"z":{}}}`, `{"properties":{"x":{"type":"integer"},"y":{"type":"array","items":{"enum":[%s]}}}}`,
+			`{"type":"string","minLength":1,"format":"email"}`, `{"pattern":"^[a-z@.]+$","format":"date"}`, `{"type":"string","contentEncoding":"base64"}`, `{"minProperties":3}`,
 			`{"properties":{"x":{"enum":[%s]}},"unevaluatedProperties":{"type":"integer"}}`, `{"if":{"enum":[%s]},"then":false,"else":{"contains":{"enum":[1]}}}`,
 		}).Draw(r, "member")
 		if strings.Contains(member, "%s") {
