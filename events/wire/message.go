@@ -16,8 +16,7 @@ import (
 // NewMessage returns the Watermill message for an event. Its metadata are the headers of the
 // record.
 func NewMessage(e events.Event) *message.Message {
-	m := message.NewMessage(e.ID, e.Document)
-	m.Metadata = message.Metadata{
+	m := newMessage(e.ID, e.Document, message.Metadata{
 		headerSpecVersion:   specVersion,
 		headerID:            e.ID,
 		headerSource:        e.Source,
@@ -28,7 +27,7 @@ func NewMessage(e events.Event) *message.Message {
 		headerFormat:        strconv.Itoa(e.Kind.Format()),
 		headerClaims:        encodeClaims(e.Claims),
 		headerContentType:   contentJSON,
-	}
+	})
 	if e.IdempotencyKey != "" {
 		m.Metadata[headerIdempotencyKey] = e.IdempotencyKey
 		m.Metadata[headerRequestHash] = e.RequestHash
@@ -45,16 +44,20 @@ func NewMessage(e events.Event) *message.Message {
 // NewBarrier returns a message that moves the position and changes nothing else. A successful
 // append proves that the broker that accepted it still leads the log.
 func NewBarrier(id, source string, at time.Time) *message.Message {
-	m := message.NewMessage(id, nil)
-	m.Metadata = message.Metadata{
+	return newMessage(id, nil, message.Metadata{
 		headerSpecVersion: specVersion,
 		headerID:          id,
 		headerSource:      source,
 		headerType:        barrierType,
 		headerTime:        events.FormatTime(at),
 		headerFormat:      barrierFormat,
-	}
-	return m
+	})
+}
+
+// newMessage does without the channels that [message.NewMessage] makes, on which a consumer would
+// acknowledge a message. These messages are only published.
+func newMessage(id string, payload []byte, metadata message.Metadata) *message.Message {
+	return &message.Message{UUID: id, Metadata: metadata, Payload: payload}
 }
 
 // NewCheckpoint returns a barrier that also asks every reader to remember what its read model
@@ -83,32 +86,30 @@ func encodeClaims(claims []string) string {
 // Record returns the Kafka record for a message made by [NewMessage], [NewBarrier] or
 // [NewCheckpoint]. The same message always gives the same bytes.
 func Record(topic string, m *message.Message) *kgo.Record {
-	size := 0
-	for _, value := range m.Metadata {
-		size += len(value)
+	h := headersOf(m.Metadata)
+	collection, _, err := parseType(h.get(headerType))
+	hasKey := err == nil // barriers have none
+	size, count := 0, 0
+	if hasKey {
+		size += len(collection) + len("/") + len(h.get(headerSubject))
 	}
-	values := make([]byte, 0, size) // all header values share one allocation
-	headers := make([]kgo.RecordHeader, 0, len(m.Metadata))
-	for _, name := range headerOrder {
-		if value, ok := m.Metadata[name]; ok {
-			from := len(values)
-			values = append(values, value...)
-			headers = append(headers, kgo.RecordHeader{Key: name, Value: values[from:len(values):len(values)]})
+	for i, value := range h.values {
+		if h.has[i] {
+			size, count = size+len(value), count+1
 		}
 	}
-	r := &kgo.Record{Topic: topic, Headers: headers, Value: m.Payload}
-	if key := recordKey(m); key != "" {
-		r.Key = []byte(key)
+	text := make([]byte, 0, size) // the key and all header values share one allocation
+	r := &kgo.Record{Topic: topic, Headers: make([]kgo.RecordHeader, 0, count), Value: m.Payload}
+	if hasKey {
+		text = append(append(append(text, collection...), '/'), h.get(headerSubject)...) // as events.Event.Key
+		r.Key = text[:len(text):len(text)]
+	}
+	for i, name := range headerOrder {
+		if h.has[i] {
+			from := len(text)
+			text = append(text, h.values[i]...)
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: text[from:len(text):len(text)]})
+		}
 	}
 	return r
-}
-
-// recordKey returns the record's key, which names the entity: see [events.Event.Key]. Barriers
-// have no key.
-func recordKey(m *message.Message) string {
-	collection, _, err := parseType(m.Metadata[headerType])
-	if err != nil {
-		return ""
-	}
-	return collection + "/" + m.Metadata[headerSubject]
 }
