@@ -99,7 +99,7 @@ func (a *API) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set("Location", "/"+command.Collection.Name()+"/"+result.Entity.ID)
+	web.SetField(c, "Location", "/"+command.Collection.Name()+"/"+result.Entity.ID)
 	return write(c, http.StatusCreated, result)
 }
 
@@ -262,6 +262,6 @@ func (a *API) execute(c echo.Context, command Command) (Result, error) {
 }
 
 func write(c echo.Context, status int, r Result) error {
-	c.Response().Header().Set("ETag", contract.ETag(r.Entity.Version))
+	web.SetField(c, "Etag", contract.ETag(r.Entity.Version))
 	return web.Answer(c, status, contract.JSON, r.Entity.Rendered)
 }

@@ -146,7 +146,12 @@ func MinPosition(r *http.Request) (int64, error) {
 
 // SetPosition sets the position that the response reflects.
 func SetPosition(h http.Header, position int64) {
-	h[HeaderPosition] = []string{strconv.FormatInt(position, 10)}
+	text := strconv.FormatInt(position, 10)
+	if set := h[HeaderPosition]; len(set) == 1 {
+		set[0] = text // a write sets it twice
+		return
+	}
+	h[HeaderPosition] = []string{text}
 }
 
 // RejectUnknownParameters returns an error if a query parameter is unknown or given twice. If a

@@ -11,14 +11,14 @@ import (
 
 // A Writer sends the body of a response. Use it from one goroutine at a time.
 type Writer struct {
-	control *http.ResponseController
+	control http.ResponseController
 	w       http.ResponseWriter
 	timeout time.Duration
 }
 
 // NewWriter returns a writer that gives the client the same time for each piece.
 func NewWriter(w http.ResponseWriter, timeout time.Duration) Writer {
-	return Writer{control: http.NewResponseController(w), w: w, timeout: timeout}
+	return Writer{control: *http.NewResponseController(w), w: w, timeout: timeout}
 }
 
 // Write sends a piece. It may stay in a buffer until Flush is called.

@@ -102,7 +102,7 @@ type admission struct {
 func (a *admission) serve(c echo.Context, next echo.HandlerFunc) error {
 	r := c.Request()
 	if r.Body != nil && r.Body != http.NoBody {
-		a.slow = &slowBody{ReadCloser: r.Body, control: http.NewResponseController(c.Response())}
+		a.slow = &slowBody{ReadCloser: r.Body, control: *http.NewResponseController(c.Response())}
 		r.Body = a.slow
 	}
 	if !a.readsWhole(r) {

@@ -191,7 +191,7 @@ func CutBody(c echo.Context) {
 // A slowBody is the body of a request. Its Read fails if the body arrives too slowly.
 type slowBody struct {
 	io.ReadCloser
-	control *http.ResponseController
+	control http.ResponseController
 	end     time.Time // deadline of the whole body; zero for none
 	begun   bool      // Read was called, so the client was asked to send
 	ended   bool      // the whole body has arrived
