@@ -114,20 +114,26 @@ func keyed(c echo.Context, command Command, body []byte) Command {
 // any. The error is a problem.
 func parseBody(body []byte, id string) (document.Document, error) {
 	d, err := document.Parse(body)
-	var number *document.NumberError
-	switch {
-	case errors.As(err, &number):
-		return d, invalid("The document contains a number that is too large or too long.", outOfBounds(number))
-	case errors.Is(err, document.ErrSyntax):
-		return d, problem.MalformedRequest.New("The body is " + err.Error() + ".")
-	case err != nil:
-		return d, problem.InvalidDocument.New("The body is " + err.Error() + ".")
+	if err != nil {
+		return d, unparsable(err)
 	}
 	if given, has := d.ID(); has && id != "" && given != id {
 		return d, problem.InvalidDocument.New("The id in the body differs from the id in the path.").
 			With(problem.FieldError{Pointer: "/id", Detail: "must equal the id in the path or be omitted"})
 	}
 	return d, nil
+}
+
+// unparsable returns the problem for an error of [document.Parse].
+func unparsable(err error) *problem.Problem {
+	var number *document.NumberError
+	switch {
+	case errors.As(err, &number):
+		return invalid("The document contains a number that is too large or too long.", outOfBounds(number))
+	case errors.Is(err, document.ErrSyntax):
+		return problem.MalformedRequest.New("The body is " + err.Error() + ".")
+	}
+	return problem.InvalidDocument.New("The body is " + err.Error() + ".")
 }
 
 // outOfBounds turns the error of a number into a violation.

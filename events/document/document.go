@@ -114,7 +114,7 @@ func (d *Document) add(name string, value jsontext.Value) error {
 }
 
 // decode converts valid JSON to a Go value. Most members are scalars, which need no decoder.
-func decode(value jsontext.Value) (v any, err error) {
+func decode(value jsontext.Value) (any, error) {
 	switch value.Kind() {
 	case 'n':
 		return nil, nil
@@ -128,16 +128,21 @@ func decode(value jsontext.Value) (v any, err error) {
 		if bytes.IndexByte(value, '\\') < 0 {
 			return string(value[1 : len(value)-1]), nil
 		}
-		var text []byte
-		if text, err = jsontext.AppendUnquote(nil, value); err == nil {
-			return string(text), nil
+		text, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
 		}
-	default:
-		decoder := json.NewDecoder(bytes.NewReader(value))
-		decoder.UseNumber()
-		err = decoder.Decode(&v)
+		return string(text), nil
 	}
-	if err != nil {
+	return decodeNested(value)
+}
+
+// decodeNested converts an object or an array. It is apart from decode, because its result is in
+// memory that would be allocated for scalars, too.
+func decodeNested(value jsontext.Value) (v any, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber()
+	if err := decoder.Decode(&v); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	return v, nil
