@@ -91,8 +91,7 @@ typedef struct wal {
 	int commits;           // the last header is that of a frame that commits
 	unsigned page;         // the size of a page, or 0 as long as it is not known
 
-	int failed;         // why the transaction lost frames, or SQLITE_OK
-	sqlite3_int64 lost; // the offset of the first of them
+	int failed; // why the transaction lost frames, the first of them at start, or SQLITE_OK
 } wal;
 
 // A database is an open main database file. It forwards everything, and tells its log when the
@@ -137,10 +136,7 @@ static int write_out(wal *w) {
 	if (w->failed) return w->failed;
 	if (!w->used) return SQLITE_OK;
 	int rc = write_through(w, w->frames, w->used, w->start);
-	if (rc) {
-		w->failed = rc;
-		w->lost = w->start;
-	}
+	w->failed = rc;
 	w->used = w->pending = 0;
 	return rc;
 }
@@ -216,11 +212,14 @@ static int wal_write(sqlite3_file *f, const void *data, int n, sqlite3_int64 off
 	return write_through(w, data, n, offset);
 }
 
-// What a connection reads of its own transaction may be in the buffer, or lost.
+// What a connection reads of its own transaction may be in the buffer, or lost. What others have
+// committed lies before it.
 static int wal_read(sqlite3_file *f, void *data, int n, sqlite3_int64 offset) {
 	wal *w = (wal *)f;
-	int rc = write_out(w);
-	if (rc && offset + n > w->lost) return rc;
+	if (offset + n > w->start) {
+		int rc = write_out(w);
+		if (rc) return rc;
+	}
 	return REAL(w, xRead, data, n, offset);
 }
 
