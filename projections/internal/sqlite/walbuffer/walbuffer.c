@@ -50,9 +50,11 @@ struct sqlite3_vfs {
 	void (*methods3[3])(void);  // xSetSystemCall to xNextSystemCall, since version 3
 };
 
-extern sqlite3_vfs *sqlite3_vfs_find(const char *);
-extern int sqlite3_vfs_register(sqlite3_vfs *, int);
-extern sqlite3_file *sqlite3_database_file_object(const char *);
+// They are weak because cgo links this file alone first, without the driver. In a program the driver
+// always defines them.
+extern sqlite3_vfs *sqlite3_vfs_find(const char *) __attribute__((weak));
+extern int sqlite3_vfs_register(sqlite3_vfs *, int) __attribute__((weak));
+extern sqlite3_file *sqlite3_database_file_object(const char *) __attribute__((weak));
 
 enum {
 	SQLITE_OK = 0, SQLITE_ERROR = 1,

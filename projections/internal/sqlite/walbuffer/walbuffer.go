@@ -9,7 +9,6 @@
 package walbuffer
 
 /*
-#cgo linux LDFLAGS: -Wl,--unresolved-symbols=ignore-in-object-files
 #cgo darwin LDFLAGS: -Wl,-undefined,dynamic_lookup
 
 extern int walbuffer_register(const char *name);
