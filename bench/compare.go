@@ -50,9 +50,9 @@ func (s started) remove() {
 // warmUp is how long a subject is loaded before it is measured.
 const warmUp = time.Second
 
-// compareRunning starts each subject once, with so many entities. It loads each for a
-// moment, so that caches fill. Then it measures them in turn.
-func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w load.Workload, connections int, record recordFunc) error {
+// compareRunning starts each subject once, with so many entities. It loads each for the duration
+// of warm, so that caches fill. Then it measures them in turn.
+func (b *bench) compareRunning(ctx context.Context, names []string, entities int, w load.Workload, connections int, warm time.Duration, record recordFunc) error {
 	all := make([]started, len(names))
 	for i, name := range names {
 		var err error
@@ -60,7 +60,7 @@ func (b *bench) compareRunning(ctx context.Context, names []string, entities int
 			return err
 		}
 		defer all[i].remove()
-		if _, err := b.measure(ctx, all[i], w, connections, warmUp); err != nil {
+		if _, err := b.measure(ctx, all[i], w, connections, warm); err != nil {
 			return err
 		}
 	}
