@@ -59,6 +59,9 @@ func (p *Projection) applyServing(records []events.Record, damaged <-chan struct
 	// goroutine for each statement whose context can end.
 	batch.judged, err = w.Apply(context.Background(), records)
 	batch.Ended = time.Now()
+	if w.FilterPays() && w.Claims.Wanted() {
+		p.fillFilter(g)
+	}
 	if batch.Len() > 0 {
 		p.summarize(w)
 		if last := batch.judged[batch.Len()-1].Record; last.Checkpoint {

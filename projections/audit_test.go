@@ -88,7 +88,10 @@ func TestAnAuditFindsChangesMadeOutsideTheNode(t *testing.T) {
 	}{
 		{"a document", `UPDATE users SET doc = replace(doc, 'Bob', 'Bop') WHERE id = unhex(replace(?, '-', ''))`, `UPDATE users SET doc = replace(doc, 'Bop', 'Bob') WHERE id = unhex(replace(?, '-', ''))`, []any{bob.EntityID}},
 		{"a version", `UPDATE users SET version = 9 WHERE id = unhex(replace(?, '-', ''))`, `UPDATE users SET version = 2 WHERE id = unhex(replace(?, '-', ''))`, []any{ada.EntityID}},
-		{"a claim", `UPDATE _claims SET id = 'x' WHERE collection = 'users'`, `UPDATE _claims SET id = unhex(replace(?, '-', '')) WHERE collection = 'users'`, nil},
+		{"a claim", `INSERT INTO _claims VALUES ('users', zeroblob(16), zeroblob(16))`, `DELETE FROM _claims WHERE claim = zeroblob(16)`, nil},
+		{"a recent claim", `INSERT INTO _recent_claims VALUES (1000, 'users', zeroblob(32), NULL)`, `DELETE FROM _recent_claims WHERE number = 1000`, nil},
+		{"another holder", `UPDATE _recent_claims SET held = CAST(substr(held, 1, 16) || zeroblob(16) AS BLOB) WHERE collection = 'users'`, `UPDATE _recent_claims SET held = CAST(substr(held, 1, 16) || unhex(replace(?, '-', '')) AS BLOB) WHERE collection = 'users'`, nil},
+		{"a claim that is gone", `UPDATE _recent_claims SET released = substr(held, 1, 16) WHERE collection = 'users'`, `UPDATE _recent_claims SET released = NULL WHERE collection = 'users'`, nil},
 		{"a tombstone", `UPDATE _tombstones SET updated_at = updated_at || ' '`, `UPDATE _tombstones SET updated_at = trim(updated_at)`, nil},
 		{"a tombstone of another collection", `INSERT INTO _tombstones VALUES ('ghosts', 'x', 1, '', '')`, `DELETE FROM _tombstones WHERE collection = 'ghosts'`, nil},
 		{"a digest", `UPDATE _digests SET living = living + 1 WHERE collection = 'orders'`, `UPDATE _digests SET living = living - 1 WHERE collection = 'orders'`, nil},
@@ -109,7 +112,7 @@ func TestAnAuditFindsChangesMadeOutsideTheNode(t *testing.T) {
 		if s.undo == "" {
 			continue
 		}
-		if s.name == "a claim" {
+		if s.name == "another holder" {
 			s.args = []any{ada.EntityID}
 		}
 		meddle(t, dir, s.undo, s.args...)

@@ -1,10 +1,12 @@
 package projections
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
 // A held claim is never reported as free, while claims are taken and released and while the
@@ -25,6 +28,7 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 	p.options.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	g := generation.New(f.db, f.w)
 	p.serve(g)
+	g.Writer.Recent.Keep(30, 5) // so that claims move to their table meanwhile
 
 	type holding struct{ claim, id string }
 	var mu sync.Mutex
@@ -153,23 +157,53 @@ func TestFilterGrows(t *testing.T) {
 	}
 }
 
-// A batch that contradicts the filter fails. A second try judges it by the file.
+// If the filter calls a held claim free, the file counts as damaged once the claim moves to
+// its table, where another entity holds it.
 func TestWrongFilterIsFoundOut(t *testing.T) {
 	f := newFile(t)
 	claim := "email:AAAAAAAAAAAAAAAAAAAAAA"
-	record := func(offset int64) events.Record {
-		id := uuid.NewString()
-		return events.Record{Offset: offset, Timestamp: time.UnixMilli(offset), Content: events.HasEvent, Event: events.Event{
-			ID: id, EntityID: id, Collection: "users", Kind: events.Created, Version: 1, Time: time.UnixMilli(offset), Document: []byte(`{}`), Claims: []string{claim},
-		}}
-	}
-	f.apply(record(0))
+	f.w.Recent.Keep(1, 1)
+	f.apply(claiming(0, claim))
+	f.apply(claiming(1, "email:another"))         // the first one moves to the table
 	f.w.Claims.Serving.Store(applier.NewBloom(1)) // an empty filter
-	if _, err := f.w.Apply(t.Context(), []events.Record{record(1)}); err == nil {
-		t.Fatal("got no error from a batch that takes a held claim, want one")
+	f.apply(claiming(2, claim))
+	var err error
+	for offset := int64(3); err == nil && offset < 10; offset++ {
+		_, err = f.w.Apply(t.Context(), []events.Record{claiming(offset, fmt.Sprint("email:", offset))})
 	}
-	done, err := f.w.Apply(t.Context(), []events.Record{record(1)})
-	if err != nil || done[0].Verdict.Reason != events.ReasonTaken {
-		t.Errorf("got %v, %v from the second try, want a void record: taken", done, err)
+	var fault *storagefault.Error
+	if !errors.As(err, &fault) || fault.Fault != storagefault.Corrupt {
+		t.Errorf("got %v, want a corrupt file", err)
+	}
+}
+
+// A node that decides no commands fills a filter as well, once it has looked up many claims.
+func TestANodeWithManyLookupsFillsAFilter(t *testing.T) {
+	f := newFile(t)
+	p := &Projection{options: Options{}.withDefaults(), closing: make(chan struct{})}
+	p.options.Logger = slog.New(slog.DiscardHandler)
+	f.w.Recent.Keep(100, 1) // most of the claims are in the table
+	g := generation.New(f.db, f.w)
+	p.serve(g)
+	var batch []events.Record
+	for i := range int64(1200) {
+		batch = append(batch, claiming(i, fmt.Sprint("email:", i)))
+	}
+	for some := range slices.Chunk(batch, 50) {
+		if _, err := p.applyServing(some, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.rebuilds.Wait()
+	if f.w.Claims.Serving.Load() == nil {
+		t.Fatal("got no filter, want one")
+	}
+	for i := range 1200 {
+		if f.w.Claims.Free("users", rowformat.PackClaim(fmt.Sprint("email:", i))) {
+			t.Fatalf("claim %d: got a free claim, want it held", i)
+		}
+	}
+	if !f.w.Claims.Free("users", rowformat.PackClaim("email:x")) {
+		t.Error("got a held claim, want it free")
 	}
 }

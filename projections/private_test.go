@@ -36,6 +36,7 @@ func TestAPrivateFileEqualsOneThatServes(t *testing.T) {
 			}
 			defer func() { _ = private.Close() }()
 			private.Writer.BeginBulk(buffered)
+			serving.Writer.Recent.Keep(buffered, 1)
 			random := rand.New(rand.NewPCG(1, uint64(seed)))
 			records := contendedRecords(random, 6000)
 			outcomes := map[events.Outcome]int{}
@@ -59,13 +60,16 @@ func TestAPrivateFileEqualsOneThatServes(t *testing.T) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 			for table, columns := range map[string]string{
-				"_claims": "collection, claim, id", "_tombstones": "collection, id, version, created_at, updated_at",
-				"users": "id, version, created_at, updated_at, doc, _claims, _folded", "_keys": "key, position, collection, id", "_voids": "offset, reason, detail",
+				"_tombstones": "collection, id, version, created_at, updated_at",
+				"users":       "id, version, created_at, updated_at, doc, _claims, _folded", "_keys": "key, position, collection, id", "_voids": "offset, reason, detail",
 			} {
 				got, want := content(t, private, table, columns), content(t, serving, table, columns)
 				if !slices.Equal(got, want) {
 					t.Errorf("%s: got %d rows that differ from the %d of the file that serves", table, len(got), len(want))
 				}
+			}
+			if got, want := heldClaims(t, private.Writer.Conn), heldClaims(t, serving.Writer.Conn); !slices.Equal(got, want) {
+				t.Errorf("got %d claims that differ from the %d of the file that serves", len(got), len(want))
 			}
 		})
 	}

@@ -91,6 +91,9 @@ func (p *Projection) Holder(ctx context.Context, collection, claim string) (id s
 	if p.knownFree(g, collection, packed) {
 		return "", nil
 	}
+	if id, known := g.Writer.Recent.Holder(collection, packed); known {
+		return id, nil
+	}
 	err = p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
 		id, err = reads.FindHolder(r, collection, packed)
 		return err
@@ -113,16 +116,23 @@ func (p *Projection) Holders(ctx context.Context, collection string, claims []st
 	defer g.Release()
 	var asked []string
 	for _, claim := range claims {
-		if !p.knownFree(g, collection, rowformat.PackClaim(claim)) {
+		packed := rowformat.PackClaim(claim)
+		if p.knownFree(g, collection, packed) {
+			continue
+		}
+		id, known := g.Writer.Recent.Holder(collection, packed)
+		switch {
+		case !known:
 			asked = append(asked, claim)
+		case id != "":
+			holders[claim] = id
 		}
 	}
 	if len(asked) == 0 {
 		return holders, nil
 	}
-	err := p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
-		holders, err = reads.FindHolders(r, collection, asked)
-		return err
+	err := p.readFrom(ctx, g, func(r *sqlite.Conn) error {
+		return reads.FindHolders(r, collection, asked, holders)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the holders of claims in %s: %w", collection, err)
@@ -212,6 +222,8 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 	}
 	p.rebuilds.Go(func() {
 		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
+			// Before the table is read: a claim that is no longer among them then is in the table.
+			g.Writer.Recent.Each(add)
 			for at, more := (reads.ClaimKey{}), true; more; {
 				// Hold the generation for one part of the file at a time.
 				if p.closed() || p.serving.Load() != g || !g.Hold() {

@@ -73,7 +73,7 @@ func (r *walRig) fill(bytes int64) {
 }
 
 // written returns a lower bound of the bytes that were written to the WAL so far.
-func (r *walRig) written() int64 { return r.next << 10 }
+func (r *walRig) written() int64 { return r.next << 9 }
 
 func (r *walRig) walSize() int64 {
 	r.t.Helper()

@@ -1,11 +1,13 @@
 package bulk
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,9 +22,7 @@ type Bulk struct {
 	schema []string
 	// phases run one after another. The steps of a phase take turns, row by row.
 	phases [][]step
-	// claims are pairs: the id of an entity, and the primary key of a claim that it holds.
-	claims   [][]any
-	claimKey []string
+	claims [][]any // collection, claim, id
 }
 
 // A step runs one statement for each of its rows.
@@ -59,20 +59,39 @@ func Read(ctx context.Context, path string) (*Bulk, error) {
 	if err != nil {
 		return nil, err
 	}
-	claims, err := insertion(ctx, db, "INSERT", "_claims", "ORDER BY id") // in the order of the entities, not in that of the file
+	if b.claims, err = allClaims(ctx, db); err != nil {
+		return nil, err
+	}
+	b.phases = append(b.phases, []step{entities, {`INSERT INTO _claims (collection, claim, id) VALUES (?, ?, ?)`, b.claims}})
+	return b, nil
+}
+
+// allClaims returns collection, claim and holder of all claims of a file from which none was ever
+// released, in the order of the entities. Those that changed last are in a table of their own, and may
+// be in that of all others, too.
+func allClaims(ctx context.Context, db *sql.DB) ([][]any, error) {
+	claims, err := queryRows(ctx, db, `SELECT collection, claim, id FROM _claims`)
 	if err != nil {
 		return nil, err
 	}
-	b.phases = append(b.phases, []step{entities, claims})
-	key, err := queryRows(ctx, db, `SELECT name FROM pragma_table_info('_claims') WHERE pk > 0 ORDER BY pk`)
+	known := map[string]bool{}
+	for _, row := range claims {
+		known[fmt.Sprint(row[:2]...)] = true
+	}
+	recent, err := queryRows(ctx, db, `SELECT collection, held FROM _recent_claims WHERE held IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range key {
-		b.claimKey = append(b.claimKey, row[0].(string))
+	for _, row := range recent {
+		for held := range slices.Chunk(row[1].([]byte), 32) { // a claim and the id of its holder
+			claim := []any{row[0], held[:16], held[16:]}
+			if !known[fmt.Sprint(claim[:2]...)] {
+				claims = append(claims, claim)
+			}
+		}
 	}
-	b.claims, err = queryRows(ctx, db, `SELECT id, `+strings.Join(b.claimKey, ", ")+` FROM _claims`)
-	return b, err
+	slices.SortFunc(claims, func(a, b []any) int { return bytes.Compare(a[2].([]byte), b[2].([]byte)) })
+	return claims, nil
 }
 
 // Change adds the changes that were made since the bulk was read from the file: entities that
@@ -100,10 +119,10 @@ func (b *Bulk) Change(ctx context.Context, path string) error {
 	for _, row := range ids {
 		gone[fmt.Sprint(row[0])] = true
 	}
-	freed := step{statement: `DELETE FROM _claims WHERE ` + strings.Join(b.claimKey, ` = ? AND `) + ` = ?`}
+	freed := step{statement: `DELETE FROM _claims WHERE collection = ? AND claim = ?`}
 	for _, row := range b.claims {
-		if gone[fmt.Sprint(row[0])] {
-			freed.rows = append(freed.rows, row[1:])
+		if gone[fmt.Sprint(row[2])] {
+			freed.rows = append(freed.rows, row[:2])
 		}
 	}
 	b.phases = append(b.phases, []step{buried, {`DELETE FROM users WHERE id = ?`, ids}, freed})

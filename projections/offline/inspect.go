@@ -56,7 +56,7 @@ func InspectInPlace(ctx context.Context, path, mode string) (built Built, err er
 	if err := checkVersion(ctx, conn, path); err != nil {
 		return Built{}, err
 	}
-	w := &applier.Writer{Conn: conn}
+	w := &applier.Writer{Conn: conn, Entities: applier.Entities{Recent: applier.NewRecentClaims(path)}}
 	if err := w.Load(ctx); err != nil {
 		return Built{}, &NotAProjectionError{path, err}
 	}
@@ -76,7 +76,7 @@ func checkVersion(ctx context.Context, conn *sqlx.Conn, path string) error {
 	if err != nil {
 		return &NotAProjectionError{path, err}
 	}
-	if version != schema.SchemaVersion {
+	if !schema.Readable(version) {
 		return schema.OtherSchema(path, version)
 	}
 	return nil

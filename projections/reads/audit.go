@@ -107,6 +107,15 @@ func (s *Tx) AuditCollection(ctx context.Context, collection string, count, aliv
 	if err != nil {
 		return a, err
 	}
+	recent, err := s.recentClaims(ctx, collection)
+	if err != nil {
+		return a, s.observed(s.unreadable(ctx, fmt.Errorf("read the recent claims of %s: %w", collection, err)))
+	}
+	for claim, id := range recent {
+		if id != nil {
+			indexed.Add(claimDigest([]byte(claim), rowformat.FormatID(id)))
+		}
+	}
 	rows, err := s.conn.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?`, collection)
 	if err != nil {
 		return a, s.observed(fmt.Errorf("read the claims of %s: %w", collection, err))
@@ -118,13 +127,27 @@ func (s *Tx) AuditCollection(ctx context.Context, collection string, count, aliv
 		if err := rows.Scan(&claim, &id); err != nil {
 			return a, s.observed(s.unreadable(ctx, fmt.Errorf("read the claims of %s: %w", collection, err)))
 		}
-		indexed.Add(claimDigest(claim, string(id)))
+		if _, changed := recent[string(claim)]; !changed {
+			indexed.Add(claimDigest(claim, string(id)))
+		}
 		if err := alive(); err != nil {
 			return a, err
 		}
 	}
 	a.ClaimsDiffer = held != indexed
 	return a, s.observed(rows.Err())
+}
+
+// recentClaims returns the claims of a collection that changed last, with the packed ids of their
+// holders, or nil for a claim that no entity holds.
+func (s *Tx) recentClaims(ctx context.Context, collection string) (map[string][]byte, error) {
+	recent := map[string][]byte{}
+	_, _, err := rowformat.EachRecentClaim(ctx, s.conn, func(of string, claim, id []byte) {
+		if of == collection {
+			recent[string(claim)] = slices.Clone(id)
+		}
+	})
+	return recent, err
 }
 
 // claimDigest hashes a packed claim and the entity that holds it.

@@ -75,7 +75,8 @@ func entityQuery(collection string) string {
 	return q
 }
 
-// FindHolder returns the living entity that holds a packed claim, or an empty string.
+// FindHolder returns the living entity that holds a packed claim according to the table of claims, or
+// an empty string. The table knows nothing of claims that changed last.
 func FindHolder(r *sqlite.Conn, collection string, packed []byte) (id string, err error) {
 	err = r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, packed).Scan((*rowformat.ID)(&id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -84,11 +85,9 @@ func FindHolder(r *sqlite.Conn, collection string, packed []byte) (id string, er
 	return id, err
 }
 
-// FindHolders returns the living entities that hold claims, by claim.
-func FindHolders(r *sqlite.Conn, collection string, claims []string) (map[string]string, error) {
-	holders := make(map[string]string, len(claims))
-	err := rowformat.EachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
-	return holders, err
+// FindHolders is [FindHolder] for many claims, not packed. It adds to holders, by claim.
+func FindHolders(r *sqlite.Conn, collection string, claims []string, holders map[string]string) error {
+	return rowformat.EachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
 }
 
 // A ClaimKey is the key of a row in the table of claims. The zero ClaimKey precedes all others.

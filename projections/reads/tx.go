@@ -26,7 +26,7 @@ func OpenFile(ctx context.Context, path string) (*Tx, error) {
 	}
 	var version int
 	err = db.GetContext(ctx, &version, `PRAGMA user_version`)
-	if err == nil && version != schema.SchemaVersion {
+	if err == nil && !schema.Readable(version) {
 		err = schema.OtherSchema(path, version)
 	}
 	if err != nil {

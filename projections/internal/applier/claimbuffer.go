@@ -1,7 +1,6 @@
 package applier
 
 import (
-	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -69,11 +68,8 @@ func (c packedClaim) compare(other packedClaim) int {
 }
 
 // holder returns who holds a claim, according to the buffer. known is false if the buffer does not
-// know. An empty holder means that no entity holds the claim. A nil buffer knows nothing.
+// know. An empty holder means that no entity holds the claim.
 func (b *claimBuffer) holder(collection string, claim []byte) (holder string, known bool) {
-	if b == nil {
-		return "", false
-	}
 	h, known := b.changed[collection][newPackedClaim(claim)]
 	if !h.held {
 		return "", known || !b.written
@@ -82,7 +78,7 @@ func (b *claimBuffer) holder(collection string, claim []byte) (holder string, kn
 }
 
 // change records a change.
-func (b *claimBuffer) change(c claimChange) error {
+func (b *claimBuffer) change(c claimChange) {
 	of := b.changed[c.collection]
 	if of == nil {
 		of = map[packedClaim]bufferedHolder{}
@@ -91,19 +87,14 @@ func (b *claimBuffer) change(c claimChange) error {
 	before := len(of)
 	key := newPackedClaim(c.claim)
 	switch {
-	case c.holder != "":
-		id, err := rowformat.ParseID(c.holder)
-		if err != nil {
-			return err
-		}
-		of[key] = bufferedHolder{[16]byte(id), true}
+	case c.holder != nil:
+		of[key] = bufferedHolder{[16]byte(c.holder), true}
 	case b.written:
 		of[key] = bufferedHolder{}
 	default:
 		delete(of, key)
 	}
 	b.count += len(of) - before
-	return nil
 }
 
 // writeBuffered writes all buffered claims, and empties the buffer.
@@ -136,31 +127,24 @@ var insertClaims, replaceClaims = manyClaims(insertClaim), manyClaims(replaceCla
 
 func (b *claimBuffer) write(conn connection, collection string) error {
 	changed := b.changed[collection]
-	one, many := insertClaim, insertClaims
+	rows := newClaimRows(conn, collection, insertClaim, insertClaims)
 	if b.written {
-		one, many = replaceClaim, replaceClaims
+		rows = newClaimRows(conn, collection, replaceClaim, replaceClaims)
 	}
-	args := make([]driver.Value, 1, 1+2*claimsAtOnce)
-	args[0] = collection
 	for _, claim := range slices.SortedFunc(maps.Keys(changed), packedClaim.compare) {
 		holder := changed[claim]
-		if !holder.held {
-			if err := conn.exec(deleteClaim, collection, claim.bytes()); err != nil {
-				return err
-			}
-			continue
+		var err error
+		if holder.held {
+			err = rows.add(claim.bytes(), holder.id[:])
+		} else {
+			err = conn.exec(deleteClaim, collection, claim.bytes())
 		}
-		if args = append(args, claim.bytes(), holder.id[:]); len(args) == cap(args) {
-			if err := conn.exec(many, args...); err != nil {
-				return err
-			}
-			args = args[:1]
-		}
-	}
-	for rest := args[1:]; len(rest) > 0; rest = rest[2:] {
-		if err := conn.exec(one, collection, rest[0], rest[1]); err != nil {
+		if err != nil {
 			return err
 		}
+	}
+	if err := rows.flush(); err != nil {
+		return err
 	}
 	clear(changed)
 	return nil

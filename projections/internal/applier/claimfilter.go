@@ -16,6 +16,9 @@ const (
 	filterProbes = 4
 	// FilterMinClaims is the capacity of the smallest filter, which takes 128 KiB.
 	FilterMinClaims = 64 << 10
+	// filterPays is the number of lookups after which a filter pays in a process that does not decide
+	// commands.
+	filterPays = 1000
 	// filterRetry is the pause after a filter could not be filled.
 	filterRetry = 5 * time.Second
 )
@@ -28,10 +31,10 @@ const (
 // never reports a claim as free that an entity holds in a committed state:
 //
 //  1. The writer adds the claims of a batch before it commits the batch.
-//  2. A new filter is registered with the writer between two batches, and only then filled
-//     with the claims in the file. A claim that is committed before the registration is found
-//     in the file, unless a later batch removes it. A claim of a later batch is added by the
-//     writer.
+//  2. A new filter is registered with the writer between two batches, and only then filled with
+//     the recent claims, and after them with the claims in their table. A claim that is committed
+//     before the registration is found in one of them, unless a later batch removes it: it leaves the
+//     recent claims only for the table. A claim of a later batch is added by the writer.
 //  3. A filter answers nothing until it is full.
 //
 // Safe for concurrent use, but only the writer's goroutine calls begin, add, end and forget.
@@ -86,6 +89,16 @@ func (f *ClaimFilter) Forget() {
 	f.next = nil
 }
 
+// FilterPays reports whether many claims were looked up in their table since the last time that it
+// returned true. Nearly all of them are free. Only the writer's goroutine calls it.
+func (m *Entities) FilterPays() bool {
+	if m.lookedUp < filterPays {
+		return false
+	}
+	m.lookedUp = 0
+	return true
+}
+
 // Wanted reports whether there is no filter, or only one that holds more claims than it has
 // room for, and none is being filled. If so, the caller has to call Fill.
 func (f *ClaimFilter) Wanted() bool {
@@ -95,8 +108,9 @@ func (f *ClaimFilter) Wanted() bool {
 	return !f.filling.Load() && time.Now().UnixNano() >= f.retry.Load() && f.filling.CompareAndSwap(false, true)
 }
 
-// Fill creates a filter with room for about claims claims, and calls scan, which adds all claims in
-// the file. Then it replaces the previous filter. scan must begin its reads after it was called.
+// Fill creates a filter with room for about claims claims, and calls scan, which adds the recent claims
+// and then those in their table. Then it replaces the previous filter. scan must begin its reads after it
+// was called.
 func (f *ClaimFilter) Fill(claims int64, scan func(add func(collection string, claim []byte)) error) error {
 	defer f.filling.Store(false)
 	if b := f.Serving.Load(); b != nil {

@@ -29,6 +29,8 @@ type Entities struct {
 	Cache *entitycache.Cache
 	// Claims is a filter of the claims in the file.
 	Claims *ClaimFilter
+	// Recent holds the claims that changed last. A private file has none.
+	Recent *RecentClaims
 
 	known   map[string]bool     // collections that have a table
 	folded  map[string][]string // the properties of collections whose values are folded
@@ -43,6 +45,8 @@ type Entities struct {
 	judged    *overlay // the state after the batch that Judge judged last
 	// claimChanges is reused by each batch.
 	claimChanges []claimChange
+	// lookedUp counts the claims that were looked up in their table: see FilterPays.
+	lookedUp int
 	// buffer holds claims that a private file lacks; nil in other files.
 	buffer     *claimBuffer
 	direct     direct
@@ -92,6 +96,9 @@ func (m *Entities) Load(ctx context.Context, tx readmodel.Tx) (events.Position, 
 	}
 	names, err := schema.Tables(ctx, tx)
 	if err != nil {
+		return 0, err
+	}
+	if err := m.Recent.load(ctx, tx); err != nil {
 		return 0, err
 	}
 	m.known, m.digests = map[string]bool{}, map[string]*collectionDigest{}

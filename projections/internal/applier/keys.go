@@ -1,8 +1,6 @@
 package applier
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -22,9 +20,10 @@ const keptVoids = 10_000
 
 // A claimChange is a claim that a batch gives to an entity, takes from one, or both.
 type claimChange struct {
-	collection     string
-	claim          []byte
-	before, holder string // empty for none
+	collection string
+	claim      []byte
+	wasHeld    bool
+	holder     []byte // the packed id, or nil for none
 }
 
 // The statements that change claims.
@@ -34,62 +33,43 @@ const (
 	deleteClaim  = `DELETE FROM _claims WHERE collection = ? AND claim = ?`
 )
 
-// writeClaims writes the changed claims in the order of the table. A large batch has several
-// claims for a page, which is then changed once, while it is in the processor's caches.
+// writeClaims keeps the changed claims until they are written to their table: in a private file in
+// memory alone, and otherwise in the file as well.
 func (m *Entities) writeClaims(_ context.Context, tx readmodel.Tx, o *overlay, _ []readmodel.Judged) error {
-	m.claimChanges = m.claimChanges[:0]
+	changes := m.claimChanges[:0]
 	for key, holder := range o.Claims {
-		if before := o.claims[key]; before != holder {
-			m.claimChanges = append(m.claimChanges, claimChange{key.Collection, rowformat.PackClaim(key.Claim), before, holder})
+		before := o.claims[key]
+		if before == holder {
+			continue
 		}
+		c := claimChange{collection: key.Collection, claim: rowformat.PackClaim(key.Claim), wasHeld: before != ""}
+		if holder != "" {
+			var err error
+			if c.holder, err = rowformat.ParseID(holder); err != nil {
+				return fmt.Errorf("write claims of %s: %w", c.collection, err)
+			}
+			m.Claims.add(c.collection, c.claim)
+		}
+		changes = append(changes, c)
 	}
-	defer clear(m.claimChanges) // they keep the events in memory
+	m.claimChanges = changes
 	if m.buffer != nil {
 		return m.bufferClaims(tx)
 	}
-	slices.SortFunc(m.claimChanges, func(a, b claimChange) int {
-		return cmp.Or(strings.Compare(a.collection, b.collection), bytes.Compare(a.claim, b.claim))
-	})
-	return m.direct.on(tx, func(conn connection) error {
-		for _, c := range m.claimChanges {
-			if err := m.writeClaim(conn, c); err != nil {
-				return fmt.Errorf("write claims of %s: %w", c.collection, err)
-			}
-		}
-		return nil
-	})
+	slices.SortFunc(changes, func(a, b claimChange) int { return strings.Compare(a.collection, b.collection) })
+	return m.direct.on(tx, func(conn connection) error { return m.Recent.write(conn, changes) })
 }
 
 // bufferClaims moves the changed claims to the buffer, and writes the buffer if it is full.
 func (m *Entities) bufferClaims(tx readmodel.Tx) error {
 	for _, c := range m.claimChanges {
-		if c.holder != "" {
-			m.Claims.add(c.collection, c.claim)
-		}
-		if err := m.buffer.change(c); err != nil {
-			return fmt.Errorf("keep a claim of %s: %w", c.collection, err)
-		}
+		m.buffer.change(c)
 	}
+	clear(m.claimChanges) // they keep the events in memory
 	if m.buffer.count < m.buffer.limit {
 		return nil
 	}
 	return m.writeBuffered(tx)
-}
-
-func (m *Entities) writeClaim(conn connection, c claimChange) error {
-	if c.holder == "" {
-		return conn.exec(deleteClaim, c.collection, c.claim)
-	}
-	id, err := rowformat.ParseID(c.holder)
-	if err != nil {
-		return err
-	}
-	m.Claims.add(c.collection, c.claim)
-	if c.before == "" {
-		// This fails if an entity holds the claim despite the filter.
-		return conn.exec(insertClaim, c.collection, c.claim, id)
-	}
-	return conn.exec(replaceClaim, c.collection, c.claim, id)
 }
 
 // writeKeys stores the idempotency keys of admitted events with the answer to a retry, and

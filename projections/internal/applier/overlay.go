@@ -63,12 +63,16 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 				return true
 			}
 			packed := rowformat.PackClaim(claim)
-			holder, known := m.buffer.holder(collection, packed)
+			if m.Claims.Free(collection, packed) {
+				return true
+			}
+			holder, known := m.changedHolder(collection, packed)
 			if holder != "" {
 				o.claims[key] = holder
 			}
-			return known || m.Claims.Free(collection, packed)
+			return known
 		})
+		m.lookedUp += len(set)
 		if err := o.loadClaims(ctx, tx, collection, set); err != nil {
 			return nil, fmt.Errorf("load claims of %s: %w", collection, err)
 		}
@@ -79,6 +83,15 @@ func (m *Entities) loadOverlay(ctx context.Context, tx readmodel.Tx, records []e
 	maps.Copy(o.Entities, o.entities)
 	maps.Copy(o.Claims, o.claims)
 	return o, nil
+}
+
+// changedHolder returns who holds a claim that the table of claims may lack. known is false if the
+// table knows.
+func (m *Entities) changedHolder(collection string, claim []byte) (holder string, known bool) {
+	if m.buffer != nil {
+		return m.buffer.holder(collection, claim)
+	}
+	return m.Recent.Holder(collection, claim)
 }
 
 // seen returns the packed ids that the file may hold.

@@ -43,7 +43,7 @@ func NewWriter(ctx context.Context, db *sqlite.Database, models ...readmodel.Fac
 	if err != nil {
 		return nil, fmt.Errorf("open %s for writing: %w", db.Path, err)
 	}
-	w := &Writer{Conn: conn, WAL: db.WAL, Entities: Entities{folded: db.Folded, folder: schema.NewValueFolder(), Claims: NewClaimFilter()}}
+	w := &Writer{Conn: conn, WAL: db.WAL, Entities: Entities{folded: db.Folded, folder: schema.NewValueFolder(), Claims: NewClaimFilter(), Recent: NewRecentClaims(db.Path)}}
 	if err := w.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s for writing: %w", db.Path, err), w.Close())
 	}
@@ -179,7 +179,10 @@ func (w *Writer) Apply(ctx context.Context, records []events.Record) (done []rea
 		w.Claims.Forget() // a wrong answer of the filter may be the reason
 		return nil, err
 	}
-	w.WAL.Wrote(walBytes(done))
+	w.WAL.Wrote(walBytes(done, w.Recent.moved()))
+	if w.bulk == nil {
+		w.Recent.committed()
+	}
 	w.Cache.Open(w.Position)
 	if len(done) > 0 {
 		w.recorder.committed(w.Position)
@@ -200,12 +203,11 @@ func (w *Writer) write(ctx context.Context, batch []readmodel.Judged) error {
 	return nil
 }
 
-// walBytes estimates how much a batch has written to the WAL: its documents, and some index
-// pages for each record.
-func walBytes(done []readmodel.Judged) (bytes int64) {
-	const pages = 3 << 10
+// walBytes estimates how much a batch has written to the WAL: for each record its document and some
+// index pages, and half a page for each claim that has moved, since neighbours share pages.
+func walBytes(done []readmodel.Judged, moved int) (bytes int64) {
 	for _, j := range done {
-		bytes += pages + int64(len(j.Record.Event.Document))
+		bytes += schema.PageSize + int64(len(j.Record.Event.Document))
 	}
-	return bytes
+	return bytes + int64(moved)*schema.PageSize/2
 }

@@ -19,8 +19,8 @@ func PackClaim(claim string) []byte {
 	return sum[:16]
 }
 
-// EachHolder calls found for each of the claims in a collection that an entity holds. It runs
-// one statement for any number of claims.
+// EachHolder calls found for each of the claims in a collection that an entity holds according to the
+// table of claims, which knows nothing of claims that changed last. It runs one statement for any number of claims.
 func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string, found func(claim, id string)) error {
 	if len(claims) == 0 {
 		return nil

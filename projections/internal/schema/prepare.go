@@ -32,7 +32,7 @@ func Prepare(ctx context.Context, writer beginner, path string, declared *collec
 	if version == ConvertedVersion {
 		return ErrOldVersion
 	}
-	if version != 0 && version != SchemaVersion {
+	if version != 0 && !Readable(version) {
 		return OtherSchema(path, version)
 	}
 	for _, statement := range append(ServerTables[:len(ServerTables):len(ServerTables)], fmt.Sprintf(`PRAGMA user_version = %d`, SchemaVersion)) {

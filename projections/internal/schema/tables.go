@@ -11,8 +11,9 @@ import (
 )
 
 // SchemaVersion is the version of the tables below. A file of version 1 is converted when it is
-// opened. A file of any other version is refused: the log can rebuild it.
-const SchemaVersion = 2
+// opened, and one of version 2 gets the table that it lacks. A file of any other version is refused:
+// the log can rebuild it.
+const SchemaVersion = 3
 
 // PageSize is the size of the file's pages in bytes. Unique values are in no particular order,
 // so each of them changes a separate page in each index that holds it, and the write-ahead log
@@ -31,10 +32,14 @@ var ServerTables = []string{
 		one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, log_time INTEGER NOT NULL,
 		last_record TEXT NOT NULL)`,
 	`INSERT OR IGNORE INTO _checkpoint (one, position, log_time, last_record) VALUES (1, 0, 0, '')`,
-	// The living entity that holds each unique key. The claim is a hash: see rowformat.PackClaim.
+	// The living entity that holds each unique key, unless the key is in _recent_claims. The claim is
+	// a hash: see rowformat.PackClaim.
 	`CREATE TABLE IF NOT EXISTS _claims (
 		collection TEXT NOT NULL, claim BLOB NOT NULL, id BLOB NOT NULL,
 		PRIMARY KEY (collection, claim)) WITHOUT ROWID`,
+	// Changes of claims that the table of claims lacks: see rowformat.RecentRow.
+	`CREATE TABLE IF NOT EXISTS _recent_claims (
+		number INTEGER PRIMARY KEY, collection TEXT NOT NULL, held BLOB, released BLOB)`,
 	// The versions of deleted entities. An id is never reused.
 	`CREATE TABLE IF NOT EXISTS _tombstones (
 		collection TEXT NOT NULL, id BLOB NOT NULL, version INTEGER NOT NULL,
