@@ -109,9 +109,6 @@ func (p *Projection) Holder(ctx context.Context, collection, claim string) (id s
 // calling [Projection.Holder] for each. Errors are those of [Projection.Entity].
 func (p *Projection) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
 	holders := map[string]string{}
-	if len(claims) == 0 {
-		return holders, nil
-	}
 	g := p.hold()
 	defer g.Release()
 	var asked []string
@@ -230,10 +227,10 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 					return errLeft
 				}
 				var err error
-				more, err = p.scanClaims(g, &at, add)
+				more, err = g.ReadClaims(&at, add)
 				g.Release()
 				if err != nil {
-					return err
+					return p.observe(g, err)
 				}
 			}
 			return nil
@@ -242,20 +239,6 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 			p.options.Logger.Debug("could not fill the filter of claims; retrying", "error", err)
 		}
 	})
-}
-
-// scanClaims adds up to 10,000 claims after a key, and moves the key to the last of them. more
-// is false at the end of the table.
-func (p *Projection) scanClaims(g *generation.Generation, at *reads.ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
-	r, err := g.DB.Lists.Acquire(context.Background())
-	if err != nil {
-		return false, p.observe(g, err)
-	}
-	defer r.Release()
-	if more, err = reads.ReadClaims(r, at, add); err != nil {
-		return false, p.observeRow(g, err)
-	}
-	return more, nil
 }
 
 // A Ticket links [Projection.CachedPage] with [Projection.KeepPage].
