@@ -79,9 +79,8 @@ func up(t *testing.T) *project {
 		if t.Failed() {
 			p.logFailure()
 		}
-		out, err := p.command("docker", "compose", "-p", p.name, "down", "-v", "--timeout", "20").CombinedOutput()
-		if err != nil {
-			t.Errorf("docker compose down: %v\n%s", err, out)
+		if err := p.down("-v"); err != nil {
+			t.Error(err)
 		}
 		if left := p.volumes("com.docker.compose.project=" + p.name); len(left) > 0 {
 			t.Errorf("got the volumes %v after down -v, want none", left)
@@ -92,6 +91,24 @@ func up(t *testing.T) *project {
 	p.compose("up", "--build", "-d", "--wait", "--wait-timeout", "240", "--scale", "query=5")
 	t.Logf("built and up in %s", time.Since(start).Round(time.Second))
 	return p
+}
+
+// down removes the containers and the network of the project. Sometimes Docker 20.10 keeps an endpoint of a
+// container that no longer exists, and then can't remove the network before the engine is restarted
+// (https://github.com/moby/moby/issues/43286). Nothing of the project depends on that, so down only logs it if
+// no container is left.
+func (p *project) down(args ...string) error {
+	args = append([]string{"compose", "-p", p.name, "down", "--timeout", "20"}, args...)
+	out, err := p.command("docker", args...).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	left := p.run("docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+p.name)
+	if left == "" && bytes.Contains(out, []byte("has active endpoints")) {
+		p.t.Logf("Docker can't remove the network of %s, although no container is left:\n%s", p.name, out)
+		return nil
+	}
+	return fmt.Errorf("docker compose down: %w\n%s", err, out)
 }
 
 // logFailure logs the output of nginx and the last lines of the services.
@@ -218,7 +235,9 @@ const anonymous = "com.docker.volume.anonymous"
 // nodes from the same files. No volume may be left behind.
 func keepsVolumes(t *testing.T, p *project, before []string) {
 	named, nodes := p.volumes("com.docker.compose.project="+p.name), p.nodes()
-	p.compose("down", "--timeout", "20")
+	if err := p.down(); err != nil {
+		t.Fatal(err)
+	}
 	p.compose("up", "-d", "--no-build", "--wait", "--wait-timeout", "240")
 	if got := p.volumes("com.docker.compose.project=" + p.name); !slices.Equal(got, named) {
 		t.Errorf("got volumes %v, want those of before, %v", got, named)
