@@ -1,13 +1,10 @@
 package projections_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -20,11 +17,11 @@ import (
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
-// claiming is the environment variable that gives a child process the file to write to.
-const claiming = "CLUSTERLITE_TEST_CLAIMING"
+// movingClaims is the environment variable that gives a child process the file to write to.
+const movingClaims = "CLUSTERLITE_TEST_MOVING_CLAIMS"
 
 // claimForever is what a child process runs: it applies the log of claimRecord to a file whose claims
-// move after a few changes, and prints a line after the first batches.
+// move after a few changes, and reports that it is ready after the first batches.
 func claimForever(path string) error {
 	set, err := collections.Load("")
 	if err != nil {
@@ -45,7 +42,7 @@ func claimForever(path string) error {
 			return err
 		}
 		if n == 3 {
-			fmt.Println("begun")
+			fmt.Println("ready")
 		}
 	}
 }
@@ -79,7 +76,7 @@ func TestACrashWhileClaimsMoveLosesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "projection.1.db")
 	var last events.Position
 	for round := range 12 {
-		killWhileClaimsMove(t, path, time.Duration(round*7%12)*5*time.Millisecond)
+		killAfter(t, movingClaims+"="+path, time.Duration(round*7%12)*5*time.Millisecond)
 		built, err := offline.Inspect(t.Context(), path)
 		if err != nil || built.Position <= last {
 			t.Fatalf("round %d: got position %d, %v, want more than %d", round, built.Position, err, last)
@@ -109,28 +106,4 @@ func TestACrashWhileClaimsMoveLosesNothing(t *testing.T) {
 // livingUsers returns how many users live at a position of the log of claimRecord.
 func livingUsers(at events.Position) int64 {
 	return int64(at)/4 + []int64{0, 1, 1, 2}[at%4]
-}
-
-// killWhileClaimsMove starts a process that writes to a file, and kills it some time after it has begun.
-func killWhileClaimsMove(t *testing.T, path string, after time.Duration) {
-	t.Helper()
-	child := exec.CommandContext(deadline(t), os.Args[0])
-	child.Env = append(os.Environ(), claiming+"="+path)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err == nil {
-		time.Sleep(after) // the test varies the moment of the kill
-	}
-	_ = child.Process.Kill()
-	_ = child.Wait()
-	if err != nil {
-		t.Fatalf("got %q, %v, want a process that writes", line, err)
-	}
 }

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if path := os.Getenv(claiming); path != "" {
+	if path := os.Getenv(movingClaims); path != "" {
 		fmt.Fprintln(os.Stderr, claimForever(path))
 		os.Exit(1)
 	}

@@ -219,7 +219,7 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 	}
 	p.rebuilds.Go(func() {
 		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
-			// Before the table is read: a claim that is no longer among them then is in the table.
+			// First the recent claims: one that has left them since is in the table, which is read next.
 			g.Writer.Recent.Each(add)
 			for at, more := (reads.ClaimKey{}), true; more; {
 				// Hold the generation for one part of the file at a time.

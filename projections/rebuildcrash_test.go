@@ -76,7 +76,7 @@ func TestACrashLeavesAFileThatServes(t *testing.T) {
 	}
 	for round := range 5 {
 		after := time.Duration(rand.IntN(300)) * time.Millisecond
-		r.killAfter(dir, after)
+		killAfter(t, crashing+"="+r.broker.Addr()+" "+dir, after)
 		n := r.node(dir, 0)
 		if n.Position() > end || n.Position() == 0 {
 			t.Errorf("round %d, killed after %v: got position %d, want 1 to %d", round, after, n.Position(), end)
@@ -96,25 +96,26 @@ func TestACrashLeavesAFileThatServes(t *testing.T) {
 	}
 }
 
-// killAfter starts a process that rebuilds, and kills it some time after it has caught up.
-func (r *rig) killAfter(dir string, after time.Duration) {
-	r.t.Helper()
-	child := exec.CommandContext(deadline(r.t), os.Args[0])
-	child.Env = append(os.Environ(), crashing+"="+r.broker.Addr()+" "+dir)
+// killAfter starts the test program with a variable of the environment that says what to run, and kills it some
+// time after it has reported that it is ready.
+func killAfter(t *testing.T, variable string, after time.Duration) {
+	t.Helper()
+	child := exec.CommandContext(deadline(t), os.Args[0])
+	child.Env = append(os.Environ(), variable)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err == nil {
 		err = child.Start()
 	}
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		r.t.Errorf("got output %q, %v, want \"ready\\n\"", line, err)
+		t.Errorf("got output %q, %v, want \"ready\\n\"", line, err)
 	}
 	time.Sleep(after) // the test varies the moment of the kill
 	_ = child.Process.Kill()
 	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() != -1 {
-		r.t.Errorf("got %v, want a process that the kill ended", err)
+		t.Errorf("got %v, want a process that the kill ended", err)
 	}
 }

@@ -22,7 +22,7 @@ func TestWhatAnEntityWrites(t *testing.T) {
 	}
 	r := newWALRig(t, t.TempDir(), sqlite.ServingBounds)
 	const held = 60_000
-	r.g.Writer.Recent.Keep(held/2, 32) // so that claims have begun to move to their table
+	r.g.Writer.Recent.Keep(held/2, 32) // so that claims are already moving to their table
 	for r.next < held {
 		if err := r.apply(1000); err != nil {
 			t.Fatal(err)

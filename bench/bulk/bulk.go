@@ -67,8 +67,8 @@ func Read(ctx context.Context, path string) (*Bulk, error) {
 }
 
 // allClaims returns collection, claim and holder of all claims of a file from which none was ever
-// released, in the order of the entities. Those that changed last are in a table of their own, and may
-// be in that of all others, too.
+// released, in the order of the entities. Recently changed ones are in a table of their own, and may
+// also be in the table of all others.
 func allClaims(ctx context.Context, db *sql.DB) ([][]any, error) {
 	claims, err := queryRows(ctx, db, `SELECT collection, claim, id FROM _claims`)
 	if err != nil {

@@ -107,10 +107,10 @@ func (s *Tx) AuditCollection(ctx context.Context, collection string, count, aliv
 	if err != nil {
 		return a, err
 	}
-	recent, err := s.recentClaims(ctx, collection)
-	if err != nil {
-		return a, s.observed(s.unreadable(ctx, fmt.Errorf("read the recent claims of %s: %w", collection, err)))
+	if err := s.loadRecentClaims(ctx); err != nil {
+		return a, s.observed(s.unreadable(ctx, fmt.Errorf("read the recent claims: %w", err)))
 	}
+	recent := s.recentClaims[collection]
 	for claim, id := range recent {
 		if id != nil {
 			indexed.Add(claimDigest([]byte(claim), rowformat.FormatID(id)))
@@ -138,16 +138,23 @@ func (s *Tx) AuditCollection(ctx context.Context, collection string, count, aliv
 	return a, s.observed(rows.Err())
 }
 
-// recentClaims returns the claims of a collection that changed last, with the packed ids of their
-// holders, or nil for a claim that no entity holds.
-func (s *Tx) recentClaims(ctx context.Context, collection string) (map[string][]byte, error) {
-	recent := map[string][]byte{}
-	_, _, err := rowformat.EachRecentClaim(ctx, s.conn, func(of string, claim, id []byte) {
-		if of == collection {
-			recent[string(claim)] = slices.Clone(id)
+// loadRecentClaims reads the recent claims of all collections, unless an audit of this transaction has
+// read them already.
+func (s *Tx) loadRecentClaims(ctx context.Context) error {
+	if s.recentClaims != nil {
+		return nil
+	}
+	recent := map[string]map[string][]byte{}
+	_, _, err := rowformat.EachRecentClaim(ctx, s.conn, func(collection string, claim, id []byte) {
+		if recent[collection] == nil {
+			recent[collection] = map[string][]byte{}
 		}
+		recent[collection][string(claim)] = slices.Clone(id)
 	})
-	return recent, err
+	if err == nil {
+		s.recentClaims = recent
+	}
+	return err
 }
 
 // claimDigest hashes a packed claim and the entity that holds it.

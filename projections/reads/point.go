@@ -76,7 +76,7 @@ func entityQuery(collection string) string {
 }
 
 // FindHolder returns the living entity that holds a packed claim according to the table of claims, or
-// an empty string. The table knows nothing of claims that changed last.
+// an empty string. The table does not reflect recent changes.
 func FindHolder(r *sqlite.Conn, collection string, packed []byte) (id string, err error) {
 	err = r.QueryRowContext(context.Background(), `SELECT id FROM _claims WHERE collection = ? AND claim = ?`, collection, packed).Scan((*rowformat.ID)(&id))
 	if errors.Is(err, sql.ErrNoRows) {

@@ -56,6 +56,9 @@ type Tx struct {
 	release func() // releases what the connection belongs to
 	// observe, if not nil, takes the errors of reads, and may replace them.
 	observe func(error) error
+	// recentClaims are the recent claims of each collection with the packed ids of their holders, or nil for a
+	// claim that no entity holds. They are nil until an audit has read them.
+	recentClaims map[string]map[string][]byte
 }
 
 // observed passes the error of a read to observe.

@@ -29,7 +29,7 @@ type Entities struct {
 	Cache *entitycache.Cache
 	// Claims is a filter of the claims in the file.
 	Claims *ClaimFilter
-	// Recent holds the claims that changed last. A private file has none.
+	// Recent holds the recently changed claims. A private file has none.
 	Recent *RecentClaims
 
 	known   map[string]bool     // collections that have a table

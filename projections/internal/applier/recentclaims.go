@@ -2,7 +2,6 @@ package applier
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,7 +16,7 @@ import (
 )
 
 const (
-	// MaxRecentClaims is the number of changes of claims after which a file that serves begins to move
+	// MaxRecentClaims is the number of changes of claims after which a file that serves starts to move
 	// its recent claims to the table of claims. They take 6 to 7 MiB of memory.
 	MaxRecentClaims = 1 << 16
 	// deletedRows is the number of rows of _recent_claims that a batch deletes besides two for each
@@ -28,19 +27,19 @@ const (
 	hurried = 32
 )
 
-// RecentClaims are the claims that changed last in a file that serves. The table of claims lacks
+// RecentClaims are the recently changed claims of a file that serves. The table of claims lacks
 // their changes. Claims are in no particular order, so a batch that wrote them into the table would
 // change a page for each. Instead, it appends them to the table _recent_claims, a row for each
 // collection, and they stay in memory. Once there are many, they move to the table of claims, some
 // in each batch and in the order of the table, so that neighbours share a page:
 //
-//  1. When the moving begins, all claims in memory are listed. Each batch moves twice as many of them
-//     as it changes. How far it got is not stored, so it begins anew after a restart, with more claims
-//     than usual. It then moves more in each batch, so that it ends before the next restart.
+//  1. A move starts with a list of all claims in memory. Each batch moves twice as many of them as it
+//     changes. Progress is not stored, so the move starts over after a restart, with more claims than
+//     usual. It then moves more claims in each batch, so that it finishes before the next restart.
 //  2. A claim that moves is written to the table as it was before the batch. If it changes again, the
-//     later row of _recent_claims says so, and the memory does.
-//  3. Once all of the list have moved, the rows of _recent_claims that were there when it was made are
-//     deleted, some in each batch.
+//     later row of _recent_claims records that, and so does the memory.
+//  3. Once all listed claims have moved, the rows of _recent_claims that existed when the list was made
+//     are deleted, some in each batch.
 //
 // So the last row of _recent_claims that has a claim says who holds it, and without such a row, the
 // table of claims does. A claim of these rows may be missing from memory only if the table already agrees
@@ -52,13 +51,13 @@ type RecentClaims struct {
 	limit, atOnce int // see Keep
 
 	mu      sync.RWMutex // held for writing when changed is written to, and for reading by other goroutines
-	changed map[string]map[packedClaim]recentHolder
+	changed changedClaims
 
 	first, next int64 // the number of the oldest row of _recent_claims, and the next to be used
 	logged      int   // the number of changes in the rows, without those that can be deleted
 
 	moving []movingClaims // in the order of the table
-	pace   int            // how many of them a batch moves if it hurries
+	pace   int            // how many of them a batch moves when there are too many
 	// Rows of _recent_claims below the number listed, with listedChanges changes, can be deleted when
 	// all of moving have moved, and those below trim can be deleted already.
 	listed        int64
@@ -66,14 +65,6 @@ type RecentClaims struct {
 	trim          int64
 
 	batch recentBatch
-}
-
-// A recentHolder is the packed id of the entity that holds a claim, if one holds it.
-type recentHolder struct {
-	id   [16]byte
-	held bool
-	// fresh means that the table of claims has no row for the claim.
-	fresh bool
 }
 
 // movingClaims are claims of a collection that begin with the same byte.
@@ -95,24 +86,20 @@ func NewRecentClaims(path string) *RecentClaims {
 	return &RecentClaims{path: path, limit: MaxRecentClaims, atOnce: claimsAtOnce}
 }
 
-// Keep sets the number of changes after which claims begin to move to their table, and how many a
+// Keep sets the number of changes after which claims start to move to their table, and how many a
 // batch moves at least.
 func (r *RecentClaims) Keep(limit, atOnce int) { r.limit, r.atOnce = limit, atOnce }
 
-// Holder returns the entity that holds a packed claim. known is false if the claim is not among those
-// that changed last, so that the table of claims has to be asked, after this call. An empty holder
+// Holder returns the entity that holds a packed claim. known is false if the claim has not changed
+// recently, so that the table of claims has to be asked, after this call. An empty holder
 // means that no entity holds the claim. It takes into account every batch for which Apply has returned.
 func (r *RecentClaims) Holder(collection string, claim []byte) (holder string, known bool) {
 	r.mu.RLock()
-	h, known := r.changed[collection][newPackedClaim(claim)]
-	r.mu.RUnlock()
-	if !h.held {
-		return "", known
-	}
-	return rowformat.FormatID(h.id[:]), true
+	defer r.mu.RUnlock()
+	return r.changed.find(collection, claim)
 }
 
-// Each calls add for all claims that changed last and that an entity holds.
+// Each calls add for all recently changed claims that an entity holds.
 func (r *RecentClaims) Each(add func(collection string, claim []byte)) {
 	held := map[string][]packedClaim{}
 	r.mu.RLock()
@@ -134,10 +121,10 @@ func (r *RecentClaims) Each(add func(collection string, claim []byte)) {
 // load reads the recent claims of a file. The file says what is in memory, so it also undoes what a
 // batch that failed had changed.
 func (r *RecentClaims) load(ctx context.Context, tx readmodel.Tx) error {
-	changed := map[string]map[packedClaim]recentHolder{}
+	changed := changedClaims{}
 	logged := 0
 	first, last, err := rowformat.EachRecentClaim(ctx, tx, func(collection string, claim, id []byte) {
-		set(changed, collection, newPackedClaim(claim), newRecentHolder(id))
+		changed.set(collection, newPackedClaim(claim), newClaimHolder(id))
 		logged++
 	})
 	if err != nil {
@@ -149,23 +136,6 @@ func (r *RecentClaims) load(ctx context.Context, tx readmodel.Tx) error {
 	r.changed, r.logged, r.first, r.next = changed, logged, first, last+1
 	r.moving, r.listed, r.trim, r.batch = nil, 0, 0, recentBatch{}
 	return nil
-}
-
-// newRecentHolder returns the holder with a packed id, or none for nil.
-func newRecentHolder(id []byte) recentHolder {
-	h := recentHolder{held: id != nil}
-	copy(h.id[:], id)
-	return h
-}
-
-// set records who holds a claim.
-func set(changed map[string]map[packedClaim]recentHolder, collection string, claim packedClaim, holder recentHolder) {
-	of := changed[collection]
-	if of == nil {
-		of = map[packedClaim]recentHolder{}
-		changed[collection] = of
-	}
-	of[claim] = holder
 }
 
 // write writes the changes of a batch, which are sorted by collection, and moves claims that are due.
@@ -248,8 +218,8 @@ func (r *RecentClaims) move(conn connection, n int) error {
 			part.sorted = true
 		}
 		some := movingClaims{collection: part.collection, claims: part.claims[:min(n, len(part.claims))]}
-		if err := r.writeMoved(conn, some); err != nil {
-			return fmt.Errorf("write claims of %s: %w", part.collection, err)
+		if err := r.changed.write(conn, some.collection, some.claims); err != nil {
+			return fmt.Errorf("write claims of %s: %w", some.collection, r.damaged(err))
 		}
 		r.batch.moved = append(r.batch.moved, some)
 		n -= len(some.claims)
@@ -262,28 +232,6 @@ func (r *RecentClaims) move(conn connection, n int) error {
 		r.moving, r.listed = nil, 0
 	}
 	return nil
-}
-
-func (r *RecentClaims) writeMoved(conn connection, some movingClaims) error {
-	inserted := newClaimRows(conn, some.collection, insertClaim, insertClaims)
-	replaced := newClaimRows(conn, some.collection, replaceClaim, replaceClaims)
-	of := r.changed[some.collection]
-	for _, claim := range some.claims {
-		holder := of[claim]
-		var err error
-		switch {
-		case holder.held && holder.fresh:
-			err = inserted.add(claim.bytes(), holder.id[:])
-		case holder.held:
-			err = replaced.add(claim.bytes(), holder.id[:])
-		case !holder.fresh:
-			err = conn.exec(deleteClaim, some.collection, claim.bytes())
-		}
-		if err != nil {
-			return r.damaged(err)
-		}
-	}
-	return r.damaged(errors.Join(inserted.flush(), replaced.flush()))
 }
 
 // damaged turns the violation of the table's key into a damage of the file. It means that an entity
@@ -326,49 +274,15 @@ func (r *RecentClaims) committed() {
 		}
 	}
 	for _, c := range r.batch.changes {
-		claim, holder := newPackedClaim(c.claim), newRecentHolder(c.holder)
+		claim, holder := newPackedClaim(c.claim), newClaimHolder(c.holder)
 		if before, known := r.changed[c.collection][claim]; known {
 			holder.fresh = before.fresh
 		} else {
 			holder.fresh = !c.wasHeld
 		}
-		set(r.changed, c.collection, claim, holder)
+		r.changed.set(c.collection, claim, holder)
 	}
 	clear(r.batch.changes)                  // they keep the events in memory
 	r.first = max(r.first, r.batch.deleted) // the batch may have written nothing
 	r.batch = recentBatch{}
-}
-
-// claimRows are rows of the table of claims that a statement writes together.
-type claimRows struct {
-	conn      connection
-	one, many string
-	args      []driver.Value
-}
-
-func newClaimRows(conn connection, collection, one, many string) *claimRows {
-	rows := &claimRows{conn: conn, one: one, many: many, args: make([]driver.Value, 1, 1+2*claimsAtOnce)}
-	rows.args[0] = collection
-	return rows
-}
-
-// add adds a row, and writes the rows if there are enough of them.
-func (r *claimRows) add(claim, id []byte) error {
-	if r.args = append(r.args, claim, id); len(r.args) < cap(r.args) {
-		return nil
-	}
-	args := r.args
-	r.args = r.args[:1]
-	return r.conn.exec(r.many, args...)
-}
-
-// flush writes the remaining rows.
-func (r *claimRows) flush() error {
-	for rest := r.args[1:]; len(rest) > 0; rest = rest[2:] {
-		if err := r.conn.exec(r.one, r.args[0], rest[0], rest[1]); err != nil {
-			return err
-		}
-	}
-	r.args = r.args[:1]
-	return nil
 }

@@ -20,7 +20,7 @@ func PackClaim(claim string) []byte {
 }
 
 // EachHolder calls found for each of the claims in a collection that an entity holds according to the
-// table of claims, which knows nothing of claims that changed last. It runs one statement for any number of claims.
+// table of claims, which does not reflect recent changes. It runs one statement for any number of claims.
 func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, claims []string, found func(claim, id string)) error {
 	if len(claims) == 0 {
 		return nil

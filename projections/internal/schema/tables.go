@@ -11,7 +11,7 @@ import (
 )
 
 // SchemaVersion is the version of the tables below. A file of version 1 is converted when it is
-// opened, and one of version 2 gets the table that it lacks. A file of any other version is refused:
+// opened, and the table that one of version 2 lacks is added. A file of any other version is refused:
 // the log can rebuild it.
 const SchemaVersion = 3
 
