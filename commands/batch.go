@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
-	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/appending"
+	"github.com/clusterlite/clusterlite/projections/verdicts"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 )
 
@@ -214,7 +214,7 @@ func (b *Batch) Wait() []Outcome {
 	return b.outcomes
 }
 
-func (b *Batch) judge(i int, j projections.Judgement) {
+func (b *Batch) judge(i int, j verdicts.Judgement) {
 	o := &b.outcomes[i]
 	switch v := j.Verdict; {
 	case v.Outcome == events.Admitted:

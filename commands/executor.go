@@ -155,13 +155,17 @@ func (x *Executor) reject(ctx context.Context, c Command, rejection error) (Resu
 
 // append appends an event and waits for its verdict.
 func (x *Executor) append(ctx context.Context, event events.Event) appending.Outcome {
-	return x.send(ctx, []events.Event{event}).Wait(ctx)[0]
+	return x.appender().Append(ctx, event)
 }
 
 // send appends events together, in order. It returns once the log has confirmed them or has
 // failed to.
 func (x *Executor) send(ctx context.Context, batch []events.Event) *appending.Sent {
-	return appending.Appender{Log: (*tracedLog)(x), Model: x.Model, Observer: x.Metrics}.Send(ctx, batch)
+	return x.appender().Send(ctx, batch)
+}
+
+func (x *Executor) appender() appending.Appender {
+	return appending.Appender{Log: (*tracedLog)(x), Model: x.Model, Observer: x.Metrics}
 }
 
 // An entityAt is an entity at a position.

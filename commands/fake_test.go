@@ -2,6 +2,7 @@ package commands_test
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"github.com/clusterlite/clusterlite/commands"
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
-	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/reads"
+	"github.com/clusterlite/clusterlite/projections/verdicts"
 )
 
 // A fake is a log in memory, together with a write model that follows it. It fails on request.
@@ -32,7 +33,7 @@ type fake struct {
 	model    *events.Memory
 	uses     map[string]reads.KeyUse
 	applied  int
-	expected map[string]chan projections.Judgement
+	expected verdicts.Expectations
 	stuck    error
 
 	appends, ends, barriers int
@@ -40,7 +41,7 @@ type fake struct {
 
 // newFake returns an executor on an empty fake.
 func newFake() (*fake, *commands.Executor) {
-	f := &fake{model: events.NewMemory(), uses: map[string]reads.KeyUse{}, expected: map[string]chan projections.Judgement{}}
+	f := &fake{model: events.NewMemory(), uses: map[string]reads.KeyUse{}}
 	return f, &commands.Executor{Log: f, Model: f, Source: "/test", Wait: 5 * time.Second}
 }
 
@@ -60,6 +61,17 @@ func (f *fake) Append(_ context.Context, batch ...events.Event) (events.Position
 		f.catchUp()
 	}
 	return events.Position(len(f.records)), f.appendErr
+}
+
+func (f *fake) AppendUntil(ctx context.Context, known <-chan struct{}, e events.Event) (time.Time, error) {
+	if _, err := f.Append(ctx, e); err != nil {
+		return time.Time{}, err
+	}
+	select {
+	case <-known:
+	case <-ctx.Done():
+	}
+	return time.Now(), nil
 }
 
 // another appends an event of another command service, which the model has not read yet.
@@ -89,10 +101,7 @@ func (f *fake) catchUp() {
 				Rendered: f.model.Entities[events.EntityKey{Collection: e.Collection, ID: e.EntityID}].Rendered,
 			}
 		}
-		if waiting, ok := f.expected[e.ID]; ok {
-			waiting <- projections.Judgement{Position: r.Position(), Verdict: verdict}
-			delete(f.expected, e.ID)
-		}
+		f.expected.Judge(maps.All(map[string]verdicts.Judgement{e.ID: {Position: r.Position(), Verdict: verdict}}))
 	}
 }
 
@@ -167,17 +176,7 @@ func (f *fake) UsedKeys(ctx context.Context, keys []string) (map[string]bool, er
 	return used, nil
 }
 
-func (f *fake) Expect(id string) (<-chan projections.Judgement, func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	waiting := make(chan projections.Judgement, 1)
-	f.expected[id] = waiting
-	return waiting, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.expected, id)
-	}
-}
+func (f *fake) Expect(id string) *verdicts.Expectation { return f.expected.Expect(id) }
 
 func (f *fake) Stuck() error {
 	f.mu.Lock()

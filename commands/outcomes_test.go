@@ -48,8 +48,8 @@ func TestOutcomeUnknown(t *testing.T) {
 					t.Errorf("got %v, want an unknown outcome with confirmed %v", got, c.confirmed)
 				}
 			}
-			if len(f.expected) != 0 {
-				t.Errorf("got %d events that are still expected, want none", len(f.expected))
+			if n := f.expected.Len(); n != 0 {
+				t.Errorf("got %d events that are still expected, want none", n)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -26,11 +27,28 @@ func (x *tracedLog) Append(ctx context.Context, batch ...events.Event) (events.P
 		batch[i].TraceParent, batch[i].Actor = carried, actor
 	}
 	position, err := x.Log.Append(ctx, batch...)
+	endSpan(span, err)
+	return position, err
+}
+
+// AppendUntil does the same with one event. Its span ends when the append was confirmed.
+func (x *tracedLog) AppendUntil(ctx context.Context, known <-chan struct{}, e events.Event) (time.Time, error) {
+	ctx, span := x.beginSpan(ctx, 1)
+	e.TraceParent, e.Actor = traceParent(ctx), caller.Of(ctx).Name
+	confirmed, err := x.Log.AppendUntil(ctx, known, e)
+	if err != nil {
+		endSpan(span, err)
+	} else {
+		endSpan(span, nil, trace.WithTimestamp(confirmed))
+	}
+	return confirmed, err
+}
+
+func endSpan(span trace.Span, err error, options ...trace.SpanEndOption) {
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 	}
-	span.End()
-	return position, err
+	span.End(options...)
 }
 
 func (x *tracedLog) beginSpan(ctx context.Context, count int) (context.Context, trace.Span) {

@@ -69,7 +69,7 @@ func (p *Projection) applyServing(records []events.Record, damaged <-chan struct
 		}
 		p.progress.Applied(w.Position)
 		p.waiters.Advance(w.Position)
-		p.verdicts.announce(batch.judged)
+		p.judge(batch.judged)
 	}
 	return batch, p.observe(g, err)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/lifecycle"
 	"github.com/clusterlite/clusterlite/projections/readmodel"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
+	"github.com/clusterlite/clusterlite/projections/verdicts"
 )
 
 // DefaultMaxBatch is the default maximum number of records in one transaction. Larger batches
@@ -75,7 +76,7 @@ type Projection struct {
 	serving  atomic.Pointer[generation.Generation]
 	applying sync.Mutex // held while a batch is applied and while generations are swapped
 	waiters  lifecycle.Waiters
-	verdicts verdicts
+	expected verdicts.Expectations
 	progress lifecycle.Progress
 	// checkpoints are the latest checkpoints in the log.
 	checkpoints digest.Checkpoints

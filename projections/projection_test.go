@@ -23,6 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections"
 	"github.com/clusterlite/clusterlite/projections/datafolder"
 	"github.com/clusterlite/clusterlite/projections/query"
+	"github.com/clusterlite/clusterlite/projections/verdicts"
 )
 
 func TestMain(m *testing.M) {
@@ -255,17 +256,26 @@ func TestJudgementsReachTheirWaiters(t *testing.T) {
 	r := newRig(t)
 	n := r.node(t.TempDir(), 0)
 	first, second := user(uuid.NewString(), "Ada", claim), user(uuid.NewString(), "Bob", claim)
-	one, forgetOne := n.Expect(first.ID)
-	two, forgetTwo := n.Expect(second.ID)
-	defer forgetOne()
-	defer forgetTwo()
+	one, two := n.Expect(first.ID), n.Expect(second.ID)
+	defer one.Forget()
+	defer two.Forget()
 	r.append(first, second)
-	if j := receive(t, one); j.Verdict.Outcome != events.Admitted || j.Position != 1 {
+	if j := judgement(t, one); j.Verdict.Outcome != events.Admitted || j.Position != 1 {
 		t.Errorf("got %+v, want it admitted at position 1", j)
 	}
-	if j := receive(t, two); j.Verdict.Reason != events.ReasonTaken || j.Verdict.Holder != first.EntityID || j.Position != 2 {
+	if j := judgement(t, two); j.Verdict.Reason != events.ReasonTaken || j.Verdict.Holder != first.EntityID || j.Position != 2 {
 		t.Errorf("got %+v, want it void at position 2: taken, held by %s", j, first.EntityID)
 	}
+}
+
+func judgement(t testing.TB, x *verdicts.Expectation) verdicts.Judgement {
+	t.Helper()
+	receive(t, x.Known())
+	j, known := x.Judgement()
+	if !known {
+		t.Fatal("got no judgement, want one")
+	}
+	return j
 }
 
 func receive[T any](t testing.TB, ch <-chan T) (v T) {

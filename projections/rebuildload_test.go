@@ -143,7 +143,7 @@ func (l *load) readLists(ctx context.Context) {
 func (l *load) writeAndRead(ctx context.Context) {
 	for version := int64(2); ctx.Err() == nil; version++ {
 		e := then(user(l.ids[0], "Ada", ""), events.Updated, version)
-		judgement, forget := l.n.Expect(e.ID)
+		expected := l.n.Expect(e.ID)
 		p, err := l.r.log.Append(deadline(l.t), e)
 		if err != nil {
 			l.t.Error(err)
@@ -160,11 +160,11 @@ func (l *load) writeAndRead(ctx context.Context) {
 			l.t.Errorf("got version %d at position %d, %v, want version %d at position %d or later", got.Version, at, err, version, p)
 			return
 		}
-		if j := receive(l.t, judgement); j.Verdict.Outcome != events.Admitted || j.Position != p {
+		if j := judgement(l.t, expected); j.Verdict.Outcome != events.Admitted || j.Position != p {
 			l.t.Errorf("got verdict %+v, want it admitted at position %d", j, p)
 			return
 		}
-		forget()
+		expected.Forget()
 	}
 }
 

@@ -50,11 +50,11 @@ func New(r prometheus.Registerer) *Metrics {
 }
 
 // Appended counts an append, and measures it if it was confirmed.
-func (m *Metrics) Appended(began time.Time, err error) {
+func (m *Metrics) Appended(took time.Duration, err error) {
 	switch {
 	case m == nil:
 	case err == nil:
-		m.append.Observe(time.Since(began).Seconds())
+		m.append.Observe(took.Seconds())
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
 		m.failures.WithLabelValues(unknown).Inc()
 	case errors.Is(err, eventlog.ErrTooLarge):

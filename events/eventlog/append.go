@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -29,7 +30,24 @@ func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Positio
 	for i, e := range batch {
 		messages[i] = wire.NewMessage(e)
 	}
-	return l.publish(ctx, messages)
+	return l.append(ctx, messages)
+}
+
+// AppendUntil appends one event and waits until known is closed, which the caller arranges to happen
+// once the event was read back. Most callers wait for that anyway, and are woken once in place of
+// twice. The errors are those of [Log.Append], and are returned at once. Without an error the event
+// is in the log: either known is closed, or ctx ended before that.
+//
+// It returns when the append was confirmed, which is now if the event was read back first.
+func (l *Log) AppendUntil(ctx context.Context, known <-chan struct{}, e events.Event) (confirmed time.Time, err error) {
+	r, err := l.publish(ctx, known, []*message.Message{wire.NewMessage(e)})
+	if err != nil {
+		return time.Time{}, err
+	}
+	if at := r.confirmed.Load(); at != nil {
+		return *at, nil
+	}
+	return time.Now(), nil
 }
 
 // AppendCheckpoint appends a barrier at which every read model remembers its digests for a while,
@@ -39,30 +57,46 @@ func (l *Log) AppendCheckpoint(ctx context.Context) (events.Position, error) {
 	if err != nil {
 		return 0, fmt.Errorf("generate a checkpoint id: %w", err)
 	}
-	return l.publish(ctx, []*message.Message{wire.NewCheckpoint(id.String(), l.config.Source, time.Now())})
+	return l.append(ctx, []*message.Message{wire.NewCheckpoint(id.String(), l.config.Source, time.Now())})
 }
 
-func (l *Log) publish(ctx context.Context, messages []*message.Message) (events.Position, error) {
-	if !l.Reachable() {
-		return 0, ErrUnreachable
-	}
-	receipt := newReceipt(ctx, messages)
-	if err := l.publisher.Publish(l.config.Topic, messages...); err != nil {
+func (l *Log) append(ctx context.Context, messages []*message.Message) (events.Position, error) {
+	r, err := l.publish(ctx, nil, messages)
+	if err != nil {
 		return 0, err
 	}
-	return receipt.position, nil
+	return r.position, nil
 }
 
-// A receipt carries the position after the last message from the publisher to the caller, because
-// Watermill's Publish does not return it. It is in the context of the messages.
-type receipt struct{ position events.Position }
+func (l *Log) publish(ctx context.Context, known <-chan struct{}, messages []*message.Message) (*receipt, error) {
+	if !l.Reachable() {
+		return nil, ErrUnreachable
+	}
+	r := newReceipt(ctx, known, messages)
+	if err := l.publisher.Publish(l.config.Topic, messages...); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// A receipt carries what Watermill's Publish has no parameters and results for, between the caller
+// and the publisher. It is in the context of the messages.
+type receipt struct {
+	// position is the position after the last message. It is valid after Publish has returned nil,
+	// unless known was set.
+	position events.Position
+	// known, if not nil, makes Publish wait until it is closed, and not only until the messages are
+	// appended; see [Log.AppendUntil].
+	known <-chan struct{}
+	// confirmed is when the append was confirmed, if known is set.
+	confirmed atomic.Pointer[time.Time]
+}
 
 type receiptKey struct{}
 
-// newReceipt returns the receipt for one Publish of the messages, which ends with ctx. Its
-// position is valid after Publish has returned nil.
-func newReceipt(ctx context.Context, messages []*message.Message) *receipt {
-	r := &receipt{}
+// newReceipt returns the receipt for one Publish of the messages, which ends with ctx.
+func newReceipt(ctx context.Context, known <-chan struct{}, messages []*message.Message) *receipt {
+	r := &receipt{known: known}
 	ctx = context.WithValue(ctx, receiptKey{}, r)
 	for _, m := range messages {
 		m.SetContext(ctx)

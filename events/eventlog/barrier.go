@@ -133,7 +133,7 @@ func (b *barriers) publish(ctx context.Context, p message.Publisher) (events.Pos
 		return 0, fmt.Errorf("generate a barrier id: %w", err)
 	}
 	m := wire.NewBarrier(id.String(), b.log.config.Source, time.Now())
-	r := newReceipt(ctx, []*message.Message{m})
+	r := newReceipt(ctx, nil, []*message.Message{m})
 	err = p.Publish(b.log.config.Topic, m)
 	return r.position, err
 }

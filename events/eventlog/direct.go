@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -76,13 +78,13 @@ func (p *publisher) settle(base int64, err error) {
 	}
 	p.proceed()
 	p.mu.Unlock()
-	next := events.Position(base)
+	next, now := events.Position(base), time.Now()
 	for _, s := range group {
 		next += events.Position(len(s.records))
-		if err == nil && s.receipt != nil {
+		if err == nil {
 			s.receipt.position = next
 		}
-		s.done <- appendError(err)
+		s.report(err, &now)
 	}
 }
 

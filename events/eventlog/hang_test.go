@@ -50,6 +50,10 @@ func TestNothingWaitsForABrokerThatHangs(t *testing.T) {
 		"end":     func(ctx context.Context, l *eventlog.Log) error { _, err := l.End(ctx); return err },
 		"barrier": func(ctx context.Context, l *eventlog.Log) error { _, err := l.Barrier(ctx); return err },
 		"append":  func(ctx context.Context, l *eventlog.Log) error { _, err := l.Append(ctx, event(1)); return err },
+		"append until known": func(ctx context.Context, l *eventlog.Log) error {
+			_, err := l.AppendUntil(ctx, make(chan struct{}), event(1))
+			return err
+		},
 		"announce": func(ctx context.Context, l *eventlog.Log) error {
 			return l.Announce(ctx, eventlog.Announcement{Node: "n"})
 		},

@@ -72,13 +72,18 @@ func newPublisher(l *Log) *publisher {
 	return &publisher{log: l, called: make(chan struct{}, 1), linger: linger.New(l.config.Linger)}
 }
 
-// Publish appends messages in order, once all in-sync replicas hold them. It ends with the
-// context of the first message. Errors are those of [Log.Append].
+// Publish appends messages in order. It returns once all in-sync replicas hold them, or when the
+// receipt's known is closed. It ends with the context of the first message. Errors are those of
+// [Log.Append].
 func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	s := &publication{ctx: messages[0].Context(), receipt: receiptOf(messages[0]), records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
+	r := receiptOf(messages[0])
+	if r == nil {
+		r = &receipt{}
+	}
+	s := &publication{ctx: messages[0].Context(), receipt: r, records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
 	for i, m := range messages {
 		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
@@ -93,7 +98,12 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	select {
 	case err := <-s.done:
 		return err
+	case <-r.known:
+		return nil
 	case <-s.ctx.Done():
+		if r.confirmed.Load() != nil {
+			return nil
+		}
 		if s.decided.CompareAndSwap(false, true) {
 			return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
 		}
@@ -225,7 +235,8 @@ func (p *publisher) send(group []*publication, decided bool) {
 	}
 	began := time.Now()
 	failed := p.produce(ctx, records)
-	p.noteSent(len(sent), time.Since(began), len(failed) == 0)
+	ended := time.Now()
+	p.noteSent(len(sent), ended.Sub(began), len(failed) == 0)
 	for _, s := range sent {
 		var err error
 		for _, r := range s.records {
@@ -237,17 +248,24 @@ func (p *publisher) send(group []*publication, decided bool) {
 			if p.log.config.FetchPause.UntilAppended {
 				p.log.demand.UpTo(last.Offset + 1)
 			}
-			if s.receipt != nil {
-				s.receipt.position = events.Position(last.Offset) + 1
-			}
+			s.receipt.position = events.Position(last.Offset) + 1
 		}
-		s.done <- appendError(err)
+		s.report(err, &ended)
 	}
 	if len(failed) > 0 {
 		// The next group starts from the bootstrap list and with a new producer id, because an
 		// abandoned record has left a gap in this producer's sequence.
 		p.disconnect()
 	}
+}
+
+// report ends the wait of the caller, unless it waits for more than an append that succeeded.
+func (s *publication) report(err error, at *time.Time) {
+	if err == nil && s.receipt.known != nil {
+		s.receipt.confirmed.Store(at)
+		return
+	}
+	s.done <- appendError(err)
 }
 
 // decide returns the publications of a group whose callers have not given up, and their records.

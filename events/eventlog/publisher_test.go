@@ -142,9 +142,13 @@ func TestAnAppendThatGaveUpIsNotSent(t *testing.T) {
 			_, err := l.Append(ctx, event(0))
 			got <- err
 		}()
+		go func() {
+			_, err := l.AppendUntil(ctx, make(chan struct{}), event(0))
+			got <- err
+		}()
 	}
 	cancel()
-	for range 3 {
+	for range 6 {
 		if err := <-got; !errors.Is(err, eventlog.ErrUnreachable) || !errors.Is(err, context.Canceled) || errors.Is(err, eventlog.ErrOutcomeUnknown) {
 			t.Errorf("got %v, want ErrUnreachable and context.Canceled", err)
 		}

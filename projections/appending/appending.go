@@ -13,7 +13,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/verdicts"
 )
 
 // A Log is what an [Appender] needs of the log. It must be safe for concurrent use.
@@ -21,14 +21,16 @@ type Log interface {
 	// Append appends events in order. The errors are those of [eventlog.Log.Append]: if one
 	// wraps [eventlog.ErrOutcomeUnknown], the events may still arrive.
 	Append(ctx context.Context, batch ...events.Event) (events.Position, error)
+	// AppendUntil appends one event and waits until known is closed, as [eventlog.Log.AppendUntil].
+	AppendUntil(ctx context.Context, known <-chan struct{}, e events.Event) (confirmed time.Time, err error)
 }
 
 // A Model is what an [Appender] needs of a projection that follows the log. It must be safe for
 // concurrent use.
 type Model interface {
-	// Expect returns the channel on which the verdict on an event will arrive. It is called
-	// before the event is appended. The caller calls forget when it stops waiting.
-	Expect(eventID string) (judgement <-chan projections.Judgement, forget func())
+	// Expect returns the expectation of the judgement of an event. It is called before the event is
+	// appended. The caller calls Forget when it stops waiting.
+	Expect(eventID string) *verdicts.Expectation
 	// Stuck returns why the model can't apply the log, or nil.
 	Stuck() error
 }
@@ -36,8 +38,8 @@ type Model interface {
 // An Observer is informed about appends and verdicts, for example to count them. It must be
 // safe for concurrent use.
 type Observer interface {
-	// Appended reports the end of an append, and its error.
-	Appended(began time.Time, err error)
+	// Appended reports how long an append took, and its error.
+	Appended(took time.Duration, err error)
 	// Judged reports the verdict on one event.
 	Judged(began time.Time, v events.Verdict)
 	// Unjudged reports that no verdict on an event arrived in time.
@@ -56,7 +58,7 @@ type Appender struct {
 // An Outcome is the result of appending one event: either its judgement, or the error that
 // prevented one.
 type Outcome struct {
-	projections.Judgement
+	verdicts.Judgement
 	// Err is an error of [Log.Append] or [Model.Stuck] if the event was not appended, and a
 	// [NoVerdictError] if its outcome is unknown.
 	Err error
@@ -91,51 +93,47 @@ func (e *NoVerdictError) Error() string {
 // wraps Stuck means that nothing was appended.
 func (e *NoVerdictError) Unwrap() error { return eventlog.ErrOutcomeUnknown }
 
+// Append appends an event and waits for its verdict. It waits even if the append was not confirmed,
+// because the event may arrive nevertheless. If ctx ends first, the error is a [NoVerdictError]. If
+// the model is stuck, so that no verdict would arrive, Append appends nothing.
+func (a Appender) Append(ctx context.Context, e events.Event) Outcome {
+	if err := a.Model.Stuck(); err != nil {
+		return Outcome{Err: err}
+	}
+	expected := a.Model.Expect(e.ID)
+	defer expected.Forget()
+	began := time.Now()
+	confirmed, err := a.Log.AppendUntil(ctx, expected.Known(), e)
+	a.appended(confirmed.Sub(began), err)
+	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
+		return Outcome{Err: err}
+	}
+	return a.outcome(ctx, expected, began, err == nil)
+}
+
 // A Sent is a batch of events that was appended, or could not be.
 type Sent struct {
-	appender   Appender
-	began      time.Time
-	failed     error // why nothing was appended
-	confirmed  bool
-	judgements []<-chan projections.Judgement
-	forget     []func()
-	outcomes   []Outcome
-	single     single
-}
-
-// single is the memory of a batch of one event, which most batches are.
-type single struct {
-	judgement [1]<-chan projections.Judgement
-	forget    [1]func()
-	outcome   [1]Outcome
-}
-
-func newSent(a Appender, events int) *Sent {
-	s := &Sent{appender: a}
-	if events == 1 {
-		s.judgements, s.forget, s.outcomes = s.single.judgement[:], s.single.forget[:], s.single.outcome[:]
-	} else {
-		s.judgements, s.forget, s.outcomes = make([]<-chan projections.Judgement, events), make([]func(), events), make([]Outcome, events)
-	}
-	return s
+	appender  Appender
+	began     time.Time
+	failed    error // why nothing was appended
+	confirmed bool
+	expected  []*verdicts.Expectation
 }
 
 // Send appends events together, in order. It returns once the log has confirmed them or has
-// failed to. If the model is stuck, so that no verdict would arrive, Send appends nothing.
-// The caller must call [Sent.Wait] once.
+// failed to, so that the caller can do something else before it waits for the verdicts. If the model
+// is stuck, Send appends nothing. The caller must call [Sent.Wait] once.
 func (a Appender) Send(ctx context.Context, batch []events.Event) *Sent {
-	s := newSent(a, len(batch))
+	s := &Sent{appender: a, expected: make([]*verdicts.Expectation, len(batch))}
 	if s.failed = a.Model.Stuck(); s.failed != nil {
 		return s
 	}
 	for i := range batch {
-		s.judgements[i], s.forget[i] = a.Model.Expect(batch[i].ID)
+		s.expected[i] = a.Model.Expect(batch[i].ID)
 	}
 	s.began = time.Now()
 	_, err := a.Log.Append(ctx, batch...)
-	if a.Observer != nil {
-		a.Observer.Appended(s.began, err)
-	}
+	a.appended(time.Since(s.began), err)
 	if err != nil && !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 		s.failed = err
 	}
@@ -143,54 +141,44 @@ func (a Appender) Send(ctx context.Context, batch []events.Event) *Sent {
 	return s
 }
 
-// Wait waits for the verdict on each event and returns the outcomes in the order of the events.
-// It waits even if the append was not confirmed, because the events may arrive nevertheless. If
-// ctx ends first, the remaining outcomes have a [NoVerdictError].
+// Wait waits for the verdict on each event, as [Appender.Append] does, and returns the outcomes in
+// the order of the events.
 func (s *Sent) Wait(ctx context.Context) []Outcome {
-	defer func() {
-		for _, forget := range s.forget {
-			if forget != nil { // nil if nothing was appended
-				forget()
-			}
-		}
-	}()
-	outcomes := s.outcomes
-	for i := range outcomes {
+	outcomes := make([]Outcome, len(s.expected))
+	for i, expected := range s.expected {
 		if s.failed != nil {
 			outcomes[i].Err = s.failed
-			continue
+		} else {
+			outcomes[i] = s.appender.outcome(ctx, expected, s.began, s.confirmed)
 		}
-		var ok bool
-		outcomes[i].Judgement, ok = receive(ctx, s.judgements[i])
-		if !ok {
-			outcomes[i].Err = &NoVerdictError{Confirmed: s.confirmed, Waited: time.Since(s.began), Stuck: s.appender.Model.Stuck()}
+		if expected != nil { // nil if nothing was appended
+			expected.Forget()
 		}
-		s.observe(outcomes[i])
 	}
 	return outcomes
 }
 
-func (s *Sent) observe(o Outcome) {
-	switch observer := s.appender.Observer; {
-	case observer == nil:
-	case o.Err != nil:
-		observer.Unjudged()
-	default:
-		observer.Judged(s.began, o.Verdict)
+func (a Appender) appended(took time.Duration, err error) {
+	if a.Observer != nil {
+		a.Observer.Appended(took, err)
 	}
 }
 
-// receive waits for a judgement. One that has already arrived counts even if ctx has ended.
-func receive(ctx context.Context, judgement <-chan projections.Judgement) (j projections.Judgement, ok bool) {
+// outcome waits for a judgement. One that has already arrived counts even if ctx has ended.
+func (a Appender) outcome(ctx context.Context, expected *verdicts.Expectation, began time.Time, confirmed bool) Outcome {
 	select {
-	case j = <-judgement:
-		return j, true
+	case <-expected.Known():
 	case <-ctx.Done():
 	}
-	select {
-	case j = <-judgement:
-		return j, true
-	default:
-		return j, false
+	judgement, known := expected.Judgement()
+	if !known {
+		if a.Observer != nil {
+			a.Observer.Unjudged()
+		}
+		return Outcome{Err: &NoVerdictError{Confirmed: confirmed, Waited: time.Since(began), Stuck: a.Model.Stuck()}}
 	}
+	if a.Observer != nil {
+		a.Observer.Judged(began, judgement.Verdict)
+	}
+	return Outcome{Judgement: judgement}
 }

@@ -120,7 +120,7 @@ func (l *ledger) append(ctx context.Context, e events.Event) error {
 		defer l.mu.Unlock()
 		l.read = time.Time{}
 	}()
-	o := appending.Appender{Log: l.log, Model: l.model}.Send(ctx, []events.Event{e}).Wait(ctx)[0]
+	o := appending.Appender{Log: l.log, Model: l.model}.Append(ctx, e)
 	if o.Err != nil {
 		return fmt.Errorf("write a record of webhooks to the log: %w", o.Err)
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
-	"github.com/clusterlite/clusterlite/projections"
+	"github.com/clusterlite/clusterlite/projections/verdicts"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
 
@@ -81,25 +81,25 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // append appends events and returns their verdicts.
 func (s store) append(batch ...events.Event) []events.Verdict {
 	s.t.Helper()
-	judgements := make([]<-chan projections.Judgement, len(batch))
+	expected := make([]*verdicts.Expectation, len(batch))
 	for i, e := range batch {
-		judgement, forget := s.model.Expect(e.ID)
-		defer forget()
-		judgements[i] = judgement
+		expected[i] = s.model.Expect(e.ID)
+		defer expected[i].Forget()
 	}
 	if _, err := s.log.Append(servicetest.Context(s.t), batch...); err != nil {
 		s.t.Fatal(err)
 	}
-	verdicts := make([]events.Verdict, len(batch))
-	for i, judgement := range judgements {
+	result := make([]events.Verdict, len(batch))
+	for i, x := range expected {
 		select {
-		case j := <-judgement:
-			verdicts[i] = j.Verdict
+		case <-x.Known():
+			j, _ := x.Judgement()
+			result[i] = j.Verdict
 		case <-servicetest.Context(s.t).Done():
 			s.t.Fatal("got no verdict")
 		}
 	}
-	return verdicts
+	return result
 }
 
 // created creates entities and returns their ids.
