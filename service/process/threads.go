@@ -5,13 +5,13 @@ import (
 	"runtime"
 )
 
-// blockedThreads is the number of threads that are often in SQLite, or wait for the disk: that of the
-// worker, and that of a checkpoint or of the log's sync.
-const blockedThreads = 2
+// blockedThreads is the number of threads that are often in SQLite or wait for the disk: on average
+// one of that of the worker and that of the log's sync.
+const blockedThreads = 1
 
 // allowForBlockedThreads lets Go run as many threads as there are CPUs besides those that are
 // blocked. Go counts a thread in C code or in a system call as running until its monitor sees that it
-// is not. Measured with 64 connections, more threads lowered the processor time of a write; see
+// is not. Measured, more threads lowered the processor time of a write and the latency of reads beside writes; see
 // docs/explanation/performance.md. We have not measured whether that is because requests wait less for
 // the monitor, or for another reason.
 //
