@@ -19,6 +19,7 @@ const unknown = "unknown"
 // Metrics are the Prometheus metrics of an executor. A nil *Metrics records nothing.
 type Metrics struct {
 	verdicts, failures *prometheus.CounterVec
+	admitted           prometheus.Counter // that of verdicts, which nearly all events get
 	append, verdict    prometheus.Histogram
 }
 
@@ -42,6 +43,7 @@ func New(r prometheus.Registerer) *Metrics {
 	for _, verdict := range append(telemetry.Verdicts(), unknown) {
 		m.verdicts.WithLabelValues(verdict)
 	}
+	m.admitted = m.verdicts.WithLabelValues(telemetry.Verdict(events.Verdict{Outcome: events.Admitted}))
 	for _, reason := range []string{"unreachable", "too_large", unknown} {
 		m.failures.WithLabelValues(reason)
 	}
@@ -66,8 +68,13 @@ func (m *Metrics) Appended(took time.Duration, err error) {
 
 // Judged counts a verdict, and measures the time since the start of the append.
 func (m *Metrics) Judged(began time.Time, v events.Verdict) {
-	if m != nil {
-		m.verdict.Observe(time.Since(began).Seconds())
+	if m == nil {
+		return
+	}
+	m.verdict.Observe(time.Since(began).Seconds())
+	if v.Outcome == events.Admitted {
+		m.admitted.Inc()
+	} else {
 		m.verdicts.WithLabelValues(telemetry.Verdict(v)).Inc()
 	}
 }

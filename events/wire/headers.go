@@ -79,11 +79,16 @@ func (s Stored) headers() (h headers) {
 // headersOf returns the headers of a map.
 func headersOf(values map[string]string) (h headers) {
 	for name, value := range values {
-		if i := headerIndex(name); i >= 0 {
-			h.values[i], h.has[i] = value, true
-		}
+		h.set(name, value)
 	}
 	return h
+}
+
+// set sets a header, unless it has no meaning.
+func (h *headers) set(name, value string) {
+	if i := headerIndex(name); i >= 0 {
+		h.values[i], h.has[i] = value, true
+	}
 }
 
 // sharedText is the maximum size in bytes of a text that the values of a record's headers share. The

@@ -54,17 +54,16 @@ func AppendPublicLine(b []byte, e events.Event) []byte { return appendLine(b, e,
 var confidential = []string{headerClaims, headerIdempotencyKey, headerRequestHash, headerActor}
 
 func appendLine(b []byte, e events.Event, without []string) []byte {
-	headers := NewMessage(e).Metadata
+	h := headersOfMessage(NewMessage(e))
 	b = append(b, '{')
 	for i, header := range headerOrder {
-		value, ok := headers[header]
-		if !ok || header == headerContentType && e.Document == nil || slices.Contains(without, header) {
+		if !h.has[i] || header == headerContentType && e.Document == nil || slices.Contains(without, header) {
 			continue
 		}
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendMember(b, attribute(header), value)
+		b = appendMember(b, attribute(header), h.values[i])
 	}
 	switch {
 	case e.Document == nil:

@@ -13,12 +13,11 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// NewMessage returns the Watermill message for an event. Its metadata are the headers of the
-// record.
+// NewMessage returns the Watermill message for an event. Its metadata are those headers of the record
+// that differ from event to event. [Record] adds the others. Up to eight headers fit into a map that
+// does not hash its keys.
 func NewMessage(e events.Event) *message.Message {
 	m := newMessage(e.ID, e.Document, message.Metadata{
-		headerSpecVersion:   specVersion,
-		headerID:            e.ID,
 		headerSource:        e.Source,
 		headerType:          e.Type(),
 		headerSubject:       e.EntityID,
@@ -26,7 +25,6 @@ func NewMessage(e events.Event) *message.Message {
 		headerEntityVersion: strconv.FormatInt(e.Version, 10),
 		headerFormat:        strconv.Itoa(e.Kind.Format()),
 		headerClaims:        encodeClaims(e.Claims),
-		headerContentType:   contentJSON,
 	})
 	if e.IdempotencyKey != "" {
 		m.Metadata[headerIdempotencyKey] = e.IdempotencyKey
@@ -45,12 +43,10 @@ func NewMessage(e events.Event) *message.Message {
 // append proves that the broker that accepted it still leads the log.
 func NewBarrier(id, source string, at time.Time) *message.Message {
 	return newMessage(id, nil, message.Metadata{
-		headerSpecVersion: specVersion,
-		headerID:          id,
-		headerSource:      source,
-		headerType:        barrierType,
-		headerTime:        events.FormatTime(at),
-		headerFormat:      barrierFormat,
+		headerSource: source,
+		headerType:   barrierType,
+		headerTime:   events.FormatTime(at),
+		headerFormat: barrierFormat,
 	})
 }
 
@@ -86,7 +82,7 @@ func encodeClaims(claims []string) string {
 // Record returns the Kafka record for a message made by [NewMessage], [NewBarrier] or
 // [NewCheckpoint]. The same message always gives the same bytes.
 func Record(topic string, m *message.Message) *kgo.Record {
-	h := headersOf(m.Metadata)
+	h := headersOfMessage(m)
 	collection, _, err := parseType(h.get(headerType))
 	hasKey := err == nil // barriers have none
 	size, count := 0, 0
@@ -112,4 +108,15 @@ func Record(topic string, m *message.Message) *kgo.Record {
 		}
 	}
 	return r
+}
+
+// headersOfMessage returns the headers of the record for a message.
+func headersOfMessage(m *message.Message) headers {
+	h := headersOf(m.Metadata)
+	h.set(headerSpecVersion, specVersion)
+	h.set(headerID, m.UUID)
+	if h.has[headerIndex(headerSubject)] { // barriers have no subject and no content
+		h.set(headerContentType, contentJSON)
+	}
+	return h
 }
