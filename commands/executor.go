@@ -15,6 +15,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/document"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/expiry"
 	"github.com/clusterlite/clusterlite/projections/appending"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/reads"
@@ -53,6 +54,7 @@ type Executor struct {
 	Metrics *metrics.Metrics
 	Tracer  trace.Tracer
 
+	timers expiry.Timers
 	queues entityqueue.Queues
 	keys   keysInFlight
 }
@@ -79,7 +81,7 @@ func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	if err := x.Model.Stuck(); err != nil {
 		return Result{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.Wait)
+	ctx, cancel := x.timers.WithTimeout(ctx, x.Wait)
 	defer cancel()
 	if c.IdempotencyKey != "" {
 		done, ok := x.keys.begin(c.IdempotencyKey)

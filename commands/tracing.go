@@ -27,7 +27,7 @@ func (x *tracedLog) Append(ctx context.Context, batch ...events.Event) (events.P
 		batch[i].TraceParent, batch[i].Actor = carried, actor
 	}
 	position, err := x.Log.Append(ctx, batch...)
-	endSpan(span, err)
+	endSpan(span, time.Now(), err)
 	return position, err
 }
 
@@ -36,19 +36,21 @@ func (x *tracedLog) AppendUntil(ctx context.Context, known <-chan struct{}, e ev
 	ctx, span := x.beginSpan(ctx, 1)
 	e.TraceParent, e.Actor = traceParent(ctx), caller.Of(ctx).Name
 	confirmed, err := x.Log.AppendUntil(ctx, known, e)
-	if err != nil {
-		endSpan(span, err)
-	} else {
-		endSpan(span, nil, trace.WithTimestamp(confirmed))
-	}
+	endSpan(span, confirmed, err)
 	return confirmed, err
 }
 
-func endSpan(span trace.Span, err error, options ...trace.SpanEndOption) {
-	if err != nil {
+// endSpan ends a span at the time when an append succeeded, or now with the error.
+func endSpan(span trace.Span, at time.Time, err error) {
+	switch {
+	case !span.IsRecording(): // an option would be allocated for nothing
+	case err != nil:
 		span.SetStatus(codes.Error, err.Error())
+	default:
+		span.End(trace.WithTimestamp(at))
+		return
 	}
-	span.End(options...)
+	span.End()
 }
 
 func (x *tracedLog) beginSpan(ctx context.Context, count int) (context.Context, trace.Span) {

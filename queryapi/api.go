@@ -17,6 +17,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/collections"
+	"github.com/clusterlite/clusterlite/events/expiry"
 	"github.com/clusterlite/clusterlite/projections/journal"
 	"github.com/clusterlite/clusterlite/projections/modelset"
 	"github.com/clusterlite/clusterlite/queryapi/changes"
@@ -62,6 +63,7 @@ type API struct {
 	// Models are the read models in SQL; nil if there are none.
 	Models *modelset.Set
 
+	timers      expiry.Timers
 	live        livequery.Hub // the queries of models that clients follow
 	modelRules  sync.Map      // hash of a model's definition → *access.CallerRule
 	words       sync.Map      // collection's name → *listing.Vocabulary

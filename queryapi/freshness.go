@@ -30,7 +30,7 @@ func (a *API) freshen(r *http.Request) (events.Consistency, error) {
 	if want == events.Eventual && least == 0 {
 		return events.Eventual, a.served()
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.Wait)
+	ctx, cancel := a.timers.WithTimeout(r.Context(), a.Wait)
 	defer cancel()
 	target, given := events.Position(least), want
 	end, err := a.end(ctx, want)

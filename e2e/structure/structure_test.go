@@ -70,7 +70,7 @@ var modules = map[string][]string{
 
 // Only the package that talks to Kafka imports the client library that Watermill uses. bench
 // compares with a bare producer.
-var saramaImporters = []string{"events/eventlog", "bench/subjects"}
+var saramaImporters = []string{"events/eventlog", "events/eventlog/internal/receipt", "bench/subjects"}
 
 const (
 	maxFiles = 15

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/receipt"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -44,7 +44,7 @@ func (l *Log) AppendUntil(ctx context.Context, known <-chan struct{}, e events.E
 	if err != nil {
 		return time.Time{}, err
 	}
-	if at := r.confirmed.Load(); at != nil {
+	if at := r.Confirmed.Load(); at != nil {
 		return *at, nil
 	}
 	return time.Now(), nil
@@ -65,47 +65,16 @@ func (l *Log) append(ctx context.Context, messages []*message.Message) (events.P
 	if err != nil {
 		return 0, err
 	}
-	return r.position, nil
+	return r.Position, nil
 }
 
-func (l *Log) publish(ctx context.Context, known <-chan struct{}, messages []*message.Message) (*receipt, error) {
+func (l *Log) publish(ctx context.Context, known <-chan struct{}, messages []*message.Message) (*receipt.Receipt, error) {
 	if !l.Reachable() {
 		return nil, ErrUnreachable
 	}
-	r := newReceipt(ctx, known, messages)
+	r := receipt.New(ctx, known, messages...)
 	if err := l.publisher.Publish(l.config.Topic, messages...); err != nil {
 		return nil, err
 	}
 	return r, nil
-}
-
-// A receipt carries what Watermill's Publish has no parameters and results for, between the caller
-// and the publisher. It is in the context of the messages.
-type receipt struct {
-	// position is the position after the last message. It is valid after Publish has returned nil,
-	// unless known was set.
-	position events.Position
-	// known, if not nil, makes Publish wait until it is closed, and not only until the messages are
-	// appended; see [Log.AppendUntil].
-	known <-chan struct{}
-	// confirmed is when the append was confirmed, if known is set.
-	confirmed atomic.Pointer[time.Time]
-}
-
-type receiptKey struct{}
-
-// newReceipt returns the receipt for one Publish of the messages, which ends with ctx.
-func newReceipt(ctx context.Context, known <-chan struct{}, messages []*message.Message) *receipt {
-	r := &receipt{known: known}
-	ctx = context.WithValue(ctx, receiptKey{}, r)
-	for _, m := range messages {
-		m.SetContext(ctx)
-	}
-	return r
-}
-
-// receiptOf returns the receipt of a message, or nil.
-func receiptOf(m *message.Message) *receipt {
-	r, _ := m.Context().Value(receiptKey{}).(*receipt)
-	return r
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/question"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/receipt"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -133,7 +134,7 @@ func (b *barriers) publish(ctx context.Context, p message.Publisher) (events.Pos
 		return 0, fmt.Errorf("generate a barrier id: %w", err)
 	}
 	m := wire.NewBarrier(id.String(), b.log.config.Source, time.Now())
-	r := newReceipt(ctx, nil, []*message.Message{m})
+	r := receipt.New(ctx, nil, m)
 	err = p.Publish(b.log.config.Topic, m)
-	return r.position, err
+	return r.Position, err
 }

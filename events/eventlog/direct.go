@@ -82,7 +82,7 @@ func (p *publisher) settle(base int64, err error) {
 	for _, s := range group {
 		next += events.Position(len(s.records))
 		if err == nil {
-			s.receipt.position = next
+			s.receipt.Position = next
 		}
 		s.report(err, &now)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/linger"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/receipt"
+	"github.com/clusterlite/clusterlite/events/expiry"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -62,7 +64,7 @@ type publication struct {
 	ctx     context.Context
 	records []*kgo.Record
 	bytes   int
-	receipt *receipt
+	receipt *receipt.Receipt
 	// decided is set once it is certain that the records are sent, or that they never will be.
 	decided atomic.Bool
 	done    chan error
@@ -79,11 +81,8 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	r := receiptOf(messages[0])
-	if r == nil {
-		r = &receipt{}
-	}
-	s := &publication{ctx: messages[0].Context(), receipt: r, records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
+	r := receipt.Of(messages[0])
+	s := &publication{ctx: r.Ctx, receipt: r, records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
 	for i, m := range messages {
 		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
@@ -95,20 +94,22 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if !p.enqueue(s) {
 		return ErrClosed
 	}
+	ended, expired := expiry.Done(s.ctx)
 	select {
 	case err := <-s.done:
 		return err
-	case <-r.known:
+	case <-r.Known:
 		return nil
-	case <-s.ctx.Done():
-		if r.confirmed.Load() != nil {
-			return nil
-		}
-		if s.decided.CompareAndSwap(false, true) {
-			return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
-		}
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
+	case <-ended:
+	case <-expired:
 	}
+	if r.Confirmed.Load() != nil {
+		return nil
+	}
+	if s.decided.CompareAndSwap(false, true) {
+		return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
 }
 
 // sizeOf estimates the size of a record in the log, in bytes.
@@ -248,7 +249,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 			if p.log.config.FetchPause.UntilAppended {
 				p.log.demand.UpTo(last.Offset + 1)
 			}
-			s.receipt.position = events.Position(last.Offset) + 1
+			s.receipt.Position = events.Position(last.Offset) + 1
 		}
 		s.report(err, &ended)
 	}
@@ -261,8 +262,8 @@ func (p *publisher) send(group []*publication, decided bool) {
 
 // report ends the wait of the caller, unless it waits for more than an append that succeeded.
 func (s *publication) report(err error, at *time.Time) {
-	if err == nil && s.receipt.known != nil {
-		s.receipt.confirmed.Store(at)
+	if err == nil && s.receipt.Known != nil {
+		s.receipt.Confirmed.Store(at)
 		return
 	}
 	s.done <- appendError(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/eventlog"
+	"github.com/clusterlite/clusterlite/events/expiry"
 	"github.com/clusterlite/clusterlite/projections/verdicts"
 )
 
@@ -166,11 +167,16 @@ func (a Appender) appended(took time.Duration, err error) {
 
 // outcome waits for a judgement. One that has already arrived counts even if ctx has ended.
 func (a Appender) outcome(ctx context.Context, expected *verdicts.Expectation, began time.Time, confirmed bool) Outcome {
-	select {
-	case <-expected.Known():
-	case <-ctx.Done():
-	}
 	judgement, known := expected.Judgement()
+	if !known {
+		ended, expired := expiry.Done(ctx)
+		select {
+		case <-expected.Known():
+		case <-ended:
+		case <-expired:
+		}
+		judgement, known = expected.Judgement()
+	}
 	if !known {
 		if a.Observer != nil {
 			a.Observer.Unjudged()

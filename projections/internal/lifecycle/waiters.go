@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/expiry"
 )
 
 // Waiters are the callers that wait for a position, nearest first. A batch wakes only those
@@ -64,17 +65,19 @@ func (w *Waiters) Wait(ctx context.Context, p events.Position) error {
 	me := &waiter{position: p, done: make(chan error, 1)}
 	heap.Push(&w.waiting, me)
 	w.mu.Unlock()
+	ended, expired := expiry.Done(ctx)
 	select {
 	case err := <-me.done:
 		return err
-	case <-ctx.Done():
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if me.index >= 0 {
-			heap.Remove(&w.waiting, me.index)
-		}
-		return ctx.Err()
+	case <-ended:
+	case <-expired:
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if me.index >= 0 {
+		heap.Remove(&w.waiting, me.index)
+	}
+	return ctx.Err()
 }
 
 // waiterHeap implements heap.Interface.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/expiry"
 )
 
 // Callers wait for the answer to one question, which serves all of them. A caller must only get
@@ -43,14 +44,16 @@ func (c *Callers) Wait(ctx context.Context, closed <-chan struct{}) (events.Posi
 	case c.Called <- struct{}{}:
 	default:
 	}
+	ended, expired := expiry.Done(ctx)
 	select {
 	case got := <-mine:
 		return got.position, got.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	case <-ended:
+	case <-expired:
 	case <-closed:
 		return 0, c.closed
 	}
+	return 0, ctx.Err()
 }
 
 // Take returns a function that answers the callers that have arrived.

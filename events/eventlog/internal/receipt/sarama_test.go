@@ -1,4 +1,4 @@
-package eventlog
+package receipt_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/receipt"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
 
@@ -35,7 +36,7 @@ func TestSaramaRecordsEqualThoseOfFranz(t *testing.T) {
 		"created": wire.NewMessage(created), "deleted": wire.NewMessage(deleted),
 		"barrier": wire.NewBarrier(id, "/test", created.Time), "checkpoint": wire.NewCheckpoint(id, "/test", created.Time),
 	} {
-		got, err := receiptMarshaler{}.Marshal("t", m)
+		got, err := receipt.Marshaler{}.Marshal("t", m)
 		if err != nil {
 			t.Fatal(err)
 		}
