@@ -160,12 +160,7 @@ func (c *Conn) Close() error {
 }
 
 // CloseWrite closes the writing side, if the operating system's connection can do that.
-func (c *Conn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (c *Conn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // look begins to watch a connection whose handler has been running since the previous look.
 func (c *Conn) look() {

@@ -19,7 +19,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/net/netutil"
 
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
 	"github.com/clusterlite/clusterlite/service/httpapi/connection"
@@ -81,7 +80,7 @@ func Listen(addr string) (net.Listener, error) {
 // Limit returns a listener with at most the given number of open connections. Further ones wait in
 // the operating system until one of them ends.
 func Limit(l net.Listener, connections int) net.Listener {
-	return netutil.LimitListener(l, connections)
+	return connection.Limit(l, connections)
 }
 
 // Draining returns a channel that is closed once the server of a request accepts no more
