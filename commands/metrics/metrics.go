@@ -19,7 +19,7 @@ const unknown = "unknown"
 // Metrics are the Prometheus metrics of an executor. A nil *Metrics records nothing.
 type Metrics struct {
 	verdicts, failures *prometheus.CounterVec
-	admitted           prometheus.Counter // that of verdicts, which nearly all events get
+	admitted           prometheus.Counter // counts the verdict that nearly all events get
 	append, verdict    prometheus.Histogram
 }
 

@@ -33,12 +33,13 @@ func (l *Log) Append(ctx context.Context, batch ...events.Event) (events.Positio
 	return l.append(ctx, messages)
 }
 
-// AppendUntil appends one event and waits until known is closed, which the caller arranges to happen
-// once the event was read back. Most callers wait for that anyway, and are woken once in place of
-// twice. The errors are those of [Log.Append], and are returned at once. Without an error the event
-// is in the log: either known is closed, or ctx ended before that.
+// AppendUntil appends one event and waits until known is closed. Someone else closes it once the event
+// has been read back. A caller that needs the event back anyway is thus woken once, not twice. Errors
+// are those of [Log.Append] and are returned at once. If there is no error, the event is in the log, and
+// either known is closed or ctx has ended.
 //
-// It returns when the append was confirmed, which is now if the event was read back first.
+// The result is the time at which the append was confirmed. If the event was read back before that, it is
+// the time of the return.
 func (l *Log) AppendUntil(ctx context.Context, known <-chan struct{}, e events.Event) (confirmed time.Time, err error) {
 	r, err := l.publish(ctx, known, []*message.Message{wire.NewMessage(e)})
 	if err != nil {

@@ -61,10 +61,9 @@ var _ message.Publisher = (*publisher)(nil)
 
 // A publication holds the records of one call of Publish.
 type publication struct {
-	ctx     context.Context
 	records []*kgo.Record
 	bytes   int
-	receipt *receipt.Receipt
+	receipt *receipt.Receipt // its context ends the wait of the caller
 	// decided is set once it is certain that the records are sent, or that they never will be.
 	decided atomic.Bool
 	done    chan error
@@ -74,15 +73,15 @@ func newPublisher(l *Log) *publisher {
 	return &publisher{log: l, called: make(chan struct{}, 1), linger: linger.New(l.config.Linger)}
 }
 
-// Publish appends messages in order. It returns once all in-sync replicas hold them, or when the
-// receipt's known is closed. It ends with the context of the first message. Errors are those of
+// Publish appends messages in order. It returns once all in-sync replicas hold them, or, if
+// the receipt has Known, when that is closed. It ends with the context of the first message. Errors are those of
 // [Log.Append].
 func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
 	r := receipt.Of(messages[0])
-	s := &publication{ctx: r.Ctx, receipt: r, records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
+	s := &publication{receipt: r, records: make([]*kgo.Record, len(messages)), done: make(chan error, 1)}
 	for i, m := range messages {
 		s.records[i] = wire.Record(topic, m)
 		size := sizeOf(s.records[i])
@@ -94,7 +93,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if !p.enqueue(s) {
 		return ErrClosed
 	}
-	ended, expired := expiry.Done(s.ctx)
+	ended, expired := expiry.Done(s.receipt.Ctx)
 	select {
 	case err := <-s.done:
 		return err
@@ -107,9 +106,9 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return nil
 	}
 	if s.decided.CompareAndSwap(false, true) {
-		return fmt.Errorf("%w: %w", ErrUnreachable, s.ctx.Err())
+		return fmt.Errorf("%w: %w", ErrUnreachable, s.receipt.Ctx.Err())
 	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.ctx.Err())
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.receipt.Ctx.Err())
 }
 
 // sizeOf estimates the size of a record in the log, in bytes.
@@ -290,7 +289,7 @@ func recordsOf(group []*publication) (records []*kgo.Record) {
 // delivery returns how long the most patient publication of the group still waits.
 func delivery(group []*publication) (longest time.Duration) {
 	for _, s := range group {
-		deadline, ok := s.ctx.Deadline()
+		deadline, ok := s.receipt.Ctx.Deadline()
 		if !ok {
 			return maxDelivery
 		}

@@ -32,6 +32,7 @@ import (
 	"github.com/clusterlite/clusterlite/service/httpapi/access"
 	"github.com/clusterlite/clusterlite/service/httpapi/admin"
 	"github.com/clusterlite/clusterlite/service/httpapi/caller"
+	"github.com/clusterlite/clusterlite/service/httpapi/connection"
 	"github.com/clusterlite/clusterlite/service/httpapi/drain"
 	"github.com/clusterlite/clusterlite/service/httpapi/ratelimit"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
@@ -357,7 +358,7 @@ func (n *Node) listen() error {
 	})
 	n.group.Go("the API", func(ctx context.Context) error {
 		return n.drain.Serve(ctx, func(serving context.Context) error {
-			return web.Serve(serving, web.Limit(apiListener, n.MaxConnections), n.apiTLS, n.drain.Handler(e), n.Logger)
+			return web.Serve(serving, connection.Limit(apiListener, n.MaxConnections), n.apiTLS, n.drain.Handler(e), n.Logger)
 		})
 	})
 	n.Logger.Info("listening", "api", n.API.String(), "admin", n.Admin.String(), "role", n.Role, "position", n.Model.Position(), "version", process.Version())

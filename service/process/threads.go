@@ -5,8 +5,8 @@ import (
 	"runtime"
 )
 
-// blockedThreads is the number of threads that are often in SQLite or wait for the disk: on average
-// one of that of the worker and that of the log's sync.
+// blockedThreads is the number of threads that SQLite or the disk blocks at a time. Of the worker's thread
+// and the one that syncs the log, about one is blocked on average.
 const blockedThreads = 1
 
 // allowForBlockedThreads lets Go run as many threads as there are CPUs besides those that are

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/clusterlite/clusterlite/service/httpapi/connection"
 	"github.com/clusterlite/clusterlite/service/httpapi/web"
 	"github.com/clusterlite/clusterlite/service/servicetest"
 )
@@ -32,7 +33,9 @@ func listening(t testing.TB, h http.Handler, connections int) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, web.Limit(l, connections), nil, h, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		served <- web.Serve(ctx, connection.Limit(l, connections), nil, h, slog.New(slog.DiscardHandler))
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {

@@ -77,12 +77,6 @@ func Listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// Limit returns a listener with at most the given number of open connections. Further ones wait in
-// the operating system until one of them ends.
-func Limit(l net.Listener, connections int) net.Listener {
-	return connection.Limit(l, connections)
-}
-
 // Draining returns a channel that is closed once the server of a request accepts no more
 // requests and waits for those in flight. A request that may take long should then end, if it
 // can do so in an orderly way. The channel is nil, and so never closed, for a request that no

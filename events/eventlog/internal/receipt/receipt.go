@@ -39,7 +39,8 @@ func New(ctx context.Context, known <-chan struct{}, messages ...*message.Messag
 	return r
 }
 
-// Of returns the receipt of a message. A message without one gets a receipt that nobody reads.
+// Of returns the receipt of a message. If the message has none, Of returns a new receipt that ends with
+// the context of the message and that no caller reads.
 func Of(m *message.Message) *Receipt {
 	if r, ok := m.Context().Value(key{}).(*Receipt); ok {
 		return r
