@@ -28,7 +28,7 @@ var ErrReported = errors.New("the program already reported the error")
 // error.
 func Main(run Run) {
 	paceCollections()
-	allowForBlockedThreads()
+	ensureThreads()
 	boundMemory(memlimit.FromCgroup)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect

@@ -23,7 +23,6 @@ import "C"
 // calls, which is nearly always on a node that applies events. Each time the kernel programs a timer and
 // switches threads. With the kernel's default delay of 50 us, that was a tenth of the CPU time of a
 // node in a cluster (docs/decisions/2026-11-27-late-timers.md). The monitor may be late: it gives the
-// place of a blocked thread to another one, and there are more threads than CPUs
-// (allowForBlockedThreads). Timers of Go have about a millisecond of resolution anyway when nothing
-// else runs, because a thread waits for them in epoll_wait.
+// place of a blocked thread to another one, and most calls end before that. Timers of Go have about a
+// millisecond of resolution anyway when nothing else runs, because a thread waits for them in epoll_wait.
 const timerSlack = C.SLACK
