@@ -141,11 +141,13 @@ func (b *bench) readsUnderWrites(ctx context.Context, record recordFunc) error {
 		return errors.Join(err, <-writing)
 	}
 	for range b.rounds {
-		if err := errors.Join(
-			measure(withoutName),
-			beside(s.URL(), underWritesName),
-			beside(elsewhere.URL(), elsewhereName),
-		); err != nil {
+		if err := measure(withoutName); err != nil {
+			return err
+		}
+		if err := beside(s.URL(), underWritesName); err != nil {
+			return err
+		}
+		if err := beside(elsewhere.URL(), elsewhereName); err != nil {
 			return err
 		}
 	}

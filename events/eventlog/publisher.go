@@ -93,7 +93,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if !p.enqueue(s) {
 		return ErrClosed
 	}
-	ended, expired := expiry.Done(s.receipt.Ctx)
+	ended, expired := expiry.Done(r.Ctx)
 	select {
 	case err := <-s.done:
 		return err
@@ -106,9 +106,9 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return nil
 	}
 	if s.decided.CompareAndSwap(false, true) {
-		return fmt.Errorf("%w: %w", ErrUnreachable, s.receipt.Ctx.Err())
+		return fmt.Errorf("%w: %w", ErrUnreachable, r.Ctx.Err())
 	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, s.receipt.Ctx.Err())
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, r.Ctx.Err())
 }
 
 // sizeOf estimates the size of a record in the log, in bytes.
