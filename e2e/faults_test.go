@@ -69,16 +69,21 @@ type load struct {
 	clients sync.WaitGroup
 }
 
+// betweenLives is how long a client of a load waits between two entities. All clients together make
+// up to about 80 writes/s, so the CPUs have time for what happens under the load, such as the start
+// of a broker.
+const betweenLives = 200 * time.Millisecond
+
 func startLoad(t *testing.T, url string) *load {
 	l := &load{t: t, url: url, acked: map[string]string{}, unsure: map[string]bool{}, refused: map[string]int{}, stop: make(chan struct{})}
 	for i := range 8 {
 		l.clients.Go(func() {
 			for n := 0; ; n++ {
+				l.life(fmt.Sprintf("%d.%d", i, n), n%3 == 0)
 				select {
 				case <-l.stop:
 					return
-				default:
-					l.life(fmt.Sprintf("%d.%d", i, n), n%3 == 0)
+				case <-time.After(betweenLives):
 				}
 			}
 		})
