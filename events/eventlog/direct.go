@@ -43,42 +43,35 @@ func (p *publisher) byAppender() bool {
 	return p.appender != nil && p.refused == nil && !p.sending && (len(p.waiting) == 0 || p.waiting[0].bytes <= groupBytes)
 }
 
-// proceed lets the appender or run take what waits. The caller holds the mutex.
-func (p *publisher) proceed() {
-	switch {
-	case len(p.waiting) == 0 && p.refused == nil && !p.closed:
-	case p.byAppender() && !p.closed:
-		p.appender.Wake()
-	default:
-		select {
-		case p.called <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // give returns the records of the next group for the appender.
 func (p *publisher) give() (records []*kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.due = false
 	for len(records) == 0 && len(p.waiting) > 0 && p.byAppender() {
 		p.group, records = decide(p.take())
 	}
+	if len(records) == 0 {
+		p.group = nil
+		p.proceed() // what waits now may be too large for the appender
+	}
+	p.taken = time.Now()
 	return records
 }
 
 // settle reports the outcome of the group that the appender has taken.
 func (p *publisher) settle(base int64, err error) {
 	p.mu.Lock()
-	group := p.group
+	group, now := p.group, time.Now()
 	p.group = nil
+	p.linger.Sent(int(p.writers.Load()), now.Sub(p.taken), err == nil)
 	if err != nil && kerr.IsRetriable(err) {
 		p.refused = group
 		group = nil
 	}
 	p.proceed()
 	p.mu.Unlock()
-	next, now := events.Position(base), time.Now()
+	next := events.Position(base)
 	for _, s := range group {
 		next += events.Position(len(s.records))
 		if err == nil {
@@ -101,9 +94,12 @@ func (p *publisher) takeForClient() (group []*publication, decided bool) {
 	case p.byAppender() && !p.closed:
 		p.proceed()
 		return nil, false
+	case !p.due && !p.closed:
+		return nil, false // it lingers
 	default:
 		group = p.take()
 	}
+	p.due = false
 	p.sending = len(group) > 0
 	return group, decided
 }

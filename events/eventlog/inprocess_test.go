@@ -212,3 +212,60 @@ func TestAppendsBeforeTheTopicExistsWait(t *testing.T) {
 		t.Errorf("got %v, want no error", err)
 	}
 }
+
+// TestTwoWritersShareTheirGroups appends from two writers, each of which waits until its event is read
+// back. Without a linger, the one appends while the other waits, so nearly every event is in a batch
+// of its own.
+func TestTwoWritersShareTheirGroups(t *testing.T) {
+	inProcess, running = true, map[string]*embedded.Broker{}
+	defer func() { inProcess, running = false, nil }()
+	const (
+		each        = 200
+		transaction = 500 * time.Microsecond
+	)
+	dir := t.TempDir()
+	c := config(startBroker(t, dir, "127.0.0.1:0").Addr())
+	c.Linger = time.Second
+	l, err := eventlog.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]chan struct{}{}
+	var all []events.Event
+	for i := range 2 * each {
+		e := event(i)
+		known[e.ID], all = make(chan struct{}), append(all, e)
+	}
+	var writers sync.WaitGroup
+	for first := range 2 {
+		writers.Go(func() {
+			for i := first; i < len(all); i += 2 {
+				if _, err := l.AppendUntil(deadline(t), known[all[i].ID], all[i]); err != nil {
+					t.Errorf("append %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	s := subscribe(t, l, 0)
+	for read := 0; read < len(all); {
+		records, err := s.Take(deadline(t), len(all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for began := time.Now(); time.Since(began) < transaction; {
+		}
+		for _, r := range records {
+			close(known[r.Event.ID])
+		}
+		read += len(records)
+	}
+	writers.Wait()
+	if got := countBatches(t, dir); got > each*3/2 {
+		t.Errorf("got %d batches for %d appends of each of two writers, want at most %d", got, each, each*3/2)
+	}
+}

@@ -56,8 +56,7 @@ type Config struct {
 	// Logger gets messages for operators. Nil discards them.
 	Logger *slog.Logger
 	// Linger is the maximum time that appends wait for others while several goroutines append,
-	// so that they share a request. Zero means that they never wait, which is best for a broker
-	// whose requests cost little.
+	// so that they share a request. Zero means that they never wait.
 	Linger time.Duration
 	// FetchPause says how long a subscription that is not behind waits after a fetch that brought
 	// records. Under load each fetch then brings more of them. The first record after a quiet time

@@ -41,15 +41,19 @@ const (
 type publisher struct {
 	log    *Log
 	called chan struct{} // gets a token when run has something to do
+	// writers is the number of callers of Publish that wait.
+	writers atomic.Int64
 
 	mu      sync.Mutex
 	waiting []*publication
 	closed  bool
-	linger  linger.Linger
+	linger  *linger.Linger
+	due     bool // whoever takes the next group has been told to
 
 	appender *inprocess.Appender // nil unless the broker runs in the same process
 	ended    bool                // the appender takes nothing more
 	group    []*publication      // what the appender has taken and not settled
+	taken    time.Time           // when it was taken
 	refused  []*publication      // what the appender could not append, but the client may
 	sending  bool                // run is sending a group through the client
 
@@ -70,7 +74,9 @@ type publication struct {
 }
 
 func newPublisher(l *Log) *publisher {
-	return &publisher{log: l, called: make(chan struct{}, 1), linger: linger.New(l.config.Linger)}
+	p := &publisher{log: l, called: make(chan struct{}, 1)}
+	p.linger = linger.New(l.config.Linger, p.lingered)
+	return p
 }
 
 // Publish appends messages in order. It returns once all in-sync replicas hold them, or, if
@@ -90,6 +96,8 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		}
 		s.bytes += size
 	}
+	p.writers.Add(1)
+	defer p.writers.Add(-1)
 	if !p.enqueue(s) {
 		return ErrClosed
 	}
@@ -128,9 +136,56 @@ func (p *publisher) enqueue(s *publication) bool {
 		return false
 	}
 	p.waiting = append(p.waiting, s)
-	p.linger.Arrived(len(p.waiting))
 	p.proceed()
 	return true
+}
+
+// proceed lets the appender or run take what waits, unless it should wait for more. The caller holds
+// the mutex.
+func (p *publisher) proceed() {
+	if len(p.waiting) == 0 && p.refused == nil && !p.closed {
+		return
+	}
+	if p.due || p.closed || p.refused != nil || !p.lingers() {
+		p.call()
+	}
+}
+
+// lingers reports whether what waits should wait for more. The caller holds the mutex.
+func (p *publisher) lingers() bool {
+	switch {
+	case p.linger.Enough(len(p.waiting)):
+		return false
+	case p.linger.Waiting():
+		return true // until the timer or an append ends it
+	case p.group != nil || p.sending:
+		return true // until the end of that group, from which the wait counts
+	default:
+		return p.linger.Begin(len(p.waiting))
+	}
+}
+
+// lingered ends a linger when its time is over.
+func (p *publisher) lingered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.linger.Waiting() {
+		p.call()
+	}
+}
+
+// call makes the appender or run take what waits. The caller holds the mutex.
+func (p *publisher) call() {
+	p.linger.End()
+	p.due = true
+	if p.byAppender() && !p.closed {
+		p.appender.Wake()
+		return
+	}
+	select {
+	case p.called <- struct{}{}:
+	default:
+	}
 }
 
 // Close does nothing, because the publisher ends with its log.
@@ -157,7 +212,6 @@ func (p *publisher) run() {
 
 func (p *publisher) sendAll() {
 	for {
-		p.waitForMore()
 		group, decided := p.takeForClient()
 		if len(group) == 0 {
 			return
@@ -165,33 +219,14 @@ func (p *publisher) sendAll() {
 		p.send(group, decided)
 		p.mu.Lock()
 		p.sending = false
+		p.proceed()
 		p.mu.Unlock()
 	}
 }
 
-// waitForMore waits until the next group should be sent.
-func (p *publisher) waitForMore() {
+func (p *publisher) noteSent(took time.Duration, ok bool) {
 	p.mu.Lock()
-	wait := p.linger.Begin(len(p.waiting))
-	p.mu.Unlock()
-	if wait == 0 {
-		return
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-p.linger.Enough:
-	case <-timer.C:
-	case <-p.log.ctx.Done():
-	}
-	p.mu.Lock()
-	p.linger.End()
-	p.mu.Unlock()
-}
-
-func (p *publisher) noteSent(appends int, took time.Duration, ok bool) {
-	p.mu.Lock()
-	p.linger.Sent(appends, len(p.waiting), took, ok)
+	p.linger.Sent(int(p.writers.Load()), took, ok)
 	p.mu.Unlock()
 }
 
@@ -215,7 +250,7 @@ func (p *publisher) take() (group []*publication) {
 // their callers already count on it.
 func (p *publisher) send(group []*publication, decided bool) {
 	if err := p.connect(); err != nil {
-		p.noteSent(0, 0, false)
+		p.noteSent(0, false)
 		if !decided {
 			group, _ = decide(group)
 		}
@@ -236,7 +271,7 @@ func (p *publisher) send(group []*publication, decided bool) {
 	began := time.Now()
 	failed := p.produce(ctx, records)
 	ended := time.Now()
-	p.noteSent(len(sent), ended.Sub(began), len(failed) == 0)
+	p.noteSent(ended.Sub(began), len(failed) == 0)
 	for _, s := range sent {
 		var err error
 		for _, r := range s.records {

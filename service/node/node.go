@@ -219,9 +219,12 @@ func (n *Node) startBefore(ctx context.Context) error {
 	return nil
 }
 
-// maxLinger bounds how long appends wait for each other on brokers in other processes. The
-// embedded broker needs no such wait: its requests cost little.
-const maxLinger = 40 * time.Millisecond
+// maxLinger bounds how long appends wait for each other on brokers in other processes, and
+// maxLingerEmbedded on the broker in this one, whose groups are faster.
+const (
+	maxLinger         = 40 * time.Millisecond
+	maxLingerEmbedded = 10 * time.Millisecond
+)
 
 // Pauses make nodes fetch and apply fewer, larger batches under load. The writes of a command node
 // wait for their verdicts, so the acknowledgement of an append ends its pause.
@@ -235,8 +238,7 @@ func (n *Node) openModel(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var linger time.Duration
-	var pause eventlog.Pause
+	linger, pause := maxLingerEmbedded, eventlog.Pause{}
 	if n.Dial == nil {
 		linger, pause = maxLinger, commandPause
 	}
