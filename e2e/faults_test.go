@@ -66,6 +66,7 @@ type load struct {
 	writes  int
 	refused map[string]int // kinds of answers that are not a success
 	stop    chan struct{}
+	stopped sync.Once
 	clients sync.WaitGroup
 }
 
@@ -74,8 +75,11 @@ type load struct {
 // of a broker.
 const betweenLives = 200 * time.Millisecond
 
+// startLoad starts the clients. They end with the test, if end does not end them before, so that a test
+// that fails does not disturb the next one.
 func startLoad(t *testing.T, url string) *load {
 	l := &load{t: t, url: url, acked: map[string]string{}, unsure: map[string]bool{}, refused: map[string]int{}, stop: make(chan struct{})}
+	t.Cleanup(l.halt)
 	for i := range 8 {
 		l.clients.Go(func() {
 			for n := 0; ; n++ {
@@ -170,8 +174,7 @@ func (l *load) notDone() map[string]int {
 // end stops the clients and checks that each node has every acknowledged write.
 func (l *load) end(c *cluster.Cluster) {
 	l.t.Helper()
-	close(l.stop)
-	l.clients.Wait()
+	l.halt()
 	var nodes sync.WaitGroup
 	for _, url := range c.ReadURLs() {
 		nodes.Go(func() { l.acknowledgedBy(url) })
@@ -179,6 +182,12 @@ func (l *load) end(c *cluster.Cluster) {
 	nodes.Wait()
 	equalRows(l.t, c)
 	l.t.Logf("%d writes acknowledged, %d entities, outcome unknown for %d, refused %v", l.writes, len(l.acked), len(l.unsure), l.refused)
+}
+
+// halt stops the clients and waits for them.
+func (l *load) halt() {
+	l.stopped.Do(func() { close(l.stop) })
+	l.clients.Wait()
 }
 
 // acknowledgedBy checks that a node has every acknowledged write.
