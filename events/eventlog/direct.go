@@ -64,7 +64,7 @@ func (p *publisher) settle(base int64, err error) {
 	p.mu.Lock()
 	group, now := p.group, time.Now()
 	p.group = nil
-	p.linger.Sent(int(p.writers.Load()), now.Sub(p.taken), err == nil)
+	p.noteSent(len(group), now.Sub(p.taken), err == nil)
 	if err != nil && kerr.IsRetriable(err) {
 		p.refused = group
 		group = nil

@@ -75,7 +75,7 @@ type publication struct {
 
 func newPublisher(l *Log) *publisher {
 	p := &publisher{log: l, called: make(chan struct{}, 1)}
-	p.linger = linger.New(l.config.Linger, p.lingered)
+	p.linger = linger.New(l.config.Linger, l.config.Attach != nil, p.lingered)
 	return p
 }
 
@@ -224,10 +224,9 @@ func (p *publisher) sendAll() {
 	}
 }
 
-func (p *publisher) noteSent(took time.Duration, ok bool) {
-	p.mu.Lock()
-	p.linger.Sent(int(p.writers.Load()), took, ok)
-	p.mu.Unlock()
+// noteSent records the outcome of a group for the linger. The caller holds the mutex.
+func (p *publisher) noteSent(appends int, took time.Duration, ok bool) {
+	p.linger.Sent(linger.Group{Appends: appends, Waiting: len(p.waiting), Writers: int(p.writers.Load()), Took: took, Failed: !ok})
 }
 
 // take removes the next group from the waiting publications. The caller holds the mutex.
@@ -250,7 +249,9 @@ func (p *publisher) take() (group []*publication) {
 // their callers already count on it.
 func (p *publisher) send(group []*publication, decided bool) {
 	if err := p.connect(); err != nil {
-		p.noteSent(0, false)
+		p.mu.Lock()
+		p.noteSent(0, 0, false)
+		p.mu.Unlock()
 		if !decided {
 			group, _ = decide(group)
 		}
@@ -271,7 +272,9 @@ func (p *publisher) send(group []*publication, decided bool) {
 	began := time.Now()
 	failed := p.produce(ctx, records)
 	ended := time.Now()
-	p.noteSent(ended.Sub(began), len(failed) == 0)
+	p.mu.Lock()
+	p.noteSent(len(sent), ended.Sub(began), len(failed) == 0)
+	p.mu.Unlock()
 	for _, s := range sent {
 		var err error
 		for _, r := range s.records {
