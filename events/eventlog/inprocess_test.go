@@ -217,15 +217,14 @@ func TestAppendsBeforeTheTopicExistsWait(t *testing.T) {
 // back. Without a linger, the one appends while the other waits, so nearly every event is in a batch
 // of its own.
 func TestTwoWritersShareTheirGroups(t *testing.T) {
-	inProcess, running = true, map[string]*embedded.Broker{}
-	defer func() { inProcess, running = false, nil }()
 	const (
 		each        = 200
 		transaction = 500 * time.Microsecond
 	)
 	dir := t.TempDir()
-	c := config(startBroker(t, dir, "127.0.0.1:0").Addr())
-	c.Linger = time.Second
+	b := startBroker(t, dir, "127.0.0.1:0")
+	c := config(b.Addr())
+	c.Attach, c.Linger = b.Attach, time.Second
 	l, err := eventlog.Open(c)
 	if err != nil {
 		t.Fatal(err)

@@ -41,14 +41,14 @@ const (
 type publisher struct {
 	log    *Log
 	called chan struct{} // gets a token when run has something to do
-	// writers is the number of callers of Publish that wait.
+	// writers is the number of callers that are waiting in Publish.
 	writers atomic.Int64
 
 	mu      sync.Mutex
 	waiting []*publication
 	closed  bool
 	linger  *linger.Linger
-	due     bool // whoever takes the next group has been told to
+	due     bool // the appender or run has been told to take the next group
 
 	appender *inprocess.Appender // nil unless the broker runs in the same process
 	ended    bool                // the appender takes nothing more
@@ -140,8 +140,8 @@ func (p *publisher) enqueue(s *publication) bool {
 	return true
 }
 
-// proceed lets the appender or run take what waits, unless it should wait for more. The caller holds
-// the mutex.
+// proceed lets the appender or run take the waiting publications, unless these should wait for more. The
+// caller holds the mutex.
 func (p *publisher) proceed() {
 	if len(p.waiting) == 0 && p.refused == nil && !p.closed {
 		return
@@ -151,7 +151,7 @@ func (p *publisher) proceed() {
 	}
 }
 
-// lingers reports whether what waits should wait for more. The caller holds the mutex.
+// lingers reports whether the waiting publications should wait for more. The caller holds the mutex.
 func (p *publisher) lingers() bool {
 	switch {
 	case p.linger.Enough(len(p.waiting)):
@@ -174,7 +174,7 @@ func (p *publisher) lingered() {
 	}
 }
 
-// call makes the appender or run take what waits. The caller holds the mutex.
+// call makes the appender or run take the waiting publications. The caller holds the mutex.
 func (p *publisher) call() {
 	p.linger.End()
 	p.due = true

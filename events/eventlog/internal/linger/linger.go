@@ -34,12 +34,12 @@ type Linger struct {
 	took     time.Duration // how long groups took on average, if local
 	writers  int           // the number of writers, which decreases slowly, if local
 	expected int           // the number of appends that the next group should hold
-	waits    bool          // a wait has begun and not ended
+	active   bool          // a wait is in progress
 }
 
-// New returns a linger of at most limit. local says that the broker is in this process. over is called in a
-// goroutine of its own when the time of a wait is over. The wait may have ended just before that, and
-// the next one may have begun.
+// New returns a linger of at most limit. local says that the broker is in this process. When the time
+// of a wait runs out, over is called in a goroutine of its own. By then, something else may have
+// ended that wait, and another one may be in progress.
 func New(limit time.Duration, local bool, over func()) *Linger {
 	l := &Linger{limit: limit, local: local, timer: time.AfterFunc(time.Hour, over)}
 	l.timer.Stop() // until the first wait
@@ -82,8 +82,7 @@ func (l *Linger) sentElsewhere(g Group) {
 	both, expected := g.Appends+g.Waiting, g.Appends
 	l.longest = 2 * g.Took
 	if both >= many {
-		// Without an eighth of them, so that no group waits for a few clients that are slow.
-		expected = max(g.Appends, both-both/8)
+		expected = max(g.Appends, most(both))
 		l.longest = 4 * g.Took
 	}
 	l.expected = max(expected, slowly(l.expected))
@@ -100,10 +99,13 @@ func (l *Linger) sentHere(g Group) {
 	if l.writers >= many {
 		l.longest = 4*l.took + work
 	}
-	if l.expected = l.writers - l.writers/8; l.took < work {
+	if l.expected = most(l.writers); l.took < work {
 		l.expected = l.writers / 3
 	}
 }
+
+// most returns all but an eighth of n, so that no group waits for a few slow clients.
+func most(n int) int { return n - n/8 }
 
 // slowly decreases a number, so that one small group does not end a run of large ones.
 func slowly(n int) int { return n - n/8 - 1 }
@@ -113,11 +115,11 @@ func (l *Linger) Enough(waiting int) bool {
 	return l.limit == 0 || l.expected < 2 || waiting >= l.expected
 }
 
-// Begin begins a wait if it may be worthwhile, and reports whether it did.
+// Begin starts a wait if it may be worthwhile, and reports whether it did.
 func (l *Linger) Begin(waiting int) bool {
 	wait := l.wait(waiting)
 	if wait > 0 {
-		l.waits = true
+		l.active = true
 		l.timer.Reset(wait)
 	}
 	return wait > 0
@@ -130,13 +132,13 @@ func (l *Linger) wait(waiting int) time.Duration {
 	return min(l.longest, l.limit)
 }
 
-// Waiting reports whether a wait has begun and not ended.
-func (l *Linger) Waiting() bool { return l.waits }
+// Waiting reports whether a wait is in progress.
+func (l *Linger) Waiting() bool { return l.active }
 
 // End ends the current wait, if there is one.
 func (l *Linger) End() {
-	if l.waits {
-		l.waits = false
+	if l.active {
+		l.active = false
 		l.timer.Stop()
 	}
 }
