@@ -73,9 +73,9 @@ type Result struct {
 // first, it decides again on the new state. A command that would leave the entity unchanged, on
 // fresh state, appends nothing; see [Changes].
 //
-// It returns a [Rejection] that was made on fresh state; [eventlog.ErrUnreachable], [ErrBehind]
-// or [ErrContended] if nothing was written and a retry may succeed; or
-// [eventlog.ErrOutcomeUnknown] if the command may or may not be written. If the write model is
+// It returns a [Rejection] that was made on fresh state; [eventlog.ErrUnreachable], [ErrBehind],
+// [ErrContended] or the error of a context that ended if nothing was written and a retry may succeed;
+// or [eventlog.ErrOutcomeUnknown] if the command may or may not be written. If the write model is
 // stuck, it appends nothing and returns the error of [WriteModel.Stuck].
 func (x *Executor) Execute(ctx context.Context, c Command) (Result, error) {
 	if err := x.Model.Stuck(); err != nil {
@@ -318,7 +318,11 @@ func (x *Executor) readable(ctx context.Context, e events.Event) error {
 	if x.Nodes == nil || e.Kind.Format() == events.Created.Format() {
 		return nil
 	}
-	return x.Nodes.Read(ctx, e.Kind.Format())
+	err := x.Nodes.Read(ctx, e.Kind.Format())
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", eventlog.ErrUnreachable, err)
+	}
+	return err
 }
 
 // freshen brings the write model up to the current end of the log. For linearizable consistency,

@@ -25,6 +25,8 @@ type fake struct {
 	endErr error
 	// If deaf is set, the model does not learn of events that are appended.
 	deaf bool
+	// hangs is a method of the model that does not answer until its context ends.
+	hangs string
 	// onAppend, if not nil, is called before the events of an append are in the log.
 	onAppend func()
 
@@ -43,6 +45,15 @@ type fake struct {
 func newFake() (*fake, *commands.Executor) {
 	f := &fake{model: events.NewMemory(), uses: map[string]reads.KeyUse{}}
 	return f, &commands.Executor{Log: f, Model: f, Source: "/test", Wait: 5 * time.Second}
+}
+
+// hang waits for the end of ctx if this method hangs.
+func (f *fake) hang(ctx context.Context, method string) error {
+	if f.hangs != method {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (f *fake) Topic() string { return "fake" }
@@ -105,7 +116,10 @@ func (f *fake) catchUp() {
 	}
 }
 
-func (f *fake) End(context.Context) (events.Position, error) {
+func (f *fake) End(ctx context.Context) (events.Position, error) {
+	if err := f.hang(ctx, "End"); err != nil {
+		return 0, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ends++
@@ -136,7 +150,10 @@ func (f *fake) WaitFor(ctx context.Context, position events.Position) error {
 	return nil
 }
 
-func (f *fake) Entity(_ context.Context, collection, id string) (reads.Entity, bool, events.Position, error) {
+func (f *fake) Entity(ctx context.Context, collection, id string) (reads.Entity, bool, events.Position, error) {
+	if err := f.hang(ctx, "Entity"); err != nil {
+		return reads.Entity{}, false, 0, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e, found := f.model.Entities[events.EntityKey{Collection: collection, ID: id}]
@@ -145,7 +162,10 @@ func (f *fake) Entity(_ context.Context, collection, id string) (reads.Entity, b
 
 func (f *fake) ReadAsMissing(context.Context, string, string) error { return nil }
 
-func (f *fake) Holder(_ context.Context, collection, claim string) (string, error) {
+func (f *fake) Holder(ctx context.Context, collection, claim string) (string, error) {
+	if err := f.hang(ctx, "Holder"); err != nil {
+		return "", err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.model.Holder(collection, claim), nil
@@ -154,14 +174,21 @@ func (f *fake) Holder(_ context.Context, collection, claim string) (string, erro
 func (f *fake) Holders(ctx context.Context, collection string, claims []string) (map[string]string, error) {
 	holders := map[string]string{}
 	for _, claim := range claims {
-		if id, _ := f.Holder(ctx, collection, claim); id != "" {
+		id, err := f.Holder(ctx, collection, claim)
+		if err != nil {
+			return nil, err
+		}
+		if id != "" {
 			holders[claim] = id
 		}
 	}
 	return holders, nil
 }
 
-func (f *fake) KeyUse(_ context.Context, key string) (reads.KeyUse, bool, error) {
+func (f *fake) KeyUse(ctx context.Context, key string) (reads.KeyUse, bool, error) {
+	if err := f.hang(ctx, "KeyUse"); err != nil {
+		return reads.KeyUse{}, false, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	use, used := f.uses[key]
@@ -171,7 +198,10 @@ func (f *fake) KeyUse(_ context.Context, key string) (reads.KeyUse, bool, error)
 func (f *fake) UsedKeys(ctx context.Context, keys []string) (map[string]bool, error) {
 	used := map[string]bool{}
 	for _, key := range keys {
-		_, used[key], _ = f.KeyUse(ctx, key)
+		var err error
+		if _, used[key], err = f.KeyUse(ctx, key); err != nil {
+			return nil, err
+		}
 	}
 	return used, nil
 }

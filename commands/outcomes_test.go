@@ -55,6 +55,31 @@ func TestOutcomeUnknown(t *testing.T) {
 	}
 }
 
+// Whatever takes too long before the append, nothing is written, and the client may retry.
+func TestATimeoutBeforeTheAppend(t *testing.T) {
+	for method, c := range map[string]commands.Command{
+		"KeyUse": create(t, "ada@example.com"), "Entity": change(t, commands.Patch, newUUID(), "Ada"), "Holder": create(t, "ada@example.com"), "End": change(t, commands.Delete, newUUID(), ""),
+	} {
+		t.Run(method, func(t *testing.T) {
+			f, x := newFake()
+			x.Wait, f.hangs = short, method
+			c.IdempotencyKey = "once"
+			_, err := execute(t, x, c)
+			if status := commands.StatusOf(err); status != 503 || f.appends != 0 {
+				t.Errorf("got %v, which is status %d, and %d appends, want 503 and none", err, status, f.appends)
+			}
+			if c.Action != commands.Create {
+				return
+			}
+			for _, o := range x.ExecuteBatch(t.Context(), []commands.Command{c}) {
+				if status := commands.StatusOf(o.Err); status != 503 || f.appends != 0 {
+					t.Errorf("in a batch: got %v, which is status %d, and %d appends, want 503 and none", o.Err, status, f.appends)
+				}
+			}
+		})
+	}
+}
+
 // If the model stops while an event is in progress, the outcome says why the verdict is missing.
 func TestOutcomeUnknownNamesWhatIsWrong(t *testing.T) {
 	full := errors.New("the disk is full")

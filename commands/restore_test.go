@@ -1,6 +1,7 @@
 package commands_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,6 +24,13 @@ import (
 // restoring returns a service for notes. The header field X-User names the caller. history is false
 // for a service without a journal.
 func restoring(t *testing.T, b *servicetest.Broker, schema string, history bool) http.Handler {
+	t.Helper()
+	h, _ := restoringBy(t, b, schema, history)
+	return h
+}
+
+// restoringBy also returns the executor of the service.
+func restoringBy(t *testing.T, b *servicetest.Broker, schema string, history bool) (http.Handler, *commands.Executor) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "notes.json"), []byte(`{"title":"notes","type":"object",`+schema+`}`), 0o600); err != nil {
@@ -49,7 +57,7 @@ func restoring(t *testing.T, b *servicetest.Broker, schema string, history bool)
 		return caller.Caller{Name: r.Header.Get("X-User")}, nil
 	}})
 	contract.Mount(e, a.Routes())
-	return e
+	return e, a.Executor
 }
 
 // written sends a write, and returns the entity and its ETag.
@@ -199,6 +207,29 @@ func TestRestoreWaitsForOlderNodes(t *testing.T) {
 	written(t, h, "POST", path+"/restore", `{"version":1}`, 200)
 	written(t, h, "DELETE", path, "", 204)
 	announce(roster.Running, 2)
+	written(t, h, "POST", path+"/restore", `{"version":1}`, 200)
+}
+
+// hangingNodes do not answer until the context ends.
+type hangingNodes struct{}
+
+func (hangingNodes) Read(ctx context.Context, _ int) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// While the broker can't say which nodes run, no deleted entity is restored.
+func TestRestoreWhileTheBrokerHangs(t *testing.T) {
+	h, x := restoringBy(t, servicetest.StartBroker(t), plainNotes, true)
+	note, _ := written(t, h, "POST", "/notes", `{"text":"one"}`, 201)
+	path := fmt.Sprint("/notes/", note["id"])
+	written(t, h, "DELETE", path, "", 204)
+	answering := x.Nodes
+	x.Nodes, x.Wait = hangingNodes{}, time.Second
+	if p, _ := written(t, h, "POST", path+"/restore", `{"version":1}`, 503); !strings.HasSuffix(fmt.Sprint(p["type"]), "broker-unreachable") {
+		t.Errorf("got %v, want broker-unreachable", p)
+	}
+	x.Nodes, x.Wait = answering, 5*time.Second
 	written(t, h, "POST", path+"/restore", `{"version":1}`, 200)
 }
 
