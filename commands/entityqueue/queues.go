@@ -4,6 +4,8 @@ package entityqueue
 import (
 	"context"
 	"sync"
+
+	"github.com/clusterlite/clusterlite/events/expiry"
 )
 
 // Queues admit one command at a time to each entity. The zero value is ready to use. It is safe for
@@ -32,13 +34,15 @@ func (q *Queues) Enter(ctx context.Context, key string) (leave func(), err error
 	}
 	p.used++
 	q.mu.Unlock()
+	ended, expired := expiry.Done(ctx)
 	select {
 	case p.token <- struct{}{}:
 		return func() { <-p.token; q.quit(key, p) }, nil
-	case <-ctx.Done():
-		q.quit(key, p)
-		return nil, ctx.Err()
+	case <-ended:
+	case <-expired:
 	}
+	q.quit(key, p)
+	return nil, ctx.Err()
 }
 
 func (q *Queues) quit(key string, p *turn) {
