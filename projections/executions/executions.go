@@ -81,6 +81,8 @@ import (
 	"unsafe"
 
 	_ "github.com/mattn/go-sqlite3" // links the SQLite whose statements are recorded
+
+	_ "github.com/clusterlite/clusterlite/projections/internal/sqlite/setup" // configures it before the first call
 )
 
 func init() {

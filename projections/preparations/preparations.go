@@ -45,6 +45,8 @@ import (
 	"fmt"
 
 	_ "github.com/mattn/go-sqlite3" // links the SQLite whose compilations are counted
+
+	_ "github.com/clusterlite/clusterlite/projections/internal/sqlite/setup" // configures it before the first call
 )
 
 func init() {

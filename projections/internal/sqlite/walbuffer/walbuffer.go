@@ -20,6 +20,8 @@ import (
 	"fmt"
 
 	_ "github.com/mattn/go-sqlite3" // links the SQLite that the VFS belongs to
+
+	_ "github.com/clusterlite/clusterlite/projections/internal/sqlite/setup" // configures it before the first call
 )
 
 // VFS is the name of the VFS, for the parameter vfs of a DSN. It is the default VFS apart from
