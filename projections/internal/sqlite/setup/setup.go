@@ -32,9 +32,9 @@ import (
 	_ "github.com/mattn/go-sqlite3" // links the SQLite that is configured
 )
 
-// slotBytes and slots are the size of a slot for a small object of a connection, and their number.
-// SQLite's defaults are 1,200 and 100. The statements that a connection keeps prepared fill those, so that
-// each execution would allocate its cursors with malloc.
+// slotBytes and slots are the size of a connection's slots for small objects (its lookaside), and their
+// number. SQLite's defaults are 1,200 and 100. The statements that a connection keeps prepared fill those, so
+// that each execution would allocate its cursors with malloc.
 const slotBytes, slots = 1200, 200
 
 func init() {
