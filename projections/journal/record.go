@@ -2,7 +2,6 @@ package journal
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 )
 
 // An Entry is an admitted event with its place in the log.
@@ -239,32 +239,15 @@ func (r *reader) id() string {
 	if r.err != nil {
 		return ""
 	}
-	return formatID(packed)
+	return rowformat.FormatID(packed)
 }
 
 type packedID [16]byte
 
-func packID(id string) (packed packedID, err error) {
-	if !events.ValidID(id) {
+func packID(id string) (packedID, error) {
+	packed, ok := events.PackID(id)
+	if !ok {
 		return packed, fmt.Errorf("%q is not an id", id)
 	}
-	var digits [32]byte
-	n := copy(digits[:], id[:8])
-	n += copy(digits[n:], id[9:13])
-	n += copy(digits[n:], id[14:18])
-	n += copy(digits[n:], id[19:23])
-	copy(digits[n:], id[24:])
-	_, err = hex.Decode(packed[:], digits[:])
-	return packed, err
-}
-
-func formatID(packed []byte) string {
-	var b [36]byte
-	hex.Encode(b[:8], packed[:4])
-	hex.Encode(b[9:13], packed[4:6])
-	hex.Encode(b[14:18], packed[6:8])
-	hex.Encode(b[19:23], packed[8:10])
-	hex.Encode(b[24:], packed[10:])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
+	return packed, nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+
+	"github.com/clusterlite/clusterlite/events"
 )
 
 // Ids are UUIDs. The file stores their 16 bytes, which sort as their texts do and take less
@@ -14,37 +16,11 @@ const idForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
 // PackID returns the bytes of an id. ok is false if the text is not an id in lower case.
 func PackID(text string) (packed []byte, ok bool) {
-	if len(text) != len(idForm) {
+	id, ok := events.PackID(text)
+	if !ok {
 		return nil, false
 	}
-	packed = make([]byte, 0, 17) // FirstAfter appends one byte
-	for i := 0; i < len(text); {
-		if idForm[i] == '-' {
-			if text[i] != '-' {
-				return nil, false
-			}
-			i++
-			continue
-		}
-		high, low := nibble(text[i]), nibble(text[i+1])
-		if high|low > 0xf {
-			return nil, false
-		}
-		packed = append(packed, high<<4|low)
-		i += 2
-	}
-	return packed, true
-}
-
-// nibble returns the value of a lower-case hexadecimal digit, or 0xff.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 0xff
+	return append(make([]byte, 0, 17), id[:]...), true // FirstAfter appends one byte
 }
 
 // ParseID is PackID for an id from the log or the file.

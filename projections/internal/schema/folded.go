@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jmoiron/sqlx"
@@ -71,6 +73,9 @@ func NewValueFolder() *ValueFolder {
 
 // Fold returns the content of _folded for a document.
 func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
+	if isFolded(doc, properties) {
+		return noneFolded, nil
+	}
 	f.text = *bytes.NewBuffer(doc)
 	f.in.Reset(&f.text)
 	f.out = append(f.out[:0], '{')
@@ -101,10 +106,47 @@ func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
 		return "", err
 	}
 	if len(f.out) == len("{") {
-		return "{}", nil
+		return noneFolded, nil
 	}
 	return string(append(f.out, '}')), nil
 }
+
+// noneFolded is the content of _folded if folding changes no value.
+const noneFolded = "{}"
+
+// isFolded reports whether folding certainly changes no value of the properties. It is cheaper than parsing the
+// document, and most values are of plain ASCII in lower case. It looks at each string that could be the name of a
+// property, also in other members, and at the string after it.
+func isFolded(doc []byte, properties []string) bool {
+	if bytes.IndexByte(doc, '\\') >= 0 {
+		return false // a string may contain quotes, and names may be written in another way
+	}
+	for _, property := range properties {
+		if property == "" {
+			return false // Index finds it everywhere
+		}
+		for rest := doc; ; {
+			at := bytes.Index(rest, []byte(property))
+			if at < 0 {
+				break
+			}
+			isString := at > 0 && rest[at-1] == '"'
+			rest = rest[at+len(property):]
+			if !isString || len(rest) == 0 || rest[0] != '"' {
+				continue
+			}
+			value, ok := bytes.CutPrefix(rest, []byte(`":"`))
+			end := bytes.IndexByte(value, '"')
+			if !ok || end < 0 || slices.ContainsFunc(value[:end], mayFold) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// mayFold reports whether folding may change a text with this byte.
+func mayFold(c byte) bool { return c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' }
 
 // named returns the property that a member's name, a JSON string, denotes, or an empty string.
 func named(name jsontext.Value, properties []string) string {
