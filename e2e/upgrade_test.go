@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/clusterlite/clusterlite/e2e/cluster"
+	"github.com/clusterlite/clusterlite/e2e/suite"
 )
 
 // upgradedFrom returns the version that the upgrade starts with: the commit in
@@ -63,6 +64,13 @@ func TestUpgrade(t *testing.T) {
 	c.Server.Install("")
 	c.Server.Start()
 	c.Server.AwaitReady()
+	for _, url := range c.ReadURLs() {
+		// Until a node has asked again, it takes the broker for unreachable and refuses strong reads.
+		eventually(t, url+" reaches the broker", func() bool {
+			r, err := suite.Target{URL: url}.Try(t, "GET", "/users?limit=1", "", "Clusterlite-Consistency: strong")
+			return err == nil && r.Status == 200
+		})
+	}
 	equalRows(t, c)
 	proveEqual(t, c)
 	if note(); len(versions) != 2 {
