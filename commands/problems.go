@@ -46,11 +46,12 @@ func toProblem(err error) error {
 		return problem.Overloaded.Because(err, "The node could not read its write model in time because too many reads are running. Nothing was written. Retry later.")
 	case errors.Is(err, context.Canceled):
 		return problem.NotReady.Because(err, "The client cancelled the request. Nothing was written.")
-	case errors.Is(err, context.DeadlineExceeded):
-		return problem.Overloaded.Because(err, "The node could not decide about the write in time. Nothing was written. Retry later.")
 	}
 	if p := contract.Unready(err, "Nothing was written. Retry: another node may accept the write."); p != nil {
 		return p
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return problem.Overloaded.Because(err, "The node could not decide about the write in time. Nothing was written. Retry later.")
 	}
 	return err
 }
