@@ -318,7 +318,12 @@ func (x *Executor) readable(ctx context.Context, e events.Event) error {
 	if x.Nodes == nil || e.Kind.Format() == events.Created.Format() {
 		return nil
 	}
-	err := x.Nodes.Read(ctx, e.Kind.Format())
+	return unanswered(ctx, x.Nodes.Read(ctx, e.Kind.Format()))
+}
+
+// unanswered returns the error of a question to the brokers. If ctx has ended, they did not answer in
+// time, and the error wraps [eventlog.ErrUnreachable].
+func unanswered(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnreachable, err)
 	}
@@ -334,10 +339,7 @@ func (x *Executor) freshen(ctx context.Context, consistency events.Consistency) 
 	}
 	end, err := ask(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", eventlog.ErrUnreachable, err)
-		}
-		return err
+		return unanswered(ctx, err)
 	}
 	if err := x.Model.WaitFor(ctx, end); err != nil {
 		if stuck := x.Model.Stuck(); stuck != nil {
