@@ -65,7 +65,8 @@ func TestUpgrade(t *testing.T) {
 	c.Server.Start()
 	c.Server.AwaitReady()
 	for _, url := range c.ReadURLs() {
-		// Until a node has asked again, it takes the broker for unreachable and refuses strong reads.
+		// After the broker's restart, a node considers it unreachable, and refuses strong reads, until it asks
+		// the broker again.
 		eventually(t, url+" reaches the broker", func() bool {
 			r, err := suite.Target{URL: url}.Try(t, "GET", "/users?limit=1", "", "Clusterlite-Consistency: strong")
 			return err == nil && r.Status == 200

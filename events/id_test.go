@@ -8,7 +8,7 @@ import (
 	"github.com/clusterlite/clusterlite/events"
 )
 
-// Only the canonical text of a UUID is an id, whatever byte is at whatever place.
+// A text is an id only if it is a UUID in canonical form. The test puts each byte in each place of an id.
 func TestPackID(t *testing.T) {
 	const id = "0193a1a0-7c1e-7d2b-9c55-0f6a2a1b3c4d"
 	for i := range len(id) {

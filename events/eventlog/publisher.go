@@ -48,7 +48,7 @@ type publisher struct {
 	waiting []*publication
 	closed  bool
 	linger  *linger.Linger
-	due     bool // the appender or run has been told to take the next group
+	due     bool // call has signalled that the next group should be taken, and it has not been taken yet
 
 	appender *inprocess.Appender // nil unless the broker runs in the same process
 	ended    bool                // the appender takes nothing more
@@ -140,7 +140,7 @@ func (p *publisher) enqueue(s *publication) bool {
 	return true
 }
 
-// proceed lets the appender or run take the waiting publications, unless these should wait for more. The
+// proceed signals with call, unless the waiting publications should wait for others to join them. The
 // caller holds the mutex.
 func (p *publisher) proceed() {
 	if len(p.waiting) == 0 && p.refused == nil && !p.closed {
@@ -151,7 +151,7 @@ func (p *publisher) proceed() {
 	}
 }
 
-// lingers reports whether the waiting publications should wait for more. The caller holds the mutex.
+// lingers reports whether the waiting publications should wait for others. The caller holds the mutex.
 func (p *publisher) lingers() bool {
 	switch {
 	case p.linger.Enough(len(p.waiting)):
@@ -174,7 +174,7 @@ func (p *publisher) lingered() {
 	}
 }
 
-// call makes the appender or run take the waiting publications. The caller holds the mutex.
+// call signals the appender, or run, to take the waiting publications. The caller holds the mutex.
 func (p *publisher) call() {
 	p.linger.End()
 	p.due = true

@@ -114,16 +114,16 @@ func (f *ValueFolder) Fold(doc []byte, properties []string) (string, error) {
 // noneFolded is the content of _folded if folding changes no value.
 const noneFolded = "{}"
 
-// isFolded reports whether folding certainly changes no value of the properties. It is cheaper than parsing the
-// document, and most values are of plain ASCII in lower case. It looks at each string that could be the name of a
-// property, also in other members, and at the string after it.
+// isFolded returns true only if folding changes no value of the properties. It may return false even then.
+// It does not parse the document, which is faster, and most values are plain ASCII in lower case. It checks
+// each string that may be the name of a property, including those in other members, and the string after it.
 func isFolded(doc []byte, properties []string) bool {
 	if bytes.IndexByte(doc, '\\') >= 0 {
-		return false // a string may contain quotes, and names may be written in another way
+		return false // strings may contain quotes, and names may be escaped
 	}
 	for _, property := range properties {
 		if property == "" {
-			return false // Index finds it everywhere
+			return false // bytes.Index would find it everywhere
 		}
 		for rest := doc; ; {
 			at := bytes.Index(rest, []byte(property))

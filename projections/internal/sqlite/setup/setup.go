@@ -1,6 +1,6 @@
 // Package setup configures SQLite for the process. SQLite accepts that only before anything else calls
-// it, so every package that calls SQLite while it is initialised imports this one. If one did not, the
-// programs would end when they start.
+// it, so every package whose initialisation calls SQLite must import this one. Otherwise, programs fail
+// at startup.
 //
 // See docs/decisions/2026-11-28-memory-of-sqlite.md for the reasons and figures.
 package setup
@@ -15,7 +15,7 @@ extern int sqlite3_status64(int what, long long *current, long long *highest, in
 
 enum { CONFIG_MEMSTATUS = 9, CONFIG_LOOKASIDE = 13, STATUS_MEMORY_USED = 0 };
 
-static int leave_memory_uncounted(void) { return sqlite3_config(CONFIG_MEMSTATUS, 0); }
+static int disable_memory_statistics(void) { return sqlite3_config(CONFIG_MEMSTATUS, 0); }
 static int set_lookaside(int size, int count) { return sqlite3_config(CONFIG_LOOKASIDE, size, count); }
 
 static long long memory_used(void) {
@@ -32,21 +32,21 @@ import (
 	_ "github.com/mattn/go-sqlite3" // links the SQLite that is configured
 )
 
-// slotBytes and slots are the size of a connection's slots for small objects (its lookaside), and their
-// number. SQLite's defaults are 1,200 and 100. The statements that a connection keeps prepared fill those, so
-// that each execution would allocate its cursors with malloc.
+// slotBytes and slots are the size and the number of a connection's lookaside slots, from which SQLite allocates
+// small objects. Its defaults are 1,200 and 100. The statements that a connection keeps prepared fill those, so
+// each execution would allocate its cursors with malloc.
 const slotBytes, slots = 1200, 200
 
 func init() {
-	check("leave memory uncounted", C.leave_memory_uncounted())
-	check("set the memory for small objects", C.set_lookaside(slotBytes, slots))
+	check("disable the memory statistics", C.disable_memory_statistics())
+	check("set the lookaside memory", C.set_lookaside(slotBytes, slots))
 }
 
 func check(what string, code C.int) {
 	if code != 0 {
-		panic(fmt.Sprintf("%s in SQLite: code %d", what, int(code)))
+		panic(fmt.Sprintf("%s of SQLite: code %d", what, int(code)))
 	}
 }
 
-// memoryUsed returns the memory that SQLite has counted, in bytes.
+// memoryUsed returns the memory in use according to SQLite's statistics, in bytes.
 func memoryUsed() int64 { return int64(C.memory_used()) }

@@ -8,8 +8,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite/setup"
 )
 
-// SQLite counts the memory of no connection, so no allocation takes the lock of the count.
-func TestMemoryIsNotCounted(t *testing.T) {
+// SQLite keeps no memory statistics, so no allocation takes their lock.
+func TestNoMemoryStatistics(t *testing.T) {
 	db, err := sql.Open("sqlite3", filepath.Join(t.TempDir(), "file.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -19,6 +19,6 @@ func TestMemoryIsNotCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := setup.MemoryUsed(); got != 0 {
-		t.Errorf("got %d bytes counted with a connection open, want 0", got)
+		t.Errorf("got %d bytes in use with a connection open, want 0", got)
 	}
 }
