@@ -437,3 +437,36 @@ func TestNoReadAfterClose(t *testing.T) {
 		t.Error("got an entity, want an error")
 	}
 }
+
+// A file that has never caught up may hold only the beginning of the log.
+func TestCaughtUp(t *testing.T) {
+	r, dir := newRig(t), t.TempDir()
+	_, end := r.fill(3)
+	for _, before := range []bool{false, true} {
+		p, err := projections.Open(deadline(t), projections.Options{Dir: dir, Log: r.log, Collections: usersOnly(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-p.CaughtUp():
+			if !before {
+				t.Error("a new file counts as one that has caught up, want it not to")
+			}
+		default:
+			if before {
+				t.Error("a file that has caught up in an earlier run does not count as such, want it to")
+			}
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		n := r.node(dir, 1)
+		receive(t, n.CaughtUp())
+		if got := n.Position(); got < end {
+			t.Errorf("got position %d when the node has caught up, want at least %d", got, end)
+		}
+		if err := n.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

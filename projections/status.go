@@ -71,6 +71,10 @@ func (p *Projection) Degraded() string {
 // servesAlone reports whether the projection serves without knowing the end of the log.
 func (p *Projection) servesAlone() bool { return p.life.ServesAlone(p.options.Log.Reachable()) }
 
+// CaughtUp returns a channel that is closed once the projection has caught up with the log, in this run or an
+// earlier one. Until then it may hold only the beginning of the log.
+func (p *Projection) CaughtUp() <-chan struct{} { return p.life.CaughtUp() }
+
 // noteCaughtUp moves the projection to live once it has reached the end that the log had at the
 // start, and has the file record it.
 func (p *Projection) noteCaughtUp() {

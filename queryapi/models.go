@@ -85,6 +85,9 @@ func (a *API) model(c echo.Context) (*modelset.Model, *sqlmodel.Definition, erro
 		return nil, nil, problem.NotFound.New("No read model has the name in the path.")
 	}
 	d, built := m.Definition()
+	if !built && m.WaitFor(c.Request().Context(), 0) == nil { // it was about to serve
+		d, built = m.Definition()
+	}
 	if !built {
 		if a.Secured && !who.Has(caller.RoleAdmin) {
 			return nil, nil, deniedModel(who)

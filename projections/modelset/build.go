@@ -51,7 +51,7 @@ type build struct {
 	skips    *Skips
 	file     *sqlmodel.File
 	number   int
-	// caughtUp is called when the build has all events that the source has.
+	// caughtUp is called when the build is complete and has all events that the source has.
 	caughtUp func(*build)
 
 	readers *sqlmodel.Readers
@@ -102,10 +102,12 @@ func (b *build) run(ctx context.Context) {
 	defer close(b.done)
 	wait := retryMin
 	for ctx.Err() == nil {
+		next, cancel := b.untilCaughtUp(ctx)
 		err := b.ready(ctx)
 		if err == nil {
-			err = b.step(ctx)
+			err = b.step(ctx, next)
 		}
+		cancel()
 		var failed *sqlmodel.EventError
 		switch {
 		case err == nil:
@@ -124,9 +126,35 @@ func (b *build) run(ctx context.Context) {
 	}
 }
 
+// untilCaughtUp returns a context that also ends when the source catches up with the log, because that may
+// complete the build.
+func (b *build) untilCaughtUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	if b.sourceCaughtUp() {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-b.source.CaughtUp():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+func (b *build) sourceCaughtUp() bool {
+	select {
+	case <-b.source.CaughtUp():
+		return true
+	default:
+		return false
+	}
+}
+
 // ready completes a build that has all events already, as that of an empty log.
 func (b *build) ready(ctx context.Context) error {
-	if b.file.Complete() || b.position < b.source.Position() {
+	if b.file.Complete() || !b.sourceCaughtUp() || b.position < b.source.Position() {
 		return nil
 	}
 	if err := b.file.MarkComplete(ctx); err != nil {
@@ -146,15 +174,28 @@ func (b *build) wants(collection string, kind events.Kind) (event, previous bool
 	return b.file.Wants(collection, kind)
 }
 
-// step applies the next events.
-func (b *build) step(ctx context.Context) error {
-	batch, to, err := b.source.Next(ctx, b.position, maxBatch, b.wants)
+// completing reports whether the build has all events and only has to be marked as complete. moved is closed
+// when that changes.
+func (b *build) completing() (moved <-chan struct{}, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	marked := b.state == Following // but the model does not use it yet
+	return b.moved, marked || b.state == Building && b.sourceCaughtUp() && b.position >= b.source.Position()
+}
+
+// step applies the next events, for which it waits until next ends.
+func (b *build) step(ctx, next context.Context) error {
+	batch, to, err := b.source.Next(next, b.position, maxBatch, b.wants)
+	if err != nil && next.Err() != nil && ctx.Err() == nil {
+		return nil // the source has caught up
+	}
 	if err != nil {
 		return err
 	}
 	batch = b.skips.without(b.file.Hash, batch)
 	caughtUp := to >= b.source.Position()
-	if len(batch) > 0 || to-b.file.Position() > persistAfter || caughtUp && !b.file.Complete() {
+	completes := caughtUp && !b.file.Complete() && b.sourceCaughtUp()
+	if len(batch) > 0 || to-b.file.Position() > persistAfter || completes {
 		if err := b.file.Apply(ctx, batch, to); err != nil {
 			b.change(func() { b.position = max(b.position, b.file.Position()) })
 			return err
@@ -171,15 +212,15 @@ func (b *build) step(ctx context.Context) error {
 			b.state = Building
 		}
 	})
-	if caughtUp {
-		if err := b.ready(ctx); err != nil {
-			return err
-		}
-	}
 	if !caughtUp {
 		return nil
 	}
-	b.caughtUp(b)
+	if err := b.ready(ctx); err != nil {
+		return err
+	}
+	if b.file.Complete() {
+		b.caughtUp(b)
+	}
 	select {
 	case <-time.After(pause):
 	case <-ctx.Done():

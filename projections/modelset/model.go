@@ -42,6 +42,36 @@ func (m *Model) current() *build {
 	return m.serving
 }
 
+// completionWait is the maximum time that a read waits for the first build to be marked as complete.
+const completionWait = time.Second
+
+// built returns the build that serves, or nil. It waits while the first build has all events and only has to
+// be marked as complete, as that of an empty log when the node starts.
+func (m *Model) built(ctx context.Context) *build {
+	if b := m.current(); b != nil {
+		return b
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionWait)
+	defer cancel()
+	for {
+		m.mu.Lock()
+		serving, building := m.serving, m.building
+		m.mu.Unlock()
+		if serving != nil || building == nil {
+			return serving
+		}
+		moved, completing := building.completing()
+		if !completing {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // Definition returns the definition that serves. ok is false until the model has been built.
 func (m *Model) Definition() (d *sqlmodel.Definition, ok bool) {
 	b := m.current()
@@ -55,7 +85,7 @@ func (m *Model) Definition() (d *sqlmodel.Definition, ok bool) {
 // a [sqlmodel.EventError] if it has stopped before, [ErrBuilding], or ctx.Err().
 func (m *Model) WaitFor(ctx context.Context, position events.Position) error {
 	for {
-		b := m.current()
+		b := m.built(ctx)
 		if b == nil {
 			return ErrBuilding
 		}
@@ -113,6 +143,7 @@ func (m *Model) caughtUp(b *build) {
 	}
 	m.serving, m.building = b, nil
 	m.mu.Unlock()
+	b.change(func() {}) // wakes reads that wait for the first build
 	b.logger.Info("the model has been built and serves", "hash", b.file.Hash, "position", b.file.Position())
 	if old != nil {
 		m.set.background.Go(func() {

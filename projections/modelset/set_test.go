@@ -23,10 +23,21 @@ type source struct {
 	end    events.Position
 	more   chan struct{}
 	// held makes Next wait.
-	held bool
+	held     bool
+	caughtUp chan struct{}
 }
 
-func newSource() *source { return &source{more: make(chan struct{})} }
+// newSource returns a source that has caught up with the log.
+func newSource() *source {
+	s := newLateSource()
+	close(s.caughtUp)
+	return s
+}
+
+// newLateSource returns a source that has not caught up with the log yet.
+func newLateSource() *source { return &source{more: make(chan struct{}), caughtUp: make(chan struct{})} }
+
+func (s *source) CaughtUp() <-chan struct{} { return s.caughtUp }
 
 // add appends an event that creates an entity, and returns its position.
 func (s *source) add(collection, document string) events.Position {
@@ -222,6 +233,38 @@ func TestModelsFollowTheEvents(t *testing.T) {
 	f.until("position", f.following("m", at+1))
 	if got, want := f.rows("m", "t"), "6"; got != want {
 		t.Errorf("got %q after a restart, want %q", got, want)
+	}
+}
+
+// TestAModelIsBuiltFromTheWholeLog checks that a model of a node that is still behind the log is not taken for complete,
+// although it has all events of the node.
+func TestAModelIsBuiltFromTheWholeLog(t *testing.T) {
+	for _, early := range []int{0, 2} {
+		t.Run(fmt.Sprintf("%d events before the node catches up", early), func(t *testing.T) {
+			f := newFixture(t, map[string]string{"m": counts})
+			f.source = newLateSource()
+			f.open()
+			m, _ := f.Get("m")
+			var end events.Position
+			for range early {
+				end = f.source.add("a", `{}`)
+			}
+			f.until("position", func() bool { b := f.status("m").Building; return b != nil && b.Position == end })
+			if s := f.status("m"); s.Serving != nil || s.Building.State != modelset.Building {
+				t.Errorf("got %+v of a node that is behind the log, want a build", s)
+			}
+			if err := m.WaitFor(t.Context(), end); !errors.Is(err, modelset.ErrBuilding) {
+				t.Errorf("got %v for a read, want %v", err, modelset.ErrBuilding)
+			}
+			close(f.source.caughtUp)
+			if err := m.WaitFor(t.Context(), end); err != nil { // at once, and not after the next event
+				t.Error(err)
+			}
+			if got, want := f.rows("m", "t"), fmt.Sprint(early); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			f.until("end", f.following("m", f.source.add("a", `{}`)))
+		})
 	}
 }
 

@@ -23,6 +23,9 @@ type Wants func(collection string, kind events.Kind) (event, previous bool)
 type Source interface {
 	// Position is the position up to which the source currently has the events.
 	Position() events.Position
+	// CaughtUp returns a channel that is closed once the source has caught up with the log. Until then its
+	// position may be far from the end of the log.
+	CaughtUp() <-chan struct{}
 	// Next waits until there are records after a position. It returns the wanted events among at
 	// most max, and the position up to which it has looked, which is beyond after. The error is
 	// ctx.Err() or one that may pass.
@@ -36,6 +39,9 @@ type journalSource struct{ model *projections.Projection }
 
 // Position implements [Source].
 func (s journalSource) Position() events.Position { return s.model.Position() }
+
+// CaughtUp implements [Source].
+func (s journalSource) CaughtUp() <-chan struct{} { return s.model.CaughtUp() }
 
 // errEnough ends a read of the journal.
 var errEnough = errors.New("the batch is full")

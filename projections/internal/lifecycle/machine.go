@@ -128,6 +128,8 @@ type Machine struct {
 	history
 	everCaughtUp bool // the file records that it has caught up, now or in an earlier run
 	started      bool // the worker was started
+	// caughtUpNoted is closed once the file has caught up. It is nil until it is needed.
+	caughtUpNoted chan struct{}
 
 	// struck is closed by the next transition to Damaged, and stays closed while the file is
 	// damaged. It is nil until a caller asks for it.
@@ -213,8 +215,33 @@ func (m *Machine) CatchUp() (recorded bool) {
 	if m.state != Damaged && m.state != Starting && !m.history.caughtUp {
 		m.history.caughtUp = true
 		m.on(caughtUp, nil)
+		m.noteCaughtUp()
 	}
 	return m.everCaughtUp
+}
+
+// CaughtUp returns a channel that is closed once the file has caught up, now or in an earlier run.
+func (m *Machine) CaughtUp() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.untilCaughtUp()
+}
+
+// noteCaughtUp closes the channel of CaughtUp. The caller holds the lock.
+func (m *Machine) noteCaughtUp() {
+	select {
+	case <-m.untilCaughtUp():
+	default:
+		close(m.caughtUpNoted)
+	}
+}
+
+// untilCaughtUp is CaughtUp for the holder of the lock.
+func (m *Machine) untilCaughtUp() chan struct{} {
+	if m.caughtUpNoted == nil {
+		m.caughtUpNoted = make(chan struct{})
+	}
+	return m.caughtUpNoted
 }
 
 // HasCaughtUp reports whether the file has caught up since the projection was opened or
@@ -230,6 +257,7 @@ func (m *Machine) RecordCaughtUp() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.everCaughtUp = true
+	m.noteCaughtUp()
 }
 
 // EverCaughtUp reports whether the file records that it has caught up, now or in an earlier run.
