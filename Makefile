@@ -89,10 +89,11 @@ docs-page: ## fetch the script of /docs from its npm package and check its hash;
 
 TIME ?= 10m
 SEED ?=
+BROKER ?= kafka
 
-faults: ## inject faults into a cluster on Apache Kafka for TIME=10m, from SEED, and check the answers that clients get: see e2e/README.md
+faults: ## inject faults into a cluster on Apache Kafka, or with BROKER=embedded on an embedded broker, for TIME=10m, from SEED, and check the answers that clients get: see e2e/README.md
 	CLUSTERLITE_MODEL_TIME=30s go test -count=1 -run TestStoreIsItsModel ./clusterlite/serve
-	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
+	CLUSTERLITE_E2E=netns CLUSTERLITE_FAULTS_TIME=$(TIME) CLUSTERLITE_FAULTS_SEED=$(SEED) CLUSTERLITE_FAULTS_BROKER=$(BROKER) go test -count=1 -timeout 0 -v -run "TestDisk|TestFaults" ./e2e/faults
 
 drill: ## lose a store with all its disks, restore it from its snapshots alone, and print recovery point and time
 	CLUSTERLITE_E2E=drill go test -race -count=1 -v -run TestDrill ./e2e

@@ -11,7 +11,7 @@ import (
 )
 
 // leader returns the broker that leads the log.
-func (r *round) leader() *cluster.Process { return r.run.cluster.Leader() }
+func (r *round) leader() *cluster.Process { return r.run.kafka.Leader() }
 
 // follower returns one of the other brokers.
 func (r *round) follower() *cluster.Process {
@@ -21,14 +21,14 @@ func (r *round) follower() *cluster.Process {
 
 // others returns all brokers but one.
 func (r *round) others(but *cluster.Process) []*cluster.Process {
-	return slices.DeleteFunc(slices.Clone(r.run.cluster.Kafkas), func(p *cluster.Process) bool { return p == but })
+	return slices.DeleteFunc(slices.Clone(r.run.kafka.Kafkas), func(p *cluster.Process) bool { return p == but })
 }
 
 // killTwoBrokers leaves one of three brokers running, which is too few to acknowledge a write
 // or to elect a leader. Answers to writes must say so. Reads continue from the nodes' own
 // state, and must say so too.
 func (r *round) killTwoBrokers() {
-	gone := r.others(r.run.cluster.Kafkas[r.run.rng.IntN(3)])
+	gone := r.others(r.run.kafka.Kafkas[r.run.rng.IntN(3)])
 	for _, p := range gone {
 		p.Signal(syscall.SIGKILL)
 	}

@@ -66,7 +66,7 @@ func asking(consistency string) []string {
 }
 
 func (c *client) read(g *group, o history.Operation) {
-	url, node := c.route(c.round.run.cluster.Queries)
+	url, node := c.route(c.round.run.queries())
 	// A process that lost its data and was restarted during the request may count as either.
 	before := c.round.run.generation(node)
 	asked := c.consistency()
@@ -125,7 +125,7 @@ func (c *client) write(g *group, o history.Operation) {
 	open.Start = c.round.run.now()
 	doubt := false
 	for attempt := 1; ; attempt++ {
-		url, _ := c.route(c.round.run.cluster.Commands)
+		url, _ := c.route(c.round.run.commands())
 		o.Start = c.round.run.now()
 		a := c.send(url, o, headers...)
 		o.End = c.round.run.now()
@@ -159,7 +159,7 @@ func (c *client) write(g *group, o history.Operation) {
 
 // again repeats a completed write with its key. Every service must return the same outcome.
 func (c *client) again(o history.Operation, headers []string) {
-	url, _ := c.route(c.round.run.cluster.Commands)
+	url, _ := c.route(c.round.run.commands())
 	a := c.send(url, o, headers...)
 	if c.round.count(a) && (a.outcome != o.Outcome || a.entity != o.Entity || a.position != o.Position) {
 		c.round.violate("%s: under its key again it is %s %+v at %d", o, a.outcome, a.entity, a.position)

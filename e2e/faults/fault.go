@@ -29,8 +29,8 @@ func (f Fault) times() int {
 	return 2
 }
 
-// all lists the faults.
-var all = []Fault{
+// ofServices lists the faults that any cluster can have.
+var ofServices = []Fault{
 	{Name: "none", inject: func(r *round) { r.pause(0, time.Second) }},
 
 	{Name: "SIGKILL of a command service", inject: func(r *round) { r.kill(r.anyCommand()) }},
@@ -42,6 +42,12 @@ var all = []Fault{
 	{Name: "data folder of a command service gone", inject: func(r *round) { r.lose(r.anyCommand()) }},
 	{Name: "data folder of a query service gone", inject: func(r *round) { r.lose(r.anyQuery()) }},
 
+	{Name: "full disk of a query service", inject: (*round).fillDisk},
+	{Name: "disk of a query service that hangs", inject: (*round).hangDisk},
+}
+
+// ofKafka lists the faults of brokers and of the network.
+var ofKafka = []Fault{
 	{Name: "SIGKILL of the leading broker", slow: true, inject: func(r *round) { r.kill(r.leader()) }},
 	{Name: "SIGKILL of another broker", slow: true, inject: func(r *round) { r.kill(r.follower()) }},
 	{Name: "SIGKILL of two brokers at once", slow: true, inject: (*round).killTwoBrokers},
@@ -52,9 +58,13 @@ var all = []Fault{
 	{Name: "leading broker cut off from the services", slow: true, inject: (*round).cutServices},
 	{Name: "leading broker and two services cut off", slow: true, deposes: true, inject: (*round).split},
 	{Name: "a service cut off from all brokers", inject: (*round).cutService},
+}
 
-	{Name: "full disk of a query service", inject: (*round).fillDisk},
-	{Name: "disk of a query service that hangs", inject: (*round).hangDisk},
+// ofEmbedded lists the faults of the all-in-one process, which has the only broker.
+var ofEmbedded = []Fault{
+	{Name: "SIGKILL of the all-in-one process", inject: func(r *round) { r.kill(r.run.cluster.Server) }},
+	{Name: "SIGTERM of the all-in-one process", inject: func(r *round) { r.restart(r.run.cluster.Server) }},
+	{Name: "SIGSTOP and SIGCONT of the all-in-one process", inject: func(r *round) { r.stop(r.run.cluster.Server) }},
 }
 
 func (r *round) anyCommand() *cluster.Process {
@@ -77,6 +87,14 @@ func (r *round) kill(processes ...*cluster.Process) {
 	for _, p := range processes {
 		p.Start()
 	}
+}
+
+// restart stops a process as operators do, and starts it again.
+func (r *round) restart(p *cluster.Process) {
+	if code := p.Stop(); code != 0 {
+		r.violate("%s exits with %d after SIGTERM", p.Name, code)
+	}
+	p.Start()
 }
 
 // stop suspends a process for some time, so that its peers see it hang. Other brokers stop

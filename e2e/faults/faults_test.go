@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { cluster.Main(m) }
 
 // TestFaults injects faults into a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
-// CLUSTERLITE_FAULTS_SEED or a random one. It writes pages that show violations to
+// CLUSTERLITE_FAULTS_SEED or a random one, on the broker that CLUSTERLITE_FAULTS_BROKER names. It writes pages that show violations to
 // CLUSTERLITE_FAULTS_DIR, if that is set.
 func TestFaults(t *testing.T) {
 	given := os.Getenv("CLUSTERLITE_FAULTS_TIME")
@@ -26,6 +26,13 @@ func TestFaults(t *testing.T) {
 	var err error
 	if run.Time, err = time.ParseDuration(given); err != nil {
 		t.Fatalf("CLUSTERLITE_FAULTS_TIME must be a duration such as 10m: %v", err)
+	}
+	switch broker := os.Getenv("CLUSTERLITE_FAULTS_BROKER"); broker {
+	case "", "kafka":
+	case "embedded":
+		run.Embedded = true
+	default:
+		t.Fatalf("CLUSTERLITE_FAULTS_BROKER must be kafka or embedded, not %q", broker)
 	}
 	if seed := os.Getenv("CLUSTERLITE_FAULTS_SEED"); seed != "" {
 		if run.Seed, err = strconv.ParseUint(seed, 10, 64); err != nil {

@@ -16,16 +16,11 @@ import (
 // healthyWithin is the maximum time for the system to recover from a fault by itself.
 const healthyWithin = 90 * time.Second
 
-func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
-
 // healthy waits, without intervention, until the brokers agree and all services run and are
 // ready.
 func (r *round) healthy() {
-	// A deposed leader may take some seconds to learn that it was deposed.
-	var divided string
-	if within(healthyWithin, func() bool { divided = r.run.cluster.NotWhole(); return divided == "" }); divided != "" {
-		r.violate("the brokers do not come back by themselves within %s: %s", healthyWithin, divided)
-		r.run.stuck = true
+	if !r.run.Embedded {
+		r.brokersHealthy()
 	}
 	for _, p := range r.run.services() {
 		var said string
@@ -41,6 +36,15 @@ func (r *round) healthy() {
 			r.violate("%s does not come back by itself within %s: %s", p.Name, healthyWithin, said)
 			r.run.stuck = true
 		}
+	}
+}
+
+func (r *round) brokersHealthy() {
+	// A deposed leader may take some seconds to learn that it was deposed.
+	var divided string
+	if within(healthyWithin, func() bool { divided = r.run.kafka.NotWhole(); return divided == "" }); divided != "" {
+		r.violate("the brokers do not come back by themselves within %s: %s", healthyWithin, divided)
+		r.run.stuck = true
 	}
 }
 
@@ -71,7 +75,7 @@ func (r *round) lastReads() {
 		for _, id := range g.known() {
 			asked = append(asked, history.Operation{Group: g.name, Kind: history.Read, ID: id}, history.Operation{Group: g.name, Kind: history.Read, ID: id, Model: true})
 		}
-		for i, p := range r.run.cluster.Queries {
+		for i, p := range r.run.queries() {
 			for _, o := range asked {
 				r.lastRead(s, p, teams*teamSize+i, o)
 			}
@@ -123,7 +127,7 @@ func (r *round) equal() {
 		return
 	}
 	var rows [][]byte
-	for _, p := range r.run.cluster.Queries {
+	for _, p := range r.run.queries() {
 		b, err := r.rows(p)
 		if err != nil {
 			r.violate("list the rows of %s: %v", p.Name, err)

@@ -10,14 +10,14 @@ import (
 // brokers take to give up on a peer.
 func (r *round) whileCut() {
 	r.pause(2*time.Second, 10*time.Second)
-	r.run.cluster.Network.Heal()
+	r.run.kafka.Network.Heal()
 }
 
 // cut disconnects hosts from each other. The host that is cut off gets no notice: it sends
 // packets, but no answers arrive.
 func (r *round) cut(off *cluster.Process, from ...*cluster.Process) {
 	for _, p := range from {
-		r.run.cluster.Network.Cut(r.run.cluster.Host(p), r.run.cluster.Host(off))
+		r.run.kafka.Network.Cut(r.run.kafka.Host(p), r.run.kafka.Host(off))
 	}
 }
 
@@ -42,7 +42,7 @@ func (r *round) cutServices() {
 
 // split cuts off the leader together with a command and a query service.
 func (r *round) split() {
-	c := r.run.cluster
+	c := r.run.kafka
 	c.Network.Partition([]*cluster.Host{c.Host(r.leader()), c.Host(r.anyCommand()), c.Host(r.anyQuery())})
 	r.whileCut()
 }
@@ -50,6 +50,6 @@ func (r *round) split() {
 // cutService leaves one service without any broker.
 func (r *round) cutService() {
 	services := r.run.services()
-	r.cut(services[r.run.rng.IntN(len(services))], r.run.cluster.Kafkas...)
+	r.cut(services[r.run.rng.IntN(len(services))], r.run.kafka.Kafkas...)
 	r.whileCut()
 }

@@ -48,7 +48,8 @@ func (run *Run) follow() (stop func()) {
 			if rng.IntN(2) == 0 {
 				return run.cluster.URL
 			}
-			return run.cluster.Queries[rng.IntN(len(run.cluster.Queries))].URL
+			nodes := run.queries()
+			return nodes[rng.IntN(len(nodes))].URL
 		}}
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -160,7 +161,7 @@ func (run *Run) compare(stop func()) {
 		}
 	}
 	stop()
-	out, err := run.cluster.Tool(run.t, cluster.Topic, "events", "export", "--until", strings.TrimLeft(end, "0"), "--out", "-").Output()
+	out, err := run.tool("events", "export", "--until", strings.TrimLeft(end, "0"), "--out", "-").Output()
 	if err != nil {
 		run.t.Errorf("export the log: %v", err)
 		return

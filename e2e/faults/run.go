@@ -5,7 +5,9 @@ package faults
 import (
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -20,11 +22,15 @@ type Run struct {
 	Seed uint64
 	// Time is how long new rounds are started.
 	Time time.Duration
+	// Embedded uses a cluster on the broker of an all-in-one process, in place of one on Apache Kafka in a
+	// simulated network.
+	Embedded bool
 	// Dir is the folder for pages that show violations. Empty means that no pages are written.
 	Dir string
 
 	t       testing.TB
-	cluster *cluster.Networked
+	cluster *cluster.Cluster
+	kafka   *cluster.Networked // nil if Embedded
 	disk    *disk
 	start   time.Time
 	rng     *rand.Rand
@@ -48,8 +54,7 @@ func (run *Run) Play(t testing.TB) Report {
 	run.t, run.rng = t, rand.New(rand.NewPCG(run.Seed, 0))
 	run.generations, run.strongest = map[*cluster.Process]int{}, "linearizable"
 	run.disk = newDisk(t)
-	run.cluster = cluster.OnNetwork(t, run.settings)
-	run.cluster.StartNginx()
+	all := run.startCluster()
 	run.start = time.Now()
 	stop := run.follow()
 	defer stop()
@@ -80,6 +85,39 @@ func (run *Run) Play(t testing.TB) Report {
 	}
 	report.Took = run.now()
 	return report
+}
+
+// startCluster returns the faults that the cluster can have.
+func (run *Run) startCluster() []Fault {
+	if run.Embedded {
+		run.cluster = cluster.EmbeddedWith(run.t, 2, 3, run.settings)
+		return slices.Concat(ofServices, ofEmbedded)
+	}
+	run.kafka = cluster.OnNetwork(run.t, run.settings)
+	run.kafka.StartNginx()
+	run.cluster = run.kafka.Cluster
+	return slices.Concat(ofServices, ofKafka)
+}
+
+// tool returns a command of the operator's tool. No fault affects it.
+func (run *Run) tool(args ...string) *exec.Cmd {
+	if run.Embedded {
+		return run.cluster.Tool(run.t, cluster.Topic, args...)
+	}
+	return run.kafka.Tool(run.t, cluster.Topic, args...)
+}
+
+func (run *Run) services() []*cluster.Process { return run.cluster.Processes() }
+
+// commands returns the nodes that accept writes, and queries those that clients read from.
+func (run *Run) commands() []*cluster.Process { return run.withServer(run.cluster.Commands) }
+func (run *Run) queries() []*cluster.Process  { return run.withServer(run.cluster.Queries) }
+
+func (run *Run) withServer(services []*cluster.Process) []*cluster.Process {
+	if run.Embedded {
+		return append(slices.Clone(services), run.cluster.Server)
+	}
+	return services
 }
 
 // settings gives the small disk to the last query service, and makes writes time out before
