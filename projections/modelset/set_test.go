@@ -35,7 +35,9 @@ func newSource() *source {
 }
 
 // newLateSource returns a source that has not caught up with the log yet.
-func newLateSource() *source { return &source{more: make(chan struct{}), caughtUp: make(chan struct{})} }
+func newLateSource() *source {
+	return &source{more: make(chan struct{}), caughtUp: make(chan struct{})}
+}
 
 func (s *source) CaughtUp() <-chan struct{} { return s.caughtUp }
 
