@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -171,6 +172,10 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	r.log = r.open("clusterlite.events") // the producer of the old log would continue its sequence numbers
 	end := r.append(user(uuid.NewString(), "Eve", ""), user(uuid.NewString(), "Zoe", ""))
 	wantRefusal(t, running, refusal.Other)
+	// A node that is killed as soon as it is known to have stopped must not serve again.
+	if !notedOther(t, dir) {
+		t.Error("the node reports that the log has other records before its file does")
+	}
 	if err := running.close(); err != nil {
 		t.Errorf("got %v from Run, want nil", err)
 	}
@@ -200,6 +205,19 @@ func TestALogWithOtherRecordsIsRefused(t *testing.T) {
 	if n := living(t, r.node(dir, 0).at(end)); n != 3 {
 		t.Errorf("got %d entities after the rebuild, want 3", n)
 	}
+}
+
+// notedOther reports whether the file of a running node records that the log has other records.
+func notedOther(t testing.TB, dir string) (noted bool) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", filepath.Join(dir, datafolder.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Get(&noted, `SELECT count(*) FROM _meta WHERE name = 'other_record'`), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return noted
 }
 
 // backup copies the broker's folder. The function that it returns restores the copy.

@@ -56,6 +56,9 @@ func (p *Projection) Run(ctx context.Context) error {
 		case errors.As(err, &refused):
 			before := p.Err()
 			fitted := p.life.LogConfirmed()
+			if fitted && refused.Reason == refusal.Other {
+				p.noteOther(refused.Detail) // before anyone is told, and may stop the process
+			}
 			if !p.refuse(err) {
 				continue // the file was damaged in the meantime; its replacement may fit
 			}
@@ -64,9 +67,6 @@ func (p *Projection) Run(ctx context.Context) error {
 			}
 			if before == nil || before.Error() != err.Error() {
 				p.options.Logger.Error("stopped applying the log", "error", err, "position", p.Position())
-			}
-			if refused.Reason == refusal.Other {
-				p.noteOther(refused.Detail)
 			}
 			if refused.Reason != refusal.Ahead {
 				<-ctx.Done()
@@ -96,7 +96,8 @@ var (
 
 // follow applies the records of the log until something fails or damaged is closed.
 func (p *Projection) follow(ctx context.Context, damaged <-chan struct{}, healthy func()) (err error) {
-	subscription, err := p.options.Log.Subscribe(p.Position())
+	at := p.mark() // nothing is applied while follow begins
+	subscription, err := p.options.Log.Subscribe(at.Position, at.Last)
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,9 @@ func (l *Log) diagnose(ctx context.Context, connections *connections, err error)
 	if failed != nil {
 		return err
 	}
-	defer f.close()
-	if access := accessError(f.findLeader(ctx)); access != nil {
+	defer f.Close()
+	_, failed = f.Partition(ctx)
+	if access := accessError(failed); access != nil {
 		return access
 	}
 	return connections.Explain(err)

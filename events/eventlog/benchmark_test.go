@@ -23,7 +23,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := l.Subscribe(0)
+		s, err := l.Subscribe(0, "")
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -70,7 +70,7 @@ func TestNothingWaitsForABrokerThatHangs(t *testing.T) {
 		},
 		"read": func(ctx context.Context, l *eventlog.Log) error { _, err := l.Read(ctx, 0); return err },
 		"take": func(ctx context.Context, l *eventlog.Log) error {
-			s, err := l.Subscribe(0)
+			s, err := l.Subscribe(0, "")
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/fetch"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
 	"github.com/clusterlite/clusterlite/events/wire"
 )
@@ -38,7 +39,7 @@ func chunkOf(group []*publication, base int64, at time.Time) tail.Chunk {
 	for _, p := range group {
 		for _, r := range p.records {
 			r.Offset, r.Timestamp = base, at
-			stored := storedOf(r, headers[:0])
+			stored := fetch.StoredOf(r, headers[:0])
 			headers = stored.Headers
 			c.Add(wire.Parse(stored))
 			base++

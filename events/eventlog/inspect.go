@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/fetch"
 )
 
 // PositionAt returns the position before the first record whose timestamp is at or after t, so
@@ -32,7 +33,7 @@ func (l *Log) PositionAt(ctx context.Context, t time.Time) (events.Position, err
 // where there are none. It returns the first error of each, an [OffsetGoneError] if the log no
 // longer has a record, or ctx.Err().
 func (l *Log) Scan(ctx context.Context, from, to events.Position, each func(events.Record) error) (err error) {
-	s, err := l.Subscribe(from)
+	s, err := l.Subscribe(from, "")
 	if err != nil {
 		return err
 	}
@@ -85,40 +86,40 @@ func (l *Log) Read(ctx context.Context, after events.Position) (RawRecord, error
 	if err != nil {
 		return RawRecord{}, fmt.Errorf("read the record at offset %d: %w", after, err)
 	}
-	r := found.raw()
+	r := raw(found)
 	// A gap may be longer, but here only one offset of it is relevant.
 	r.Record, _ = r.UpTo(after + 1)
 	return r, nil
 }
 
 // first fetches until there is a record or a gap at an offset.
-func (l *Log) first(ctx context.Context, offset int64) (fetched, error) {
+func (l *Log) first(ctx context.Context, offset int64) (fetch.Offset, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
 	f, err := l.newFetcher(ctx)
 	if err != nil {
-		return fetched{}, err
+		return fetch.Offset{}, err
 	}
-	defer f.close()
+	defer f.Close()
 	for {
-		found, err := f.fetch(ctx, offset)
+		found, err := f.From(ctx, offset)
 		switch {
 		case l.ctx.Err() != nil:
-			return fetched{}, ErrClosed
+			return fetch.Offset{}, ErrClosed
 		case ctx.Err() != nil:
-			return fetched{}, ctx.Err()
+			return fetch.Offset{}, ctx.Err()
 		case err != nil:
-			return fetched{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+			return fetch.Offset{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		case len(found) > 0:
 			return found[0], nil
 		}
 	}
 }
 
-func (f fetched) raw() RawRecord {
-	r := RawRecord{Record: f.record(), Key: f.Key, Value: f.Value}
-	for _, h := range f.Headers {
+func raw(o fetch.Offset) RawRecord {
+	r := RawRecord{Record: o.Record(), Key: o.Key, Value: o.Value}
+	for _, h := range o.Headers {
 		r.Headers = append(r.Headers, RawHeader{Name: h.Name, Value: string(h.Value)})
 	}
 	return r

@@ -6,6 +6,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -13,11 +14,14 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/conns"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/demand"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/fetch"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
 )
 
@@ -249,6 +253,31 @@ type connections = conns.Connections
 // also cut them, so that they do not stay open until then.
 func (c Config) newConnections(ctx context.Context) *connections {
 	return conns.Config{Dial: c.Dial, Encrypt: c.Security.encrypt, Timeout: c.AskTimeout, Denied: denied}.Open(ctx)
+}
+
+// newFetcher returns a fetcher. Its connections are cut when ctx ends.
+func (l *Log) newFetcher(ctx context.Context) (*fetch.Fetcher, error) {
+	connections := l.config.newConnections(ctx)
+	client, err := kgo.NewClient(append(l.clientOptions(connections),
+		kgo.RequestTimeoutOverhead(fetch.Patience),
+		kgo.RequestRetries(1),
+	)...)
+	if err != nil {
+		connections.Cut()
+		return nil, fmt.Errorf("create a client to read the log: %w", err)
+	}
+	return fetch.New(client, connections, l.config.Topic, partition), nil
+}
+
+// clientOptions are the options that all clients of franz-go share.
+func (l *Log) clientOptions(c *connections) []kgo.Opt {
+	return append(l.config.Security.clientOptions(),
+		kgo.SeedBrokers(l.config.Brokers...),
+		kgo.ClientID(l.config.ClientID),
+		kgo.MaxVersions(kversion.V2_8_0()), // the version of the other clients: see clientConfig
+		kgo.Dialer(c.DialContext),
+		kgo.DisableClientMetrics(),
+	)
 }
 
 // dialWith makes a client of sarama open its connections so that they can be cut.

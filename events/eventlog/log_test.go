@@ -95,7 +95,7 @@ func take(t testing.TB, s *eventlog.Subscription, n int) []events.Record {
 
 func subscribe(t testing.TB, l *eventlog.Log, from events.Position) *eventlog.Subscription {
 	t.Helper()
-	s, err := l.Subscribe(from)
+	s, err := l.Subscribe(from, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func TestAfterClose(t *testing.T) {
 func TestCloseWhileItConnects(t *testing.T) {
 	l, _ := prepared(t)
 	for range 50 {
-		s, err := l.Subscribe(0)
+		s, err := l.Subscribe(0, "")
 		if err != nil {
 			t.Fatal(err)
 		}

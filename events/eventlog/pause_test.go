@@ -22,7 +22,7 @@ func TestARequestForTheEndEndsAPause(t *testing.T) {
 	if _, err := l.Prepare(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
-	s, err := l.Subscribe(0)
+	s, err := l.Subscribe(0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestAnOwnAppendEndsAPause(t *testing.T) {
 		return l
 	}
 	own, other := open(eventlog.Pause{Min: time.Hour, UntilAppended: true}), open(eventlog.Pause{})
-	s, err := own.Subscribe(0)
+	s, err := own.Subscribe(0, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-
-	"github.com/clusterlite/clusterlite/events/eventlog/internal/metadata"
 )
 
 // Replication counts the brokers that should have the log, and those of them that have all of it.
@@ -24,8 +22,8 @@ func (l *Log) Replication(ctx context.Context) (Replication, error) {
 	if err != nil {
 		return Replication{}, err
 	}
-	defer f.close()
-	p, err := metadata.Partition(asking, f.client, l.config.Topic, partition)
+	defer f.Close()
+	p, err := f.Partition(asking)
 	switch {
 	case err == nil, errors.Is(err, kerr.LeaderNotAvailable):
 		return Replication{len(p.Replicas), len(p.ISR)}, nil
@@ -36,6 +34,6 @@ func (l *Log) Replication(ctx context.Context) (Replication, error) {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return Replication{}, fmt.Errorf("describe topic %s: %w: %w", l.config.Topic, ErrNoTopic, err)
 	default:
-		return Replication{}, unreachable(f.connections.Explain(err))
+		return Replication{}, unreachable(f.Explain(err))
 	}
 }

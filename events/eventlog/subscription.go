@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/clusterlite/clusterlite/events"
+	"github.com/clusterlite/clusterlite/events/eventlog/internal/fetch"
 	"github.com/clusterlite/clusterlite/events/eventlog/internal/tail"
 )
 
@@ -34,6 +35,10 @@ func (e *OffsetGoneError) Error() string {
 	return fmt.Sprintf("the log does not hold the record at offset %d", e.Next)
 }
 
+// ReplacedError is returned if the log holds another record in the place of one that was read: the log has
+// lost records, and others have taken their place.
+type ReplacedError = fetch.ReplacedError
+
 // A Subscription reads each record once, in the order of the log, starting at a position.
 // It reconnects by itself. One goroutine at a time may call Take; any goroutine may call Close.
 //
@@ -46,15 +51,17 @@ type Subscription struct {
 	chunks  chan tail.Chunk
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
-	lost    chan struct{} // closed when the log does not hold the next record
+	lost    chan struct{} // closed when the log does not continue from what was read
+	reason  error         // why; set before lost is closed
+	last    string        // the identity of the record that was read last; empty if unknown; used by read only
 
 	next events.Position // the position of the next record that Take returns; used by Take only
 	rest tail.Chunk      // the chunk that Take has begun to return; used by Take only
 }
 
-// Subscribe starts to read at a position. The broker need not be reachable. The
-// subscription ends when it or the log is closed.
-func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
+// Subscribe starts to read at a position. last is the identity of the record before it, or empty if that is
+// unknown. The broker need not be reachable. The subscription ends when it or the log is closed.
+func (l *Log) Subscribe(from events.Position, last string) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	s := &Subscription{
 		log:    l,
@@ -62,6 +69,7 @@ func (l *Log) Subscribe(from events.Position) (*Subscription, error) {
 		chunks: make(chan tail.Chunk, maxChunks),
 		cancel: cancel,
 		lost:   make(chan struct{}),
+		last:   last,
 		next:   from,
 	}
 	s.reading.Go(func() {
@@ -92,14 +100,15 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 	if err != nil {
 		return next, err
 	}
-	defer f.close()
+	defer f.Close()
 	for first := true; ; first = false {
 		seen := s.log.tail.Seen()
-		found, err := f.fetch(ctx, next)
+		found, err := f.After(ctx, next, s.last)
 		if err != nil {
 			// Only the first answer counts, because the client has just asked for the leader. A
 			// deposed leader may give the same answer.
-			if first && errors.Is(err, kerr.OffsetOutOfRange) {
+			if reason := lossOf(err, next); first && reason != nil {
+				s.reason = reason
 				close(s.lost)
 				<-ctx.Done()
 			}
@@ -112,18 +121,33 @@ func (s *Subscription) readOn(ctx context.Context, next int64) (int64, error) {
 			next = found[len(found)-1].Offset + 1
 			s.log.pause(ctx, len(found), next)
 		}
-		if next >= f.end {
-			next = s.log.tail.Follow(ctx, next, seen, s.offer)
+		if next >= f.End() {
+			if followed := s.log.tail.Follow(ctx, next, seen, s.offer); followed > next {
+				next, s.last = followed, ""
+			}
 		}
 	}
 }
 
+// lossOf returns what Take reports if an error means that the log does not continue from what was read, and
+// nil for any other error.
+func lossOf(err error, next int64) error {
+	if replaced := (*ReplacedError)(nil); errors.As(err, &replaced) {
+		return replaced
+	}
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return &OffsetGoneError{Next: events.Position(next)}
+	}
+	return nil
+}
+
 // hand passes the records of a fetch to Take, once there is room for them.
-func (s *Subscription) hand(ctx context.Context, found []fetched) error {
+func (s *Subscription) hand(ctx context.Context, found []fetch.Offset) error {
 	c := tail.Chunk{Records: make([]events.Record, 0, len(found))}
 	for i := range found {
-		c.Add(found[i].record())
+		c.Add(found[i].Record())
 	}
+	s.last = c.Records[len(c.Records)-1].Identity()
 	c.Bytes = min(c.Bytes, maxWaitingBytes)
 	if err := s.ahead.Acquire(ctx, c.Bytes); err != nil {
 		return err
@@ -154,8 +178,9 @@ func (s *Subscription) offer(c tail.Chunk) bool {
 // and about 32 MiB. An offset without a record is returned as a record whose content is
 // [events.NoRecord], so the position after the last returned record reaches the end of any log.
 // A checkpoint is always the last record of a call, so that the state at its position can be
-// kept. Take returns an [OffsetGoneError] if the log does not hold the next record, ctx.Err() if
-// ctx ends, and [ErrClosed] after Close.
+// kept. Take returns an [OffsetGoneError] if the log does not hold the next record, a [ReplacedError] if
+// it holds another record than the one that was read last, ctx.Err() if ctx ends, and [ErrClosed]
+// after Close.
 func (s *Subscription) Take(ctx context.Context, limit int) ([]events.Record, error) {
 	if err := s.await(ctx); err != nil {
 		return nil, err
@@ -215,7 +240,7 @@ func (s *Subscription) await(ctx context.Context) error {
 	case s.rest, ok = <-s.chunks:
 		return closedUnless(ok)
 	case <-s.lost:
-		return &OffsetGoneError{Next: s.next}
+		return s.reason
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -124,7 +124,7 @@ func (c Tail) bounds(ctx context.Context, log *eventlog.Log) (from, stop events.
 }
 
 func (c Tail) stream(ctx context.Context, log *eventlog.Log, from, stop events.Position, w io.Writer) (err error) {
-	subscription, err := log.Subscribe(from)
+	subscription, err := log.Subscribe(from, "")
 	if err != nil {
 		return err
 	}

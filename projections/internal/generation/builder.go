@@ -57,7 +57,7 @@ func (b *Builder) begin(ctx context.Context) (err error) {
 	if err := b.Writer.Mark().CheckLog(ctx, b.log, b.Info); err != nil {
 		return err
 	}
-	b.subscription, err = b.log.Subscribe(b.Writer.Position)
+	b.subscription, err = b.log.Subscribe(b.Writer.Position, b.Writer.Mark().Last)
 	return err
 }
 

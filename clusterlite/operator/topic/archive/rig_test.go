@@ -104,7 +104,7 @@ func (s *store) end() events.Position {
 // records returns all records of the log.
 func (s *store) records() (all []events.Record) {
 	s.t.Helper()
-	subscription, err := s.Subscribe(0)
+	subscription, err := s.Subscribe(0, "")
 	if err != nil {
 		s.t.Fatal(err)
 	}

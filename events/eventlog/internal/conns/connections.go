@@ -30,6 +30,7 @@ type Connections struct {
 	cancel context.CancelFunc
 
 	denied atomic.Pointer[error] // why the last connection failed, if access was denied
+	opened atomic.Int64
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
@@ -43,6 +44,10 @@ func (c Config) Open(ctx context.Context) *Connections {
 	context.AfterFunc(n.ctx, n.closeAll)
 	return n
 }
+
+// Opened returns the number of connections that have been opened so far. A connection counts before anything
+// is sent over it.
+func (n *Connections) Opened() int64 { return n.opened.Load() }
 
 // Cut closes all connections and prevents new ones.
 func (n *Connections) Cut() { n.cancel() }
@@ -67,6 +72,7 @@ func (n *Connections) DialContext(ctx context.Context, network, addr string) (ne
 	if err != nil {
 		return nil, err
 	}
+	n.opened.Add(1)
 	c := &connection{made, n}
 	n.mu.Lock()
 	n.open[c] = struct{}{}

@@ -1,7 +1,8 @@
-package eventlog
+package fetch
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -51,18 +52,18 @@ func TestGapsAreReported(t *testing.T) {
 		"a batch that is cut off, by itself": {0, [][]byte{batch(0, 0, 0)[:40]}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &fetcher{topic: "t"}
+			f := &Fetcher{topic: "t"}
 			messages, err := f.read(&kmsg.FetchResponseTopicPartition{RecordBatches: slices.Concat(c.batches...)}, c.from)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
 			for _, m := range messages {
-				record := m.raw()
+				record := m.Record()
 				if record.Content == events.NoRecord {
 					got = append(got, fmt.Sprintf("gap to %d", record.Offset))
 				} else {
-					got = append(got, string(record.Value))
+					got = append(got, string(m.Value))
 				}
 			}
 			if !slices.Equal(got, c.want) {
@@ -75,7 +76,7 @@ func TestGapsAreReported(t *testing.T) {
 func TestADamagedBatchIsNoGap(t *testing.T) {
 	damaged := batch(0, 3, 0, 1)
 	damaged[len(damaged)-1] ^= 1
-	f := &fetcher{topic: "t"}
+	f := &Fetcher{topic: "t"}
 	if messages, err := f.read(&kmsg.FetchResponseTopicPartition{RecordBatches: damaged}, 0); err == nil {
 		t.Fatalf("got %d messages, want an error", len(messages))
 	}
@@ -83,5 +84,46 @@ func TestADamagedBatchIsNoGap(t *testing.T) {
 	messages, err := f.read(&kmsg.FetchResponseTopicPartition{RecordBatches: slices.Concat(batch(0, 0, 0), damaged)}, 0)
 	if err != nil || len(messages) != 1 || messages[0].Offset != 0 {
 		t.Fatalf("got %d messages, %v, want the one before the damage", len(messages), err)
+	}
+}
+
+func TestAnAnswerMustFollowTheLastRecord(t *testing.T) {
+	read := func(from int64, batches ...[]byte) []Offset {
+		found, err := (&Fetcher{topic: "t"}).read(&kmsg.FetchResponseTopicPartition{RecordBatches: slices.Concat(batches...)}, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	identity := func(o Offset) string { return o.Record().Identity() }
+	record, gap := identity(read(3, batch(3, 3, 3))[0]), identity(read(3, batch(2, 3, 2))[0])
+	for name, c := range map[string]struct {
+		last  string
+		found []Offset // from offset 3 on
+		want  []int64  // the offsets from 4 on
+		fails bool
+	}{
+		"nothing yet":                    {record, nil, nil, false},
+		"only the last record":           {record, read(3, batch(3, 3, 3)), nil, false},
+		"further records":                {record, read(3, batch(2, 5, 2, 3, 4, 5)), []int64{4, 5}, false},
+		"another record":                 {record, read(4, batch(4, 4, 4)), nil, true},
+		"a gap in its place":             {record, read(3, batch(2, 3, 2), batch(4, 4, 4)), nil, true},
+		"the same gap":                   {gap, read(3, batch(2, 3, 2), batch(4, 4, 4)), []int64{4}, false},
+		"a gap that has become longer":   {gap, read(3, batch(2, 4, 2), batch(5, 5, 5)), []int64{4, 5}, false},
+		"a record in the place of a gap": {gap, read(3, batch(3, 4, 3, 4)), nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := following(c.found, 4, c.last)
+			if replaced := (*ReplacedError)(nil); errors.As(err, &replaced) != c.fails {
+				t.Fatalf("got %v, want an error: %t", err, c.fails)
+			}
+			var got []int64
+			for _, o := range found {
+				got = append(got, o.Offset)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got the offsets %v, want %v", got, c.want)
+			}
+		})
 	}
 }
