@@ -57,7 +57,9 @@ func (p *Projection) Run(ctx context.Context) error {
 			before := p.Err()
 			fitted := p.life.LogConfirmed()
 			if fitted && refused.Reason == refusal.Other {
-				p.noteOther(refused.Detail) // before anyone is told, and may stop the process
+				// A process that is killed once it has reported the refusal must not accept the log at its next
+				// start, so the file records it first.
+				p.noteOther(refused.Detail)
 			}
 			if !p.refuse(err) {
 				continue // the file was damaged in the meantime; its replacement may fit

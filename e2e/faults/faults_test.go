@@ -15,8 +15,8 @@ import (
 func TestMain(m *testing.M) { cluster.Main(m) }
 
 // TestFaults injects faults into a cluster for CLUSTERLITE_FAULTS_TIME, with the seed
-// CLUSTERLITE_FAULTS_SEED or a random one, on the broker that CLUSTERLITE_FAULTS_BROKER names. It writes pages that show violations to
-// CLUSTERLITE_FAULTS_DIR, if that is set.
+// CLUSTERLITE_FAULTS_SEED or a random one, on the broker that CLUSTERLITE_FAULTS_BROKER names. It
+// writes pages that show violations to CLUSTERLITE_FAULTS_DIR, if that is set.
 func TestFaults(t *testing.T) {
 	given := os.Getenv("CLUSTERLITE_FAULTS_TIME")
 	if given == "" {

@@ -95,7 +95,12 @@ func take(t testing.TB, s *eventlog.Subscription, n int) []events.Record {
 
 func subscribe(t testing.TB, l *eventlog.Log, from events.Position) *eventlog.Subscription {
 	t.Helper()
-	s, err := l.Subscribe(from, "")
+	return subscribeAfter(t, l, from, "")
+}
+
+func subscribeAfter(t testing.TB, l *eventlog.Log, from events.Position, last string) *eventlog.Subscription {
+	t.Helper()
+	s, err := l.Subscribe(from, last)
 	if err != nil {
 		t.Fatal(err)
 	}

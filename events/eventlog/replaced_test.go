@@ -108,12 +108,7 @@ func TestASubscriptionContinuesOnlyFromTheRecordBeforeIt(t *testing.T) {
 		"an unknown":  {"", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := l.Subscribe(2, c.last)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = s.Close() }() // of a test
-			records, err := s.Take(deadline(t), 10)
+			records, err := subscribeAfter(t, l, 2, c.last).Take(deadline(t), 10)
 			var replaced *eventlog.ReplacedError
 			switch {
 			case c.replaced && !errors.As(err, &replaced):
@@ -125,7 +120,7 @@ func TestASubscriptionContinuesOnlyFromTheRecordBeforeIt(t *testing.T) {
 	}
 }
 
-// The record before a subscription may have been deleted from the front of the log, or lie in a gap.
+// The record before a subscription may have been deleted from the front of the log.
 func TestASubscriptionContinuesBehindDeletedRecords(t *testing.T) {
 	l, b := prepared(t)
 	if _, err := l.Append(deadline(t), event(0), event(1)); err != nil {
@@ -133,11 +128,7 @@ func TestASubscriptionContinuesBehindDeletedRecords(t *testing.T) {
 	}
 	last := take(t, subscribe(t, l, 0), 2)[1].Identity()
 	deleteRecords(t, b.Addr(), 2)
-	s, err := l.Subscribe(2, last)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() }) // of a test
+	s := subscribeAfter(t, l, 2, last)
 	for i := range 2 {
 		if _, err := l.Append(deadline(t), event(i)); err != nil {
 			t.Fatal(err)

@@ -54,10 +54,11 @@ func (b *Builder) begin(ctx context.Context) (err error) {
 	if err := b.Writer.Bind(context.Background(), b.log.Topic(), b.Info.ID); err != nil {
 		return err
 	}
-	if err := b.Writer.Mark().CheckLog(ctx, b.log, b.Info); err != nil {
+	at := b.Writer.Mark()
+	if err := at.CheckLog(ctx, b.log, b.Info); err != nil {
 		return err
 	}
-	b.subscription, err = b.log.Subscribe(b.Writer.Position, b.Writer.Mark().Last)
+	b.subscription, err = b.log.Subscribe(at.Position, at.Last)
 	return err
 }
 
