@@ -111,10 +111,7 @@ func (p *Projection) guardReads(ctx context.Context) {
 func (p *Projection) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	err := p.read(ctx, func(r *sqlite.Conn) error {
-		var at int64
-		return r.GetContext(ctx, &at, `SELECT position FROM _checkpoint`)
-	})
+	err := p.probeEntities(ctx)
 	if err == nil {
 		var s *reads.Tx
 		if s, err = p.BeginRead(ctx); err == nil {
@@ -125,6 +122,12 @@ func (p *Projection) probe(ctx context.Context) error {
 		return nil // starved finds out from the connection pools whether the overload lasts
 	}
 	return &ReadPathError{err}
+}
+
+func (p *Projection) probeEntities(ctx context.Context) error {
+	g := p.hold()
+	defer g.Release()
+	return p.readDirect(ctx, g, reads.Probe)
 }
 
 func (p *Projection) noteProbe(ctx context.Context, err error) {

@@ -146,7 +146,7 @@ func TestKeptStatementsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(f.db.Lists.Idle); n != 1 {
+	if n := f.db.Lists.Idle(); n != 1 {
 		t.Errorf("got %d connections for reads one after the other, want 1", n)
 	}
 }

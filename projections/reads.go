@@ -10,6 +10,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite/direct"
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
 
@@ -33,10 +34,17 @@ func (p *Projection) readFrom(ctx context.Context, g *generation.Generation, do 
 		return p.observe(g, err)
 	}
 	defer r.Release()
-	if err := do(r); err != nil {
-		return p.observeRow(g, err)
+	return p.observeRow(g, do(r))
+}
+
+// readDirect is readFrom for a read that needs a connection of [sqlite.RowPool].
+func (p *Projection) readDirect(ctx context.Context, g *generation.Generation, do func(*direct.Conn) error) error {
+	r, err := g.DB.Entities.Acquire(ctx)
+	if err != nil {
+		return p.observe(g, err)
 	}
-	return nil
+	defer g.DB.Entities.Release(r)
+	return p.observeRow(g, do(r))
 }
 
 // Entity reads one entity of a declared collection, and the position that the answer holds for.
@@ -55,15 +63,23 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 		return e, true, at, nil
 	}
 	p.cached.Misses.Add(1)
-	err = p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
+	if e, found, at, err = p.findEntity(ctx, g, key); err != nil {
+		return reads.Entity{}, false, 0, err
+	}
+	if found && !e.Deleted {
+		g.Cache.Put(ticket, at, entitycache.Key{EntityKey: key}, e, nil, 0)
+	}
+	return e, found, at, nil
+}
+
+// findEntity reads an entity from the file of a generation that the caller holds.
+func (p *Projection) findEntity(ctx context.Context, g *generation.Generation, key events.EntityKey) (e reads.Entity, found bool, at events.Position, err error) {
+	err = p.readDirect(ctx, g, func(r *direct.Conn) (err error) {
 		e, found, at, err = reads.FindEntity(r, key)
 		return err
 	})
 	if err != nil {
-		return reads.Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", collection, id, err)
-	}
-	if found && !e.Deleted {
-		g.Cache.Put(ticket, at, entitycache.Key{EntityKey: key}, e, nil, 0)
+		return reads.Entity{}, false, 0, fmt.Errorf("read %s/%s: %w", key.Collection, key.ID, err)
 	}
 	return e, found, at, nil
 }
@@ -72,14 +88,10 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 // calls it before it hides a cached entity from a client, because a shorter time would reveal that it
 // exists. Errors are those of [Projection.Entity].
 func (p *Projection) ReadAsMissing(ctx context.Context, collection, id string) error {
-	err := p.read(ctx, func(r *sqlite.Conn) error {
-		_, _, _, err := reads.FindEntity(r, events.EntityKey{Collection: collection, ID: id})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read %s/%s: %w", collection, id, err)
-	}
-	return nil
+	g := p.hold()
+	defer g.Release()
+	_, _, _, err := p.findEntity(ctx, g, events.EntityKey{Collection: collection, ID: id})
+	return err
 }
 
 // Holder returns the living entity that holds a claim, or an empty string. Errors are those of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
@@ -88,11 +89,17 @@ func (p *Projection) hold() *generation.Generation {
 // long time.
 func (p *Projection) starved() error {
 	db := p.serving.Load().DB
-	if since := db.Points.Stuck(); since > stuckAfter {
-		return &ReadPathError{fmt.Errorf("no read of a single entity has obtained a database connection for %.0f s", since.Seconds())}
-	}
-	if since := db.Lists.Stuck(); since > stuckAfter {
-		return &ReadPathError{fmt.Errorf("no list has obtained a database connection for %.0f s", since.Seconds())}
+	for _, kind := range []struct {
+		reads string
+		since time.Duration
+	}{
+		{"read of a single entity", db.Entities.Stuck()},
+		{"read of a few rows", db.Points.Stuck()},
+		{"list", db.Lists.Stuck()},
+	} {
+		if kind.since > stuckAfter {
+			return &ReadPathError{fmt.Errorf("no %s has obtained a database connection for %.0f s", kind.reads, kind.since.Seconds())}
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite/direct"
 )
 
 // An Entity is one entity as it is stored.
@@ -40,39 +41,51 @@ const (
 )
 
 // FindEntity reads an entity, and the position that the answer holds for. found is false if
-// the entity never existed. The statement takes microseconds and runs without a context that can
-// end: the driver would start a goroutine to watch such a context.
-func FindEntity(r *sqlite.Conn, key events.EntityKey) (e Entity, found bool, at events.Position, err error) {
-	var state int
-	var doc []byte
-	row := r.QueryRowContext(context.Background(), entityQuery(key.Collection), listsql.EqualID(key.ID))
-	if err := row.Scan(&at, &state, &e.Version, &e.CreatedAt, &e.UpdatedAt, &doc); err != nil {
+// the entity never existed.
+func FindEntity(r *direct.Conn, key events.EntityKey) (e Entity, found bool, at events.Position, err error) {
+	row, err := r.Read(entityQuery(key.Collection), listsql.EqualID(key.ID))
+	if err != nil {
 		return Entity{}, false, 0, err
 	}
-	e.ID, e.Deleted = key.ID, state == rowDeleted
+	at = events.Position(row.Int())
+	state := row.Int()
+	e = Entity{ID: key.ID, Version: row.Int(), Deleted: state == rowDeleted, CreatedAt: string(row.Bytes()), UpdatedAt: string(row.Bytes())}
+	doc := row.Bytes()
+	if err := row.Err(); err != nil {
+		return Entity{}, false, 0, err
+	}
 	if state == rowLiving {
 		e.Rendered = slices.Clip(document.Render(e.ID, e.Version, e.CreatedAt, e.UpdatedAt, doc))
 	}
 	return e, state != rowMissing, at, nil
 }
 
-var entityQueries sync.Map // collection → query text
+var entityQueries sync.Map // collection → *direct.Query
 
-// entityQuery builds the text once for each collection, because reads of single entities are
-// the most frequent reads. Only the first row of the result counts. SQLite runs the parts of a
-// UNION ALL in order, so the row of a living entity precedes that of a deleted one, and the row
-// for a missing entity comes last. An outer join could express this in one part, but SQLite
+// entityQuery builds the query once for each collection. Only the first row of the result counts. SQLite
+// runs the parts of a UNION ALL in order, so the row of a living entity precedes that of a deleted one, and
+// the row for a missing entity comes last. An outer join could express this in one part, but SQLite
 // compiles such a join again for each parameter value.
-func entityQuery(collection string) string {
+func entityQuery(collection string) *direct.Query {
 	if q, ok := entityQueries.Load(collection); ok {
-		return q.(string)
+		return q.(*direct.Query)
 	}
 	const position = `(SELECT position FROM _checkpoint)`
-	q := `SELECT ` + position + `, 0, version, created_at, updated_at, doc FROM ` + schema.Quote(collection) + ` WHERE id = ?1
-		UNION ALL SELECT ` + position + `, 1, version, created_at, updated_at, NULL FROM _tombstones WHERE collection = '` + collection + `' AND id = ?1
-		UNION ALL SELECT ` + position + `, 2, 0, '', '', NULL`
-	entityQueries.Store(collection, q)
-	return q
+	q, _ := entityQueries.LoadOrStore(collection, direct.NewQuery(`SELECT `+position+`, 0, version, created_at, updated_at, doc FROM `+schema.Quote(collection)+` WHERE id = ?1
+		UNION ALL SELECT `+position+`, 1, version, created_at, updated_at, NULL FROM _tombstones WHERE collection = '`+collection+`' AND id = ?1
+		UNION ALL SELECT `+position+`, 2, 0, '', '', NULL`))
+	return q.(*direct.Query)
+}
+
+var probeQuery = direct.NewQuery(`SELECT position FROM _checkpoint`)
+
+// Probe reads the checkpoint as [FindEntity] reads an entity.
+func Probe(r *direct.Conn) error {
+	row, err := r.Read(probeQuery, nil)
+	if err == nil && row == nil {
+		err = sql.ErrNoRows
+	}
+	return err
 }
 
 // FindHolder returns the living entity that holds a packed claim according to the table of claims, or

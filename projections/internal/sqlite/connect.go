@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -37,7 +38,7 @@ func MergeWAL(ctx context.Context, q sqlx.QueryerContext, path string) error {
 // would reach only one connection.
 func Connect(ctx context.Context, path string, connections int, settings url.Values) (*sqlx.DB, error) {
 	if !settings.Has("_busy_timeout") {
-		settings.Set("_busy_timeout", "10000")
+		settings.Set("_busy_timeout", strconv.FormatInt(lockPatience.Milliseconds(), 10))
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {

@@ -24,8 +24,9 @@ import (
 type Database struct {
 	Path   string
 	Writer *sqlx.DB
-	// Points are for reads of single rows, Lists for pages, Exports for long reads. Slow reads
-	// of one kind do not occupy the connections of another.
+	// Entities are for reads of single entities, Points for other reads of a few rows, Lists for pages, and
+	// Exports for long reads. Slow reads of one kind do not occupy the connections of another.
+	Entities               *RowPool
 	Points, Lists, Exports *Pool
 	WAL                    *Checkpointer
 	Folded                 map[string][]string // the properties whose values are folded, by collection
@@ -74,6 +75,7 @@ func (db *Database) open(ctx context.Context, declared *collections.Set, logger 
 
 // OpenAround opens everything besides the connection that writes.
 func (db *Database) OpenAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
+	db.Entities = newRowPool(db.Path, entityReaders, 256)
 	if db.Points, err = openReaders(ctx, db.Path, pointReaders, 1<<10); err != nil {
 		return err
 	}
@@ -123,6 +125,9 @@ func (db *Database) closeReaders() error {
 		if r != nil {
 			errs = append(errs, r.Close())
 		}
+	}
+	if db.Entities != nil {
+		errs = append(errs, db.Entities.Close())
 	}
 	return errors.Join(errs...)
 }

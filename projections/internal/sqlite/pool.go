@@ -8,24 +8,22 @@ import (
 	"net/url"
 	"runtime"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"golang.org/x/sync/semaphore"
 )
 
 // ErrNoConnection means that no connection became free in time. The read did nothing, and can
 // be retried.
 var ErrNoConnection = errors.New("too many reads are running")
 
-// Three pools of connections read a file, so that slow reads do not delay fast ones. Memory
+// Four pools of connections read a file, so that slow reads do not delay fast ones. Memory
 // limits their sizes, because each connection caches pages.
 var (
-	// pointReaders is the maximum number of concurrent reads of single rows. Each takes
-	// microseconds.
-	pointReaders = max(8, 2*runtime.NumCPU())
+	// entityReaders is the maximum number of concurrent reads of single entities, and pointReaders that of
+	// all other reads of a few rows. Each takes microseconds.
+	entityReaders = max(8, 2*runtime.NumCPU())
+	pointReaders  = max(8, 2*runtime.NumCPU())
 	// ListReaders is the maximum number of concurrent reads of lists.
 	ListReaders = max(8, 2*runtime.NumCPU())
 )
@@ -47,16 +45,9 @@ const (
 //
 // Safe for concurrent use.
 type Pool struct {
-	Pool     *sqlx.DB // opens connections, without a limit of its own
-	places   *semaphore.Weighted
-	Patience time.Duration
-	// Starved is the time, in Unix nanoseconds, of the first read that got no connection since a
-	// connection was last acquired. It is 0 if there was none.
-	Starved atomic.Int64
-
-	mu     sync.Mutex
-	Idle   []*Conn // last in, first out, because recent connections have warm caches
-	closed bool
+	*Places
+	Pool *sqlx.DB // opens connections, without a limit of its own
+	idle idle[*Conn]
 }
 
 // A Conn is one connection. One goroutine uses it at a time. It keeps its most recent
@@ -83,111 +74,59 @@ func openReaders(ctx context.Context, path string, size int, cacheKiB int) (*Poo
 
 // NewPool returns a pool that uses at most size connections of an open database.
 func NewPool(pool *sqlx.DB, size int) *Pool {
-	// The semaphore limits the connections. A limit here would be a second one to wait for.
+	// The places limit the connections. A limit here would be a second one to wait for.
 	pool.SetMaxOpenConns(0)
-	return &Pool{Pool: pool, places: semaphore.NewWeighted(int64(size)), Patience: ReadPatience}
+	return &Pool{Places: newPlaces(size), Pool: pool}
 }
 
 // Acquire returns a connection. It waits for a free one until the deadline of ctx, and at most
 // r.Patience, and then returns [ErrNoConnection]. If ctx is cancelled, it returns ctx.Err().
 // The caller releases the connection, and acquires no other before that.
 func (r *Pool) Acquire(ctx context.Context) (*Conn, error) {
-	if !r.places.TryAcquire(1) {
-		if err := r.wait(ctx); err != nil {
-			return nil, err
-		}
+	if err := r.take(ctx); err != nil {
+		return nil, err
 	}
-	return r.take(ctx)
+	return r.connection(ctx)
 }
 
 // TryAcquire returns a connection without waiting. If none is free, it returns nil.
 func (r *Pool) TryAcquire(ctx context.Context) (*Conn, error) {
-	if !r.places.TryAcquire(1) {
+	if !r.tryTake() {
 		return nil, nil
 	}
-	return r.take(ctx)
+	return r.connection(ctx)
 }
 
-// wait waits for a slot.
-func (r *Pool) wait(ctx context.Context) error {
-	patient, cancel := context.WithTimeout(ctx, r.Patience)
-	defer cancel()
-	if r.places.Acquire(patient, 1) == nil {
-		return nil
+// connection returns a connection to a caller that has a place.
+func (r *Pool) connection(ctx context.Context) (*Conn, error) {
+	c, ok, err := r.idle.take()
+	if err == nil && !ok {
+		c = &Conn{of: r}
+		c.Conn, err = r.Pool.Connx(ctx)
 	}
-	if err := ctx.Err(); errors.Is(err, context.Canceled) {
-		return err
-	}
-	r.Starved.CompareAndSwap(0, time.Now().UnixNano())
-	return fmt.Errorf("%w: no connection was free within %s: %w", ErrNoConnection, r.Patience, patient.Err())
-}
-
-// take returns a connection to a caller that has a slot.
-func (r *Pool) take(ctx context.Context) (*Conn, error) {
-	if r.Starved.Load() != 0 {
-		r.Starved.Store(0)
-	}
-	r.mu.Lock()
-	if n := len(r.Idle); n > 0 {
-		taken := r.Idle[n-1]
-		r.Idle = r.Idle[:n-1]
-		r.mu.Unlock()
-		return taken, nil
-	}
-	r.mu.Unlock()
-	conn, err := r.Pool.Connx(ctx)
 	if err != nil {
-		r.places.Release(1)
+		r.release()
 		return nil, fmt.Errorf("open a connection for reads: %w", err)
 	}
-	return &Conn{Conn: conn, of: r}, nil
+	return c, nil
 }
+
+// Idle returns the number of open connections that no read uses.
+func (r *Pool) Idle() int { return r.idle.len() }
 
 // Release returns the connection to the pool.
 func (c *Conn) Release() {
-	r := c.of
-	defer r.places.Release(1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
-		r.Idle = append(r.Idle, c)
-		return
-	}
-	_ = c.Close() // nothing was written
+	defer c.of.release()
+	c.of.idle.put(c)
 }
 
-// Discard closes a connection that can't be used again, and frees its slot.
+// Discard closes a connection that can't be used again, and frees its place.
 func (c *Conn) Discard() {
-	defer c.of.places.Release(1)
+	defer c.of.release()
 	// The pool closes a connection that is reported as bad.
 	_ = c.Raw(func(any) error { return driver.ErrBadConn })
 	_ = c.Close()
 }
 
-// Stuck returns how long no read has been able to acquire a connection, or zero if reads get
-// one or one is free. It resets itself once a connection is free.
-func (r *Pool) Stuck() time.Duration {
-	since := r.Starved.Load()
-	if since == 0 {
-		return 0
-	}
-	if r.places.TryAcquire(1) {
-		r.places.Release(1)
-		r.Starved.Store(0)
-		return 0
-	}
-	return time.Since(time.Unix(0, since))
-}
-
 // Close closes the idle connections. Connections in use are closed when they are released.
-func (r *Pool) Close() error {
-	r.mu.Lock()
-	idle := r.Idle
-	r.Idle, r.closed = nil, true
-	r.mu.Unlock()
-	var errs []error
-	for _, c := range idle {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(append(errs, r.Pool.Close())...)
-}
+func (r *Pool) Close() error { return errors.Join(r.idle.Close(), r.Pool.Close()) }
