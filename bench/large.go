@@ -76,7 +76,7 @@ func (b *bench) large(ctx context.Context) (*largeStore, error) {
 		return nil, err
 	}
 	own, dir := s.(*subjects.ClusterLite), filepath.Join(b.dir, "large")
-	own.Every = max(1, b.users/50_000)
+	own.Every = max(1, b.users/200_000) // many times what the cache of entities holds
 	p, err := own.Start(ctx, dir)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,8 @@ end
 
 function init(args)
   method, body, salt = os.getenv("BENCH_METHOD"), os.getenv("BENCH_BODY"), os.getenv("BENCH_SALT")
-  header, targets, sent = {}, {}, thread * 7919
+  header, targets, sent = {}, {}, 0
+  math.randomseed(thread + 1) -- each thread has an order of its own
   for line in io.lines(os.getenv("BENCH_TARGETS")) do targets[#targets + 1] = line end
   local kind = os.getenv("BENCH_TYPE")
   if kind ~= "" then header["Content-Type"] = kind end
@@ -24,7 +25,7 @@ end
 
 function request()
   sent = sent + 1
-  if body == "" then return ready[sent % #ready + 1] end
+  if body == "" then return ready[math.random(#ready)] end
   local unique = string.format("%s-%d-%d", salt, thread, sent)
   return wrk.format(method, targets[1], header, (string.gsub(body, "{n}", unique)))
 end
