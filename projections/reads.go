@@ -233,13 +233,13 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 		err := g.Writer.Claims.Fill(living, func(add func(collection string, claim []byte)) error {
 			// First the recent claims: one that has left them since is in the table, which is read next.
 			g.Writer.Recent.Each(add)
-			for at, more := (reads.ClaimKey{}), true; more; {
+			for scan, more := (reads.ClaimScan{}), true; more; {
 				// Hold the generation for one part of the file at a time.
 				if p.closed() || p.serving.Load() != g || !g.Hold() {
 					return errLeft
 				}
 				var err error
-				more, err = g.ReadClaims(&at, add)
+				more, err = g.ReadClaims(&scan, add)
 				g.Release()
 				if err != nil {
 					return p.observe(g, err)

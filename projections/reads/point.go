@@ -60,21 +60,31 @@ func FindEntity(r *direct.Conn, key events.EntityKey) (e Entity, found bool, at 
 	return e, state != rowMissing, at, nil
 }
 
-var entityQueries sync.Map // collection → *direct.Query
+var entityQueries queries
 
-// entityQuery builds the query once for each collection. Only the first row of the result counts. SQLite
+// entityQuery returns the query for an entity of a collection. Only the first row of the result counts. SQLite
 // runs the parts of a UNION ALL in order, so the row of a living entity precedes that of a deleted one, and
 // the row for a missing entity comes last. An outer join could express this in one part, but SQLite
 // compiles such a join again for each parameter value.
 func entityQuery(collection string) *direct.Query {
-	if q, ok := entityQueries.Load(collection); ok {
-		return q.(*direct.Query)
+	return entityQueries.of(collection, func() string {
+		const position = `(SELECT position FROM _checkpoint)`
+		return `SELECT ` + position + `, 0, version, created_at, updated_at, doc FROM ` + schema.Quote(collection) + ` WHERE id = ?1
+			UNION ALL SELECT ` + position + `, 1, version, created_at, updated_at, NULL FROM _tombstones WHERE collection = '` + collection + `' AND id = ?1
+			UNION ALL SELECT ` + position + `, 2, 0, '', '', NULL`
+	})
+}
+
+// queries holds a query for each collection. Safe for concurrent use.
+type queries struct{ byCollection sync.Map }
+
+// of returns the query of a collection. Its text is built once.
+func (q *queries) of(collection string, text func() string) *direct.Query {
+	if found, ok := q.byCollection.Load(collection); ok {
+		return found.(*direct.Query)
 	}
-	const position = `(SELECT position FROM _checkpoint)`
-	q, _ := entityQueries.LoadOrStore(collection, direct.NewQuery(`SELECT `+position+`, 0, version, created_at, updated_at, doc FROM `+schema.Quote(collection)+` WHERE id = ?1
-		UNION ALL SELECT `+position+`, 1, version, created_at, updated_at, NULL FROM _tombstones WHERE collection = '`+collection+`' AND id = ?1
-		UNION ALL SELECT `+position+`, 2, 0, '', '', NULL`))
-	return q.(*direct.Query)
+	found, _ := q.byCollection.LoadOrStore(collection, direct.NewQuery(text()))
+	return found.(*direct.Query)
 }
 
 var probeQuery = direct.NewQuery(`SELECT position FROM _checkpoint`)
@@ -103,34 +113,52 @@ func FindHolders(r *sqlite.Conn, collection string, claims []string, holders map
 	return rowformat.EachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
 }
 
-// A ClaimKey is the key of a row in the table of claims. The zero ClaimKey precedes all others.
-type ClaimKey struct {
+// A ClaimScan reads the table of claims part by part. The zero ClaimScan is at its beginning.
+type ClaimScan struct {
 	collection string
-	claim      []byte
+	last       []byte // the last claim that was read, or nil before the first of a collection
+	buffer     []byte
 }
 
-// ReadClaims calls add for the claims after a key, at most 10,000 of them, and moves the key to
-// the last one. more is false at the end of the table.
-func ReadClaims(r *sqlite.Conn, at *ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
-	const limit = 10_000
-	if at.claim == nil {
-		at.claim = []byte{}
+// scannedClaims is how many claims a part of a scan has.
+const scannedClaims = 10_000
+
+// nextCollectionQuery returns the first collection in the table of claims after another.
+var nextCollectionQuery = direct.NewQuery(`SELECT collection FROM _claims WHERE collection > CAST(?1 AS TEXT) ORDER BY collection LIMIT 1`)
+
+var claimQueries queries
+
+// Next calls add for the claims of the next part. more is false at the end of the table. add must not keep
+// the claim.
+func (s *ClaimScan) Next(r *direct.Conn, add func(collection string, claim []byte)) (more bool, err error) {
+	if s.last == nil {
+		row, err := r.Read(nextCollectionQuery, []byte(s.collection))
+		if err != nil || row == nil {
+			return false, err
+		}
+		s.collection, s.last = string(row.Bytes()), []byte{}
+		if err := row.Err(); err != nil {
+			return false, err
+		}
 	}
-	rows, err := r.QueryContext(context.Background(), `SELECT collection, claim FROM _claims WHERE (collection, claim) > (?, ?) ORDER BY collection, claim LIMIT ?`, at.collection, at.claim, limit)
+	if s.buffer == nil {
+		s.buffer = make([]byte, scannedClaims*rowformat.ClaimBytes)
+	}
+	q := claimQueries.of(s.collection, func() string {
+		return `SELECT claim FROM _claims WHERE collection = '` + s.collection + `' AND claim > ?1 ORDER BY claim`
+	})
+	n, all, err := r.Blobs(q, s.last, rowformat.ClaimBytes, s.buffer)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = rows.Close() }()
-	count := 0
-	for ; rows.Next(); count++ {
-		if err := rows.Scan(&at.collection, &at.claim); err != nil {
-			return false, err
-		}
-		if len(at.claim) == 16 { // every claim is packed into 16 bytes
-			add(at.collection, at.claim)
-		}
+	for claim := range slices.Chunk(s.buffer[:n], rowformat.ClaimBytes) {
+		add(s.collection, claim)
+		s.last = append(s.last[:0], claim...)
 	}
-	return count == limit, rows.Err()
+	if all {
+		s.last = nil
+	}
+	return true, nil
 }
 
 // A KeyUse describes the admitted event that used an idempotency key.

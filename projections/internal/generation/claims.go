@@ -7,14 +7,13 @@ import (
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
-// ReadClaims calls add for up to 10,000 claims after a key in the table of claims, and moves the key to
-// the last of them. more is false at the end of the table.
-func (g *Generation) ReadClaims(at *reads.ClaimKey, add func(collection string, claim []byte)) (more bool, err error) {
-	r, err := g.DB.Lists.Acquire(context.Background())
+// ReadClaims reads the next part of a scan of the table of claims: see [reads.ClaimScan.Next].
+func (g *Generation) ReadClaims(s *reads.ClaimScan, add func(collection string, claim []byte)) (more bool, err error) {
+	r, err := g.DB.Entities.Acquire(context.Background())
 	if err != nil {
 		return false, err
 	}
-	defer r.Release()
-	more, err = reads.ReadClaims(r, at, add)
+	defer g.DB.Entities.Release(r)
+	more, err = s.Next(r, add)
 	return more, storagefault.UnreadableRow(g.DB.Path, err)
 }

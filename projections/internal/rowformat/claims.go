@@ -9,6 +9,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
+// ClaimBytes is the length of a packed claim.
+const ClaimBytes = 16
+
 // PackClaim returns the bytes that stand for a claim in the table of claims: the first 128 bits
 // of its SHA-256. A claim itself consists of a field and 128 bits of a SHA-256 (see
 // collections.Collection.Claims). So a collision of two packed claims is as unlikely, and as
@@ -16,7 +19,7 @@ import (
 // already.
 func PackClaim(claim string) []byte {
 	sum := sha256.Sum256([]byte(claim))
-	return sum[:16]
+	return sum[:ClaimBytes]
 }
 
 // EachHolder calls found for each of the claims in a collection that an entity holds according to the
@@ -25,11 +28,11 @@ func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, c
 	if len(claims) == 0 {
 		return nil
 	}
-	byKey := make(map[[16]byte]string, len(claims))
+	byKey := make(map[[ClaimBytes]byte]string, len(claims))
 	packed := make([][]byte, len(claims))
 	for i, claim := range claims {
 		packed[i] = PackClaim(claim)
-		byKey[[16]byte(packed[i])] = claim
+		byKey[[ClaimBytes]byte(packed[i])] = claim
 	}
 	in, set := Among(packed)
 	rows, err := q.QueryContext(ctx, `SELECT claim, id FROM _claims WHERE collection = ?2 AND claim `+in, set, collection)
@@ -43,7 +46,7 @@ func EachHolder(ctx context.Context, q sqlx.QueryerContext, collection string, c
 		if err := rows.Scan(&key, &id); err != nil {
 			return err
 		}
-		found(byKey[[16]byte(key)], string(id))
+		found(byKey[[ClaimBytes]byte(key)], string(id))
 	}
 	return rows.Err()
 }

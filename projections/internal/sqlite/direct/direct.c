@@ -54,15 +54,20 @@ const char *direct_message(sqlite3 *db) { return sqlite3_errmsg(db); }
 
 int direct_errno(sqlite3 *db) { return sqlite3_system_errno(db); }
 
+// start binds the key, or nothing if length is negative.
+static int start(sqlite3_stmt *s, const void *key, int length) {
+	if (length < 0)
+		return OK;
+	// A null pointer would bind NULL. The key stays valid until the statement is reset.
+	return sqlite3_bind_blob(s, 1, length > 0 ? key : "", length, 0);
+}
+
 int direct_read(sqlite3_stmt *s, const void *key, int length, direct_column *columns, int count, unsigned char *bytes, int size, int *needed) {
 	*needed = 0;
-	if (length >= 0) {
-		// A null pointer would bind NULL. The key stays valid until the statement is reset.
-		int code = sqlite3_bind_blob(s, 1, length > 0 ? key : "", length, 0);
-		if (code != OK)
-			return code;
-	}
-	int code = sqlite3_step(s);
+	int code = start(s, key, length);
+	if (code != OK)
+		return code;
+	code = sqlite3_step(s);
 	if (code == ROW) {
 		int all = sqlite3_column_count(s);
 		for (int i = 0; i < count; i++) {
@@ -85,4 +90,20 @@ int direct_read(sqlite3_stmt *s, const void *key, int length, direct_column *col
 	}
 	int after = sqlite3_reset(s);
 	return after != OK ? after : code;
+}
+
+int direct_blobs(sqlite3_stmt *s, const void *key, int length, int width, unsigned char *bytes, int size, int *filled) {
+	*filled = 0;
+	int code = start(s, key, length);
+	if (code != OK)
+		return code;
+	while (width <= size - *filled && (code = sqlite3_step(s)) == ROW) {
+		const void *from = sqlite3_column_blob(s, 0); // first: it may convert
+		if (from != 0 && sqlite3_column_bytes(s, 0) == width) {
+			memcpy(bytes + *filled, from, width);
+			*filled += width;
+		}
+	}
+	int after = sqlite3_reset(s);
+	return after != OK ? after : code == OK ? ROW : code;
 }

@@ -9,6 +9,8 @@ package direct
 #cgo darwin LDFLAGS: -Wl,-undefined,dynamic_lookup
 #cgo noescape direct_read
 #cgo nocallback direct_read
+#cgo noescape direct_blobs
+#cgo nocallback direct_blobs
 
 #include <stdlib.h>
 #include "direct.h"
@@ -84,13 +86,9 @@ func (c *Conn) Read(q *Query, key []byte) (*Row, error) {
 	if len(c.bytes) > maxBytes {
 		c.bytes = make([]byte, minBytes)
 	}
-	length := len(key)
-	if key == nil {
-		length = -1
-	}
 	for {
 		var needed C.int
-		code := C.direct_read(s, unsafe.Pointer(unsafe.SliceData(key)), C.int(length), &c.columns[0], maxColumns,
+		code := C.direct_read(s, unsafe.Pointer(unsafe.SliceData(key)), lengthOf(key), &c.columns[0], maxColumns,
 			(*C.uchar)(unsafe.SliceData(c.bytes)), C.int(len(c.bytes)), &needed)
 		switch {
 		case code == codeDone:
@@ -104,6 +102,30 @@ func (c *Conn) Read(q *Query, key []byte) (*Row, error) {
 		// Read the whole row again: the file may have changed.
 		c.bytes = make([]byte, int(needed)+int(needed)/4)
 	}
+}
+
+// lengthOf returns the length of a key as C expects it.
+func lengthOf(key []byte) C.int {
+	if key == nil {
+		return -1
+	}
+	return C.int(len(key))
+}
+
+// Blobs copies the first column of the rows for a key to into, one value after the other, until no further one
+// fits. Each is a blob of width bytes; values of other lengths are left out. Blobs returns the number of copied
+// bytes, and whether all rows were read. Errors are those of [Conn.Read].
+func (c *Conn) Blobs(q *Query, key []byte, width int, into []byte) (n int, all bool, err error) {
+	s, err := c.statement(q)
+	if err != nil {
+		return 0, false, err
+	}
+	var filled C.int
+	code := C.direct_blobs(s, unsafe.Pointer(unsafe.SliceData(key)), lengthOf(key), C.int(width), (*C.uchar)(unsafe.SliceData(into)), C.int(len(into)), &filled)
+	if code != codeRow && code != codeDone {
+		return 0, false, fmt.Errorf("read a column: %w", c.failure(code))
+	}
+	return int(filled), code == codeDone, nil
 }
 
 func (c *Conn) statement(q *Query) (*C.sqlite3_stmt, error) {

@@ -20,3 +20,7 @@ int direct_errno(sqlite3 *db);
 // returns the code of its first step. It copies texts and blobs one after the other to bytes, as far as they fit, and sets needed to the length
 // of all of them.
 int direct_read(sqlite3_stmt *s, const void *key, int length, direct_column *columns, int count, unsigned char *bytes, int size, int *needed);
+
+// direct_blobs executes a statement like direct_read, and copies the blobs of its first column to bytes until
+// no further one fits. It skips those whose length is not width. It sets filled to the length of all of them.
+int direct_blobs(sqlite3_stmt *s, const void *key, int length, int width, unsigned char *bytes, int size, int *filled);

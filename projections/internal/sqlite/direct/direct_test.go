@@ -119,6 +119,43 @@ func TestReadReturnsLongRows(t *testing.T) {
 	}
 }
 
+func TestBlobsReadsAColumnInParts(t *testing.T) {
+	path, db := newFile(t, `INSERT INTO rows VALUES (x'', 0, ''), (x'6161', 0, '')`)
+	var want []byte
+	for i := range 100 {
+		want = append(want, byte(i))
+		exec(t, db, `INSERT INTO rows VALUES (?, 0, '')`, []byte{byte(i)})
+	}
+	c := open(t, path)
+	keys := direct.NewQuery(`SELECT key FROM rows WHERE key > ?1 ORDER BY key`)
+	for _, size := range []int{1, 7, 50, 99, 100, 101, 1000} {
+		part, last, got := make([]byte, size), []byte{}, []byte{}
+		for all := false; !all; {
+			var n int
+			var err error
+			if n, all, err = c.Blobs(keys, last, 1, part); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 && !all {
+				t.Fatalf("parts of %d: got nothing before the end", size)
+			}
+			if got = append(got, part[:n]...); n > 0 {
+				last = []byte{part[n-1]}
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("parts of %d: got %v, want %v, without values of other lengths", size, got, want)
+		}
+	}
+	if n, all, err := c.Blobs(direct.NewQuery(`SELECT key FROM rows WHERE key > ?1`), []byte{0xff}, 1, make([]byte, 10)); n != 0 || !all || err != nil {
+		t.Errorf("no rows: got %d, %v, %v, want 0 and all", n, all, err)
+	}
+	var failed sqlite3.Error
+	if _, _, err := c.Blobs(direct.NewQuery(`SELECT nothing FROM rows`), nil, 1, make([]byte, 10)); !errors.As(err, &failed) {
+		t.Errorf("a wrong statement: got %v, want an error of SQLite", err)
+	}
+}
+
 func TestReadSeesEachCommit(t *testing.T) {
 	path, db := newFile(t, `INSERT INTO rows VALUES (x'61', 0, '')`)
 	c := open(t, path)
