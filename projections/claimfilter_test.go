@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -17,6 +19,8 @@ import (
 	"github.com/clusterlite/clusterlite/projections/internal/applier"
 	"github.com/clusterlite/clusterlite/projections/internal/generation"
 	"github.com/clusterlite/clusterlite/projections/internal/rowformat"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/reads"
 	"github.com/clusterlite/clusterlite/projections/storagefault"
 )
 
@@ -127,6 +131,44 @@ func TestHeldClaimIsNeverFree(t *testing.T) {
 }
 
 // A larger filter replaces one that is too small, however many claims an entity has.
+// A scan of the table of claims finds each claim once, however many parts it needs.
+func TestClaimScanFindsEachClaim(t *testing.T) {
+	f := newFile(t)
+	db, err := sqlite.Connect(t.Context(), f.db.Path, 1, url.Values{}) // the writer holds its own connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	want := map[string]int{}
+	for collection, claims := range map[string]int{"a": 1, "orders": 10_000, "users": 25_000, "z": 3} {
+		if _, err := db.Exec(`INSERT INTO _claims WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) SELECT ?1, randomblob(16), x'00' FROM n`, collection, claims); err != nil {
+			t.Fatal(err)
+		}
+		want[collection] = claims
+	}
+	// No claim has this length, unless the file is damaged.
+	if _, err := db.Exec(`INSERT INTO _claims VALUES ('users', x'7f', x'00')`); err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.db.Entities.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.db.Entities.Release(r)
+	got, found := map[string]int{}, map[string]bool{}
+	for scan, more := (reads.ClaimScan{}), true; more; {
+		if more, err = scan.Next(r, func(collection string, claim []byte) {
+			got[collection]++
+			found[collection+string(claim)] = true
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !maps.Equal(got, want) || len(found) != 35_004 {
+		t.Errorf("got %v, %d different ones, want %v", got, len(found), want)
+	}
+}
+
 func TestFilterGrows(t *testing.T) {
 	f := applier.NewClaimFilter()
 	all := func(n int) func(func(string, []byte)) error {

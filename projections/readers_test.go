@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite/direct"
 	"github.com/clusterlite/clusterlite/projections/query"
 	"github.com/clusterlite/clusterlite/projections/reads"
 )
@@ -185,5 +186,52 @@ func TestStuckReadsMakeANodeUnready(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Reads of entities wait for a connection as all others do, and fail once the file is closed.
+func TestReadsOfEntitiesAreLimited(t *testing.T) {
+	f, _ := newProducts(t)
+	p := onFile(f)
+	id := "0193a1a0-0000-7000-8000-000000000001"
+	f.applyAll(t, created(t, product{id, map[string]any{"name": "b"}}))
+	read := func() error {
+		_, found, _, err := p.Entity(t.Context(), "products", id)
+		if err == nil && !found {
+			err = errors.New("the entity is missing")
+		}
+		return err
+	}
+	f.db.Entities.Patience = 10 * time.Millisecond
+	var open []*direct.Conn
+	for {
+		c, err := f.db.Entities.Acquire(t.Context())
+		if errors.Is(err, ErrOverloaded) {
+			break
+		}
+		if err != nil || len(open) == 1000 {
+			t.Fatalf("got %v with %d connections open, want a limit", err, len(open))
+		}
+		open = append(open, c)
+	}
+	if err := read(); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("with every connection in use: got %v, want %v", err, ErrOverloaded)
+	}
+	f.db.Entities.Starved.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
+	if err := p.starved(); err == nil {
+		t.Errorf("without a connection for %s: got a ready node, want an error", 2*stuckAfter)
+	}
+	f.db.Entities.Release(open[0])
+	if err := errors.Join(p.starved(), read()); err != nil {
+		t.Errorf("with a free connection: got %v", err)
+	}
+	if err := f.db.Entities.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range open[1:] {
+		f.db.Entities.Release(c)
+	}
+	if _, err := f.db.Entities.Acquire(t.Context()); err == nil {
+		t.Error("after the pool was closed: got a connection, want an error")
 	}
 }
