@@ -5,3 +5,10 @@ func WaitForBarrier(l *Log) int { return l.barriers.Waiting() }
 
 // PauseAfter is [Pause.after].
 var PauseAfter = Pause.after
+
+// WaitToBeTaken returns how many appends wait for the broker to take them.
+func WaitToBeTaken(l *Log) int {
+	l.publisher.mu.Lock()
+	defer l.publisher.mu.Unlock()
+	return len(l.publisher.waiting)
+}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/events/embedded"
+	"github.com/clusterlite/clusterlite/events/embedded/inprocess"
 	"github.com/clusterlite/clusterlite/events/eventlog"
 )
 
@@ -266,5 +269,48 @@ func TestTwoWritersShareTheirGroups(t *testing.T) {
 	writers.Wait()
 	if got := countBatches(t, dir); got > each*3/2 {
 		t.Errorf("got %d batches for %d appends of each of two writers, want at most %d", got, each, each*3/2)
+	}
+}
+
+// The broker takes a group whose only caller has given up, while the next group is too large for it. That one
+// goes through the client.
+func TestAGroupWithoutCallersHoldsNobodyUp(t *testing.T) {
+	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
+	attached := make(chan inprocess.Source, 1)
+	l, err := eventlog.Open(eventlog.Config{
+		Brokers: []string{b.Addr()}, Topic: "clusterlite.events", ClientID: "test", AskTimeout: 5 * time.Second,
+		Attach: func(_ context.Context, topic string, s inprocess.Source) (*inprocess.Appender, error) {
+			attached <- s // the test takes in place of the broker
+			return inprocess.New(false).Attach(topic, s, &net.TCPAddr{}, func(net.Conn) error { return nil })
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := l.Append(ended, event(0)); !errors.Is(err, eventlog.ErrUnreachable) {
+		t.Fatalf("got %v from an append that gave up, want %v", err, eventlog.ErrUnreachable)
+	}
+	large := event(1)
+	large.Document = fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", 5<<20))
+	appended := make(chan error, 1)
+	go func() {
+		at, err := l.Append(deadline(t), large)
+		if err == nil && at != 1 {
+			err = fmt.Errorf("the event is at position %d, want 1", at)
+		}
+		appended <- err
+	}()
+	eventually(t, func() bool { return eventlog.WaitToBeTaken(l) == 2 })
+	if records := (<-attached).Take(); len(records) > 0 {
+		t.Errorf("got %d records, want none", len(records))
+	}
+	if err := <-appended; err != nil {
+		t.Error(err)
 	}
 }
