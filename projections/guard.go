@@ -127,7 +127,7 @@ func (p *Projection) probe(ctx context.Context) error {
 func (p *Projection) probeEntities(ctx context.Context) error {
 	g := p.hold()
 	defer g.Release()
-	return p.readDirect(ctx, g, reads.Probe)
+	return readOn(ctx, p, g, g.DB.Entities, reads.Probe)
 }
 
 func (p *Projection) noteProbe(ctx context.Context, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/clusterlite/clusterlite/events"
 	"github.com/clusterlite/clusterlite/projections/internal/entitycache"
@@ -24,26 +25,16 @@ var ErrOverloaded = sqlite.ErrNoConnection
 func (p *Projection) read(ctx context.Context, do func(*sqlite.Conn) error) error {
 	g := p.hold()
 	defer g.Release()
-	return p.readFrom(ctx, g, do)
+	return readOn(ctx, p, g, g.DB.Points.Limited, do)
 }
 
-// readFrom is read for a generation that the caller holds.
-func (p *Projection) readFrom(ctx context.Context, g *generation.Generation, do func(*sqlite.Conn) error) error {
-	r, err := g.DB.Points.Acquire(ctx)
+// readOn runs a read of a few rows on a connection of a pool of a generation that the caller holds.
+func readOn[C io.Closer](ctx context.Context, p *Projection, g *generation.Generation, pool *sqlite.Limited[C], do func(C) error) error {
+	r, err := pool.Acquire(ctx)
 	if err != nil {
 		return p.observe(g, err)
 	}
-	defer r.Release()
-	return p.observeRow(g, do(r))
-}
-
-// readDirect is readFrom for a read that needs a connection of [sqlite.RowPool].
-func (p *Projection) readDirect(ctx context.Context, g *generation.Generation, do func(*direct.Conn) error) error {
-	r, err := g.DB.Entities.Acquire(ctx)
-	if err != nil {
-		return p.observe(g, err)
-	}
-	defer g.DB.Entities.Release(r)
+	defer pool.Release(r)
 	return p.observeRow(g, do(r))
 }
 
@@ -74,7 +65,7 @@ func (p *Projection) Entity(ctx context.Context, collection, id string) (e reads
 
 // findEntity reads an entity from the file of a generation that the caller holds.
 func (p *Projection) findEntity(ctx context.Context, g *generation.Generation, key events.EntityKey) (e reads.Entity, found bool, at events.Position, err error) {
-	err = p.readDirect(ctx, g, func(r *direct.Conn) (err error) {
+	err = readOn(ctx, p, g, g.DB.Entities, func(r *direct.Conn) (err error) {
 		e, found, at, err = reads.FindEntity(r, key)
 		return err
 	})
@@ -106,7 +97,7 @@ func (p *Projection) Holder(ctx context.Context, collection, claim string) (id s
 	if id, known := g.Writer.Recent.Holder(collection, packed); known {
 		return id, nil
 	}
-	err = p.readFrom(ctx, g, func(r *sqlite.Conn) (err error) {
+	err = readOn(ctx, p, g, g.DB.Points.Limited, func(r *sqlite.Conn) (err error) {
 		id, err = reads.FindHolder(r, collection, packed)
 		return err
 	})
@@ -140,7 +131,7 @@ func (p *Projection) Holders(ctx context.Context, collection string, claims []st
 	if len(asked) == 0 {
 		return holders, nil
 	}
-	err := p.readFrom(ctx, g, func(r *sqlite.Conn) error {
+	err := readOn(ctx, p, g, g.DB.Points.Limited, func(r *sqlite.Conn) error {
 		return reads.FindHolders(r, collection, asked, holders)
 	})
 	if err != nil {
@@ -238,11 +229,13 @@ func (p *Projection) fillFilter(g *generation.Generation) {
 				if p.closed() || p.serving.Load() != g || !g.Hold() {
 					return errLeft
 				}
-				var err error
-				more, err = g.ReadClaims(&scan, add)
+				err := readOn(context.Background(), p, g, g.DB.Entities, func(r *direct.Conn) (err error) {
+					more, err = scan.Next(r, add)
+					return err
+				})
 				g.Release()
 				if err != nil {
-					return p.observe(g, err)
+					return err
 				}
 			}
 			return nil

@@ -75,7 +75,7 @@ func entityQuery(collection string) *direct.Query {
 	})
 }
 
-// queries holds a query for each collection. Safe for concurrent use.
+// queries holds one query for each collection. Safe for concurrent use.
 type queries struct{ byCollection sync.Map }
 
 // of returns the query of a collection. Its text is built once.
@@ -89,7 +89,7 @@ func (q *queries) of(collection string, text func() string) *direct.Query {
 
 var probeQuery = direct.NewQuery(`SELECT position FROM _checkpoint`)
 
-// Probe reads the checkpoint as [FindEntity] reads an entity.
+// Probe reads the checkpoint through the same kind of connection as [FindEntity].
 func Probe(r *direct.Conn) error {
 	row, err := r.Read(probeQuery, nil)
 	if err == nil && row == nil {
@@ -113,23 +113,23 @@ func FindHolders(r *sqlite.Conn, collection string, claims []string, holders map
 	return rowformat.EachHolder(context.Background(), r, collection, claims, func(claim, id string) { holders[claim] = id })
 }
 
-// A ClaimScan reads the table of claims part by part. The zero ClaimScan is at its beginning.
+// A ClaimScan reads the table of claims in parts. The zero ClaimScan begins at the start of the table.
 type ClaimScan struct {
 	collection string
-	last       []byte // the last claim that was read, or nil before the first of a collection
+	last       []byte // the claim that was read last, or nil before the first claim of a collection
 	buffer     []byte
 }
 
-// scannedClaims is how many claims a part of a scan has.
+// scannedClaims is the maximum number of claims in a part.
 const scannedClaims = 10_000
 
-// nextCollectionQuery returns the first collection in the table of claims after another.
+// nextCollectionQuery finds the collection that follows another in the table of claims.
 var nextCollectionQuery = direct.NewQuery(`SELECT collection FROM _claims WHERE collection > CAST(?1 AS TEXT) ORDER BY collection LIMIT 1`)
 
 var claimQueries queries
 
-// Next calls add for the claims of the next part. more is false at the end of the table. add must not keep
-// the claim.
+// Next reads the next part and calls add for each of its claims. more is false at the end of the table. A claim is
+// valid only until add returns.
 func (s *ClaimScan) Next(r *direct.Conn, add func(collection string, claim []byte)) (more bool, err error) {
 	if s.last == nil {
 		row, err := r.Read(nextCollectionQuery, []byte(s.collection))
@@ -153,10 +153,11 @@ func (s *ClaimScan) Next(r *direct.Conn, add func(collection string, claim []byt
 	}
 	for claim := range slices.Chunk(s.buffer[:n], rowformat.ClaimBytes) {
 		add(s.collection, claim)
-		s.last = append(s.last[:0], claim...)
 	}
 	if all {
 		s.last = nil
+	} else {
+		s.last = append(s.last[:0], s.buffer[n-rowformat.ClaimBytes:n]...)
 	}
 	return true, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -33,6 +34,9 @@ func MergeWAL(ctx context.Context, q sqlx.QueryerContext, path string) error {
 	}
 	return nil
 }
+
+// lockPatience is how long a statement waits for a lock, unless a connection has another value.
+const lockPatience = 10 * time.Second
 
 // Connect opens a pool of connections. Settings belong in the DSN, because a PRAGMA on the pool
 // would reach only one connection.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/clusterlite/clusterlite/events/collections"
 	"github.com/clusterlite/clusterlite/projections/internal/schema"
+	"github.com/clusterlite/clusterlite/projections/internal/sqlite/direct"
 	"github.com/clusterlite/clusterlite/projections/internal/sqlite/walbuffer"
 )
 
@@ -26,7 +27,7 @@ type Database struct {
 	Writer *sqlx.DB
 	// Entities are for reads of single entities, Points for other reads of a few rows, Lists for pages, and
 	// Exports for long reads. Slow reads of one kind do not occupy the connections of another.
-	Entities               *RowPool
+	Entities               *Limited[*direct.Conn]
 	Points, Lists, Exports *Pool
 	WAL                    *Checkpointer
 	Folded                 map[string][]string // the properties whose values are folded, by collection
@@ -75,7 +76,9 @@ func (db *Database) open(ctx context.Context, declared *collections.Set, logger 
 
 // OpenAround opens everything besides the connection that writes.
 func (db *Database) OpenAround(ctx context.Context, writer sqlx.ExecerContext) (err error) {
-	db.Entities = newRowPool(db.Path, entityReaders, 256)
+	db.Entities = newLimited(entityReaders, func(context.Context) (*direct.Conn, error) {
+		return direct.Open(db.Path, 256, lockPatience)
+	})
 	if db.Points, err = openReaders(ctx, db.Path, pointReaders, 1<<10); err != nil {
 		return err
 	}

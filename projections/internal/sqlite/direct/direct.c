@@ -31,8 +31,8 @@ enum {
 };
 
 int direct_open(const char *path, const char *settings, int patience, sqlite3 **db) {
-	// A connection is used by one thread at a time, so it needs no mutex. To read a file in WAL mode, it
-	// must be able to write to the shared memory.
+	// Only one thread at a time uses a connection, so it needs no mutex. Even a reader must be able to write to
+	// the shared memory of a file in WAL mode.
 	int code = sqlite3_open_v2(path, db, OPEN_READWRITE | OPEN_NOMUTEX, 0);
 	if (code == OK) {
 		sqlite3_extended_result_codes(*db, 1);
@@ -54,7 +54,7 @@ const char *direct_message(sqlite3 *db) { return sqlite3_errmsg(db); }
 
 int direct_errno(sqlite3 *db) { return sqlite3_system_errno(db); }
 
-// start binds the key, or nothing if length is negative.
+// start binds the key, unless length is negative.
 static int start(sqlite3_stmt *s, const void *key, int length) {
 	if (length < 0)
 		return OK;
@@ -77,10 +77,10 @@ int direct_read(sqlite3_stmt *s, const void *key, int length, direct_column *col
 			if (c->type == TYPE_INTEGER) {
 				c->value = sqlite3_column_int64(s, i);
 			} else if (c->type == TYPE_TEXT || c->type == TYPE_BLOB) {
-				const void *from = sqlite3_column_blob(s, i); // first: it may convert
+				const void *from = sqlite3_column_blob(s, i); // before sqlite3_column_bytes, since it may convert the value
 				int n = sqlite3_column_bytes(s, i);
 				if (from == 0 && n > 0)
-					n = 0; // not enough memory: the reset reports it
+					n = 0; // out of memory, which sqlite3_reset reports
 				if (n > 0 && n <= size - *needed)
 					memcpy(bytes + *needed, from, n);
 				c->value = n;
@@ -98,7 +98,7 @@ int direct_blobs(sqlite3_stmt *s, const void *key, int length, int width, unsign
 	if (code != OK)
 		return code;
 	while (width <= size - *filled && (code = sqlite3_step(s)) == ROW) {
-		const void *from = sqlite3_column_blob(s, 0); // first: it may convert
+		const void *from = sqlite3_column_blob(s, 0); // before sqlite3_column_bytes, since it may convert the value
 		if (from != 0 && sqlite3_column_bytes(s, 0) == width) {
 			memcpy(bytes + *filled, from, width);
 			*filled += width;

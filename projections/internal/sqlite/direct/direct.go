@@ -1,6 +1,6 @@
-// Package direct reads single rows of a SQLite file by a key, with one call into C for each. database/sql
-// and the driver need two, and a dozen allocations more, which is half of the processor time of such a
-// read: see docs/decisions/2026-11-29-direct-reads.md.
+// Package direct looks up rows of a SQLite file by a key. Each lookup is a single call into C. database/sql and
+// the driver make two such calls and allocate more memory, which accounts for half of the processor time of a
+// lookup: see docs/decisions/2026-11-29-direct-reads.md.
 //
 // It uses the SQLite that the driver links, with connections of its own.
 package direct
@@ -29,14 +29,15 @@ import (
 	_ "github.com/clusterlite/clusterlite/projections/internal/sqlite/setup" // configures SQLite before the first call
 )
 
-// A Query is a statement that reads a row. Connections keep it prepared, so a program makes only a limited
-// number of queries. Safe for concurrent use.
+// A Query is a statement that reads rows. Each connection keeps every query that it has run prepared, so the
+// number of queries in a program must be bounded. Safe for concurrent use.
 type Query struct{ text string }
 
-// NewQuery returns a query with ?1 in place of the key. SQLite checks the text when the query first runs.
+// NewQuery returns a query with the given SQL text, whose only parameter, if any, is ?1: the key. SQLite
+// checks the text when the query first runs.
 func NewQuery(text string) *Query { return &Query{text} }
 
-// A Conn is a connection that only reads. One goroutine uses it at a time.
+// A Conn is a read-only connection. It must not be used by more than one goroutine at a time.
 type Conn struct {
 	db       *C.sqlite3
 	prepared map[*Query]*C.sqlite3_stmt
@@ -45,12 +46,12 @@ type Conn struct {
 	row      Row
 }
 
-// maxColumns is the maximum number of columns of a row. Further ones are left out.
+// maxColumns is the maximum number of columns that a [Row] holds. Read ignores any further columns.
 const maxColumns = 8
 
 const (
-	minBytes = 4 << 10  // fits most rows
-	maxBytes = 64 << 10 // a connection does not keep more memory than this
+	minBytes = 4 << 10  // enough for most rows
+	maxBytes = 64 << 10 // the most that a connection keeps for its next read
 )
 
 // The codes and types of SQLite: https://sqlite.org/rescode.html and https://sqlite.org/c3ref/c_blob.html.
@@ -61,10 +62,11 @@ const (
 	typeInteger = 1
 	typeText    = 3
 	typeBlob    = 4
+	typeNull    = 5
 )
 
-// Open opens a connection to an existing file. cacheKiB is the size of its page cache, and patience how long
-// a read waits for a lock. Errors of SQLite are of the type [sqlite3.Error].
+// Open opens a connection to an existing file. cacheKiB is the size of the page cache in KiB, and patience is
+// the maximum time that a read waits for a lock. Errors from SQLite wrap [sqlite3.Error].
 func Open(path string, cacheKiB int, patience time.Duration) (*Conn, error) {
 	name, settings := C.CString(path), C.CString(fmt.Sprintf(`PRAGMA query_only = true; PRAGMA cache_size = %d`, -cacheKiB))
 	defer C.free(unsafe.Pointer(name))
@@ -76,8 +78,9 @@ func Open(path string, cacheKiB int, patience time.Duration) (*Conn, error) {
 	return c, nil
 }
 
-// Read returns the first row for a key, or nil if there is none. A nil key is for a query without ?1. The
-// row is valid until the next call. Errors are of the type [sqlite3.Error].
+// Read runs a query with a key and returns the first row of the result, or nil if the result is empty. If the
+// query has no parameter, the key must be nil. The row is valid until the next call of Read. Errors from
+// SQLite wrap [sqlite3.Error].
 func (c *Conn) Read(q *Query, key []byte) (*Row, error) {
 	s, err := c.statement(q)
 	if err != nil {
@@ -99,12 +102,12 @@ func (c *Conn) Read(q *Query, key []byte) (*Row, error) {
 			c.row = Row{conn: c}
 			return &c.row, nil
 		}
-		// Read the whole row again: the file may have changed.
+		// Read the whole row again, because the file may have changed in the meantime.
 		c.bytes = make([]byte, int(needed)+int(needed)/4)
 	}
 }
 
-// lengthOf returns the length of a key as C expects it.
+// lengthOf returns the length of a key, or -1 if there is no key to bind.
 func lengthOf(key []byte) C.int {
 	if key == nil {
 		return -1
@@ -112,22 +115,25 @@ func lengthOf(key []byte) C.int {
 	return C.int(len(key))
 }
 
-// Blobs copies the first column of the rows for a key to into, one value after the other, until no further one
-// fits. Each is a blob of width bytes; values of other lengths are left out. Blobs returns the number of copied
-// bytes, and whether all rows were read. Errors are those of [Conn.Read].
-func (c *Conn) Blobs(q *Query, key []byte, width int, into []byte) (n int, all bool, err error) {
+// Blobs runs a query with a key, as [Conn.Read] does, and copies the first column of each row into buffer, one
+// value after another, until the buffer has no room for the next. Each value must be a blob of width bytes;
+// values of any other length are skipped. Blobs returns the number of bytes that it copied, and whether it
+// reached the end of the result.
+func (c *Conn) Blobs(q *Query, key []byte, width int, buffer []byte) (n int, all bool, err error) {
 	s, err := c.statement(q)
 	if err != nil {
 		return 0, false, err
 	}
 	var filled C.int
-	code := C.direct_blobs(s, unsafe.Pointer(unsafe.SliceData(key)), lengthOf(key), C.int(width), (*C.uchar)(unsafe.SliceData(into)), C.int(len(into)), &filled)
+	code := C.direct_blobs(s, unsafe.Pointer(unsafe.SliceData(key)), lengthOf(key), C.int(width),
+		(*C.uchar)(unsafe.SliceData(buffer)), C.int(len(buffer)), &filled)
 	if code != codeRow && code != codeDone {
 		return 0, false, fmt.Errorf("read a column: %w", c.failure(code))
 	}
 	return int(filled), code == codeDone, nil
 }
 
+// statement returns the prepared statement of a query.
 func (c *Conn) statement(q *Query) (*C.sqlite3_stmt, error) {
 	s, ok := c.prepared[q]
 	if ok {
@@ -142,17 +148,17 @@ func (c *Conn) statement(q *Query) (*C.sqlite3_stmt, error) {
 	return s, nil
 }
 
-// failure describes the last call, which returned a code.
+// failure returns the error of the last call, which returned a result code.
 func (c *Conn) failure(code C.int) error {
 	failed := sqlite3.Error{Code: sqlite3.ErrNo(code & 0xff), ExtendedCode: sqlite3.ErrNoExtended(code)}
-	if c.db == nil { // not enough memory
+	if c.db == nil { // SQLite could not allocate the connection
 		return failed
 	}
-	described := error(failed)
-	if failed.Code == sqlite3.ErrIoErr || failed.Code == sqlite3.ErrCantOpen { // for other codes it has no meaning
+	standard := failed.Error()
+	if failed.Code == sqlite3.ErrIoErr || failed.Code == sqlite3.ErrCantOpen { // meaningless for other codes
 		failed.SystemErrno = syscall.Errno(C.direct_errno(c.db))
 	}
-	if message := C.GoString(C.direct_message(c.db)); message != described.Error() {
+	if message := C.GoString(C.direct_message(c.db)); message != standard {
 		return fmt.Errorf("%s: %w", message, failed)
 	}
 	return failed
@@ -172,15 +178,15 @@ func (c *Conn) Close() error {
 	return fmt.Errorf("close a connection: %w", c.failure(code))
 }
 
-// A Row is a row that was read. Its columns are taken in order.
+// A Row is a row of a result. Int and Bytes return its columns from left to right.
 type Row struct {
 	conn *Conn
-	at   int // the next column
-	used int // bytes of the columns before it
+	at   int // index of the next column
+	used int // offset of its text or blob in conn.bytes
 	err  error
 }
 
-// Int returns the integer of the next column.
+// Int returns the next column, which must be an integer. Otherwise it returns 0, and Err reports the mismatch.
 func (r *Row) Int() int64 {
 	c := r.next()
 	if c == nil {
@@ -193,7 +199,8 @@ func (r *Row) Int() int64 {
 	return int64(c.value)
 }
 
-// Bytes returns the text or blob of the next column. It is valid until the next read, and nil for NULL.
+// Bytes returns the next column, which must be a text, a blob or NULL. It returns nil for NULL and for any other
+// type, which Err reports. The bytes are valid until the next call of [Conn.Read].
 func (r *Row) Bytes() []byte {
 	c := r.next()
 	if c == nil {
@@ -211,9 +218,7 @@ func (r *Row) Bytes() []byte {
 	return nil
 }
 
-const typeNull = 5
-
-// Err returns an error if a column had a value of another type than it was taken as.
+// Err returns an error if Int or Bytes found a value of the wrong type.
 func (r *Row) Err() error { return r.err }
 
 func (r *Row) next() *C.direct_column {
@@ -228,5 +233,5 @@ func (r *Row) next() *C.direct_column {
 }
 
 func (r *Row) mismatch(want string, got *C.direct_column) {
-	r.err = fmt.Errorf("column %d has type %d of SQLite, want %s", r.at, int(got._type), want)
+	r.err = fmt.Errorf("column %d has the SQLite type %d, want %s", r.at, int(got._type), want)
 }
