@@ -262,3 +262,32 @@ func TestAnAppenderOfAMissingTopic(t *testing.T) {
 		t.Errorf("got %+v, want offset 0", got)
 	}
 }
+
+// An endingSource ends its appender while the broker takes a batch.
+type endingSource struct{ *source }
+
+func (s endingSource) Take() []*kgo.Record {
+	s.appender.Close()
+	return s.source.Take()
+}
+
+// TestAnAppenderThatEndsDuringTakeReportsTheBatch checks that no caller waits forever for the outcome of a
+// batch that the broker took at the last moment. It was not stored, so another attempt is safe.
+func TestAnAppenderThatEndsDuringTakeReportsTheBatch(t *testing.T) {
+	b := start(t, t.TempDir())
+	makeTopic(t, client(t, b))
+	s := &source{results: make(chan result, 100), ended: make(chan struct{})}
+	s.batches = [][]*kgo.Record{{{Value: []byte("first")}}}
+	var err error
+	if s.appender, err = b.Attach(soon(t), testTopic, endingSource{s}); err != nil {
+		t.Fatal(err)
+	}
+	s.appender.Wake()
+	if got := s.result(t); !kerr.IsRetriable(got.err) {
+		t.Errorf("got %+v, want an error that allows another attempt", got)
+	}
+	<-s.ended
+	if got := read(t, b); len(got) > 0 {
+		t.Errorf("got %d records in the log, want none", len(got))
+	}
+}

@@ -51,7 +51,8 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	syncer := newSyncer(dir, logger)
-	gate := newGate(&guard{dir: dir, addr: addr, logger: logger, durable: syncer.flush, durableRecords: syncer.flushRecords})
+	appenders := inprocess.New(sizeOf(filepath.Join(dir, "pids.log")) > 0)
+	gate := newGate(&guard{dir: dir, addr: addr, logger: logger, durable: syncer.flush, durableRecords: syncer.flushRecords, reported: appenders.AwaitReports})
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(dir),
@@ -64,7 +65,7 @@ func Start(dir, addr string, logger *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %s with its log in %s: %w", addr, dir, err)
 	}
-	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: inprocess.New(sizeOf(filepath.Join(dir, "pids.log")) > 0)}
+	b := &Broker{cluster: cluster, gate: gate, addr: cluster.ListenAddrs()[0], appenders: appenders}
 	b.keeper = keep(dir, cluster, checked.mark, syncer, logger)
 	b.appenders.Watch(cluster)
 	date(cluster, checked.maxTime, b.keeper.settle, syncer.flushRecords, b.appenders)

@@ -26,6 +26,8 @@ type guard struct {
 	// durable returns once everything that the broker has written is on disk, and durableRecords
 	// once all records are.
 	durable, durableRecords func() error
+	// reported returns once the appenders have reported everything that they had written.
+	reported func()
 
 	mu     sync.Mutex
 	warned time.Time
@@ -63,11 +65,13 @@ func (c *guarded) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write gets one whole answer. It delays the answer until everything that it may report is on disk.
+// Write gets one whole answer. It delays the answer until everything that it may report is on disk,
+// and until the logs that are attached to the broker know of it.
 func (c *guarded) Write(b []byte) (int, error) {
 	if err := c.guard.durable(); err != nil {
 		return 0, err // and the broker closes the connection
 	}
+	c.guard.reported()
 	if len(b) < 8 {
 		return c.Conn.Write(b)
 	}

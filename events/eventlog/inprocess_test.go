@@ -67,6 +67,7 @@ func TestInProcess(t *testing.T) {
 		"AppendsUntilKnownOverABrokerRestart":              TestAppendsUntilKnownOverABrokerRestart,
 		"ASubscriptionReceivesTheAppendsOfTwoLogs":         TestASubscriptionReceivesTheAppendsOfTwoLogs,
 		"TheEndIncludesTheAppendsOfOthers":                 TestTheEndIncludesTheAppendsOfOthers,
+		"TheEndIncludesWhatOthersHaveRead":                 TestTheEndIncludesWhatOthersHaveRead,
 		"RecordsThatWereReadTwiceAreEqual":                 TestRecordsThatWereReadTwiceAreEqual,
 		"ASlowReaderMissesNothing":                         TestASlowReaderMissesNothing,
 		"AppendsBeforeTheTopicExistsWait":                  TestAppendsBeforeTheTopicExistsWait,
@@ -136,6 +137,31 @@ func TestTheEndIncludesTheAppendsOfOthers(t *testing.T) {
 			if end, err := l.End(deadline(t)); err != nil || end != p {
 				t.Errorf("log %d: got the end %d, %v, want %d", j, end, err, p)
 			}
+		}
+	}
+}
+
+// TestTheEndIncludesWhatOthersHaveRead reads each of many appends by TCP, as another node does. Whoever has
+// read an event must find it before the end of the log, even if its append is not confirmed yet.
+func TestTheEndIncludesWhatOthersHaveRead(t *testing.T) {
+	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
+	l := open(t, b.Addr())
+	if _, err := l.Prepare(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	reader := subscribe(t, openByTCP(t, b.Addr()), 0)
+	for i := range 300 {
+		appended := make(chan error, 1)
+		go func() {
+			_, err := l.Append(deadline(t), event(i))
+			appended <- err
+		}()
+		read := take(t, reader, 1)[0].Position()
+		if end, err := l.End(deadline(t)); err != nil || end < read {
+			t.Errorf("got the end %d, %v after position %d was read, want at least that", end, err, read)
+		}
+		if err := <-appended; err != nil {
+			t.Fatal(err)
 		}
 	}
 }

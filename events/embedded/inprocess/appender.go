@@ -48,8 +48,14 @@ type Appender struct {
 	conn   *Conn
 	detach func()
 
-	taken bool // Take has returned records whose outcome is not known yet; guarded by conn.mu
-	at    time.Time
+	last *batch // the batch that was taken last, or nil; guarded by conn.mu
+}
+
+// A batch is what the broker has taken from a source at once.
+type batch struct {
+	at       time.Time
+	settled  bool          // its outcome is being reported; guarded by the mutex of the connection
+	reported chan struct{} // closed once the source knows its outcome
 }
 
 // errLost means that the connection ended before the broker answered.
@@ -99,10 +105,10 @@ func (a *Appender) Fill(request *kmsg.ProduceRequest, now int64) kmsg.Response {
 	if len(records) == 0 {
 		return request.ResponseKind()
 	}
-	a.at = time.UnixMilli(now)
-	a.conn.mu.Lock()
-	a.taken = true
-	a.conn.mu.Unlock()
+	if at := time.UnixMilli(now); !a.begin(at) {
+		a.source.Appended(0, at, kerr.NotLeaderForPartition) // the appender ended after Take had begun
+		return request.ResponseKind()
+	}
 	request.Topics[0].Topic = a.topic
 	request.Topics[0].Partitions[0].Records = encodeBatch(records, now)
 	return nil
@@ -128,19 +134,54 @@ func (a *Appender) answered(answer []byte) {
 
 // ended is called once when the connection has ended.
 func (a *Appender) ended() {
-	a.detach()
-	a.finish(0, errLost)
+	defer a.detach()
+	if b := a.settle(); b != nil {
+		defer close(b.reported) // after Ended, because until then the source relies on the appender
+		a.source.Appended(0, b.at, errLost)
+	}
 	a.source.Ended()
+}
+
+// begin notes that a batch was taken. It returns false if the connection has ended.
+func (a *Appender) begin(at time.Time) bool {
+	a.conn.mu.Lock()
+	defer a.conn.mu.Unlock()
+	if a.conn.over {
+		return false
+	}
+	a.last = &batch{at: at, reported: make(chan struct{})}
+	return true
+}
+
+// settle returns the last batch if nobody has settled it before, else nil. The caller reports its
+// outcome.
+func (a *Appender) settle() *batch {
+	a.conn.mu.Lock()
+	defer a.conn.mu.Unlock()
+	if a.last == nil || a.last.settled {
+		return nil
+	}
+	a.last.settled = true
+	return a.last
 }
 
 // finish reports an outcome. It returns false if no records wait for one.
 func (a *Appender) finish(base int64, err error) bool {
-	a.conn.mu.Lock()
-	taken := a.taken
-	a.taken = false
-	a.conn.mu.Unlock()
-	if taken {
-		a.source.Appended(base, a.at, err)
+	b := a.settle()
+	if b == nil {
+		return false
 	}
-	return taken
+	a.source.Appended(base, b.at, err)
+	close(b.reported)
+	return true
+}
+
+// awaitReport waits until the source knows the outcome of everything that was taken before the call.
+func (a *Appender) awaitReport() {
+	a.conn.mu.Lock()
+	last := a.last
+	a.conn.mu.Unlock()
+	if last != nil {
+		<-last.reported
+	}
 }

@@ -1,6 +1,8 @@
 package inprocess
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -63,6 +65,18 @@ func (a *Appenders) NoteSync() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unsynced = false
+}
+
+// AwaitReports waits until the sources know the outcome of every batch that was taken before the
+// call. It is called before an answer to any other client, so a source that has learned the end
+// of the log knows of every record that anyone has read.
+func (a *Appenders) AwaitReports() {
+	a.mu.RLock()
+	all := slices.Collect(maps.Values(a.all))
+	a.mu.RUnlock()
+	for _, one := range all {
+		one.awaitReport()
+	}
 }
 
 // Changed is called before another client's request is handled that may change a log.
