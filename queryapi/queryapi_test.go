@@ -53,7 +53,12 @@ func newNodeOf(t testing.TB, set *collections.Set) node {
 }
 
 func serving(log *eventlog.Log, model *servicetest.Model, set *collections.Set) http.Handler {
-	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: 5 * time.Second, MaxLag: time.Minute}
+	return servingWithin(5*time.Second, log, model, set)
+}
+
+// servingWithin returns the API of a node whose reads wait for a position at most for the given time.
+func servingWithin(wait time.Duration, log *eventlog.Log, model *servicetest.Model, set *collections.Set) http.Handler {
+	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: wait, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})
 	contract.Mount(e, a.Routes())
 	return e
