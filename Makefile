@@ -13,13 +13,14 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 # Full-text search is an option of the SQLite driver. Read models in SQL can use it. Without the pages
 # of gRPC for traces, nothing links templates, for which the linker keeps methods that are not called.
-export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace)
+# No target reads debug information, and without it (-w) a test program is linked in two thirds of the time.
+export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace -ldflags=-w)
 
-# SQLite is C code, which Go compiles with -O2 -g unless this variable is set. No target reads its debug
-# information. The Dockerfiles and .goreleaser.yaml set the same.
+# SQLite is C code, which Go compiles with -O2 -g unless this variable is set. The Dockerfiles and
+# .goreleaser.yaml set the same.
 export CGO_CFLAGS ?= -O2
 
-.PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes kubernetes-cluster scale e2e docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
+.PHONY: vulncheck release-check packages package-check help tools serve test lint diagram fuzz deploy-check kubernetes kubernetes-cluster scale e2e e2e-waiting e2e-clusters docs-page faults drill feedload compose bench bench-quick costs costs-update dashboard-images
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,7 +33,7 @@ serve: ## build bin/clusterlite and run all of ClusterLite in one process, with 
 	bin/clusterlite serve $(ARGS)
 
 test: ## run all tests without further requirements: units, properties, the suite on one process
-	go test -race -count=1 $(PACKAGES)
+	go test -race -count=1 -vet=off $(PACKAGES) # make lint runs vet
 
 lint: ## run gofmt, vet and staticcheck, check imports and sizes of packages, and build each module separately
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt:"; gofmt -l $(MODULES); exit 1; }
@@ -58,7 +59,7 @@ package-check: ## build the .deb and the .rpm, and install, run, upgrade and rem
 diagram: ## draw the packages and their imports in docs/explanation/design.md
 	go test -count=1 -run TestDiagram ./e2e/structure -update
 
-fuzz: ## run each fuzz target for ten seconds
+fuzz: ## run each fuzz target for ten seconds, or FUZZTIME
 	@bash .ci/fuzz $(MODULES)
 
 scale: ## export a million entities and check that memory stays bounded
@@ -80,9 +81,13 @@ kubernetes-cluster: ## run the blocks of docs/how-to/run-on-kubernetes.md on thr
 
 E2E := CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrade,stores go test -race -count=1 -timeout 40m -v -run 'Cluster|DeposedLeader|Network|Browser|Client|Schemathesis|Nginx|Upgrade|Stores|Kafka|TLS'
 
-e2e: ## test services behind nginx, on the embedded broker, on Apache Kafka and on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
-	$(E2E) -p 2 -parallel 32 ./e2e/clients ./e2e/hostile # these mostly wait
-	$(E2E) -p 1 ./e2e/cluster ./e2e/kafkasecurity ./e2e/tls ./e2e
+e2e: e2e-waiting e2e-clusters ## test services behind nginx, on the embedded broker, on Apache Kafka and on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
+
+e2e-waiting: ## the part of make e2e that mostly waits: clients, hostile requests, a cut network, security
+	$(E2E) -p 2 -parallel 32 ./e2e/clients ./e2e/cluster ./e2e/hostile ./e2e/kafkasecurity ./e2e/tls
+
+e2e-clusters: ## the part of make e2e that computes: clusters under load, a browser, an upgrade, buckets
+	$(E2E) ./e2e
 
 docs-page: ## fetch the script of /docs from its npm package and check its hash; VERSION=… upgrades it
 	bash queryapi/reference/vendor.sh $(VERSION)

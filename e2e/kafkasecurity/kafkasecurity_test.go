@@ -140,14 +140,15 @@ func TestKafkaSecurity(t *testing.T) {
 	for name, way := range r.ways(t) {
 		t.Run(name, func(t *testing.T) {
 			topic := "clusterlite." + strings.ToLower(strings.ReplaceAll(name, " ", "-"))
-			with := func(user string) map[string]string {
-				settings := way(user)
-				settings["CLUSTERLITE_KAFKA_TOPIC"] = topic
-				return settings
+			settings := map[string]map[string]string{} // by user
+			for _, user := range []string{"command", "query", "tool"} {
+				settings[user] = way(user)
+				settings[user]["CLUSTERLITE_KAFKA_TOPIC"] = topic
 			}
+			t.Parallel()
 			// The query service may not create the topic. It waits until the command service
 			// has created it.
-			query, command := cluster.Service(t, "query", "query-1", with("query")), cluster.Service(t, "command", "command-1", with("command"))
+			query, command := cluster.Service(t, "query", "query-1", settings["query"]), cluster.Service(t, "command", "command-1", settings["command"])
 			command.Start()
 			command.AwaitReady()
 			query.Start()
@@ -160,8 +161,8 @@ func TestKafkaSecurity(t *testing.T) {
 				}
 			}
 			awaitReplication(t, query, command)
-			awaitNodes(t, with("tool"), 2)
-			runTool(t, with("tool"), "verify")
+			awaitNodes(t, settings["tool"], 2)
+			runTool(t, settings["tool"], "verify")
 			for _, p := range []*cluster.Process{query, command} {
 				if code := p.Stop(); code != 0 {
 					t.Errorf("%s exited with %d, want 0", p.Name, code)
