@@ -56,7 +56,7 @@ func serving(log *eventlog.Log, model *servicetest.Model, set *collections.Set) 
 	return servingWithin(5*time.Second, log, model, set)
 }
 
-// servingWithin returns the API of a node whose reads wait for a position at most for the given time.
+// servingWithin returns the API of a node whose reads wait at most this long for a position.
 func servingWithin(wait time.Duration, log *eventlog.Log, model *servicetest.Model, set *collections.Set) http.Handler {
 	a := &queryapi.API{Log: log, Model: model.Projection, Collections: set, Default: events.Strong, Wait: wait, MaxLag: time.Minute}
 	e := servicetest.Echo(web.Options{})

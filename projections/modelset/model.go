@@ -42,8 +42,9 @@ func (m *Model) current() *build {
 	return m.serving
 }
 
-// completionWait is the maximum time that a read waits for the first build to be marked as complete.
-const completionWait = time.Second
+// completionWait is the maximum time that a read waits for the first build to be marked as complete. Tests
+// raise it, because a busy machine can take longer.
+var completionWait = time.Second
 
 // built returns the build that serves, or nil. It waits while the first build has all events and only has to
 // be marked as complete, as that of an empty log when the node starts.

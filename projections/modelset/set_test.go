@@ -259,7 +259,9 @@ func TestAModelIsBuiltFromTheWholeLog(t *testing.T) {
 				t.Errorf("got %v for a read, want %v", err, modelset.ErrBuilding)
 			}
 			close(f.source.caughtUp)
-			f.until("complete build without another event", func() bool { return m.WaitFor(t.Context(), end) == nil })
+			if err := m.WaitFor(t.Context(), end); err != nil { // at once, and not after the next event
+				t.Error(err)
+			}
 			if got, want := f.rows("m", "t"), fmt.Sprint(early); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}

@@ -1,0 +1,5 @@
+package modelset
+
+import "time"
+
+func init() { completionWait = time.Minute }
