@@ -13,7 +13,7 @@ CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 # Full-text search is an option of the SQLite driver. Read models in SQL can use it. Without the pages
 # of gRPC for traces, nothing links templates, for which the linker keeps methods that are not called.
-# No target reads debug information, and without it (-w) a test program is linked in two thirds of the time.
+# No target needs debug information. Omitting it (-w) reduces the time to link a test program by a third.
 export GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5,grpcnotrace -ldflags=-w)
 
 # SQLite is C code, which Go compiles with -O2 -g unless this variable is set. The Dockerfiles and
@@ -83,10 +83,10 @@ E2E := CLUSTERLITE_E2E=embedded,kafka,kafkasecurity,netns,browser,clients,upgrad
 
 e2e: e2e-waiting e2e-clusters ## test services behind nginx, on the embedded broker, on Apache Kafka and on a split network; a browser; generated clients; an upgrade; buckets: see e2e/README.md
 
-e2e-waiting: ## the part of make e2e that mostly waits: clients, hostile requests, a cut network, security
+e2e-waiting: ## run the part of make e2e that spends most of its time waiting: clients, hostile requests, a network that splits, security
 	$(E2E) -p 2 -parallel 32 ./e2e/clients ./e2e/cluster ./e2e/hostile ./e2e/kafkasecurity ./e2e/tls
 
-e2e-clusters: ## the part of make e2e that computes: clusters under load, a browser, an upgrade, buckets
+e2e-clusters: ## run the CPU-bound part of make e2e: clusters under load, a browser, an upgrade, buckets
 	$(E2E) ./e2e
 
 docs-page: ## fetch the script of /docs from its npm package and check its hash; VERSION=… upgrades it

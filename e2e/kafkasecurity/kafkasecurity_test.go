@@ -145,7 +145,7 @@ func TestKafkaSecurity(t *testing.T) {
 				settings[user] = way(user)
 				settings[user]["CLUSTERLITE_KAFKA_TOPIC"] = topic
 			}
-			t.Parallel()
+			t.Parallel() // after way, which uses the parent test
 			// The query service may not create the topic. It waits until the command service
 			// has created it.
 			query, command := cluster.Service(t, "query", "query-1", settings["query"]), cluster.Service(t, "command", "command-1", settings["command"])

@@ -32,9 +32,13 @@ type result struct {
 	err  error
 }
 
+func newSource() *source {
+	return &source{results: make(chan result, 100), ended: make(chan struct{})}
+}
+
 func attach(t testing.TB, b *Broker) *source {
 	t.Helper()
-	s := &source{results: make(chan result, 100), ended: make(chan struct{})}
+	s := newSource()
 	var err error
 	if s.appender, err = b.Attach(soon(t), testTopic, s); err != nil {
 		t.Fatal(err)
@@ -271,18 +275,17 @@ func (s endingSource) Take() []*kgo.Record {
 	return s.source.Take()
 }
 
-// TestAnAppenderThatEndsDuringTakeReportsTheBatch checks that no caller waits forever for the outcome of a
-// batch that the broker took at the last moment. It was not stored, so another attempt is safe.
+// TestAnAppenderThatEndsDuringTakeReportsTheBatch checks that an appender reports the outcome of a batch even
+// if its connection ends while the broker takes the batch. The batch was not stored, so another attempt is safe.
 func TestAnAppenderThatEndsDuringTakeReportsTheBatch(t *testing.T) {
 	b := start(t, t.TempDir())
 	makeTopic(t, client(t, b))
-	s := &source{results: make(chan result, 100), ended: make(chan struct{})}
-	s.batches = [][]*kgo.Record{{{Value: []byte("first")}}}
+	s := newSource()
 	var err error
 	if s.appender, err = b.Attach(soon(t), testTopic, endingSource{s}); err != nil {
 		t.Fatal(err)
 	}
-	s.appender.Wake()
+	s.add("first")
 	if got := s.result(t); !kerr.IsRetriable(got.err) {
 		t.Errorf("got %+v, want an error that allows another attempt", got)
 	}

@@ -26,7 +26,8 @@ type guard struct {
 	// durable returns once everything that the broker has written is on disk, and durableRecords
 	// once all records are.
 	durable, durableRecords func() error
-	// reported returns once the appenders have reported everything that they had written.
+	// reported returns once the appenders have reported the outcome of every batch that was taken
+	// before the call.
 	reported func()
 
 	mu     sync.Mutex
@@ -66,7 +67,7 @@ func (c *guarded) Read(b []byte) (int, error) {
 }
 
 // Write gets one whole answer. It delays the answer until everything that it may report is on disk,
-// and until the logs that are attached to the broker know of it.
+// and until the logs that are attached to the broker know about it.
 func (c *guarded) Write(b []byte) (int, error) {
 	if err := c.guard.durable(); err != nil {
 		return 0, err // and the broker closes the connection

@@ -141,8 +141,8 @@ func TestTheEndIncludesTheAppendsOfOthers(t *testing.T) {
 	}
 }
 
-// TestTheEndIncludesWhatOthersHaveRead reads each of many appends by TCP, as another node does. Whoever has
-// read an event must find it before the end of the log, even if its append is not confirmed yet.
+// TestTheEndIncludesWhatOthersHaveRead reads each of many appends over TCP, as another node does. Once an event
+// has been read, it must lie before the end of the log, even if its append has not been confirmed yet.
 func TestTheEndIncludesWhatOthersHaveRead(t *testing.T) {
 	b := startBroker(t, t.TempDir(), "127.0.0.1:0")
 	l := open(t, b.Addr())

@@ -51,10 +51,10 @@ type Appender struct {
 	last *batch // the batch that was taken last, or nil; guarded by conn.mu
 }
 
-// A batch is what the broker has taken from a source at once.
+// A batch is the records that one call of [Source.Take] returned.
 type batch struct {
 	at       time.Time
-	settled  bool          // its outcome is being reported; guarded by the mutex of the connection
+	settled  bool          // its outcome is being reported, or has been; guarded by the mutex of the connection
 	reported chan struct{} // closed once the source knows its outcome
 }
 
@@ -106,7 +106,8 @@ func (a *Appender) Fill(request *kmsg.ProduceRequest, now int64) kmsg.Response {
 		return request.ResponseKind()
 	}
 	if at := time.UnixMilli(now); !a.begin(at) {
-		a.source.Appended(0, at, kerr.NotLeaderForPartition) // the appender ended after Take had begun
+		// The connection ended during Take. Nothing is stored, so the source may try again.
+		a.source.Appended(0, at, kerr.NotLeaderForPartition)
 		return request.ResponseKind()
 	}
 	request.Topics[0].Topic = a.topic
@@ -142,7 +143,7 @@ func (a *Appender) ended() {
 	a.source.Ended()
 }
 
-// begin notes that a batch was taken. It returns false if the connection has ended.
+// begin records that the broker has taken a batch. It returns false if the connection has ended.
 func (a *Appender) begin(at time.Time) bool {
 	a.conn.mu.Lock()
 	defer a.conn.mu.Unlock()
@@ -153,8 +154,8 @@ func (a *Appender) begin(at time.Time) bool {
 	return true
 }
 
-// settle returns the last batch if nobody has settled it before, else nil. The caller reports its
-// outcome.
+// settle returns the last batch, and the caller must report its outcome. If another caller already
+// does so or has done so, or if there is no batch, settle returns nil.
 func (a *Appender) settle() *batch {
 	a.conn.mu.Lock()
 	defer a.conn.mu.Unlock()

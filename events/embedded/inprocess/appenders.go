@@ -68,8 +68,8 @@ func (a *Appenders) NoteSync() {
 }
 
 // AwaitReports waits until the sources know the outcome of every batch that was taken before the
-// call. It is called before an answer to any other client, so a source that has learned the end
-// of the log knows of every record that anyone has read.
+// call. The broker calls it before it sends an answer to any other client. So a source knows about
+// each of its records before anyone else can read it.
 func (a *Appenders) AwaitReports() {
 	a.mu.RLock()
 	all := slices.Collect(maps.Values(a.all))
